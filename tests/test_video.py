@@ -1,0 +1,203 @@
+"""zsar_lab.data.video: frames that carry their own number come back as the right ones; bad files give one sentence."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from zsar_lab.data.video import READERS, UnreadableVideo, VideoInfo, probe, read_frames, write_mp4
+
+N_BITS = 6
+
+
+def numbered_frames(n_frames: int, height: int = 96, width: int = 128) -> np.ndarray:
+    """Frames whose six vertical stripes are the bits of the frame's number."""
+    bits = (np.arange(n_frames)[:, None] >> np.arange(N_BITS)) & 1
+    stripes = np.arange(width) * N_BITS // width
+    rows = (bits[:, stripes] * 200 + 20).astype(np.uint8)
+    return np.broadcast_to(rows[:, None, :, None], (n_frames, height, width, 3)).copy()
+
+
+def numbers_in(frames: np.ndarray) -> list[int]:
+    centres = ((np.arange(N_BITS) + 0.5) * frames.shape[2] / N_BITS).astype(int)
+    return [int(((frame[:, centres, 0].mean(axis=0) > 120) << np.arange(N_BITS)).sum()) for frame in frames]
+
+
+def write_with(path: Path, codec: str, pixel_format: str, frames: np.ndarray, **options: str) -> Path:
+    with av.open(str(path), mode="w", **options) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = pixel_format
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "good.mp4"
+    write_mp4(path, numbered_frames(50), fps=25)
+    return path
+
+
+def test_probe_says_what_was_written(good):
+    assert probe(good) == VideoInfo(n_frames=50, fps=25.0, width=128, height=96, reader="decord")
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(("short_side_px", "shape"), [(None, (96, 128)), (48, (48, 64)), (30, (30, 40))])
+def test_the_frames_asked_for_come_back_in_order(good, reader, short_side_px, shape):
+    wanted = [3, 7, 7, 49, 0, 33]
+    frames = read_frames(good, wanted, short_side_px, reader)
+    assert frames.dtype == np.uint8 and frames.shape == (6, *shape, 3)
+    assert numbers_in(frames) == wanted
+
+
+def test_colours_and_orientation_survive(tmp_path):
+    frames = np.zeros((4, 64, 64, 3), dtype=np.uint8)
+    frames[:, :32, :, 0] = 200  # red above
+    frames[:, 32:, :, 2] = 200  # blue below
+    write_mp4(tmp_path / "c.mp4", frames, fps=10, crf=10)
+    for reader in READERS:
+        back = read_frames(tmp_path / "c.mp4", [2], reader=reader)[0].astype(int)
+        assert np.abs(back[8, 8] - [200, 0, 0]).max() < 12 and np.abs(back[56, 56] - [0, 0, 200]).max() < 12
+
+
+@pytest.mark.parametrize(("file_name", "codec", "pixel_format"), [("a.gif", "gif", "rgb8"), ("b.mp4", "libsvtav1", "yuv420p")])
+def test_pyav_reads_what_decord_cannot(tmp_path, file_name, codec, pixel_format):
+    path = write_with(tmp_path / file_name, codec, pixel_format, numbered_frames(20))
+    assert probe(path) == VideoInfo(n_frames=20, fps=25.0, width=128, height=96, reader="pyav")
+    assert numbers_in(read_frames(path, [19, 4], 48, reader="pyav")) == [19, 4]
+    with pytest.raises(UnreadableVideo, match="could not be decoded by decord"):
+        read_frames(path, [0], reader="decord")
+
+
+def test_a_turned_phone_video_comes_upright(good, tmp_path):
+    content = bytearray(good.read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    assert struct.unpack_from(">9i", content, matrix)[0] == 0x10000
+    struct.pack_into(">9i", content, matrix, 0, 0x10000, 0, -0x10000, 0, 0, 96 << 16, 0, 0x40000000)  # 90 degrees clockwise
+    turned = tmp_path / "turned.mp4"
+    turned.write_bytes(content)
+    info = probe(turned)
+    assert (info.width, info.height) == (96, 128)
+    for reader in READERS:
+        frames = read_frames(turned, [5, 40], 60, reader)
+        assert frames.shape == (2, 80, 60, 3)
+        assert numbers_in(np.rot90(frames, k=1, axes=(1, 2))) == [5, 40]
+
+
+@pytest.mark.parametrize("width", [16, 24, 48, 64, 72, 80])
+def test_narrow_frames_that_decord_gives_a_fourth_channel(tmp_path, width):
+    write_mp4(tmp_path / "x.mp4", numbered_frames(10, 32, width), fps=5)
+    assert (probe(tmp_path / "x.mp4").width, probe(tmp_path / "x.mp4").n_frames) == (width, 10)
+    frames = read_frames(tmp_path / "x.mp4", [9, 6])
+    assert frames.shape == (2, 32, width, 3) and numbers_in(frames) == [9, 6]
+
+
+def make_bad(folder: Path, kind: str, good: Path) -> Path:
+    path = folder / "x.mp4"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("this is no video\n" * 200)
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "cut off":
+        path.write_bytes(good.read_bytes()[: good.stat().st_size * 9 // 10])
+    elif kind == "cut off avi":
+        whole = write_with(folder / "whole.avi", "mpeg4", "yuv420p", numbered_frames(50))
+        path = folder / "x.avi"
+        path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    elif kind == "still image":
+        image = write_with(folder / "still.png", "png", "rgb24", numbered_frames(1), format="image2")
+        image.rename(path)
+    else:
+        assert kind == "absent"
+    return path
+
+
+BAD_FILES = [
+    ("folder", "but it is a folder"),
+    ("text", "could not be decoded by PyAV .*damaged, cut off or no video"),
+    ("empty", r"but it is empty \(0 bytes\)"),
+    ("cut off", "could not be decoded by decord and PyAV .*damaged, cut off or no video"),
+    ("cut off avi", "is cut off: its header promises 50 frames, but only"),
+    ("still image", "but it is a still image"),
+    ("absent", "but there is no such file"),
+]
+
+
+@pytest.mark.parametrize(("kind", "message"), BAD_FILES)
+def test_a_bad_file_gives_one_sentence_with_its_path(tmp_path, good, kind, message):
+    path = make_bad(tmp_path, kind, good)
+    with pytest.raises(UnreadableVideo, match=message) as caught:
+        probe(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file_name", ["two words.mp4", "it's \"quoted\".mp4", "#1.mp4", "é.mp4", "你好.mp4", "[a-z]*.mp4"])
+def test_odd_names(tmp_path, file_name):
+    write_mp4(tmp_path / file_name, numbered_frames(3, 32, 48), fps=5)
+    assert probe(tmp_path / file_name).n_frames == 3
+    assert read_frames(tmp_path / file_name, [0, 2]).shape == (2, 32, 48, 3)
+    assert [entry.name for entry in tmp_path.iterdir()] == [file_name]
+
+
+@pytest.mark.parametrize(
+    ("indices", "short_side_px", "reader", "message"),
+    [
+        ([], None, "decord", "one or more indices from 0 on"),
+        ([-1], None, "decord", "one or more indices from 0 on"),
+        ([50], None, "decord", r"must be in 0\.\.49 .* got 50"),
+        ([50], None, "pyav", r"must be in 0\.\.49 .* got 50"),
+        ([0], 0, "decord", "short_side_px must be 1 or more, got 0"),
+        ([0], None, "opencv", "reader must be one of .* got 'opencv'"),
+    ],
+)
+def test_read_frames_refuses(good, indices, short_side_px, reader, message):
+    with pytest.raises(ValueError, match=message):
+        read_frames(good, indices, short_side_px, reader)
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "crf", "message"),
+    [
+        (np.zeros((2, 33, 32, 3), np.uint8), 5, 23, "must be even for yuv420p, got 33 x 32"),
+        (np.zeros((2, 32, 31, 3), np.uint8), 5, 23, "must be even for yuv420p, got 32 x 31"),
+        (np.zeros((0, 32, 32, 3), np.uint8), 5, 23, "with T >= 1"),
+        (np.zeros((2, 32, 32, 3), np.float32), 5, 23, "must be uint8 .* got float32"),
+        (np.zeros((2, 32, 32), np.uint8), 5, 23, r"shape \[T, H, W, 3\]"),
+        (np.zeros((2, 32, 32, 3), np.uint8), 0, 23, "fps must be a whole number of 1 or more, got 0"),
+        (np.zeros((2, 32, 32, 3), np.uint8), 5, 52, r"crf must be in 0\.\.51, got 52"),
+    ],
+)
+def test_write_mp4_refuses_and_leaves_nothing(tmp_path, frames, fps, crf, message):
+    with pytest.raises(ValueError, match=message):
+        write_mp4(tmp_path / "x.mp4", frames, fps, crf)
+    assert not list(tmp_path.iterdir())
+
+
+def test_write_mp4_is_h264_that_browsers_play_and_keeps_an_older_file_on_failure(good, tmp_path):
+    with av.open(str(good)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+    content = good.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+    path = tmp_path / "x.mp4"
+    write_mp4(path, numbered_frames(3, 32, 32), fps=5)
+    before = path.read_bytes()
+    with pytest.raises(av.FFmpegError):  # wider than x264 can write
+        write_mp4(path, np.zeros((1, 2, 20000, 3), np.uint8), fps=5)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_write_mp4_into_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError, match="the output folder must be writable, got '.*file'"):
+        write_mp4(tmp_path / "file" / "x.mp4", numbered_frames(2, 32, 32), fps=5)

@@ -1,0 +1,101 @@
+"""Files a study leaves behind: fingerprints of what they were made from, and writing that never leaves half a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def fingerprint(*parts: Any) -> str:
+    """The hash of an artefact's inputs: the first 16 hex digits of SHA-256 over the parts in their order.
+
+    Args:
+        parts: strings, numbers, None, lists, tuples and dicts of these (hashed as sorted json), bytes, or numpy arrays
+            (hashed with dtype and shape).
+
+    Returns:
+        16 hexadecimal digits. Equal parts give equal fingerprints on every machine.
+
+    Raises:
+        TypeError: a part has no json form.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, bytes):
+            digest.update(part)
+        else:
+            digest.update(json.dumps(part, sort_keys=True, ensure_ascii=True).encode())
+        digest.update(b"\x00")
+    return digest.hexdigest()[:16]
+
+
+def make_folder(folder: Path) -> Path:
+    """Make the folder (and its parents) and check that files can be written into it.
+
+    Raises:
+        PermissionError: it cannot be made or written to; one sentence that names the folder and the cure.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"the output folder must be writable, got '{folder}' ({error.strerror}); choose another folder or change its rights"
+        ) from error
+    return folder
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well the file is flushed to disk and renamed to `path`.
+
+    A block that fails or is killed leaves an earlier `path` as it was.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented UTF-8 json, whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a json file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not whole json.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"'{path}' must be a whole json file, but {error}; delete it to have it made again") from error

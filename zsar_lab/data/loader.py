@@ -1,0 +1,142 @@
+"""Batches for the model: uint8 clips out of the frame store, turned into views on the model's device.
+
+Shapes: B clips, N stored frames, T frames of a view, H W pixels, K = 3 input channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How a stored clip becomes the model's input: `n_frames` frames of `size_px` pixels, with motion channels."""
+
+    n_frames: int = 8
+    size_px: int = 48
+
+
+class Batch(NamedTuple):
+    """frames_BNHWC: uint8 on the CPU; target_B: int64; row_B: int64 rows of the frame store; step: counts over the whole training."""
+
+    frames_BNHWC: Tensor
+    target_B: Tensor
+    row_B: Tensor
+    step: int
+
+
+def training_batches(
+    frames: np.ndarray, rows: np.ndarray, targets: np.ndarray, batch_size: int, seed: int, epoch: int, first_step: int = 0
+) -> Iterator[Batch]:
+    """One epoch in the order of a permutation seeded by (seed, epoch); every clip once, the last batch may be smaller.
+
+    Args:
+        frames: the store's uint8 [clips, N, H, W, 3].
+        rows, targets: rows of the store to use and the class index of each, int64.
+        batch_size: clips a batch, at least 1.
+        seed, epoch: decide the order.
+        first_step: steps of the whole training already taken; those of this epoch are skipped without being read.
+
+    Raises:
+        ValueError: batch_size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    order = np.random.default_rng([seed, epoch]).permutation(len(rows))
+    steps_an_epoch = steps_per_epoch(len(rows), batch_size)
+    for number in range(steps_an_epoch):
+        step = epoch * steps_an_epoch + number
+        if step >= first_step:
+            chosen = order[number * batch_size : (number + 1) * batch_size]
+            yield Batch(_read(frames, rows[chosen]), torch.from_numpy(targets[chosen]), torch.from_numpy(rows[chosen]), step)
+
+
+def steps_per_epoch(n_clips: int, batch_size: int) -> int:
+    return -(-n_clips // batch_size)
+
+
+def scoring_batches(frames: np.ndarray, rows: np.ndarray, batch_size: int) -> Iterator[Tensor]:
+    """uint8 [B, N, H, W, 3] batches of these rows in their order; every row once."""
+    for start in range(0, len(rows), batch_size):
+        yield _read(frames, rows[start : start + batch_size])
+
+
+def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch.Generator) -> Tensor:
+    """A random view of each clip: time span and jitter, grey weights, affine crop, flip, brightness, inversion.
+
+    Args:
+        frames_BNHWC: uint8, on the model's device.
+        settings: size of the view.
+        generator: on the same device; the only source of randomness.
+
+    Returns:
+        float32 [B, T, 3, size_px, size_px] as `motion_channels` gives.
+    """
+    device, n_clips = frames_BNHWC.device, len(frames_BNHWC)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(n_clips, *shape, generator=generator, device=device) * (high - low) + low
+
+    last = frames_BNHWC.shape[1] - 1
+    span = uniform(0.7, 1.0) * last
+    start = uniform(0.0, 1.0) * (last - span)
+    steps = (torch.arange(settings.n_frames, device=device) + uniform(0.2, 0.8, settings.n_frames)) / settings.n_frames
+    centre_BT = (start[:, None] + steps * span[:, None]).round().long()
+    grey_weights = 0.15 + uniform(0.0, 1.0, 3)
+    grey = _grey(frames_BNHWC, centre_BT, grey_weights / grey_weights.sum(1, keepdim=True))
+    angle, zoom = uniform(-0.15, 0.15), uniform(0.72, 1.0)
+    stretch, flip = uniform(0.92, 1.08), torch.where(uniform(0.0, 1.0) < 0.5, -1.0, 1.0)
+    shift = uniform(-1.0, 1.0, 2) * (1 - zoom)[:, None]
+    cos, sin = angle.cos() * zoom, angle.sin() * zoom
+    rows_x = torch.stack([cos * flip * stretch, -sin, shift[:, 0]], 1)
+    rows_y = torch.stack([sin * flip, cos / stretch, shift[:, 1]], 1)
+    grid = affine_grid(torch.stack([rows_x, rows_y], 1), [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
+    cropped = grid_sample(grey, grid, padding_mode="border", align_corners=False)
+    contrast, brightness = uniform(0.7, 1.3, 1, 1, 1), uniform(-0.15, 0.15, 1, 1, 1)
+    invert = torch.where(uniform(0.0, 1.0, 1, 1, 1) < 0.5, -1.0, 1.0)
+    return motion_channels(((cropped - 0.5) * contrast + brightness) * invert + 0.5)
+
+
+def centre_view(frames_BNHWC: Tensor, settings: ViewSettings, mirrored: bool = False) -> Tensor:
+    """The one fixed view for scoring: evenly spaced frames, equal grey weights, a centred crop of 0.86 of the side.
+
+    Returns:
+        float32 [B, T, 3, size_px, size_px] as `motion_channels` gives; left and right exchanged when `mirrored`.
+    """
+    n_clips, device = len(frames_BNHWC), frames_BNHWC.device
+    last = frames_BNHWC.shape[1] - 1
+    steps = (torch.arange(settings.n_frames, device=device) + 0.5) / settings.n_frames
+    centre_BT = (0.075 * last + steps * 0.85 * last).round().long().expand(n_clips, -1)
+    grey = _grey(frames_BNHWC, centre_BT, torch.full((n_clips, 3), 1 / 3, device=device))
+    theta = torch.tensor([[-0.86 if mirrored else 0.86, 0.0, 0.0], [0.0, 0.86, 0.0]], device=device).expand(n_clips, -1, -1)
+    grid = affine_grid(theta, [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
+    return motion_channels(grid_sample(grey, grid, padding_mode="border", align_corners=False))
+
+
+def motion_channels(grey_BTHW: Tensor) -> Tensor:
+    """From grey frames in 0..1 to the three input channels: 2 |g_t - g_t-1|, 2 g_t - 1, 2 |g_t+1 - g_t|; 0 beyond the ends.
+
+    Returns:
+        float32 [B, T, 3, H, W].
+    """
+    change = 2 * (grey_BTHW[:, 1:] - grey_BTHW[:, :-1]).abs()
+    still = torch.zeros_like(grey_BTHW[:, :1])
+    return torch.stack([torch.cat([still, change], 1), 2 * grey_BTHW - 1, torch.cat([change, still], 1)], 2)
+
+
+def _read(frames: np.ndarray, rows: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.stack([frames[row] for row in rows]))
+
+
+def _grey(frames_BNHWC: Tensor, index_BT: Tensor, weights_B3: Tensor) -> Tensor:
+    """Grey frames at these indices, float32 [B, T, H, W] in 0..1; the weights of the three colours sum to 1."""
+    clip_B1 = torch.arange(len(frames_BNHWC), device=index_BT.device)[:, None]
+    chosen = frames_BNHWC[clip_B1, index_BT].float()
+    return torch.einsum("bthwc,bc->bthw", chosen, weights_B3 / 255)

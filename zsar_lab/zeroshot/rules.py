@@ -1,0 +1,101 @@
+"""Rules: how clip embeddings become scores of candidate classes, [B, C], larger is nearer. All look at one clip at a time (inductive).
+
+Shapes: B clips, C candidate classes, S seen classes, N training clips, P visual tokens, L label tokens, D width of the shared
+space, E width of the sentence encoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from zsar_lab.model.rest import ResT
+from zsar_lab.training.loop import TextInputs
+from zsar_lab.zeroshot.transfer import unit
+
+
+def nearest_scores(embedding_BD: np.ndarray, class_CD: np.ndarray) -> np.ndarray:
+    """Cosine of each clip to a point of each class: label embeddings (direct rule) or composed prototypes (transfer rule)."""
+    return unit(embedding_BD) @ unit(class_CD).T
+
+
+@torch.inference_mode()
+def label_embeddings(model: ResT, text: TextInputs) -> np.ndarray:
+    """Semantic embeddings t of classes by the trained label head, float32 [C, D], unit rows."""
+    return model.encode_labels(*text).embedding_CD.numpy()
+
+
+@dataclass(frozen=True)
+class RidgeMap:
+    """A linear map from the visual to the sentence encoder's space, e = W' (v - v_mean) + t_mean."""
+
+    weight_DE: np.ndarray
+    visual_mean_D: np.ndarray
+    text_mean_E: np.ndarray
+
+    def scores(self, embedding_BD: np.ndarray, text_CE: np.ndarray, centred: bool) -> np.ndarray:
+        """Cosine of mapped clips to class texts, [B, C]; with the seen texts' mean subtracted from both sides when `centred`."""
+        offset = (embedding_BD - self.visual_mean_D) @ self.weight_DE
+        if centred:
+            return unit(offset) @ unit(text_CE - self.text_mean_E).T
+        return unit(offset + self.text_mean_E) @ unit(text_CE).T
+
+
+def fit_ridge(embedding_ND: np.ndarray, targets: np.ndarray, text_SE: np.ndarray, penalty: float) -> RidgeMap:
+    """Ridge regression from training clips to the sentence embedding of their class.
+
+    W = (V'V + penalty n I)^-1 V'T on centred V [n, D] and T [n, E].
+
+    Raises:
+        ValueError: penalty is not positive.
+    """
+    if not penalty > 0:
+        raise ValueError(f"the ridge penalty must be above 0, got {penalty}")
+    text_NE = text_SE[targets]
+    visual_mean, text_mean = embedding_ND.mean(0), text_SE.mean(0)
+    centred_ND = embedding_ND - visual_mean
+    gram = centred_ND.T @ centred_ND + penalty * len(centred_ND) * np.eye(centred_ND.shape[1])
+    return RidgeMap(np.linalg.solve(gram, centred_ND.T @ (text_NE - text_mean)), visual_mean, text_mean)
+
+
+@torch.inference_mode()
+def match_scores(model: ResT, tokens_BPD: np.ndarray, text: TextInputs, batch_size: int = 64) -> np.ndarray:
+    """Cross-modal score: the joint encoder's logit of every clip with every candidate class text, float32 [B, C]."""
+    labels = model.encode_labels(*text).tokens_CLD
+    n_classes = len(labels)
+    rows = []
+    for start in range(0, len(tokens_BPD), batch_size):
+        tokens = torch.from_numpy(tokens_BPD[start : start + batch_size]).float()
+        logits = model.match(tokens.repeat_interleave(n_classes, 0), labels.repeat(len(tokens), 1, 1))
+        rows.append(logits.view(len(tokens), n_classes).numpy())
+    return np.concatenate(rows)
+
+
+def fused_scores(first_BC: np.ndarray, second_BC: np.ndarray, second_weight: float) -> np.ndarray:
+    """z(first) + second_weight z(second), z over the candidate classes of one clip: subtract the mean, divide by the deviation."""
+
+    def standard(scores: np.ndarray) -> np.ndarray:
+        return (scores - scores.mean(1, keepdims=True)) / np.maximum(scores.std(1, keepdims=True), 1e-12)
+
+    return standard(first_BC) + second_weight * standard(second_BC)
+
+
+def true_prototype_scores(embedding_BD: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
+    """Upper bound: cosine to the true prototypes of the test classes, each clip left out of its own class's prototype, [B, C].
+
+    Not a zero-shot rule: it looks at the labels of the test clips.
+
+    Raises:
+        ValueError: a class has fewer than two clips.
+    """
+    counts = np.bincount(targets, minlength=n_classes)
+    if counts.min() < 2:
+        raise ValueError(f"the upper bound needs 2 clips in every class, class number {int(counts.argmin())} has {int(counts.min())}; add videos")
+    sums = np.zeros((n_classes, embedding_BD.shape[1]))
+    np.add.at(sums, targets, embedding_BD)
+    scores = embedding_BD @ unit(sums).T
+    own = unit(sums[targets] - embedding_BD)
+    scores[np.arange(len(targets)), targets] = (embedding_BD * own).sum(1)
+    return scores

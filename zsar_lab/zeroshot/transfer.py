@@ -1,0 +1,110 @@
+"""Semantic transfer: visual prototypes of unseen classes composed from those of seen classes, by the relatedness of their texts.
+
+The paper's abstract states the scheme (semantic relatedness of seen and unseen classes composes unseen visual prototypes); softmax,
+k nearest and temperature are our choice. Shapes: N clips, S seen, U unseen classes, D width, E width of the sentence encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """k most related seen classes and the temperature tau of the softmax over them."""
+
+    k: int
+    tau: float
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows divided by their Euclidean length; a zero row stays zero."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+
+
+def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
+    """Seen visual prototypes p_s = normalise(mean of the class's clip embeddings), float [S, D].
+
+    Raises:
+        ValueError: a class has no clip.
+    """
+    counts = np.bincount(targets, minlength=n_classes)
+    if (counts == 0).any():
+        raise ValueError(f"every class needs a clip to have a prototype, class number {int(np.argmin(counts))} has none")
+    sums = np.zeros((n_classes, embedding_ND.shape[1]))
+    np.add.at(sums, targets, embedding_ND)
+    return unit(sums / counts[:, None])
+
+
+def relatedness(text_UE: np.ndarray, text_SE: np.ndarray) -> np.ndarray:
+    """Relatedness r_us of classes by their texts: cosine after subtracting the mean of the seen texts, -1..1, [U, S]."""
+    centre = text_SE.mean(0)
+    return unit(text_UE - centre) @ unit(text_SE - centre).T
+
+
+def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> np.ndarray:
+    """a_us = softmax over the k most related seen classes of r_us / tau, 0 for the others; rows sum to 1, [U, S].
+
+    Raises:
+        ValueError: k is not in 1..S, or tau is not positive.
+    """
+    n_seen = relatedness_US.shape[1]
+    if not 1 <= settings.k <= n_seen:
+        raise ValueError(f"k must be in 1..{n_seen} (the number of seen classes), got {settings.k}")
+    if not settings.tau > 0:
+        raise ValueError(f"tau must be above 0, got {settings.tau}")
+    order = np.argsort(-relatedness_US, axis=1, kind="stable")[:, : settings.k]
+    chosen = np.take_along_axis(relatedness_US, order, 1)
+    exponent = np.exp((chosen - chosen.max(1, keepdims=True)) / settings.tau)
+    weights = np.zeros_like(relatedness_US, dtype=float)
+    np.put_along_axis(weights, order, exponent / exponent.sum(1, keepdims=True), 1)
+    return weights
+
+
+def compose_prototypes(weights_US: np.ndarray, prototypes_SD: np.ndarray) -> np.ndarray:
+    """Unseen visual prototypes p_u = normalise(sum_s a_us p_s), [U, D]."""
+    return unit(weights_US @ prototypes_SD)
+
+
+def settings_grid(n_seen: int) -> list[TransferSettings]:
+    """The settings tried on validation classes: k in 1, 3, 5, 10, all; tau in 0.05, 0.1, 0.2, 0.3."""
+    ks = sorted({k for k in (1, 3, 5, 10, n_seen) if k <= n_seen})
+    return [TransferSettings(k, tau) for k in ks for tau in (0.05, 0.1, 0.2, 0.3)]
+
+
+def choose_settings(
+    embedding_ND: np.ndarray,
+    targets: np.ndarray,
+    text_VE: np.ndarray,
+    text_SE: np.ndarray,
+    prototypes_SD: np.ndarray,
+    grid: Iterable[TransferSettings],
+) -> tuple[TransferSettings, dict[TransferSettings, float]]:
+    """Choose k and tau by top-1 on clips of validation classes (never test classes).
+
+    A setting's score is the mean of its own accuracy and that of all settings that share its k or its tau, so that one lucky cell of
+    a small validation set does not decide.
+
+    Args:
+        embedding_ND: unit rows, clips of validation classes; targets: their class index among the V validation classes.
+        text_VE, text_SE: sentence embeddings of validation and seen classes.
+        prototypes_SD: seen visual prototypes.
+        grid: the settings to try.
+
+    Returns:
+        The setting chosen, and the validation top-1 of each setting, 0..1.
+    """
+    related = relatedness(text_VE, text_SE)
+    accuracy: dict[TransferSettings, float] = {}
+    for settings in grid:
+        scores = embedding_ND @ compose_prototypes(transfer_weights(related, settings), prototypes_SD).T
+        accuracy[settings] = float((scores.argmax(1) == targets).mean())
+
+    def smoothed(settings: TransferSettings) -> float:
+        alike = [value for other, value in accuracy.items() if other.k == settings.k or other.tau == settings.tau]
+        return 0.5 * accuracy[settings] + 0.5 * float(np.mean(alike))
+
+    return max(accuracy, key=smoothed), accuracy
