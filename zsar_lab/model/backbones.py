@@ -5,6 +5,7 @@ Shapes: B clips, T frames, H W pixels, K channels.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -22,12 +23,10 @@ class TemporalShift(nn.Module):
         """Shift [B*T, K, H, W]; same shape and dtype."""
         fold = features.shape[1] // 8
         frames = features.unflatten(0, (-1, self.n_frames))
-        shifted = frames.clone()
-        shifted[:, :-1, :fold] = frames[:, 1:, :fold]
-        shifted[:, -1, :fold] = 0
-        shifted[:, 1:, fold : 2 * fold] = frames[:, :-1, fold : 2 * fold]
-        shifted[:, 0, fold : 2 * fold] = 0
-        return shifted.flatten(0, 1)
+        edge = torch.zeros_like(frames[:, :1, :fold])
+        from_next = torch.cat([frames[:, 1:, :fold], edge], 1)
+        from_last = torch.cat([edge, frames[:, :-1, fold : 2 * fold]], 1)
+        return torch.cat([from_next, from_last, frames[:, :, 2 * fold :]], 2).flatten(0, 1)
 
 
 class ShiftBlock(nn.Module):
@@ -56,7 +55,7 @@ class SmallShiftResNet(nn.Module):
     """A small 2D ResNet with temporal shift, for the demo: one block a stage, stride 2 each, then the mean over space.
 
     Args:
-        widths: channels of the stages; the first is a 3x3 convolution with stride 2.
+        widths: channels of the stages; the first is a 7x7 convolution with stride 4.
         n_frames: frames a clip.
     """
 
@@ -64,7 +63,7 @@ class SmallShiftResNet(nn.Module):
         super().__init__()
         self.n_frames = n_frames
         self.width = widths[-1]
-        stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
+        stem = nn.Sequential(nn.Conv2d(3, widths[0], 7, 4, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
         blocks = [ShiftBlock(a, b, 2, n_frames) for a, b in zip(widths[:-1], widths[1:])]
         self.stages = nn.Sequential(stem, *blocks)
 

@@ -23,11 +23,12 @@ class ModelConfig:
     """What shapes the model. Stated by the paper: a visual backbone, a Transformer over both modalities. The sizes are ours."""
 
     n_frames: int = 8
-    backbone_widths: tuple[int, ...] = (16, 32, 64, 128)
+    backbone_widths: tuple[int, ...] = (32, 64, 128)
     width: int = 128
     depth: int = 2
     cross_depth: int = 1
     heads: int = 4
+    feedforward: int = 256
     dropout: float = 0.1
     text_width: int = 384
     n_label_tokens: int = 4
@@ -125,6 +126,6 @@ def word_spans(words_CLE: Tensor, mask_CL: Tensor, n_spans: int) -> Tensor:
 
 def _transformer(config: ModelConfig, depth: int) -> nn.TransformerEncoder:
     layer = nn.TransformerEncoderLayer(
-        config.width, config.heads, 4 * config.width, config.dropout, "gelu", batch_first=True, norm_first=True
+        config.width, config.heads, config.feedforward, config.dropout, "gelu", batch_first=True, norm_first=True
     )
     return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)

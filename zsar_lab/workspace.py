@@ -1,0 +1,261 @@
+"""The folder a study lives in: each artefact is made when first asked for, kept, and opened the next time."""
+
+from __future__ import annotations
+
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zsar_lab.artefacts import make_folder, read_json, write_json
+from zsar_lab.data.catalog import Catalog, catalog_folder
+from zsar_lab.data.frames import FrameSettings, FrameStore, make_frame_store
+from zsar_lab.data.protocols import Protocol, family_stratified_draw, random_draw
+from zsar_lab.data.synthetic import DemoSettings, make_demo_videos
+from zsar_lab.progress import progress
+from zsar_lab.text.classtext import SCHEMES, class_text, scheme_named
+from zsar_lab.text.encoder import ClassEmbeddings, cached_class_embeddings, find_encoder
+from zsar_lab.training import presets
+from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint
+from zsar_lab.training.loop import train
+from zsar_lab.zeroshot.embed import ClipEmbeddings, embed_clips
+from zsar_lab.zeroshot.evaluate import DrawResult, evaluate_draw
+from zsar_lab.zeroshot.report import Report, make_report, save_report
+
+DEMO_NAME = "generated demo videos"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study asks.
+
+    Attributes:
+        videos: a folder of class folders; None for the generated demo videos.
+        clips_per_class: of the demo videos.
+        stratified_draws: family-stratified draws of unseen classes, the main protocol.
+        random_draws: plain random draws, reported beside it.
+        class_text: scheme of the class texts trained with.
+        epochs: of each training.
+        seed: of the demo videos; a draw's number is the seed of its classes and its training.
+    """
+
+    videos: str | None = None
+    clips_per_class: int = 30
+    stratified_draws: int = 3
+    random_draws: int = 1
+    class_text: str = "structure"
+    epochs: int = 30
+    seed: int = 0
+
+    @property
+    def draws(self) -> tuple[str, ...]:
+        """Names of the draws: stratified-0, ..., random-0, ..."""
+        stratified = [f"stratified-{n}" for n in range(self.stratified_draws)]
+        return (*stratified, *(f"random-{n}" for n in range(self.random_draws)))
+
+
+class Workspace:
+    """A study's artefacts in one folder. Every method makes what is missing, with a bar, and says what it is doing.
+
+    Args:
+        folder: where everything is kept; made if absent.
+        study: what is asked; a folder that holds another study is refused.
+        workers: processes for decoding and for trainings side by side.
+
+    Raises:
+        ValueError: the folder holds another study.
+        PermissionError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: str | Path = "runs/demo", study: Study = Study(), workers: int = 2) -> None:
+        self.folder = make_folder(Path(folder)).resolve()
+        self.study, self.workers = study, workers
+        self.seconds: dict[str, float] = {}
+        path = self.folder / "study.json"
+        if path.is_file() and read_json(path) != asdict(study):
+            kept = read_json(path)
+            key = next(key for key, value in asdict(study).items() if kept.get(key) != value)
+            raise ValueError(
+                f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asdict(study)[key]!r};"
+                " choose another folder, or delete it to start anew"
+            )
+        if not path.is_file():
+            write_json(path, asdict(study))
+
+    @staticmethod
+    def open(folder: str | Path) -> Workspace:
+        """Open a folder with the study it holds; FileNotFoundError when it holds none."""
+        return Workspace(folder, Study(**read_json(Path(folder) / "study.json")))
+
+    @property
+    def is_generated(self) -> bool:
+        """True when the clips are the generated demo videos."""
+        return self.study.videos is None
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog of all clips; the demo videos are generated first."""
+        if self.is_generated:
+            settings = DemoSettings(self.study.clips_per_class, self.study.seed)
+            videos = self._timed("videos", lambda: make_demo_videos(self.folder / "videos", settings, self.workers))
+        else:
+            videos = Path(self.study.videos)
+        if (self.folder / "catalog" / "catalog.json").is_file():
+            return Catalog.load(self.folder / "catalog")
+        name = DEMO_NAME if self.is_generated else videos.name
+        catalog = self._timed("catalog", lambda: catalog_folder(videos, name, self.workers))
+        catalog.save(self.folder / "catalog")
+        return catalog
+
+    @cached_property
+    def frames(self) -> FrameStore:
+        """Every usable clip decoded once."""
+        catalog = self.catalog
+        return self._timed("frames", lambda: make_frame_store(catalog, self.folder / "frames", FrameSettings(), self.workers))
+
+    def protocol(self, draw: str) -> Protocol:
+        """The protocol of a draw, for example "stratified-0"; saved as json beside its training."""
+        kind, _, number = draw.partition("-")
+        if draw not in self.study.draws:
+            raise ValueError(f"a draw must be one of {', '.join(self.study.draws)}, got {draw!r}")
+        clips = self.catalog.usable
+        clips = clips[clips["id"].isin(set(self.frames.ids))]
+        if kind == "stratified":
+            protocol = family_stratified_draw(clips, self.catalog.classes, int(number))
+        else:
+            protocol = random_draw(clips, int(number))
+        path = self.run_folder(draw) / "protocol.json"
+        if not path.is_file() or Protocol.load(path) != protocol:
+            protocol.save(path)
+        return protocol
+
+    def class_embeddings(self, scheme: str | None = None) -> ClassEmbeddings:
+        """Embedded class texts of every class, by the study's scheme or the one named."""
+        text = class_text(self.catalog.classes, scheme_named(scheme or self.study.class_text))
+        return cached_class_embeddings(text, find_encoder(), self.folder / "class_text")
+
+    def train_config(self, draw: str) -> presets.TrainConfig:
+        """The configuration of a draw's training."""
+        return presets.demo(len(self.protocol(draw).seen), seed=int(draw.partition("-")[2]), epochs=self.study.epochs)
+
+    def run_folder(self, draw: str) -> Path:
+        return self.folder / "trainings" / draw
+
+    def train(self, draw: str, on_epoch: Callable[[list[dict[str, Any]]], None] | None = None) -> Checkpoint:
+        """Train a draw in this process, or open its finished checkpoint."""
+        config = self.train_config(draw)
+        return train(self.frames, self.protocol(draw), self.class_embeddings(), config, self.run_folder(draw), on_epoch=on_epoch)
+
+    def train_all(self) -> dict[str, Checkpoint]:
+        """Train every draw that is not trained yet, `workers` at a time, each in a process of its own with one thread."""
+        self.frames, self.class_embeddings()
+        self._timed("training", lambda: _train_in_processes(self, [d for d in self.study.draws if not self.is_trained(d)]))
+        return {draw: load_checkpoint(self.run_folder(draw)) for draw in self.study.draws}
+
+    def is_trained(self, draw: str) -> bool:
+        try:
+            return load_checkpoint(self.run_folder(draw)).complete
+        except FileNotFoundError:
+            return False
+
+    def embeddings(self, draw: str) -> ClipEmbeddings:
+        """Every clip through the draw's checkpoint."""
+        checkpoint = self.train(draw)
+        return self._timed("embedding", lambda: embed_clips(checkpoint, self.frames, self.run_folder(draw)))
+
+    def result(self, draw: str) -> DrawResult:
+        """Every rule on the draw's unseen classes."""
+        others = [scheme.__name__ for scheme in SCHEMES if scheme.__name__ != self.study.class_text and self._has_text(scheme.__name__)]
+        embeddings = self.embeddings(draw)
+        texts = tuple(self.class_embeddings(scheme) for scheme in others)
+        return self._timed(
+            "evaluation",
+            lambda: evaluate_draw(self.train(draw), embeddings, self.protocol(draw), self.class_embeddings(), texts),
+        )
+
+    def report(self) -> tuple[Report, Report | None]:
+        """The main report over the family-stratified draws and the one over random draws (None without any).
+
+        Also written to report.json in the workspace.
+        """
+        self.train_all()
+        data = self.catalog.fingerprint, self.frames.fingerprint
+        reports: dict[str, Report] = {}
+        for kind, name in (("stratified", "family-stratified"), ("random", "random classes")):
+            draws = [draw for draw in self.study.draws if draw.startswith(kind)]
+            if draws:
+                title = f"{name}, {len(draws)} draw{'s' if len(draws) > 1 else ''}, {self.catalog.name}"
+                reports[kind] = make_report(title, [self.result(draw) for draw in draws], *data)
+        main = reports.get("stratified") or reports["random"]
+        beside = reports.get("random") if "stratified" in reports else None
+        self.seconds = self._kept_seconds()
+        save_report(self.folder / "report.json", main, [beside] if beside else [], self.seconds)
+        return main, beside
+
+    def _has_text(self, scheme: str) -> bool:
+        try:
+            class_text(self.catalog.classes, scheme_named(scheme))
+        except ValueError:
+            return False
+        return True
+
+    def _timed(self, step: str, make: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        made = make()
+        self.seconds[step] = self.seconds.get(step, 0.0) + round(time.perf_counter() - started, 2)
+        return made
+
+    def _kept_seconds(self) -> dict[str, float]:
+        """The most seconds each step took: of an earlier report where a step was only opened this time."""
+        path = self.folder / "report.json"
+        earlier = read_json(path)["seconds"] if path.is_file() else {}
+        return {step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds}
+
+
+def _train_in_processes(workspace: Workspace, draws: list[str]) -> None:
+    """`python -m zsar_lab train` for each draw, with one bar over all of them that follows their logs."""
+    if not draws:
+        return
+    configs = {draw: workspace.train_config(draw) for draw in draws}
+    waiting, running = list(draws), {}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    bar = progress(what=f"training {len(draws)} draws, {workspace.workers} at a time", unit="epoch", total=sum(c.epochs for c in configs.values()))
+    try:
+        while waiting or running:
+            while waiting and len(running) < workspace.workers:
+                draw = waiting.pop(0)
+                log = open(workspace.run_folder(draw) / "training.txt", "w", encoding="utf-8")
+                command = [sys.executable, "-m", "zsar_lab", "train", draw, "--workspace", str(workspace.folder)]
+                running[draw] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+                log.close()
+            time.sleep(0.5)
+            for draw, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[draw]
+                    _check_end(workspace, draw, process.returncode)
+            histories = {draw: _epochs_done(workspace, draw) for draw in draws}
+            bar.update(sum(histories.values()) - bar.n)
+    finally:
+        for process in running.values():
+            process.send_signal(signal.SIGINT)
+        for process in running.values():
+            process.wait()
+        bar.close()
+
+
+def _epochs_done(workspace: Workspace, draw: str) -> int:
+    log = workspace.run_folder(draw) / "log.csv"
+    return max(0, len(log.read_text().splitlines()) - 1) if log.is_file() else 0
+
+
+def _check_end(workspace: Workspace, draw: str, code: int) -> None:
+    if code:
+        lines = (workspace.run_folder(draw) / "training.txt").read_text(encoding="utf-8").strip().splitlines()
+        raise RuntimeError(f"training {draw} ended with status {code}: {lines[-1] if lines else 'it said nothing'}; run it again to go on from its checkpoint")

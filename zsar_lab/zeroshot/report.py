@@ -1,0 +1,218 @@
+"""The report: every rule over all draws, with intervals, chance and upper bound, and the fingerprints of what it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zsar_lab.artefacts import fingerprint, write_json
+from zsar_lab.zeroshot.evaluate import RULES, DrawResult, RuleScores
+from zsar_lab.zeroshot.hubness import Hubness, hubness, k_occurrence
+from zsar_lab.zeroshot.metrics import mean_class_accuracy, top_k_accuracy, truth_rank
+from zsar_lab.zeroshot.statistics import class_bootstrap, paired_difference
+
+SETTING = "inductive"  # every rule so far looks at one clip at a time
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    """One rule with one scheme of class text over several draws. Accuracies are fractions, 0..1.
+
+    Attributes:
+        rule, setting, class_text: what was scored; setting is "inductive" or "transductive".
+        top1, top5, mean_class: means over draws.
+        std: of top1 over draws (ddof 0), as the literature prints it.
+        ci95: class-bootstrap interval of top1 over all draws' clips.
+        validation_top1: mean over draws, of the settings chosen.
+        hubness: of N_1 over the candidate classes, mean over draws of each measure.
+        draws: top1 of each draw.
+        settings: what validation chose in each draw.
+    """
+
+    rule: str
+    setting: str
+    class_text: str
+    top1: float
+    top5: float
+    mean_class: float
+    std: float
+    ci95: tuple[float, float]
+    validation_top1: float
+    hubness: dict[str, float]
+    draws: tuple[float, ...]
+    settings: tuple[dict[str, Any], ...]
+
+
+def rule_row(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> RuleRow:
+    """Put one rule's scores of several draws together.
+
+    Args:
+        results: the draws.
+        scored: that rule's scores of each, in the same order.
+
+    Raises:
+        ValueError: no draw, or the scores are of different rules.
+    """
+    if not scored or len({(s.rule, s.class_text) for s in scored}) != 1:
+        raise ValueError(f"a row needs one rule scored in at least one draw, got {sorted({s.rule for s in scored})}")
+    pairs = [(s.scores_BC, r.targets) for r, s in zip(results, scored)]
+    top1 = [top_k_accuracy(*pair, 1) for pair in pairs]
+    measures = [hubness(k_occurrence(scores, 1), 1) for scores, _ in pairs]
+    return RuleRow(
+        rule=scored[0].rule,
+        setting=SETTING,
+        class_text=scored[0].class_text,
+        top1=float(np.mean(top1)),
+        top5=float(np.mean([top_k_accuracy(*pair, min(5, pair[0].shape[1])) for pair in pairs])),
+        mean_class=float(np.mean([mean_class_accuracy(*pair) for pair in pairs])),
+        std=float(np.std(top1)),
+        ci95=class_bootstrap(_correct(pairs), _classes(results)),
+        validation_top1=float(np.mean([s.validation_top1 for s in scored])),
+        hubness=_mean_measures(measures),
+        draws=tuple(top1),
+        settings=tuple(s.settings for s in scored),
+    )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores of several draws of one kind of protocol.
+
+    Attributes:
+        name: the kind of protocol and the data it was scored on.
+        results: the draws.
+        rows: one a rule, with the training's class text.
+        text_rows: transfer and ridge rules with each scheme of class text.
+        catalog_fingerprint, frames_fingerprint: of the data.
+    """
+
+    name: str
+    results: tuple[DrawResult, ...]
+    rows: tuple[RuleRow, ...]
+    text_rows: tuple[RuleRow, ...]
+    catalog_fingerprint: str
+    frames_fingerprint: str
+
+    @property
+    def chance(self) -> float:
+        """Mean over draws of 1 / number of candidate classes."""
+        return float(np.mean([1 / len(r.protocol.unseen) for r in self.results]))
+
+    @property
+    def upper_bound(self) -> float:
+        """Mean over draws of top-1 by the nearest true prototype of the unseen classes (leave-one-out)."""
+        return float(np.mean([top_k_accuracy(r.upper_bound_BC, r.targets, 1) for r in self.results]))
+
+    @property
+    def seen_top1(self) -> float:
+        """Mean over draws of top-1 on held-out clips of seen classes."""
+        return float(np.mean([r.seen_top1 for r in self.results]))
+
+    def row(self, rule: str) -> RuleRow:
+        """The row of that rule; ValueError when there is none."""
+        for row in self.rows:
+            if row.rule == rule:
+                return row
+        raise ValueError(f"a rule must be one of {', '.join(r.rule for r in self.rows)}, got {rule!r}")
+
+    def table(self) -> pd.DataFrame:
+        """The zero-shot table: a row a rule, between chance and the upper bound; accuracies in percent."""
+        upper = [(r.upper_bound_BC, r.targets) for r in self.results]
+        bound = {"rule": "upper bound (true prototypes, not zero-shot)", "top1_%": 100 * self.upper_bound}
+        bound |= {"std": 100 * float(np.std([top_k_accuracy(*pair, 1) for pair in upper]))}
+        chance = {"rule": "chance", "top1_%": 100 * self.chance}
+        return pd.DataFrame([chance, *[_shown(row) for row in self.rows], bound]).round(3)
+
+    def text_table(self) -> pd.DataFrame:
+        """Class texts compared with the same clip embeddings; accuracies in percent."""
+        return pd.DataFrame([_shown(row) for row in self.text_rows]).round(3)
+
+    def compare(self, rule_a: str, rule_b: str) -> tuple[float, tuple[float, float]]:
+        """Difference of two rules' top-1 on the same clips, with its class-bootstrap 95 % interval (fractions)."""
+        correct = [_correct([(r.rule(rule).scores_BC, r.targets) for r in self.results]) for rule in (rule_a, rule_b)]
+        return paired_difference(*correct, _classes(self.results))
+
+    def content(self) -> dict[str, Any]:
+        """The report as plain json content."""
+        first = self.results[0].protocol
+        hashes = [r.protocol.hash for r in self.results]
+        return {
+            "protocol": {
+                "name": self.name,
+                "hash": fingerprint("draws", hashes),
+                "classes_of": "draw 0; each draw's own lists stand under draws",
+                **_class_lists(first),
+            },
+            "chance": self.chance,
+            "upper_bound": self.upper_bound,
+            "rules": [asdict(row) for row in self.rows],
+            "class_texts": [asdict(row) for row in self.text_rows],
+            "seen_top1": self.seen_top1,
+            "draws": [
+                {"name": r.protocol.name, "hash": r.protocol.hash, **_class_lists(r.protocol), "seen_top1": r.seen_top1,
+                 "upper_bound": top_k_accuracy(r.upper_bound_BC, r.targets, 1), "clips_scored": len(r.targets),
+                 "top1": {s.rule: top_k_accuracy(s.scores_BC, r.targets, 1) for s in r.rules}}
+                for r in self.results
+            ],
+            "fingerprints": {
+                "catalog": self.catalog_fingerprint,
+                "frames": self.frames_fingerprint,
+                "class_text": self.results[0].fingerprints["class_text"],
+                "checkpoints": [r.fingerprints["checkpoint"] for r in self.results],
+                "embeddings": [r.fingerprints["embeddings"] for r in self.results],
+            },
+        }  # fmt: skip
+
+
+def make_report(name: str, results: Sequence[DrawResult], catalog_fingerprint: str, frames_fingerprint: str) -> Report:
+    """Put the draws' results together; rules and class texts are those that every draw scored."""
+    rows = tuple(rule_row(results, [r.rule(rule) for r in results]) for rule in RULES)
+    texts = zip(*(r.texts for r in results))
+    return Report(name, tuple(results), rows, tuple(rule_row(results, same) for same in texts), catalog_fingerprint, frames_fingerprint)
+
+
+def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dict[str, float]) -> None:
+    """Write report.json: the main report, others beside it under "beside", and the seconds each step took."""
+    write_json(path, main.content() | {"beside": [report.content() for report in beside], "seconds": seconds})
+
+
+def prototype_hubness(result: DrawResult, rule: str, k: int) -> Hubness:
+    """Hubness of a rule's candidate classes in one draw at k."""
+    return hubness(k_occurrence(result.rule(rule).scores_BC, k), k)
+
+
+def _correct(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    return np.concatenate([truth_rank(scores, targets) == 1 for scores, targets in pairs])
+
+
+def _classes(results: Sequence[DrawResult]) -> list[str]:
+    return [r.protocol.unseen[target] for r in results for target in r.targets]
+
+
+def _class_lists(protocol: Any) -> dict[str, list[str]]:
+    return {"seen": list(protocol.seen), "validation": list(protocol.validation), "unseen": list(protocol.unseen)}
+
+
+def _mean_measures(measures: Sequence[Hubness]) -> dict[str, float]:
+    return {name: float(np.mean([getattr(m, name) for m in measures])) for name in asdict(measures[0])}
+
+
+def _shown(row: RuleRow) -> dict[str, Any]:
+    return {
+        "rule": row.rule,
+        "class text": row.class_text,
+        "setting": row.setting,
+        "top1_%": 100 * row.top1,
+        "std": 100 * row.std,
+        "ci95_low": 100 * row.ci95[0],
+        "ci95_high": 100 * row.ci95[1],
+        "top5_%": 100 * row.top5,
+        "mean_class_%": 100 * row.mean_class,
+        "validation_%": 100 * row.validation_top1,
+        "N1_skewness": row.hubness["skewness"],
+    }
