@@ -23,7 +23,7 @@ class ModelConfig:
     """What shapes the model. Stated by the paper: a visual backbone, a Transformer over both modalities. The sizes are ours."""
 
     n_frames: int = 8
-    backbone_widths: tuple[int, ...] = (32, 64, 128)
+    backbone_widths: tuple[int, ...] = (24, 48, 96)
     width: int = 128
     depth: int = 2
     cross_depth: int = 1

@@ -42,6 +42,6 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
 
 
-def demo(n_seen: int, seed: int = 0) -> TrainConfig:
+def demo(n_seen: int, seed: int = 0, epochs: int = 30) -> TrainConfig:
     """The small model of the demo: about 1 M parameters, minutes on two CPU cores."""
-    return TrainConfig(seed=seed, model=ModelConfig(n_seen=n_seen))
+    return TrainConfig(seed=seed, epochs=epochs, model=ModelConfig(n_seen=n_seen))
