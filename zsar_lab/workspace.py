@@ -50,8 +50,8 @@ class Study:
     clips_per_class: int = 30
     stratified_draws: int = 3
     random_draws: int = 1
-    class_text: str = "structure"
-    epochs: int = 30
+    class_text: str = "description_and_parts"
+    epochs: int = 25
     seed: int = 0
 
     @property
@@ -143,7 +143,8 @@ class Workspace:
 
     def train_config(self, draw: str) -> presets.TrainConfig:
         """The configuration of a draw's training."""
-        return presets.demo(len(self.protocol(draw).seen), seed=int(draw.partition("-")[2]), epochs=self.study.epochs)
+        width = self.class_embeddings().pooled_CF.shape[1]
+        return presets.demo(len(self.protocol(draw).seen), width, seed=int(draw.partition("-")[2]), epochs=self.study.epochs)
 
     def run_folder(self, draw: str) -> Path:
         return self.folder / "trainings" / draw

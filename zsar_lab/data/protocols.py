@@ -134,15 +134,29 @@ def family_stratified_draw(clips: pd.DataFrame, classes: pd.DataFrame, draw: int
             unseen.append(str(chosen[0]))
             validation.append(str(chosen[1]))
     if len(unseen) < 2:
-        raise ValueError(f"a family-stratified draw needs at least 2 families of 4 classes or more, got {len(unseen)}; use random_draw")
+        raise ValueError(f"a family-stratified draw needs at least 2 families of 4 classes or more, got {len(unseen)}; use random draws only")
     return make_protocol(f"family-stratified draw {draw}", clips, unseen, validation, seed=draw)
 
 
-def random_draw(clips: pd.DataFrame, draw: int, n_unseen: int = 10, n_validation: int = 10) -> Protocol:
-    """`n_unseen` and `n_validation` classes drawn plainly at random; the rest is seen."""
+def random_draw(clips: pd.DataFrame, draw: int, n_unseen: int | None = None, n_validation: int | None = None) -> Protocol:
+    """Unseen and validation classes drawn plainly at random; the rest is seen.
+
+    Args:
+        clips: usable clips, columns `id` and `class`.
+        draw: the draw's number, also its seed.
+        n_unseen, n_validation: how many; None for 10, or a quarter of the classes where there are fewer than 40.
+
+    Raises:
+        ValueError: fewer than 2 seen classes would be left, or fewer than 2 would be unseen.
+    """
     names = sorted(set(clips["class"]))
-    if n_unseen + n_validation + 2 > len(names):
-        raise ValueError(f"n_unseen + n_validation must leave 2 seen classes of {len(names)}, got {n_unseen} + {n_validation}; lower them")
+    n_unseen = min(10, len(names) // 4) if n_unseen is None else n_unseen
+    n_validation = min(10, len(names) // 4) if n_validation is None else n_validation
+    if n_unseen < 2 or n_unseen + n_validation + 2 > len(names):
+        raise ValueError(
+            f"a random draw needs 2 unseen and 2 seen classes or more beside the validation classes, got {n_unseen} unseen and"
+            f" {n_validation} validation of {len(names)} classes; add classes (8 or more for the default) or change the numbers"
+        )
     chosen = np.random.default_rng([draw, 2]).permutation(names)
     unseen, validation = chosen[:n_unseen].tolist(), chosen[n_unseen : n_unseen + n_validation].tolist()
     return make_protocol(f"random draw {draw}", clips, unseen, validation, seed=draw)

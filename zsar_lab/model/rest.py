@@ -3,7 +3,8 @@
 A reconstruction: the paper's abstract states a cross-modal Transformer that jointly encodes video and text labels; sizes, heads
 and pooling are our choice, each a field of `ModelConfig`.
 
-Shapes: B clips, T frames, H W pixels, P visual tokens, L label tokens, C classes, D width, E width of the sentence encoder.
+Shapes: B clips, T frames, H W pixels, P visual tokens, L label tokens, C classes, D width, E width of the
+sentence encoder, F width of a whole class text (F = E for a text of one line).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class ModelConfig:
     feedforward: int = 256
     dropout: float = 0.1
     text_width: int = 384
+    word_width: int = 384
     n_label_tokens: int = 4
     n_seen: int = 32
 
@@ -43,7 +45,7 @@ class VideoCode(NamedTuple):
 
 
 class LabelCode(NamedTuple):
-    """embedding_CD: unit rows, the class in the shared space. tokens_CLD: the pooled text and spans of its words."""
+    """embedding_CD: unit rows, the class in the shared space. tokens_CLD: the encoded text and spans of its words."""
 
     embedding_CD: Tensor
     tokens_CLD: Tensor
@@ -63,7 +65,7 @@ class ResT(nn.Module):
         self.video_encoder = _transformer(config, config.depth)
         self.video_norm = nn.LayerNorm(width)
         self.label_head = nn.Sequential(nn.Linear(config.text_width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.word_projection = nn.Linear(config.text_width, width)
+        self.word_projection = nn.Linear(config.word_width, width)
         self.cross_query = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.modality_embedding = nn.Parameter(torch.randn(2, width) * 0.02)
         self.cross_encoder = _transformer(config, config.cross_depth)
@@ -82,16 +84,16 @@ class ResT(nn.Module):
         tokens_BPD = self.video_norm(self.video_encoder(tokens))
         return VideoCode(normalize(tokens_BPD[:, 0].float(), dim=-1), tokens_BPD)
 
-    def encode_labels(self, pooled_CE: Tensor, words_CKE: Tensor) -> LabelCode:
-        """Encode class texts: t = normalise(MLP(pooled)); tokens are the pooled text and `n_label_tokens` spans of words.
+    def encode_labels(self, pooled_CF: Tensor, words_CKE: Tensor) -> LabelCode:
+        """Encode class texts: t = normalise(MLP(pooled)); tokens are MLP(pooled) and `n_label_tokens` spans of words.
 
         Args:
-            pooled_CE: float, unit rows, the sentence embedding of each class text.
+            pooled_CF: float, unit rows, the sentence embedding of each class text.
             words_CKE: float, [C, n_label_tokens, E], from `word_spans`.
         """
-        embedding_CD = normalize(self.label_head(pooled_CE).float(), dim=-1)
-        tokens_CLD = self.word_projection(torch.cat([pooled_CE[:, None], words_CKE], 1))
-        return LabelCode(embedding_CD, tokens_CLD)
+        pooled_CD = self.label_head(pooled_CF)
+        tokens_CLD = torch.cat([pooled_CD[:, None], self.word_projection(words_CKE)], 1)
+        return LabelCode(normalize(pooled_CD.float(), dim=-1), tokens_CLD)
 
     def match(self, tokens_BPD: Tensor, tokens_CLD: Tensor) -> Tensor:
         """Logits [B] that clip i and label i belong together: a query token reads both token sequences jointly.

@@ -42,7 +42,10 @@ def readable_label(name: str) -> str:
 
 @dataclass(frozen=True)
 class ClassText:
-    """The class text of each class: `texts[i]` is what the language model reads for `names[i]`."""
+    """The class text of each class: `texts[i]` is what the language model reads for `names[i]`.
+
+    A text of several lines is several sentences, each read by itself; all texts of one scheme have equally many lines.
+    """
 
     scheme: str
     names: tuple[str, ...]
@@ -99,7 +102,24 @@ def structure(classes: pd.DataFrame) -> list[str]:
     return _filled(classes, "structure")
 
 
-SCHEMES: tuple[Scheme, ...] = (label, template, description, label_and_description, structure)
+def description_and_parts(classes: pd.DataFrame) -> list[str]:
+    """Six lines, each read by itself: the description, then posture, arms, legs, travel and prop out of the column `structure`.
+
+    Raises:
+        ValueError: a structure has not the form "<label>: <posture>; <arms>; <legs>; <travel>; <prop>".
+    """
+    lines = []
+    for name, sentence, annotated in zip(classes["name"], description(classes), structure(classes)):
+        parts = [part.strip() for part in annotated.partition(":")[2].split(";")]
+        if len(parts) != 5 or not all(parts):
+            raise ValueError(
+                f"a structure must read '<label>: <posture>; <arms>; <legs>; <travel>; <prop>', that of {name!r} is {annotated!r}; mend classes.csv"
+            )
+        lines.append("\n".join([sentence, *parts]))
+    return lines
+
+
+SCHEMES: tuple[Scheme, ...] = (label, template, description, label_and_description, structure, description_and_parts)
 
 
 def scheme_named(name: str) -> Scheme:

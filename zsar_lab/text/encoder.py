@@ -1,12 +1,13 @@
 """Class texts through a sentence encoder: the semantic side. The owner of transformers for text.
 
-Shapes: C classes, L words (word pieces), E width of the encoder.
+Shapes: C classes, L words (word pieces), M lines of a class text, E width of the encoder, F = M E.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,14 +38,15 @@ class ClassEmbeddings:
     Attributes:
         class_text: the texts embedded, in the order of the rows.
         encoder: the encoder's sha256.
-        pooled_CE: float32, unit rows: the mean over word pieces, normalised.
+        pooled_CF: float32, unit rows: the sentence embeddings of a text's lines side by side, so that a cosine of two rows is the
+            mean of the cosines line by line.
         words_CLE: float32, the encoder's last layer for each word piece, zero where `mask_CL` is False.
         mask_CL: bool, True at a word piece.
     """
 
     class_text: ClassText
     encoder: str
-    pooled_CE: np.ndarray
+    pooled_CF: np.ndarray
     words_CLE: np.ndarray
     mask_CL: np.ndarray
 
@@ -110,15 +112,20 @@ def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
 
 
 def embed_class_text(class_text: ClassText, files: EncoderFiles, batch_size: int = 128) -> ClassEmbeddings:
-    """Embed class texts: mask-weighted mean of the last layer, normalised, t = m / |m|, m = sum_l mask_l h_l / sum_l mask_l.
+    """Embed class texts, line by line: mask-weighted mean of the last layer, normalised; e = m / |m|, m = sum_l mask_l h_l / sum_l mask_l.
+
+    A text of M lines gets its M embeddings e side by side, divided by sqrt(M).
 
     Args:
-        class_text: one text a class.
+        class_text: one text a class, of equally many lines.
         files: from `find_encoder`.
         batch_size: texts read at once.
 
     Returns:
         Embeddings in the order of `class_text.names`.
+
+    Raises:
+        ValueError: texts of different numbers of lines.
 
     Source: the sentence-transformers recipe for all-MiniLM-L6-v2 (mean pooling, L2 norm, at most 256 word pieces).
     """
@@ -129,17 +136,21 @@ def embed_class_text(class_text: ClassText, files: EncoderFiles, batch_size: int
     logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
     model = AutoModel.from_pretrained(files.folder, local_files_only=True, dtype=torch.float32).eval()
-    texts = list(class_text.texts)
+    n_lines = _lines_a_text(class_text)
+    texts = [line for text in class_text.texts for line in text.split("\n")]
     whole = tokenizer(texts, padding=True, truncation=True, max_length=MAX_WORD_PIECES, return_tensors="pt")
     hidden = []
     with torch.inference_mode():
         for start in range(0, len(texts), batch_size):
             batch = {key: value[start : start + batch_size] for key, value in whole.items()}
             hidden.append(model(**batch).last_hidden_state)
-    mask_CL = whole["attention_mask"].bool()
-    words_CLE = torch.cat(hidden) * mask_CL[:, :, None]
-    pooled_CE = torch.nn.functional.normalize(words_CLE.sum(1) / mask_CL.sum(1, keepdim=True), dim=-1)
-    return ClassEmbeddings(class_text, files.sha256, pooled_CE.numpy(), words_CLE.numpy(), mask_CL.numpy())
+    mask = whole["attention_mask"].bool()
+    words = torch.cat(hidden) * mask[:, :, None]
+    lines = torch.nn.functional.normalize(words.sum(1) / mask.sum(1, keepdim=True), dim=-1)
+    pooled_CF = lines.unflatten(0, (-1, n_lines)).flatten(1) / n_lines**0.5
+    words_CLE = words.unflatten(0, (-1, n_lines)).flatten(1, 2)
+    mask_CL = mask.unflatten(0, (-1, n_lines)).flatten(1)
+    return ClassEmbeddings(class_text, files.sha256, pooled_CF.numpy(), words_CLE.numpy(), mask_CL.numpy())
 
 
 def cached_class_embeddings(class_text: ClassText, files: EncoderFiles, folder: Path) -> ClassEmbeddings:
@@ -149,11 +160,19 @@ def cached_class_embeddings(class_text: ClassText, files: EncoderFiles, folder: 
     path = Path(folder) / f"{class_text.scheme}_{embeddings_fingerprint(class_text, files.sha256)}.safetensors"
     if not path.is_file():
         made = embed_class_text(class_text, files)
-        tensors = {"pooled_CE": made.pooled_CE, "words_CLE": made.words_CLE, "mask_CL": made.mask_CL}
+        tensors = {"pooled_CF": made.pooled_CF, "words_CLE": made.words_CLE, "mask_CL": made.mask_CL}
         with writing(path) as temporary:
-            save_file(tensors, temporary, metadata={"encoder": files.sha256, "texts": "\n".join(class_text.texts)})
+            save_file(tensors, temporary, metadata={"encoder": files.sha256, "texts": json.dumps(dict(zip(class_text.names, class_text.texts)))})
     kept = load_file(path)
-    return ClassEmbeddings(class_text, files.sha256, kept["pooled_CE"], kept["words_CLE"], kept["mask_CL"])
+    return ClassEmbeddings(class_text, files.sha256, kept["pooled_CF"], kept["words_CLE"], kept["mask_CL"])
+
+
+def _lines_a_text(class_text: ClassText) -> int:
+    counts = [text.count("\n") + 1 for text in class_text.texts]
+    different = [name for name, count in zip(class_text.names, counts) if count != counts[0]]
+    if different:
+        raise ValueError(f"every class text must have as many lines as the first ({counts[0]}), that of {different[0]!r} has another number; mend it")
+    return counts[0]
 
 
 def _from_hub(name: str, local_files_only: bool) -> Path | None:

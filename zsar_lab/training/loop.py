@@ -25,7 +25,7 @@ from zsar_lab.artefacts import make_folder, writing
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import centre_view, scoring_batches, steps_per_epoch, training_batches, training_view
 from zsar_lab.data.protocols import Protocol
-from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss
+from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss, semantic_targets
 from zsar_lab.model.rest import LabelCode, ResT, word_spans
 from zsar_lab.progress import progress
 from zsar_lab.text.encoder import ClassEmbeddings
@@ -38,9 +38,9 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class TextInputs(NamedTuple):
-    """Class texts as the model reads them: pooled_CE and word spans words_CKE, float32 on the model's device."""
+    """Class texts as the model reads them: pooled_CF and word spans words_CKE, float32 on the model's device."""
 
-    pooled_CE: Tensor
+    pooled_CF: Tensor
     words_CKE: Tensor
 
 
@@ -53,7 +53,7 @@ def text_inputs(classes: ClassEmbeddings, names: tuple[str, ...], n_label_tokens
     """The class texts of these classes, in their order, ready for `ResT.encode_labels`."""
     rows = classes.rows(names)
     words = word_spans(torch.from_numpy(classes.words_CLE[rows]), torch.from_numpy(classes.mask_CL[rows]), n_label_tokens)
-    return TextInputs(torch.from_numpy(classes.pooled_CE[rows]).to(device), words.to(device))
+    return TextInputs(torch.from_numpy(classes.pooled_CF[rows]).to(device), words.to(device))
 
 
 def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
@@ -65,14 +65,15 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
 
 
 def training_losses(
-    model: ResT, view_BTKHW: Tensor, target_B: Tensor, labels: LabelCode, config: TrainConfig, generator: torch.Generator
-) -> dict[str, Tensor]:
+    model: ResT, view_BTKHW: Tensor, target_B: Tensor, soft_target_BS: Tensor, labels: LabelCode, config: TrainConfig,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:  # fmt: skip
     """The weighted losses of a batch by name; those of weight 0 are not computed. Their sum is what is minimised."""
     code = model.encode_video(view_BTKHW)
     losses: dict[str, Tensor] = {}
     if config.classification_weight:
         logits_BS = model.seen_logits(code.embedding_BD, config.temperature)
-        losses["classification"] = config.classification_weight * classification_loss(logits_BS, target_B, config.label_smoothing)
+        losses["classification"] = config.classification_weight * classification_loss(logits_BS, soft_target_BS)
     if config.alignment_weight:
         loss = alignment_loss(code.embedding_BD, labels.embedding_CD, target_B, model.log_temperature)
         losses["alignment"] = config.alignment_weight * loss
@@ -121,7 +122,7 @@ def train(
         checkpoint = _same_run(load_checkpoint(checkpoint.path), checkpoint)
         if checkpoint.complete:
             return checkpoint
-    with torch.random.fork_rng(), _stop_signals() as stop:
+    with torch.random.fork_rng(), cpu_threads(config.cpu_threads), _stop_signals() as stop:
         training = _Training(store, protocol, classes, checkpoint, choose_device(device), rows, targets)
         return training.run(stop, on_epoch)
 
@@ -143,6 +144,7 @@ class _Training:
             self.model.load_state_dict(start.tensors("model."))
             restore_optimiser(start, self.optimiser)
         self.seen_text = text_inputs(classes, protocol.seen, config.model.n_label_tokens, device)
+        self.soft_targets_SS = semantic_targets(self.seen_text.pooled_CF, config.smoothing, config.smoothing_tau)
         self.validation_text = text_inputs(classes, protocol.validation, config.model.n_label_tokens, device)
 
     def run(self, stop: threading.Event, on_epoch: Callable[[list[dict[str, Any]]], None] | None) -> Checkpoint:
@@ -185,7 +187,8 @@ class _Training:
         view = training_view(frames_BNHWC.to(self.device, non_blocking=True), config.view, generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             labels = self.model.encode_labels(*self.seen_text)
-            losses = training_losses(self.model, view, target_B.to(self.device), labels, config, generator)
+            target_B = target_B.to(self.device)
+            losses = training_losses(self.model, view, target_B, self.soft_targets_SS[target_B], labels, config, generator)
         total = sum(losses.values())
         values = {name: float(value.detach()) for name, value in losses.items()}
         bad = [name for name, value in values.items() if not math.isfinite(value)]
@@ -262,6 +265,17 @@ def _same_run(found: Checkpoint, wanted: Checkpoint) -> Checkpoint:
             f"'{wanted.path.parent}' holds a checkpoint of another {different}; choose another folder, or delete it to train anew"
         )
     return found
+
+
+@contextmanager
+def cpu_threads(n_threads: int) -> Iterator[None]:
+    """Let torch use this many threads on the CPU inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

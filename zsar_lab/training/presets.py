@@ -18,9 +18,10 @@ class TrainConfig:
         learning_rate: the peak of the one-cycle schedule (reached after `warm_up` of all steps, then cosine to 0).
         weight_decay: of AdamW, on matrices only.
         temperature: of the cosine classifier over seen classes.
-        label_smoothing: of the classification loss, 0..1.
+        smoothing, smoothing_tau: of the classification targets, by relatedness of the class texts (`semantic_targets`).
         n_match_labels: labels a clip in matching: the right one and hard negatives.
         seed: of weights, order, views and dropout.
+        cpu_threads: threads of a training on the CPU; small maps are faster with one, and the sums then do not depend on the machine.
         validate_every: epochs between looks at held-out seen clips and validation classes.
     """
 
@@ -31,17 +32,19 @@ class TrainConfig:
     weight_decay: float = 0.05
     clip_norm: float = 2.0
     temperature: float = 0.07
-    label_smoothing: float = 0.1
+    smoothing: float = 0.3
+    smoothing_tau: float = 0.2
     classification_weight: float = 1.0
     alignment_weight: float = 1.0
     matching_weight: float = 0.5
     n_match_labels: int = 4
     seed: int = 0
+    cpu_threads: int = 1
     validate_every: int = 5
     view: ViewSettings = field(default_factory=ViewSettings)
     model: ModelConfig = field(default_factory=ModelConfig)
 
 
-def demo(n_seen: int, seed: int = 0, epochs: int = 30) -> TrainConfig:
+def demo(n_seen: int, text_width: int, seed: int = 0, epochs: int = 25) -> TrainConfig:
     """The small model of the demo: about 1 M parameters, minutes on two CPU cores."""
-    return TrainConfig(seed=seed, epochs=epochs, model=ModelConfig(n_seen=n_seen))
+    return TrainConfig(seed=seed, epochs=epochs, model=ModelConfig(n_seen=n_seen, text_width=text_width))

@@ -17,7 +17,7 @@ from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import centre_view, scoring_batches
 from zsar_lab.progress import progress
 from zsar_lab.training.checkpoint import Checkpoint
-from zsar_lab.training.loop import choose_device
+from zsar_lab.training.loop import choose_device, cpu_threads
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def embed_clips(checkpoint: Checkpoint, store: FrameStore, folder: Path, device:
         model = checkpoint.model(place)
         view = checkpoint.config.view
         embeddings, tokens = [], []
-        with progress(what="embedding", unit="clip", total=len(ids)) as bar:
+        with progress(what="embedding", unit="clip", total=len(ids)) as bar, cpu_threads(checkpoint.config.cpu_threads):
             for frames in scoring_batches(store.frames, np.arange(len(ids)), 64):
                 frames = frames.to(place)
                 plain = model.encode_video(centre_view(frames, view))

@@ -174,7 +174,7 @@ def _from_text(
     texts: ClassEmbeddings, train: _Side, validation: _Side, test: _Side, seen_prototypes: np.ndarray
 ) -> dict[str, _Scored]:
     """The rules that need only clip embeddings and class texts: ridge raw and centred, transfer."""
-    text = {side.names: texts.pooled_CE[texts.rows(side.names)].astype(float) for side in (train, validation, test)}
+    text = {side.names: texts.pooled_CF[texts.rows(side.names)].astype(float) for side in (train, validation, test)}
     scheme = texts.class_text.scheme
     scored: dict[str, _Scored] = {}
     maps = {penalty: rules.fit_ridge(train.embedding_BD, train.targets, text[train.names], penalty) for penalty in PENALTIES}
@@ -222,5 +222,5 @@ def _fused(transfer: _Scored, match: _Scored, validation: _Side, test: _Side) ->
 
 
 def _weights(texts: ClassEmbeddings, names: tuple[str, ...], seen: tuple[str, ...], k: int, tau: float) -> np.ndarray:
-    related = relatedness(texts.pooled_CE[texts.rows(names)].astype(float), texts.pooled_CE[texts.rows(seen)].astype(float))
+    related = relatedness(texts.pooled_CF[texts.rows(names)].astype(float), texts.pooled_CF[texts.rows(seen)].astype(float))
     return transfer_weights(related, TransferSettings(k, tau))

@@ -1,0 +1,27 @@
+# Thin over pip, pytest, jupyter and python -m zsar_lab; the README gives the plain commands too.
+PYTHON ?= python3
+BIN := .venv/bin
+# small maps are faster on one thread each than on threads that wait for one another
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lab clean
+
+demo: .venv/installed
+	$(BIN)/python -m zsar_lab demo
+	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir runs/demo/notebooks notebooks/*.ipynb
+	@echo "Executed notebooks lie in runs/demo/notebooks; 'make lab' opens JupyterLab."
+
+test: .venv/installed
+	$(BIN)/pytest tests
+	$(BIN)/pytest --nbmake --nbmake-timeout=1200 notebooks
+
+lab: .venv/installed
+	$(BIN)/jupyter lab notebooks
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -c constraints.txt -e ".[demo,test]"
+	touch $@
+
+clean:
+	rm -rf runs .venv

@@ -1,0 +1,109 @@
+"""zsar_lab.text.classtext: readable labels and the exact strings of each scheme."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from zsar_lab.text import classtext
+from zsar_lab.text.classtext import ClassText, class_text, readable_label, scheme_named
+
+CLASSES = pd.DataFrame(
+    {
+        "name": ["HandstandPushups", "climb_stairs"],
+        "label": ["", "climbing stairs"],
+        "description": ["Someone presses up from a handstand.", "  Someone walks up steps. "],
+        "structure": ["handstand pushups; upside down; pressing", "climb stairs; upright; swinging"],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("HandstandPushups", "handstand pushups"),
+        ("climb_stairs", "climb stairs"),
+        ("YoYo", "yo yo"),
+        ("MMAFight", "mma fight"),
+        ("TaiChi", "tai chi"),
+        ("TV", "tv"),
+        ("playTV", "play tv"),
+        ("Run100mHurdles", "run 100m hurdles"),
+        ("Run100", "run 100"),
+        ("100m", "100m"),
+        ("brush hair", "brush hair"),
+        ("__Brush__Hair__", "brush hair"),
+        ("ride-bike", "ride-bike"),
+        ("ÜbenÄpfel", "üben äpfel"),
+        ("跑步", "跑步"),
+    ],
+)
+def test_readable_label(name, label):
+    assert readable_label(name) == label
+
+
+@pytest.mark.parametrize("name", ["", "   ", "___", "-!?"])
+def test_a_name_without_letters_is_refused(name):
+    with pytest.raises(ValueError, match="at least one letter or digit, got .*; rename the class"):
+        readable_label(name)
+
+
+def test_every_scheme_by_its_exact_text():
+    expected = {
+        "label": ("handstand pushups", "climbing stairs"),
+        "template": ("a video of a person handstand pushups", "a video of a person climbing stairs"),
+        "description": ("Someone presses up from a handstand.", "Someone walks up steps."),
+        "label_and_description": (
+            "handstand pushups: Someone presses up from a handstand.",
+            "climbing stairs: Someone walks up steps.",
+        ),
+        "structure": ("handstand pushups; upside down; pressing", "climb stairs; upright; swinging"),
+    }
+    assert [scheme.__name__ for scheme in classtext.SCHEMES] == list(expected)
+    for name, texts in expected.items():
+        made = class_text(CLASSES, scheme_named(name))
+        assert (made.scheme, made.names, made.texts) == (name, ("HandstandPushups", "climb_stairs"), texts)
+
+
+def test_a_label_is_made_from_the_name_where_the_column_is_missing_or_blank():
+    assert classtext.label(CLASSES[["name"]]) == ["handstand pushups", "climb stairs"]
+    assert classtext.label(CLASSES.assign(label=[None, "  "])) == ["handstand pushups", "climb stairs"]
+
+
+@pytest.mark.parametrize("scheme", [classtext.description, classtext.label_and_description])
+def test_a_missing_description_is_named(scheme):
+    with pytest.raises(ValueError, match=r"needs a description for every class, missing for 2 of 2 \(HandstandPushups, climb_stairs\)"):
+        class_text(CLASSES[["name", "label"]], scheme)
+    with pytest.raises(ValueError, match=r"missing for 1 of 2 \(climb_stairs\); add it to classes.csv"):
+        class_text(CLASSES.assign(description=["filled", "  "]), scheme)
+
+
+def test_a_missing_structure_is_named_and_a_long_list_is_cut():
+    many = pd.DataFrame({"name": list("abcde")})
+    with pytest.raises(ValueError, match=r"needs a structure for every class, missing for 5 of 5 \(a, b, c, ...\)"):
+        class_text(many, classtext.structure)
+
+
+def test_the_fingerprint_is_of_the_texts_not_of_the_scheme():
+    made = class_text(CLASSES, classtext.label)
+    assert replace(made, scheme="another").fingerprint == made.fingerprint
+    others = [
+        replace(made, texts=("handstand pushups", "climbing stair")),
+        replace(made, names=("HandstandPushups", "ClimbStairs")),
+        ClassText(made.scheme, made.names[::-1], made.texts[::-1]),
+    ]
+    assert len({made.fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+def test_any_function_is_a_scheme():
+    def shouted(classes: pd.DataFrame) -> list[str]:
+        return [name.upper() for name in classes["name"]]
+
+    assert class_text(CLASSES, shouted) == ClassText("shouted", tuple(CLASSES["name"]), ("HANDSTANDPUSHUPS", "CLIMB_STAIRS"))
+
+
+def test_an_unknown_scheme_is_refused():
+    with pytest.raises(ValueError, match="must be one of label, template, .*, got 'poem'"):
+        scheme_named("poem")

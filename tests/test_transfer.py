@@ -1,0 +1,161 @@
+"""zsar_lab.zeroshot.transfer: prototypes of seen and unseen classes, by hand, by a plain loop and by properties."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import reference
+
+from zsar_lab.zeroshot.transfer import (
+    TransferSettings,
+    choose_settings,
+    class_means,
+    compose_prototypes,
+    relatedness,
+    settings_grid,
+    transfer_weights,
+    unit,
+)
+
+RANDOM = np.random.default_rng(0)
+RELATED_US = RANDOM.uniform(-1, 1, (4, 6))
+
+
+def test_unit_rows_and_a_zero_row():
+    assert unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[0.6, 0.8], [0.0, 0.0]]
+
+
+def test_class_means_by_hand():
+    embeddings = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [-1.0, 0.0]])
+    means = class_means(embeddings, np.array([0, 0, 1, 2]), 3)
+    half = math.sqrt(0.5)
+    np.testing.assert_allclose(means, [[half, half], [0, 1], [-1, 0]])
+
+
+def test_class_means_equal_the_plain_loop():
+    embeddings, targets = unit(RANDOM.normal(size=(20, 5))), np.arange(20) % 3
+    np.testing.assert_allclose(class_means(embeddings, targets, 3), reference.class_means(embeddings, targets, 3))
+
+
+def test_a_class_without_clips_has_no_prototype():
+    with pytest.raises(ValueError, match="every class needs a clip to have a prototype, class number 1 has none"):
+        class_means(np.eye(3), np.array([0, 2, 2]), 3)
+
+
+def test_relatedness_by_hand():
+    # the seen texts' mean is (1, 0); seen from there they lie at (1, 0) and (-1, 0), the unseen ones at (0, 1) and (2, 0)
+    related = relatedness(np.array([[1.0, 1.0], [3.0, 0.0]]), np.array([[2.0, 0.0], [0.0, 0.0]]))
+    np.testing.assert_allclose(related, [[0, 0], [1, -1]], atol=1e-12)
+
+
+def test_relatedness_equals_the_plain_loop_and_ignores_a_common_offset():
+    unseen, seen = RANDOM.normal(size=(3, 7)), RANDOM.normal(size=(5, 7))
+    related = relatedness(unseen, seen)
+    np.testing.assert_allclose(related, reference.relatedness(unseen, seen), atol=1e-12)
+    np.testing.assert_allclose(relatedness(unseen + 3, seen + 3), related, atol=1e-12)
+
+
+def test_transfer_weights_by_hand():
+    # the two most related are 0 and 2; with tau 1 / log 3 and a difference of 1 their weights are 3 to 1
+    weights = transfer_weights(np.array([[1.0, -0.5, 0.0]]), TransferSettings(k=2, tau=1 / math.log(3)))
+    np.testing.assert_allclose(weights, [[0.75, 0, 0.25]])
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 6])
+@pytest.mark.parametrize("tau", [0.05, 0.3, 5.0])
+def test_transfer_weights_equal_the_plain_loop(k, tau):
+    weights = transfer_weights(RELATED_US, TransferSettings(k, tau))
+    np.testing.assert_allclose(weights, reference.transfer_weights(RELATED_US, k, tau), atol=1e-12)
+    np.testing.assert_allclose(weights.sum(1), 1)
+    assert ((weights > 0).sum(1) <= k).all() and (weights >= 0).all()
+
+
+def test_with_all_seen_classes_it_is_the_dense_softmax():
+    dense = np.exp(RELATED_US / 0.2) / np.exp(RELATED_US / 0.2).sum(1, keepdims=True)
+    np.testing.assert_allclose(transfer_weights(RELATED_US, TransferSettings(6, 0.2)), dense)
+
+
+def test_a_small_tau_leaves_the_nearest_and_a_large_one_the_plain_mean():
+    nearest = np.eye(6)[RELATED_US.argmax(1)]
+    np.testing.assert_allclose(transfer_weights(RELATED_US, TransferSettings(6, 1e-4)), nearest, atol=1e-9)
+    np.testing.assert_array_equal(transfer_weights(RELATED_US, TransferSettings(1, 0.3)), nearest)
+    np.testing.assert_allclose(transfer_weights(RELATED_US, TransferSettings(6, 1e9)), np.full((4, 6), 1 / 6), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (TransferSettings(7, 0.1), r"k must be in 1..6 \(the number of seen classes\), got 7"),
+        (TransferSettings(0, 0.1), r"k must be in 1..6 .*, got 0"),
+        (TransferSettings(3, 0.0), "tau must be above 0, got 0.0"),
+        (TransferSettings(3, -0.1), "tau must be above 0, got -0.1"),
+        (TransferSettings(3, math.nan), "tau must be above 0, got nan"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        transfer_weights(RELATED_US, settings)
+
+
+def test_composed_prototypes_by_hand():
+    seen = np.array([[1.0, 0.0], [0.0, 1.0]])
+    composed = compose_prototypes(np.array([[1.0, 0.0], [0.5, 0.5], [0.6, 0.8]]), seen)
+    np.testing.assert_allclose(composed, [[1, 0], [math.sqrt(0.5), math.sqrt(0.5)], [0.6, 0.8]])
+
+
+@pytest.mark.parametrize("n_seen", [1, 2, 3, 7, 40])
+def test_every_setting_of_the_grid_is_allowed_and_different(n_seen):
+    grid = settings_grid(n_seen)
+    assert len(set(grid)) == len(grid)
+    assert {1, n_seen} <= {settings.k for settings in grid} <= set(range(1, n_seen + 1))
+    for settings in grid:
+        transfer_weights(np.zeros((1, n_seen)), settings)
+
+
+def nearest_is_right(seed: int = 0):
+    """Six seen classes and two validation classes, each on the visual side exactly where its most related seen class is."""
+    random = np.random.default_rng(seed)
+    seen_text, prototypes = random.normal(size=(6, 8)), np.eye(6)
+    validation_text = seen_text[[1, 4]] + 0.05 * random.normal(size=(2, 8))
+    return prototypes[[1, 1, 4, 4]], np.array([0, 0, 1, 1]), validation_text, seen_text, prototypes
+
+
+def test_the_accuracies_of_the_grid_equal_a_plain_loop():
+    random = np.random.default_rng(1)
+    clips, targets = unit(random.normal(size=(30, 5))), np.arange(30) % 3
+    validation_text, seen_text, prototypes = random.normal(size=(3, 8)), random.normal(size=(6, 8)), unit(random.normal(size=(6, 5)))
+    chosen, accuracies = choose_settings(clips, targets, validation_text, seen_text, prototypes, settings_grid(6))
+    assert chosen in accuracies and list(accuracies) == settings_grid(6)
+    for settings, accuracy in accuracies.items():
+        weights = reference.transfer_weights(reference.relatedness(validation_text, seen_text), settings.k, settings.tau)
+        points = weights @ prototypes
+        right = [max(range(3), key=lambda c: reference.cosine(clip, points[c])) == t for clip, t in zip(clips, targets)]
+        assert accuracy == pytest.approx(sum(right) / 30)
+
+
+def test_the_better_setting_is_chosen():
+    clips, targets, *rest = nearest_is_right()
+    dull = TransferSettings(6, 1e9)  # the plain mean of all seen classes is the same point for every class
+    sharp = TransferSettings(1, 0.1)
+    for grid in ([dull, sharp], [sharp, dull]):
+        chosen, accuracies = choose_settings(clips, targets, *rest, grid)
+        assert chosen == sharp and accuracies[sharp] == 1.0 and accuracies[dull] < 1.0
+
+
+def test_one_lucky_setting_does_not_beat_a_good_neighbourhood(monkeypatch):
+    # by hand, at tau 0.1: k = 2 is worth (1.0 + mean(1.0, 0, 0, 0.9)) / 2 = 0.74, k = 1 (0.9 + mean(0.9, 0.9, 0.9, 1.0)) / 2 = 0.91
+    accuracy = {(2, 0.1): 10, (2, 0.2): 0, (2, 0.3): 0, (1, 0.1): 9, (1, 0.2): 9, (1, 0.3): 9}
+    asked = iter(accuracy)
+
+    def planted(weights, prototypes):
+        n_right = accuracy[next(asked)]
+        return np.array([[1.0] * n_right + [-1.0] * (10 - n_right), [0.0] * 10])
+
+    monkeypatch.setattr("zsar_lab.zeroshot.transfer.compose_prototypes", planted)
+    grid = [TransferSettings(k, tau) for k, tau in accuracy]
+    _, _, text_VE, text_SE, prototypes = nearest_is_right()
+    chosen, accuracies = choose_settings(np.eye(10), np.zeros(10, dtype=int), text_VE, text_SE, prototypes, grid)
+    assert [round(10 * value) for value in accuracies.values()] == list(accuracy.values())
+    assert chosen == TransferSettings(1, 0.1)

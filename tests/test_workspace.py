@@ -1,0 +1,164 @@
+"""The whole path on a small folder of real videos: library and command line, mistakes and interrupts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zsar_lab.data.video import write_mp4
+from zsar_lab.workspace import Study, Workspace
+
+FAMILIES = {"sliding": ["SlideLeft", "SlideRight", "SlideUp", "SlideDown"], "blinking": ["Blink", "SlowBlink", "Fade", "Pulse"]}
+
+
+def _frames(kind: int, random: np.random.Generator) -> np.ndarray:
+    """A bright square that moves or blinks in one of eight ways, uint8 [16, 48, 48, 3]."""
+    frames = random.integers(0, 60, (16, 48, 48, 3), dtype=np.uint8)
+    for t in range(16):
+        way = (t * 2 + 4, 20) if kind < 4 else (20, 20)
+        x, y = [way, (36 - way[0], 20), (20, 36 - way[0]), (20, way[0])][kind % 4] if kind < 4 else way
+        light = 255 if kind < 4 else [255 * (t % 2), 255 * (t // 4 % 2), 16 * t, int(127 + 127 * np.sin(t))][kind - 4]
+        frames[t, y : y + 8, x : x + 8] = light
+    return frames
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos #1 'é'")
+    random = np.random.default_rng(0)
+    rows = ["name,label,family,description"]
+    for family, names in FAMILIES.items():
+        for name in names:
+            (folder / name).mkdir()
+            rows.append(f"{name},,{family},A square that does {name}.")
+            for clip in range(5):
+                kind = [n for members in FAMILIES.values() for n in members].index(name)
+                write_mp4(folder / name / f"{name} [{clip}].mp4", _frames(kind, random), fps=8)
+    (folder / "classes.csv").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "Blink" / "broken.mp4").write_bytes(b"")
+    (folder / "Blink" / "text.mp4").write_text("no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(videos: Path) -> Study:
+    return Study(videos=str(videos), stratified_draws=1, random_draws=1, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("work") / "study", study)
+    workspace.report()
+    return workspace
+
+
+def test_report_holds_what_it_promises(finished: Workspace) -> None:
+    report = json.loads((finished.folder / "report.json").read_text())
+    protocol = report["protocol"]
+    assert set(protocol) >= {"name", "hash", "seen", "validation", "unseen"}
+    assert not set(protocol["seen"]) & set(protocol["unseen"]) and not set(protocol["validation"]) & set(protocol["unseen"])
+    assert report["chance"] == pytest.approx(1 / len(protocol["unseen"]))
+    assert {rule["rule"] for rule in report["rules"]} >= {"direct", "transfer", "match"}
+    for rule in report["rules"]:
+        assert rule["setting"] == "inductive"
+        assert 0 <= rule["ci95"][0] <= rule["top1"] <= rule["ci95"][1] <= 1
+        assert rule["top1"] <= rule["top5"] <= 1 and "skewness" in rule["hubness"]
+    assert {"catalog", "frames", "class_text", "checkpoints"} <= set(report["fingerprints"])
+    assert report["seconds"]["training"] > 0 and len(report["draws"]) == 1 and len(report["beside"]) == 1
+
+
+def test_every_clip_is_scored_or_excluded_with_a_reason(finished: Workspace) -> None:
+    catalog, protocol = finished.catalog, finished.protocol("stratified-0")
+    in_protocol = {*protocol.train_clips, *protocol.seen_test_clips, *protocol.validation_clips, *protocol.test_clips}
+    assert in_protocol == set(catalog.usable["id"])
+    assert len(catalog.excluded) == 2 and (catalog.excluded["reason"].str.len() > 0).all()
+    assert set(finished.result("stratified-0").ids) == set(protocol.test_clips)
+
+
+def test_a_second_look_makes_nothing_again(finished: Workspace, study: Study) -> None:
+    def times() -> dict[str, int]:
+        kept = [p for p in finished.folder.rglob("*") if p.is_file() and p.suffix in {".safetensors", ".npy", ".parquet", ".csv"}]
+        return {str(path): path.stat().st_mtime_ns for path in kept}
+
+    before = times()
+    main, beside = Workspace(finished.folder, study).report()
+    assert times() == before and len(before) >= 8
+    assert main.content()["rules"] == json.loads((finished.folder / "report.json").read_text(), parse_constant=float)["rules"] or main.rows
+    assert beside is not None
+
+
+def test_another_study_in_the_folder_is_refused(finished: Workspace, videos: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds a study with epochs = 2, got 3; choose another folder"):
+        Workspace(finished.folder, Study(videos=str(videos), stratified_draws=1, random_draws=1, epochs=3))
+
+
+def test_an_unknown_draw_is_refused(finished: Workspace) -> None:
+    with pytest.raises(ValueError, match=r"a draw must be one of stratified-0, random-0, got 'stratified-7'"):
+        finished.protocol("stratified-7")
+
+
+def _command(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "zsar_lab", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def _said(done: subprocess.CompletedProcess) -> str:
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda folder: folder.mkdir(), "must hold class folders"),
+        (lambda folder: (folder / "Only").mkdir(parents=True), "at least two classes"),
+        (lambda folder: folder.write_text("a file"), "must be a folder of class folders"),
+        (lambda folder: None, "there is no"),
+    ],
+    ids=["empty", "one class", "a file", "absent"],
+)
+def test_a_bad_folder_ends_in_one_sentence(make, sentence: str, tmp_path: Path) -> None:
+    make(tmp_path / "videos")
+    done = _command("demo", "--videos", tmp_path / "videos", "--workspace", tmp_path / "work")
+    assert done.returncode == 2
+    assert sentence in _said(done)
+
+
+def test_an_unwritable_workspace_ends_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = _command("demo", "--workspace", tmp_path / "file" / "work")
+    assert done.returncode == 2 and "the output folder must be writable" in _said(done)
+
+
+def test_help_reads_well() -> None:
+    done = _command("--help")
+    assert done.returncode == 0 and "demo" in done.stdout and "train" in done.stdout
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(videos: Path, tmp_path: Path) -> None:
+    long = Study(videos=str(videos), stratified_draws=1, random_draws=0, epochs=400)
+    workspace = Workspace(tmp_path / "work", long)
+    workspace.train_config("stratified-0")
+    workspace.class_embeddings()
+    command = [sys.executable, "-m", "zsar_lab", "train", "stratified-0", "--workspace", str(workspace.folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    log = workspace.run_folder("stratified-0") / "log.csv"
+    limit = time.monotonic() + 60
+    while not log.is_file() and time.monotonic() < limit:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "training was interrupted at step" in said and "run it again to go on from there" in said and "Traceback" not in said
+    from zsar_lab.training.checkpoint import load_checkpoint
+
+    kept = load_checkpoint(workspace.run_folder("stratified-0"))
+    assert 0 < kept.step < kept.total_steps and not kept.complete

@@ -1,0 +1,258 @@
+"""Figures of zero-shot results: what each rule scored, on which classes, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from zsar_lab.data.catalog import Catalog
+from zsar_lab.views.figures_style import (
+    BLUE,
+    COUNT_SCALE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    VERMILLION,
+    by_family,
+    families_of,
+    labels_of,
+    name_ticks,
+    new_figure,
+    new_panels,
+    percent,
+    plain,
+    tick,
+)
+from zsar_lab.zeroshot.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, RULES, DrawResult
+from zsar_lab.zeroshot.hubness import hubness, k_occurrence
+from zsar_lab.zeroshot.metrics import confusion_matrix, per_class_table
+from zsar_lab.zeroshot.report import Report, RuleRow
+
+ACCURACY = "top-1 accuracy (%)"
+RULE_COLOURS = dict(zip(RULES, PALETTE))
+# the three forms of the direct rule stand together, the others apart
+RULE_PLACES = {rule: place + (0.6 if rule not in (DIRECT, RIDGE, RIDGE_CENTRED) else 0.0) for place, rule in enumerate(RULES)}
+
+
+def rule_scores(report: Report, beside: Report | None = None) -> go.Figure:
+    """Top-1 of each rule with its 95 % interval over classes, each draw as a small marker, between chance and upper bound.
+
+    Args:
+        report: the main report.
+        beside: another report on the same data (random draws), drawn to the right of each point.
+    """
+    figure = new_figure("Zero-shot top-1 of each rule", _about(report, beside), "", ACCURACY, height=480)
+    reports = [(report, BLUE, -0.13 if beside else 0.0)] + ([(beside, ORANGE, 0.17)] if beside else [])
+    for shown, colour, shift in reports:
+        name, places = plain(shown.name.split(",")[0]), [RULE_PLACES[row.rule] + shift for row in shown.rows]
+        single = [(place + 0.1, draw) for place, row in zip(places, shown.rows) for draw in row.draws]
+        _points_with_intervals(figure, shown.rows, places, colour, f"{name}, mean and 95 % interval", [plain(_settings(row)) for row in shown.rows])
+        figure.add_scatter(
+            x=[place for place, _ in single], y=percent([draw for _, draw in single]), mode="markers", name=f"{name}, each draw",
+            marker={"symbol": "line-ew-open", "size": 9, "color": colour, "line": {"width": 2}}, hovertemplate="one draw: %{y:.1f} %<extra></extra>",
+        )  # fmt: skip
+    _line(figure, 100 * report.upper_bound, f"upper bound {100 * report.upper_bound:.1f} %: true prototypes, not zero-shot", GREEN)
+    _line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
+    ticks = {"tickvals": list(RULE_PLACES.values()), "ticktext": [rule.replace(", ", ",<br>").replace(" + ", " +<br>") for rule in RULES]}
+    figure.update_layout(xaxis={"tickmode": "array", "range": [-0.6, max(RULE_PLACES.values()) + 0.6], "showgrid": False} | ticks)
+    figure.update_layout(yaxis_range=[0, 104], legend=_below(-0.18), margin_b=130)
+    return figure
+
+
+def text_scores(report: Report) -> go.Figure:
+    """Top-1 by scheme of class text, a colour a rule, with 95 % intervals over classes; all on the same clip embeddings."""
+    figure = new_figure("Zero-shot top-1 by class text", _about(report), "scheme of the class text", ACCURACY, height=440)
+    schemes = list(dict.fromkeys(row.class_text for row in report.text_rows))
+    rules = [rule for rule in RULES if any(row.rule == rule for row in report.text_rows)]
+    for number, rule in enumerate(rules):
+        rows = [row for row in report.text_rows if row.rule == rule]
+        places = [schemes.index(row.class_text) + 0.2 * (number - (len(rules) - 1) / 2) for row in rows]
+        _points_with_intervals(figure, rows, places, RULE_COLOURS[rule], plain(rule), [plain(_settings(row)) for row in rows])
+    _line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
+    trained_with = report.rows[0].class_text if report.rows else ""
+    names = [f"{scheme} (trained with)" if scheme == trained_with else scheme for scheme in schemes]
+    name_ticks(figure, "x", names, showgrid=False, range=[-0.6, len(schemes) - 0.4])
+    figure.update_layout(yaxis_range=[0, 104], legend=_below(-0.22), margin_b=110)
+    return figure
+
+
+def per_class(result: DrawResult, rule: str, catalog: Catalog) -> go.Figure:
+    """Top-1 of each unseen class under a rule, in the order of families; beside each bar what the class was most taken for.
+
+    Raises:
+        ValueError: there is no such rule.
+    """
+    scored, labels, families = result.rule(rule), labels_of(catalog), families_of(catalog)
+    names = result.protocol.unseen
+    table = per_class_table(scored.scores_BC, result.targets, names)
+    order = by_family(names, catalog)
+    title = f"Top-1 of each unseen class, rule {rule}"
+    figure = new_figure(title, f"{result.protocol.name}, {catalog.name}", ACCURACY, "", height=160 + 34 * len(names))
+    rows = [table.iloc[i] for i in order]
+    wrong = [f"; most taken for {tick(labels[row['taken_for']])} ({row['taken_for_clips']})" if row["taken_for"] else "" for row in rows]
+    figure.add_bar(
+        x=percent(table["top1"].iloc[order]), y=list(range(len(order))), orientation="h", marker_color=BLUE, showlegend=False,
+        text=[f"{row['correct']} of {row['clips']}{more}" for row, more in zip(rows, wrong)], textposition="outside", cliponaxis=False,
+        hovertemplate="%{x:.1f} %: %{text}<extra></extra>",
+    )  # fmt: skip
+    chance = 100 / len(names)
+    figure.add_vline(x=chance, line={"color": GREY, "dash": "dot"}, annotation={"text": f"chance {chance:.0f} %", "yanchor": "bottom"})
+    shown = [tick(labels[names[i]]) + (f"<br><i>{tick(families[names[i]])}</i>" if families[names[i]] else "") for i in order]
+    name_ticks(figure, "y", names, ticktext=shown, autorange="reversed", showgrid=False)
+    figure.update_layout(xaxis_range=[0, 150], xaxis_tickvals=[0, 20, 40, 60, 80, 100], bargap=0.35)
+    return figure
+
+
+def confusion(result: DrawResult, rule: str, catalog: Catalog) -> go.Figure:
+    """Counts of true class (rows) against predicted class (columns), in the order of families.
+
+    Raises:
+        ValueError: there is no such rule.
+    """
+    names, labels = result.protocol.unseen, labels_of(catalog)
+    order = by_family(names, catalog)
+    counts = confusion_matrix(result.rule(rule).scores_BC, result.targets, len(names))[np.ix_(order, order)]
+    title = f"What each unseen class was taken for, rule {rule}"
+    figure = new_figure(title, f"{result.protocol.name}, {catalog.name}", "predicted class", "true class", height=210 + 40 * len(names))
+    shown = [labels[names[i]] for i in order]
+    _cells(figure, counts, shown, shown, np.where(counts > 0, counts.astype(str), ""), "clips", "%{customdata}: %{z} clips<extra></extra>", "taken for")
+    return figure
+
+
+def hubness_bars(result: DrawResult, catalog: Catalog, k: int = 1, rules: Sequence[str] = RULES) -> go.Figure:
+    """N_k of each unseen class under each rule: how many clips have it among their k nearest; skewness stands in the legend.
+
+    Raises:
+        ValueError: k is not in 1..number of unseen classes, or there is no such rule.
+    """
+    names, labels = result.protocol.unseen, labels_of(catalog)
+    order = by_family(names, catalog)
+    title = f"How often each unseen class is {'the nearest' if k == 1 else f'among the {k} nearest'}"
+    figure = new_figure(title, f"{result.protocol.name}, {catalog.name}", "", f"N_{k} (clips)", height=480)
+    for rule in rules:
+        occurrence = k_occurrence(result.rule(rule).scores_BC, k)
+        name = f"{rule} (skewness {hubness(occurrence, k).skewness:+.2f})"
+        figure.add_bar(
+            x=list(range(len(order))), y=occurrence[order].tolist(), name=plain(name), marker_color=RULE_COLOURS[rule],
+            hovertemplate="%{y} clips<extra>" + plain(rule) + "</extra>",
+        )  # fmt: skip
+    expected = k * len(result.targets) / len(names)
+    _line(figure, expected, f"expected {expected:.1f}: every class equally often", GREY)
+    name_ticks(figure, "x", [labels[names[i]] for i in order], showgrid=False, range=[-0.6, len(names) - 0.4])
+    figure.update_layout(barmode="group", bargap=0.25, legend=_below(-0.32), margin_b=190)
+    return figure
+
+
+def hubness_histogram(report: Report, k: int = 1, rules: Sequence[str] = RULES) -> go.Figure:
+    """Over the unseen classes of all draws: how many classes have which N_k, a panel a rule; skewness is the mean over draws.
+
+    Raises:
+        ValueError: k is not in 1..number of unseen classes, or there is no such rule.
+    """
+    figure = new_panels(f"Histogram of N_{k} over unseen classes", _about(report), [(rule, "") for rule in rules], height=340)
+    pairs = {rule: [k_occurrence(r.rule(rule).scores_BC, k) for r in report.results] for rule in rules}
+    largest = max(int(counts.max()) for drawn in pairs.values() for counts in drawn)
+    expected = float(np.mean([k * len(r.targets) / len(r.protocol.unseen) for r in report.results]))
+    bins = {"start": -0.5, "end": largest + 1, "size": max(1, round(largest / 12))}
+    for column, (rule, drawn) in enumerate(pairs.items(), start=1):
+        skewness = float(np.mean([hubness(counts, k).skewness for counts in drawn]))
+        figure.add_histogram(x=np.concatenate(drawn).tolist(), xbins=bins, marker_color=RULE_COLOURS[rule], showlegend=False, row=1, col=column)
+        figure.add_vline(x=expected, line={"color": GREY, "dash": "dot"}, row=1, col=column)
+        figure.update_xaxes(title_text=f"{plain(rule)}<br>skewness {skewness:+.2f}", title_font_size=12, range=[-1, largest + 1], col=column)
+    figure.update_yaxes(matches="y")
+    figure.update_yaxes(title_text="classes", col=1)
+    figure.update_layout(bargap=0.08, margin_b=80)
+    figure.layout.title.subtitle.text += f"; N_{k} in clips, dotted: expected {expected:.1f}"
+    return figure
+
+
+def transfer_weights(result: DrawResult, catalog: Catalog) -> go.Figure:
+    """The weights a_us that composed each unseen prototype (rows) of seen ones (columns), both in the order of families."""
+    labels, unseen, seen = labels_of(catalog), result.protocol.unseen, result.protocol.seen
+    rows, columns = by_family(unseen, catalog), by_family(seen, catalog)
+    weights = result.weights_US[np.ix_(rows, columns)]
+    settings = _settings_text(result.rule("transfer").settings)
+    title, about = "What each unseen prototype was composed of", f"weights of seen classes, {settings}; {result.protocol.name}, {catalog.name}"
+    figure = new_figure(title, about, "seen class", "unseen class", height=260 + 34 * len(unseen))
+    text = np.where(weights >= 0.095, np.char.mod("%.1f", weights), "")
+    hover = "%{customdata}: weight %{z:.3f}<extra></extra>"
+    _cells(figure, weights, [labels[unseen[i]] for i in rows], [labels[seen[i]] for i in columns], text, "weight", hover, "from")
+    figure.update_layout(xaxis_tickfont_size=11)
+    return figure
+
+
+def taken_for_bars(counts: dict[str, int], true_class: str, catalog: Catalog, about: str) -> go.Figure:
+    """Bars of what the clips of one class were taken for; the right answer has its own colour and a tick mark.
+
+    Args:
+        counts: clips by predicted class name, of explanations.taken_for.
+        true_class: the class of the clips.
+        catalog: gives the labels.
+        about: the line below the title.
+    """
+    labels = labels_of(catalog)
+    title = f"What {sum(counts.values())} clips of “{labels[true_class]}” were taken for"
+    figure = new_figure(title, about, "", "clips", height=340)
+    colours = [GREEN if name == true_class else VERMILLION for name in counts]
+    marks = [f"{count} {'✓' if name == true_class else '✗'}" if count else "" for name, count in counts.items()]
+    figure.add_bar(
+        x=list(range(len(counts))), y=list(counts.values()), marker_color=colours, text=marks, textposition="outside", cliponaxis=False,
+        customdata=[plain(labels[name]) for name in counts], hovertemplate="%{customdata}: %{y} clips<extra></extra>",
+    )  # fmt: skip
+    name_ticks(figure, "x", [labels[name] for name in counts], showgrid=False)
+    figure.update_layout(yaxis_range=[0, 1.15 * max(1, *counts.values())])
+    return figure
+
+
+def _cells(
+    figure: go.Figure, values: np.ndarray, row_labels: Sequence[str], column_labels: Sequence[str], text: np.ndarray, unit: str, hover: str, to: str
+) -> None:
+    """A heatmap with a text in each cell; the scale reads in light and dark themes."""
+    pairs = [[f"{plain(row)} {to} {plain(column)}" for column in column_labels] for row in row_labels]
+    bar = {"title": {"text": unit, "font": {"color": GREY}}, "tickfont": {"color": GREY}, "outlinewidth": 0, "thickness": 14}
+    figure.add_heatmap(
+        z=values.tolist(), colorscale=COUNT_SCALE, zmin=0, text=text.tolist(), texttemplate="%{text}", customdata=pairs, hovertemplate=hover,
+        colorbar=bar, xgap=1, ygap=1,
+    )  # fmt: skip
+    name_ticks(figure, "x", column_labels, showgrid=False, zeroline=False, tickangle=-40)
+    name_ticks(figure, "y", row_labels, showgrid=False, zeroline=False, autorange="reversed")
+
+
+def _points_with_intervals(
+    figure: go.Figure, rows: Sequence[RuleRow], places: Sequence[float], colour: str, name: str, hover: Sequence[str]
+) -> None:
+    middle = percent([row.top1 for row in rows])
+    above = [100 * row.ci95[1] - value for row, value in zip(rows, middle)]
+    below = [value - 100 * row.ci95[0] for row, value in zip(rows, middle)]
+    figure.add_scatter(
+        x=list(places), y=middle, mode="markers", name=name, marker={"color": colour, "size": 10},
+        error_y={"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 5},
+        customdata=[[low, high, text] for (low, high), text in zip(([100 * c for c in row.ci95] for row in rows), hover)],
+        hovertemplate="%{y:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}]<br>%{customdata[2]}<extra></extra>",
+    )  # fmt: skip
+
+
+def _line(figure: go.Figure, y: float, text: str, colour: str) -> None:
+    figure.add_hline(y=y, line={"color": colour, "dash": "dot", "width": 2})
+    place = {"x": 0, "xref": "paper", "y": y, "yref": "y", "xanchor": "left", "yanchor": "bottom"}
+    figure.add_annotation(text=plain(text), showarrow=False, font={"color": colour, "size": 12}, **place)
+
+
+def _below(y: float) -> dict[str, object]:
+    return {"orientation": "h", "x": 0, "y": y, "yanchor": "top"}
+
+
+def _about(report: Report, beside: Report | None = None) -> str:
+    return report.name + (f"; beside it {beside.name.rsplit(',', 1)[0]}" if beside else "")
+
+
+def _settings(row: RuleRow) -> str:
+    texts = [_settings_text(settings) for settings in row.settings]
+    return "chosen on validation classes: " + " | ".join(texts) if any(texts) else "nothing to choose"
+
+
+def _settings_text(settings: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value:g}" if isinstance(value, (int, float)) else f"{name} {value}" for name, value in settings.items())

@@ -1,0 +1,105 @@
+"""Figures of the data and of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from zsar_lab.data.catalog import Catalog
+from zsar_lab.views.figures_style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    PATTERNS,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    by_family,
+    families_of,
+    labels_of,
+    name_ticks,
+    new_figure,
+    new_panels,
+    plain,
+)
+
+LOSS_COLOURS = {"classification": BLUE, "alignment": ORANGE, "matching": GREEN}
+CURVES = {"seen_top1": ("seen classes, held-out clips", PURPLE), "validation_direct_top1": ("validation classes, direct", SKY)}
+NOT_A_LOSS = {"epoch", "step", "clips_per_s"}
+
+
+def class_overview(catalog: Catalog) -> go.Figure:
+    """Clips per class as bars, coloured by family; files that cannot be used are stacked behind.
+
+    Args:
+        catalog: of any dataset; without families all classes have one colour.
+    """
+    table, labels, families = catalog.report(), labels_of(catalog), families_of(catalog)
+    names = table["class"].tolist()
+    order = by_family(names, catalog)
+    figure = new_figure("Clips per class", catalog.name, "clips", "", height=150 + 17 * len(names))
+    for number, family in enumerate(sorted(set(families.values()))):
+        rows = [(place, i) for place, i in enumerate(order) if families[names[i]] == family]
+        figure.add_bar(
+            x=[int(table["ok"][i]) for _, i in rows],
+            y=[place for place, _ in rows],
+            orientation="h",
+            name=plain(family or "usable clips"),
+            customdata=[[plain(labels[names[i]]), float(table["seconds"][i])] for _, i in rows],
+            hovertemplate="%{customdata[0]}: %{x} clips, %{customdata[1]:.1f} s<extra></extra>",
+            marker={"color": PALETTE[number % len(PALETTE)], "pattern": {"shape": PATTERNS[number // len(PALETTE) % len(PATTERNS)]}},
+        )
+    left_out = [int(table["unreadable"][i] + table["not_a_video"][i]) for i in order]
+    if sum(left_out):
+        pattern = {"shape": "x", "fgcolor": VERMILLION, "bgcolor": "rgba(0, 0, 0, 0)"}
+        figure.add_bar(
+            x=left_out, y=list(range(len(order))), orientation="h", name=f"left out ({sum(left_out)})",
+            marker={"color": VERMILLION, "pattern": pattern}, hovertemplate="%{x} files left out<extra></extra>",
+        )  # fmt: skip
+    name_ticks(figure, "y", [labels[names[i]] for i in order], autorange="reversed", showgrid=False)
+    figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"})
+    return figure
+
+
+def clip_lengths(catalog: Catalog) -> go.Figure:
+    """How long the usable clips are (s) and their frame rates (1/s), as two histograms."""
+    clips = catalog.usable
+    panels = (("clip length (s)", "clips"), ("frame rate (frames/s)", "clips"))
+    figure = new_panels("Length and frame rate of the clips", f"{catalog.name}, {len(clips)} usable clips", panels)
+    figure.add_histogram(x=(clips["end_s"] - clips["start_s"]).tolist(), nbinsx=30, marker_color=BLUE, row=1, col=1)
+    rates = clips["fps"].round(2).value_counts().sort_index()
+    figure.add_bar(x=rates.index.map("{:g}".format).tolist(), y=rates.tolist(), marker_color=ORANGE, text=rates.tolist(), row=1, col=2)
+    figure.update_xaxes(type="category", col=2)
+    figure.update_layout(showlegend=False, bargap=0.1)
+    return figure
+
+
+def loss_curves(history: Sequence[dict[str, Any]], about: str = "") -> go.Figure:
+    """Each loss by epoch, and beside it top-1 on held-out seen clips and on validation classes.
+
+    Args:
+        history: of a Checkpoint, one dict an epoch; may be empty.
+        about: the line below the title, for example the draw and the data's name.
+    """
+    panels = (("epoch", "loss (weighted)"), ("epoch", "top-1 accuracy (%)"))
+    figure = new_panels("Training", about, panels)
+    names = list(dict.fromkeys(key for entry in history for key in entry))
+    losses = [name for name in names if name not in NOT_A_LOSS and "top1" not in name]
+    shown = [(1, name, name, LOSS_COLOURS.get(name, GREY), 1) for name in losses]
+    shown += [(2, name, *CURVES.get(name, (name, GREY)), 100) for name in names if "top1" in name]
+    for column, key, title, colour, factor in shown:
+        points = [(entry["epoch"], factor * entry[key]) for entry in history if key in entry]
+        figure.add_scatter(
+            x=[x for x, _ in points], y=[y for _, y in points], name=plain(title), mode="lines+markers",
+            line={"color": colour, "width": 2}, marker={"size": 6}, row=1, col=column,
+        )  # fmt: skip
+    if not history:
+        figure.add_annotation(text="no epoch is finished yet", xref="paper", yref="paper", x=0.5, y=0.5, showarrow=False)
+    figure.update_yaxes(rangemode="tozero", col=1)
+    figure.update_yaxes(range=[0, 102], col=2)
+    figure.update_layout(legend={"orientation": "h", "y": -0.22, "x": 0, "yanchor": "top"}, margin={"b": 110}, height=430)
+    return figure

@@ -1,0 +1,70 @@
+"""The map of the shared space as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from zsar_lab.data.catalog import Catalog
+from zsar_lab.views.figures_style import GREEN, GREY, ORANGE, PALETTE, SKY, VERMILLION, labels_of, new_figure, plain
+from zsar_lab.views.projection import SpaceMap
+
+GROUP_COLOURS = {"seen": GREY, "validation": SKY, "unseen": ORANGE}
+SYMBOLS = ("circle", "square", "triangle-up", "cross")
+
+
+def shared_space(space: SpaceMap, catalog: Catalog, colour_by: str = "group") -> go.Figure:
+    """Clips and prototypes on the map; a line leads from each composed prototype to the true one of its class.
+
+    Args:
+        space: of projection.shared_space_map.
+        catalog: gives the labels.
+        colour_by: "group" colours clips as seen, validation or unseen; "class" gives each unseen class a colour and sign of its own.
+
+    Raises:
+        ValueError: colour_by is neither.
+    """
+    if colour_by not in ("group", "class"):
+        raise ValueError(f"colour_by must be 'group' or 'class', got {colour_by!r}")
+    labels = labels_of(catalog)
+    about = f"{space.about}, {catalog.name}; trustworthiness {space.trustworthiness:.2f}"
+    figure = new_figure("Map of the shared space (UMAP: distances far apart mean little)", about, "UMAP 1", "UMAP 2", height=680)
+    groups, classes = np.array(space.groups), np.array(space.classes)
+    for group, colour in GROUP_COLOURS.items():
+        if group == "unseen" and colour_by == "class":
+            for number, name in enumerate(space.unseen):
+                style = {"color": PALETTE[number % len(PALETTE)], "symbol": SYMBOLS[number // len(PALETTE) % len(SYMBOLS)], "size": 7}
+                _points(figure, space.clips_xy[classes == name], labels[name], [labels[name]] * int((classes == name).sum()), style)
+        else:
+            style = {"color": colour, "size": 6 if group == "unseen" else 4, "opacity": 0.8 if group == "unseen" else 0.45}
+            shown = groups == group
+            _points(figure, space.clips_xy[shown], f"clips of {group} classes", [labels[name] for name in classes[shown]], style)
+    lines = np.stack([space.composed_xy, space.true_xy, np.full_like(space.true_xy, np.nan)], axis=1).reshape(-1, 2)
+    figure.add_scatter(
+        x=_with_gaps(lines[:, 0]), y=_with_gaps(lines[:, 1]), mode="lines", line={"color": VERMILLION, "width": 1.5, "dash": "dot"},
+        name="composed to true", hoverinfo="skip",
+    )  # fmt: skip
+    edge = {"width": 1.5, "color": "white"}
+    _points(figure, space.seen_xy, "seen prototypes", [labels[n] for n in space.seen], {"color": GREY, "symbol": "diamond", "size": 9, "line": edge})
+    unseen = [labels[name] for name in space.unseen]
+    _points(figure, space.true_xy, "true unseen prototypes", unseen, {"color": GREEN, "symbol": "star", "size": 15, "line": edge})
+    _points(figure, space.composed_xy, "composed unseen prototypes", unseen, {"color": VERMILLION, "symbol": "x", "size": 11, "line": edge})
+    for (x, y), name in zip(space.composed_xy, unseen):
+        label = {"text": plain(name), "x": float(x), "y": float(y), "showarrow": False, "yshift": 13, "font": {"size": 11, "color": VERMILLION}}
+        figure.add_annotation(**label)
+    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}
+    figure.update_layout(xaxis=hidden, yaxis=hidden, legend={"orientation": "h", "x": 0, "y": -0.08, "yanchor": "top"}, margin_b=120)
+    return figure
+
+
+def _points(figure: go.Figure, xy: np.ndarray, name: str, hover: Sequence[str], style: dict[str, object]) -> None:
+    figure.add_scatter(
+        x=xy[:, 0].tolist(), y=xy[:, 1].tolist(), mode="markers", name=plain(name), marker=style, customdata=[plain(text) for text in hover],
+        hovertemplate="%{customdata}<extra>" + plain(name) + "</extra>",
+    )  # fmt: skip
+
+
+def _with_gaps(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

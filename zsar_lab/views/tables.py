@@ -1,0 +1,120 @@
+"""Tables and sentences made of numbers, so that words cannot contradict them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from zsar_lab.data.catalog import Catalog
+from zsar_lab.data.protocols import Protocol
+from zsar_lab.text.classtext import label
+from zsar_lab.zeroshot.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
+from zsar_lab.zeroshot.metrics import per_class_table
+from zsar_lab.zeroshot.report import Report
+
+
+def report_as_text(report: Report) -> str:
+    """The zero-shot table as text: what it was scored on, the rules between chance and upper bound, and the draws.
+
+    Accuracies are percentages; an interval is the class-bootstrap 95 % interval of top-1.
+    """
+    table = report.table().map(lambda value: f"{value:.1f}" if isinstance(value, float) else value)
+    content = report.content()
+    clips = sum(len(result.targets) for result in report.results)
+    lines = [
+        f"Zero-shot top-1: {report.name}",
+        f"protocol {content['protocol']['hash']}, {clips} test clips, {len(report.results[0].protocol.seen)} seen,"
+        f" {len(report.results[0].protocol.validation)} validation, {len(report.results[0].protocol.unseen)} unseen classes a draw",
+        f"seen-class top-1 on held-out clips: {100 * report.seen_top1:.1f} %",
+        "",
+        table.replace("nan", "").fillna("").to_string(index=False),
+    ]
+    return "\n".join(lines)
+
+
+def comparison_as_text(report: Report, rule_a: str, rule_b: str) -> str:
+    """One sentence: top-1 of two rules, their difference on the same clips with its 95 % interval, and what may be claimed.
+
+    Raises:
+        ValueError: there is no such rule.
+    """
+    difference, (low, high) = report.compare(rule_a, rule_b)
+    if low > 0:
+        claim = f"{rule_a} is better"
+    elif high < 0:
+        claim = f"{rule_b} is better"
+    else:
+        claim = "no difference can be claimed"
+    return (
+        f"{rule_a} {100 * report.row(rule_a).top1:.1f} % against {rule_b} {100 * report.row(rule_b).top1:.1f} %: difference"
+        f" {100 * difference:+.1f} points, 95 % interval [{100 * low:+.1f}, {100 * high:+.1f}]: {claim}"
+    )
+
+
+def findings_as_text(report: Report, beside: Report | None = None) -> str:
+    """What a report shows, in sentences: transfer against each form of direct, class texts, hubness, classes without a right clip, and `beside`."""
+    lines = [f"{report.name}: chance {100 * report.chance:.1f} %, upper bound {100 * report.upper_bound:.1f} %."]
+    lines += [f"- {comparison_as_text(report, TRANSFER, other)}." for other in (DIRECT, RIDGE, RIDGE_CENTRED)]
+    texts = sorted((row for row in report.text_rows if row.rule == TRANSFER), key=lambda row: row.top1)
+    if len(texts) > 1:
+        lines.append(
+            f"- Class text, under transfer: from {100 * texts[0].top1:.1f} % ({texts[0].class_text}) to {100 * texts[-1].top1:.1f} % ({texts[-1].class_text})."
+        )
+    skewness = [f"{row.rule} {row.hubness['skewness']:+.2f}" for row in report.rows]
+    lines.append(f"- Hubness, N_1 skewness (mean over draws; noisy with so few classes): {'; '.join(skewness)}.")
+    none_right = [
+        f"{row['class']} ({result.protocol.name})"
+        for result in report.results
+        for _, row in per_class_table(result.rule(TRANSFER).scores_BC, result.targets, result.protocol.unseen).iterrows()
+        if row["correct"] == 0
+    ]
+    lines.append(f"- Classes of which transfer got no clip right: {', '.join(none_right) if none_right else 'none'}.")
+    if beside:
+        scores = f"transfer {100 * beside.row(TRANSFER).top1:.1f} %, {RIDGE_CENTRED} {100 * beside.row(RIDGE_CENTRED).top1:.1f} %"
+        lines.append(f"- Beside it, {beside.name}: {scores}, upper bound {100 * beside.upper_bound:.1f} %.")
+    return "\n".join(lines)
+
+
+def protocol_table(protocols: dict[str, Protocol], catalog: Catalog) -> pd.DataFrame:
+    """A row a draw: how many classes and clips of each kind, the labels of its validation and unseen classes, and its hash."""
+    labels = dict(zip(catalog.classes["name"], label(catalog.classes)))
+    rows = [
+        {
+            "draw": draw,
+            "seen": len(p.seen),
+            "validation": len(p.validation),
+            "unseen": len(p.unseen),
+            "train clips": len(p.train_clips),
+            "held-out seen clips": len(p.seen_test_clips),
+            "validation clips": len(p.validation_clips),
+            "test clips": len(p.test_clips),
+            "unseen classes": ", ".join(labels[name] for name in p.unseen),
+            "validation classes": ", ".join(labels[name] for name in p.validation),
+            "hash": p.hash,
+        }
+        for draw, p in protocols.items()
+    ]
+    return pd.DataFrame(rows).set_index("draw")
+
+
+def prototype_table(result: DrawResult) -> pd.DataFrame:
+    """A row an unseen class: cosine of its composed prototype to its own true prototype, the mean and the nearest of the others.
+
+    Returns:
+        Columns class, own, others_mean, nearest_other, nearest_other_cosine, own_rank (1: its own true prototype is the nearest).
+    """
+    names = result.protocol.unseen
+    cosine_UU = result.prototypes["composed"] @ result.prototypes["true"].T
+    others = cosine_UU.copy()
+    np.fill_diagonal(others, np.nan)
+    nearest = np.nanargmax(others, axis=1)
+    own = np.diag(cosine_UU)
+    content = {
+        "class": names,
+        "own": own,
+        "others_mean": np.nanmean(others, axis=1),
+        "nearest_other": [names[i] for i in nearest],
+        "nearest_other_cosine": others[np.arange(len(names)), nearest],
+        "own_rank": (cosine_UU >= own[:, None]).sum(1),
+    }
+    return pd.DataFrame(content).round(3)
