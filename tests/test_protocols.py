@@ -162,13 +162,23 @@ def test_a_class_without_clips_does_not_count_for_its_family():
 def test_a_family_draw_needs_families():
     with pytest.raises(ValueError, match="needs the column 'family' in classes.csv"):
         family_stratified_draw(CLIPS, CLASSES[["name"]], 0)
-    with pytest.raises(ValueError, match="at least 2 families of 4 classes or more, got 1; use random_draw"):
+    with pytest.raises(ValueError, match="at least 2 families of 4 classes or more, got 1; use random draws only"):
         family_stratified_draw(CLIPS, CLASSES[CLASSES["family"].isin(["a", "d"])], 0)
 
 
 def test_the_random_draw():
     made = random_draw(CLIPS, 0, n_unseen=4, n_validation=3)
     assert (len(made.unseen), len(made.validation), len(made.seen)) == (4, 3, 9)
+    assert made.test_clips == tuple(f"{name}/{n}" for name in made.unseen for n in range(5))
     assert all_clips(made) == sorted(CLIPS["id"])
-    with pytest.raises(ValueError, match="must leave 2 seen classes of 16, got 10 \\+ 5; lower them"):
-        random_draw(CLIPS, 0, n_unseen=10, n_validation=5)
+    by_default = random_draw(CLIPS, 0)
+    assert len(by_default.unseen) >= 2 and len(by_default.seen) >= 2
+    assert all_clips(by_default) == sorted(CLIPS["id"])
+
+
+@pytest.mark.parametrize(("n_unseen", "n_validation"), [(10, 5), (1, 0), (0, 3)])
+def test_a_random_draw_of_too_few_classes_is_refused(n_unseen, n_validation):
+    with pytest.raises(ValueError, match=f"got {n_unseen} unseen and {n_validation} validation of 16 classes; add classes"):
+        random_draw(CLIPS, 0, n_unseen, n_validation)
+    with pytest.raises(ValueError, match="needs 2 unseen and 2 seen classes or more .* of 3 classes; add classes"):
+        random_draw(CLIPS[CLIPS["class"].isin(["a0", "a1", "a2"])], 0)

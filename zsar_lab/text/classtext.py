@@ -79,7 +79,7 @@ def class_text(classes: pd.DataFrame, scheme: Scheme) -> ClassText:
 def label(classes: pd.DataFrame) -> list[str]:
     """The readable label: the column `label` where it is filled, else made from the name."""
     given = classes["label"] if "label" in classes else [None] * len(classes)
-    return [text if isinstance(text, str) and text else readable_label(name) for name, text in zip(classes["name"], given)]
+    return [text.strip() if isinstance(text, str) and text.strip() else readable_label(name) for name, text in zip(classes["name"], given)]
 
 
 def template(classes: pd.DataFrame) -> list[str]:

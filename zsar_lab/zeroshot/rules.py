@@ -1,7 +1,7 @@
 """Rules: how clip embeddings become scores of candidate classes, [B, C], larger is nearer. All look at one clip at a time (inductive).
 
 Shapes: B clips, C candidate classes, S seen classes, N training clips, P visual tokens, L label tokens, D width of the shared
-space, E width of the sentence encoder.
+space, F width of a class text's embedding.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ def label_embeddings(model: ResT, text: TextInputs) -> np.ndarray:
 class RidgeMap:
     """A linear map from the visual to the sentence encoder's space, e = W' (v - v_mean) + t_mean."""
 
-    weight_DE: np.ndarray
+    weight_DF: np.ndarray
     visual_mean_D: np.ndarray
-    text_mean_E: np.ndarray
+    text_mean_F: np.ndarray
 
-    def scores(self, embedding_BD: np.ndarray, text_CE: np.ndarray, centred: bool) -> np.ndarray:
+    def scores(self, embedding_BD: np.ndarray, text_CF: np.ndarray, centred: bool) -> np.ndarray:
         """Cosine of mapped clips to class texts, [B, C]; with the seen texts' mean subtracted from both sides when `centred`."""
-        offset = (embedding_BD - self.visual_mean_D) @ self.weight_DE
+        offset = (embedding_BD - self.visual_mean_D) @ self.weight_DF
         if centred:
-            return unit(offset) @ unit(text_CE - self.text_mean_E).T
-        return unit(offset + self.text_mean_E) @ unit(text_CE).T
+            return unit(offset) @ unit(text_CF - self.text_mean_F).T
+        return unit(offset + self.text_mean_F) @ unit(text_CF).T
 
 
-def fit_ridge(embedding_ND: np.ndarray, targets: np.ndarray, text_SE: np.ndarray, penalty: float) -> RidgeMap:
+def fit_ridge(embedding_ND: np.ndarray, targets: np.ndarray, text_SF: np.ndarray, penalty: float) -> RidgeMap:
     """Ridge regression from training clips to the sentence embedding of their class.
 
-    W = (V'V + penalty n I)^-1 V'T on centred V [n, D] and T [n, E].
+    W = (V'V + penalty n I)^-1 V'T on centred V [n, D] and T [n, F].
 
     Raises:
         ValueError: penalty is not positive.
     """
     if not penalty > 0:
         raise ValueError(f"the ridge penalty must be above 0, got {penalty}")
-    text_NE = text_SE[targets]
-    visual_mean, text_mean = embedding_ND.mean(0), text_SE.mean(0)
+    text_NF = text_SF[targets]
+    visual_mean, text_mean = embedding_ND.mean(0), text_SF.mean(0)
     centred_ND = embedding_ND - visual_mean
     gram = centred_ND.T @ centred_ND + penalty * len(centred_ND) * np.eye(centred_ND.shape[1])
-    return RidgeMap(np.linalg.solve(gram, centred_ND.T @ (text_NE - text_mean)), visual_mean, text_mean)
+    return RidgeMap(np.linalg.solve(gram, centred_ND.T @ (text_NF - text_mean)), visual_mean, text_mean)
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Semantic transfer: visual prototypes of unseen classes composed from those of seen classes, by the relatedness of their texts.
 
 The paper's abstract states the scheme (semantic relatedness of seen and unseen classes composes unseen visual prototypes); softmax,
-k nearest and temperature are our choice. Shapes: N clips, S seen, U unseen classes, D width, E width of the sentence encoder.
+k nearest and temperature are our choice. Shapes: N clips, S seen, U unseen classes, D width, F width of a class text's embedding.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -
     return unit(sums / counts[:, None])
 
 
-def relatedness(text_UE: np.ndarray, text_SE: np.ndarray) -> np.ndarray:
+def relatedness(text_UF: np.ndarray, text_SF: np.ndarray) -> np.ndarray:
     """Relatedness r_us of classes by their texts: cosine after subtracting the mean of the seen texts, -1..1, [U, S]."""
-    centre = text_SE.mean(0)
-    return unit(text_UE - centre) @ unit(text_SE - centre).T
+    centre = text_SF.mean(0)
+    return unit(text_UF - centre) @ unit(text_SF - centre).T
 
 
 def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> np.ndarray:
@@ -78,33 +78,41 @@ def settings_grid(n_seen: int) -> list[TransferSettings]:
 def choose_settings(
     embedding_ND: np.ndarray,
     targets: np.ndarray,
-    text_VE: np.ndarray,
-    text_SE: np.ndarray,
+    text_VF: np.ndarray,
+    text_SF: np.ndarray,
     prototypes_SD: np.ndarray,
     grid: Iterable[TransferSettings],
 ) -> tuple[TransferSettings, dict[TransferSettings, float]]:
-    """Choose k and tau by top-1 on clips of validation classes (never test classes).
+    """Choose k and tau on clips of validation classes (never test classes) by the one-standard-error rule.
 
-    A setting's score is the mean of its own accuracy and that of all settings that share its k or its tau, so that one lucky cell of
-    a small validation set does not decide.
+    Ten classes cannot tell neighbouring settings apart, and the best cell is often a lucky one. So of all settings whose accuracy is
+    at most one standard error below the best, the one with the most even weights is taken. The standard error is that of the mean
+    over classes of the difference to the best setting, class by class; evenness is the mean entropy of the weights.
 
     Args:
         embedding_ND: unit rows, clips of validation classes; targets: their class index among the V validation classes.
-        text_VE, text_SE: sentence embeddings of validation and seen classes.
+        text_VF, text_SF: embeddings of the class texts of validation and seen classes.
         prototypes_SD: seen visual prototypes.
         grid: the settings to try.
 
     Returns:
-        The setting chosen, and the validation top-1 of each setting, 0..1.
+        The setting chosen, and the validation top-1 (mean per class) of each setting, 0..1.
+
+    Source: the rule is Breiman et al., Classification and Regression Trees, 1984, section 3.4.3; there over folds, here over classes.
     """
-    related = relatedness(text_VE, text_SE)
-    accuracy: dict[TransferSettings, float] = {}
+    related = relatedness(text_VF, text_SF)
+    by_class: dict[TransferSettings, np.ndarray] = {}
+    entropy: dict[TransferSettings, float] = {}
     for settings in grid:
-        scores = embedding_ND @ compose_prototypes(transfer_weights(related, settings), prototypes_SD).T
-        accuracy[settings] = float((scores.argmax(1) == targets).mean())
+        weights = transfer_weights(related, settings)
+        right = (embedding_ND @ compose_prototypes(weights, prototypes_SD).T).argmax(1) == targets
+        by_class[settings] = np.array([right[targets == c].mean() for c in np.unique(targets)])
+        entropy[settings] = float(-(weights * np.log(np.maximum(weights, 1e-300))).sum(1).mean())
+    best = max(by_class, key=lambda settings: by_class[settings].mean())
 
-    def smoothed(settings: TransferSettings) -> float:
-        alike = [value for other, value in accuracy.items() if other.k == settings.k or other.tau == settings.tau]
-        return 0.5 * accuracy[settings] + 0.5 * float(np.mean(alike))
+    def near_best(settings: TransferSettings) -> bool:
+        behind = by_class[best] - by_class[settings]
+        return behind.mean() <= behind.std(ddof=1) / len(behind) ** 0.5 if len(behind) > 1 else behind.mean() <= 0
 
-    return max(accuracy, key=smoothed), accuracy
+    chosen = max((settings for settings in by_class if near_best(settings)), key=lambda settings: entropy[settings])
+    return chosen, {settings: float(values.mean()) for settings, values in by_class.items()}

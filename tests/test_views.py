@@ -1,0 +1,394 @@
+"""zsar_lab.views: the numbers in figures, what the explanations count, clips as html, the map and the widget."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
+from zsar_lab.data.protocols import Protocol
+from zsar_lab.views import clips, explanations, figures, figures_data, figures_space, figures_style, projection, tables, widgets
+from zsar_lab.zeroshot.embed import ClipEmbeddings
+from zsar_lab.zeroshot.evaluate import RULES, DrawResult, RuleScores
+from zsar_lab.zeroshot.report import make_report
+from zsar_lab.zeroshot.transfer import class_means, unit
+
+IMAGE, SCRIPT = "<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>"
+LABELS = {"A": IMAGE, "B": SCRIPT, "C": "cat walk %{x} $a$", "S1": "stand", "S2": "sit", "V1": "wave"}
+FAMILIES = {"A": "two", "B": "one", "C": "two", "S1": "one", "S2": "two", "V1": "one"}
+CLIPS_PER_CLASS = 4
+# true A: taken for A, B, B, C; true B: all right; true C: all taken for B
+ANSWERS = {"A": "ABBC", "B": "BBBB", "C": "BBBB"}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    rows = []
+    for name in LABELS:
+        (tmp_path / name).mkdir()
+        for number in range(CLIPS_PER_CLASS):
+            (tmp_path / name / f"{number}.mp4").write_bytes(f"video {name} {number}".encode())
+            rows.append((f"{name}/{number}", f"{name}/{number}.mp4", name, 0.0, 2.0, 24, 12.0, 64, 64, "ok", ""))
+    rows.append(("A/bad", "A/bad.mp4", "A", 0.0, 0.0, 0, 0.0, 0, 0, "unreadable", "it is empty"))
+    classes = {"name": LABELS, "label": LABELS.values(), "family": FAMILIES.values(), "description": [f"It is {v}." for v in LABELS.values()]}
+    table = pd.DataFrame(rows, columns=CLIP_COLUMNS).sort_values("id", ignore_index=True)
+    return Catalog("generated demo videos", tmp_path, table, pd.DataFrame(classes))
+
+
+def _ids(*names: str, of: range = range(CLIPS_PER_CLASS)) -> tuple[str, ...]:
+    return tuple(f"{name}/{number}" for name in names for number in of)
+
+
+@pytest.fixture
+def embeddings() -> ClipEmbeddings:
+    random = np.random.default_rng(0)
+    centres = np.eye(8)[: len(LABELS)]
+    labels = tuple(name for name in LABELS for _ in range(CLIPS_PER_CLASS))
+    rows = unit(np.repeat(centres, CLIPS_PER_CLASS, 0) + 0.1 * random.normal(size=(len(labels), 8))).astype(np.float32)
+    return ClipEmbeddings(_ids(*LABELS), labels, rows, np.zeros((len(labels), 1, 8), np.float16), "print")
+
+
+@pytest.fixture
+def result(embeddings: ClipEmbeddings) -> DrawResult:
+    protocol = Protocol(
+        "draw 0", ("S1", "S2"), ("V1",), ("A", "B", "C"), _ids("S1", "S2", of=range(1, 4)), _ids("S1", "S2", of=range(1)), _ids("V1"),
+        _ids("A", "B", "C"),
+    )  # fmt: skip
+    targets = np.repeat(np.arange(3), CLIPS_PER_CLASS)
+    answers = np.array(["ABC".index(letter) for name in "ABC" for letter in ANSWERS[name]])
+    wrong_ones = np.eye(3)[answers] * 0.5
+    right_ones = np.eye(3)[targets] * 1.0
+    scored = [RuleScores(rule, "description", {"k": 1}, 0.5, wrong_ones if rule == "transfer" else right_ones) for rule in RULES]
+    texts = tuple(dataclasses.replace(scored[3], class_text=scheme) for scheme in ("description", "label"))
+    weights = np.array([[0.75, 0.25], [0.995, 0.005], [0.5, 0.5]])
+    rows = embeddings.embedding_ND.astype(float)
+    seen = class_means(rows[embeddings.rows(_ids("S1", "S2"))], np.repeat([0, 1], CLIPS_PER_CLASS), 2)
+    true = class_means(rows[embeddings.rows(_ids("A", "B", "C"))], targets, 3)
+    prototypes = {"seen": seen, "composed": unit(weights @ seen), "true": true}
+    prints = {"checkpoint": "c", "embeddings": "print", "class_text": "t"}
+    return DrawResult(protocol, protocol.test_clips, targets, tuple(scored), texts, right_ones, 1.0, prototypes, weights, prints)
+
+
+@pytest.fixture
+def report(result: DrawResult):
+    return make_report("family-stratified, 2 draws, generated demo videos", [result, result], "catalog", "frames")
+
+
+# explanations
+
+
+def test_taken_for_by_hand(result):
+    assert explanations.taken_for(result, "transfer", "A") == {"A": 1, "B": 2, "C": 1}
+    assert list(explanations.taken_for(result, "transfer", "C").items()) == [("C", 0), ("B", 4), ("A", 0)]
+    assert explanations.taken_for(result, "direct", "C") == {"C": 4, "A": 0, "B": 0}
+
+
+def test_the_rival_is_the_most_frequent_wrong_answer(result):
+    assert explanations.rival(result, "transfer", "A") == "B"
+    assert explanations.rival(result, "transfer", "B") is None
+
+
+def test_verdicts_are_ordered_from_wrong_to_right_with_signed_margins(result):
+    found = explanations.verdicts(result, "transfer", "A")
+    assert [(v.predicted, v.margin, v.right) for v in found] == [("B", -0.5, False), ("B", -0.5, False), ("C", -0.5, False), ("A", 0.5, True)]
+    assert found[-1].clip_id == "A/0"
+
+
+def test_captions_name_the_prediction_and_the_margin(result):
+    wrong, right = (explanations.caption_of(v, LABELS) for v in explanations.verdicts(result, "transfer", "A")[::3])
+    assert wrong == clips.Caption((SCRIPT, "margin -0.500"), False)
+    assert right == clips.Caption((IMAGE, "margin +0.500"), True)
+
+
+def test_prototype_parts_leave_out_small_weights(result):
+    assert explanations.prototype_parts(result, "A") == [("S1", 0.75), ("S2", 0.25)]
+    assert explanations.prototype_parts(result, "B") == [("S1", 0.995)]
+
+
+def test_a_class_that_is_not_unseen_is_refused_in_a_sentence(result):
+    with pytest.raises(ValueError, match=r"the class must be one of the draw's unseen ones \(A, B, C\), got 'S1'"):
+        explanations.verdicts(result, "transfer", "S1")
+
+
+def test_worst_class_first(result):
+    assert explanations.worst_first(result, "transfer") == [("C", 0.0), ("A", 0.25), ("B", 1.0)]
+
+
+def test_html_of_texts_and_clips_is_escaped(catalog, result):
+    page = explanations.texts_and_parts(catalog, result, "transfer", "A") + explanations.error_clips(catalog, result, "transfer", "A")
+    assert "<img" not in page and "<script" not in page and "</script" not in page
+    assert "It is &lt;img src=x onerror=alert(1)&gt;." in page  # class text of the true class
+    assert "It is &lt;/script&gt;" in page  # and of its rival
+    assert page.count("✗") == 3 and page.count("✓") == 1
+
+
+# clips
+
+
+def test_a_clip_is_embedded_as_it_is(catalog):
+    page = clips.clip_grid(catalog, ["A/0"])
+    content = page.split("base64,")[1].split('"')[0]
+    assert base64.b64decode(content) == b"video A 0"
+    assert "<video" in page and "autoplay" in page and "muted" in page and "<img" not in page
+
+
+def test_clips_that_cannot_be_shown_have_a_visible_box(catalog, tmp_path):
+    table = catalog.clips.copy()
+    (tmp_path / "B" / "0.mp4").unlink()
+    (tmp_path / "B" / "1.mp4").write_bytes(bytes(clips.LARGEST_BYTES + 1))
+    table.loc[table["id"] == "B/2", "path"] = "B/<b>.avi"
+    page = clips.clip_grid(dataclasses.replace(catalog, clips=table), ["B/0", "B/1", "B/2", "B/3"])
+    assert page.count("zsar-missing") == 3 and page.count("<video") == 1
+    assert "No such file" in page and "2.0 MB is more than 2 MB" in page and "this is .avi" in page
+
+
+def test_a_page_of_clips_has_a_limit(catalog, monkeypatch):
+    monkeypatch.setattr(clips, "LARGEST_GRID_BYTES", 20)
+    page = clips.clip_grid(catalog, ["A/0", "A/1", "A/2"])
+    assert page.count("<video") == 2 and page.count("already holds") == 1
+
+
+def test_unknown_clips_and_captions_that_do_not_fit_are_refused(catalog):
+    with pytest.raises(ValueError, match="clips must be in the catalog, 1 are not"):
+        clips.clip_grid(catalog, ["A/0", "nobody"])
+    with pytest.raises(ValueError, match=r"one caption a clip \(1\), got 0"):
+        clips.clip_grid(catalog, ["A/0"], [])
+    with pytest.raises(ValueError, match="per_class must be 1 or more, got 0"):
+        clips.contact_sheet(catalog, 0)
+
+
+def test_a_contact_sheet_shows_every_class_with_a_usable_clip(catalog):
+    assert clips.contact_sheet(catalog).count("<video") == len(LABELS)
+    assert clips.contact_sheet(catalog, per_class=2).count("<video") == 2 * len(LABELS)
+
+
+# figures
+
+
+def all_figures(catalog, result, report) -> dict:
+    history = [{"epoch": 1, "step": 3, "classification": 2.0, "alignment": 1.0, "clips_per_s": 9.0}, {"epoch": 2, "step": 6, "classification": 1.0}]
+    history[1] |= {"alignment": 0.5, "seen_top1": 0.75, "validation_direct_top1": 0.5}
+    counts = explanations.taken_for(result, "transfer", "A")
+    return {
+        "overview": figures_data.class_overview(catalog),
+        "lengths": figures_data.clip_lengths(catalog),
+        "losses": figures_data.loss_curves(history, catalog.name),
+        "rules": figures.rule_scores(report, report),
+        "texts": figures.text_scores(report),
+        "per_class": figures.per_class(result, "transfer", catalog),
+        "confusion": figures.confusion(result, "transfer", catalog),
+        "hubness": figures.hubness_bars(result, catalog),
+        "histogram": figures.hubness_histogram(report),
+        "weights": figures.transfer_weights(result, catalog),
+        "taken_for": figures.taken_for_bars(counts, "A", catalog, catalog.name),
+    }
+
+
+def test_no_figure_holds_markup_from_the_data_and_all_say_what_they_are_of(catalog, result, report):
+    for name, figure in all_figures(catalog, result, report).items():
+        content = figure.to_json()
+        assert "<img" not in content and "script>" not in content.lower().replace("\\u003e", ">").replace("/script&gt;", ""), name
+        assert "generated demo videos" in figure.layout.title.subtitle.text, name
+        assert figure.layout.paper_bgcolor == "rgba(0, 0, 0, 0)" and figure.layout.font.color == "#808080", name
+
+
+def test_plain_text_is_neither_tag_nor_entity_nor_template():
+    assert figures_style.plain("<b>&amp; %{y} $x$") == "&lt;b&gt;&amp;amp; %&#123;y} &#36;x&#36;"
+    assert figures_style.tick("x" * 40) == "x" * 27 + "…"
+
+
+def test_overview_counts_usable_and_left_out_files(catalog):
+    figure = figures_data.class_overview(catalog)
+    assert {trace.name: list(trace.x) for trace in figure.data} == {
+        "one": [4, 4, 4], "two": [4, 4, 4], "left out (1)": [0, 0, 0, 1, 0, 0]
+    }  # fmt: skip
+    assert figure.layout.xaxis.title.text == "clips"
+    assert [text.split("&")[0] for text in figure.layout.yaxis.ticktext] == ["", "stand", "wave", "", "cat walk %", "sit"]
+
+
+def test_loss_curves_put_losses_and_accuracies_apart(catalog, result, report):
+    figure = all_figures(catalog, result, report)["losses"]
+    curves = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
+    assert curves["classification"] == ([1, 2], [2.0, 1.0])
+    assert curves["seen classes, held-out clips"] == ([2], [75.0])
+    assert set(curves) == {"classification", "alignment", "seen classes, held-out clips", "validation classes, direct"}
+    assert figure.layout.yaxis2.title.text == "top-1 accuracy (%)"
+    assert figures_data.loss_curves([]).layout.annotations[0].text == "no epoch is finished yet"
+
+
+def test_rule_scores_show_means_intervals_draws_chance_and_bound(report):
+    figure = figures.rule_scores(report)
+    means, draws = figure.data[0], figure.data[1]
+    row = report.row("transfer")
+    at = RULES.index("transfer")
+    assert means.y[at] == pytest.approx(100 * 5 / 12)
+    assert means.y[at] + means.error_y.array[at] == pytest.approx(100 * row.ci95[1])
+    assert means.y[at] - means.error_y.arrayminus[at] == pytest.approx(100 * row.ci95[0])
+    assert len(draws.y) == 2 * len(RULES)
+    assert [shape.y0 for shape in figure.layout.shapes] == pytest.approx([100.0, 100 / 3])
+    assert figure.layout.yaxis.title.text == "top-1 accuracy (%)"
+
+
+def test_text_scores_have_a_point_a_scheme(report):
+    figure = figures.text_scores(report)
+    assert list(figure.data[0].y) == pytest.approx([100 * 5 / 12] * 2)
+    assert list(figure.layout.xaxis.ticktext) == ["description (trained with)", "label"]
+
+
+def test_confusion_and_per_class_in_the_order_of_families(catalog, result):
+    counts = figures.confusion(result, "transfer", catalog).data[0]
+    assert np.array(counts.z).tolist() == [[4, 0, 0], [2, 1, 1], [4, 0, 0]]  # B of family one; A, C of family two
+    bars = figures.per_class(result, "transfer", catalog).data[0]
+    assert list(bars.x) == [100.0, 25.0, 0.0]
+    assert [text.split(" ")[0] for text in bars.text] == ["4", "1", "0"]
+
+
+def test_hubness_bars_show_n1_and_the_expected_count(catalog, result):
+    figure = figures.hubness_bars(result, catalog)
+    bars = {trace.name.split(" (")[0]: list(trace.y) for trace in figure.data}
+    assert bars["transfer"] == [10, 1, 1] and bars["direct"] == [4, 4, 4]
+    assert "skewness +0.71" in next(trace.name for trace in figure.data if trace.name.startswith("transfer ("))
+    assert figure.layout.shapes[0].y0 == 4.0
+
+
+def test_transfer_weights_are_those_of_the_draw(catalog, result):
+    assert np.array(figures.transfer_weights(result, catalog).data[0].z).tolist() == [[0.995, 0.005], [0.75, 0.25], [0.5, 0.5]]
+
+
+def test_equal_labels_stay_apart(catalog, result):
+    same = dataclasses.replace(catalog, classes=catalog.classes.assign(label="same"))
+    assert list(figures.confusion(result, "transfer", same).layout.xaxis.tickvals) == [0, 1, 2]
+    assert len(widgets.class_options(same, result, "direct")) == 3
+
+
+# tables
+
+
+def test_the_sentence_of_a_comparison_claims_only_what_its_interval_allows(report):
+    sentence = tables.comparison_as_text(report, "transfer", "direct")
+    difference, (low, high) = report.compare("transfer", "direct")
+    assert f"difference {100 * difference:+.1f} points, 95 % interval [{100 * low:+.1f}, {100 * high:+.1f}]" in sentence
+    assert sentence.endswith("no difference can be claimed" if high >= 0 else "direct is better")
+    assert tables.comparison_as_text(report, "direct", "match").endswith("[+0.0, +0.0]: no difference can be claimed")
+    assert "C (draw 0)" in tables.findings_as_text(report, report)
+
+
+def test_prototype_table_by_the_cosines(result):
+    table = tables.prototype_table(result).set_index("class")
+    cosine = result.prototypes["composed"] @ result.prototypes["true"].T
+    assert table.loc["A", "own"] == pytest.approx(cosine[0, 0], abs=1e-3)
+    assert table.loc["A", "others_mean"] == pytest.approx(cosine[0, 1:].mean(), abs=1e-3)
+    assert table.loc["C", "own_rank"] == 1 + int((cosine[2, :2] > cosine[2, 2]).sum())
+
+
+def test_protocol_table_counts_classes_and_clips(catalog, result):
+    row = tables.protocol_table({"stratified-0": result.protocol}, catalog).loc["stratified-0"]
+    assert (row["seen"], row["validation"], row["unseen"], row["train clips"], row["test clips"]) == (2, 1, 3, 6, 12)
+
+
+# the map
+
+
+def test_a_subset_is_even_over_classes_and_seeded():
+    labels = tuple("aaaabbbbcccc")
+    rows = projection.even_subset(labels, ("a", "b", "c"), 7, seed=0)
+    assert [labels[row] for row in rows] == list("aabbcc")
+    assert rows.tolist() == projection.even_subset(labels, ("a", "b", "c"), 7, seed=0).tolist()
+    assert rows.tolist() != projection.even_subset(labels, ("a", "b", "c"), 7, seed=1).tolist()
+    with pytest.raises(ValueError, match=r"max_clips must be at least one a class \(3\), got 2"):
+        projection.even_subset(labels, ("a", "b", "c"), 2, seed=0)
+
+
+def test_a_map_is_laid_out_once_and_drawn(catalog, result, embeddings, tmp_path, monkeypatch):
+    layouts = []
+
+    def first_two(points: np.ndarray, seed: int) -> np.ndarray:
+        layouts.append(seed)
+        return points[:, :2].astype(float)
+
+    monkeypatch.setattr(projection, "_umap", first_two)
+    space = projection.shared_space_map(result, embeddings, tmp_path / "map")
+    again = projection.shared_space_map(result, embeddings, tmp_path / "map")
+    assert layouts == [0] and again.path == space.path
+    np.testing.assert_array_equal(again.clips_xy, space.clips_xy)
+    assert (space.clips_xy.shape, space.seen_xy.shape, space.composed_xy.shape, space.true_xy.shape) == ((24, 2), (2, 2), (3, 2), (3, 2))
+    np.testing.assert_allclose(space.true_xy, result.prototypes["true"][:, :2], atol=1e-6)
+    assert projection.shared_space_map(result, embeddings, tmp_path / "map", seed=1).path != space.path and layouts == [0, 1]
+    assert 0 <= space.trustworthiness <= 1
+    for colour_by in ("group", "class"):
+        figure = figures_space.shared_space(space, catalog, colour_by)
+        names = [trace.name for trace in figure.data]
+        assert {"seen prototypes", "composed unseen prototypes", "true unseen prototypes"} <= set(names)
+        assert "<img" not in figure.to_json() and "generated demo videos" in figure.layout.title.subtitle.text
+    with pytest.raises(ValueError, match="colour_by must be 'group' or 'class', got 'colour'"):
+        figures_space.shared_space(space, catalog, "colour")
+
+
+def test_a_map_of_other_embeddings_is_refused(result, embeddings, tmp_path):
+    with pytest.raises(ValueError, match=r"a map needs the embeddings its draw was scored on \(print\), got other"):
+        projection.shared_space_map(result, dataclasses.replace(embeddings, fingerprint="other"), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ImportWarning", "ignore::FutureWarning")
+def test_umap_is_the_same_for_the_same_seed():
+    points = np.random.default_rng(0).normal(size=(24, 6)).astype(np.float32)
+    first = projection._umap(points, 0)
+    assert first.shape == (24, 2) and np.isfinite(first).all()
+    np.testing.assert_array_equal(projection._umap(points, 0), first)
+
+
+# the widget
+
+
+def test_the_widget_follows_its_choices(catalog, result):
+    other = dataclasses.replace(result, protocol=dataclasses.replace(result.protocol, name="draw 1"))
+    box = widgets.class_errors(catalog, {"stratified-0": result, "stratified-1": other})
+    (draws, rules, classes), message, figure, texts, shown = box.children[0].children, *box.children[1:]
+    assert classes.value == "C" and [name for _, name in classes.options] == ["C", "A", "B"]
+    assert classes.options[0][0] == "cat walk %{x} $a$ (0 %)"
+    classes.value = "A"
+    assert list(figure.data[0].y) == [1, 2, 1] and shown.value.count("✗") == 3 and "It is &lt;img" in texts.value
+    rules.value = "direct"
+    assert classes.value == "A" and list(figure.data[0].y) == [4, 0, 0] and "✗" not in shown.value
+    draws.value = "stratified-1"
+    assert "draw 1" in figure.layout.title.subtitle.text and message.value == ""
+
+
+def test_a_failure_inside_the_widget_is_shown_and_raised(catalog, result, monkeypatch):
+    box = widgets.class_errors(catalog, {"stratified-0": result})
+
+    def fail(*_):
+        raise ValueError("it is <b>gone</b>")
+
+    monkeypatch.setattr(explanations, "error_clips", fail)
+    with pytest.raises(ValueError, match="gone"):
+        box.children[0].children[2].value = "B"
+    assert "ValueError: it is &lt;b&gt;gone&lt;/b&gt;" in box.children[1].value
+    with pytest.raises(ValueError, match="at least one draw to choose from, got none"):
+        widgets.class_errors(catalog, {})
+
+
+def test_live_curves_are_drawn_once_and_then_updated_in_place(monkeypatch):
+    calls = []
+
+    class Handle:
+        def update(self, bundle, raw):
+            calls.append(("update", bundle))
+
+    def display(bundle, raw, display_id):
+        calls.append(("display", bundle))
+        return Handle()
+
+    monkeypatch.setattr(widgets, "display", display)
+    curves = widgets.LiveCurves("draw")
+    for epochs in (1, 2):
+        curves.update([{"epoch": n + 1, "classification": 1.0} for n in range(epochs)])
+    assert [kind for kind, _ in calls] == ["display", "update"]
+    figure = calls[1][1]["application/vnd.plotly.v1+json"]
+    assert json.loads(json.dumps(figure))["data"][0]["x"] == [1, 2]
