@@ -15,7 +15,7 @@ CLASSES = pd.DataFrame(
         "name": ["HandstandPushups", "climb_stairs"],
         "label": ["", "climbing stairs"],
         "description": ["Someone presses up from a handstand.", "  Someone walks up steps. "],
-        "structure": ["handstand pushups; upside down; pressing", "climb stairs; upright; swinging"],
+        "structure": ["handstand pushups: upside down; pressing; still; no; none", "climb stairs: upright; swinging; lifting; up; stairs"],
     }
 )
 
@@ -59,9 +59,13 @@ def test_every_scheme_by_its_exact_text():
             "handstand pushups: Someone presses up from a handstand.",
             "climbing stairs: Someone walks up steps.",
         ),
-        "structure": ("handstand pushups; upside down; pressing", "climb stairs; upright; swinging"),
+        "structure": tuple(CLASSES["structure"]),
+        "description_and_parts": (
+            "Someone presses up from a handstand.\nupside down\npressing\nstill\nno\nnone",
+            "Someone walks up steps.\nupright\nswinging\nlifting\nup\nstairs",
+        ),
     }
-    assert [scheme.__name__ for scheme in classtext.SCHEMES] == list(expected)
+    assert {scheme.__name__ for scheme in classtext.SCHEMES} == set(expected)
     for name, texts in expected.items():
         made = class_text(CLASSES, scheme_named(name))
         assert (made.scheme, made.names, made.texts) == (name, ("HandstandPushups", "climb_stairs"), texts)
@@ -84,6 +88,13 @@ def test_a_missing_structure_is_named_and_a_long_list_is_cut():
     many = pd.DataFrame({"name": list("abcde")})
     with pytest.raises(ValueError, match=r"needs a structure for every class, missing for 5 of 5 \(a, b, c, ...\)"):
         class_text(many, classtext.structure)
+
+
+@pytest.mark.parametrize("structure", ["upright; swinging; lifting; up; stairs", "stairs: upright; swinging", "stairs: a; b; c; ; e"])
+def test_a_structure_of_another_form_is_refused(structure):
+    annotated = CLASSES.assign(structure=[CLASSES["structure"][0], structure])
+    with pytest.raises(ValueError, match="a structure must read '<label>: .*', that of 'climb_stairs' is .*; mend classes.csv"):
+        class_text(annotated, classtext.description_and_parts)
 
 
 def test_the_fingerprint_is_of_the_texts_not_of_the_scheme():

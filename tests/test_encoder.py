@@ -46,20 +46,20 @@ def test_the_pooled_embedding_is_the_normalised_mean_over_word_pieces(embedded):
             if is_word:
                 total, count = total + word, count + 1
         mean = total / count
-        np.testing.assert_allclose(embedded.pooled_CE[row], mean / np.sqrt((mean**2).sum()), atol=1e-6)
+        np.testing.assert_allclose(embedded.pooled_CF[row], mean / np.sqrt((mean**2).sum()), atol=1e-6)
 
 
 def test_it_equals_sentence_transformers(files, embedded):
     package = pytest.importorskip("sentence_transformers")
     theirs = package.SentenceTransformer(str(files.folder), device="cpu").encode(list(TEXTS.texts), normalize_embeddings=True)
-    np.testing.assert_allclose(embedded.pooled_CE, theirs, atol=1e-5)
+    np.testing.assert_allclose(embedded.pooled_CF, theirs, atol=1e-5)
 
 
 def test_shapes_units_and_padding(embedded):
     n_classes, n_words, width = embedded.words_CLE.shape
-    assert (embedded.pooled_CE.shape, embedded.mask_CL.shape) == ((n_classes, width), (n_classes, n_words))
-    assert (embedded.pooled_CE.dtype, embedded.words_CLE.dtype, embedded.mask_CL.dtype) == (np.float32, np.float32, bool)
-    np.testing.assert_allclose(np.linalg.norm(embedded.pooled_CE, axis=1), 1, atol=1e-5)
+    assert (embedded.pooled_CF.shape, embedded.mask_CL.shape) == ((n_classes, width), (n_classes, n_words))
+    assert (embedded.pooled_CF.dtype, embedded.words_CLE.dtype, embedded.mask_CL.dtype) == (np.float32, np.float32, bool)
+    np.testing.assert_allclose(np.linalg.norm(embedded.pooled_CF, axis=1), 1, atol=1e-5)
     # "jogging" is shorter than the longest text: its row is padded, and the padding is zero
     lengths = embedded.mask_CL.sum(1)
     assert lengths.max() == n_words and lengths[2] < n_words
@@ -68,7 +68,7 @@ def test_shapes_units_and_padding(embedded):
 
 
 def test_related_texts_are_nearer_than_unrelated(embedded):
-    cosine = embedded.pooled_CE @ embedded.pooled_CE.T
+    cosine = embedded.pooled_CF @ embedded.pooled_CF.T
     run, sprint, jog, cut, chop, swim = range(6)
     assert min(cosine[run, sprint], cosine[run, jog]) > max(cosine[run, cut], cosine[run, chop])
     assert cosine[cut, chop] > max(cosine[cut, other] for other in (run, sprint, jog, swim))
@@ -76,14 +76,38 @@ def test_related_texts_are_nearer_than_unrelated(embedded):
 
 def test_the_batch_size_does_not_matter(files, embedded):
     one_by_one = embed_class_text(TEXTS, files, batch_size=1)
-    np.testing.assert_allclose(one_by_one.pooled_CE, embedded.pooled_CE, atol=1e-5)
+    np.testing.assert_allclose(one_by_one.pooled_CF, embedded.pooled_CF, atol=1e-5)
     np.testing.assert_allclose(one_by_one.words_CLE, embedded.words_CLE, atol=1e-4)
     assert (one_by_one.mask_CL == embedded.mask_CL).all()
 
 
+def test_the_lines_of_a_text_are_read_by_themselves_and_stand_side_by_side(files):
+    pairs = (("a person runs", "legs take turns"), ("swimming", "arms take turns in the water"), ("jogging", "slow"))
+    several = embed_class_text(ClassText("parts", ("run", "swim", "jog"), tuple("\n".join(pair) for pair in pairs)), files)
+    width = several.words_CLE.shape[2]
+    assert several.pooled_CF.shape == (3, 2 * width)
+    alone = [embed_class_text(ClassText("line", ("run", "swim", "jog"), lines), files) for lines in zip(*pairs)]
+    for number, line in enumerate(alone):
+        part = several.pooled_CF[:, number * width : (number + 1) * width]
+        np.testing.assert_allclose(part, line.pooled_CF / np.sqrt(2), atol=1e-5)
+    # so a cosine is the mean of the cosines line by line
+    mean_cosine = sum(line.pooled_CF @ line.pooled_CF.T for line in alone) / 2
+    np.testing.assert_allclose(several.pooled_CF @ several.pooled_CF.T, mean_cosine, atol=1e-5)
+    # the words are those of the first line, then those of the second
+    assert several.mask_CL.sum(1).tolist() == sum(line.mask_CL.sum(1) for line in alone).tolist()
+    for row in range(3):
+        words = np.concatenate([line.words_CLE[row][line.mask_CL[row]] for line in alone])
+        np.testing.assert_allclose(several.words_CLE[row][several.mask_CL[row]], words, atol=1e-4)
+
+
+def test_texts_of_different_numbers_of_lines_are_refused(files):
+    with pytest.raises(ValueError, match=r"as many lines as the first \(1\), that of 'swim' has another number"):
+        embed_class_text(ClassText("parts", ("run", "swim"), ("one line", "two\nlines")), files)
+
+
 def test_a_very_long_text_is_cut(files):
     made = embed_class_text(ClassText("label", ("long",), ("run " * 400,)), files)
-    assert made.mask_CL.shape == (1, encoder.MAX_WORD_PIECES) and np.isfinite(made.pooled_CE).all()
+    assert made.mask_CL.shape == (1, encoder.MAX_WORD_PIECES) and np.isfinite(made.pooled_CF).all()
 
 
 def test_the_cache_is_read_and_equals_the_fresh_embedding(files, embedded, tmp_path, monkeypatch):
@@ -99,7 +123,7 @@ def test_the_cache_is_read_and_equals_the_fresh_embedding(files, embedded, tmp_p
         second = cached_class_embeddings(TEXTS, files, tmp_path)
     assert path.stat().st_mtime_ns == written_ns
     for made in (first, second):
-        for field in ("pooled_CE", "words_CLE", "mask_CL"):
+        for field in ("pooled_CF", "words_CLE", "mask_CL"):
             np.testing.assert_array_equal(getattr(made, field), getattr(embedded, field))
         assert (made.names, made.fingerprint) == (TEXTS.names, embedded.fingerprint)
 
@@ -123,7 +147,7 @@ def test_a_folder_given_is_used(files, embedded, tmp_path, offline):
     found = find_encoder(copy)
     assert (found.folder, found.source, found.sha256) == (copy, "folder given", files.sha256)
     assert find_encoder(str(copy)) == found
-    np.testing.assert_allclose(embed_class_text(TEXTS, found).pooled_CE, embedded.pooled_CE, atol=1e-6)
+    np.testing.assert_allclose(embed_class_text(TEXTS, found).pooled_CF, embedded.pooled_CF, atol=1e-6)
 
 
 def test_other_weights_have_another_sha256(files, tmp_path):

@@ -8,12 +8,12 @@ import reference
 import torch
 
 from zsar_lab.model.backbones import SmallShiftResNet, TemporalShift
-from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss
+from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss, semantic_targets
 from zsar_lab.model.rest import ModelConfig, ResT, word_spans
 
 CONFIG = ModelConfig(
-    n_frames=3, backbone_widths=(8, 16), width=16, depth=1, cross_depth=1, heads=2, feedforward=24, dropout=0.0, text_width=10,
-    n_label_tokens=2, n_seen=5,
+    n_frames=3, backbone_widths=(8, 16), width=16, depth=1, cross_depth=1, heads=2, feedforward=24, dropout=0.0, text_width=20,
+    word_width=10, n_label_tokens=2, n_seen=5,
 )  # fmt: skip
 N_CLIPS, N_CLASSES = 4, 5
 
@@ -31,7 +31,7 @@ def video(n_frames: int = CONFIG.n_frames, size_px: int = 24) -> torch.Tensor:
 def text() -> tuple[torch.Tensor, torch.Tensor]:
     random = torch.Generator().manual_seed(2)
     pooled = torch.nn.functional.normalize(torch.randn(N_CLASSES, CONFIG.text_width, generator=random), dim=-1)
-    return pooled, torch.randn(N_CLASSES, CONFIG.n_label_tokens, CONFIG.text_width, generator=random)
+    return pooled, torch.randn(N_CLASSES, CONFIG.n_label_tokens, CONFIG.word_width, generator=random)
 
 
 def test_shapes_and_unit_embeddings(model):
@@ -124,10 +124,11 @@ def test_words_beyond_the_mask_do_not_matter():
 def losses_of(model: ResT) -> dict[str, torch.Tensor]:
     target = torch.tensor([0, 1, 2, 3])
     code, labels = model.encode_video(video()), model.encode_labels(*text())
+    soft_target = semantic_targets(text()[0], 0.3, 0.2)[target]
     chosen = hard_labels(code.embedding_BD, labels.embedding_CD, target, 3, torch.Generator().manual_seed(0))
     logits = model.match(code.tokens_BPD.repeat_interleave(3, 0), labels.tokens_CLD[chosen.flatten()]).view(4, 3)
     return {
-        "classification": classification_loss(model.seen_logits(code.embedding_BD, 0.1), target, 0.1),
+        "classification": classification_loss(model.seen_logits(code.embedding_BD, 0.1), soft_target),
         "alignment": alignment_loss(code.embedding_BD, labels.embedding_CD, target, model.log_temperature),
         "matching": matching_loss(logits),
     }

@@ -18,7 +18,7 @@ CLIPS = unit(RANDOM.normal(size=(40, 6)))
 TARGETS = np.array([0] * 20 + [1] * 5 + [2] * 15)
 TEXT = unit(RANDOM.normal(size=(3, 9)))
 CONFIG = ModelConfig(
-    n_frames=3, backbone_widths=(8, 8), width=16, depth=1, heads=2, feedforward=24, text_width=9, n_label_tokens=2, n_seen=3
+    n_frames=3, backbone_widths=(8, 8), width=16, depth=1, heads=2, feedforward=24, text_width=9, word_width=7, n_label_tokens=2, n_seen=3
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def model() -> ResT:
 
 @pytest.fixture
 def text() -> TextInputs:
-    words = torch.randn(3, 2, 9, generator=torch.Generator().manual_seed(1))
+    words = torch.randn(3, 2, 7, generator=torch.Generator().manual_seed(1))
     return TextInputs(torch.from_numpy(TEXT).float(), words)
 
 
@@ -75,7 +75,7 @@ def test_a_penalty_that_is_not_positive_is_refused(penalty):
 
 def test_label_embeddings_are_the_models(model, text):
     embeddings = rules.label_embeddings(model, text)
-    for row, pooled in zip(embeddings, text.pooled_CE):
+    for row, pooled in zip(embeddings, text.pooled_CF):
         mapped = model.label_head(pooled).detach().numpy()
         np.testing.assert_allclose(row, mapped / np.linalg.norm(mapped), atol=1e-5)
 

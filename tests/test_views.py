@@ -36,7 +36,7 @@ def catalog(tmp_path: Path) -> Catalog:
             (tmp_path / name / f"{number}.mp4").write_bytes(f"video {name} {number}".encode())
             rows.append((f"{name}/{number}", f"{name}/{number}.mp4", name, 0.0, 2.0, 24, 12.0, 64, 64, "ok", ""))
     rows.append(("A/bad", "A/bad.mp4", "A", 0.0, 0.0, 0, 0.0, 0, 0, "unreadable", "it is empty"))
-    classes = {"name": LABELS, "label": LABELS.values(), "family": FAMILIES.values(), "description": [f"It is {v}." for v in LABELS.values()]}
+    classes = {"name": list(LABELS), "label": list(LABELS.values()), "family": list(FAMILIES.values()), "description": [f"It is {v}." for v in LABELS.values()]}
     table = pd.DataFrame(rows, columns=CLIP_COLUMNS).sort_values("id", ignore_index=True)
     return Catalog("generated demo videos", tmp_path, table, pd.DataFrame(classes))
 

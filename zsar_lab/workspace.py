@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from zsar_lab.artefacts import make_folder, read_json, write_json
 from zsar_lab.data.catalog import Catalog, catalog_folder
 from zsar_lab.data.frames import FrameSettings, FrameStore, make_frame_store
@@ -154,11 +156,21 @@ class Workspace:
         config = self.train_config(draw)
         return train(self.frames, self.protocol(draw), self.class_embeddings(), config, self.run_folder(draw), on_epoch=on_epoch)
 
-    def train_all(self) -> dict[str, Checkpoint]:
-        """Train every draw that is not trained yet, `workers` at a time, each in a process of its own with one thread."""
+    def train_all(self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None) -> dict[str, Checkpoint]:
+        """Train every draw that is not trained yet, `workers` at a time, each in a process of its own.
+
+        Args:
+            on_epoch: called with the history of each draw after every epoch of any, for live figures; once where all are trained.
+
+        Returns:
+            The complete checkpoint of each draw.
+        """
         self.frames, self.class_embeddings()
-        self._timed("training", lambda: _train_in_processes(self, [d for d in self.study.draws if not self.is_trained(d)]))
-        return {draw: load_checkpoint(self.run_folder(draw)) for draw in self.study.draws}
+        self._timed("training", lambda: _train_in_processes(self, [d for d in self.study.draws if not self.is_trained(d)], on_epoch))
+        checkpoints = {draw: load_checkpoint(self.run_folder(draw)) for draw in self.study.draws}
+        if on_epoch:
+            on_epoch({draw: checkpoint.history for draw, checkpoint in checkpoints.items()})
+        return checkpoints
 
     def is_trained(self, draw: str) -> bool:
         try:
@@ -220,7 +232,9 @@ class Workspace:
         return {step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds}
 
 
-def _train_in_processes(workspace: Workspace, draws: list[str]) -> None:
+def _train_in_processes(
+    workspace: Workspace, draws: list[str], on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None
+) -> None:
     """`python -m zsar_lab train` for each draw, with one bar over all of them that follows their logs."""
     if not draws:
         return
@@ -241,8 +255,11 @@ def _train_in_processes(workspace: Workspace, draws: list[str]) -> None:
                 if process.poll() is not None:
                     del running[draw]
                     _check_end(workspace, draw, process.returncode)
-            histories = {draw: _epochs_done(workspace, draw) for draw in draws}
-            bar.update(sum(histories.values()) - bar.n)
+            histories = {draw: _history(workspace, draw) for draw in draws}
+            n_new = sum(len(history) for history in histories.values()) - bar.n
+            bar.update(n_new)
+            if n_new and on_epoch:
+                on_epoch(histories)
     finally:
         for process in running.values():
             process.send_signal(signal.SIGINT)
@@ -251,9 +268,9 @@ def _train_in_processes(workspace: Workspace, draws: list[str]) -> None:
         bar.close()
 
 
-def _epochs_done(workspace: Workspace, draw: str) -> int:
+def _history(workspace: Workspace, draw: str) -> list[dict[str, Any]]:
     log = workspace.run_folder(draw) / "log.csv"
-    return max(0, len(log.read_text().splitlines()) - 1) if log.is_file() else 0
+    return pd.read_csv(log).to_dict("records") if log.is_file() else []
 
 
 def _check_end(workspace: Workspace, draw: str, code: int) -> None:

@@ -1,0 +1,272 @@
+"""zsar_lab.training: it learns, it can be stopped and taken up bit for bit, and it refuses what does not fit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from zsar_lab.data.frames import FrameSettings, FrameStore
+from zsar_lab.data.loader import ViewSettings
+from zsar_lab.data.protocols import Protocol, make_protocol
+from zsar_lab.model.rest import ModelConfig
+from zsar_lab.text.classtext import ClassText
+from zsar_lab.text.encoder import ClassEmbeddings
+from zsar_lab.training import loop
+from zsar_lab.training.checkpoint import load_checkpoint
+from zsar_lab.training.loop import TrainingInterrupted, learning_rate, train
+from zsar_lab.training.presets import TrainConfig
+
+NAMES = ("across", "across fast", "along", "along fast", "sit", "stand", "wave", "clap")
+N_FRAMES, SIZE_PX, CLIPS_A_CLASS = 12, 24, 8
+MODEL = ModelConfig(
+    n_frames=4, backbone_widths=(8, 16), width=16, depth=1, heads=2, feedforward=32, dropout=0.1, text_width=12, word_width=6,
+    n_label_tokens=2, n_seen=4,
+)  # fmt: skip
+CONFIG = TrainConfig(
+    epochs=3, batch_size=8, learning_rate=5e-3, n_match_labels=3, validate_every=1, view=ViewSettings(n_frames=4, size_px=20), model=MODEL
+)
+STEPS_AN_EPOCH = 3  # 4 seen classes of 6 training clips, 8 a batch
+
+
+def moving_stripes(class_index: int, random: np.random.Generator) -> np.ndarray:
+    """uint8 [T, H, W, 3]: stripes across or along the picture, at rest or moving, with noise."""
+    along, speed = class_index // 2 % 2, class_index % 2
+    place = np.arange(SIZE_PX)[None] - speed * 4 * np.arange(N_FRAMES)[:, None] + random.integers(0, 12)
+    stripes = np.where(place % 12 < 6, 60, 190)[:, :, None] + np.zeros((1, 1, SIZE_PX), dtype=int)
+    picture = stripes.swapaxes(1, 2) if along else stripes
+    noise = random.integers(-20, 20, (N_FRAMES, SIZE_PX, SIZE_PX, 3))
+    return (picture[..., None] + noise).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> FrameStore:
+    random = np.random.default_rng(0)
+    frames = np.stack([moving_stripes(c, random) for c in range(len(NAMES)) for _ in range(CLIPS_A_CLASS)])
+    ids = [f"{name}/{n}" for name in NAMES for n in range(CLIPS_A_CLASS)]
+    labels = [name for name in NAMES for _ in range(CLIPS_A_CLASS)]
+    folder = tmp_path_factory.mktemp("store")
+    none_failed = pd.DataFrame({"id": [], "reason": []})
+    settings = FrameSettings(n_frames=N_FRAMES, size_px=SIZE_PX)
+    return FrameStore(folder, frames, ids, labels, settings, "frames of the test", none_failed)
+
+
+@pytest.fixture(scope="module")
+def protocol(store) -> Protocol:
+    clips = pd.DataFrame({"id": store.ids, "class": store.labels})
+    return make_protocol("test", clips, unseen=NAMES[6:], validation=NAMES[4:6], seed=0, seen_test_share=0.25)
+
+
+@pytest.fixture(scope="module")
+def classes() -> ClassEmbeddings:
+    random = np.random.default_rng(1)
+    pooled = random.normal(size=(len(NAMES), MODEL.text_width)).astype(np.float32)
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    mask = np.arange(5)[None] < np.arange(2, 10)[:, None]
+    words = random.normal(size=(len(NAMES), 5, MODEL.word_width)).astype(np.float32) * mask[:, :, None]
+    return ClassEmbeddings(ClassText("label", NAMES, NAMES), "a made-up encoder", pooled, words, mask)
+
+
+@pytest.fixture(scope="module")
+def whole(store, protocol, classes, tmp_path_factory):
+    """A training of CONFIG from start to end, without a stop."""
+    return train(store, protocol, classes, CONFIG, tmp_path_factory.mktemp("whole"), device="cpu")
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt_in_step(monkeypatch, number: int) -> None:
+    """A real Ctrl-C, sent from another thread in the middle of this step."""
+    original = loop.training_losses
+    calls = []
+
+    def with_interrupt(*args):
+        calls.append(1)
+        if len(calls) == number:
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            thread.join()
+        return original(*args)
+
+    monkeypatch.setattr(loop, "training_losses", with_interrupt)
+
+
+def assert_same_state(first, second) -> None:
+    one, other = load_file(first.path), load_file(second.path)
+    assert one.keys() == other.keys() and first.step == second.step
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different
+
+
+def test_it_learns_the_seen_classes(store, protocol, classes, tmp_path):
+    done = train(store, protocol, classes, replace(CONFIG, epochs=25, validate_every=25), tmp_path, device="cpu")
+    first, last = done.history[0], done.history[-1]
+    assert all(last[name] < 0.8 * first[name] for name in ("classification", "alignment", "matching"))
+    assert last["seen_top1"] >= 0.75  # chance is 0.25
+    assert done.complete and done.step == done.total_steps == 25 * STEPS_AN_EPOCH
+
+
+def test_the_log(whole):
+    log = pd.read_csv(whole.path.parent / "log.csv")
+    assert log.columns.tolist() == [
+        "epoch", "step", "classification", "alignment", "matching", "clips_per_s", "seen_top1", "validation_direct_top1",
+    ]  # fmt: skip
+    assert log["epoch"].tolist() == [1, 2, 3] and log["step"].tolist() == [3, 6, 9]
+    assert log["seen_top1"].between(0, 1).all() and log["validation_direct_top1"].between(0, 1).all()
+    assert (log["clips_per_s"] > 0).all() and log["classification"].tolist() == pytest.approx([e["classification"] for e in whole.history])
+
+
+def test_a_checkpoint_comes_back(whole, protocol, store, classes):
+    loaded = load_checkpoint(whole.path.parent)
+    assert loaded == whole and loaded.fingerprint == whole.fingerprint
+    assert (loaded.config, loaded.inputs.protocol, loaded.inputs.frames) == (CONFIG, protocol.hash, store.fingerprint)
+    assert loaded.inputs.class_embeddings == classes.fingerprint
+    assert not loaded.model().training
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 8])
+def test_an_interrupted_training_takes_the_same_steps_when_resumed(step, whole, store, protocol, classes, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupt_in_step(patched, step)
+        with pytest.raises(TrainingInterrupted, match=rf"interrupted at step {step} of 9; '.*checkpoint.safetensors' was kept, run it again"):
+            train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
+    kept = load_checkpoint(tmp_path)
+    assert kept.step == step and not kept.complete
+    assert_same_state(train(store, protocol, classes, CONFIG, tmp_path, device="cpu"), whole)
+
+
+def test_a_training_stopped_at_the_end_of_an_epoch_goes_on(whole, store, protocol, classes, tmp_path):
+    def stop_after_two(history):
+        if len(history) == 2:
+            interrupt()
+
+    with pytest.raises(TrainingInterrupted, match="interrupted at step 6 of 9"):
+        train(store, protocol, classes, CONFIG, tmp_path, device="cpu", on_epoch=stop_after_two)
+    seen = []
+    resumed = train(store, protocol, classes, CONFIG, tmp_path, device="cpu", on_epoch=lambda history: seen.append(len(history)))
+    assert seen == [3]
+    assert_same_state(resumed, whole)
+    for ours, theirs in zip(resumed.history, whole.history):
+        assert {k: v for k, v in ours.items() if k != "clips_per_s"} == {k: v for k, v in theirs.items() if k != "clips_per_s"}
+
+
+def test_the_handlers_of_signals_are_given_back(whole, store, protocol, classes, tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(store, protocol, classes, replace(CONFIG, epochs=1), tmp_path, device="cpu")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+        signal.pause()
+
+
+def test_a_finished_training_is_not_done_again(whole, store, protocol, classes, monkeypatch):
+    monkeypatch.setattr(loop, "training_losses", None)
+    written_ns = whole.path.stat().st_mtime_ns
+    assert train(store, protocol, classes, CONFIG, whole.path.parent, device="cpu") == whole
+    assert whole.path.stat().st_mtime_ns == written_ns
+
+
+def test_the_ambient_seed_does_not_matter_and_is_not_moved(whole, store, protocol, classes, tmp_path):
+    torch.manual_seed(1234)
+    np.random.seed(1234)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    again = train(store, protocol, classes, CONFIG, tmp_path / "again", device="cpu")
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+    assert_same_state(again, whole)
+    other = train(store, protocol, classes, replace(CONFIG, seed=1), tmp_path / "other", device="cpu")
+    assert not torch.equal(load_file(other.path)["model.clip_token"], load_file(whole.path)["model.clip_token"])
+
+
+def test_a_folder_of_another_training_is_refused(whole, store, protocol, classes):
+    folder = whole.path.parent
+    with pytest.raises(ValueError, match="holds a checkpoint of another configuration; choose another folder, or delete it"):
+        train(store, protocol, classes, replace(CONFIG, learning_rate=1e-4), folder, device="cpu")
+    others = [
+        (replace(store, fingerprint="other frames"), protocol, classes),
+        (store, replace(protocol, test_clips=protocol.test_clips[:-1]), classes),
+        (store, protocol, replace(classes, encoder="another encoder")),
+    ]
+    for other in others:
+        with pytest.raises(ValueError, match="holds a checkpoint of another data; choose another folder"):
+            train(*other, CONFIG, folder, device="cpu")
+
+
+@pytest.mark.parametrize("n_seen", [3, 5])
+def test_a_wrong_number_of_seen_classes_is_refused(n_seen, store, protocol, classes, tmp_path):
+    config = replace(CONFIG, model=replace(MODEL, n_seen=n_seen))
+    with pytest.raises(ValueError, match=rf"must be the protocol's number of seen classes \(4\), got {n_seen}"):
+        train(store, protocol, classes, config, tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(store, protocol, classes, tmp_path, monkeypatch):
+    original = loop.alignment_loss
+    calls = []
+
+    def planted(*args):
+        calls.append(1)
+        return original(*args) * (torch.nan if len(calls) == 5 else 1)
+
+    monkeypatch.setattr(loop, "alignment_loss", planted)
+    with pytest.raises(ValueError, match="every loss must stay finite, alignment became nan at step 4; the last checkpoint is kept"):
+        train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
+    kept = load_checkpoint(tmp_path)
+    assert kept.step == STEPS_AN_EPOCH
+    assert all(torch.isfinite(value).all() for value in kept.tensors("model.").values())
+
+
+def test_a_learning_rate_beyond_reason_is_noticed(store, protocol, classes, tmp_path):
+    with pytest.raises(ValueError, match="every loss must stay finite, .* lower the learning rate and start in a new folder"):
+        train(store, protocol, classes, replace(CONFIG, learning_rate=1e30), tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("kept", ["classification", "alignment", "matching"])
+def test_a_loss_of_weight_zero_is_switched_off(kept, store, protocol, classes, tmp_path):
+    weights = {f"{name}_weight": float(name == kept) for name in ("classification", "alignment", "matching")}
+    done = train(store, protocol, classes, replace(CONFIG, epochs=1, **weights), tmp_path, device="cpu")
+    assert {"classification", "alignment", "matching"} & set(pd.read_csv(tmp_path / "log.csv").columns) == {kept}
+    assert done.complete
+
+
+def test_the_learning_rate_by_hand():
+    config = replace(CONFIG, learning_rate=0.8, warm_up=0.2)  # of 10 steps: two up, eight down
+    found = [learning_rate(step, 10, config) for step in (0, 1, 2, 6, 10)]
+    assert found == pytest.approx([0.4, 0.8, 0.8, 0.4, 0.0])
+    # a third of the way down, cos(pi / 3) = 1/2 leaves three quarters
+    assert learning_rate(3 + 4, 15, config) == pytest.approx(0.8 * 0.75)
+
+
+@pytest.mark.parametrize("total_steps", [1, 2, 7, 100])
+def test_the_learning_rate_rises_to_its_peak_and_falls(total_steps):
+    rates = [learning_rate(step, total_steps, CONFIG) for step in range(total_steps)]
+    peak = int(np.argmax(rates))
+    assert max(rates) == pytest.approx(CONFIG.learning_rate) and min(rates) > 0
+    assert rates[: peak + 1] == sorted(rates[: peak + 1]) and rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert total_steps < 100 or rates[-1] < 0.01 * CONFIG.learning_rate
+
+
+def test_a_damaged_checkpoint_is_refused(whole, store, protocol, classes, tmp_path):
+    path = tmp_path / whole.path.name
+    content = whole.path.read_bytes()
+    for damaged in (b"", b"not a checkpoint", content[:50], content[: len(content) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="'.*checkpoint.safetensors' must be a zsar_lab checkpoint, but .*; train again"):
+            train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
+        assert path.read_bytes() == damaged
+    save_file({"weight": torch.zeros(2)}, path)  # whole, but of another library
+    with pytest.raises(ValueError, match="must be a zsar_lab checkpoint"):
+        load_checkpoint(path)
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint '.*checkpoint.safetensors'; train first"):
+        load_checkpoint(tmp_path)
