@@ -136,8 +136,9 @@ def losses_of(model: ResT) -> dict[str, torch.Tensor]:
 
 def test_the_three_losses_together_reach_every_parameter(model):
     sum(losses_of(model).values()).backward()
-    unreached = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert not unreached
+    unreached = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 1e-6}
+    # these two add the same constant to every logit of matching's softmax, which changes nothing
+    assert unreached <= {"cross_head.0.bias", "cross_head.1.bias"}
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 

@@ -47,7 +47,7 @@ def test_ridge_is_scikit_learns(penalty):
     """Ours divides by the number of clips inside, scikit-learn's alpha does not; classes of unequal size do not matter to the map."""
     ridge = rules.fit_ridge(CLIPS, TARGETS, TEXT, penalty)
     theirs = Ridge(alpha=penalty * len(CLIPS)).fit(CLIPS, TEXT[TARGETS])
-    np.testing.assert_allclose(ridge.weight_DE, theirs.coef_.T, atol=1e-9)
+    np.testing.assert_allclose(ridge.weight_DF, theirs.coef_.T, atol=1e-9)
 
 
 def test_ridge_scores_of_equal_classes_are_cosines_to_scikit_learns_prediction():
@@ -64,7 +64,7 @@ def test_ridge_scores_of_equal_classes_are_cosines_to_scikit_learns_prediction()
 def test_ridge_by_hand():
     # clips at -1 and 1 with texts -e and e on one axis: W = 2 / (2 + 2 penalty) = 1 / (1 + penalty)
     ridge = rules.fit_ridge(np.array([[-1.0], [1.0]]), np.array([0, 1]), np.array([[-1.0, 0.0], [1.0, 0.0]]), 0.25)
-    np.testing.assert_allclose(ridge.weight_DE, [[0.8, 0]])
+    np.testing.assert_allclose(ridge.weight_DF, [[0.8, 0]])
 
 
 @pytest.mark.parametrize("penalty", [0.0, -1.0, float("nan")])

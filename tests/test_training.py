@@ -156,16 +156,13 @@ def test_a_training_stopped_at_the_end_of_an_epoch_goes_on(whole, store, protoco
     assert seen == [3]
     assert_same_state(resumed, whole)
     for ours, theirs in zip(resumed.history, whole.history):
-        assert {k: v for k, v in ours.items() if k != "clips_per_s"} == {k: v for k, v in theirs.items() if k != "clips_per_s"}
+        assert ours | {"clips_per_s": 0} == theirs | {"clips_per_s": 0}
 
 
-def test_the_handlers_of_signals_are_given_back(whole, store, protocol, classes, tmp_path):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+def test_the_handlers_of_signals_are_given_back(store, protocol, classes, tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     train(store, protocol, classes, replace(CONFIG, epochs=1), tmp_path, device="cpu")
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    with pytest.raises(KeyboardInterrupt):
-        interrupt()
-        signal.pause()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_finished_training_is_not_done_again(whole, store, protocol, classes, monkeypatch):
@@ -200,11 +197,9 @@ def test_a_folder_of_another_training_is_refused(whole, store, protocol, classes
             train(*other, CONFIG, folder, device="cpu")
 
 
-@pytest.mark.parametrize("n_seen", [3, 5])
-def test_a_wrong_number_of_seen_classes_is_refused(n_seen, store, protocol, classes, tmp_path):
-    config = replace(CONFIG, model=replace(MODEL, n_seen=n_seen))
-    with pytest.raises(ValueError, match=rf"must be the protocol's number of seen classes \(4\), got {n_seen}"):
-        train(store, protocol, classes, config, tmp_path, device="cpu")
+def test_a_wrong_number_of_seen_classes_is_refused(store, protocol, classes, tmp_path):
+    with pytest.raises(ValueError, match=r"must be the protocol's number of seen classes \(4\), got 3"):
+        train(store, protocol, classes, replace(CONFIG, model=replace(MODEL, n_seen=3)), tmp_path, device="cpu")
     assert not list(tmp_path.iterdir())
 
 
@@ -222,11 +217,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(store, pr
     kept = load_checkpoint(tmp_path)
     assert kept.step == STEPS_AN_EPOCH
     assert all(torch.isfinite(value).all() for value in kept.tensors("model.").values())
-
-
-def test_a_learning_rate_beyond_reason_is_noticed(store, protocol, classes, tmp_path):
+    monkeypatch.undo()
     with pytest.raises(ValueError, match="every loss must stay finite, .* lower the learning rate and start in a new folder"):
-        train(store, protocol, classes, replace(CONFIG, learning_rate=1e30), tmp_path, device="cpu")
+        train(store, protocol, classes, replace(CONFIG, learning_rate=1e30), tmp_path / "wild", device="cpu")
 
 
 @pytest.mark.parametrize("kept", ["classification", "alignment", "matching"])
@@ -265,8 +258,6 @@ def test_a_damaged_checkpoint_is_refused(whole, store, protocol, classes, tmp_pa
     save_file({"weight": torch.zeros(2)}, path)  # whole, but of another library
     with pytest.raises(ValueError, match="must be a zsar_lab checkpoint"):
         load_checkpoint(path)
-
-
-def test_a_checkpoint_that_is_not_there(tmp_path):
+    path.unlink()
     with pytest.raises(FileNotFoundError, match="there is no checkpoint '.*checkpoint.safetensors'; train first"):
         load_checkpoint(tmp_path)

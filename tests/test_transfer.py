@@ -114,14 +114,6 @@ def test_every_setting_of_the_grid_is_allowed_and_different(n_seen):
         transfer_weights(np.zeros((1, n_seen)), settings)
 
 
-def nearest_is_right(seed: int = 0):
-    """Six seen classes and two validation classes, each on the visual side exactly where its most related seen class is."""
-    random = np.random.default_rng(seed)
-    seen_text, prototypes = random.normal(size=(6, 8)), np.eye(6)
-    validation_text = seen_text[[1, 4]] + 0.05 * random.normal(size=(2, 8))
-    return prototypes[[1, 1, 4, 4]], np.array([0, 0, 1, 1]), validation_text, seen_text, prototypes
-
-
 def test_the_accuracies_of_the_grid_equal_a_plain_loop():
     random = np.random.default_rng(1)
     clips, targets = unit(random.normal(size=(30, 5))), np.arange(30) % 3
@@ -135,27 +127,52 @@ def test_the_accuracies_of_the_grid_equal_a_plain_loop():
         assert accuracy == pytest.approx(sum(right) / 30)
 
 
-def test_the_better_setting_is_chosen():
-    clips, targets, *rest = nearest_is_right()
-    dull = TransferSettings(6, 1e30)  # the plain mean of all seen classes is the same point for every class
+def test_a_setting_far_behind_is_not_chosen_however_even():
+    # four validation classes, each on the visual side exactly where its most related seen class is
+    random = np.random.default_rng(0)
+    seen_text, prototypes, related = random.normal(size=(6, 8)), np.eye(6), [1, 4, 0, 5]
+    validation_text = seen_text[related] + 0.05 * random.normal(size=(4, 8))
+    dull = TransferSettings(6, 1e30)  # the plain mean of all seen classes, the same point for every class
     sharp = TransferSettings(1, 0.1)
     for grid in ([dull, sharp], [sharp, dull]):
-        chosen, accuracies = choose_settings(clips, targets, *rest, grid)
-        assert chosen == sharp and accuracies[sharp] == 1.0 and accuracies[dull] < 1.0
+        chosen, accuracies = choose_settings(prototypes[related], np.arange(4), validation_text, seen_text, prototypes, grid)
+        assert chosen == sharp and accuracies == {sharp: 1.0, dull: pytest.approx(0.25)}
 
 
-def test_one_lucky_setting_does_not_beat_a_good_neighbourhood(monkeypatch):
-    # by hand, at tau 0.1: k = 2 is worth (1.0 + mean(1.0, 0, 0, 0.9)) / 2 = 0.74, k = 1 (0.9 + mean(0.9, 0.9, 0.9, 1.0)) / 2 = 0.91
-    accuracy = {(2, 0.1): 10, (2, 0.2): 0, (2, 0.3): 0, (1, 0.1): 9, (1, 0.2): 9, (1, 0.3): 9}
-    asked = iter(accuracy)
+def test_the_one_standard_error_rule_by_hand(monkeypatch):
+    # of ten clips in each of four classes so many are right; k = 1 is best with a mean of 0.95
+    n_right = {
+        1: [9, 10, 10, 9],
+        3: [7, 10, 10, 10],  # behind by 0.2, 0, 0, -0.1: mean 0.025, standard error 0.063, so it is near
+        6: [5, 6, 5, 6],  # behind by 0.4, 0.4, 0.5, 0.3: mean 0.4, standard error 0.04, so it is not
+    }
+    asked = iter(n_right)
 
     def planted(weights, prototypes):
-        n_right = accuracy[next(asked)]
-        return np.array([[1.0] * n_right + [-1.0] * (10 - n_right), [0.0] * 10])
+        points, counts = np.zeros((4, 40)), n_right[next(asked)]
+        for c in range(4):
+            for clip in range(10):
+                points[c if clip < counts[c] else (c + 1) % 4, 10 * c + clip] = 1
+        return points
 
     monkeypatch.setattr("zsar_lab.zeroshot.transfer.compose_prototypes", planted)
-    grid = [TransferSettings(k, tau) for k, tau in accuracy]
-    _, _, text_VE, text_SE, prototypes = nearest_is_right()
-    chosen, accuracies = choose_settings(np.eye(10), np.zeros(10, dtype=int), text_VE, text_SE, prototypes, grid)
-    assert [round(10 * value) for value in accuracies.values()] == list(accuracy.values())
-    assert chosen == TransferSettings(1, 0.1)
+    text_VF, text_SF = RANDOM.normal(size=(4, 8)), RANDOM.normal(size=(6, 8))
+    grid = [TransferSettings(k, 0.5) for k in n_right]  # the larger k, the more even the weights
+    chosen, accuracies = choose_settings(np.eye(40), np.repeat(np.arange(4), 10), text_VF, text_SF, np.eye(6), grid)
+    assert list(accuracies.values()) == pytest.approx([0.95, 0.925, 0.55])
+    assert chosen == TransferSettings(3, 0.5)
+
+
+def test_of_settings_as_good_as_each_other_the_most_even_is_chosen():
+    prototypes, text = np.eye(4), np.eye(4) + 0.2
+    even, uneven = TransferSettings(4, 0.5), TransferSettings(2, 0.1)
+    chosen, accuracies = choose_settings(prototypes, np.arange(4), text, text, prototypes, [uneven, even])
+    assert set(accuracies.values()) == {1.0} and chosen == even
+
+
+def test_the_accuracy_of_a_setting_is_the_mean_over_classes():
+    # class 0 has three clips, all right; class 1 has one, and it is wrong
+    prototypes, text = np.eye(2), np.array([[1.0, 0.0], [0.0, 1.0]])
+    settings = TransferSettings(1, 0.1)
+    _, accuracies = choose_settings(prototypes[[0, 0, 0, 0]], np.array([0, 0, 0, 1]), text, text, prototypes, [settings])
+    assert accuracies[settings] == 0.5

@@ -48,10 +48,12 @@ def demo(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train one draw of a workspace, or go on with it."""
+    """Train one draw of a workspace, or go on with it, and embed every clip."""
     from zsar_lab.workspace import Workspace
 
-    checkpoint = Workspace.open(options.workspace).train(options.draw)
+    workspace = Workspace.open(options.workspace)
+    checkpoint = workspace.train(options.draw)
+    workspace.embeddings(options.draw)
     print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
 
 
@@ -71,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--workers", type=int, default=2, help="processes for decoding, and trainings side by side")
     command.set_defaults(command=demo)
 
-    about = "train one draw of a workspace, or go on with it"
+    about = "train one draw of a workspace, or go on with it, and embed every clip"
     command = commands.add_parser("train", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     command.add_argument("draw", help="for example stratified-0")
     command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="a folder made by the demo command or a notebook")

@@ -7,30 +7,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
 
-def semantic_targets(text_SF: Tensor, smoothing: float, tau: float) -> Tensor:
-    """What the classifier should answer for a clip of each seen class: mostly that class, a little its related classes.
+def classification_loss(seen_logits_BS: Tensor, target_B: Tensor, label_smoothing: float) -> Tensor:
+    """Cross-entropy of the cosine classifier over seen classes, with label smoothing.
 
-    q_s = (1 - smoothing) one-hot_s + smoothing softmax_s'(r_ss' / tau), r the cosine of the texts less their mean. A large tau
-    spreads evenly, which is plain label smoothing; a small one keeps the visual space in the order of the class texts.
-
-    Args:
-        text_SF: float, one row a seen class.
-        smoothing: share taken from the class itself, 0..1.
-        tau: above 0.
-
-    Returns:
-        float [S, S], rows sum to 1.
+    -sum_s q_s log softmax(logits)_s with q = (1 - e) one-hot + e / S.
     """
-    centred = normalize(text_SF - text_SF.mean(0), dim=-1)
-    return (1 - smoothing) * torch.eye(len(text_SF), device=text_SF.device) + smoothing * (centred @ centred.T / tau).softmax(1)
-
-
-def classification_loss(seen_logits_BS: Tensor, soft_target_BS: Tensor) -> Tensor:
-    """Cross-entropy of the cosine classifier over seen classes with soft targets, -sum_s q_s log softmax(logits)_s."""
-    return cross_entropy(seen_logits_BS.float(), soft_target_BS)
+    return cross_entropy(seen_logits_BS.float(), target_B, label_smoothing=label_smoothing)
 
 
 def alignment_loss(embedding_BD: Tensor, label_SD: Tensor, target_B: Tensor, log_temperature: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from zsar_lab.artefacts import make_folder, writing
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import centre_view, scoring_batches, steps_per_epoch, training_batches, training_view
 from zsar_lab.data.protocols import Protocol
-from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss, semantic_targets
+from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss
 from zsar_lab.model.rest import LabelCode, ResT, word_spans
 from zsar_lab.progress import progress
 from zsar_lab.text.encoder import ClassEmbeddings
@@ -65,15 +65,14 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
 
 
 def training_losses(
-    model: ResT, view_BTKHW: Tensor, target_B: Tensor, soft_target_BS: Tensor, labels: LabelCode, config: TrainConfig,
-    generator: torch.Generator,
-) -> dict[str, Tensor]:  # fmt: skip
+    model: ResT, view_BTKHW: Tensor, target_B: Tensor, labels: LabelCode, config: TrainConfig, generator: torch.Generator
+) -> dict[str, Tensor]:
     """The weighted losses of a batch by name; those of weight 0 are not computed. Their sum is what is minimised."""
     code = model.encode_video(view_BTKHW)
     losses: dict[str, Tensor] = {}
     if config.classification_weight:
         logits_BS = model.seen_logits(code.embedding_BD, config.temperature)
-        losses["classification"] = config.classification_weight * classification_loss(logits_BS, soft_target_BS)
+        losses["classification"] = config.classification_weight * classification_loss(logits_BS, target_B, config.label_smoothing)
     if config.alignment_weight:
         loss = alignment_loss(code.embedding_BD, labels.embedding_CD, target_B, model.log_temperature)
         losses["alignment"] = config.alignment_weight * loss
@@ -144,7 +143,6 @@ class _Training:
             self.model.load_state_dict(start.tensors("model."))
             restore_optimiser(start, self.optimiser)
         self.seen_text = text_inputs(classes, protocol.seen, config.model.n_label_tokens, device)
-        self.soft_targets_SS = semantic_targets(self.seen_text.pooled_CF, config.smoothing, config.smoothing_tau)
         self.validation_text = text_inputs(classes, protocol.validation, config.model.n_label_tokens, device)
 
     def run(self, stop: threading.Event, on_epoch: Callable[[list[dict[str, Any]]], None] | None) -> Checkpoint:
@@ -187,8 +185,7 @@ class _Training:
         view = training_view(frames_BNHWC.to(self.device, non_blocking=True), config.view, generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             labels = self.model.encode_labels(*self.seen_text)
-            target_B = target_B.to(self.device)
-            losses = training_losses(self.model, view, target_B, self.soft_targets_SS[target_B], labels, config, generator)
+            losses = training_losses(self.model, view, target_B.to(self.device), labels, config, generator)
         total = sum(losses.values())
         values = {name: float(value.detach()) for name, value in losses.items()}
         bad = [name for name, value in values.items() if not math.isfinite(value)]

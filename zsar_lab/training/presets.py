@@ -18,7 +18,7 @@ class TrainConfig:
         learning_rate: the peak of the one-cycle schedule (reached after `warm_up` of all steps, then cosine to 0).
         weight_decay: of AdamW, on matrices only.
         temperature: of the cosine classifier over seen classes.
-        smoothing, smoothing_tau: of the classification targets, by relatedness of the class texts (`semantic_targets`).
+        label_smoothing: of the classification loss, 0..1.
         n_match_labels: labels a clip in matching: the right one and hard negatives.
         seed: of weights, order, views and dropout.
         cpu_threads: threads of a training on the CPU; small maps are faster with one, and the sums then do not depend on the machine.
@@ -32,8 +32,7 @@ class TrainConfig:
     weight_decay: float = 0.05
     clip_norm: float = 2.0
     temperature: float = 0.07
-    smoothing: float = 0.3
-    smoothing_tau: float = 0.2
+    label_smoothing: float = 0.1
     classification_weight: float = 1.0
     alignment_weight: float = 1.0
     matching_weight: float = 0.5

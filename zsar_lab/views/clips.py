@@ -56,8 +56,8 @@ def clip_grid(catalog: Catalog, ids: Sequence[str], captions: Sequence[Caption] 
         content = _content(path, left)
         left -= len(content) if isinstance(content, bytes) else 0
         tiles.append(_tile(clip_id, content, caption, width_px))
-    most = columns * (width_px + 10)
-    grid = f"display:grid;grid-template-columns:repeat(auto-fill,minmax({width_px}px,1fr));gap:10px;max-width:{most}px;{TEXT}"
+    most = columns * (width_px + 16)
+    grid = f"display:grid;grid-template-columns:repeat(auto-fill,minmax({width_px + 6}px,1fr));gap:10px;max-width:{most}px;{TEXT}"
     return f'<div class="zsar-clips" style="{grid}">{"".join(tiles)}</div>'
 
 
@@ -100,7 +100,7 @@ def _tile(clip_id: str, content: bytes | str, caption: Caption, width_px: int) -
     if isinstance(content, bytes):
         source = "data:video/mp4;base64," + base64.b64encode(content).decode("ascii")
         name = html.escape(f"{clip_id}: {', '.join(caption.lines)}")
-        shown = f'<video src="{source}" autoplay loop muted playsinline width="{width_px}" title="{name}" aria-label="{name}"></video>'
+        shown = f'<video src="{source}" autoplay loop muted playsinline width="{width_px}" style="display:block" title="{name}" aria-label="{name}"></video>'
     else:
         box = f"width:{width_px}px;min-height:{width_px}px;border:1px dashed #808080;font-size:11px;overflow-wrap:anywhere;box-sizing:border-box"
         shown = f'<div class="zsar-missing" style="{box};padding:4px">{html.escape(content)}</div>'

@@ -13,6 +13,8 @@ from zsar_lab.views.clips import TEXT, Caption, clip_grid
 from zsar_lab.zeroshot.evaluate import DrawResult
 from zsar_lab.zeroshot.metrics import confusion_matrix, per_class_table
 
+N_PARTS = 8  # seen classes listed by name
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -116,20 +118,24 @@ def texts_and_parts(catalog: Catalog, result: DrawResult, rule: str, class_name:
         columns.append(_column("Most often taken for", other, result, text_of, labels, scheme))
     else:
         columns.append('<div style="flex:1 1 300px">No clip of it was taken for another class.</div>')
-    return f'<div class="zsar-texts" style="display:flex;flex-wrap:wrap;gap:24px;font-size:13px;{TEXT}">{"".join(columns)}</div>'
+    return f'<div class="zsar-texts" style="display:flex;flex-wrap:wrap;gap:24px;font-size:13px;line-height:1.45;{TEXT}">{"".join(columns)}</div>'
 
 
 def _column(role: str, name: str, result: DrawResult, text_of: dict[str, str], labels: dict[str, str], scheme: str) -> str:
+    composed = prototype_parts(result, name, at_least=0.005)
+    shown, rest = composed[:N_PARTS], [weight for _, weight in composed[N_PARTS:]]
     parts = "".join(
         f'<tr><td style="text-align:left;padding:1px 8px 1px 0">{html.escape(labels[seen])}</td>'
         f'<td style="padding:1px 6px;text-align:right">{weight:.2f}</td><td style="width:120px;text-align:left">'
         f'<div style="background:#0072B2;height:9px;width:{round(120 * weight)}px"></div></td></tr>'
-        for seen, weight in prototype_parts(result, name)
+        for seen, weight in shown
     )
+    if rest:
+        parts += f'<tr><td style="text-align:left;padding:1px 8px 1px 0">{len(rest)} more</td><td style="padding:1px 6px">{sum(rest):.2f}</td><td></td></tr>'
     return (
         f'<div style="flex:1 1 300px;min-width:0"><div>{role}: <b>{html.escape(labels[name])}</b></div>'
         f'<div style="margin:4px 0"><i>class text ({html.escape(scheme)}):</i> {html.escape(text_of[name])}</div>'
-        f'<div><i>transfer composed its prototype of these seen classes (weight):</i></div><table style="font-size:13px">{parts}</table></div>'
+        f'<div><i>transfer composed its prototype of these seen classes (weight):</i></div><table style="font-size:13px;line-height:1.45">{parts}</table></div>'
     )
 
 

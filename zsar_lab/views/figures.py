@@ -57,8 +57,8 @@ def rule_scores(report: Report, beside: Report | None = None) -> go.Figure:
     _line(figure, 100 * report.upper_bound, f"upper bound {100 * report.upper_bound:.1f} %: true prototypes, not zero-shot", GREEN)
     _line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
     ticks = {"tickvals": list(RULE_PLACES.values()), "ticktext": [rule.replace(", ", ",<br>").replace(" + ", " +<br>") for rule in RULES]}
-    figure.update_layout(xaxis={"tickmode": "array", "range": [-0.6, max(RULE_PLACES.values()) + 0.6], "showgrid": False} | ticks)
-    figure.update_layout(yaxis_range=[0, 104], legend=_below(-0.18), margin_b=130)
+    places = {"tickmode": "array", "range": [-0.6, max(RULE_PLACES.values()) + 0.6], "showgrid": False, "zeroline": False}
+    figure.update_layout(xaxis=places | ticks, yaxis_range=[0, 104], legend=_below(-0.16), margin_b=105)
     return figure
 
 
@@ -73,8 +73,8 @@ def text_scores(report: Report) -> go.Figure:
         _points_with_intervals(figure, rows, places, RULE_COLOURS[rule], plain(rule), [plain(_settings(row)) for row in rows])
     _line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
     trained_with = report.rows[0].class_text if report.rows else ""
-    names = [f"{scheme} (trained with)" if scheme == trained_with else scheme for scheme in schemes]
-    name_ticks(figure, "x", names, showgrid=False, range=[-0.6, len(schemes) - 0.4])
+    names = [tick(scheme) + ("<br>(trained with)" if scheme == trained_with else "") for scheme in schemes]
+    name_ticks(figure, "x", schemes, ticktext=names, tickangle=0, tickfont_size=11, showgrid=False, range=[-0.6, len(schemes) - 0.4])
     figure.update_layout(yaxis_range=[0, 104], legend=_below(-0.22), margin_b=110)
     return figure
 
@@ -90,7 +90,9 @@ def per_class(result: DrawResult, rule: str, catalog: Catalog) -> go.Figure:
     table = per_class_table(scored.scores_BC, result.targets, names)
     order = by_family(names, catalog)
     title = f"Top-1 of each unseen class, rule {rule}"
-    figure = new_figure(title, f"{result.protocol.name}, {catalog.name}", ACCURACY, "", height=160 + 34 * len(names))
+    chance = 100 / len(names)
+    about = f"{result.protocol.name}, {catalog.name}; dotted: chance {chance:.0f} %"
+    figure = new_figure(title, about, ACCURACY, "", height=160 + 34 * len(names))
     rows = [table.iloc[i] for i in order]
     wrong = [f"; most taken for {tick(labels[row['taken_for']])} ({row['taken_for_clips']})" if row["taken_for"] else "" for row in rows]
     figure.add_bar(
@@ -98,8 +100,7 @@ def per_class(result: DrawResult, rule: str, catalog: Catalog) -> go.Figure:
         text=[f"{row['correct']} of {row['clips']}{more}" for row, more in zip(rows, wrong)], textposition="outside", cliponaxis=False,
         hovertemplate="%{x:.1f} %: %{text}<extra></extra>",
     )  # fmt: skip
-    chance = 100 / len(names)
-    figure.add_vline(x=chance, line={"color": GREY, "dash": "dot"}, annotation={"text": f"chance {chance:.0f} %", "yanchor": "bottom"})
+    figure.add_vline(x=chance, line={"color": GREY, "dash": "dot"}, layer="below")
     shown = [tick(labels[names[i]]) + (f"<br><i>{tick(families[names[i]])}</i>" if families[names[i]] else "") for i in order]
     name_ticks(figure, "y", names, ticktext=shown, autorange="reversed", showgrid=False)
     figure.update_layout(xaxis_range=[0, 150], xaxis_tickvals=[0, 20, 40, 60, 80, 100], bargap=0.35)
@@ -131,7 +132,9 @@ def hubness_bars(result: DrawResult, catalog: Catalog, k: int = 1, rules: Sequen
     names, labels = result.protocol.unseen, labels_of(catalog)
     order = by_family(names, catalog)
     title = f"How often each unseen class is {'the nearest' if k == 1 else f'among the {k} nearest'}"
-    figure = new_figure(title, f"{result.protocol.name}, {catalog.name}", "", f"N_{k} (clips)", height=480)
+    expected = k * len(result.targets) / len(names)
+    about = f"{result.protocol.name}, {catalog.name}; dotted: expected {expected:.1f}, every class equally often"
+    figure = new_figure(title, about, "", f"N_{k} (clips)", height=480)
     for rule in rules:
         occurrence = k_occurrence(result.rule(rule).scores_BC, k)
         name = f"{rule} (skewness {hubness(occurrence, k).skewness:+.2f})"
@@ -139,10 +142,9 @@ def hubness_bars(result: DrawResult, catalog: Catalog, k: int = 1, rules: Sequen
             x=list(range(len(order))), y=occurrence[order].tolist(), name=plain(name), marker_color=RULE_COLOURS[rule],
             hovertemplate="%{y} clips<extra>" + plain(rule) + "</extra>",
         )  # fmt: skip
-    expected = k * len(result.targets) / len(names)
-    _line(figure, expected, f"expected {expected:.1f}: every class equally often", GREY)
+    figure.add_hline(y=expected, line={"color": GREY, "dash": "dot", "width": 2})
     name_ticks(figure, "x", [labels[names[i]] for i in order], showgrid=False, range=[-0.6, len(names) - 0.4])
-    figure.update_layout(barmode="group", bargap=0.25, legend=_below(-0.32), margin_b=190)
+    figure.update_layout(barmode="group", bargap=0.25, legend=_below(-0.36), margin_b=170)
     return figure
 
 
@@ -152,10 +154,11 @@ def hubness_histogram(report: Report, k: int = 1, rules: Sequence[str] = RULES) 
     Raises:
         ValueError: k is not in 1..number of unseen classes, or there is no such rule.
     """
-    figure = new_panels(f"Histogram of N_{k} over unseen classes", _about(report), [(rule, "") for rule in rules], height=340)
     pairs = {rule: [k_occurrence(r.rule(rule).scores_BC, k) for r in report.results] for rule in rules}
     largest = max(int(counts.max()) for drawn in pairs.values() for counts in drawn)
     expected = float(np.mean([k * len(r.targets) / len(r.protocol.unseen) for r in report.results]))
+    about = f"{_about(report)}; N_{k} in clips, dotted: expected {expected:.1f}"
+    figure = new_panels(f"Histogram of N_{k} over unseen classes", about, [(rule, "") for rule in rules], height=340)
     bins = {"start": -0.5, "end": largest + 1, "size": max(1, round(largest / 12))}
     for column, (rule, drawn) in enumerate(pairs.items(), start=1):
         skewness = float(np.mean([hubness(counts, k).skewness for counts in drawn]))
@@ -165,7 +168,6 @@ def hubness_histogram(report: Report, k: int = 1, rules: Sequence[str] = RULES) 
     figure.update_yaxes(matches="y")
     figure.update_yaxes(title_text="classes", col=1)
     figure.update_layout(bargap=0.08, margin_b=80)
-    figure.layout.title.subtitle.text += f"; N_{k} in clips, dotted: expected {expected:.1f}"
     return figure
 
 
@@ -217,8 +219,8 @@ def _cells(
         z=values.tolist(), colorscale=COUNT_SCALE, zmin=0, text=text.tolist(), texttemplate="%{text}", customdata=pairs, hovertemplate=hover,
         colorbar=bar, xgap=1, ygap=1,
     )  # fmt: skip
-    name_ticks(figure, "x", column_labels, showgrid=False, zeroline=False, tickangle=-40)
-    name_ticks(figure, "y", row_labels, showgrid=False, zeroline=False, autorange="reversed")
+    name_ticks(figure, "x", column_labels, showgrid=False, tickangle=-40)
+    name_ticks(figure, "y", row_labels, showgrid=False, autorange="reversed")
 
 
 def _points_with_intervals(

@@ -41,6 +41,7 @@ def class_overview(catalog: Catalog) -> go.Figure:
     table, labels, families = catalog.report(), labels_of(catalog), families_of(catalog)
     names = table["class"].tolist()
     order = by_family(names, catalog)
+    stripes = {"fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.7, "solidity": 0.25, "size": 7}
     figure = new_figure("Clips per class", catalog.name, "clips", "", height=150 + 17 * len(names))
     for number, family in enumerate(sorted(set(families.values()))):
         rows = [(place, i) for place, i in enumerate(order) if families[names[i]] == family]
@@ -51,7 +52,7 @@ def class_overview(catalog: Catalog) -> go.Figure:
             name=plain(family or "usable clips"),
             customdata=[[plain(labels[names[i]]), float(table["seconds"][i])] for _, i in rows],
             hovertemplate="%{customdata[0]}: %{x} clips, %{customdata[1]:.1f} s<extra></extra>",
-            marker={"color": PALETTE[number % len(PALETTE)], "pattern": {"shape": PATTERNS[number // len(PALETTE) % len(PATTERNS)]}},
+            marker={"color": PALETTE[number % len(PALETTE)], "pattern": {"shape": PATTERNS[number // len(PALETTE) % len(PATTERNS)]} | stripes},
         )
     left_out = [int(table["unreadable"][i] + table["not_a_video"][i]) for i in order]
     if sum(left_out):

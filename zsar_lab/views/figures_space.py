@@ -51,8 +51,10 @@ def shared_space(space: SpaceMap, catalog: Catalog, colour_by: str = "group") ->
     unseen = [labels[name] for name in space.unseen]
     _points(figure, space.true_xy, "true unseen prototypes", unseen, {"color": GREEN, "symbol": "star", "size": 15, "line": edge})
     _points(figure, space.composed_xy, "composed unseen prototypes", unseen, {"color": VERMILLION, "symbol": "x", "size": 11, "line": edge})
-    for (x, y), name in zip(space.composed_xy, unseen):
-        label = {"text": plain(name), "x": float(x), "y": float(y), "showarrow": False, "yshift": 13, "font": {"size": 11, "color": VERMILLION}}
+    # neighbours from left to right get their name above and below in turn, so that fewer names overlap
+    for number, i in enumerate(np.argsort(space.composed_xy[:, 0])):
+        place = {"x": float(space.composed_xy[i, 0]), "y": float(space.composed_xy[i, 1]), "yshift": 14 if number % 2 else -14}
+        label = {"text": plain(unseen[i]), "showarrow": False, "font": {"size": 11, "color": VERMILLION}} | place
         figure.add_annotation(**label)
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}
     figure.update_layout(xaxis=hidden, yaxis=hidden, legend={"orientation": "h", "x": 0, "y": -0.08, "yanchor": "top"}, margin_b=120)

@@ -81,8 +81,9 @@ def new_panels(title: str, about: str, panels: Sequence[tuple[str, str]], height
 
 def _style(figure: go.Figure, title: str, about: str, height: int) -> None:
     font = {"color": GREY, "size": 13}
-    title_text = {"text": plain(title), "x": 0.01, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 12}}
-    title_text |= {"font": {"size": 17, "color": GREY}, "subtitle": {"text": plain(about), "font": {"size": 13, "color": GREY}}}
+    text = f"{plain(title)}<br><span style='font-size:13px'>{plain(about)}</span>"
+    title_text = {"text": text, "x": 0.01, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 12}}
+    title_text |= {"font": {"size": 17, "color": GREY}}
     figure.update_layout(
         height=height,
         template="none",
@@ -100,18 +101,22 @@ def _style(figure: go.Figure, title: str, about: str, height: int) -> None:
 
 def name_ticks(figure: go.Figure, axis: str, names: Sequence[str], **more: Any) -> None:
     """Put names at 0, 1, 2, ... of an axis ("x" or "y"); numbers below them keep equal names apart."""
-    settings = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": [tick(name) for name in names]} | more
+    settings = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": [tick(name) for name in names], "zeroline": False}
+    settings |= {"tickangle": -35} if axis == "x" else {}
+    settings |= more
     figure.update_layout({f"{axis}axis": settings})
 
 
 def mime_bundle(figure: go.Figure) -> dict[str, Any]:
     """The figure as JupyterLab's display data, for displays that are updated in place."""
-    return {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/plain": plain(figure.layout.title.text or "figure")}
+    return {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/plain": "a figure"}
 
 
 def as_widget(figure: go.Figure) -> go.FigureWidget:
     """The figure as a widget that can stand in a box of widgets."""
-    return go.FigureWidget(figure)
+    widget = go.FigureWidget(figure)
+    widget.layout.autosize = True
+    return widget
 
 
 def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,20 @@ from zsar_lab.text.classtext import label
 from zsar_lab.zeroshot.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
 from zsar_lab.zeroshot.metrics import per_class_table
 from zsar_lab.zeroshot.report import Report
+
+
+def score_table(report: Report) -> pd.DataFrame:
+    """The zero-shot table for reading: one decimal (skewness two), nothing where there is no number; accuracies in percent."""
+    table = report.table().set_index("rule")
+    decimals = {"N1_skewness": 2}
+    shown = {c: [_figure(value, decimals.get(c, 1)) for value in table[c]] for c in table}
+    return pd.DataFrame(shown, index=table.index)
+
+
+def settings_table(report: Report) -> pd.DataFrame:
+    """What was chosen on validation classes: a row a rule, a column a draw."""
+    rows = {row.rule: [", ".join(f"{name} {value:g}" for name, value in settings.items()) for settings in row.settings] for row in report.rows}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[result.protocol.name for result in report.results])
 
 
 def report_as_text(report: Report) -> str:
@@ -72,7 +88,7 @@ def findings_as_text(report: Report, beside: Report | None = None) -> str:
     if beside:
         scores = f"transfer {100 * beside.row(TRANSFER).top1:.1f} %, {RIDGE_CENTRED} {100 * beside.row(RIDGE_CENTRED).top1:.1f} %"
         lines.append(f"- Beside it, {beside.name}: {scores}, upper bound {100 * beside.upper_bound:.1f} %.")
-    return "\n".join(lines)
+    return "\n".join(textwrap.fill(line, 104, subsequent_indent="  " if line.startswith("-") else "") for line in lines)
 
 
 def protocol_table(protocols: dict[str, Protocol], catalog: Catalog) -> pd.DataFrame:
@@ -118,3 +134,9 @@ def prototype_table(result: DrawResult) -> pd.DataFrame:
         "own_rank": (cosine_UU >= own[:, None]).sum(1),
     }
     return pd.DataFrame(content).round(3)
+
+
+def _figure(value: object, decimals: int) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.{decimals}f}"
+    return str(value)

@@ -1,0 +1,147 @@
+"""The layout of the source, read with ast: imports go one way, heavy packages have one owner, nothing happens at import."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "zsar_lab"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# a room imports only from itself, from rooms of a lower level, and from what ALLOWED says otherwise
+LEVELS = {
+    "__init__": 0, "artefacts": 0, "progress": 0, "data": 1, "text": 1, "model": 1, "training": 2, "zeroshot": 3, "views": 4, "workspace": 5,
+    "commands": 6, "__main__": 7,
+}  # fmt: skip
+VIDEO, WIDGETS = ("zsar_lab/data/video.py",), ("zsar_lab/views/widgets*",)
+OWNERS = {
+    "decord": VIDEO,
+    "av": VIDEO,
+    "transformers": ("zsar_lab/text/*", "zsar_lab/model/backbones.py"),
+    "huggingface_hub": ("zsar_lab/text/*", "zsar_lab/model/backbones.py"),
+    "umap": ("zsar_lab/views/projection.py",),
+    "plotly": ("zsar_lab/views/*figures*.py",),
+    "ipywidgets": WIDGETS,
+    "anywidget": WIDGETS,
+    "IPython": WIDGETS,
+    "tqdm": ("zsar_lab/progress.py",),
+}
+HEAVY = ("torch", "numpy", "pandas", "transformers", "plotly", "sklearn", "scipy", "umap", "av", "decord", "ipywidgets")
+MOST_LINES = 400
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(path: Path) -> str:
+    """The folder below zsar_lab, or the stem of a file that lies directly in it."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(source: str, package: str) -> list[str]:
+    """Full dotted names of all modules that a source imports, also inside functions; `package` is what its relative ones start from."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names += [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__") and node.args:
+            names += [node.args[0].value] if isinstance(node.args[0], ast.Constant) else []
+    return names
+
+
+def imports_in(path: Path) -> list[str]:
+    return imports_of(path.read_text(encoding="utf-8"), ".".join(path.relative_to(ROOT).parent.parts))
+
+
+def wrong_way(path: Path, names: list[str]) -> list[str]:
+    """Those of a file's imports that go against the levels."""
+    room = room_of(path)
+    wrong = []
+    for name in names:
+        parts = name.split(".")
+        if parts[0] == "zsar_lab" and len(parts) > 1 and parts[1] in LEVELS and parts[1] != room and LEVELS[parts[1]] >= LEVELS[room]:
+            wrong.append(f"{shown(path)} imports {name}")
+    return wrong
+
+
+def test_imports_are_read_in_all_their_forms():
+    source = "import a.b as c, d\nfrom e.f import g\nfrom . import h\nfrom ..i import j\ndef k():\n    import l\n    importlib.import_module('m')"
+    assert imports_of(source, "zsar_lab.views") == ["a.b", "d", "e.f.g", "zsar_lab.views.h", "zsar_lab.i.j", "l", "m"]
+
+
+def test_every_room_has_its_level():
+    assert len(SOURCES) > 30
+    assert {room_of(path) for path in SOURCES} <= LEVELS.keys()
+
+
+def test_imports_go_one_way():
+    assert not [line for path in SOURCES for line in wrong_way(path, imports_in(path))]
+    # and the check sees what it should: rooms that must not know each other, a lower one that looks up, and neither way round
+    for room, name in (("data", "text.encoder"), ("text", "data.catalog"), ("model", "data.loader"), ("model", "training.loop")):
+        assert wrong_way(PACKAGE / room / "x.py", [f"zsar_lab.{name}"])
+    assert wrong_way(PACKAGE / "artefacts.py", ["zsar_lab.data"]) and not wrong_way(PACKAGE / "views/x.py", ["zsar_lab.zeroshot.report"])
+
+
+@pytest.mark.parametrize("package", OWNERS)
+def test_a_heavy_package_has_one_owner(package):
+    users = [shown(path) for path in SOURCES if any(name.split(".")[0] == package for name in imports_in(path))]
+    strangers = [user for user in users if not any(fnmatch.fnmatch(user, owner) for owner in OWNERS[package])]
+    assert not strangers, f"{package} belongs to {OWNERS[package]}"
+
+
+def test_the_owners_use_what_they_own():
+    used = {name.split(".")[0] for path in SOURCES for name in imports_in(path)}
+    assert {"decord", "av", "transformers", "plotly", "tqdm"} <= used
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    empty = {"utils", "util", "common", "helpers", "helper", "base", "misc", "core"}
+    assert not [shown(path) for path in PACKAGE.rglob("*") if path.stem in empty]
+
+
+def test_no_file_is_too_long():
+    lengths = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert not {path: length for path, length in lengths.items() if length > MOST_LINES}
+
+
+def test_every_module_says_what_it_is():
+    assert not [shown(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+def test_no_star_import():
+    assert not [shown(path) for path in SOURCES if any(name.endswith(".*") for name in imports_in(path))]
+
+
+def outputs_in(notebook: dict) -> list[int]:
+    """The numbers of the code cells that hold an output or an execution count."""
+    cells = enumerate(notebook["cells"])
+    return [n for n, cell in cells if cell["cell_type"] == "code" and (cell["outputs"] or cell["execution_count"] is not None)]
+
+
+def test_notebooks_hold_no_outputs():
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert paths
+    notebooks = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    assert not {name: outputs_in(notebook) for name, notebook in notebooks.items() if outputs_in(notebook)}
+    run = {"cell_type": "code", "outputs": [], "execution_count": 3}
+    assert outputs_in({"cells": [{"cell_type": "markdown"}, run]}) == [1]
+
+
+@pytest.mark.parametrize(("statement", "free_of"), [("import zsar_lab", HEAVY), ("import zsar_lab.__main__", ("torch", "transformers", "plotly"))])
+def test_an_import_loads_nothing_heavy(statement, free_of):
+    code = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "zsar_lab" in loaded and not set(free_of) & set(loaded)
