@@ -16,20 +16,10 @@ def softmax(values) -> list[float]:
     return [power / sum(powers) for power in powers]
 
 
-def cross_entropy(logits, wanted) -> float:
-    """-sum_s q_s log softmax(logits)_s of one clip; `wanted` is q, or the index of the one right class."""
-    if isinstance(wanted, int):
-        wanted = [float(s == wanted) for s in range(len(logits))]
+def cross_entropy(logits, target: int, smoothing: float = 0.0) -> float:
+    """-sum_s q_s log softmax(logits)_s with q = (1 - e) one-hot + e / S, of one clip."""
+    wanted = [smoothing / len(logits) + (1 - smoothing) * (s == target) for s in range(len(logits))]
     return -sum(q * math.log(p) for q, p in zip(wanted, softmax(logits)))
-
-
-def semantic_targets(texts, smoothing: float, tau: float) -> list[list[float]]:
-    """Each class's one-hot row, and a share `smoothing` of it spread by the softmax of relatedness over tau."""
-    rows = []
-    for s, row in enumerate(relatedness(texts, texts)):
-        spread = softmax([r / tau for r in row])
-        rows.append([smoothing * share + (1 - smoothing) * (other == s) for other, share in enumerate(spread)])
-    return rows
 
 
 def temporal_shift(features, n_frames: int):

@@ -61,6 +61,16 @@ def test_writing_makes_the_file_and_its_folders(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_the_file_is_exchanged_in_one_go(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with open(path) as reader:  # who has the old file open keeps it whole: it is not written into
+        with writing(path) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
 @pytest.mark.parametrize("error", [RuntimeError("planted"), KeyboardInterrupt("planted")])
 def test_a_block_that_fails_leaves_the_old_file_and_no_temporary(tmp_path, error):
     path = tmp_path / "table.csv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import functools
 import json
 import subprocess
 import sys
@@ -61,6 +62,7 @@ def imports_of(source: str, package: str) -> list[str]:
     return names
 
 
+@functools.cache
 def imports_in(path: Path) -> list[str]:
     return imports_of(path.read_text(encoding="utf-8"), ".".join(path.relative_to(ROOT).parent.parts))
 

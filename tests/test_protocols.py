@@ -20,11 +20,11 @@ CLIPS = pd.DataFrame([(f"{name}/{n}", name) for name in CLASSES["name"] for n in
 PLAIN = Protocol(
     name="plain",
     seen=("run", "jump"),
-    validation=("sit",),
+    validation=("sit", "stand"),
     unseen=("climb", "swim"),
     train_clips=("run/1", "jump/1"),
     seen_test_clips=("run/2", "jump/2"),
-    validation_clips=("sit/1",),
+    validation_clips=("sit/1", "stand/1"),
     test_clips=("climb/1", "swim/1"),
 )
 
@@ -37,14 +37,17 @@ def all_clips(protocol: Protocol) -> list[str]:
     ("change", "message"),
     [
         ({"unseen": ("climb", "run")}, "a class must stand once in one of .*; 'run' is in seen and in unseen"),
-        ({"validation": ("climb",)}, "'climb' is in validation and in unseen"),
+        ({"validation": ("climb", "sit")}, "'climb' is in validation and in unseen"),
         ({"unseen": ("climb", "climb")}, "'climb' is in unseen and in unseen"),
         ({"test_clips": ("climb/1", "run/1")}, "a clip must stand once in one of .*; 'run/1' is in train and in test"),
         ({"seen_test_clips": ("run/1",)}, "'run/1' is in train and in seen test"),
         ({"train_clips": ()}, "needs train clips, got none"),
         ({"test_clips": ()}, "needs test clips, got none"),
-        ({"unseen": ("climb",)}, "at least 2 seen and 2 unseen classes, got 2 and 1"),
-        ({"seen": ("run",)}, "at least 2 seen and 2 unseen classes, got 1 and 2"),
+        ({"unseen": ("climb",)}, "at least 2 seen, 2 validation and 2 unseen classes, got 2, 2 and 1"),
+        ({"seen": ("run",)}, "at least 2 seen, 2 validation and 2 unseen classes, got 1, 2 and 2"),
+        ({"validation": ("sit",)}, "got 2, 1 and 2; add classes"),
+        ({"seen_test_clips": ()}, "needs seen test clips, got none"),
+        ({"validation_clips": ()}, "needs validation clips, got none"),
         ({"average": "best"}, "average must be 'micro' or 'mean_class', got 'best'"),
     ],
 )
@@ -59,10 +62,10 @@ def test_the_hash_is_of_classes_and_clips_not_of_name_and_order():
     changes = [
         {"unseen": ("climb", "dive")},
         {"seen": ("run", "hop")},
-        {"validation": ("stand",)},
+        {"validation": ("sit", "kneel")},
         {"train_clips": ("run/1", "jump/3")},
         {"seen_test_clips": ("run/2",)},
-        {"validation_clips": ("sit/2",)},
+        {"validation_clips": ("sit/2", "stand/1")},
         {"test_clips": ("climb/1", "swim/2")},
         {"seen_test_clips": ("run/1", "jump/2"), "train_clips": ("run/2", "jump/1")},  # the same clips in other lists
         {"average": "mean_class"},
@@ -90,23 +93,23 @@ def test_a_tampered_file_is_refused(tmp_path):
 
 
 def test_make_protocol_by_hand():
-    made = make_protocol("mine", CLIPS, unseen=["b0", "a0"], validation=["c0"], seed=0, seen_test_share=0.4)
-    assert made.unseen == ("a0", "b0") and made.validation == ("c0",)
-    assert made.seen == tuple(sorted(set(CLASSES["name"]) - {"a0", "b0", "c0"}))
+    made = make_protocol("mine", CLIPS, unseen=["b0", "a0"], validation=["c0", "c1"], seed=0, seen_test_share=0.4)
+    assert made.unseen == ("a0", "b0") and made.validation == ("c0", "c1")
+    assert made.seen == tuple(sorted(set(CLASSES["name"]) - {"a0", "b0", "c0", "c1"}))
     assert made.test_clips == tuple(f"{name}/{n}" for name in ("a0", "b0") for n in range(5))
-    assert made.validation_clips == tuple(f"c0/{n}" for n in range(5))
+    assert made.validation_clips == tuple(f"{name}/{n}" for name in ("c0", "c1") for n in range(5))
     for name in made.seen:  # two of five clips of each seen class are held out
         assert sum(clip.startswith(f"{name}/") for clip in made.seen_test_clips) == 2
         assert sum(clip.startswith(f"{name}/") for clip in made.train_clips) == 3
     assert all_clips(made) == sorted(CLIPS["id"])
     shuffled = CLIPS.sample(frac=1, random_state=3)
-    assert make_protocol("mine", shuffled, unseen=["a0", "b0"], validation=["c0"], seed=0, seen_test_share=0.4) == made
-    assert make_protocol("mine", CLIPS, ["a0", "b0"], ["c0"], seed=1, seen_test_share=0.4).train_clips != made.train_clips
+    assert make_protocol("mine", shuffled, unseen=["a0", "b0"], validation=["c0", "c1"], seed=0, seen_test_share=0.4) == made
+    assert make_protocol("mine", CLIPS, ["a0", "b0"], ["c0", "c1"], seed=1, seen_test_share=0.4).train_clips != made.train_clips
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2])
 def test_at_least_one_clip_of_each_seen_class_is_held_out(share):
-    made = make_protocol("mine", CLIPS, ["a0", "b0"], [], seed=0, seen_test_share=share)
+    made = make_protocol("mine", CLIPS, ["a0", "b0"], ["c0", "c1"], seed=0, seen_test_share=share)
     assert sorted(clip.split("/")[0] for clip in made.seen_test_clips) == list(made.seen)
 
 
@@ -126,8 +129,8 @@ def test_lists_that_overlap_are_refused():
 def test_a_seen_class_with_one_clip_is_refused():
     fewer = CLIPS[~CLIPS["id"].isin([f"d1/{n}" for n in range(1, 5)])]
     with pytest.raises(ValueError, match="at least 2 readable clips .*, 'd1' has 1; add videos"):
-        make_protocol("mine", fewer, ["a0", "b0"], [], seed=0)
-    made = make_protocol("mine", fewer, ["a0", "d1"], [], seed=0)  # as an unseen class one clip is enough
+        make_protocol("mine", fewer, ["a0", "b0"], ["c0", "c1"], seed=0)
+    made = make_protocol("mine", fewer, ["a0", "d1"], ["c0", "c1"], seed=0)  # as an unseen class one clip is enough
     assert "d1/0" in made.test_clips
 
 

@@ -21,8 +21,8 @@ from zsar_lab.zeroshot.report import make_report
 from zsar_lab.zeroshot.transfer import class_means, unit
 
 IMAGE, SCRIPT = "<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>"
-LABELS = {"A": IMAGE, "B": SCRIPT, "C": "cat walk %{x} $a$", "S1": "stand", "S2": "sit", "V1": "wave"}
-FAMILIES = {"A": "two", "B": "one", "C": "two", "S1": "one", "S2": "two", "V1": "one"}
+LABELS = {"A": IMAGE, "B": SCRIPT, "C": "cat walk %{x} $a$", "S1": "stand", "S2": "sit", "V1": "wave", "V2": "nod"}
+FAMILIES = {"A": "two", "B": "one", "C": "two", "S1": "one", "S2": "two", "V1": "one", "V2": "two"}
 CLIPS_PER_CLASS = 4
 # true A: taken for A, B, B, C; true B: all right; true C: all taken for B
 ANSWERS = {"A": "ABBC", "B": "BBBB", "C": "BBBB"}
@@ -37,7 +37,8 @@ def catalog(tmp_path: Path) -> Catalog:
             (tmp_path / name / f"{number}.mp4").write_bytes(f"video {name} {number}".encode())
             rows.append((f"{name}/{number}", f"{name}/{number}.mp4", name, 0.0, 2.0, 24, 12.0, 64, 64, "ok", ""))
     rows.append(("A/bad", "A/bad.mp4", "A", 0.0, 0.0, 0, 0.0, 0, 0, "unreadable", "it is empty"))
-    classes = {"name": list(LABELS), "label": list(LABELS.values()), "family": list(FAMILIES.values()), "description": [f"It is {v}." for v in LABELS.values()]}
+    classes = {"name": list(LABELS), "label": list(LABELS.values()), "family": list(FAMILIES.values())}
+    classes |= {"description": [f"It is {text}." for text in LABELS.values()]}
     table = pd.DataFrame(rows, columns=CLIP_COLUMNS).sort_values("id", ignore_index=True)
     return Catalog("generated demo videos", tmp_path, table, pd.DataFrame(classes))
 
@@ -58,7 +59,7 @@ def embeddings() -> ClipEmbeddings:
 @pytest.fixture
 def result(embeddings: ClipEmbeddings) -> DrawResult:
     protocol = Protocol(
-        "draw 0", ("S1", "S2"), ("V1",), ("A", "B", "C"), _ids("S1", "S2", of=range(1, 4)), _ids("S1", "S2", of=range(1)), _ids("V1"),
+        "draw 0", ("S1", "S2"), ("V1", "V2"), ("A", "B", "C"), _ids("S1", "S2", of=range(1, 4)), _ids("S1", "S2", of=range(1)), _ids("V1", "V2"),
         _ids("A", "B", "C"),
     )  # fmt: skip
     targets = np.repeat(np.arange(3), CLIPS_PER_CLASS)
@@ -207,10 +208,10 @@ def test_plain_text_is_neither_tag_nor_entity_nor_template():
 def test_overview_counts_usable_and_left_out_files(catalog):
     figure = figures_data.class_overview(catalog)
     assert {trace.name: list(trace.x) for trace in figure.data} == {
-        "one": [4, 4, 4], "two": [4, 4, 4], "left out (1)": [0, 0, 0, 1, 0, 0]
+        "one": [4, 4, 4], "two": [4, 4, 4, 4], "left out (1)": [0, 0, 0, 1, 0, 0, 0]
     }  # fmt: skip
     assert figure.layout.xaxis.title.text == "clips"
-    assert [text.split("&")[0] for text in figure.layout.yaxis.ticktext] == ["", "stand", "wave", "", "cat walk %", "sit"]
+    assert [text.split("&")[0] for text in figure.layout.yaxis.ticktext] == ["", "stand", "wave", "", "cat walk %", "sit", "nod"]
 
 
 def test_loss_curves_put_losses_and_accuracies_apart(catalog, result, report):
@@ -295,8 +296,10 @@ def test_prototype_table_by_the_cosines(result):
 
 
 def test_protocol_table_counts_classes_and_clips(catalog, result):
-    row = tables.protocol_table({"stratified-0": result.protocol}, catalog).loc["stratified-0"]
-    assert (row["seen"], row["validation"], row["unseen"], row["train clips"], row["test clips"]) == (2, 1, 3, 6, 12)
+    row = tables.protocol_table({"stratified-0": result.protocol}).loc["stratified-0"]
+    assert (row["seen"], row["validation"], row["unseen"], row["train clips"], row["test clips"]) == (2, 2, 3, 6, 12)
+    held_out = tables.held_out_classes({"stratified-0": result.protocol}, catalog)["stratified-0"]
+    assert held_out.to_dict() == {"unseen 1": SCRIPT, "unseen 2": IMAGE, "unseen 3": LABELS["C"], "validation 1": "wave", "validation 2": "nod"}
 
 
 # the map
@@ -324,7 +327,7 @@ def test_a_map_is_laid_out_once_and_drawn(catalog, result, embeddings, tmp_path,
     again = projection.shared_space_map(result, embeddings, tmp_path / "map")
     assert layouts == [0] and again.path == space.path
     np.testing.assert_array_equal(again.clips_xy, space.clips_xy)
-    assert (space.clips_xy.shape, space.seen_xy.shape, space.composed_xy.shape, space.true_xy.shape) == ((24, 2), (2, 2), (3, 2), (3, 2))
+    assert (space.clips_xy.shape, space.seen_xy.shape, space.composed_xy.shape, space.true_xy.shape) == ((28, 2), (2, 2), (3, 2), (3, 2))
     np.testing.assert_allclose(space.true_xy, result.prototypes["true"][:, :2], atol=1e-6)
     assert projection.shared_space_map(result, embeddings, tmp_path / "map", seed=1).path != space.path and layouts == [0, 1]
     assert 0 <= space.trustworthiness <= 1

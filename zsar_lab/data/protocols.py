@@ -43,8 +43,11 @@ class Protocol:
         clips = {"train": self.train_clips, "seen test": self.seen_test_clips}
         clips |= {"validation": self.validation_clips, "test": self.test_clips}
         _check_apart(clips, "clip")
-        if len(self.seen) < 2 or len(self.unseen) < 2:
-            raise ValueError(f"a protocol needs at least 2 seen and 2 unseen classes, got {len(self.seen)} and {len(self.unseen)}; add classes")
+        if min(len(self.seen), len(self.validation), len(self.unseen)) < 2:
+            raise ValueError(
+                f"a protocol needs at least 2 seen, 2 validation and 2 unseen classes, got {len(self.seen)}, {len(self.validation)} and"
+                f" {len(self.unseen)}; add classes"
+            )
         if self.average not in ("micro", "mean_class"):
             raise ValueError(f"average must be 'micro' or 'mean_class', got {self.average!r}")
 
@@ -125,7 +128,7 @@ def family_stratified_draw(clips: pd.DataFrame, classes: pd.DataFrame, draw: int
     """
     if "family" not in classes:
         raise ValueError("a family-stratified draw needs the column 'family' in classes.csv; add it or use random_draw")
-    with_clips = classes[classes["name"].isin(set(clips["class"]))]
+    with_clips = classes[classes["name"].isin(set(clips["class"])) & (classes["family"].fillna("") != "")]
     random = np.random.default_rng([draw, 1])
     unseen, validation = [], []
     for _, members in sorted(with_clips.groupby("family")["name"]):
@@ -165,7 +168,7 @@ def random_draw(clips: pd.DataFrame, draw: int, n_unseen: int | None = None, n_v
 def _check_apart(lists: dict[str, tuple[str, ...]], what: str) -> None:
     owner: dict[str, str] = {}
     for list_name, members in lists.items():
-        if what == "clip" and list_name in ("train", "test") and not members:
+        if what == "clip" and not members:
             raise ValueError(f"a protocol needs {list_name} clips, got none; add videos")
         for member in members:
             if member in owner:

@@ -108,11 +108,14 @@ def train(
         The complete checkpoint.
 
     Raises:
-        ValueError: the folder holds a checkpoint of another configuration or other inputs, a loss is not finite, or n_seen is wrong.
+        ValueError: the folder holds a checkpoint of another configuration or other inputs, a loss is not finite, every loss is
+            switched off, or n_seen is wrong.
         TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint is kept.
     """
     if config.model.n_seen != len(protocol.seen):
         raise ValueError(f"config.model.n_seen must be the protocol's number of seen classes ({len(protocol.seen)}), got {config.model.n_seen}")
+    if not (config.classification_weight or config.alignment_weight or config.matching_weight):
+        raise ValueError("at least one loss must have a weight above 0, got 0 for all three; set one in the configuration")
     rows, targets = clips_of(store, protocol.train_clips, protocol.seen)
     total_steps = config.epochs * steps_per_epoch(len(rows), config.batch_size)
     inputs = Inputs(protocol.hash, store.fingerprint, classes.fingerprint)
@@ -210,11 +213,9 @@ class _Training:
         rows, targets = clips_of(self.store, self.protocol.seen_test_clips, self.protocol.seen)
         embeddings = self._embed(rows)
         figures = {"seen_top1": _accuracy(self.model.seen_logits(embeddings, 1.0), targets)}
-        if self.protocol.validation:
-            rows, targets = clips_of(self.store, self.protocol.validation_clips, self.protocol.validation)
-            labels = self.model.encode_labels(*self.validation_text)
-            figures["validation_direct_top1"] = _accuracy(self._embed(rows) @ labels.embedding_CD.T, targets)
-        return figures
+        rows, targets = clips_of(self.store, self.protocol.validation_clips, self.protocol.validation)
+        labels = self.model.encode_labels(*self.validation_text)
+        return figures | {"validation_direct_top1": _accuracy(self._embed(rows) @ labels.embedding_CD.T, targets)}
 
     def _embed(self, rows: np.ndarray) -> Tensor:
         view = self.checkpoint.config.view

@@ -100,7 +100,8 @@ def _tile(clip_id: str, content: bytes | str, caption: Caption, width_px: int) -
     if isinstance(content, bytes):
         source = "data:video/mp4;base64," + base64.b64encode(content).decode("ascii")
         name = html.escape(f"{clip_id}: {', '.join(caption.lines)}")
-        shown = f'<video src="{source}" autoplay loop muted playsinline width="{width_px}" style="display:block" title="{name}" aria-label="{name}"></video>'
+        plays = f'autoplay loop muted playsinline width="{width_px}" style="display:block"'
+        shown = f'<video src="{source}" {plays} title="{name}" aria-label="{name}"></video>'
     else:
         box = f"width:{width_px}px;min-height:{width_px}px;border:1px dashed #808080;font-size:11px;overflow-wrap:anywhere;box-sizing:border-box"
         shown = f'<div class="zsar-missing" style="{box};padding:4px">{html.escape(content)}</div>'

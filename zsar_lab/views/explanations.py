@@ -131,11 +131,14 @@ def _column(role: str, name: str, result: DrawResult, text_of: dict[str, str], l
         for seen, weight in shown
     )
     if rest:
-        parts += f'<tr><td style="text-align:left;padding:1px 8px 1px 0">{len(rest)} more</td><td style="padding:1px 6px">{sum(rest):.2f}</td><td></td></tr>'
+        more = f'<td style="text-align:left;padding:1px 8px 1px 0">{len(rest)} more</td>'
+        parts += f'<tr>{more}<td style="padding:1px 6px">{sum(rest):.2f}</td><td></td></tr>'
+    text = text_of[name].replace("\n", " · ")
     return (
         f'<div style="flex:1 1 300px;min-width:0"><div>{role}: <b>{html.escape(labels[name])}</b></div>'
-        f'<div style="margin:4px 0"><i>class text ({html.escape(scheme)}):</i> {html.escape(text_of[name])}</div>'
-        f'<div><i>transfer composed its prototype of these seen classes (weight):</i></div><table style="font-size:13px;line-height:1.45">{parts}</table></div>'
+        f'<div style="margin:4px 0"><i>class text ({html.escape(scheme)}):</i> {html.escape(text)}</div>'
+        f'<div><i>transfer composed its prototype of these seen classes (weight):</i></div>'
+        f'<table style="font-size:13px;line-height:1.45">{parts}</table></div>'
     )
 
 

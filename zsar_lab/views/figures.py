@@ -22,6 +22,7 @@ from zsar_lab.views.figures_style import (
     name_ticks,
     new_figure,
     new_panels,
+    panel,
     percent,
     plain,
     tick,
@@ -119,7 +120,8 @@ def confusion(result: DrawResult, rule: str, catalog: Catalog) -> go.Figure:
     title = f"What each unseen class was taken for, rule {rule}"
     figure = new_figure(title, f"{result.protocol.name}, {catalog.name}", "predicted class", "true class", height=210 + 40 * len(names))
     shown = [labels[names[i]] for i in order]
-    _cells(figure, counts, shown, shown, np.where(counts > 0, counts.astype(str), ""), "clips", "%{customdata}: %{z} clips<extra></extra>", "taken for")
+    text = np.where(counts > 0, counts.astype(str), "")
+    _cells(figure, counts, shown, shown, text, "clips", "%{customdata}: %{z} clips<extra></extra>", "taken for")
     return figure
 
 
@@ -158,15 +160,15 @@ def hubness_histogram(report: Report, k: int = 1, rules: Sequence[str] = RULES) 
     largest = max(int(counts.max()) for drawn in pairs.values() for counts in drawn)
     expected = float(np.mean([k * len(r.targets) / len(r.protocol.unseen) for r in report.results]))
     about = f"{_about(report)}; N_{k} in clips, dotted: expected {expected:.1f}"
-    figure = new_panels(f"Histogram of N_{k} over unseen classes", about, [(rule, "") for rule in rules], height=340)
+    figure = new_panels(f"Histogram of N_{k} over unseen classes", about, [(rule, "classes") for rule in rules], height=520)
     bins = {"start": -0.5, "end": largest + 1, "size": max(1, round(largest / 12))}
-    for column, (rule, drawn) in enumerate(pairs.items(), start=1):
+    for number, (rule, drawn) in enumerate(pairs.items()):
+        row, column = panel(number)
         skewness = float(np.mean([hubness(counts, k).skewness for counts in drawn]))
-        figure.add_histogram(x=np.concatenate(drawn).tolist(), xbins=bins, marker_color=RULE_COLOURS[rule], showlegend=False, row=1, col=column)
-        figure.add_vline(x=expected, line={"color": GREY, "dash": "dot"}, row=1, col=column)
-        figure.update_xaxes(title_text=f"{plain(rule)}<br>skewness {skewness:+.2f}", title_font_size=12, range=[-1, largest + 1], col=column)
+        figure.add_histogram(x=np.concatenate(drawn).tolist(), xbins=bins, marker_color=RULE_COLOURS[rule], showlegend=False, row=row, col=column)
+        figure.add_vline(x=expected, line={"color": GREY, "dash": "dot"}, row=row, col=column)
+        figure.update_xaxes(title_text=f"{plain(rule)}<br>skewness {skewness:+.2f}", title_font_size=12, range=[-1, largest + 1], row=row, col=column)
     figure.update_yaxes(matches="y")
-    figure.update_yaxes(title_text="classes", col=1)
     figure.update_layout(bargap=0.08, margin_b=80)
     return figure
 

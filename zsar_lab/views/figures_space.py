@@ -46,15 +46,15 @@ def shared_space(space: SpaceMap, catalog: Catalog, colour_by: str = "group") ->
         x=_with_gaps(lines[:, 0]), y=_with_gaps(lines[:, 1]), mode="lines", line={"color": VERMILLION, "width": 1.5, "dash": "dot"},
         name="composed to true", hoverinfo="skip",
     )  # fmt: skip
-    edge = {"width": 1.5, "color": "white"}
-    _points(figure, space.seen_xy, "seen prototypes", [labels[n] for n in space.seen], {"color": GREY, "symbol": "diamond", "size": 9, "line": edge})
+    edge = {"width": 1, "color": "white"}
+    _points(figure, space.seen_xy, "seen prototypes", [labels[n] for n in space.seen], {"color": GREY, "symbol": "diamond", "size": 9})
     unseen = [labels[name] for name in space.unseen]
     _points(figure, space.true_xy, "true unseen prototypes", unseen, {"color": GREEN, "symbol": "star", "size": 15, "line": edge})
     _points(figure, space.composed_xy, "composed unseen prototypes", unseen, {"color": VERMILLION, "symbol": "x", "size": 11, "line": edge})
     # neighbours from left to right get their name above and below in turn, so that fewer names overlap
     for number, i in enumerate(np.argsort(space.composed_xy[:, 0])):
         place = {"x": float(space.composed_xy[i, 0]), "y": float(space.composed_xy[i, 1]), "yshift": 14 if number % 2 else -14}
-        label = {"text": plain(unseen[i]), "showarrow": False, "font": {"size": 11, "color": VERMILLION}} | place
+        label = {"text": plain(unseen[i]), "showarrow": False, "font": {"size": 11}} | place
         figure.add_annotation(**label)
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}
     figure.update_layout(xaxis=hidden, yaxis=hidden, legend={"orientation": "h", "x": 0, "y": -0.08, "yanchor": "top"}, margin_b=120)

@@ -69,20 +69,27 @@ def new_figure(title: str, about: str, x_title: str, y_title: str, height: int =
     return figure
 
 
-def new_panels(title: str, about: str, panels: Sequence[tuple[str, str]], height: int = 380) -> go.Figure:
-    """As `new_figure`, with panels side by side; `panels` holds the x and y axis label of each."""
-    figure = make_subplots(rows=1, cols=len(panels), horizontal_spacing=0.12)
+def new_panels(title: str, about: str, panels: Sequence[tuple[str, str]], height: int = 380, per_row: int = 3) -> go.Figure:
+    """As `new_figure`, with panels in rows of `per_row`; `panels` holds the x and y axis label of each."""
+    n_columns = min(per_row, len(panels))
+    figure = make_subplots(rows=-(-len(panels) // n_columns), cols=n_columns, horizontal_spacing=0.12, vertical_spacing=0.3)
     _style(figure, title, about, height)
-    for column, (x_title, y_title) in enumerate(panels, start=1):
-        figure.update_xaxes(title_text=plain(x_title), col=column)
-        figure.update_yaxes(title_text=plain(y_title), col=column)
+    for number, (x_title, y_title) in enumerate(panels):
+        row, column = panel(number, per_row)
+        figure.update_xaxes(title_text=plain(x_title), row=row, col=column)
+        figure.update_yaxes(title_text=plain(y_title), row=row, col=column)
     return figure
+
+
+def panel(number: int, per_row: int = 3) -> tuple[int, int]:
+    """Row and column, from 1, of the panel of that number, from 0."""
+    return number // per_row + 1, number % per_row + 1
 
 
 def _style(figure: go.Figure, title: str, about: str, height: int) -> None:
     font = {"color": GREY, "size": 13}
     text = f"{plain(title)}<br><span style='font-size:13px'>{plain(about)}</span>"
-    title_text = {"text": text, "x": 0.01, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 12}}
+    title_text = {"text": text, "x": 0.01, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 22}}
     title_text |= {"font": {"size": 17, "color": GREY}}
     figure.update_layout(
         height=height,
@@ -92,7 +99,7 @@ def _style(figure: go.Figure, title: str, about: str, height: int) -> None:
         font=font,
         title=title_text,
         legend={"bgcolor": CLEAR, "font": font},
-        margin={"l": 70, "r": 20, "t": 76, "b": 60},
+        margin={"l": 70, "r": 20, "t": 84, "b": 60},
     )
     axis = {"color": GREY, "gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GREY, "automargin": True, "title_standoff": 10}
     figure.update_xaxes(**axis)

@@ -20,12 +20,15 @@ def score_table(report: Report) -> pd.DataFrame:
     table = report.table().set_index("rule")
     decimals = {"N1_skewness": 2}
     shown = {c: [_figure(value, decimals.get(c, 1)) for value in table[c]] for c in table}
-    return pd.DataFrame(shown, index=table.index)
+    return pd.DataFrame(shown, index=table.index.rename(None))
 
 
 def settings_table(report: Report) -> pd.DataFrame:
     """What was chosen on validation classes: a row a rule, a column a draw."""
-    rows = {row.rule: [", ".join(f"{name} {value:g}" for name, value in settings.items()) for settings in row.settings] for row in report.rows}
+    rows = {
+        row.rule: [", ".join(f"{name} {value:g}" for name, value in settings.items()) or "nothing to choose" for settings in row.settings]
+        for row in report.rows
+    }
     return pd.DataFrame.from_dict(rows, orient="index", columns=[result.protocol.name for result in report.results])
 
 
@@ -73,9 +76,8 @@ def findings_as_text(report: Report, beside: Report | None = None) -> str:
     lines += [f"- {comparison_as_text(report, TRANSFER, other)}." for other in (DIRECT, RIDGE, RIDGE_CENTRED)]
     texts = sorted((row for row in report.text_rows if row.rule == TRANSFER), key=lambda row: row.top1)
     if len(texts) > 1:
-        lines.append(
-            f"- Class text, under transfer: from {100 * texts[0].top1:.1f} % ({texts[0].class_text}) to {100 * texts[-1].top1:.1f} % ({texts[-1].class_text})."
-        )
+        worst, best = (f"{100 * row.top1:.1f} % ({row.class_text})" for row in (texts[0], texts[-1]))
+        lines.append(f"- Class text, under transfer: from {worst} to {best}.")
     skewness = [f"{row.rule} {row.hubness['skewness']:+.2f}" for row in report.rows]
     lines.append(f"- Hubness, N_1 skewness (mean over draws; noisy with so few classes): {'; '.join(skewness)}.")
     none_right = [
@@ -88,12 +90,11 @@ def findings_as_text(report: Report, beside: Report | None = None) -> str:
     if beside:
         scores = f"transfer {100 * beside.row(TRANSFER).top1:.1f} %, {RIDGE_CENTRED} {100 * beside.row(RIDGE_CENTRED).top1:.1f} %"
         lines.append(f"- Beside it, {beside.name}: {scores}, upper bound {100 * beside.upper_bound:.1f} %.")
-    return "\n".join(textwrap.fill(line, 104, subsequent_indent="  " if line.startswith("-") else "") for line in lines)
+    return "\n".join(textwrap.fill(line, 110, subsequent_indent="  " if line.startswith("-") else "") for line in lines)
 
 
-def protocol_table(protocols: dict[str, Protocol], catalog: Catalog) -> pd.DataFrame:
-    """A row a draw: how many classes and clips of each kind, the labels of its validation and unseen classes, and its hash."""
-    labels = dict(zip(catalog.classes["name"], label(catalog.classes)))
+def protocol_table(protocols: dict[str, Protocol]) -> pd.DataFrame:
+    """A row a draw: how many classes and clips of each kind, and its hash."""
     rows = [
         {
             "draw": draw,
@@ -104,13 +105,23 @@ def protocol_table(protocols: dict[str, Protocol], catalog: Catalog) -> pd.DataF
             "held-out seen clips": len(p.seen_test_clips),
             "validation clips": len(p.validation_clips),
             "test clips": len(p.test_clips),
-            "unseen classes": ", ".join(labels[name] for name in p.unseen),
-            "validation classes": ", ".join(labels[name] for name in p.validation),
             "hash": p.hash,
         }
         for draw, p in protocols.items()
     ]
-    return pd.DataFrame(rows).set_index("draw")
+    return pd.DataFrame(rows).set_index("draw").rename_axis(None)
+
+
+def held_out_classes(protocols: dict[str, Protocol], catalog: Catalog) -> pd.DataFrame:
+    """A column a draw: the labels of its unseen and then of its validation classes, both in the order of families."""
+    labels = dict(zip(catalog.classes["name"], label(catalog.classes)))
+    families = dict(zip(catalog.classes["name"], catalog.classes["family"])) if "family" in catalog.classes else {}
+    columns = {}
+    for draw, protocol in protocols.items():
+        for kind in ("unseen", "validation"):
+            names = sorted(getattr(protocol, kind), key=lambda name: (families.get(name, ""), name))
+            columns |= {(draw, f"{kind} {number}"): labels[name] for number, name in enumerate(names, start=1)}
+    return pd.Series(columns).unstack(0, fill_value="").reindex(index=list(dict.fromkeys(row for _, row in columns)), columns=list(protocols))
 
 
 def prototype_table(result: DrawResult) -> pd.DataFrame:

@@ -61,7 +61,8 @@ def class_errors(catalog: Catalog, results: dict[str, DrawResult], rule: str = T
     first = next(iter(results.values()))
     style = {"description_width": "50px"}
     draws = ipywidgets.Dropdown(options=list(results), description="draw", style=style, layout={"width": "200px"})
-    rules = ipywidgets.Dropdown(options=[s.rule for s in first.rules], value=first.rule(rule).rule, description="rule", style=style, layout={"width": "240px"})
+    names = [scored.rule for scored in first.rules]
+    rules = ipywidgets.Dropdown(options=names, value=first.rule(rule).rule, description="rule", style=style, layout={"width": "240px"})
     classes = ipywidgets.Dropdown(description="class", style=style, layout={"width": "360px"})
     message, texts, clips = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
 

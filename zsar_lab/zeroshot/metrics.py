@@ -26,10 +26,14 @@ def top_k_accuracy(scores_BC: np.ndarray, targets: np.ndarray, k: int) -> float:
 
 
 def per_class_table(scores_BC: np.ndarray, targets: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
-    """One row a class: class, clips, correct, top1, taken_for (the most frequent wrong answer, "" if none), taken_for_clips."""
+    """One row a class: class, clips, correct, top1, taken_for (the most frequent wrong answer, "" if none), taken_for_clips.
+
+    A clip whose true class ties with another is not correct, as in `truth_rank`.
+    """
     confusion = confusion_matrix(scores_BC, targets, len(names))
-    correct, clips = np.diag(confusion), confusion.sum(1)
-    wrong = confusion - np.diag(correct)
+    right = truth_rank(scores_BC, targets) == 1
+    correct, clips = np.bincount(targets[right], minlength=len(names)), confusion.sum(1)
+    wrong = confusion - np.diag(np.diag(confusion))
     rival = wrong.argmax(1)
     count = wrong[np.arange(len(names)), rival]
     taken_for = [names[r] if c else "" for r, c in zip(rival, count)]
