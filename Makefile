@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 
 demo: .venv/installed
 	$(BIN)/python -m zsar_lab demo
-	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir runs/demo/notebooks notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --output-dir runs/demo/notebooks notebooks/*.ipynb
 	@echo "Executed notebooks lie in runs/demo/notebooks; 'make lab' opens JupyterLab."
 
 test: .venv/installed

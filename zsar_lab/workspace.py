@@ -270,7 +270,8 @@ def _train_in_processes(
 
 def _history(workspace: Workspace, draw: str) -> list[dict[str, Any]]:
     log = workspace.run_folder(draw) / "log.csv"
-    return pd.read_csv(log).to_dict("records") if log.is_file() else []
+    rows = pd.read_csv(log).to_dict("records") if log.is_file() else []
+    return [{key: value for key, value in row.items() if pd.notna(value)} for row in rows]
 
 
 def _check_end(workspace: Workspace, draw: str, code: int) -> None:

@@ -100,6 +100,27 @@ def loss_curves(history: Sequence[dict[str, Any]], about: str = "") -> go.Figure
         )  # fmt: skip
     if not history:
         figure.add_annotation(text="no epoch is finished yet", xref="paper", yref="paper", x=0.5, y=0.5, showarrow=False)
+    return _finished_curves(figure)
+
+
+def draw_curves(histories: dict[str, Sequence[dict[str, Any]]], about: str = "") -> go.Figure:
+    """The summed loss of each draw's training by epoch, and beside it top-1 on its held-out seen clips.
+
+    Args:
+        histories: of the draws' checkpoints, by name; each may be empty.
+        about: the line below the title.
+    """
+    figure = new_panels("Training, every draw", about, (("epoch", "loss (weighted sum)"), ("epoch", "top-1, held-out clips of seen classes (%)")))
+    for number, (draw, history) in enumerate(histories.items()):
+        summed = [sum(value for key, value in entry.items() if key not in NOT_A_LOSS and "top1" not in key) for entry in history]
+        top1 = [(entry["epoch"], 100 * entry["seen_top1"]) for entry in history if "seen_top1" in entry]
+        look = {"line": {"color": PALETTE[number % len(PALETTE)], "width": 2}, "marker": {"size": 6}, "legendgroup": draw, "name": plain(draw)}
+        figure.add_scatter(x=[entry["epoch"] for entry in history], y=summed, mode="lines+markers", **look, row=1, col=1)
+        figure.add_scatter(x=[x for x, _ in top1], y=[y for _, y in top1], mode="lines+markers", showlegend=False, **look, row=1, col=2)
+    return _finished_curves(figure)
+
+
+def _finished_curves(figure: go.Figure) -> go.Figure:
     figure.update_yaxes(rangemode="tozero", col=1)
     figure.update_yaxes(range=[0, 102], col=2)
     figure.update_layout(legend={"orientation": "h", "y": -0.22, "x": 0, "yanchor": "top"}, margin={"b": 110}, height=430)

@@ -13,7 +13,7 @@ from zsar_lab.text.classtext import label
 from zsar_lab.views import explanations
 from zsar_lab.views.clips import message_box
 from zsar_lab.views.figures import taken_for_bars
-from zsar_lab.views.figures_data import loss_curves
+from zsar_lab.views.figures_data import draw_curves, loss_curves
 from zsar_lab.views.figures_style import as_widget, mime_bundle, redraw
 from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult
 
@@ -24,7 +24,7 @@ def show_clips(grid: str) -> None:
 
 
 class LiveCurves:
-    """Loss curves that are redrawn in place below the cell while a training runs, and stay there as an ordinary figure.
+    """Curves that are redrawn in place below the cell while a training runs, and stay there as an ordinary figure.
 
     Args:
         about: the line below the title.
@@ -34,9 +34,10 @@ class LiveCurves:
         self._about = about
         self._shown: Any = None
 
-    def update(self, history: Sequence[dict[str, Any]]) -> None:
-        """Draw this history; made for `workspace.train(draw, on_epoch=curves.update)`."""
-        bundle = mime_bundle(loss_curves(history, self._about))
+    def update(self, history: Sequence[dict[str, Any]] | dict[str, Sequence[dict[str, Any]]]) -> None:
+        """Draw the history of one draw or of several; made for `on_epoch` of `workspace.train` and `workspace.train_all`."""
+        figure = draw_curves(history, self._about) if isinstance(history, dict) else loss_curves(history, self._about)
+        bundle = mime_bundle(figure)
         if self._shown is None:
             self._shown = display(bundle, raw=True, display_id=True)
         else:
