@@ -214,6 +214,16 @@ def test_overview_counts_usable_and_left_out_files(catalog):
     assert [text.split("&")[0] for text in figure.layout.yaxis.ticktext] == ["", "stand", "wave", "", "cat walk %", "sit", "nod"]
 
 
+def test_draw_curves_sum_the_losses_and_show_top1_where_it_was_measured():
+    first = {"epoch": 1, "step": 4, "a": 2.0, "b": 0.5, "clips_per_s": 9.0}
+    second = {"epoch": 2, "step": 8, "a": 1.0, "b": 0.25, "clips_per_s": 9.0, "seen_top1": 0.5}
+    figure = figures_data.draw_curves({"stratified-0": [first, second], "random-0": []}, "generated demo videos")
+    summed, top1 = figure.data[0], figure.data[1]
+    assert list(summed.x) == [1, 2] and list(summed.y) == [2.5, 1.25] and summed.name == "stratified-0"
+    assert list(top1.x) == [2] and list(top1.y) == [50.0]
+    assert len(figure.data) == 4 and len(figure.data[2].x) == 0
+
+
 def test_loss_curves_put_losses_and_accuracies_apart(catalog, result, report):
     figure = all_figures(catalog, result, report)["losses"]
     curves = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
