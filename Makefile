@@ -8,8 +8,8 @@ export OMP_NUM_THREADS ?= 1
 
 demo: .venv/installed
 	$(BIN)/python -m zsar_lab demo
-	$(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --output-dir runs/demo/notebooks notebooks/*.ipynb
-	@echo "Executed notebooks lie in runs/demo/notebooks; 'make lab' opens JupyterLab."
+	$(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --output-dir executed notebooks/*.ipynb
+	@echo "Executed notebooks lie in executed; 'make lab' opens JupyterLab."
 
 test: .venv/installed
 	$(BIN)/pytest tests
@@ -24,4 +24,4 @@ lab: .venv/installed
 	touch $@
 
 clean:
-	rm -rf runs .venv
+	rm -rf runs executed .venv
