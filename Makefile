@@ -16,7 +16,7 @@ test: .venv/installed
 	$(BIN)/pytest --nbmake --nbmake-timeout=1200 notebooks
 
 lab: .venv/installed
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_prepare_data.ipynb
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
