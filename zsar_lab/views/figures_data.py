@@ -110,7 +110,7 @@ def draw_curves(histories: dict[str, Sequence[dict[str, Any]]], about: str = "")
         histories: of the draws' checkpoints, by name; each may be empty.
         about: the line below the title.
     """
-    figure = new_panels("Training, every draw", about, (("epoch", "loss (weighted sum)"), ("epoch", "top-1, held-out clips of seen classes (%)")))
+    figure = new_panels("Training, every draw", about, (("epoch", "loss (weighted sum)"), ("epoch", "seen-class top-1 (%)")))
     for number, (draw, history) in enumerate(histories.items()):
         summed = [sum(value for key, value in entry.items() if key not in NOT_A_LOSS and "top1" not in key) for entry in history]
         top1 = [(entry["epoch"], 100 * entry["seen_top1"]) for entry in history if "seen_top1" in entry]
