@@ -102,6 +102,20 @@ def test_another_study_in_the_folder_is_refused(finished: Workspace, videos: Pat
         Workspace(finished.folder, Study(videos=str(videos), stratified_draws=1, random_draws=1, class_text="description", epochs=3))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"epochs": 0}, "epochs must be 1 or more, got 0"),
+        ({"clips_per_class": -3}, "clips_per_class must be 1 or more, got -3"),
+        ({"stratified_draws": 0, "random_draws": 0}, "a study needs at least one draw"),
+        ({"class_text": "names"}, "a class-text scheme must be one of label, template, .*, got 'names'"),
+    ],
+)
+def test_an_impossible_study_is_refused_before_anything_is_made(wrong: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Study(**wrong)
+
+
 def test_an_unknown_draw_is_refused(finished: Workspace) -> None:
     with pytest.raises(ValueError, match=r"a draw must be one of stratified-0, random-0, got 'stratified-7'"):
         finished.protocol("stratified-7")

@@ -46,6 +46,9 @@ class Study:
         class_text: scheme of the class texts trained with.
         epochs: of each training.
         seed: of the demo videos; a draw's number is the seed of its classes and its training.
+
+    Raises:
+        ValueError: a number is out of range, there is no draw, or there is no such scheme.
     """
 
     videos: str | None = None
@@ -55,6 +58,14 @@ class Study:
     class_text: str = "description_and_parts"
     epochs: int = 25
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        scheme_named(self.class_text)
+        for name, least in (("clips_per_class", 1), ("stratified_draws", 0), ("random_draws", 0), ("epochs", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        if not self.draws:
+            raise ValueError("a study needs at least one draw, got stratified_draws 0 and random_draws 0; set one of them")
 
     @property
     def draws(self) -> tuple[str, ...]:
@@ -72,11 +83,13 @@ class Workspace:
         workers: processes for decoding and for trainings side by side.
 
     Raises:
-        ValueError: the folder holds another study.
+        ValueError: the folder holds another study, or workers is below 1.
         PermissionError: the folder cannot be written to.
     """
 
     def __init__(self, folder: str | Path = "runs/demo", study: Study = Study(), workers: int = 2) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be 1 or more, got {workers}")
         self.folder = make_folder(Path(folder)).resolve()
         self.study, self.workers = study, workers
         self.seconds: dict[str, float] = {}
