@@ -148,6 +148,32 @@ def test_a_bad_folder_ends_in_one_sentence(make, sentence: str, tmp_path: Path) 
     assert sentence in _said(done)
 
 
+def test_a_refused_study_does_not_hold_the_folder(videos: Path, tmp_path: Path) -> None:
+    wrong = Workspace(tmp_path / "work", Study(videos=str(videos), stratified_draws=0, random_draws=1, class_text="structure"))
+    with pytest.raises(ValueError, match="the scheme 'structure' needs a structure for every class"):
+        wrong.catalog  # noqa: B018
+    assert not (tmp_path / "work" / "study.json").exists() and not (tmp_path / "work" / "frames").exists()
+    right = Workspace(tmp_path / "work", Study(videos=str(videos), stratified_draws=0, random_draws=1, class_text="label"))
+    assert len(right.catalog.usable) == 40 and (tmp_path / "work" / "study.json").is_file()
+
+
+def test_train_without_a_study_ends_in_one_sentence(tmp_path: Path) -> None:
+    done = _command("train", "random-0", "--workspace", tmp_path)
+    assert done.returncode == 2 and "must hold a study, but it has no study.json; make one with the demo command" in _said(done)
+
+
+def test_an_interrupt_while_preparing_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zsar_lab", "demo", "--workspace", str(tmp_path / "work")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 60
+    while not (tmp_path / "work" / "videos" / "begun.json").is_file() and time.monotonic() < limit:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted; what was finished is kept, run it again to go on" in said
+
+
 def test_an_unwritable_workspace_ends_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = _command("demo", "--workspace", tmp_path / "file" / "work")

@@ -13,7 +13,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.command(options)
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'interrupted; what was finished is kept, run it again to go on'}", file=sys.stderr)
+        # an exception without words is still true, so its words are asked for
+        print(f"\n{str(interrupt) or 'interrupted; what was finished is kept, run it again to go on'}", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError) as error:
         print(f"\n{error}", file=sys.stderr)
@@ -40,6 +41,8 @@ def demo(options: argparse.Namespace) -> None:
     if len(excluded):
         print(f"{len(excluded)} files are left out:")
         print(excluded[["path", "status", "reason"]].to_string(index=False))
+    if workspace.catalog.empty_classes:
+        print(f"Classes without a usable clip, not part of any draw: {', '.join(workspace.catalog.empty_classes)}")
     main_report, beside = workspace.report()
     for report in (main_report, beside):
         if report:

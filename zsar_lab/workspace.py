@@ -101,12 +101,15 @@ class Workspace:
                 f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asdict(study)[key]!r};"
                 " choose another folder, or delete it to start anew"
             )
-        if not path.is_file():
-            write_json(path, asdict(study))
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.folder)!r}, {self.study})"
 
     @staticmethod
     def open(folder: str | Path) -> Workspace:
         """Open a folder with the study it holds; FileNotFoundError when it holds none."""
+        if not (Path(folder) / "study.json").is_file():
+            raise FileNotFoundError(f"'{folder}' must hold a study, but it has no study.json; make one with the demo command or Workspace(folder, Study(...))")
         return Workspace(folder, Study(**read_json(Path(folder) / "study.json")))
 
     @property
@@ -116,18 +119,35 @@ class Workspace:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The catalog of all clips; the demo videos are generated first."""
+        """The catalog of all clips; the demo videos are generated first.
+
+        Raises:
+            ValueError: the study cannot be carried out on these clips; the folder then keeps no study, and another can be tried.
+        """
         if self.is_generated:
             settings = DemoSettings(self.study.clips_per_class, self.study.seed)
             videos = self._timed("videos", lambda: make_demo_videos(self.folder / "videos", settings, self.workers))
         else:
             videos = Path(self.study.videos)
-        if (self.folder / "catalog" / "catalog.json").is_file():
-            return Catalog.load(self.folder / "catalog")
-        name = DEMO_NAME if self.is_generated else videos.name
-        catalog = self._timed("catalog", lambda: catalog_folder(videos, name, self.workers))
-        catalog.save(self.folder / "catalog")
+        catalog = self._kept_catalog(videos)
+        if catalog is None:
+            name = DEMO_NAME if self.is_generated else videos.name
+            catalog = self._timed("catalog", lambda: catalog_folder(videos, name, self.workers))
+            catalog.save(self.folder / "catalog")
+        class_text(catalog.classes, scheme_named(self.study.class_text))
+        for draw in self.study.draws:
+            _draw(draw, catalog.usable, catalog)
+        # only now, so that a study that was refused does not hold the folder
+        if not (self.folder / "study.json").is_file():
+            write_json(self.folder / "study.json", asdict(self.study))
         return catalog
+
+    def _kept_catalog(self, videos: Path) -> Catalog | None:
+        """The catalog made before, if it is of this folder of videos."""
+        if not (self.folder / "catalog" / "catalog.json").is_file():
+            return None
+        kept = Catalog.load(self.folder / "catalog")
+        return kept if Path(kept.root).resolve() == videos.resolve() else None
 
     @cached_property
     def frames(self) -> FrameStore:
@@ -137,15 +157,11 @@ class Workspace:
 
     def protocol(self, draw: str) -> Protocol:
         """The protocol of a draw, for example "stratified-0"; saved as json beside its training."""
-        kind, _, number = draw.partition("-")
         if draw not in self.study.draws:
             raise ValueError(f"a draw must be one of {', '.join(self.study.draws)}, got {draw!r}")
         clips = self.catalog.usable
         clips = clips[clips["id"].isin(set(self.frames.ids))]
-        if kind == "stratified":
-            protocol = family_stratified_draw(clips, self.catalog.classes, int(number))
-        else:
-            protocol = random_draw(clips, int(number))
+        protocol = _draw(draw, clips, self.catalog)
         path = self.run_folder(draw) / "protocol.json"
         if not path.is_file() or Protocol.load(path) != protocol:
             protocol.save(path)
@@ -245,6 +261,11 @@ class Workspace:
         return {step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds}
 
 
+def _draw(draw: str, clips: pd.DataFrame, catalog: Catalog) -> Protocol:
+    kind, _, number = draw.partition("-")
+    return family_stratified_draw(clips, catalog.classes, int(number)) if kind == "stratified" else random_draw(clips, int(number))
+
+
 def _train_in_processes(
     workspace: Workspace, draws: list[str], on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None
 ) -> None:
@@ -254,7 +275,7 @@ def _train_in_processes(
     configs = {draw: workspace.train_config(draw) for draw in draws}
     waiting, running = list(draws), {}
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    bar = progress(what=f"training {len(draws)} draws, {workspace.workers} at a time", unit="epoch", total=sum(c.epochs for c in configs.values()))
+    bar = progress(what=f"training {', '.join(draws)}", unit="epoch", total=sum(c.epochs for c in configs.values()))
     try:
         while waiting or running:
             while waiting and len(running) < workspace.workers:

@@ -152,7 +152,7 @@ class _Training:
         config, total = self.checkpoint.config, self.checkpoint.total_steps
         per_epoch = total // config.epochs
         bar = progress(what=f"training, {self.protocol.name}", unit="clip", total=config.epochs * len(self.rows),
-                       done=min(self.checkpoint.step * config.batch_size, config.epochs * len(self.rows)))  # fmt: skip
+                       done=self.checkpoint.step // per_epoch * len(self.rows) + self.checkpoint.step % per_epoch * config.batch_size)  # fmt: skip
         with bar:
             for epoch in range(self.checkpoint.step // per_epoch, config.epochs):
                 started, sums, n_clips = time.perf_counter(), {}, 0

@@ -79,7 +79,7 @@ def rule_row(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> Rul
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Scores of several draws of one kind of protocol.
 
@@ -97,6 +97,9 @@ class Report:
     text_rows: tuple[RuleRow, ...]
     catalog_fingerprint: str
     frames_fingerprint: str
+
+    def __repr__(self) -> str:
+        return f"Report({self.name!r}: " + ", ".join(f"{row.rule} {100 * row.top1:.1f} %" for row in self.rows) + ")"
 
     @property
     def chance(self) -> float:
