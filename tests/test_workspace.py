@@ -77,6 +77,11 @@ def test_report_holds_what_it_promises(finished: Workspace) -> None:
     assert report["seconds"]["training"] > 0 and len(report["draws"]) == 1 and len(report["beside"]) == 1
 
 
+def test_one_draw_shows_no_deviation_over_draws(finished: Workspace) -> None:
+    main_report, _ = finished.report()
+    assert main_report.table()["std"].isna().all() and (main_report.table()["top1_%"] >= 0).all()
+
+
 def test_every_clip_is_scored_or_excluded_with_a_reason(finished: Workspace) -> None:
     catalog, protocol = finished.catalog, finished.protocol("stratified-0")
     in_protocol = {*protocol.train_clips, *protocol.seen_test_clips, *protocol.validation_clips, *protocol.test_clips}

@@ -127,13 +127,9 @@ class Report:
         """The zero-shot table: a row a rule, between chance and the upper bound; accuracies in percent."""
         upper = [(r.upper_bound_BC, r.targets) for r in self.results]
         bound = {"rule": "upper bound (true prototypes, not zero-shot)", "top1_%": 100 * self.upper_bound}
-        bound |= {"std": 100 * float(np.std([top_k_accuracy(*pair, 1) for pair in upper]))}
+        bound |= {"std": _shown_std([top_k_accuracy(*pair, 1) for pair in upper])}
         chance = {"rule": "chance", "top1_%": 100 * self.chance}
         return pd.DataFrame([chance, *[_shown(row) for row in self.rows], bound]).round(3)
-
-    def text_table(self) -> pd.DataFrame:
-        """Class texts compared with the same clip embeddings; accuracies in percent."""
-        return pd.DataFrame([_shown(row) for row in self.text_rows]).round(3)
 
     def compare(self, rule_a: str, rule_b: str) -> tuple[float, tuple[float, float]]:
         """Difference of two rules' top-1 on the same clips, with its class-bootstrap 95 % interval (fractions)."""
@@ -184,11 +180,6 @@ def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dic
     write_json(path, main.content() | {"beside": [report.content() for report in beside], "seconds": seconds})
 
 
-def prototype_hubness(result: DrawResult, rule: str, k: int) -> Hubness:
-    """Hubness of a rule's candidate classes in one draw at k."""
-    return hubness(k_occurrence(result.rule(rule).scores_BC, k), k)
-
-
 def _correct(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.concatenate([truth_rank(scores, targets) == 1 for scores, targets in pairs])
 
@@ -211,7 +202,7 @@ def _shown(row: RuleRow) -> dict[str, Any]:
         "class text": row.class_text,
         "setting": row.setting,
         "top1_%": 100 * row.top1,
-        "std": 100 * row.std,
+        "std": _shown_std(row.draws),
         "ci95_low": 100 * row.ci95[0],
         "ci95_high": 100 * row.ci95[1],
         "top5_%": 100 * row.top5,
@@ -219,3 +210,8 @@ def _shown(row: RuleRow) -> dict[str, Any]:
         "validation_%": 100 * row.validation_top1,
         "N1_skewness": row.hubness["skewness"],
     }
+
+
+def _shown_std(draws: Sequence[float]) -> float:
+    """Standard deviation over draws in percent (ddof 0); no number for a single draw, where 0 would look like agreement."""
+    return 100 * float(np.std(draws)) if len(draws) > 1 else float("nan")
