@@ -24,7 +24,7 @@ from torch import Tensor
 from zsar_lab.artefacts import make_folder, writing
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import centre_view, scoring_batches, steps_per_epoch, training_batches, training_view
-from zsar_lab.data.protocols import Protocol
+from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss
 from zsar_lab.model.rest import LabelCode, ResT, word_spans
 from zsar_lab.progress import progress
@@ -146,7 +146,7 @@ class _Training:
             self.model.load_state_dict(start.tensors("model."))
             restore_optimiser(start, self.optimiser)
         self.seen_text = text_inputs(classes, protocol.seen, config.model.n_label_tokens, device)
-        self.validation_text = text_inputs(classes, protocol.validation, config.model.n_label_tokens, device)
+        self.validation_text = text_inputs(classes, protocol.validation, config.model.n_label_tokens, device) if protocol.validation else None
 
     def run(self, stop: threading.Event, on_epoch: Callable[[list[dict[str, Any]]], None] | None) -> Checkpoint:
         config, total = self.checkpoint.config, self.checkpoint.total_steps
@@ -205,17 +205,20 @@ class _Training:
 
     @torch.inference_mode()
     def validate(self, epoch: int) -> dict[str, float]:
-        """Top-1 on held-out clips of seen classes, and on validation classes by the nearest label embedding, 0..1."""
+        """Top-1 on held-out clips of seen classes, and on validation classes by the nearest label embedding, 0..1; those that there are."""
         config = self.checkpoint.config
         if epoch % config.validate_every and epoch != config.epochs:
             return {}
         self.model.eval()
-        rows, targets = clips_of(self.store, self.protocol.seen_test_clips, self.protocol.seen)
-        embeddings = self._embed(rows)
-        figures = {"seen_top1": _accuracy(self.model.seen_logits(embeddings, 1.0), targets)}
-        rows, targets = clips_of(self.store, self.protocol.validation_clips, self.protocol.validation)
-        labels = self.model.encode_labels(*self.validation_text)
-        return figures | {"validation_direct_top1": _accuracy(self._embed(rows) @ labels.embedding_CD.T, targets)}
+        figures = {}
+        if self.protocol.seen_test_clips:
+            rows, targets = clips_of(self.store, self.protocol.seen_test_clips, self.protocol.seen)
+            figures["seen_top1"] = _accuracy(self.model.seen_logits(self._embed(rows), 1.0), targets)
+        if self.validation_text:
+            rows, targets = clips_of(self.store, self.protocol.validation_clips, self.protocol.validation)
+            labels = self.model.encode_labels(*self.validation_text)
+            figures["validation_direct_top1"] = _accuracy(self._embed(rows) @ labels.embedding_CD.T, targets)
+        return figures
 
     def _embed(self, rows: np.ndarray) -> Tensor:
         view = self.checkpoint.config.view

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.data.protocols import Protocol
+from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.text.encoder import ClassEmbeddings
 from zsar_lab.training.checkpoint import Checkpoint
 from zsar_lab.training.loop import text_inputs
@@ -121,8 +121,14 @@ def evaluate_draw(
         other_texts: further schemes for the comparison of class texts.
 
     Raises:
-        ValueError: checkpoint, class texts and protocol are not of one training.
+        ValueError: checkpoint, class texts and protocol are not of one training, or the protocol has no validation or held-out seen clips.
     """
+    for what, ids, cure in (
+        ("validation classes (settings are chosen on them)", protocol.validation_clips, "n_validation of 2 or more"),
+        ("held-out clips of seen classes", protocol.seen_test_clips, "seen_test_share above 0"),
+    ):
+        if not ids:
+            raise ValueError(f"scoring a draw needs {what}, protocol {protocol.name!r} has none; make the protocol with {cure} and train on it")
     if (checkpoint.inputs.protocol, checkpoint.inputs.class_embeddings) != (protocol.hash, classes.fingerprint):
         raise ValueError(
             f"a checkpoint is scored under the protocol and class text it was trained with, '{checkpoint.path}' is of protocol"
