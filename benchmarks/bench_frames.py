@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zsar_lab.data.frames import frame_indices
+from zsar_lab.data.sampling import frame_indices
 from zsar_lab.data.loader import training_batches
 from zsar_lab.data.video import read_frames
 from zsar_lab.workspace import Workspace

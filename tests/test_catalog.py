@@ -1,21 +1,19 @@
-"""zsar_lab.data.catalog and the worker processes under it: what is listed, what is refused, and in which words."""
+"""zsar_lab.data.catalog and class_folders: what is listed, what is refused, and in which words."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import signal
-import sys
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_video import numbered_frames
 
-from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog, catalog_folder
+from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
+from zsar_lab.data.class_folders import catalog_folder
 from zsar_lab.data.video import write_mp4
-from zsar_lab.data.workers import run_tasks
+from zsar_lab.data.workers import Limits
 
 ODD_NAMES = ["two words.mp4", "it's \"quoted\".mp4", "#1.mp4", "é.mp4", "你好.mp4", "[a-z]*.mp4", "CAPS.MP4"]
 
@@ -46,6 +44,7 @@ def mixed(tmp_path_factory) -> Path:
     (root / "run" / ".hidden.mp4").write_text("")
     (root / ".ipynb_checkpoints").mkdir()
     (root / "about.json").write_text("{}")
+    (root / "beside.mp4").write_bytes(whole)
     (root / "classes.csv").write_text('\ufeffname,label,description\nrun,running,"fast, on foot"\nswim,swimming,in water\n', encoding="utf-8")
     return root
 
@@ -72,8 +71,9 @@ def test_every_other_file_is_listed_with_its_reason(mixed_catalog):
         "bad/text.mp4": ("unreadable", "damaged, cut off or no video"),
         "bad/zero.MP4": ("unreadable", "is empty (0 bytes)"),
         "bad/folder.mp4": ("unreadable", "it is a folder"),
-        "bad/cut.mp4": ("unreadable", "damaged, cut off or no video"),
+        "bad/cut.mp4": ("unreadable", "is cut off: its header promises 24 frames"),
         "bad/gone.mp4": ("unreadable", "there is no such file"),
+        "beside.mp4": ("not listed", "lies beside the class folders"),
         "run/notes.txt": ("not a video", "'.txt' is not a video suffix"),
         "run/README": ("not a video", "no video suffix"),
         "run/inner": ("not a video", "a folder inside a class folder"),
@@ -90,14 +90,17 @@ def test_classes_and_the_report(mixed_catalog):
     assert classes["description"].tolist() == ["", "", "", "fast, on foot", "in water"]
     assert mixed_catalog.empty_classes == ["bad", "none", "swim"]
     report = mixed_catalog.report()
-    assert list(report.columns) == ["class", "ok", "unreadable", "not_a_video", "seconds"]
-    assert report.set_index("class").loc["bad"].tolist() == [0, 5, 0, 0.0]
-    assert report.set_index("class").loc["jump high"].tolist() == [1, 0, 0, 2.0]
-    assert report.set_index("class").loc["run"].tolist() == [7, 0, 3, pytest.approx(7 * 3 / 12)]
+    assert list(report.columns) == ["class", "ok", "missing", "unreadable", "excluded", "not_listed", "not_a_video", "seconds"]
+    by_class = report.set_index("class")
+    assert by_class.loc["bad"].tolist() == [0, 0, 5, 0, 0, 0, 0.0]
+    assert by_class.loc["jump high"].tolist() == [1, 0, 0, 0, 0, 0, 2.0]
+    assert by_class.loc["run"].tolist() == [7, 0, 0, 0, 0, 3, pytest.approx(7 * 3 / 12)]
+    assert by_class.loc["(no class of the dataset)"].tolist() == [0, 0, 0, 0, 1, 0, 0.0]
+    assert by_class.drop(columns="seconds").to_numpy().sum() == len(mixed_catalog.clips)
 
 
 def test_the_number_of_workers_changes_nothing(mixed, mixed_catalog):
-    other = catalog_folder(mixed, name="another name", workers=1)
+    other = catalog_folder(mixed, name="another name", limits=Limits(workers=1))
     assert other.clips.equals(mixed_catalog.clips) and other.fingerprint == mixed_catalog.fingerprint
 
 
@@ -145,10 +148,10 @@ def test_names_that_are_not_utf8(tmp_path):
     root = make_dataset(tmp_path / "data", {"a": {"x.mp4": 2}, "b": {}})
     (root / "b" / os.fsdecode(b"caf\xe9.mp4")).write_text("")
     catalog = catalog_folder(root)
-    assert catalog.excluded["reason"].tolist() == ["a file name must be UTF-8, got 'caf\\udce9.mp4'; rename it"]
+    assert catalog.excluded["reason"].tolist() == ["a file name must be printable UTF-8, got 'caf\\udce9.mp4'; rename it"]
     catalog.save(tmp_path / "saved")
     (root / os.fsdecode(b"\xe9")).mkdir()
-    with pytest.raises(ValueError, match="a class folder's name must be UTF-8, got .*; rename it"):
+    with pytest.raises(ValueError, match="a class folder's name must be printable UTF-8, got .*; rename it"):
         catalog_folder(root)
 
 
@@ -164,10 +167,10 @@ def test_bad_folders_give_one_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"zero-shot needs at least two classes, got 1 \('run'\)"):
         catalog_folder(tmp_path)
     (tmp_path / "jump").mkdir()
-    with pytest.raises(ValueError, match="at least one readable video in a class folder, got 0 files and none readable$"):
+    with pytest.raises(ValueError, match="at least one readable video in a class folder, got 1 files and none readable; the first reason: it lies beside"):
         catalog_folder(tmp_path)
     (tmp_path / "jump" / "a.mp4").write_text("")
-    with pytest.raises(ValueError, match=r"got 1 files and none readable; the first reason: .*empty \(0 bytes\)"):
+    with pytest.raises(ValueError, match=r"got 2 files and none readable; the first reason: .*empty \(0 bytes\)"):
         catalog_folder(tmp_path)
 
 
@@ -188,74 +191,6 @@ def test_a_bad_classes_csv_gives_one_sentence(tmp_path, content, message):
     (tmp_path / "classes.csv").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         catalog_folder(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("workers", "timeout_s", "message"),
-    [(0, 1.0, "workers must be a whole number of 1 or more, got 0"), (1, 0.0, "timeout_s must be above 0 seconds, got 0.0")],
-)
-def test_settings_of_the_workers_are_checked(mixed, workers, timeout_s, message):
-    with pytest.raises(ValueError, match=message):
-        catalog_folder(mixed, workers=workers, timeout_s=timeout_s)
-
-
-@pytest.fixture
-def job(tmp_path, monkeypatch):
-    """A job that sleeps, dies by a signal or raises, as its task says, and else answers with its process number."""
-    (tmp_path / "odd_job.py").write_text(
-        "import os, time\n"
-        "def odd_job(task):\n"
-        "    print('noise on stdout')\n"
-        "    os.system('echo noise of a child')\n"
-        "    time.sleep(task.get('sleep_s', 0))\n"
-        "    if 'signal' in task:\n"
-        "        os.kill(os.getpid(), task['signal'])\n"
-        "    if 'error' in task:\n"
-        "        raise RuntimeError(task['error'])\n"
-        "    return {'process': os.getpid()}\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    import odd_job
-
-    yield odd_job.odd_job
-    del sys.modules["odd_job"]
-
-
-def test_a_worker_that_crashes_hangs_or_fails_costs_one_task(job):
-    tasks = [{"path": str(number)} for number in range(8)]
-    tasks[1] |= {"sleep_s": 60}
-    tasks[3] |= {"signal": int(signal.SIGSEGV)}
-    tasks[5] |= {"error": "two\nlines"}
-    with closing(run_tasks(job, tasks, workers=2, timeout_s=1.5)) as found:
-        answers = sorted(found, key=lambda answer: answer.index)
-    assert [answer.index for answer in answers] == list(range(8))
-    assert {answer.index: answer.reason for answer in answers if answer.result is None} == {
-        1: "'1' took longer than 1.5 s",
-        3: "'3' ended its worker process (exit code -11)",
-        5: "RuntimeError: two lines",
-    }
-    processes = {answer.result["process"] for answer in answers if answer.result}
-    assert os.getpid() not in processes
-    assert not [process for process in processes if Path(f"/proc/{process}").exists()]
-
-
-def test_leaving_early_ends_the_workers(job):
-    tasks = [{"path": "0"}] + [{"path": "1", "sleep_s": 60}] * 3
-    with closing(run_tasks(job, tasks, workers=2, timeout_s=50.0)) as found:
-        process = next(found).result["process"]
-        assert Path(f"/proc/{process}").exists()
-    assert not Path(f"/proc/{process}").exists()
-
-
-def test_a_job_that_workers_cannot_import_is_refused():
-    with pytest.raises(ValueError, match="a job must be a function at the top of an importable module, got .*<lambda>"):
-        run_tasks(lambda task: task, [{}], workers=1, timeout_s=1.0)
-
-
-def test_a_worker_that_cannot_start_is_an_error_not_a_hang(job, monkeypatch):
-    monkeypatch.setattr(job, "__name__", "no_such_function")
-    with pytest.raises(RuntimeError, match="a worker process must start with .*no_such_function"):
-        list(run_tasks(job, [{"path": "0"}], workers=1, timeout_s=1.0))
 
 
 def test_the_dataset_helper_makes_numbered_videos():

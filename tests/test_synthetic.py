@@ -250,5 +250,5 @@ def test_settings_state_their_rules():
 
 
 def test_workers_must_be_positive(tmp_path):
-    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="workers must be a whole number of 1 or more, got 0"):
         make_demo_videos(tmp_path, DemoSettings(1), workers=0)

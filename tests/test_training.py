@@ -13,9 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from zsar_lab.data.frames import FrameSettings, FrameStore
+from zsar_lab.data.frames import FrameStore
+from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.loader import ViewSettings
-from zsar_lab.data.protocols import Protocol, make_protocol
+from zsar_lab.data.protocols.build import make_protocol
+from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.model.rest import ModelConfig
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.encoder import ClassEmbeddings
@@ -186,6 +188,16 @@ def test_a_folder_of_another_training_is_refused(whole, store, protocol, classes
     for other in ((other_frames, protocol, classes), (store, fewer_clips, classes), (store, protocol, other_encoder)):
         with pytest.raises(ValueError, match="holds a checkpoint of another data; choose another folder"):
             train(*other, CONFIG, folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("emptied", "column"),
+    [({"seen_test_clips": ()}, "seen_top1"), ({"validation": (), "validation_clips": ()}, "validation_direct_top1")],
+)
+def test_a_protocol_without_held_out_or_validation_clips_trains_without_that_column(emptied, column, store, protocol, classes, tmp_path):
+    done = train(store, replace(protocol, **emptied), classes, replace(CONFIG, epochs=1), tmp_path, device="cpu")
+    columns = {"seen_top1", "validation_direct_top1"}
+    assert done.complete and columns & set(pd.read_csv(tmp_path / "log.csv").columns) == columns - {column}
 
 
 def test_a_wrong_number_of_seen_classes_is_refused(store, protocol, classes, tmp_path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from zsar_lab.data.video import READERS, UnreadableVideo, VideoInfo, probe, read_frames, write_mp4
+from zsar_lab.data.video import READERS, UnreadableVideo, VideoInfo, frame_times, probe, read_frames, write_mp4
 
 N_BITS = 6
 
@@ -46,7 +47,7 @@ def good(tmp_path_factory) -> Path:
 
 
 def test_probe_says_what_was_written(good):
-    assert probe(good) == VideoInfo(n_frames=50, fps=25.0, width=128, height=96, reader="decord")
+    assert probe(good) == VideoInfo(n_frames=50, fps=25.0, width=128, height=96, variable_rate=False)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -71,9 +72,9 @@ def test_colours_and_orientation_survive(tmp_path):
 @pytest.mark.parametrize(("file_name", "codec", "pixel_format"), [("a.gif", "gif", "rgb8"), ("b.mp4", "libsvtav1", "yuv420p")])
 def test_pyav_reads_what_decord_cannot(tmp_path, file_name, codec, pixel_format):
     path = write_with(tmp_path / file_name, codec, pixel_format, numbered_frames(20))
-    assert probe(path) == VideoInfo(n_frames=20, fps=25.0, width=128, height=96, reader="pyav")
+    assert probe(path) == VideoInfo(n_frames=20, fps=25.0, width=128, height=96, variable_rate=False)
     assert numbers_in(read_frames(path, [19, 4], 48, reader="pyav")) == [19, 4]
-    with pytest.raises(UnreadableVideo, match="could not be decoded by decord"):
+    with pytest.raises(UnreadableVideo, match="could not be decoded"):
         read_frames(path, [0], reader="decord")
 
 
@@ -100,6 +101,37 @@ def test_narrow_frames_that_decord_gives_a_fourth_channel(tmp_path, width):
     assert frames.shape == (2, 32, width, 3) and numbers_in(frames) == [9, 6]
 
 
+def write_variable(path: Path) -> Path:
+    """Twenty numbered frames: the first ten last 0.1 s each, the others 0.4 s."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 10)
+        for number, image in enumerate(numbered_frames(20, 96, 96)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = (number if number < 10 else 10 + 4 * (number - 10)), Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_frame_times_and_the_rate(good, tmp_path):
+    assert frame_times(good) == pytest.approx(np.arange(50) / 25)
+    times = frame_times(write_variable(tmp_path / "v.mp4"))
+    assert times == pytest.approx([n / 10 if n < 10 else 1 + 0.4 * (n - 10) for n in range(20)])
+    assert probe(tmp_path / "v.mp4").variable_rate and not probe(good).variable_rate
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_indices_a_little_past_the_end_become_the_last_frame_only_when_asked(good, reader):
+    assert numbers_in(read_frames(good, [3, 49, 52], None, reader, n_frames=53)) == [3, 49, 49]
+    with pytest.raises(ValueError, match=r"frame indices must be in 0..49 .*, got 52"):
+        read_frames(good, [3, 52], None, reader)
+    with pytest.raises(ValueError, match=r"frame indices must be in 0..49 .*, got 52"):
+        read_frames(good, [3, 52], None, reader, n_frames=60)
+
+
 def make_bad(folder: Path, kind: str, good: Path) -> Path:
     path = folder / "x.mp4"
     if kind == "folder":
@@ -117,6 +149,17 @@ def make_bad(folder: Path, kind: str, good: Path) -> Path:
     elif kind == "still image":
         image = write_with(folder / "still.png", "png", "rgb24", numbered_frames(1), format="image2")
         image.rename(path)
+    elif kind == "cut off webm":  # its header has no number of frames, only a duration
+        path = folder / "x.webm"
+        whole = write_with(folder / "whole.webm", "libvpx-vp9", "yuv420p", numbered_frames(50))
+        path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    elif kind == "sound only":
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=44100, layout="mono")
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+            frame.rate = 44100
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
     else:
         assert kind == "absent"
     return path
@@ -124,10 +167,12 @@ def make_bad(folder: Path, kind: str, good: Path) -> Path:
 
 BAD_FILES = [
     ("folder", "but it is a folder"),
-    ("text", "could not be decoded by PyAV .*damaged, cut off or no video"),
+    ("text", "could not be decoded .*damaged, cut off or no video"),
     ("empty", r"but it is empty \(0 bytes\)"),
-    ("cut off", "could not be decoded by decord and PyAV .*damaged, cut off or no video"),
+    ("cut off", "is cut off: its header promises 50 frames, but only 41"),
     ("cut off avi", "is cut off: its header promises 50 frames, but only"),
+    ("cut off webm", "is cut off: its header promises 50 frames, but only"),
+    ("sound only", "but it holds no video stream"),
     ("still image", "but it is a still image"),
     ("absent", "but there is no such file"),
 ]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,18 @@ from typing import Any
 import pandas as pd
 
 from zsar_lab.artefacts import make_folder, read_json, write_json
-from zsar_lab.data.catalog import Catalog, catalog_folder
-from zsar_lab.data.frames import FrameSettings, FrameStore, make_frame_store
-from zsar_lab.data.protocols import Protocol, family_stratified_draw, random_draw
+from zsar_lab.data.catalog import Catalog, join_catalogs
+from zsar_lab.data.frames import FrameStore, join_frames, make_frame_store
+from zsar_lab.data.prepare import make_catalog
+from zsar_lab.data.protocols.named import ProtocolName, protocol_named
+from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.synthetic import DemoSettings, make_demo_videos
+from zsar_lab.data.workers import Limits
 from zsar_lab.progress import progress
+from zsar_lab.study import Study
 from zsar_lab.text.classtext import SCHEMES, class_text, scheme_named
 from zsar_lab.text.encoder import ClassEmbeddings, cached_class_embeddings, find_encoder
+from zsar_lab.text.leakage import LeakageAudit, Removal, audit, audit_classes
 from zsar_lab.training import presets
 from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.training.loop import train
@@ -31,47 +34,7 @@ from zsar_lab.zeroshot.embed import ClipEmbeddings, embed_clips
 from zsar_lab.zeroshot.evaluate import DrawResult, evaluate_draw
 from zsar_lab.zeroshot.report import Report, make_report, save_report
 
-DEMO_NAME = "generated demo videos"
-
-
-@dataclass(frozen=True)
-class Study:
-    """What a study asks.
-
-    Attributes:
-        videos: a folder of class folders; None for the generated demo videos.
-        clips_per_class: of the demo videos.
-        stratified_draws: family-stratified draws of unseen classes, the main protocol.
-        random_draws: plain random draws, reported beside it.
-        class_text: scheme of the class texts trained with.
-        epochs: of each training.
-        seed: of the demo videos; a draw's number is the seed of its classes and its training.
-
-    Raises:
-        ValueError: a number is out of range, there is no draw, or there is no such scheme.
-    """
-
-    videos: str | None = None
-    clips_per_class: int = 30
-    stratified_draws: int = 3
-    random_draws: int = 1
-    class_text: str = "description_and_parts"
-    epochs: int = 25
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        scheme_named(self.class_text)
-        for name, least in (("clips_per_class", 1), ("stratified_draws", 0), ("random_draws", 0), ("epochs", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
-        if not self.draws:
-            raise ValueError("a study needs at least one draw, got stratified_draws 0 and random_draws 0; set one of them")
-
-    @property
-    def draws(self) -> tuple[str, ...]:
-        """Names of the draws: stratified-0, ..., random-0, ..."""
-        stratified = [f"stratified-{n}" for n in range(self.stratified_draws)]
-        return (*stratified, *(f"random-{n}" for n in range(self.random_draws)))
+FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
 
 
 class Workspace:
@@ -93,13 +56,11 @@ class Workspace:
         self.folder = make_folder(Path(folder)).resolve()
         self.study, self.workers = study, workers
         self.seconds: dict[str, float] = {}
-        path = self.folder / "study.json"
-        if path.is_file() and read_json(path) != asdict(study):
-            kept = read_json(path)
-            key = next(key for key, value in asdict(study).items() if kept.get(key) != value)
+        path, asked = self.folder / "study.json", study.as_json()
+        if path.is_file() and (kept := read_json(path)) != asked:
+            key = next(key for key in asked | kept if kept.get(key) != asked.get(key))
             raise ValueError(
-                f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asdict(study)[key]!r};"
-                " choose another folder, or delete it to start anew"
+                f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asked.get(key)!r}; choose another folder, or delete it to start anew"
             )
 
     def __repr__(self) -> str:
@@ -110,7 +71,7 @@ class Workspace:
         """Open a folder with the study it holds; FileNotFoundError when it holds none."""
         if not (Path(folder) / "study.json").is_file():
             raise FileNotFoundError(f"'{folder}' must hold a study, but it has no study.json; make one with the demo command or Workspace(folder, Study(...))")
-        return Workspace(folder, Study(**read_json(Path(folder) / "study.json")))
+        return Workspace(folder, Study.read(Path(folder) / "study.json"))
 
     @property
     def is_generated(self) -> bool:
@@ -118,54 +79,104 @@ class Workspace:
         return self.study.videos is None
 
     @cached_property
+    def test_catalog(self) -> Catalog:
+        """The catalog of the clips tested on (and trained on, unless the study trains on another dataset); demo videos are generated first."""
+        videos = self.folder / "videos"
+        if self.is_generated:
+            settings = DemoSettings(self.study.clips_per_class, self.study.seed)
+            self._timed("videos", lambda: make_demo_videos(videos, settings, self.workers))
+        return self._timed("catalog", lambda: make_catalog(self.study.source(str(videos)), self.folder, Limits(self.workers)))
+
+    @cached_property
+    def train_catalog(self) -> Catalog | None:
+        """The catalog of the other dataset that is trained on; None without one.
+
+        Raises:
+            FileNotFoundError: the folder `train_on` holds no prepared dataset.
+        """
+        if self.study.train_on is None:
+            return None
+        if not (Path(self.study.train_on) / "catalog" / "catalog.json").is_file():
+            raise FileNotFoundError(f"train_on must be the folder of a prepared dataset, '{self.study.train_on}' holds no catalog; prepare it first")
+        return Catalog.load(Path(self.study.train_on) / "catalog")
+
+    @cached_property
     def catalog(self) -> Catalog:
-        """The catalog of all clips; the demo videos are generated first.
+        """The catalog of all clips, trained on and tested on.
 
         Raises:
             ValueError: the study cannot be carried out on these clips; the folder then keeps no study, and another can be tried.
         """
-        if self.is_generated:
-            settings = DemoSettings(self.study.clips_per_class, self.study.seed)
-            videos = self._timed("videos", lambda: make_demo_videos(self.folder / "videos", settings, self.workers))
-        else:
-            videos = Path(self.study.videos)
-        catalog = self._kept_catalog(videos)
-        if catalog is None:
-            name = DEMO_NAME if self.is_generated else videos.name
-            catalog = self._timed("catalog", lambda: catalog_folder(videos, name, self.workers))
-            catalog.save(self.folder / "catalog")
+        catalog = self.test_catalog if self.train_catalog is None else join_catalogs(self.train_catalog, self.test_catalog)
         class_text(catalog.classes, scheme_named(self.study.class_text))
         for draw in self.study.draws:
-            _draw(draw, catalog.usable, catalog)
+            self._make_protocol(draw, None)
+        if self.train_catalog is not None:
+            self._removal.save(self.folder / "leakage.json")
         # only now, so that a study that was refused does not hold the folder
         if not (self.folder / "study.json").is_file():
-            write_json(self.folder / "study.json", asdict(self.study))
+            write_json(self.folder / "study.json", self.study.as_json())
         return catalog
-
-    def _kept_catalog(self, videos: Path) -> Catalog | None:
-        """The catalog made before, if it is of this folder of videos."""
-        if not (self.folder / "catalog" / "catalog.json").is_file():
-            return None
-        kept = Catalog.load(self.folder / "catalog")
-        return kept if Path(kept.root).resolve() == videos.resolve() else None
 
     @cached_property
     def frames(self) -> FrameStore:
         """Every usable clip decoded once."""
-        catalog = self.catalog
-        return self._timed("frames", lambda: make_frame_store(catalog, self.folder / "frames", FrameSettings(), self.workers))
+        self.catalog  # noqa: B018  (first, for it checks the study)
+        made = self._timed("frames", lambda: make_frame_store(self.test_catalog, self.folder / "frames", self.study.frames, Limits(self.workers)))
+        return made if self.study.train_on is None else join_frames(FrameStore.open(Path(self.study.train_on) / "frames"), made)
 
     def protocol(self, draw: str) -> Protocol:
         """The protocol of a draw, for example "stratified-0"; saved as json beside its training."""
         if draw not in self.study.draws:
             raise ValueError(f"a draw must be one of {', '.join(self.study.draws)}, got {draw!r}")
-        clips = self.catalog.usable
-        clips = clips[clips["id"].isin(set(self.frames.ids))]
-        protocol = _draw(draw, clips, self.catalog)
+        self.catalog  # noqa: B018
+        protocol = self._make_protocol(draw, set(self.frames.ids))
         path = self.run_folder(draw) / "protocol.json"
         if not path.is_file() or Protocol.load(path) != protocol:
             protocol.save(path)
         return protocol
+
+    def _make_protocol(self, draw: str, decoded: set[str] | None) -> Protocol:
+        """A draw over the usable clips, or over those that were decoded."""
+
+        def clips(catalog: Catalog) -> pd.DataFrame:
+            return catalog.usable if decoded is None else catalog.usable[catalog.usable["id"].isin(decoded)]
+
+        if self.train_catalog is None:
+            return protocol_named(draw, self.test_catalog, clips(self.test_catalog))
+        removal = self._removal
+        return protocol_named(
+            draw, self.test_catalog, clips(self.test_catalog), self.train_catalog, clips(self.train_catalog), removal.removed, removal.rule_text
+        )
+
+    def leakage(self, draw: str) -> LeakageAudit:
+        """The training classes compared with the test classes: all of both datasets, or seen and unseen of a draw within one."""
+        if self.train_catalog is not None:
+            return self._audit
+        return audit_classes(*self._sides(draw), folder=self.folder / "class_text")
+
+    def _sides(self, draw: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows of the seen and of the unseen classes of a draw."""
+        protocol, classes = self.protocol(draw), self.catalog.classes
+        return classes[classes["name"].isin(protocol.seen)], classes[classes["name"].isin(protocol.unseen)]
+
+    @cached_property
+    def _audit(self) -> LeakageAudit:
+        return audit_classes(self.train_catalog.classes, self.test_catalog.classes, folder=self.folder / "class_text")
+
+    @cached_property
+    def _removal(self) -> Removal:
+        return self._audit.decide(self.study.leakage_distance)
+
+    def refuse_leakage(self, draw: str) -> pd.DataFrame:
+        """Pairs of a seen and an unseen class of a draw that the study's leakage rule takes for one class.
+
+        Raises:
+            ValueError: there are such pairs, and the study is strict.
+        """
+        protocol, distance = self.protocol(draw), self.study.leakage_distance
+        found = audit(*self._sides(draw)) if distance is None else self.leakage(draw)
+        return found.refuse(protocol.seen, protocol.unseen, distance, strict=self.study.strict)
 
     def class_embeddings(self, scheme: str | None = None) -> ClassEmbeddings:
         """Embedded class texts of every class, by the study's scheme or the one named."""
@@ -175,13 +186,14 @@ class Workspace:
     def train_config(self, draw: str) -> presets.TrainConfig:
         """The configuration of a draw's training."""
         width = self.class_embeddings().pooled_CF.shape[1]
-        return presets.demo(len(self.protocol(draw).seen), width, seed=int(draw.partition("-")[2]), epochs=self.study.epochs)
+        return presets.demo(len(self.protocol(draw).seen), width, seed=ProtocolName.of(draw).number or 0, epochs=self.study.epochs)
 
     def run_folder(self, draw: str) -> Path:
         return self.folder / "trainings" / draw
 
     def train(self, draw: str, on_epoch: Callable[[list[dict[str, Any]]], None] | None = None) -> Checkpoint:
-        """Train a draw in this process, or open its finished checkpoint."""
+        """Train a draw in this process, or open its finished checkpoint; refused where classes leak, see `refuse_leakage`."""
+        self.refuse_leakage(draw)
         config = self.train_config(draw)
         return train(self.frames, self.protocol(draw), self.class_embeddings(), config, self.run_folder(draw), on_epoch=on_epoch)
 
@@ -195,6 +207,8 @@ class Workspace:
             The complete checkpoint of each draw.
         """
         self.frames, self.class_embeddings()
+        for draw in self.study.draws:
+            self.refuse_leakage(draw)
         self._timed("training", lambda: _train_in_processes(self, [d for d in self.study.draws if not self.is_trained(d)], on_epoch))
         checkpoints = {draw: load_checkpoint(self.run_folder(draw)) for draw in self.study.draws}
         if on_epoch:
@@ -223,20 +237,17 @@ class Workspace:
         )
 
     def report(self) -> tuple[Report, Report | None]:
-        """The main report over the family-stratified draws and the one over random draws (None without any).
+        """The report over the draws of the study's first kind of protocol, and the one of its second (None without one).
 
         Also written to report.json in the workspace.
         """
         self.train_all()
         data = self.catalog.fingerprint, self.frames.fingerprint
-        reports: dict[str, Report] = {}
-        for kind, name in (("stratified", "family-stratified"), ("random", "random classes")):
-            draws = [draw for draw in self.study.draws if draw.startswith(kind)]
-            if draws:
-                title = f"{name}, {len(draws)} draw{'s' if len(draws) > 1 else ''}, {self.catalog.name}"
-                reports[kind] = make_report(title, [self.result(draw) for draw in draws], *data)
-        main = reports.get("stratified") or reports["random"]
-        beside = reports.get("random") if "stratified" in reports else None
+        reports = []
+        for family, draws in self.study.families.items():
+            title = f"{FAMILY_TITLES.get(family, family)}, {len(draws)} draw{'s' if len(draws) > 1 else ''}, {self.catalog.name}"
+            reports.append(make_report(title, [self.result(draw) for draw in draws], *data))
+        main, beside = (*reports, None)[:2]
         self.seconds = self._kept_seconds()
         save_report(self.folder / "report.json", main, [beside] if beside else [], self.seconds)
         return main, beside
@@ -259,11 +270,6 @@ class Workspace:
         path = self.folder / "report.json"
         earlier = read_json(path)["seconds"] if path.is_file() else {}
         return {step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds}
-
-
-def _draw(draw: str, clips: pd.DataFrame, catalog: Catalog) -> Protocol:
-    kind, _, number = draw.partition("-")
-    return family_stratified_draw(clips, catalog.classes, int(number)) if kind == "stratified" else random_draw(clips, int(number))
 
 
 def _train_in_processes(

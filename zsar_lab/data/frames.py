@@ -1,7 +1,8 @@
-"""The frame store: every usable clip decoded once, sampled and cropped, in one memory-mapped array.
+"""The frame store: every usable clip decoded once, sampled and cropped, in one file that is read by row.
 
-A store is a folder that can be read without this library: frames.npy (uint8, [N, T, H, W, 3]), clips.parquet (row i
-describes frames[i]), done.npy (uint8 a row: 0 to do, 1 done, 2 failed) and store.json.
+A store is a folder that can be read without this library: the pixels (frames.npy, uint8 [N, T, H, W, 3]; or frames.jpegs with
+places.npy, see `JpegFrames`), clips.parquet (row i describes row i of the pixels), done.npy (uint8 a row: 0 to do, 1 done,
+2 failed) and store.json.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,60 +21,16 @@ import pandas as pd
 
 from zsar_lab.artefacts import fingerprint, make_folder, read_json, write_json, writing
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.workers import run_tasks, store_clip
+from zsar_lab.data.jobs import store_clip
+from zsar_lab.data.pixels import JPEG_FILE, PLACES_FILE, RAW_FILE, JpegFrames, StackedFrames
+from zsar_lab.data.sampling import FrameSettings
+from zsar_lab.data.workers import Limits, run_tasks
 from zsar_lab.progress import progress
 
 TO_DO, DONE, FAILED = 0, 1, 2
 STATUS_NAMES = ("to do", "done", "failed")
-
-
-@dataclass(frozen=True)
-class FrameSettings:
-    """How a clip becomes frames: n_frames over a span of n_frames / fps seconds, each a square of size_px pixels."""
-
-    n_frames: int = 24
-    fps: float = 12.0
-    size_px: int = 64
-
-    def __post_init__(self) -> None:
-        for field in ("n_frames", "size_px"):
-            value = getattr(self, field)
-            if int(value) != value or value < 1:
-                raise ValueError(f"{field} must be a whole number of 1 or more, got {value}")
-        if not 0 < self.fps < float("inf"):
-            raise ValueError(f"fps must be above 0 and finite, got {self.fps}")
-
-
-def frame_indices(start_s: float, end_s: float, n_video_frames: int, video_fps: float, settings: FrameSettings) -> np.ndarray:
-    """Which frames of a video stand for a clip.
-
-    The span is the centred d = min(end_s - start_s, n_frames / fps) seconds of the clip; its instants are
-    t_k = middle - d / 2 + (k + 1/2) d / n_frames for k = 0..n_frames-1; the frame of an instant is the one that is on
-    screen then, floor(t_k * video_fps), which is the frame with the nearest centre (of two equally near, the later).
-
-    Args:
-        start_s, end_s: the clip's bounds in its video, in seconds, 0 <= start_s < end_s.
-        n_video_frames: frames in the video file, 1 or more.
-        video_fps: frames a second of the file, above 0.
-        settings: n_frames (T) and fps are used.
-
-    Returns:
-        int64 array of shape [T], never falling, in 0..n_video_frames-1; frames repeat where the video has too few.
-
-    Raises:
-        ValueError: bounds, frame count or rate out of range, or a clip that starts after the video's end.
-    """
-    if not (0 <= start_s < end_s < float("inf")):
-        raise ValueError(f"a clip must have 0 <= start_s < end_s, got {start_s} and {end_s}")
-    if n_video_frames < 1 or not 0 < video_fps < float("inf"):
-        raise ValueError(f"a video must have one frame or more at a rate above 0, got {n_video_frames} at {video_fps}")
-    if start_s * video_fps >= n_video_frames:
-        raise ValueError(f"a clip must start before its video ends at {n_video_frames / video_fps:g} s, got start_s {start_s}")
-    span_s = min(end_s - start_s, settings.n_frames / settings.fps)
-    first_s = (start_s + end_s) / 2 - span_s / 2
-    instants_s = first_s + (np.arange(settings.n_frames) + 0.5) * span_s / settings.n_frames
-    # an instant on the border of two frames must not fall to either side by rounding
-    return np.clip(np.floor(instants_s * video_fps + 1e-6), 0, n_video_frames - 1).astype(np.int64)
+FLUSH_EVERY_S = 1.0
+TASK_COLUMNS = ["path", "start_s", "end_s", "frames", "fps", "variable_rate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,27 +39,31 @@ class FrameStore:
 
     Attributes:
         folder: where the store lies.
-        frames: RGB, uint8 in 0..255, shape [N, T, H, W, 3], memory-mapped and read-only.
+        frames: RGB, uint8 in 0..255, shape [N, T, H, W, 3]; memory-mapped and read-only, or JpegFrames, which decodes a row when asked.
         ids: the clip ids.
         labels: the class names.
         settings: how the frames were chosen.
         fingerprint: the hash of the catalog and the settings.
         excluded: id and reason of the catalog's usable clips that failed to decode; they have no row in `frames`.
+        parts: the stores it was joined of (see joined.py), mostly none.
     """
 
     folder: Path
-    frames: np.memmap
+    frames: np.memmap | JpegFrames | StackedFrames
     ids: list[str]
     labels: list[str]
     settings: FrameSettings
     fingerprint: str
     excluded: pd.DataFrame
+    parts: tuple[FrameStore, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __reduce__(self) -> tuple:
         # a pickled memmap would carry all frames to each loader process
+        if self.parts:
+            return join_frames, self.parts
         return FrameStore.open, (self.folder,)
 
     def rows(self, ids_or_mask: Sequence[str] | Sequence[bool]) -> np.ndarray:
@@ -142,23 +104,20 @@ class FrameStore:
         if not about["complete"]:
             raise ValueError(f"the frame store in '{folder}' must be finished, but it was interrupted; call make_frame_store again to go on")
         settings = FrameSettings(**about["settings"])
-        if not (folder / "frames.npy").is_file() or not (folder / "clips.parquet").is_file():
-            raise FileNotFoundError(f"'{folder}' must hold frames.npy and clips.parquet; delete it and make the store again")
+        pixels = _pixel_files(settings)
+        absent = [name for name in (*pixels, "clips.parquet") if not (folder / name).is_file()]
+        if absent:
+            raise FileNotFoundError(f"'{folder}' must hold {', '.join(pixels)} and clips.parquet, but {absent[0]} is missing; delete it and make the store again")
         clips = pd.read_parquet(folder / "clips.parquet")
-        frames, shape = np.load(folder / "frames.npy", mmap_mode="r"), _shape(len(clips), settings)
-        if frames.shape != shape or frames.dtype != np.uint8:
-            raise ValueError(f"frames.npy in '{folder}' must be uint8 {shape}, got {frames.dtype} {frames.shape}; delete it and make it again")
         good = clips["status"] == STATUS_NAMES[DONE]
         failed = clips.loc[~good, ["id", "reason"]].sort_values("id", ignore_index=True)
         good_clips = clips[good]  # these come first, see _close_gaps
-        ids, labels = good_clips["id"].tolist(), good_clips["class"].tolist()
-        return FrameStore(folder, frames[: len(ids)], ids, labels, settings, about["fingerprint"], failed)
+        frames = _open_pixels(folder, len(clips), len(good_clips), settings)
+        return FrameStore(folder, frames, good_clips["id"].tolist(), good_clips["class"].tolist(), settings, about["fingerprint"], failed)
 
 
-def make_frame_store(
-    catalog: Catalog, folder: Path, settings: FrameSettings = FrameSettings(), workers: int = 2, timeout_s: float = 60.0
-) -> FrameStore:
-    """Decode the catalog's usable clips into a frame store; go on where an interrupted call stopped.
+def make_frame_store(catalog: Catalog, folder: Path, settings: FrameSettings = FrameSettings(), limits: Limits = Limits()) -> FrameStore:
+    """Decode the catalog's usable clips into a frame store; go on where an interrupted or killed call stopped.
 
     In time: see `frame_indices`. In space: the shorter side is resized to size_px, then the centred square is cut out.
     A finished store of the same clips and settings is opened without work. A clip that cannot be decoded is listed in
@@ -167,9 +126,8 @@ def make_frame_store(
     Args:
         catalog: its usable clips are decoded, from `catalog.root`.
         folder: where the store lies or is made.
-        settings: frames a clip (T), their rate and size.
-        workers: processes that decode at the same time, 1 or more; the result does not depend on it.
-        timeout_s: a clip that takes longer to decode (seconds) is excluded.
+        settings: frames a clip (T), their rate and size, and whether they are kept raw or as JPEG.
+        limits: workers, and the time and memory that each may take; a clip that needs more is excluded.
 
     Returns:
         The finished store, frames [N, T, size_px, size_px, 3].
@@ -180,22 +138,60 @@ def make_frame_store(
         OSError: the disk has too little space.
     """
     folder = Path(folder)
-    wanted = fingerprint("frames 1", catalog.fingerprint, asdict(settings))
+    wanted = fingerprint("frames 2", catalog.fingerprint, asdict(settings))
     if _is_finished(folder, wanted):
         return FrameStore.open(folder)
     make_folder(folder)
     clips = catalog.usable
     about = {"settings": asdict(settings), "catalog_fingerprint": catalog.fingerprint, "fingerprint": wanted, "complete": False}
     done = _allocate(folder, clips, settings, about)
-    reasons = _decode(catalog.root, clips, folder, done, settings, workers, timeout_s)
+    reasons = _decode(catalog.root, clips, folder, done, settings, limits)
     if not (done == DONE).any():
         first = next(iter(reasons.values()), "no clip")
         raise ValueError(f"at least one of {len(clips)} clips must be decodable, got none; the first reason: {first}")
-    order = _close_gaps(folder, clips, done, reasons)
+    order = _close_gaps(folder, clips, done, reasons, settings)
     write_json(folder / "store.json", about | {"complete": True})
     done[:] = done[order]
     done.flush()
     return FrameStore.open(folder)
+
+
+def _pixel_files(settings: FrameSettings) -> tuple[str, ...]:
+    return (RAW_FILE,) if settings.jpeg_quality is None else (JPEG_FILE, PLACES_FILE)
+
+
+def _open_pixels(folder: Path, n_rows: int, n_good: int, settings: FrameSettings) -> np.memmap | JpegFrames:
+    """The pixels of the first n_good of n_rows rows."""
+    raw = settings.jpeg_quality is None
+    found = np.load(folder / (RAW_FILE if raw else PLACES_FILE), mmap_mode="r")
+    shape, dtype = (_shape(n_rows, settings), np.uint8) if raw else ((n_rows, settings.n_frames + 1), np.int64)
+    if found.shape != shape or found.dtype != dtype:
+        name = _pixel_files(settings)[-1]
+        raise ValueError(f"{name} in '{folder}' must be {np.dtype(dtype)} {shape}, got {found.dtype} {found.shape}; delete the store and make it again")
+    return found[:n_good] if raw else JpegFrames(folder, n_good, settings.size_px)
+
+
+def join_frames(train: FrameStore, test: FrameStore) -> FrameStore:
+    """One frame store with the rows of both, without copying them.
+
+    Raises:
+        ValueError: their frames are of other numbers or sizes.
+    """
+    if train.frames.shape[1:] != test.frames.shape[1:]:
+        raise ValueError(
+            f"frame stores that are joined must hold frames of one shape [T, H, W, 3], got {train.frames.shape[1:]} and "
+            f"{test.frames.shape[1:]}; prepare one of them again with the other's settings"
+        )
+    return FrameStore(
+        folder=test.folder,
+        frames=StackedFrames((train.frames, test.frames)),
+        ids=[*train.ids, *test.ids],
+        labels=[*train.labels, *test.labels],
+        settings=test.settings,
+        fingerprint=fingerprint("joined frames", train.fingerprint, test.fingerprint),
+        excluded=pd.concat([train.excluded, test.excluded], ignore_index=True),
+        parts=(train, test),
+    )
 
 
 def _is_finished(folder: Path, wanted: str) -> bool:
@@ -208,8 +204,9 @@ def _is_finished(folder: Path, wanted: str) -> bool:
                 f"with {about['settings']}; choose another folder or delete this one"
             )
         return about["complete"]
-    if (folder / "frames.npy").exists():
-        raise ValueError(f"'{folder}' must be empty or hold a frame store, but it holds frames.npy without store.json; choose another")
+    for name in (RAW_FILE, JPEG_FILE):
+        if (folder / name).exists():
+            raise ValueError(f"'{folder}' must be empty or hold a frame store, but it holds {name} without store.json; choose another")
     return False
 
 
@@ -219,61 +216,77 @@ def _shape(n_clips: int, settings: FrameSettings) -> tuple[int, int, int, int, i
 
 def _allocate(folder: Path, clips: pd.DataFrame, settings: FrameSettings, about: dict) -> np.memmap:
     """Make the store's files where they are not there yet; returns done.npy, opened for writing."""
-    shape = _shape(len(clips), settings)
-    # done.npy is made last, so where it is, the array is whole
-    if not (folder / "done.npy").is_file() or not (folder / "frames.npy").is_file():
-        (folder / "done.npy").unlink(missing_ok=True)
-        (folder / "frames.npy").unlink(missing_ok=True)
-        n_bytes, n_free = math.prod(shape), shutil.disk_usage(folder).free
-        if n_bytes > n_free:
+    files = [folder / name for name in (*_pixel_files(settings), "done.npy")]
+    # done.npy is made last, so where it is, the others are whole
+    if not all(path.is_file() for path in files):
+        for path in files:
+            path.unlink(missing_ok=True)
+        n_bytes, n_free = math.prod(_shape(len(clips), settings)), shutil.disk_usage(folder).free
+        if settings.jpeg_quality is None and n_bytes > n_free:
             raise OSError(
-                f"the frame store needs {n_bytes} bytes of disk space in '{folder}', got {n_free} bytes free; free some or choose another"
+                f"the frame store needs {n_bytes} bytes of disk space in '{folder}', got {n_free} bytes free; free some, choose another, "
+                "or keep the frames as JPEG"
             )
         write_json(folder / "store.json", about)
-        frames = np.lib.format.open_memmap(folder / "frames.npy", mode="w+", dtype=np.uint8, shape=shape)
-        _reserve(folder / "frames.npy")
-        del frames
-        with writing(folder / "done.npy") as temporary:
-            np.save(temporary, np.full(len(clips), TO_DO, dtype=np.uint8))
+        if settings.jpeg_quality is None:
+            np.lib.format.open_memmap(folder / RAW_FILE, mode="w+", dtype=np.uint8, shape=_shape(len(clips), settings))
+            _reserve(folder / RAW_FILE)
+        else:
+            (folder / JPEG_FILE).touch()
+            _save(folder / PLACES_FILE, np.zeros((len(clips), settings.n_frames + 1), dtype=np.int64))
+        _save(folder / "done.npy", np.full(len(clips), TO_DO, dtype=np.uint8))
     return np.lib.format.open_memmap(folder / "done.npy", mode="r+")
 
 
+def _save(path: Path, array: np.ndarray) -> None:
+    with writing(path) as temporary:
+        np.save(temporary, array)
+
+
 def _reserve(path: Path) -> None:
-    """Take the file's disk space now: a disk that fills up under a memory map ends the process with a bus error."""
+    """Take the file's disk space now, so that a disk that is too small is known at once."""
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _decode(
-    root: Path, clips: pd.DataFrame, folder: Path, done: np.ndarray, settings: FrameSettings, workers: int, timeout_s: float
-) -> dict[int, str]:
+def _decode(root: Path, clips: pd.DataFrame, folder: Path, done: np.memmap, settings: FrameSettings, limits: Limits) -> dict[int, str]:
     """Decode the rows that are not done (failed ones are tried again); returns the reason of each row that failed."""
-    to_do = np.flatnonzero(done != DONE).tolist()
-    tasks, reasons = [], {}
-    for row in list(to_do):
-        clip = clips.loc[row]
-        try:
-            chosen = frame_indices(clip["start_s"], clip["end_s"], int(clip["frames"]), clip["fps"], settings)
-        except ValueError as error:
-            reasons[row], done[row] = str(error), FAILED
-            to_do.remove(row)
-            continue
-        place = {"store": str((folder / "frames.npy").absolute()), "row": row, "size_px": settings.size_px}
-        tasks.append({"path": str(root / clip["path"]), "frame_indices": chosen.tolist(), **place})
+    to_do, reasons, flushed = np.flatnonzero(done != DONE), {}, time.monotonic()
+    places = None if settings.jpeg_quality is None else np.lib.format.open_memmap(folder / PLACES_FILE, mode="r+")
+    tasks = _tasks(root, clips, to_do, folder, settings)
     bar = progress(what="decoding", unit="clip", total=len(clips), done=len(clips) - len(to_do))
-    with closing(run_tasks(store_clip, tasks, workers, timeout_s)) as answers, bar:
+    with closing(run_tasks(store_clip, tasks, len(to_do), limits)) as answers, bar:
         for answer in answers:
-            row = to_do[answer.index]
+            row = int(to_do[answer.index])
             if answer.result is None:
                 reasons[row] = answer.reason
+            elif places is not None:
+                places[row] = answer.result["places"]
             done[row] = DONE if answer.result is not None else FAILED
-            done.flush()
+            if time.monotonic() - flushed > FLUSH_EVERY_S:  # for a power cut; a kill loses nothing of a memory map
+                _flush(places, done)
+                flushed = time.monotonic()
             bar.update(1)
+    _flush(places, done)
     return reasons
 
 
-def _close_gaps(folder: Path, clips: pd.DataFrame, done: np.memmap, reasons: dict[int, str]) -> np.ndarray:
+def _flush(places: np.memmap | None, done: np.memmap) -> None:
+    if places is not None:
+        places.flush()
+    done.flush()
+
+
+def _tasks(root: Path, clips: pd.DataFrame, rows: np.ndarray, folder: Path, settings: FrameSettings) -> Iterator[dict]:
+    common = {"store": str(folder.absolute()), "settings": asdict(settings)}
+    columns = [clips[name].tolist() for name in TASK_COLUMNS]
+    for row in rows.tolist():
+        clip = {name: column[row] for name, column in zip(TASK_COLUMNS, columns, strict=True)}
+        yield clip | common | {"path": str(root / clip["path"]), "row": row}
+
+
+def _close_gaps(folder: Path, clips: pd.DataFrame, done: np.memmap, reasons: dict[int, str], settings: FrameSettings) -> np.ndarray:
     """Move the last good clips into the rows of failed ones, so that good rows come first, and write clips.parquet.
 
     A kill in between does no harm: only failed rows are written over, and done.npy changes after store.json.
@@ -288,11 +301,11 @@ def _close_gaps(folder: Path, clips: pd.DataFrame, done: np.memmap, reasons: dic
     gaps = [row for row in range(n_good) if done[row] == FAILED]
     movable = [row for row in range(n_good, len(table)) if done[row] == DONE]
     order = np.arange(len(table))
-    frames = np.lib.format.open_memmap(folder / "frames.npy", mode="r+")
+    rows = np.lib.format.open_memmap(folder / _pixel_files(settings)[-1], mode="r+")
     for gap, moved in zip(gaps, movable, strict=True):
-        frames[gap] = frames[moved]
+        rows[gap] = rows[moved]
         order[[gap, moved]] = moved, gap
-    frames.flush()
+    rows.flush()
     with writing(folder / "clips.parquet") as temporary:
         table.loc[order].to_parquet(temporary, index=False)
     return order

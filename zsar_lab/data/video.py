@@ -5,9 +5,11 @@ decord reads first; PyAV is the fallback for what decord cannot read (AV1, GIF).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from zsar_lab.artefacts import writing
 READERS = ("decord", "pyav")
 # Edit lists make the header count a few frames more than are shown; a file that lost more than this is cut off.
 LEAST_SHARE_OF_HEADER_FRAMES = 0.9
+LARGE_FRAME_PIXELS = 4096 * 2304
 
 
 class UnreadableVideo(ValueError):
@@ -24,40 +27,72 @@ class UnreadableVideo(ValueError):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds: its number of frames, frames a second, size in pixels, and the reader that read it."""
+    """What a video file holds: its number of frames, mean frames a second, upright size in pixels, and whether the rate varies."""
 
     n_frames: int
     fps: float
     width: int
     height: int
-    reader: str
+    variable_rate: bool
 
 
 def probe(path: Path) -> VideoInfo:
-    """Open a video, decode its first and last frame, and say what it holds.
-
-    Args:
-        path: a video file; decord is tried first, then PyAV (which decodes the whole file to count its frames).
+    """Open a video, decode its first frame, and count the frames that the file really holds (without decoding them).
 
     Returns:
-        The number of frames, the mean frame rate (1/s), the size (pixels) and which reader read it.
+        The number of frames, the mean frame rate (1/s), the size (pixels), and whether some frame lies more than one frame's time
+        away from an even grid.
 
     Raises:
         UnreadableVideo: the file is absent, empty, cut off, damaged or no video; the message says which, as far as known.
+            Damage inside a whole file shows when it is decoded.
     """
     path = Path(path)
     _check_file(path)
-    try:
-        return _probe_decord(path)
-    except UnreadableVideo as error:
-        reason_decord = error
-    try:
-        return _probe_pyav(path)
-    except UnreadableVideo as error:
-        raise error from reason_decord
+    with _opened(path) as (container, stream):
+        width, height, waiting = _first_frame(path, container, stream)
+        fps, n_promised = float(stream.average_rate or 0), _promised(container, stream)
+        times = _times([*waiting, *container.demux(stream)], stream)
+    if fps <= 0:
+        raise UnreadableVideo(f"'{path}' must have a known frame rate above 0, got {fps}")
+    if len(times) < LEAST_SHARE_OF_HEADER_FRAMES * n_promised:
+        raise UnreadableVideo(f"'{path}' is cut off: its header promises {n_promised} frames, but only {len(times)} can be read")
+    drift = np.abs((times - times[0]) * fps - np.arange(len(times))).max()
+    return VideoInfo(len(times), fps, width, height, bool(drift > 1.0))
 
 
-def read_frames(path: Path, frame_indices: Sequence[int], short_side_px: int | None = None, reader: str = "decord") -> np.ndarray:
+def plays_in_browser(path: Path) -> bool:
+    """Whether every browser plays the file: H.264 with 8-bit 4:2:0 colours in an mp4 file.
+
+    Raises:
+        UnreadableVideo: as `probe`.
+    """
+    path = Path(path)
+    _check_file(path)
+    with _opened(path) as (container, stream):
+        codec = stream.codec_context
+        return path.suffix.lower() in (".mp4", ".m4v") and codec.name == "h264" and (codec.pix_fmt or "") in ("yuv420p", "yuvj420p")
+
+
+def frame_times(path: Path) -> np.ndarray:
+    """When each frame begins, in seconds after the first.
+
+    Returns:
+        float64 [n_frames], rising from 0.
+
+    Raises:
+        UnreadableVideo: as `probe`.
+    """
+    path = Path(path)
+    _check_file(path)
+    with _opened(path) as (container, stream):
+        times = _times(container.demux(stream), stream)
+    return times - times[0]
+
+
+def read_frames(
+    path: Path, frame_indices: Sequence[int], short_side_px: int | None = None, reader: str = "decord", n_frames: int | None = None
+) -> np.ndarray:
     """Decode chosen frames of a video, in the order asked for.
 
     Args:
@@ -65,8 +100,10 @@ def read_frames(path: Path, frame_indices: Sequence[int], short_side_px: int | N
         frame_indices: T indices in 0..n_frames-1; any order, repeats allowed.
         short_side_px: resize while decoding so that the shorter side has this many pixels, keeping the aspect ratio;
             None keeps the size.
-        reader: "decord" or "pyav"; `VideoInfo.reader` of `probe` says which one can read the file. A few narrow frame
-            widths that decord cannot give (48 and 72 pixels for one) are read by PyAV in either case.
+        reader: "decord" or "pyav". A few narrow frame widths that decord cannot give (48 and 72 pixels for one) are read
+            by PyAV in either case.
+        n_frames: how many frames `probe` counted. Where the reader gives a few less (at least nine tenths), indices past
+            its end become the last frame; None for no such tolerance.
 
     Returns:
         RGB frames, uint8 in 0..255, shape [T, H, W, 3].
@@ -82,11 +119,11 @@ def read_frames(path: Path, frame_indices: Sequence[int], short_side_px: int | N
     if short_side_px is not None and short_side_px < 1:
         raise ValueError(f"short_side_px must be 1 or more, got {short_side_px}; pass None to keep the size")
     if reader not in READERS:
-        raise ValueError(f"reader must be one of {READERS}, got {reader!r}; take VideoInfo.reader from probe(path)")
+        raise ValueError(f"reader must be one of {READERS}, got {reader!r}")
     _check_file(path)
     unique, place = np.unique(wanted, return_inverse=True)
     read = _read_decord if reader == "decord" else _read_pyav
-    return read(path, unique, short_side_px)[place]
+    return read(path, unique, short_side_px, n_frames)[place]
 
 
 def write_mp4(path: Path, frames: np.ndarray, fps: int, crf: int = 23) -> None:
@@ -140,10 +177,13 @@ def _check_file(path: Path) -> None:
         raise UnreadableVideo(f"'{path}' must be a video file, but it is empty (0 bytes)")
 
 
-def _unreadable(path: Path, reader: str, error: Exception) -> UnreadableVideo:
+def _unreadable(path: Path, error: Exception, stream: Any = None) -> UnreadableVideo:
     lines = [line.strip() for line in str(getattr(error, "strerror", None) or error).splitlines() if line.strip()]
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return UnreadableVideo(f"'{path}' could not be decoded by {reader} ({reason}); the file is damaged, cut off or no video")
+    # a decoder that runs out of memory speaks of invalid data
+    size = (stream.width, stream.height) if stream else (0, 0)
+    large = f", or its frames of {size[0]} x {size[1]} pixels need more memory than a worker may use" if size[0] * size[1] > LARGE_FRAME_PIXELS else ""
+    return UnreadableVideo(f"'{path}' could not be decoded ({reason}); the file is damaged, cut off or no video{large}")
 
 
 def _resized(width: int, height: int, short_side_px: int | None) -> tuple[int, int]:
@@ -153,44 +193,67 @@ def _resized(width: int, height: int, short_side_px: int | None) -> tuple[int, i
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _check_indices(path: Path, unique: np.ndarray, n_frames: int) -> None:
-    if unique[-1] >= n_frames:
-        raise ValueError(f"frame indices must be in 0..{n_frames - 1} for '{path}', got {unique[-1]}")
+def _in_reach(path: Path, unique: np.ndarray, n_found: int, n_frames: int | None) -> np.ndarray:
+    """The indices that a reader with n_found frames can give."""
+    if unique[-1] < n_found:
+        return unique
+    if n_frames is None or n_found < LEAST_SHARE_OF_HEADER_FRAMES * n_frames:
+        raise ValueError(f"frame indices must be in 0..{n_found - 1} for '{path}', got {unique[-1]}")
+    return np.minimum(unique, n_found - 1)
 
 
-def _pyav_errors() -> tuple[type[Exception], ...]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The file and its first video stream, in PyAV; what PyAV raises becomes an UnreadableVideo."""
     import av
 
-    return (av.FFmpegError, IndexError, EOFError, MemoryError, OSError)
-
-
-def _header(path: Path) -> tuple[int, int, int]:
-    """Width and height (pixels, upright) and the number of frames that the header promises (0: it says none)."""
-    import av
-
-    errors = _pyav_errors()
+    stream = None
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            frame = next(container.decode(stream), None)
-            if frame is None:
-                raise UnreadableVideo(f"'{path}' must be a video file, but no frame of it can be decoded")
+            if not container.streams.video:
+                raise UnreadableVideo(f"'{path}' must be a video file, but it holds no video stream")
             if container.format.name.endswith("_pipe") or container.format.name == "image2":
                 raise UnreadableVideo(f"'{path}' must be a video file, but it is a still image")
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            yield container, stream
+    except (av.FFmpegError, IndexError, EOFError, OSError) as error:
+        raise _unreadable(path, error, stream) from error
+
+
+def _first_frame(path: Path, container: Any, stream: Any) -> tuple[int, int, list]:
+    """Width and height of the first frame (pixels, upright), and the packets that were taken to decode it."""
+    taken = []
+    for packet in container.demux(stream):
+        taken.append(packet)
+        for frame in packet.decode():
             sides = (frame.width, frame.height)
-            width, height = sides[::-1] if round(frame.rotation) % 180 else sides
-            return width, height, stream.frames
-    except errors as error:
-        raise _unreadable(path, "PyAV", error) from error
+            return *(sides[::-1] if round(frame.rotation) % 180 else sides), taken
+    raise UnreadableVideo(f"'{path}' must be a video file, but no frame of it can be decoded")
 
 
-def _check_whole(path: Path, n_frames: int, n_promised: int) -> None:
-    if n_frames < LEAST_SHARE_OF_HEADER_FRAMES * n_promised:
-        raise UnreadableVideo(f"'{path}' is cut off: its header promises {n_promised} frames, but only {n_frames} can be read")
+def _promised(container: Any, stream: Any) -> int:
+    """The number of frames that the header speaks of; by its duration where it names no number, 0 where it has neither."""
+    if stream.frames or not container.duration or not stream.average_rate or container.format.name == "gif":
+        return stream.frames
+    return int(container.duration / 1e6 * float(stream.average_rate))
 
 
-def _open_decord(path: Path, width: int = -1, height: int = -1):
+def _times(packets: Iterable, stream: Any) -> np.ndarray:
+    """The instants of the packets that are shown, float64 seconds, rising; an even grid where the file has no time stamps."""
+    shown = [packet for packet in packets if packet.size and not packet.is_discard]
+    stamps = [packet.pts if packet.pts is not None else packet.dts for packet in shown]
+    if any(stamp is None for stamp in stamps):
+        return np.arange(len(stamps)) / float(stream.average_rate or 1)
+    return np.sort(np.array(stamps, dtype=np.float64)) * float(stream.time_base)
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    with _opened(path) as (container, stream):
+        return _first_frame(path, container, stream)[:2]
+
+
+def _open_decord(path: Path, width: int, height: int) -> Any:
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
@@ -204,76 +267,32 @@ def _decord_errors() -> tuple[type[Exception], ...]:
     return (decord.DECORDError, RuntimeError, IndexError)
 
 
-def _probe_decord(path: Path) -> VideoInfo:
+def _read_decord(path: Path, unique: np.ndarray, short_side_px: int | None, n_frames: int | None) -> np.ndarray:
     errors = _decord_errors()
-    _, _, n_promised = _header(path)
-    try:
-        video = _open_decord(path)
-        n_frames, fps = len(video), float(video.get_avg_fps())
-        shape = video[0].asnumpy().shape
-        video[n_frames - 1].asnumpy()
-        del video  # a held reader costs a thread, a file descriptor and 4 MB
-    except errors as error:
-        raise _unreadable(path, "decord", error) from error
-    _check_whole(path, n_frames, n_promised)
-    return VideoInfo(n_frames, fps, width=shape[1], height=shape[0], reader="decord")
-
-
-def _read_decord(path: Path, unique: np.ndarray, short_side_px: int | None) -> np.ndarray:
-    errors = _decord_errors()
-    upright_width, upright_height, _ = _header(path)
-    width, height = _resized(upright_width, upright_height, short_side_px)
+    width, height = _resized(*_upright_size(path), short_side_px)
     try:
         video = _open_decord(path, width, height)
-        _check_indices(path, unique, len(video))
-        frames = video.get_batch(unique.tolist()).asnumpy()
-        del video
+        frames = video.get_batch(_in_reach(path, unique, len(video), n_frames).tolist()).asnumpy()
+        del video  # a held reader costs a thread, a file descriptor and 4 MB
     except errors as error:
         if "size must exactly match" in str(error):
             # decord takes padded rows for more channels at some widths (24, 48 and 72 here; its issues 93 and 336)
-            return _read_pyav(path, unique, short_side_px)
-        raise _unreadable(path, "decord", error) from error
+            return _read_pyav(path, unique, short_side_px, n_frames)
+        raise _unreadable(path, error) from error
     return frames
 
 
-def _probe_pyav(path: Path) -> VideoInfo:
-    import av
-
-    errors = _pyav_errors()
-    width, height, n_promised = _header(path)
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            fps = float(stream.average_rate or 0)
-            n_frames = sum(1 for _ in container.decode(stream))
-    except errors as error:
-        raise _unreadable(path, "decord and PyAV", error) from error
-    if fps <= 0:
-        raise UnreadableVideo(f"'{path}' must have a known frame rate above 0, got {fps}")
-    _check_whole(path, n_frames, n_promised)
-    return VideoInfo(n_frames, fps, width, height, reader="pyav")
-
-
-def _read_pyav(path: Path, unique: np.ndarray, short_side_px: int | None) -> np.ndarray:
-    import av
-
-    errors = _pyav_errors()
-    frames, n_seen = [], 0
+def _read_pyav(path: Path, unique: np.ndarray, short_side_px: int | None, n_frames: int | None) -> np.ndarray:
+    frames, n_seen, last = {}, 0, int(unique[-1])
     wanted = set(unique.tolist())
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            for n_seen, frame in enumerate(container.decode(stream), start=1):
-                if n_seen - 1 in wanted:
-                    width, height = _resized(frame.width, frame.height, short_side_px)
-                    image = frame.to_ndarray(width=width, height=height, format="rgb24")
-                    frames.append(np.rot90(image, k=round(frame.rotation / 90) % 4))
-                if len(frames) == len(wanted):
-                    break
-    except errors as error:
-        raise _unreadable(path, "PyAV", error) from error
-    if len(frames) < len(wanted):
-        _check_indices(path, unique, n_seen)
-    return np.stack(frames)
+    with _opened(path) as (container, stream):
+        for number, frame in enumerate(container.decode(stream)):
+            n_seen = number + 1
+            # the last one seen stands in where the reader ends early
+            if number in wanted or (n_frames is not None and number >= LEAST_SHARE_OF_HEADER_FRAMES * n_frames - 1):
+                width, height = _resized(frame.width, frame.height, short_side_px)
+                image = frame.to_ndarray(width=width, height=height, format="rgb24")
+                frames[number] = np.rot90(image, k=round(frame.rotation / 90) % 4)
+            if number == last:
+                break
+    return np.stack([frames[number] for number in _in_reach(path, unique, n_seen, n_frames).tolist()])

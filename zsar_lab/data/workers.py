@@ -1,8 +1,8 @@
 """Worker processes that probe and decode videos, so that a file which crashes or hangs a decoder costs one clip only.
 
-A worker is a plain `python -m zsar_lab.data.workers <module>:<function>` that reads tasks and writes answers as json lines. Unlike
-multiprocessing it never imports the caller's main module, so scripts without a main guard and notebooks are safe; it
-ends by itself when its parent is gone. The module stays light (numpy and the decoders) because each worker imports it.
+A worker is a plain `python -m zsar_lab.data.workers <module>:<function> <MB>` that reads tasks and writes answers as json lines.
+Unlike multiprocessing it never imports the caller's main module, so scripts without a main guard and notebooks are safe; it
+ends by itself when its parent is gone. This module and those of the jobs stay light because each worker imports them.
 """
 
 from __future__ import annotations
@@ -11,88 +11,83 @@ import importlib
 import json
 import os
 import queue
+import select
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-import numpy as np
-
-from zsar_lab.data.video import UnreadableVideo, probe, read_frames
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 
 START_LIMIT_S = 120.0
+LEAST_MEMORY_MB = 256
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the worker processes may use.
+
+    Attributes:
+        workers: processes at the same time, 1 or more; results do not depend on it.
+        timeout_s: a task that takes longer (seconds, above 0) is ended and answered with a reason.
+        memory_mb: the memory a worker may ask for (MB, 256 or more; not where the system knows no such limit, as macOS and Windows).
+            All workers together stay below workers * memory_mb.
+    """
+
+    workers: int = 2
+    timeout_s: float = 60.0
+    memory_mb: int = 2000
+
+    def __post_init__(self) -> None:
+        if int(self.workers) != self.workers or self.workers < 1:
+            raise ValueError(f"workers must be a whole number of 1 or more, got {self.workers}")
+        if not self.timeout_s > 0:
+            raise ValueError(f"timeout_s must be above 0 seconds, got {self.timeout_s}")
+        if int(self.memory_mb) != self.memory_mb or self.memory_mb < LEAST_MEMORY_MB:
+            raise ValueError(f"memory_mb must be a whole number of {LEAST_MEMORY_MB} or more, got {self.memory_mb}")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of task number `index`: its `result`, or None and the `reason` in one sentence."""
+    """What became of task number `index`: its `result`, or None and the `reason` in one sentence.
+
+    `ended` tells that the worker took too long or died, so that another try may end otherwise.
+    """
 
     index: int
     result: dict | None
     reason: str
+    ended: bool = False
 
 
-def probe_clip(task: dict) -> dict:
-    """Job: `probe` of task["path"]."""
-    return asdict(probe(Path(task["path"])))
-
-
-def store_clip(task: dict) -> dict:
-    """Job: decode task["frame_indices"] of task["path"], crop a centred square, write it into row task["row"] of task["store"].
-
-    The data are flushed to disk before the answer is given.
-    """
-    path, size_px = Path(task["path"]), task["size_px"]
-    try:
-        frames = read_frames(path, task["frame_indices"], size_px, reader="decord")
-        reader = "decord"
-    except UnreadableVideo:
-        frames = read_frames(path, task["frame_indices"], size_px, reader="pyav")
-        reader = "pyav"
-    top, left = (frames.shape[1] - size_px) // 2, (frames.shape[2] - size_px) // 2
-    store = np.lib.format.open_memmap(task["store"], mode="r+")
-    store[task["row"]] = frames[:, top : top + size_px, left : left + size_px]
-    store.flush()
-    return {"reader": reader}
-
-
-def run_tasks(job: Callable[[dict], dict], tasks: Sequence[dict], workers: int, timeout_s: float) -> Generator[Answer, None, None]:
+def run_tasks(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits) -> Generator[Answer, None, None]:
     """Run one job over all tasks in worker processes and yield the answers as they come (in any order).
 
     Close the iterator (contextlib.closing) when leaving it early: that ends the workers at once.
 
     Args:
         job: a function at the top of an importable module, from a json-ready dict to another; exceptions become reasons.
-        tasks: the job's arguments, one a task; task["path"] is named in messages.
-        workers: processes at the same time, 1 or more.
-        timeout_s: a task that takes longer (seconds) is ended and answered with a reason.
+        tasks: the job's arguments, one a task, taken one by one as workers become free; task["path"] is named in messages.
+        n_tasks: how many tasks there are.
+        limits: of the workers.
 
     Raises:
-        ValueError: workers or timeout_s out of range, or a job that cannot be imported elsewhere (at the call already).
+        ValueError: a job that cannot be imported elsewhere (at the call already).
         RuntimeError: a worker cannot be started at all.
     """
-    if int(workers) != workers or workers < 1:
-        raise ValueError(f"workers must be a whole number of 1 or more, got {workers}")
-    if not timeout_s > 0:
-        raise ValueError(f"timeout_s must be above 0 seconds, got {timeout_s}")
     if job.__module__ == "__main__" or "." in job.__qualname__:
         raise ValueError(f"a job must be a function at the top of an importable module, got {job.__module__}.{job.__qualname__}")
-    return _answers(job, tasks, min(int(workers), len(tasks)), timeout_s)
+    return _answers(job, tasks, n_tasks, limits)
 
 
-def _answers(job: Callable[[dict], dict], tasks: Sequence[dict], workers: int, timeout_s: float) -> Generator[Answer, None, None]:
-    to_do: queue.SimpleQueue = queue.SimpleQueue()
-    for numbered in enumerate(tasks):
-        to_do.put(numbered)
+def _answers(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits) -> Generator[Answer, None, None]:
+    to_do = _Shared(enumerate(tasks))
     answers: queue.SimpleQueue = queue.SimpleQueue()
-    crews = [_Crew(job, to_do, answers, timeout_s) for _ in range(workers)]
+    crews = [_Crew(job, to_do, answers, limits) for _ in range(min(limits.workers, n_tasks))]
     try:
         for crew in crews:
             crew.thread.start()
-        for _ in tasks:
+        for _ in range(n_tasks):
             answer = answers.get()
             if isinstance(answer, Exception):
                 raise answer
@@ -102,12 +97,23 @@ def _answers(job: Callable[[dict], dict], tasks: Sequence[dict], workers: int, t
             crew.stop()
 
 
+class _Shared:
+    """An iterator that several threads may take from."""
+
+    def __init__(self, items: Iterator[tuple[int, dict]]) -> None:
+        self.items, self.lock = items, threading.Lock()
+
+    def take(self) -> tuple[int, dict] | None:
+        with self.lock:
+            return next(self.items, None)
+
+
 class _Crew:
     """One thread that keeps one worker process at work and starts another when it died or was ended."""
 
-    def __init__(self, job: Callable[[dict], dict], to_do: queue.SimpleQueue, answers: queue.SimpleQueue, timeout_s: float) -> None:
+    def __init__(self, job: Callable[[dict], dict], to_do: _Shared, answers: queue.SimpleQueue, limits: Limits) -> None:
         self.job = f"{job.__module__}:{job.__name__}"
-        self.to_do, self.answers, self.timeout_s = to_do, answers, timeout_s
+        self.to_do, self.answers, self.limits = to_do, answers, limits
         self.process: subprocess.Popen | None = None
         self.stopped = threading.Event()
         self.lock = threading.Lock()
@@ -123,13 +129,10 @@ class _Crew:
 
     def _work(self) -> None:
         try:
-            while not self.stopped.is_set():
-                index, task = self.to_do.get_nowait()
+            while not self.stopped.is_set() and (numbered := self.to_do.take()) is not None:
                 if self.process is None and not self._start():
                     return
-                self.answers.put(self._ask(index, task))
-        except queue.Empty:
-            pass
+                self.answers.put(self._ask(*numbered))
         except Exception as error:  # handed to the caller's thread, which raises it
             self.answers.put(error)
         finally:
@@ -142,7 +145,7 @@ class _Crew:
             if self.stopped.is_set():
                 return False
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "zsar_lab.data.workers", self.job],
+                [sys.executable, "-P", "-m", "zsar_lab.data.workers", self.job, str(self.limits.memory_mb)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, env=environment,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its workers in order
             )
@@ -155,19 +158,11 @@ class _Crew:
 
     def _readline(self, limit_s: float) -> tuple[bytes, bool]:
         """The worker's next line (empty when it died or was ended), and whether it was ended for taking too long."""
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            self.process.kill()
-
-        timer = threading.Timer(limit_s, end)
-        timer.daemon = True  # a caller that leaves without closing is not held up
-        timer.start()
-        line = self.process.stdout.readline()
-        timer.cancel()
-        timer.join()  # else a timer that fires just now would end the process in its next task
-        return line, late.is_set()
+        process = self.process
+        if select.select([process.stdout], [], [], limit_s)[0]:
+            return process.stdout.readline(), False
+        process.kill()
+        return process.stdout.readline(), True
 
     def _ask(self, index: int, task: dict) -> Answer:
         try:
@@ -175,12 +170,12 @@ class _Crew:
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # the worker is dead: the empty line below says so
-        line, late = self._readline(self.timeout_s)
+        line, late = self._readline(self.limits.timeout_s)
         if late or not line.endswith(b"\n"):
             code = self._end_process()
             if not line.endswith(b"\n"):
-                how = f"took longer than {self.timeout_s:g} s" if late else f"ended its worker process (exit code {code})"
-                return Answer(index, None, f"'{task.get('path')}' {how}")
+                how = f"took longer than {self.limits.timeout_s:g} s" if late else f"ended its worker process (exit code {code})"
+                return Answer(index, None, f"'{task.get('path')}' {how}", ended=True)
         return Answer(index, **json.loads(line))
 
     def _end_process(self) -> int | None:
@@ -202,21 +197,33 @@ class _Crew:
         return code
 
 
-def serve(job: str) -> None:
+def serve(job: str, memory_mb: int) -> None:
     """The life of a worker process for the job "<module>:<function>": a task a line from stdin, an answer a line to stdout."""
+    _limit_memory(memory_mb)
     module, name = job.split(":")
     function = getattr(importlib.import_module(module), name)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what C libraries print must not mix with the answers
     answers.write(b"ready\n")
     for line in sys.stdin.buffer:
+        task = json.loads(line)
         try:
-            answer = {"result": function(json.loads(line)), "reason": ""}
+            answer = {"result": function(task), "reason": ""}
+        except MemoryError:
+            answer = {"result": None, "reason": f"'{task.get('path')}' needs more than the {memory_mb} MB that a worker may use"}
         except Exception as error:  # the boundary of the process: every reason goes to the parent
-            reason = str(error) if isinstance(error, UnreadableVideo) else f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             answer = {"result": None, "reason": " ".join(reason.split())}
         answers.write(json.dumps(answer).encode() + b"\n")
 
 
+def _limit_memory(memory_mb: int) -> None:
+    """Let this process ask for so much private memory and no more; a file mapped from disk does not count."""
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_mb * 1_000_000, memory_mb * 1_000_000))
+
+
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], int(sys.argv[2]))

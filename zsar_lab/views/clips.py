@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsar_lab.data.catalog import Catalog
+from zsar_lab.data.previews import make_previews
 from zsar_lab.text.classtext import label
 
-LARGEST_BYTES = 2_000_000
 LARGEST_GRID_BYTES = 40_000_000
 TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif)"
 RIGHT, WRONG = "#009E73", "#D55E00"
@@ -28,8 +28,8 @@ class Caption:
 def clip_grid(catalog: Catalog, ids: Sequence[str], captions: Sequence[Caption] | None = None, columns: int = 8, width_px: int = 112) -> str:
     """Html of playing videos, embedded, so that a saved page needs no files. All text in it is escaped.
 
-    A clip that cannot be shown (the file is gone, larger than 2 MB or not .mp4, or the page would become too large) is a box that
-    says so.
+    A clip that browsers do not play (AVI and others), a part of a longer video, or one of 2 MB or more is shown as a small preview,
+    see `make_previews`. A clip that cannot be shown (the file is gone, or the page would become too large) is a box that says so.
 
     Args:
         catalog: gives paths and labels.
@@ -50,10 +50,9 @@ def clip_grid(catalog: Catalog, ids: Sequence[str], captions: Sequence[Caption] 
         captions = [Caption((labels[clips.at[clip_id, "class"]],)) for clip_id in ids]
     if len(captions) != len(ids):
         raise ValueError(f"there must be one caption a clip ({len(ids)}), got {len(captions)}")
-    tiles, left = [], LARGEST_GRID_BYTES
+    tiles, left, shown = [], LARGEST_GRID_BYTES, make_previews(catalog, ids)
     for clip_id, caption in zip(ids, captions):
-        path = Path(catalog.root) / clips.at[clip_id, "path"]
-        content = _content(path, left)
+        content = _content(shown[clip_id], left)
         left -= len(content) if isinstance(content, bytes) else 0
         tiles.append(_tile(clip_id, content, caption, width_px))
     most = columns * (width_px + 16)
@@ -80,19 +79,16 @@ def message_box(text: str, colour: str = WRONG) -> str:
     return f'<div class="zsar-message" style="border:1px solid {colour};padding:4px 8px;{TEXT}">{html.escape(text)}</div>'
 
 
-def _content(path: Path, bytes_left: int) -> bytes | str:
+def _content(shown: Path | str, bytes_left: int) -> bytes | str:
     """The file's bytes, or why it is not shown."""
-    if path.suffix.lower() != ".mp4":
-        return f"not shown: only .mp4 plays in a browser, this is {path.suffix or 'a file without suffix'}"
+    if isinstance(shown, str):
+        return f"not shown: {shown}"
     try:
-        size = path.stat().st_size
-        if size > LARGEST_BYTES:
-            return f"not shown: {size / 1e6:.1f} MB is more than {LARGEST_BYTES / 1e6:g} MB"
-        if size > bytes_left:
+        if shown.stat().st_size > bytes_left:
             return f"not shown: the page already holds {LARGEST_GRID_BYTES / 1e6:g} MB of videos"
-        return path.read_bytes()
+        return shown.read_bytes()
     except OSError as error:
-        return f"not shown: {error.strerror or error}: {path}"
+        return f"not shown: {error.strerror or error}: {shown}"
 
 
 def _tile(clip_id: str, content: bytes | str, caption: Caption, width_px: int) -> str:

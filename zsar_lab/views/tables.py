@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.protocols import Protocol
+from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.text.classtext import label
 from zsar_lab.zeroshot.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
 from zsar_lab.zeroshot.metrics import per_class_table

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from zsar_lab.artefacts import fingerprint, make_folder, read_json, write_json, writing
+from zsar_lab.data import class_lists
 from zsar_lab.data.synthetic.clip import render_clip
 from zsar_lab.data.video import write_mp4
+from zsar_lab.data.workers import Limits, run_tasks
 from zsar_lab.progress import progress
 
 # raise this whenever the same class and seed give other frames
 RECIPE_VERSION = 1
 WHAT = "generated demo videos"
-CLIPS_A_JOB = 5
+CLIPS_A_TASK = 5
+TIMEOUT_S = 600.0
 ABOUT, BEGUN = "about.json", "begun.json"
 
 
@@ -40,17 +42,8 @@ class DemoSettings:
 
 
 def classes_path() -> Path:
-    """The class table: data/demo/classes.csv of the repository, or its copy inside an installed package.
-
-    Raises:
-        FileNotFoundError: it is in neither place.
-    """
-    package = Path(__file__).parents[2]
-    places = (package.parent / "data" / "demo" / "classes.csv", package / "shipped" / "demo" / "classes.csv")
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(f"the demo class table must be at '{places[0]}' or '{places[1]}'; install the package again")
+    """The demo's class table, in the repository or inside an installed package."""
+    return class_lists.classes_path("demo")
 
 
 def demo_classes() -> pd.DataFrame:
@@ -73,12 +66,13 @@ def clip_seed(settings: DemoSettings, class_name: str, index: int) -> int:
     return int(fingerprint(settings.seed, class_name, index), 16) >> 1
 
 
-def write_clips(folder: Path, settings: DemoSettings, wanted: list[tuple[str, int]]) -> int:
-    """Render and write the clips (class name, index); returns how many. Runs in a worker process."""
-    for class_name, index in wanted:
+def write_clips(task: dict) -> dict:
+    """Render and write the clips (class name, index) of a task; runs in a worker process and answers how many it wrote."""
+    folder, settings = Path(task["path"]), DemoSettings(**task["settings"])
+    for class_name, index in task["clips"]:
         frames, fps = render_clip(class_name, clip_seed(settings, class_name, index))
         write_mp4(folder / class_name / clip_name(class_name, index), frames, fps)
-    return len(wanted)
+    return {"written": len(task["clips"])}
 
 
 def make_demo_videos(folder: Path, settings: DemoSettings = DemoSettings(), workers: int = 2) -> Path:
@@ -89,18 +83,17 @@ def make_demo_videos(folder: Path, settings: DemoSettings = DemoSettings(), work
     Args:
         folder: where to write; made if it is not there.
         settings: clips per class and seed.
-        workers: processes; 1 renders in this process. With more, a script must call this under `if __name__ == "__main__":`,
-            since spawned processes import it; a notebook needs nothing.
+        workers: processes, 1 or more.
 
     Returns:
         The folder.
 
     Raises:
         ValueError: fewer than 1 worker, or the folder holds demo videos of other settings.
+        RuntimeError: a worker could not make its clips.
         PermissionError: the folder cannot be written to.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
+    Limits(workers)  # checks the number before anything is made
     folder = make_folder(Path(folder))
     classes = demo_classes()
     names = classes["name"].tolist()
@@ -144,21 +137,12 @@ def is_whole(folder: Path, identity: str) -> bool:
 
 
 def render_missing(folder: Path, settings: DemoSettings, missing: list[tuple[str, int]], total: int, workers: int) -> None:
-    """Render and write the missing clips, a few a job, with one progress bar over all `total` clips."""
-    jobs = [missing[first : first + CLIPS_A_JOB] for first in range(0, len(missing), CLIPS_A_JOB)]
-    with progress(what=WHAT, unit="clip", total=total, done=total - len(missing)) as bar:
-        if workers == 1 or len(jobs) <= 1:
-            for job in jobs:
-                bar.update(write_clips(folder, settings, job))
-            return
-        # spawned and not forked: a Jupyter kernel has threads, and a fork would copy their locks
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-            running = [pool.submit(write_clips, folder, settings, job) for job in jobs]
-            try:
-                for finished in as_completed(running):
-                    bar.update(finished.result())
-            except BaseException:
-                # after a failure or an interrupt the jobs that have not begun are not wanted any more
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    """Render and write the missing clips, a few a task, with one progress bar over all `total` clips."""
+    groups = [missing[first : first + CLIPS_A_TASK] for first in range(0, len(missing), CLIPS_A_TASK)]
+    tasks = [{"path": str(folder), "settings": asdict(settings), "clips": group} for group in groups]
+    bar = progress(what=WHAT, unit="clip", total=total, done=total - len(missing))
+    with closing(run_tasks(write_clips, tasks, len(tasks), Limits(workers, TIMEOUT_S))) as answers, bar:
+        for answer in answers:
+            if answer.result is None:
+                raise RuntimeError(f"a demo video could not be made: {answer.reason}; free memory or disk space and run again to go on")
+            bar.update(answer.result["written"])

@@ -1,0 +1,715 @@
+"""zsar_lab.data.datasets: official annotation files read to the last line, videos found by name, and nothing dropped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from official_files import (
+    ACTIVITYNET_CLASSES,
+    HMDB51_CLASSES,
+    KINETICS_CLASSES,
+    UCF101_CLASSES,
+    UCF101_TEST_COUNTS,
+    write_activitynet,
+    write_hmdb51,
+    write_kinetics,
+    write_stand_ins,
+    write_ucf101,
+)
+
+from zsar_lab.data.datasets.annotations import ANNOTATION_COLUMNS, path_fault, shown, video_stem
+from zsar_lab.data.datasets.layout import FOUND_COLUMNS, find_videos
+from zsar_lab.data.datasets.readers import DATASETS, read_annotations
+
+WRITERS = {"ucf101": write_ucf101, "hmdb51": write_hmdb51, "kinetics400": write_kinetics, "activitynet": write_activitynet}
+SHOWN = {"ucf101": "UCF101", "hmdb51": "HMDB51", "kinetics400": "Kinetics", "activitynet": "ActivityNet"}
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory) -> Path:
+    """Each dataset in a folder of its name: annotations, and a stand-in for every video."""
+    root = tmp_path_factory.mktemp("official")
+    for name, write in WRITERS.items():
+        write(root / name, video=b"stand-in")
+    return root
+
+
+@pytest.fixture(scope="module")
+def read(official) -> dict:
+    return {name: read_annotations(name, official / name) for name in WRITERS}
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Replace the first `old` in a file; it must be there."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8", newline="")
+
+
+def row_of(table: pd.DataFrame, clip_id: str) -> pd.Series:
+    (row,) = (row for _, row in table[table["id"] == clip_id].iterrows())
+    return row
+
+
+def check_nothing_dropped(found: pd.DataFrame, annotations, videos: Path) -> None:
+    """Every annotated clip and every visible file is in the table, a file as some row's path; the ids are unique."""
+    assert list(found.columns) == FOUND_COLUMNS and found["id"].is_unique and found["id"].tolist() == sorted(found["id"])
+    assert set(annotations.clips["id"]) <= set(found["id"])
+    on_disk = set()
+    for folder, inner, names in os.walk(videos, followlinks=True):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        on_disk |= {shown(os.path.relpath(os.path.join(folder, name), videos)) for name in names if not name.startswith(".")}
+    assert set(found["path"]) - {""} == on_disk
+    matched = set(found["path"][found["id"].isin(annotations.clips["id"])]) - {""}
+    assert len(found) == len(annotations.clips) + len(on_disk - matched)
+    assert set(found["status"]) <= {"", "missing", "excluded", "not listed", "not a video", "unreadable"}
+    assert ((found["status"] == "") == (found["reason"] == "")).all() and (found["class"] != "").all()
+    assert not found["reason"].str.contains("\n").any()
+
+
+# --- the official counts and forms
+
+
+def test_ucf101_has_its_official_counts(read, official):
+    ucf = read["ucf101"]
+    assert len(ucf.clips) == 13320 and ucf.classes["name"].tolist() == sorted(UCF101_CLASSES) and len(ucf.classes) == 101
+    parts = ucf.clips["splits"].str.split(" ", expand=True)
+    for split, (n_train, n_test) in enumerate([(9537, 3783), (9586, 3734), (9624, 3696)]):
+        assert parts[split].value_counts().to_dict() == {"train": n_train, "test": n_test}
+        # a second way: the lines of the list
+        assert len((official / f"ucf101/ucfTrainTestlist/trainlist0{split + 1}.txt").read_text().split("\n")) - 1 == n_train
+        assert UCF101_TEST_COUNTS[split] == n_test
+    assert (ucf.clips["reason"] == "").all() and ucf.unlabelled == 0 and ucf.unit == "clip"
+    assert ucf.clips["group"].nunique() == 101 * 25 and ucf.clips["start_s"].isna().all() and ucf.clips["end_s"].isna().all()
+
+
+def test_hmdb51_has_its_official_counts(read):
+    hmdb = read["hmdb51"]
+    assert len(hmdb.clips) == 6766 and hmdb.classes["name"].tolist() == sorted(HMDB51_CLASSES) and len(hmdb.classes) == 51
+    parts = hmdb.clips["splits"].str.split(" ", expand=True)
+    for split in range(3):
+        assert parts[split].value_counts().to_dict() == {"train": 3570, "test": 1530, "unused": 1666}
+        by_class = pd.crosstab(hmdb.clips["class"], parts[split])
+        assert (by_class["train"] == 70).all() and (by_class["test"] == 30).all()
+    assert (hmdb.clips["group"] == "").all() and (hmdb.clips["reason"] == "").all()
+
+
+def test_ucf101_reads_as_a_plain_loop_over_its_lines_does(read, official):
+    expected: dict[str, list[str]] = {}
+    for split in range(3):
+        for part in ("train", "test"):
+            for line in (official / f"ucf101/ucfTrainTestlist/{part}list0{split + 1}.txt").read_text().splitlines():
+                expected.setdefault(line.split()[0].replace(".avi", ""), ["unused"] * 3)[split] = part
+    clips = read["ucf101"].clips
+    assert dict(zip(clips["id"], clips["splits"], strict=True)) == {name: " ".join(parts) for name, parts in expected.items()}
+
+
+def test_the_class_of_a_handstand_push_up_is_its_folder(read):
+    clip = row_of(read["ucf101"].clips, "HandstandPushups/v_HandStandPushups_g08_c01")
+    assert (clip["class"], clip["group"], clip["splits"], clip["stems"]) == (
+        "HandstandPushups", "HandstandPushups/g08", "train test train", ["v_HandStandPushups_g08_c01"]
+    )  # fmt: skip
+
+
+def test_kinetics_has_clips_by_their_header_and_counts_those_without_a_label(read):
+    kinetics = read["kinetics400"]
+    assert kinetics.classes["name"].tolist() == sorted(KINETICS_CLASSES) and len(kinetics.clips) == 24 and kinetics.unlabelled == 6
+    assert kinetics.clips["splits"].value_counts().to_dict() == {"train": 18, "val": 6}
+    clip = row_of(kinetics.clips, "singing, humming/-0004000000_000000_000010")
+    assert (clip["group"], clip["stems"]) == ("youtube:-0004000000", ["-0004000000_000000_000010"])
+
+
+def test_activitynet_has_segments_or_whole_videos(read, official):
+    segments, videos = read["activitynet"], read_annotations("activitynet", official / "activitynet", unit="video")
+    assert (segments.unit, videos.unit) == ("segment", "video") and segments.unlabelled == videos.unlabelled == 4
+    assert len(segments.clips) == 44 and len(videos.clips) == 20 and segments.classes["name"].tolist() == ACTIVITYNET_CLASSES
+    segment = row_of(segments.clips, "Clean and jerk/-a0b0000000#2")
+    assert (segment["start_s"], segment["end_s"], segment["group"], segment["splits"]) == (45.5, 60.25, "youtube:-a0b0000000", "train")
+    assert segment["stems"] == ["v_-a0b0000000", "-a0b0000000"] and (segments.clips["reason"] == "").all()
+    video = row_of(videos.clips, "Archery/-a0b0000000")
+    assert video["reason"] == "a whole video must be of one class, got 2: Archery, Clean and jerk" and pd.isna(video["start_s"])
+    assert (videos.clips["reason"] != "").sum() == 4 and videos.clips["splits"].value_counts().to_dict() == {"train": 12, "val": 8}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_tables_have_their_columns_and_unique_sorted_ids(read, name):
+    annotations = read[name]
+    assert annotations.name == name and list(annotations.clips.columns) == ANNOTATION_COLUMNS and list(annotations.classes.columns) == ["name"]
+    assert annotations.clips["id"].is_unique and annotations.clips["id"].tolist() == sorted(annotations.clips["id"])
+    assert set(annotations.clips["class"]) <= set(annotations.classes["name"])
+    assert list(annotations.clips.index) == list(range(len(annotations.clips)))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_official_video_is_found_as_the_dataset_lays_it_out(read, official, name):
+    found = find_videos(read[name], official / name / "videos")
+    assert (found["status"] == "").all() and len(found) == len(read[name].clips)
+    check_nothing_dropped(found, read[name], official / name / "videos")
+    assert all(video_stem(path) in stems for path, stems in zip(found["path"], found["stems"], strict=True))
+
+
+# --- forms of the files
+
+
+def test_annotations_are_found_up_to_two_levels_down_and_never_among_hidden_files(tmp_path):
+    write_ucf101(tmp_path / "a" / ".." / "a", clips_per_class=3)
+    shutil.copytree(tmp_path / "a/ucfTrainTestlist", tmp_path / ".hidden")
+    lists = [read_annotations("ucf101", folder).clips for folder in (tmp_path / "a/ucfTrainTestlist", tmp_path / "a", tmp_path)]
+    assert lists[0].equals(lists[1]) and lists[0].equals(lists[2]) and len(lists[0]) == 303
+    with pytest.raises(FileNotFoundError, match="at most 2 levels down, but there are none"):
+        (tmp_path / "deep/er").mkdir(parents=True)
+        (tmp_path / "a").rename(tmp_path / "deep/er/a")
+        read_annotations("ucf101", tmp_path)
+
+
+def test_ucf101_lists_with_trailing_spaces_other_line_ends_blank_lines_and_a_mark_read_the_same(tmp_path):
+    write_ucf101(tmp_path, clips_per_class=3)
+    plain = read_annotations("ucf101", tmp_path).clips
+    home = tmp_path / "ucfTrainTestlist"
+    for path in home.iterdir():
+        path.write_bytes(b"\xef\xbb\xbf\r\n" + path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b" \t\r\n\r\n"))
+    assert read_annotations("ucf101", tmp_path).clips.equals(plain)
+    replace(home / "testlist01.txt", "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi", "UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi 1")
+    assert read_annotations("ucf101", tmp_path).clips.equals(plain)
+
+
+def test_a_clip_that_a_split_leaves_out_is_unused_there(tmp_path):
+    write_ucf101(tmp_path, clips_per_class=3)
+    replace(tmp_path / "ucfTrainTestlist/testlist02.txt", "YoYo/v_YoYo_g08_c01.avi\n", "")
+    assert row_of(read_annotations("ucf101", tmp_path).clips, "YoYo/v_YoYo_g08_c01")["splits"] == "train unused train"
+
+
+def test_what_ucf101_lists_again_or_out_of_its_folder_is_kept_with_a_reason(tmp_path):
+    write_ucf101(tmp_path, clips_per_class=3, video=b"")
+    before = read_annotations("ucf101", tmp_path).clips
+    with open(tmp_path / "ucfTrainTestlist/testlist01.txt", "a", encoding="utf-8", newline="") as file:
+        file.write("YoYo/v_YoYo_g08_c01.avi\n" * 2 + "/data/YoYo/v_YoYo_g99_c01.avi\n../YoYo/v_YoYo_g08_c01.avi\nYoYo/v_Yo\x0bYo_g01_c01.avi\n")
+    annotations = read_annotations("ucf101", tmp_path)
+    clips = annotations.clips
+    assert len(clips) == len(before) + 5 and clips["id"].is_unique
+    replace(tmp_path / "ucfTrainTestlist/trainlist01.txt", "", "../Archery/v_Archery_g08_c01.avi 3\n")
+    first = read_annotations("ucf101", tmp_path).clips
+    assert row_of(first, "Archery/v_Archery_g08_c01")["reason"] == "", "the good one keeps the id, whichever comes first"
+    assert row_of(first, "Archery/v_Archery_g08_c01 (listed again)")["splits"] == "train unused unused"
+    kept = clips[clips["reason"] == ""].reset_index(drop=True)
+    assert kept.equals(before)
+    reasons = dict(zip(clips["id"], clips["reason"], strict=True))
+    again = row_of(clips, "YoYo/v_YoYo_g08_c01 (listed again)")
+    assert again["splits"] == "test unused unused"
+    assert again["reason"] == "a path must stay below the dataset's folder, got '../YoYo/v_YoYo_g08_c01.avi'"
+    for number in (2, 3):
+        reason = reasons[f"YoYo/v_YoYo_g08_c01 (listed again {number})"]
+        assert re.fullmatch(r"'testlist01.txt' line \d+ lists it again as test, but split 1 has it as train already", reason)
+    assert reasons["YoYo/v_YoYo_g99_c01"] == "a path must be relative to the dataset's folder, got '/data/YoYo/v_YoYo_g99_c01.avi'"
+    assert reasons["YoYo/v_Yo\\x0bYo_g01_c01"] == "a name must hold no control character, got 'YoYo/v_Yo\\x0bYo_g01_c01.avi'"
+    found = find_videos(annotations, tmp_path / "videos")
+    assert found["status"].value_counts().to_dict() == {"": 303, "excluded": 5}
+    assert row_of(found, "YoYo/v_YoYo_g08_c01 (listed again)")["path"] == "", "a path out of the folder is never looked for"
+    check_nothing_dropped(found, annotations, tmp_path / "videos")
+
+
+def test_only_the_nearest_folder_of_hmdb51_lists_counts(tmp_path):
+    write_small("hmdb51", tmp_path)
+    shutil.copytree(tmp_path, tmp_path / "old", ignore=lambda *_: ["old"])
+    (tmp_path / "old/sit_test_split1.txt").write_text("c.avi 1\n")
+    assert read_annotations("hmdb51", tmp_path).clips["id"].tolist() == ["run/a", "run/b"]
+
+
+def test_hmdb51_names_may_hold_signs_and_spaces_and_be_listed_again(tmp_path):
+    for class_name in ("run", "sit"):
+        for split in (1, 2, 3):
+            (tmp_path / f"{class_name}_test_split{split}.txt").write_text(f"a [1] #;&(x) {class_name}.avi 1 \nb.avi {split - 1}\n\n")
+    with open(tmp_path / "run_test_split2.txt", "a", encoding="utf-8") as file:
+        file.write("b.avi 2\n")
+    clips = read_annotations("hmdb51", tmp_path).clips
+    assert dict(zip(clips["id"], clips["splits"], strict=True)) == {
+        "run/a [1] #;&(x) run": "train train train",
+        "run/b": "unused train test",
+        "run/b (listed again)": "unused test unused",
+        "sit/a [1] #;&(x) sit": "train train train",
+        "sit/b": "unused train test",
+    }
+    again = row_of(clips, "run/b (listed again)")["reason"]
+    assert again == "'run_test_split2.txt' line 4 lists it again as test, but split 2 has it as train already"
+
+
+KINETICS_HEADER = "label,youtube_id,time_start,time_end,split\n"
+
+
+def read_kinetics_rows(folder: Path, text: str, name: str = "some.csv"):
+    folder.joinpath(name).write_text(text, encoding="utf-8")
+    return read_annotations("kinetics600", folder)
+
+
+def test_kinetics_columns_are_read_by_name_in_any_order(tmp_path):
+    text = 'time_end,is_cc,time_start,youtube_id,label,Split\n12.0,0,2.0,-x,"a, ""b""",validation\n1000010,1,1000000,y,c,TRAIN\n\n'
+    clips = read_kinetics_rows(tmp_path, "\ufeff" + text, name="test.csv").clips
+    assert clips["id"].tolist() == ['a, "b"/-x_000002_000012', "c/y_1000000_1000010"]
+    assert clips["splits"].tolist() == ["val", "train"], "the column counts, not the file's name"
+
+
+def test_kinetics_tables_without_a_split_column_take_it_from_their_name(tmp_path):
+    for number, name in enumerate(("kinetics_train.csv", "k600_validate.csv", "holdout_test.csv")):
+        (tmp_path / name).write_text(f"label,youtube_id,time_start,time_end\nrun,id{number},0,10\n")
+    assert read_annotations("kinetics600", tmp_path).clips["splits"].tolist() == ["train", "val", "test"]
+    (tmp_path / "train_and_test.csv").write_text("label,youtube_id,time_start,time_end\nrun,z,0,10\n")
+    with pytest.raises(ValueError, match="must have a column 'split' or one of train, val, test in its name"):
+        read_annotations("kinetics600", tmp_path)
+
+
+def test_kinetics_keeps_what_it_rules_out(tmp_path):
+    rows = "run,a,0,10,train\nrun,a,0,10,val\nwalk,a,0,10,train\nrun,../b,0,10,train\n"
+    rows += "run,c,10,10,train\nrun,c,10,10,val\nrun,d,-3,10,train\nrun,,0,10,train\n,e,0,10,val\n"
+    annotations = read_kinetics_rows(tmp_path, KINETICS_HEADER + rows)
+    reasons = dict(zip(annotations.clips["id"], annotations.clips["reason"], strict=True))
+    assert reasons == {
+        "run/a_000000_000010": "",
+        "run/a_000000_000010 (listed again)": "'some.csv' line 3 lists it again (val), but it is 'run' (train) already",
+        "walk/a_000000_000010": "'some.csv' line 4 lists it again (train), but it is 'run' (train) already",
+        "run/../b_000000_000010": "a path must stay below the dataset's folder, got '../b_000000_000010'",
+        "run/c_000010_000010": "a clip must start at 0 s or later and end after its start, got 10 to 10 s",
+        "run/c_000010_000010 (listed again)": "a clip must start at 0 s or later and end after its start, got 10 to 10 s",
+        "run/d_-00003_000010": "a clip must start at 0 s or later and end after its start, got -3 to 10 s",
+        "run/_000000_000010": "a video id must name a file, got ''",
+    }
+    assert annotations.unlabelled == 1
+
+
+def test_a_table_that_describes_classes_is_no_kinetics_table(tmp_path):
+    (tmp_path / "classes.csv").write_text("name,label\nrun,running\n")
+    assert len(read_kinetics_rows(tmp_path, KINETICS_HEADER + "run,a,0,10,train\n").clips) == 1
+
+
+def activitynet_json(folder: Path, database: dict, name: str = "activity_net.v1-3.min.json", **more) -> Path:
+    folder.joinpath(name).write_text(json.dumps({"database": database, **more}), encoding="utf-8")
+    return folder
+
+
+def entry(*segments, subset: str = "training", label: str = "Archery") -> dict:
+    return {"subset": subset, "annotations": [{"label": label, "segment": segment} for segment in segments]}
+
+
+def test_activitynet_keeps_segments_that_it_rules_out(tmp_path):
+    segments = [[0, 5], [5, 5], [-1, 4], [0.0, 5.0], "x", [1, float("nan")], [True, 2], [7, 3.5], None, [1, float("inf")]]
+    activitynet_json(tmp_path, {"a": entry(*segments), "../b": entry([0, 1]), "c\u2028\ud800": entry([0, 1]), "d/e": entry([0, 1])})
+    clips = read_annotations("activitynet", tmp_path).clips
+    reasons = dict(zip(clips["id"], clips["reason"], strict=True))
+    rule, pair = "a segment must start at 0 s or later and end after its start, got ", "a segment must be a start and an end in seconds, got "
+    assert reasons == {
+        "Archery/a#0": "",
+        "Archery/a#1": rule + "5 to 5 s",
+        "Archery/a#2": rule + "-1 to 4 s",
+        "Archery/a#3": "the annotation lists the same segment as #0 again",
+        "Archery/a#4": pair + "x",
+        "Archery/a#5": pair + "[1, nan]",
+        "Archery/a#6": pair + "[True, 2]",
+        "Archery/a#7": rule + "7 to 3.5 s",
+        "Archery/a#8": pair + "None",
+        "Archery/a#9": pair + "[1, inf]",
+        "Archery/../b#0": "a path must stay below the dataset's folder, got '../b'",
+        "Archery/c\\u2028\\ud800#0": "a name must hold no control character, got 'c\\u2028\\ud800'",
+        "Archery/d/e#0": "a video id must name a file, got 'd/e'",
+    }
+
+
+def test_activitynet_reads_the_one_json_that_has_a_database(tmp_path):
+    activitynet_json(tmp_path, {"a": entry([0, 1]), "t": {"subset": "testing"}}, name="mine.json")
+    (tmp_path / "other.json").write_text("[1]")
+    assert read_annotations("activitynet", tmp_path).unlabelled == 1
+    activitynet_json(tmp_path, {"b": entry([0, 1])}, name="second.json")
+    with pytest.raises(ValueError, match="must be one json with a \"database\", got '.*mine.json' and '.*second.json'"):
+        read_annotations("activitynet", tmp_path)
+    path = activitynet_json(tmp_path, {"c": entry([0, 1])}) / "activity_net.v1-3.min.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_annotations("activitynet", tmp_path).clips["id"].tolist() == ["Archery/c#0"], "the official name comes first"
+
+
+# --- bad input, one sentence each
+
+
+def ucf_list(old: str, new: str, name: str = "trainlist01.txt"):
+    return lambda folder: replace(folder / "ucfTrainTestlist" / name, old, new)
+
+
+def in_json(old: str, new: str):
+    return lambda folder: replace(folder / "activity_net.v1-3.min.json", old, new)
+
+
+def write_bytes(name: str, content: bytes):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+BAD = {
+    "ucf101": [
+        (ucf_list("YoYo_g08_c01.avi 101", "YoYo_g08_c01.avi 7"), ValueError, "line 201 of .* must give YoYo the number 101 .* got 7;"),
+        (ucf_list("YoYo/", "Yo-Yo/"), ValueError, "line 201 of .* must name a class of classInd.txt, got 'Yo-Yo/v_Y"),
+        (ucf_list("YoYo/", ""), ValueError, r"must name a class of classInd.txt, got 'v_YoYo_g08_c01.avi'"),
+        (ucf_list("c01.avi 101", "c01.avi"), ValueError, r"must be '<class>/<video>.avi <number>', got 'YoYo/v_YoYo_g08_c01.avi'"),
+        (ucf_list("YoYo_g01_c01.avi", "YoYo_g01_c01", "testlist01.txt"), ValueError, r"must be '<class>/<video>.avi', got 'YoYo/v_YoYo_g01_c01'"),
+        (ucf_list("101 YoYo", "YoYo 101", "classInd.txt"), ValueError, r"line 101 of '.*' must be a number and a class name, got 'YoYo 101'"),
+        (ucf_list("101 YoYo", "101 Archery", "classInd.txt"), ValueError, r"each class and number once, got '101 Archery' again in line 101"),
+        (ucf_list("101 YoYo", "100 YoYo", "classInd.txt"), ValueError, r"each class and number once, got '100 YoYo' again in line 101"),
+        (lambda folder: (folder / "ucfTrainTestlist/testlist02.txt").unlink(), FileNotFoundError, "there is no file '.*testlist02.txt'"),
+        (lambda folder: (folder / "ucfTrainTestlist/classInd.txt").unlink(), FileNotFoundError, "there is no file '.*classInd.txt'"),
+        (write_bytes("ucfTrainTestlist/testlist02.txt", b""), ValueError, "must have a line for each clip, got an empty file"),
+        (write_bytes("ucfTrainTestlist/testlist02.txt", b"Yo\xe9Yo/v.avi"), ValueError, "must be UTF-8 text, but byte 2 is not"),
+        (write_bytes("ucfTrainTestlist/testlist02.txt", "YoYo/v_YoYo_g08_c01.avi".encode("utf-16")), ValueError, "must be UTF-8 text, but byte 0"),
+        (lambda folder: shutil.copytree(folder / "ucfTrainTestlist", folder / "again"), ValueError, "one folder with .* got '.*again' and '.*list'"),
+    ],
+    "hmdb51": [
+        (lambda folder: (folder / "run_test_split2.txt").unlink(), FileNotFoundError, "there is no file '.*run_test_split2.txt'"),
+        (write_bytes("run_test_split4.txt", b"a.avi 1"), ValueError, "split 1, 2 or 3, got split 4 in '.*run_test_split4.txt'"),
+        (write_bytes("run_test_split1.txt", b"a.avi 1\nb.avi 3 \n"), ValueError, r"line 2 of '.*' must be .* 0 \(unused\), 1 .* got 'b.avi 3'"),
+        (write_bytes("run_test_split1.txt", b"a.avi"), ValueError, "line 1 of .* got 'a.avi'"),
+        (write_bytes("run_test_split1.txt", b"1 a.avi"), ValueError, "line 1 of .* got '1 a.avi'"),
+        (write_bytes("run_test_split1.txt", b"\xff"), ValueError, "must be UTF-8 text, but byte 0"),
+    ],
+    "kinetics400": [
+        (write_bytes("x.csv", b"run,abc,0,10,train\n"), ValueError, "'.*x.csv' must begin with a header .* got 'run, abc, 0, 10, train'"),
+        (write_bytes("x.csv", b""), ValueError, "must begin with a header that has youtube_id, time_start, time_end, got ''"),
+        (write_bytes("x.csv", b"label,youtube_id,time_start,split\n"), ValueError, "must begin with a header .* got 'label, .*, split'"),
+        (write_bytes("x.csv", (KINETICS_HEADER + "a,b,x,0,10,train\n").encode()), ValueError, "line 2 of .* must have 5 fields as its header, got 6"),
+        (write_bytes("x.csv", (KINETICS_HEADER + "a,x,zero,10,train\n").encode()), ValueError, "times in line 2 of .* whole seconds, got 'zero'"),
+        (write_bytes("x.csv", (KINETICS_HEADER + "a,x,0,9.5,train\n").encode()), ValueError, "whole seconds, got '9.5'"),
+        (write_bytes("x.csv", (KINETICS_HEADER + "a,x,0,inf,train\n").encode()), ValueError, "whole seconds, got 'inf'"),
+        (write_bytes("x.csv", (KINETICS_HEADER + "a,x,0,10,dev\n").encode()), ValueError, "the split in line 2 of .* must be one of .* got 'dev'"),
+        (write_bytes("x.csv", (KINETICS_HEADER + '"a,x,0,10,train\n').encode()), ValueError, "must be a whole csv table, but at line 2"),
+        (write_bytes("x.csv", (KINETICS_HEADER + '"a\nb",x,0,10,train\n').encode()), ValueError, r"a class name must be text .* got 'a\\nb'"),
+        (write_bytes("x.csv", KINETICS_HEADER.encode() + b"caf\xe9,x,0,10,train\n"), ValueError, "must be UTF-8 text"),
+        (lambda folder: write_kinetics(folder / "more", 1, [f"c{n}" for n in range(500)]), ValueError, "must name the 400 classes of .* got 506"),
+        (lambda folder: write_kinetics(folder / "more", 1, [f"c{n}" for n in range(594)]), ValueError, "got 600 classes, the number of kinetics600"),
+    ],
+    "activitynet": [
+        (in_json("}}", ""), ValueError, "must be a whole json file, but .* cut short"),
+        (in_json("database", "data"), ValueError, "must have \"database\" with an entry a video"),
+        (in_json("1.3", "1.2"), ValueError, "must be version 1.3 of ActivityNet, got 'VERSION 1.2'"),
+        (in_json("_a0b0000001", "-a0b0000000"), ValueError, "each video once, got '-a0b0000000' more"),
+        (in_json('"training"', '"dev"'), ValueError, "the video '-a0b0000000' .* a subset, .* got dev"),
+        (lambda folder: activitynet_json(folder, {"a": {"subset": "testing", "annotations": 3}}), ValueError, "a list of annotations .* got 3"),
+        (lambda folder: activitynet_json(folder, {"a": entry([0, 1], label=3)}), ValueError, "must have a list of annotations with a label each"),
+        (lambda folder: activitynet_json(folder, {"a": entry([0, 1], label="")}), ValueError, "a class name must be text .* got ''"),
+        (lambda folder: activitynet_json(folder, {"a": 5}), ValueError, "the video 'a' in .* must have a subset"),
+        (lambda folder: activitynet_json(folder, {"a": entry(subset="testing")}), ValueError, "must name at least one clip with its class, got none"),
+        (write_bytes("activity_net.v1-3.min.json", b'{"database": "caf\xe9"}'), ValueError, "must be UTF-8 text"),
+    ],
+}  # fmt: skip
+
+
+def write_small(name: str, folder: Path) -> None:
+    if name == "hmdb51":
+        for split in (1, 2, 3):
+            (folder / f"run_test_split{split}.txt").write_text("a.avi 1 \nb.avi 2 \n")
+    else:
+        WRITERS[name](folder, **({"clips_per_class": 3} if name == "ucf101" else {}))
+
+
+def one_sentence(error: BaseException) -> str:
+    text = str(error)
+    assert "\n" not in text and text.isprintable() and len(text) < 600
+    return text
+
+
+@pytest.mark.parametrize(("name", "damage", "kind", "match"), [(name, *case) for name, cases in BAD.items() for case in cases])
+def test_a_bad_file_is_refused_in_one_sentence(tmp_path, name, damage, kind, match):
+    write_small(name, tmp_path)
+    assert len(read_annotations(name, tmp_path).clips) > 1
+    damage(tmp_path)
+    with pytest.raises(kind, match=match) as caught:
+        read_annotations(name, tmp_path)
+    one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("asked", WRITERS)
+@pytest.mark.parametrize("there", WRITERS)
+def test_the_folder_of_another_dataset_is_recognised(official, asked, there):
+    if asked != there:
+        with pytest.raises(ValueError, match=f"but it looks like the annotations of {SHOWN[there]}") as caught:
+            read_annotations(asked, official / there)
+        assert f"must hold the annotation files of {SHOWN[asked]}" in one_sentence(caught.value)
+
+
+def test_a_foreign_table_or_json_beside_the_files_of_another_dataset_is_seen_through(tmp_path):
+    write_small("hmdb51", tmp_path)
+    (tmp_path / "notes.csv").write_text("a,b\n")
+    (tmp_path / "notes.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"got 'a, b' \(the folder looks like the annotations of HMDB51\)"):
+        read_annotations("kinetics700", tmp_path)
+    with pytest.raises(ValueError, match=r"but it has none \(the folder looks like the annotations of HMDB51\)"):
+        read_annotations("activitynet", tmp_path)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_folder_that_is_absent_empty_or_a_file_is_refused(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match="there is no folder '.*nowhere'"):
+        read_annotations(name, tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="must hold the annotation files of .* but there are none"):
+        read_annotations(name, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="annotations must be given as a folder"):
+        read_annotations(name, tmp_path / "file")
+
+
+def test_an_unknown_dataset_or_unit_is_refused(official):
+    with pytest.raises(ValueError, match="dataset must be one of ucf101, hmdb51, kinetics400, .*, got 'UCF-101'"):
+        read_annotations("UCF-101", official)
+    with pytest.raises(ValueError, match="the unit of ActivityNet must be one of .* got 'clip'"):
+        read_annotations("activitynet", official / "activitynet", unit="clip")
+
+
+def test_paths_and_names_are_judged():
+    for bad in ("/a.avi", "\\\\server\\a.avi", "C:\\a.avi", "c:/a.avi", "a/../b.avi", "..", "a\\..\\b.avi", "a\x00.avi", "a\udcff.avi", "", "a/"):
+        assert path_fault(bad), bad
+    for good in ("a.avi", "..a/b...avi", "#;&[1](2)'.avi", "C:a", "你好 é.avi", "a\u3000b.avi", ".avi.avi"):
+        assert not path_fault(good), good
+    assert shown("a\nb\udcff\u2029\x9b é\u3000") == "a\\nb\\udcff\\u2029\\x9b é\u3000"
+    assert [video_stem(name) for name in ("a/b.c.AVI", "b.c", "a/b")] == ["b.c", "b.c", "b"]
+
+
+# --- where the videos lie
+
+
+@pytest.fixture
+def small_ucf(tmp_path):
+    """Annotations of 303 clips, the paths of their videos, and a folder for them without any file."""
+    paths = write_ucf101(tmp_path / "annotations", clips_per_class=3)
+    (tmp_path / "videos").mkdir()
+    return read_annotations("ucf101", tmp_path / "annotations"), paths, tmp_path / "videos"
+
+
+LAYOUTS = {
+    "official": lambda path: path,
+    "flat": lambda path: path.split("/")[1],
+    "nested": lambda path: f"UCF-101/extra/{path.replace('/', '/part one/')}",
+    "twice": lambda path: f"{path.split('/')[0]}/{path}",
+    "other suffix": lambda path: path.replace(".avi", ".MKV"),
+    "other spelling": lambda path: path.replace("/", "_(Class)/").replace("_(Class)", " ").lower().split("/")[0].upper() + "/" + path.split("/")[1],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_videos_are_found_in_any_layout(small_ucf, layout):
+    annotations, paths, videos = small_ucf
+    laid_out = {path.split("/")[1][:-4]: LAYOUTS[layout](path) for path in paths}
+    write_stand_ins(videos, laid_out.values(), b"")
+    found = find_videos(annotations, videos)
+    assert (found["status"] == "").all()
+    assert dict(zip(found["stems"].str[0], found["path"], strict=True)) == laid_out
+    check_nothing_dropped(found, annotations, videos)
+
+
+def test_kinetics_folders_may_be_spelled_otherwise(read, official, tmp_path):
+    paths = [path.replace(" ", "_").replace("'", "").replace("(", "").replace(")", "") for path in write_kinetics(tmp_path / "a")]
+    assert any(path.startswith("passing_American_football_in_game/") for path in paths)
+    write_stand_ins(tmp_path / "videos", [f"train_256/{path}" for path in paths], b"")
+    found = find_videos(read["kinetics400"], tmp_path / "videos")
+    assert (found["status"] == "").all() and set(found["path"]) == {f"train_256/{path}" for path in paths}
+
+
+def test_activitynet_videos_may_be_named_by_their_bare_id_and_lie_in_one_class_folder(read, tmp_path):
+    paths = write_activitynet(tmp_path / "a")
+    write_stand_ins(tmp_path / "videos", [f"v1-3/{path[2:-4]}.webm" for path in paths[1:]] + [f"Archery/{paths[0]}", "v1-3/v__a0b0000001.mp4"], b"")
+    found = find_videos(read["activitynet"], tmp_path / "videos")
+    assert (found["status"] == "").sum() == 44, "the segments of both classes are in the one video"
+    assert row_of(found, "Clean and jerk/-a0b0000000#2")["path"] == "Archery/v_-a0b0000000.mp4"
+    spare = row_of(found, "v1-3/_a0b0000001.webm")
+    assert (spare["status"], spare["class"]) == ("not listed", "v1-3")
+    assert spare["reason"] == "a second file of clip 'Archery/_a0b0000001#0' beside 'v1-3/v__a0b0000001.mp4'"
+    check_nothing_dropped(found, read["activitynet"], tmp_path / "videos")
+
+
+def test_videos_of_the_testing_subset_are_not_listed(read, tmp_path):
+    write_stand_ins(tmp_path, ["all/v_-a0b0000000.mp4", "all/v__a0b0000005.mp4"], b"")
+    found = find_videos(read["activitynet"], tmp_path)
+    assert row_of(found, "all/v__a0b0000005.mp4")["reason"] == "no annotation of activitynet names it"
+
+
+def test_of_several_files_the_nearest_fit_is_taken(small_ucf):
+    annotations, _, videos = small_ucf
+    stem = "YoYo/v_YoYo_g01_c01"
+    name = stem.split("/")[1]
+    in_order = [f"Archery/{stem}.avi", f"z/{stem}.avi", f"a/{stem}.mp4", f"a/yo-yo/{name}.avi", f"b/yo-yo/{name}.avi", f"0/{name}.avi", f"{name}.mkv"]
+    write_stand_ins(videos, [*in_order, "Archery/v_Archery_g01_c01.avi"], b"")
+    for number, path in enumerate(in_order):
+        found = find_videos(annotations, videos)
+        assert row_of(found, stem)["path"] == path
+        rest = found[found["status"] == "not listed"]
+        assert set(rest["path"]) == set(in_order[number + 1 :]) and set(rest["reason"]) <= {f"a second file of clip '{stem}' beside '{path}'"}
+        check_nothing_dropped(found, annotations, videos)
+        (videos / path).unlink()
+
+
+def test_a_file_in_the_folder_of_another_class_is_not_taken(small_ucf):
+    annotations, _, videos = small_ucf
+    write_stand_ins(videos, ["Archery/v_YoYo_g01_c01.avi", "YoYo/v_YoYo_g08_c01.avi"], b"")
+    found = find_videos(annotations, videos)
+    missing = row_of(found, "YoYo/v_YoYo_g01_c01")
+    assert (missing["status"], missing["reason"], missing["path"]) == ("missing", "only found in the folder of class Archery", "")
+    stray = row_of(found, "Archery/v_YoYo_g01_c01.avi")
+    assert (stray["status"], stray["class"]) == ("not listed", "Archery")
+    assert stray["reason"] == "clip 'YoYo/v_YoYo_g01_c01' has a file of this name, but this one lies in the folder of class Archery"
+    assert row_of(found, "YoYo/v_YoYo_g15_c01")["reason"] == f"no file v_YoYo_g15_c01.* in '{videos}'"
+    assert found["status"].value_counts().to_dict() == {"missing": 302, "": 1, "not listed": 1}
+    check_nothing_dropped(found, annotations, videos)
+
+
+def test_a_name_that_two_classes_share_needs_its_class_folder(tmp_path):
+    for class_name in ("run", "walk"):
+        for split in (1, 2, 3):
+            (tmp_path / f"{class_name}_test_split{split}.txt").write_text("a.avi 1\n")
+    annotations = read_annotations("hmdb51", tmp_path)
+    write_stand_ins(tmp_path / "videos", ["Run!/a.avi", "b/a.avi"], b"")
+    found = find_videos(annotations, tmp_path / "videos")
+    assert row_of(found, "run/a")["path"] == "Run!/a.avi" and row_of(found, "walk/a")["status"] == "missing"
+    assert row_of(found, "b/a.avi")["reason"] == "a second file of clip 'run/a' beside 'Run!/a.avi'"
+    check_nothing_dropped(found, annotations, tmp_path / "videos")
+    (tmp_path / "videos/Run!/a.avi").unlink()
+    found = find_videos(annotations, tmp_path / "videos")
+    assert row_of(found, "run/a")["reason"] == "'b/a.avi' may be its file or that of a clip of another class; put it into the folder of its class"
+    assert row_of(found, "b/a.avi")["reason"].startswith("clips of several classes have a file of this name, such as 'run/a'")
+
+
+def test_classes_that_only_signs_tell_apart_are_told_apart_by_exact_spelling(tmp_path):
+    (tmp_path / "train.csv").write_text(KINETICS_HEADER + "run,a,0,10,train\nrun!,b,0,10,train\n")
+    annotations = read_annotations("kinetics400", tmp_path)
+    write_stand_ins(tmp_path / "videos", ["run/b_000000_000010.mp4", "run!/a_000000_000010.mp4", "RUN/a_000000_000010.mp4"], b"")
+    found = find_videos(annotations, tmp_path / "videos")
+    assert row_of(found, "run/a_000000_000010")["path"] == "RUN/a_000000_000010.mp4"
+    assert row_of(found, "run!/b_000000_000010")["reason"] == "only found in the folder of class run"
+    write_stand_ins(tmp_path / "videos", ["RUN/b_000000_000010.mp4"], b"")
+    assert find_videos(annotations, tmp_path / "videos").query("status == ''")["path"].str[:4].tolist() == ["RUN/", "RUN/"]
+
+
+def test_other_files_are_listed_with_their_reason(small_ucf):
+    annotations, _, videos = small_ucf
+    names = [
+        "YoYo/v_YoYo_g01_c01.avi", "YoYo/v_YoYo_g01_c01", "YoYo/extra.avi", "Juggling/extra.avi", "top.avi", "README", "YoYo/x.avi.part",
+        "YoYo/v_YoYo_g08_c01 (copy).avi", ".hidden.avi", "YoYo/.ipynb/x.avi", "yoyo/inner/notes.txt",
+    ]  # fmt: skip
+    write_stand_ins(videos, names, b"")
+    found = find_videos(annotations, videos).query("status != 'missing'")
+    listed = {row["id"]: (row["class"], row["status"], row["reason"]) for _, row in found.iterrows()}
+    nobody = "no annotation of ucf101 names it"
+    assert listed == {
+        "YoYo/v_YoYo_g01_c01": ("YoYo", "", ""),
+        "YoYo/v_YoYo_g01_c01 (file)": ("YoYo", "not a video", "it has no video suffix"),
+        "YoYo/extra.avi": ("YoYo", "not listed", nobody),
+        "YoYo/v_YoYo_g08_c01 (copy).avi": ("YoYo", "not listed", nobody),
+        "Juggling/extra.avi": ("Juggling", "not listed", "its folder 'Juggling' is no class of ucf101"),
+        "top.avi": ("videos", "not listed", nobody),
+        "README": ("videos", "not a video", "it has no video suffix"),
+        "YoYo/x.avi.part": ("YoYo", "not a video", "'.part' is not a video suffix"),
+        "yoyo/inner/notes.txt": ("YoYo", "not a video", "'.txt' is not a video suffix"),
+    }
+    check_nothing_dropped(find_videos(annotations, videos), annotations, videos)
+
+
+def test_odd_file_and_folder_names_are_listed_as_unreadable(small_ucf):
+    annotations, _, videos = small_ucf
+    write_stand_ins(videos, ["YoYo/v_YoYo_g01_c01.avi", "YoYo/new\nline.avi", "Archery/\x1b/v_Archery_g01_c01.avi", "YoYo/\n.txt"], b"")
+    with open(os.fsencode(videos) + b"/YoYo/\xff.avi", "wb"):
+        pass
+    found = find_videos(annotations, videos)
+    odd = found[found["status"] == "unreadable"].set_index("id")["reason"].to_dict()
+    assert odd == {
+        "YoYo/new\\nline.avi": "a file name must be UTF-8 without control characters, got 'new\\nline.avi'; rename it",
+        "YoYo/\\udcff.avi": "a file name must be UTF-8 without control characters, got '\\udcff.avi'; rename it",
+        "Archery/\\x1b/v_Archery_g01_c01.avi": "a folder name must be UTF-8 without control characters, got 'Archery/\\x1b'; rename it",
+    }
+    assert row_of(found, "YoYo/\\n.txt")["status"] == "not a video" and row_of(found, "Archery/v_Archery_g01_c01")["status"] == "missing"
+    check_nothing_dropped(found, annotations, videos)
+    found.to_parquet(videos / "table.parquet")
+
+
+def test_links_are_followed_once_and_never_in_circles(small_ucf, tmp_path):
+    annotations, paths, videos = small_ucf
+    write_stand_ins(tmp_path / "disk", [path for path in paths if path.startswith("YoYo/")], b"")
+    write_stand_ins(videos, ["Archery/v_Archery_g01_c01.avi"], b"")
+    (videos / "YoYo").symlink_to(tmp_path / "disk/YoYo")
+    (videos / "AAA again").symlink_to(videos / "Archery")
+    (videos / "Archery/up").symlink_to(videos)
+    (videos / "Archery/above").symlink_to(tmp_path)
+    (videos / "Archery/v_Archery_g08_c01.avi").symlink_to(tmp_path / "gone.avi")
+    (videos / "Archery/circle.avi").symlink_to(videos / "Archery/circle.avi")
+    os.mkfifo(videos / "Archery/v_Archery_g15_c01.avi")
+    found = find_videos(annotations, videos)
+    assert set(found["path"]) - {""} == {
+        "Archery/v_Archery_g01_c01.avi", "Archery/v_Archery_g08_c01.avi", "Archery/circle.avi", "Archery/v_Archery_g15_c01.avi",
+        *(path for path in paths if path.startswith("YoYo/")),
+    }  # fmt: skip
+    assert found["status"].value_counts().to_dict() == {"missing": 299, "": 4, "unreadable": 3}
+    assert row_of(found, "Archery/circle.avi")["reason"] == "it is a link that leads to no file"
+    assert row_of(found, "Archery/v_Archery_g15_c01.avi")["reason"] == "it is no regular file"
+
+
+def test_an_excluded_clip_keeps_its_file(official, tmp_path):
+    annotations = read_annotations("activitynet", official / "activitynet", unit="video")
+    found = find_videos(annotations, official / "activitynet/videos")
+    excluded = found[found["status"] == "excluded"]
+    assert len(excluded) == 4 and (excluded["path"] != "").all() and excluded["reason"].str.startswith("a whole video must be of one class").all()
+    check_nothing_dropped(found, annotations, official / "activitynet/videos")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_videos_of_another_dataset_are_refused(read, official, name):
+    other = "hmdb51" if name != "hmdb51" else "ucf101"
+    with pytest.raises(ValueError, match=f"must hold videos of {name}, such as '.*/.*', got [0-9]+ files such as '.*.avi'; give") as caught:
+        find_videos(read[name], official / other / "videos")
+    one_sentence(caught.value)
+
+
+def test_a_folder_of_videos_that_is_empty_absent_or_a_file_is_refused(read, tmp_path):
+    with pytest.raises(ValueError, match="such as 'ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi', got no file at all"):
+        find_videos(read["ucf101"], tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no folder '.*nowhere'"):
+        find_videos(read["ucf101"], tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="must be given as a folder"):
+        find_videos(read["ucf101"], tmp_path / "file")
+
+
+def test_a_folder_that_may_not_be_listed_is_named(small_ucf, monkeypatch):
+    annotations, paths, videos = small_ucf
+    write_stand_ins(videos, paths, b"")
+    real = os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == "YoYo":
+            raise PermissionError(13, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match=r"a folder of videos must be readable, got '.*YoYo' \(Permission denied\)"):
+        find_videos(annotations, videos)
+
+
+def test_the_table_does_not_depend_on_the_order_of_the_disk(small_ucf, monkeypatch):
+    annotations, paths, videos = small_ucf
+    write_stand_ins(videos, [*paths, *(f"copy/{path}" for path in paths), "README"], b"")
+    write_stand_ins(videos.parent / "disk", ["extra.avi"], b"")
+    for name in ("link a", "link b"):
+        (videos / name).symlink_to(videos.parent / "disk")
+    found = find_videos(annotations, videos)
+    real = os.scandir
+
+    class Backwards:
+        def __init__(self, folder):
+            self.scan = real(folder)
+
+        def __enter__(self):
+            return reversed(list(self.scan))
+
+        def __exit__(self, *error):
+            self.scan.close()
+
+    monkeypatch.setattr(os, "scandir", Backwards)
+    assert find_videos(annotations, videos).equals(found)
+    assert read_annotations("ucf101", videos.parent / "annotations").clips.equals(annotations.clips)
+    for name in ("a_train.csv", "b_val.csv"):
+        (videos.parent / name).write_text("label,youtube_id,time_start,time_end\nrun,a,0,10\n")
+    assert read_annotations("kinetics400", videos.parent).clips["splits"].tolist() == ["train", "val"]

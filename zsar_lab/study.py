@@ -1,0 +1,129 @@
+"""What a study asks: which clips, which protocols, which class text, how long to train."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from zsar_lab.artefacts import read_json
+from zsar_lab.data.prepare import FOLDER, Source
+from zsar_lab.data.protocols.named import ProtocolName
+from zsar_lab.data.sampling import FrameSettings
+from zsar_lab.text.classtext import scheme_named
+
+DEMO_NAME = "generated demo videos"
+MOST_FAMILIES = 2
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study asks.
+
+    Attributes:
+        videos: a folder of videos; None for the generated demo videos.
+        dataset: what lies there: "folder" for any folder of class folders, or ucf101, hmdb51, kinetics400, kinetics600,
+            kinetics700, activitynet.
+        annotations: the folder of the dataset's official annotation files; None for "folder".
+        unit: what one clip of ActivityNet is, "segment" or "video".
+        frames: frames a clip, their rate and size, raw or JPEG.
+        protocols: short names of protocols, see `ProtocolName`, at most two kinds; empty for the two numbers below.
+        stratified_draws: family-stratified draws of unseen classes, the main protocol.
+        random_draws: plain random draws, reported beside it.
+        train_on: for protocols that train on another dataset: the folder that `prepare` (or another study) left for it.
+        leakage_distance: cosine distance of class texts under which a training class is removed, beside those with the same name;
+            None for the names alone.
+        strict: refuse to train when a seen class is an unseen one by that rule.
+        class_text: scheme of the class texts trained with.
+        epochs: of each training.
+        clips_per_class: of the demo videos.
+        seed: of the demo videos; a draw's number is the seed of its classes and its training.
+
+    Raises:
+        ValueError: a number is out of range, there is no draw, no such scheme, dataset or protocol, or fields that do not fit.
+    """
+
+    videos: str | None = None
+    clips_per_class: int = 30
+    stratified_draws: int = 3
+    random_draws: int = 1
+    class_text: str = "description_and_parts"
+    epochs: int = 25
+    seed: int = 0
+    dataset: str = FOLDER
+    annotations: str | None = None
+    unit: str = "segment"
+    frames: FrameSettings = FrameSettings()
+    protocols: tuple[str, ...] = ()
+    train_on: str | None = None
+    leakage_distance: float | None = None
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        scheme_named(self.class_text)
+        for name, least in (("clips_per_class", 1), ("stratified_draws", 0), ("random_draws", 0), ("epochs", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        if not self.draws:
+            raise ValueError("a study needs at least one draw, got stratified_draws 0 and random_draws 0; set one of them, or name protocols")
+        if self.videos is None and (self.dataset != FOLDER or self.annotations):
+            raise ValueError(f"the dataset {self.dataset!r} needs its folder of videos, got videos None; give it, or leave dataset out for the demo")
+        if self.videos is not None:
+            self.source("")
+        self._check_protocols()
+
+    def _check_protocols(self) -> None:
+        names = [ProtocolName.of(name) for name in self.draws]
+        crossing = {name.is_cross_dataset for name in names}
+        if crossing != {self.train_on is not None}:
+            wrong = next(draw for draw, name in zip(self.draws, names, strict=True) if name.is_cross_dataset != (self.train_on is not None))
+            cure = "set train_on" if self.train_on is None else "leave train_on out"
+            raise ValueError(f"protocols that train on another dataset need train_on, and others must not have it, got {wrong!r} with train_on "
+                             f"{self.train_on!r}; {cure}")  # fmt: skip
+        if len(set(self.draws)) < len(self.draws):
+            raise ValueError(f"each protocol must be named once, got {', '.join(self.draws)}; drop one")
+        if len(self.families) > MOST_FAMILIES:
+            raise ValueError(f"a study reports at most {MOST_FAMILIES} kinds of protocols, got {', '.join(self.families)}; make another study")
+        if self.leakage_distance is not None and not 0 <= self.leakage_distance <= 2:
+            raise ValueError(f"leakage_distance must be a cosine distance in 0..2 or None, got {self.leakage_distance}")
+
+    @property
+    def draws(self) -> tuple[str, ...]:
+        """Names of the protocols: those named, else stratified-0, ..., random-0, ..."""
+        stratified = [f"stratified-{n}" for n in range(self.stratified_draws)]
+        return tuple(self.protocols) or (*stratified, *(f"random-{n}" for n in range(self.random_draws)))
+
+    @property
+    def families(self) -> dict[str, tuple[str, ...]]:
+        """The draws of each kind of protocol; the first kind is the main one."""
+        found: dict[str, tuple[str, ...]] = {}
+        for draw in self.draws:
+            family = ProtocolName.of(draw).family
+            found[family] = (*found.get(family, ()), draw)
+        return found
+
+    def source(self, demo_videos: str) -> Source:
+        """Where the clips come from; `demo_videos` is the folder of the generated ones."""
+        if self.videos is None:
+            return Source(FOLDER, demo_videos, name=DEMO_NAME)
+        return Source(self.dataset, self.videos, self.annotations or "", self.unit)
+
+    def as_json(self) -> dict[str, Any]:
+        """The study as it stands in study.json."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @staticmethod
+    def read(path: Path) -> Study:
+        """Read study.json.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no study of this version.
+        """
+        content = read_json(path)
+        try:
+            frames = FrameSettings(**content.pop("frames"))
+            return Study(**content | {"frames": frames, "protocols": tuple(content["protocols"])})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"'{path}' must hold a study of this version of the library, but {error}; choose another folder") from error
