@@ -50,6 +50,24 @@ def demo(options: argparse.Namespace) -> None:
     print(f"\nWritten to {options.workspace / 'report.json'}. Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in workspace.seconds.items()))
 
 
+def prepare(options: argparse.Namespace) -> None:
+    """From downloaded folders to a catalog, a frame store, and a report of what is there."""
+    from zsar_lab.data.prepare import Source, summary
+    from zsar_lab.data.prepare import prepare as make
+    from zsar_lab.data.sampling import FrameSettings
+    from zsar_lab.data.workers import Limits
+    from zsar_lab.views.figures_data import class_overview, write_figure
+
+    source = Source(options.dataset, str(options.videos), str(options.annotations or ""), options.unit)
+    settings = FrameSettings(options.frames, options.fps, options.size, options.jpeg_quality)
+    limits = Limits(options.workers, options.timeout, options.memory)
+    print(f"Memory: at most {limits.workers} x {limits.memory_mb} MB for decoding, beside the table of clips (about 3 kB a clip).", flush=True)
+    prepared = make(source, options.out, settings, limits)
+    write_figure(class_overview(prepared.catalog), options.out / "catalog_report.html")
+    print("\n" + summary(prepared))
+    print(f"By class: {options.out / 'catalog_report.csv'} and .html. Clips without frames, and why: {options.out / 'bad_clips.csv'}")
+
+
 def train(options: argparse.Namespace) -> None:
     """Train one draw of a workspace, or go on with it, and embed every clip."""
     from zsar_lab.workspace import Workspace
@@ -76,12 +94,31 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--workers", type=int, default=2, help="processes for decoding, and trainings side by side")
     command.set_defaults(command=demo)
 
+    _add_prepare(commands)
     about = "train one draw of a workspace, or go on with it, and embed every clip"
     command = commands.add_parser("train", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     command.add_argument("draw", help="for example stratified-0")
     command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="a folder made by the demo command or a notebook")
     command.set_defaults(command=train)
     return parser
+
+
+def _add_prepare(commands: argparse._SubParsersAction) -> None:
+    about = "catalog downloaded videos by their official annotation files, decode every usable clip once, and say what is missing or broken"
+    command = commands.add_parser("prepare", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("dataset", help="ucf101, hmdb51, kinetics400, kinetics600, kinetics700, activitynet, or folder (any folder of class folders)")
+    command.add_argument("--videos", type=Path, required=True, help="the folder above the class folders")
+    command.add_argument("--annotations", type=Path, default=None, help="the folder of the official annotation files (not for 'folder')")
+    command.add_argument("--out", type=Path, required=True, help="folder that keeps everything; run again to go on")
+    command.add_argument("--unit", default="segment", help="what one clip of ActivityNet is: segment or video")
+    command.add_argument("--frames", type=int, default=24, help="frames kept of a clip")
+    command.add_argument("--fps", type=float, default=12.0, help="their rate (1/s): a clip is its middle frames/fps seconds")
+    command.add_argument("--size", type=int, default=64, help="height and width of a kept frame (pixels)")
+    command.add_argument("--jpeg-quality", type=int, default=None, help="1..100: keep JPEG images, a tenth of the size; without it raw pixels")
+    command.add_argument("--workers", type=int, default=2, help="processes that decode at the same time")
+    command.add_argument("--timeout", type=float, default=60.0, help="seconds that a file may take")
+    command.add_argument("--memory", type=int, default=2000, help="MB that a worker may use")
+    command.set_defaults(command=prepare)
 
 
 if __name__ == "__main__":

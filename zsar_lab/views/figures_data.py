@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
-from zsar_lab.data.catalog import Catalog
+from zsar_lab.artefacts import make_folder, writing
+from zsar_lab.data.catalog import EXCLUDED, MISSING, NO_CLASS, NOT_A_VIDEO, NOT_LISTED, STATUSES, UNREADABLE, Catalog
 from zsar_lab.views.figures_style import (
     BLUE,
+    CLEAR,
     GREEN,
     GREY,
     ORANGE,
@@ -30,19 +35,26 @@ from zsar_lab.views.figures_style import (
 LOSS_COLOURS = {"classification": BLUE, "alignment": ORANGE, "matching": GREEN}
 CURVES = {"seen_top1": ("seen classes, held-out clips", PURPLE), "validation_direct_top1": ("validation classes, direct", SKY)}
 NOT_A_LOSS = {"epoch", "step", "clips_per_s"}
+MOST_NAMED_ROWS = 260
+STATUS_LOOKS = {
+    MISSING: (GREY, "/"), UNREADABLE: (VERMILLION, "x"), EXCLUDED: (PURPLE, "\\"), NOT_LISTED: (SKY, "."), NOT_A_VIDEO: (ORANGE, "-"),
+}  # fmt: skip
+ROLE_LOOKS = {"train": (BLUE, ""), "seen test": (SKY, "/"), "validation": (GREEN, "."), "test": (ORANGE, ""), "left out": (GREY, "x")}
 
 
 def class_overview(catalog: Catalog) -> go.Figure:
-    """Clips per class as bars, coloured by family; files that cannot be used are stacked behind.
+    """Clips per class as bars, coloured by family; clips and files that cannot be used are stacked behind, by status.
 
     Args:
         catalog: of any dataset; without families all classes have one colour.
     """
-    table, labels, families = catalog.report(), labels_of(catalog), families_of(catalog)
+    table, labels = catalog.report(), labels_of(catalog) | {NO_CLASS: NO_CLASS}
+    families = families_of(catalog) | {NO_CLASS: ""}
     names = table["class"].tolist()
     order = by_family(names, catalog)
+    row_px = 17 if len(names) <= MOST_NAMED_ROWS else 7
     stripes = {"fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.7, "solidity": 0.25, "size": 7}
-    figure = new_figure("Clips per class", catalog.name, "clips", "", height=150 + 17 * len(names))
+    figure = new_figure("Clips per class", catalog.name, "clips", "", height=150 + row_px * len(names))
     for number, family in enumerate(sorted(set(families.values()))):
         rows = [(place, i) for place, i in enumerate(order) if families[names[i]] == family]
         figure.add_bar(
@@ -54,16 +66,70 @@ def class_overview(catalog: Catalog) -> go.Figure:
             hovertemplate="%{customdata[0]}: %{x} clips, %{customdata[1]:.1f} s<extra></extra>",
             marker={"color": PALETTE[number % len(PALETTE)], "pattern": {"shape": PATTERNS[number // len(PALETTE) % len(PATTERNS)]} | stripes},
         )
-    left_out = [int(table["unreadable"][i] + table["not_a_video"][i]) for i in order]
-    if sum(left_out):
-        pattern = {"shape": "x", "fgcolor": VERMILLION, "bgcolor": "rgba(0, 0, 0, 0)"}
-        figure.add_bar(
-            x=left_out, y=list(range(len(order))), orientation="h", name=f"left out ({sum(left_out)})",
-            marker={"color": VERMILLION, "pattern": pattern}, hovertemplate="%{x} files left out<extra></extra>",
-        )  # fmt: skip
-    name_ticks(figure, "y", [labels[names[i]] for i in order], autorange="reversed", showgrid=False)
+    for status, (colour, shape) in STATUS_LOOKS.items():
+        counts = [int(table[status.replace(" ", "_")][i]) for i in order]
+        if sum(counts):
+            figure.add_bar(
+                x=counts, y=list(range(len(order))), orientation="h", name=f"{status} ({sum(counts):,})",
+                marker={"color": colour, "pattern": {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR}}, hovertemplate=f"%{{x}} {status}<extra></extra>",
+            )  # fmt: skip
+    # of very many classes the names are left to the pointer
+    name_ticks(figure, "y", [labels[names[i]] for i in order], autorange="reversed", showgrid=False, showticklabels=len(names) <= MOST_NAMED_ROWS)
     figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"})
     return figure
+
+
+def status_overview(catalog: Catalog) -> go.Figure:
+    """How many clips and files have each status, and of how many classes."""
+    counts = catalog.clips["status"].value_counts()
+    shown = [status for status in STATUSES if counts.get(status, 0)]
+    classes = catalog.clips.groupby("status")["class"].nunique()
+    about = f"{catalog.name}, {len(catalog.clips):,} clips and files of {len(catalog.classes)} classes"
+    figure = new_figure("What is there and what is not", about, "clips and files", "", height=170 + 34 * len(shown))
+    for place, status in enumerate(shown):
+        colour, shape = STATUS_LOOKS.get(status, (BLUE, ""))
+        number = int(counts[status])
+        figure.add_bar(
+            x=[number], y=[place], orientation="h", name=status, text=[f" {number:,} in {classes[status]} classes"], textposition="outside",
+            marker={"color": colour, "pattern": {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR}}, cliponaxis=False,
+            hovertemplate=f"{status}: %{{x:,}}<extra></extra>",
+        )  # fmt: skip
+    name_ticks(figure, "y", shown, autorange="reversed", showgrid=False)
+    figure.update_xaxes(range=[0, 1.35 * max([1, *counts])])
+    figure.update_layout(showlegend=False, bargap=0.3)
+    return figure
+
+
+def protocol_roles(accounts: dict[str, pd.DataFrame], about: str = "") -> go.Figure:
+    """How many clips play which part in each protocol, a bar a protocol; every clip of the catalogs stands in one part.
+
+    Args:
+        accounts: of `account`, by the protocol's name.
+        about: the line below the title, for example the data's name.
+    """
+    figure = new_figure("Which clip plays which part", about, "clips and files", "", height=190 + 36 * len(accounts))
+    names = list(accounts)
+    for role, (colour, shape) in ROLE_LOOKS.items():
+        counts = [int((accounts[name]["role"] == role).sum()) for name in names]
+        pattern = {"shape": shape, "fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.7, "solidity": 0.25, "size": 7}
+        figure.add_bar(
+            x=counts, y=list(range(len(names))), orientation="h", name=role, text=[f"{count:,}" if count else "" for count in counts],
+            textposition="inside", insidetextanchor="middle", marker={"color": colour, "pattern": pattern},
+            hovertemplate=f"%{{x:,}} {role}<extra></extra>",
+        )  # fmt: skip
+    name_ticks(figure, "y", names, autorange="reversed", showgrid=False)
+    figure.update_layout(barmode="stack", bargap=0.3, legend={"orientation": "h", "y": -70 / (100 + 36 * len(names)), "x": 0, "yanchor": "top"}, margin={"b": 110})
+    return figure
+
+
+def write_figure(figure: go.Figure, path: Path) -> None:
+    """Write a figure as a page that any browser opens; plotly.min.js is put beside it, once for all figures of a folder."""
+    path = make_folder(Path(path).parent) / Path(path).name
+    if not (path.parent / "plotly.min.js").is_file():
+        with writing(path.parent / "plotly.min.js") as temporary:
+            temporary.write_text(get_plotlyjs(), encoding="utf-8")
+    with writing(path) as temporary:
+        temporary.write_text(figure.to_html(include_plotlyjs="plotly.min.js", full_html=True), encoding="utf-8")
 
 
 def clip_lengths(catalog: Catalog) -> go.Figure:
