@@ -138,7 +138,7 @@ def test_unknown_clips_and_captions_that_do_not_fit_are_refused(catalog):
         clips.clip_grid(catalog, ["hop/plain", "nobody"])
     with pytest.raises(ValueError, match=r"one caption a clip \(1\), got 0"):
         clips.clip_grid(catalog, ["hop/plain"], [])
-    with pytest.raises(ValueError, match="per_class must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="per_class and most_classes must be 1 or more, got 0 and 200"):
         clips.contact_sheet(catalog, 0)
 
 
@@ -146,3 +146,5 @@ def test_a_contact_sheet_shows_each_class(catalog):
     page = clips.contact_sheet(catalog)
     assert page.count("<video") == 2 and "hop" in page and "run" in page
     assert "autoplay" in page and "muted" in page and "<img" not in page
+    one = clips.contact_sheet(catalog, most_classes=1)
+    assert one.count("<video") == 1 and "1 of 2 classes are shown" in one

@@ -526,7 +526,7 @@ def test_activitynet_videos_may_be_named_by_their_bare_id_and_lie_in_one_class_f
 def test_videos_of_the_testing_subset_are_not_listed(read, tmp_path):
     write_stand_ins(tmp_path, ["all/v_-a0b0000000.mp4", "all/v__a0b0000005.mp4"], b"")
     found = find_videos(read["activitynet"], tmp_path)
-    assert row_of(found, "all/v__a0b0000005.mp4")["reason"] == "no annotation of activitynet names it"
+    assert row_of(found, "all/v__a0b0000005.mp4")["reason"] == "no annotation of activitynet names it with a class"
 
 
 def test_of_several_files_the_nearest_fit_is_taken(small_ucf):
@@ -594,7 +594,7 @@ def test_other_files_are_listed_with_their_reason(small_ucf):
     write_stand_ins(videos, names, b"")
     found = find_videos(annotations, videos).query("status != 'missing'")
     listed = {row["id"]: (row["class"], row["status"], row["reason"]) for _, row in found.iterrows()}
-    nobody = "no annotation of ucf101 names it"
+    nobody = "no annotation of ucf101 names it with a class"
     assert listed == {
         "YoYo/v_YoYo_g01_c01": ("YoYo", "", ""),
         "YoYo/v_YoYo_g01_c01 (file)": ("YoYo", "not a video", "it has no video suffix"),

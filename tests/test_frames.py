@@ -21,7 +21,7 @@ from test_video import numbers_in, write_variable
 from zsar_lab.artefacts import read_json
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.data.class_folders import catalog_folder
-from zsar_lab.data.frames import FrameStore, make_frame_store
+from zsar_lab.data.frames import FrameStore, decoded_clips, make_frame_store
 from zsar_lab.data.loader import scoring_batches
 from zsar_lab.data.sampling import FrameSettings, frame_indices, frame_indices_by_time
 from zsar_lab.data.video import frame_times, write_mp4
@@ -142,6 +142,15 @@ def test_the_images_of_a_jpeg_store_open_without_this_library(whole_jpeg):
     assert np.abs(image.astype(int) - whole_jpeg.frames[2][4]).max() <= 2  # Pillow's own decoder may round otherwise
 
 
+def test_clips_that_did_not_decode_are_marked_in_the_catalog(catalog, whole):
+    assert decoded_clips(catalog, whole).equals(catalog.clips)
+    failed = pd.DataFrame({"id": ["hop/hop 13", "hop/hop 12"], "reason": ["it is damaged", "it took too long"]})
+    marked = decoded_clips(catalog, dataclasses.replace(whole, excluded=failed)).set_index("id")
+    assert marked.loc["hop/hop 12", ["status", "reason"]].tolist() == ["undecodable", "it took too long"]
+    assert marked.loc["hop/hop 13", ["status", "reason"]].tolist() == ["undecodable", "it is damaged"]
+    assert (marked["status"] == "ok").sum() == 10 and (catalog.clips["status"] == "ok").all()
+
+
 def test_failed_clips_leave_no_gap_in_a_jpeg_store(tmp_path):
     root = make_dataset(tmp_path / "videos", {"hop": {"a.mp4": 12, "b.mp4": 14}, "run": {"c.mp4": 16, "d.mp4": 18}})
     catalog = catalog_folder(root)
@@ -172,7 +181,8 @@ def test_a_variable_frame_rate_is_read_by_its_time_stamps(tmp_path):
     assert frame_times(path)[[0, 9, 10, 19]] == pytest.approx([0.0, 0.9, 1.0, 4.6], abs=1e-3)
     store = make_frame_store(catalog, tmp_path / "store", FrameSettings(n_frames=6, fps=2.0, size_px=32))
     end_s = catalog.usable["end_s"][0]
-    instants = (end_s - 3) / 2 + 0.25 + 0.5 * np.arange(6)
+    assert end_s == pytest.approx(5.0, abs=1e-3)
+    instants = (5 - 3) / 2 + 0.25 + 0.5 * np.arange(6)
     by_hand = [int(t / 0.1) if t < 1 else 10 + int((t - 1) / 0.4) for t in instants]
     assert numbers_in(store.frames[0]) == by_hand
 

@@ -173,7 +173,7 @@ def test_plain_text_is_neither_tag_nor_entity_nor_template():
 def test_overview_counts_usable_and_left_out_files(catalog):
     figure = figures_data.class_overview(catalog)
     assert {trace.name: list(trace.x) for trace in figure.data} == {
-        "one": [4, 4, 4], "two": [4, 4, 4, 4], "left out (1)": [0, 0, 0, 1, 0, 0, 0]
+        "one": [4, 4, 4], "two": [4, 4, 4, 4], "unreadable (1)": [0, 0, 0, 1, 0, 0, 0]
     }  # fmt: skip
     assert figure.layout.xaxis.title.text == "clips"
     assert [text.split("&")[0] for text in figure.layout.yaxis.ticktext] == ["", "stand", "wave", "", "cat walk %", "sit", "nod"]

@@ -111,8 +111,8 @@ def test_another_study_in_the_folder_is_refused(finished: Workspace, videos: Pat
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"epochs": 0}, "epochs must be 1 or more, got 0"),
-        ({"clips_per_class": -3}, "clips_per_class must be 1 or more, got -3"),
+        ({"epochs": 0}, "epochs must be a whole number of 1 or more, got 0"),
+        ({"clips_per_class": -3}, "clips_per_class must be a whole number of 1 or more, got -3"),
         ({"stratified_draws": 0, "random_draws": 0}, "a study needs at least one draw"),
         ({"class_text": "names"}, "a class-text scheme must be one of label, template, .*, got 'names'"),
     ],

@@ -61,10 +61,15 @@ class Study:
     strict: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("videos", "annotations", "train_on"):  # a Path is welcome
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(getattr(self, name)))
+        object.__setattr__(self, "protocols", tuple(self.protocols))
         scheme_named(self.class_text)
         for name, least in (("clips_per_class", 1), ("stratified_draws", 0), ("random_draws", 0), ("epochs", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number of {least} or more, got {value!r}")
         if not self.draws:
             raise ValueError("a study needs at least one draw, got stratified_draws 0 and random_draws 0; set one of them, or name protocols")
         if self.videos is None and (self.dataset != FOLDER or self.annotations):
@@ -125,5 +130,7 @@ class Study:
         try:
             frames = FrameSettings(**content.pop("frames"))
             return Study(**content | {"frames": frames, "protocols": tuple(content["protocols"])})
-        except (TypeError, KeyError, AttributeError) as error:
+        except KeyError as error:
+            raise ValueError(f"'{path}' must hold a study of this version of the library, but it has no {error}; choose another folder") from error
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"'{path}' must hold a study of this version of the library, but {error}; choose another folder") from error

@@ -16,7 +16,7 @@ import pandas as pd
 
 from zsar_lab.artefacts import make_folder, read_json, write_json
 from zsar_lab.data.catalog import Catalog, join_catalogs
-from zsar_lab.data.frames import FrameStore, join_frames, make_frame_store
+from zsar_lab.data.frames import FrameStore, check_joinable, join_frames, make_frame_store
 from zsar_lab.data.prepare import make_catalog
 from zsar_lab.data.protocols.named import ProtocolName, protocol_named
 from zsar_lab.data.protocols.protocol import Protocol
@@ -31,7 +31,7 @@ from zsar_lab.training import presets
 from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.training.loop import train
 from zsar_lab.zeroshot.embed import ClipEmbeddings, embed_clips
-from zsar_lab.zeroshot.evaluate import DrawResult, evaluate_draw
+from zsar_lab.zeroshot.evaluate import DrawResult, check_can_be_scored, evaluate_draw
 from zsar_lab.zeroshot.report import Report, make_report, save_report
 
 FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
@@ -96,8 +96,10 @@ class Workspace:
         """
         if self.study.train_on is None:
             return None
-        if not (Path(self.study.train_on) / "catalog" / "catalog.json").is_file():
-            raise FileNotFoundError(f"train_on must be the folder of a prepared dataset, '{self.study.train_on}' holds no catalog; prepare it first")
+        for name in ("catalog/catalog.json", "frames/store.json"):
+            folder = self.study.train_on
+            if not (Path(folder) / name).is_file():
+                raise FileNotFoundError(f"train_on must be the folder of a prepared dataset, '{folder}' holds no {name}; prepare it first")
         return Catalog.load(Path(self.study.train_on) / "catalog")
 
     @cached_property
@@ -106,12 +108,14 @@ class Workspace:
 
         Raises:
             ValueError: the study cannot be carried out on these clips; the folder then keeps no study, and another can be tried.
+            FileNotFoundError: the folder `train_on` holds no prepared dataset.
         """
         catalog = self.test_catalog if self.train_catalog is None else join_catalogs(self.train_catalog, self.test_catalog)
         class_text(catalog.classes, scheme_named(self.study.class_text))
         for draw in self.study.draws:
             self._make_protocol(draw, None)
-        if self.train_catalog is not None:
+        if self._train_frames is not None:
+            check_joinable(self._train_frames.settings, self.study.frames)
             self._removal.save(self.folder / "leakage.json")
         # only now, so that a study that was refused does not hold the folder
         if not (self.folder / "study.json").is_file():
@@ -123,7 +127,12 @@ class Workspace:
         """Every usable clip decoded once."""
         self.catalog  # noqa: B018  (first, for it checks the study)
         made = self._timed("frames", lambda: make_frame_store(self.test_catalog, self.folder / "frames", self.study.frames, Limits(self.workers)))
-        return made if self.study.train_on is None else join_frames(FrameStore.open(Path(self.study.train_on) / "frames"), made)
+        return made if self._train_frames is None else join_frames(self._train_frames, made)
+
+    @cached_property
+    def _train_frames(self) -> FrameStore | None:
+        """The frames of the other dataset that is trained on; None without one."""
+        return None if self.study.train_on is None else FrameStore.open(Path(self.study.train_on) / "frames")
 
     def protocol(self, draw: str) -> Protocol:
         """The protocol of a draw, for example "stratified-0"; saved as json beside its training."""
@@ -240,7 +249,12 @@ class Workspace:
         """The report over the draws of the study's first kind of protocol, and the one of its second (None without one).
 
         Also written to report.json in the workspace.
+
+        Raises:
+            ValueError: a protocol cannot be scored (said before anything is trained), or as `train_all`.
         """
+        for draw in self.study.draws:
+            check_can_be_scored(self.protocol(draw))
         self.train_all()
         data = self.catalog.fingerprint, self.frames.fingerprint
         reports = []

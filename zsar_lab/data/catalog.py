@@ -17,6 +17,7 @@ CLIP_COLUMNS = [
 FINGERPRINTED_COLUMNS = ["id", "class", "start_s", "end_s", "frames", "status"]
 OK, MISSING, UNREADABLE, EXCLUDED, NOT_LISTED, NOT_A_VIDEO = "ok", "missing", "unreadable", "excluded", "not listed", "not a video"
 STATUSES = (OK, MISSING, UNREADABLE, EXCLUDED, NOT_LISTED, NOT_A_VIDEO)
+UNDECODABLE = "undecodable"  # a catalog's "ok" that its frame store could not decode
 NO_CLASS = "(no class of the dataset)"
 
 
@@ -42,12 +43,14 @@ class Catalog:
             remark: what was done to a clip that is ok, mostly "".
             Rows that are not ok hold zeros where numbers are not known.
         classes: one row a class, sorted by name; the column name, and those of classes.csv ("" where it says nothing).
+        notes: sentences on what the annotation files hold that is no row here, mostly none.
     """
 
     name: str
     root: Path
     clips: pd.DataFrame
     classes: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -96,7 +99,7 @@ class Catalog:
         for table, file_name in ((self.clips, "clips.parquet"), (self.classes, "classes.parquet")):
             with writing(folder / file_name) as temporary:
                 table.to_parquet(temporary, index=False)
-        write_json(folder / "catalog.json", {"name": self.name, "root": str(self.root), "fingerprint": self.fingerprint})
+        write_json(folder / "catalog.json", {"name": self.name, "root": str(self.root), "fingerprint": self.fingerprint, "notes": list(self.notes)})
 
     @staticmethod
     def load(folder: Path) -> Catalog:
@@ -114,7 +117,7 @@ class Catalog:
                 f"'{folder}' must hold a catalog with the clip columns {CLIP_COLUMNS}, got {list(clips.columns)}; "
                 "catalog the videos again"
             )
-        catalog = Catalog(name=about["name"], root=Path(about["root"]), clips=clips, classes=classes)
+        catalog = Catalog(name=about["name"], root=Path(about["root"]), clips=clips, classes=classes, notes=tuple(about.get("notes", ())))
         if catalog.fingerprint != about["fingerprint"]:
             raise ValueError(
                 f"the tables in '{folder}' must have the fingerprint {about['fingerprint']} that catalog.json names, "
@@ -126,19 +129,25 @@ class Catalog:
 def join_catalogs(train: Catalog, test: Catalog) -> Catalog:
     """One catalog with the clips of both; paths become absolute.
 
-    A class that both have stands once, as the test catalog describes it; a protocol must then have removed it from training.
+    A class that both have stands once, as the test catalog describes it; a protocol must then have removed it from training. A clip
+    that both have (the same id and the same source group, as of Kinetics-400 and Kinetics-600) stands once, as the training catalog has it.
 
     Raises:
-        ValueError: a clip id is in both.
+        ValueError: an id is in both that is not known to be the same clip.
     """
     clips = pd.concat([_with_whole_paths(train), _with_whole_paths(test)], ignore_index=True)
+    same = clips.duplicated(["id", "group"]) & (clips["group"] != "")
+    clips = clips[~same]
     twice = clips["id"][clips["id"].duplicated()].tolist()
     if twice:
-        raise ValueError(f"a clip id must be in one of two catalogs that are joined, {len(twice)} are in both (first {twice[0]!r}); join other datasets")
+        raise ValueError(
+            f"a clip id must be in one of two catalogs that are joined, or be one clip of one source, {len(twice)} are in both "
+            f"(first {twice[0]!r}); rename a class folder of one of them"
+        )
     classes = pd.concat([test.classes, train.classes], ignore_index=True).fillna("").drop_duplicates("name")
     return Catalog(
         name=f"{train.name} and {test.name}", root=Path("/"), clips=clips.sort_values("id", ignore_index=True),
-        classes=classes.sort_values("name", ignore_index=True),
+        classes=classes.sort_values("name", ignore_index=True), notes=(*train.notes, *test.notes),
     )  # fmt: skip
 
 

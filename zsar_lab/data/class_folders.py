@@ -135,6 +135,6 @@ def _list_files(class_folder: Path) -> list[tuple]:
 
 def _beside(folder: Path) -> list[tuple]:
     """A row for each video that lies beside the class folders."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES)
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.is_dir() and entry.suffix.lower() in VIDEO_SUFFIXES)
     reason = "it lies beside the class folders, so its class is not known; move it into one"
     return [(shown(name), shown(name), "", "", "", np.nan, np.nan, NOT_LISTED, reason) for name in names if not name.startswith(".")]

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.artefacts import fingerprint, make_folder, read_json, write_json, writing
-from zsar_lab.data.catalog import Catalog
+from zsar_lab.data.catalog import OK, UNDECODABLE, Catalog
 from zsar_lab.data.jobs import store_clip
 from zsar_lab.data.pixels import JPEG_FILE, PLACES_FILE, RAW_FILE, JpegFrames, StackedFrames
 from zsar_lab.data.sampling import FrameSettings
@@ -45,7 +45,7 @@ class FrameStore:
         settings: how the frames were chosen.
         fingerprint: the hash of the catalog and the settings.
         excluded: id and reason of the catalog's usable clips that failed to decode; they have no row in `frames`.
-        parts: the stores it was joined of (see joined.py), mostly none.
+        parts: the stores it was joined of (see `join_frames`), mostly none.
     """
 
     folder: Path
@@ -175,13 +175,9 @@ def join_frames(train: FrameStore, test: FrameStore) -> FrameStore:
     """One frame store with the rows of both, without copying them.
 
     Raises:
-        ValueError: their frames are of other numbers or sizes.
+        ValueError: as `check_joinable`.
     """
-    if train.frames.shape[1:] != test.frames.shape[1:]:
-        raise ValueError(
-            f"frame stores that are joined must hold frames of one shape [T, H, W, 3], got {train.frames.shape[1:]} and "
-            f"{test.frames.shape[1:]}; prepare one of them again with the other's settings"
-        )
+    check_joinable(train.settings, test.settings)
     return FrameStore(
         folder=test.folder,
         frames=StackedFrames((train.frames, test.frames)),
@@ -192,6 +188,30 @@ def join_frames(train: FrameStore, test: FrameStore) -> FrameStore:
         excluded=pd.concat([train.excluded, test.excluded], ignore_index=True),
         parts=(train, test),
     )
+
+
+def decoded_clips(catalog: Catalog, store: FrameStore) -> pd.DataFrame:
+    """The catalog's clips with those that could be opened but not decoded marked: status "undecodable", and the reason.
+
+    Returns:
+        The rows and columns of `catalog.clips`.
+    """
+    reasons = dict(zip(store.excluded["id"], store.excluded["reason"], strict=True))
+    clips, failed = catalog.clips.copy(), (catalog.clips["id"].isin(reasons) & (catalog.clips["status"] == OK)).to_numpy()
+    clips.loc[failed, "status"] = UNDECODABLE
+    clips.loc[failed, "reason"] = [reasons[clip] for clip in clips["id"][failed]]
+    return clips
+
+
+def check_joinable(train: FrameSettings, test: FrameSettings) -> None:
+    """ValueError unless both give as many frames, at the same rate and of the same size; raw and JPEG go together."""
+    for field, unit in (("n_frames", "frames a clip"), ("fps", "frames a second"), ("size_px", "pixels")):
+        values = getattr(train, field), getattr(test, field)
+        if values[0] != values[1]:
+            raise ValueError(
+                f"clips trained on and tested on must have frames of one {field}, got {values[0]:g} and {values[1]:g} {unit}; "
+                "prepare one of the datasets again with the settings of the other"
+            )
 
 
 def _is_finished(folder: Path, wanted: str) -> bool:

@@ -132,6 +132,8 @@ def motion_channels(grey_BTHW: Tensor) -> Tensor:
 
 
 def _read(frames: np.ndarray, rows: np.ndarray) -> Tensor:
+    if isinstance(frames, np.memmap):
+        return torch.from_numpy(np.take(frames.view(np.ndarray), rows, axis=0))  # half the time of a stack of memory maps
     return torch.from_numpy(np.stack([frames[row] for row in rows]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,7 @@ from zsar_lab.data.catalog import OK, Catalog
 from zsar_lab.data.class_folders import catalog_folder
 from zsar_lab.data.datasets.catalogs import catalog_dataset
 from zsar_lab.data.datasets.readers import DATASETS
-from zsar_lab.data.frames import FrameStore, make_frame_store
+from zsar_lab.data.frames import FrameStore, decoded_clips, make_frame_store
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits
 
@@ -28,7 +28,7 @@ class Source:
         videos: the folder of the videos.
         annotations: the folder of the official annotation files; "" for "folder".
         unit: what one clip of ActivityNet is, "segment" or "video".
-        name: what the catalog is called; by default the dataset, or the name of the folder.
+        name: what the catalog of a folder is called, by default as the folder; a public dataset keeps its own name, which protocols go by.
 
     Raises:
         ValueError: an unknown dataset or unit, or annotations are missing or not wanted.
@@ -66,11 +66,8 @@ class Prepared:
     @property
     def bad_clips(self) -> pd.DataFrame:
         """Every clip or file that has no frames: id, path, class, status and reason; "undecodable" for those that open but do not decode."""
-        columns = ["id", "path", "class", "status", "reason"]
-        reasons = dict(zip(self.frames.excluded["id"], self.frames.excluded["reason"], strict=True))
-        failed = self.catalog.usable[self.catalog.usable["id"].isin(reasons)][columns]
-        failed = failed.assign(status="undecodable", reason=[reasons[clip] for clip in failed["id"]])
-        return pd.concat([self.catalog.excluded[columns], failed]).sort_values("id", ignore_index=True)
+        clips = decoded_clips(self.catalog, self.frames)
+        return clips.loc[clips["status"] != OK, ["id", "path", "class", "status", "reason"]].reset_index(drop=True)
 
 
 def make_catalog(source: Source, folder: Path, limits: Limits = Limits()) -> Catalog:
@@ -84,10 +81,11 @@ def make_catalog(source: Source, folder: Path, limits: Limits = Limits()) -> Cat
         FileNotFoundError, NotADirectoryError, PermissionError: a folder or file is not there, or not to be written.
     """
     place, about = make_folder(Path(folder)) / "catalog", Path(folder) / "source.json"
-    if about.is_file() and read_json(about) != source.inputs:
-        kept = read_json(about)
-        key = next(key for key, value in source.inputs.items() if kept.get(key) != value)
-        raise ValueError(f"'{folder}' holds clips with {key} {kept.get(key)!r}, got {source.inputs[key]!r}; choose another folder, or delete it")
+    if about.is_file() and (kept := read_json(about)) != source.inputs:
+        if not isinstance(kept, dict) or kept.keys() != source.inputs.keys():
+            raise ValueError(f"'{about}' must name a source of this version of the library, got {str(kept)[:60]}; choose another folder, or delete it")
+        key = next(key for key, value in source.inputs.items() if kept[key] != value)
+        raise ValueError(f"'{folder}' holds clips with {key} {kept[key]!r}, got {source.inputs[key]!r}; choose another folder, or delete it")
     if (place / "catalog.json").is_file() and about.is_file():
         return Catalog.load(place)
     journal, name = place / "probed.jsonl", source.name or None
@@ -144,6 +142,7 @@ def summary(prepared: Prepared) -> str:
     n_variable, n_remarks = int(catalog.usable["variable_rate"].sum()), int((catalog.usable["remark"] != "").sum())
     if n_variable or n_remarks:
         lines.append(f"{n_variable:,} clips have a variable frame rate and are read by their time stamps; {n_remarks:,} have another remark.")
+    lines += [f"Note: {note}." for note in catalog.notes]
     if catalog.empty_classes:
         lines.append(f"{len(catalog.empty_classes)} classes have no usable clip: {', '.join(catalog.empty_classes)}.")
     return "\n".join(lines)

@@ -41,13 +41,13 @@ def probe_files(root: Path, paths: Sequence[str], limits: Limits, journal: Path 
     found: dict[str, dict | str] = {}
     to_do, marks = [], []
     for path in dict.fromkeys(paths):
-        mark = _mark(root / path)
+        mark = _mark(os.path.join(root, path))  # a Path for each would cost more than the rest of this loop
         if path in known and known[path][0] == mark:
             found[path] = known[path][1]
         else:
             to_do.append(path)
             marks.append(mark)
-    tasks = ({"path": str(root / path)} for path in to_do)
+    tasks = ({"path": os.path.join(root, path)} for path in to_do)
     bar = progress(what="probing", unit="video", total=len(found) + len(to_do), done=len(found))
     with closing(run_tasks(probe_clip, tasks, len(to_do), limits)) as answers, bar, _Journal(journal) as kept:
         for answer in answers:
@@ -105,7 +105,7 @@ def _set_bounds(clips: pd.DataFrame, read: np.ndarray) -> None:
     clips.loc[moved, "end_s"] = duration[moved]
 
 
-def _mark(path: Path) -> list[int]:
+def _mark(path: str) -> list[int]:
     """Size and time of change, which tell whether a file is still the one that was opened."""
     try:
         status = os.stat(path)

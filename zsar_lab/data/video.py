@@ -40,8 +40,8 @@ def probe(path: Path) -> VideoInfo:
     """Open a video, decode its first frame, and count the frames that the file really holds (without decoding them).
 
     Returns:
-        The number of frames, the mean frame rate (1/s), the size (pixels), and whether some frame lies more than one frame's time
-        away from an even grid.
+        The number of frames, the mean frame rate (1/s; n_frames / fps is the duration), the size (pixels), and whether some frame
+        lies more than one frame's time away from an even grid.
 
     Raises:
         UnreadableVideo: the file is absent, empty, cut off, damaged or no video; the message says which, as far as known.
@@ -58,7 +58,10 @@ def probe(path: Path) -> VideoInfo:
     if len(times) < LEAST_SHARE_OF_HEADER_FRAMES * n_promised:
         raise UnreadableVideo(f"'{path}' is cut off: its header promises {n_promised} frames, but only {len(times)} can be read")
     drift = np.abs((times - times[0]) * fps - np.arange(len(times))).max()
-    return VideoInfo(len(times), fps, width, height, bool(drift > 1.0))
+    if drift <= 1.0:
+        return VideoInfo(len(times), fps, width, height, variable_rate=False)
+    # the header's mean rate leaves out how long the last frame stands; let it stand as long as the one before
+    return VideoInfo(len(times), float(len(times) / (2 * times[-1] - times[-2] - times[0])), width, height, variable_rate=True)
 
 
 def plays_in_browser(path: Path) -> bool:
@@ -172,7 +175,8 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         raise UnreadableVideo(f"'{path}' must be a video file, but it is a folder")
     if not path.is_file():
-        raise UnreadableVideo(f"'{path}' must be a video file, but there is no such file")
+        what = "it is no regular file" if path.exists() else "there is no such file"
+        raise UnreadableVideo(f"'{path}' must be a video file, but {what}")
     if path.stat().st_size == 0:
         raise UnreadableVideo(f"'{path}' must be a video file, but it is empty (0 bytes)")
 

@@ -14,7 +14,7 @@ from zsar_lab.text.classtext import label
 
 LARGEST_GRID_BYTES = 40_000_000
 TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif)"
-RIGHT, WRONG = "#009E73", "#D55E00"
+RIGHT, WRONG, GREY = "#009E73", "#D55E00", "#808080"
 
 
 @dataclass(frozen=True)
@@ -60,18 +60,27 @@ def clip_grid(catalog: Catalog, ids: Sequence[str], captions: Sequence[Caption] 
     return f'<div class="zsar-clips" style="{grid}">{"".join(tiles)}</div>'
 
 
-def contact_sheet(catalog: Catalog, per_class: int = 1, columns: int = 8, width_px: int = 112) -> str:
+def contact_sheet(catalog: Catalog, per_class: int = 1, columns: int = 8, width_px: int = 112, most_classes: int = 200) -> str:
     """A clip grid with the first usable clips of every class, in the order of families.
 
+    Args:
+        catalog: of any dataset.
+        per_class: clips of each class.
+        columns, width_px: see `clip_grid`.
+        most_classes: of more classes, so many are shown, evenly spread; a line above the grid says so.
+
     Raises:
-        ValueError: per_class is below 1.
+        ValueError: per_class or most_classes is below 1.
     """
-    if per_class < 1:
-        raise ValueError(f"per_class must be 1 or more, got {per_class}")
+    if per_class < 1 or most_classes < 1:
+        raise ValueError(f"per_class and most_classes must be 1 or more, got {per_class} and {most_classes}")
     clips = catalog.usable
     classes = catalog.classes.sort_values("family", kind="stable") if "family" in catalog.classes else catalog.classes
-    ids = [clip_id for name in classes["name"] for clip_id in clips.loc[clips["class"] == name, "id"].head(per_class)]
-    return clip_grid(catalog, ids, columns=columns, width_px=width_px)
+    first = clips.groupby("class")["id"].apply(lambda ids: ids.head(per_class).tolist()).to_dict()
+    names = [name for name in classes["name"] if name in first]
+    shown = [names[number * len(names) // most_classes] for number in range(most_classes)] if len(names) > most_classes else names
+    grid = clip_grid(catalog, [clip_id for name in shown for clip_id in first[name]], columns=columns, width_px=width_px)
+    return grid if len(shown) == len(names) else message_box(f"{len(shown)} of {len(names)} classes are shown", GREY) + grid
 
 
 def message_box(text: str, colour: str = WRONG) -> str:

@@ -39,7 +39,8 @@ MOST_NAMED_ROWS = 260
 STATUS_LOOKS = {
     MISSING: (GREY, "/"), UNREADABLE: (VERMILLION, "x"), EXCLUDED: (PURPLE, "\\"), NOT_LISTED: (SKY, "."), NOT_A_VIDEO: (ORANGE, "-"),
 }  # fmt: skip
-ROLE_LOOKS = {"train": (BLUE, ""), "seen test": (SKY, "/"), "validation": (GREEN, "."), "test": (ORANGE, ""), "left out": (GREY, "x")}
+DARK_TEXT = ("seen test", "test")
+ROLE_LOOKS = {"train": (BLUE, ""), "seen test": (SKY, ""), "validation": (GREEN, "."), "test": (ORANGE, ""), "left out": (GREY, "x")}
 
 
 def class_overview(catalog: Catalog) -> go.Figure:
@@ -49,8 +50,8 @@ def class_overview(catalog: Catalog) -> go.Figure:
         catalog: of any dataset; without families all classes have one colour.
     """
     table, labels = catalog.report(), labels_of(catalog) | {NO_CLASS: NO_CLASS}
-    families = families_of(catalog) | {NO_CLASS: ""}
-    names = table["class"].tolist()
+    names, family_of = table["class"].tolist(), families_of(catalog)
+    families = {name: family_of.get(name, "") for name in names}
     order = by_family(names, catalog)
     row_px = 17 if len(names) <= MOST_NAMED_ROWS else 7
     stripes = {"fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.7, "solidity": 0.25, "size": 7}
@@ -71,7 +72,8 @@ def class_overview(catalog: Catalog) -> go.Figure:
         if sum(counts):
             figure.add_bar(
                 x=counts, y=list(range(len(order))), orientation="h", name=f"{status} ({sum(counts):,})",
-                marker={"color": colour, "pattern": {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR}}, hovertemplate=f"%{{x}} {status}<extra></extra>",
+                marker={"color": colour, "pattern": {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR}},
+                hovertemplate=f"%{{x}} {status}<extra></extra>",
             )  # fmt: skip
     # of very many classes the names are left to the pointer
     name_ticks(figure, "y", [labels[names[i]] for i in order], autorange="reversed", showgrid=False, showticklabels=len(names) <= MOST_NAMED_ROWS)
@@ -114,11 +116,12 @@ def protocol_roles(accounts: dict[str, pd.DataFrame], about: str = "") -> go.Fig
         pattern = {"shape": shape, "fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.7, "solidity": 0.25, "size": 7}
         figure.add_bar(
             x=counts, y=list(range(len(names))), orientation="h", name=role, text=[f"{count:,}" if count else "" for count in counts],
-            textposition="inside", insidetextanchor="middle", marker={"color": colour, "pattern": pattern},
-            hovertemplate=f"%{{x:,}} {role}<extra></extra>",
+            textposition="inside", insidetextanchor="middle", insidetextfont={"color": "black" if role in DARK_TEXT else "white"},
+            marker={"color": colour, "pattern": pattern}, hovertemplate=f"%{{x:,}} {role}<extra></extra>",
         )  # fmt: skip
     name_ticks(figure, "y", names, autorange="reversed", showgrid=False)
-    figure.update_layout(barmode="stack", bargap=0.3, legend={"orientation": "h", "y": -70 / (100 + 36 * len(names)), "x": 0, "yanchor": "top"}, margin={"b": 110})
+    figure.update_layout(barmode="stack", bargap=0.3, margin={"b": 110})
+    figure.update_layout(legend={"orientation": "h", "y": -70 / (100 + 36 * len(names)), "x": 0, "yanchor": "top", "traceorder": "normal"})
     return figure
 
 

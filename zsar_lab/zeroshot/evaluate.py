@@ -121,14 +121,9 @@ def evaluate_draw(
         other_texts: further schemes for the comparison of class texts.
 
     Raises:
-        ValueError: checkpoint, class texts and protocol are not of one training, or the protocol has no validation or held-out seen clips.
+        ValueError: checkpoint, class texts and protocol are not of one training, or as `check_can_be_scored`.
     """
-    for what, ids, cure in (
-        ("validation classes (settings are chosen on them)", protocol.validation_clips, "n_validation of 2 or more"),
-        ("held-out clips of seen classes", protocol.seen_test_clips, "seen_test_share above 0"),
-    ):
-        if not ids:
-            raise ValueError(f"scoring a draw needs {what}, protocol {protocol.name!r} has none; make the protocol with {cure} and train on it")
+    check_can_be_scored(protocol)
     if (checkpoint.inputs.protocol, checkpoint.inputs.class_embeddings) != (protocol.hash, classes.fingerprint):
         raise ValueError(
             f"a checkpoint is scored under the protocol and class text it was trained with, '{checkpoint.path}' is of protocol"
@@ -166,6 +161,26 @@ def evaluate_draw(
         weights_US=weights,
         fingerprints={"checkpoint": checkpoint.fingerprint, "embeddings": clips.fingerprint, "class_text": classes.class_text.fingerprint},
     )
+
+
+def check_can_be_scored(protocol: Protocol) -> None:
+    """Check that `evaluate_draw` can score a protocol; it needs no training for that.
+
+    Raises:
+        ValueError: it is generalised or of several views, or has no validation or no held-out seen clips.
+    """
+    if protocol.generalised or protocol.views != 1:
+        kind = "a generalised one" if protocol.generalised else f"one of {protocol.views} views"
+        raise ValueError(
+            f"scoring is there for protocols with unseen candidates alone and 1 view a clip, {protocol.name!r} is {kind}; evaluation of "
+            "generalised protocols and of 25 views is not there yet, so use the plain variant of the protocol"
+        )
+    for what, ids, cure in (
+        ("validation classes (settings are chosen on them)", protocol.validation_clips, "n_validation of 2 or more"),
+        ("held-out clips of seen classes", protocol.seen_test_clips, "seen_test_share above 0"),
+    ):
+        if not ids:
+            raise ValueError(f"scoring a draw needs {what}, protocol {protocol.name!r} has none; make the protocol with {cure} and train on it")
 
 
 @dataclass(frozen=True)

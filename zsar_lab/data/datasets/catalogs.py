@@ -8,6 +8,7 @@ import pandas as pd
 
 from zsar_lab.data.catalog import OK, UNREADABLE, Catalog
 from zsar_lab.data.class_lists import class_list
+from zsar_lab.data.datasets.annotations import Annotations
 from zsar_lab.data.datasets.layout import find_videos
 from zsar_lab.data.datasets.readers import read_annotations
 from zsar_lab.data.probing import complete_clips, probe_files
@@ -42,7 +43,18 @@ def catalog_dataset(
         reasons = [*clips["reason"][clips["status"] == UNREADABLE], *clips["reason"]]
         raise ValueError(f"'{videos}' must hold at least one readable video of {dataset}, got none; the first reason: {reasons[0]}")
     name = f"{dataset}, {unit}s" if dataset == "activitynet" else dataset
-    return Catalog(name=name, root=videos, clips=clips, classes=_with_labels(dataset, read.classes))
+    classes = _with_labels(dataset, read.classes)
+    return Catalog(name=name, root=videos, clips=clips, classes=classes, notes=_notes(read, classes))
+
+
+def _notes(read: Annotations, classes: pd.DataFrame) -> tuple[str, ...]:
+    notes = []
+    if read.unlabelled:
+        notes.append(f"the annotation files of {read.name} name {read.unlabelled:,} clips without a class; they are not in the catalog")
+    unknown = classes["name"][classes["label"] == ""].tolist()
+    if unknown:
+        notes.append(f"{len(unknown)} classes of {read.name} have no shipped label and go by their names: {', '.join(unknown[:10])}")
+    return tuple(notes)
 
 
 def _with_labels(dataset: str, classes: pd.DataFrame) -> pd.DataFrame:

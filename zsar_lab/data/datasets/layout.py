@@ -190,7 +190,7 @@ def _why_not_listed(
     folder = file.place.folder
     if folder and not file.place.class_name and annotations.name != "activitynet":  # whose videos lie in one folder
         return f"its folder '{folder.rpartition('/')[2]}' is no class of {annotations.name}"
-    return f"no annotation of {annotations.name} names it"
+    return f"no annotation of {annotations.name} names it with a class"
 
 
 def _files(annotations: Annotations, videos: Path) -> Iterator[_File]:

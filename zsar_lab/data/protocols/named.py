@@ -26,7 +26,7 @@ class ProtocolName:
 
     Kinds within one dataset: stratified-N and random-N (own draws of unseen classes), intra-N (own 50/50 draws), truze.
     Kinds that train on another dataset: half-N (the published half-class draws, N = 0..9), all, official-N (N = 1..3), kinetics220-N.
-    Each may have "generalised-" in front.
+    Each may have "generalised-" in front. A number has no leading zero, so that a protocol has one name.
     """
 
     kind: str
@@ -41,11 +41,11 @@ class ProtocolName:
             ValueError: no such kind, a number missing, or one too many.
         """
         bare = name.removeprefix(GENERALISED)
-        match = re.fullmatch(r"([a-z]+|kinetics220)(?:-(\d+))?", bare)
+        match = re.fullmatch(r"([a-z]+|kinetics220)(?:-(0|[1-9][0-9]*))?", bare)
         kind, number = (match[1], match[2]) if match else ("", None)
         if kind not in WITHIN + CROSS or (number is not None) != (kind in NUMBERED):
             forms = ", ".join(f"{kind}-N" if kind in NUMBERED else kind for kind in WITHIN + CROSS)
-            raise ValueError(f"a protocol must be one of {forms} (N a number), or one of them with 'generalised-' in front, got {name!r}")
+            raise ValueError(f"a protocol must be one of {forms} (N a number without leading zeros), or one of them with 'generalised-' in front, got {name!r}")
         return ProtocolName(kind, None if number is None else int(number), bare != name)
 
     @property
