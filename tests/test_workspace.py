@@ -58,6 +58,8 @@ def study(videos: Path) -> Study:
 @pytest.fixture(scope="module")
 def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("work") / "study", study)
+    for draw in study.draws:  # here; the interrupted training below is one in processes of its own
+        workspace._timed("training", lambda: workspace.train(draw))
     workspace.report()
     return workspace
 

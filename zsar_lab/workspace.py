@@ -56,6 +56,8 @@ class Workspace:
         self.folder = make_folder(Path(folder)).resolve()
         self.study, self.workers = study, workers
         self.seconds: dict[str, float] = {}
+        self._protocols: dict[str, Protocol] = {}
+        self._class_embeddings: dict[str, ClassEmbeddings] = {}
         path, asked = self.folder / "study.json", study.as_json()
         if path.is_file() and (kept := read_json(path)) != asked:
             key = next(key for key in asked | kept if kept.get(key) != asked.get(key))
@@ -111,6 +113,8 @@ class Workspace:
             FileNotFoundError: the folder `train_on` holds no prepared dataset.
         """
         catalog = self.test_catalog if self.train_catalog is None else join_catalogs(self.train_catalog, self.test_catalog)
+        if (self.folder / "study.json").is_file():  # checked when it was written
+            return catalog
         class_text(catalog.classes, scheme_named(self.study.class_text))
         for draw in self.study.draws:
             self._make_protocol(draw, None)
@@ -118,8 +122,7 @@ class Workspace:
             check_joinable(self._train_frames.settings, self.study.frames)
             self._removal.save(self.folder / "leakage.json")
         # only now, so that a study that was refused does not hold the folder
-        if not (self.folder / "study.json").is_file():
-            write_json(self.folder / "study.json", self.study.as_json())
+        write_json(self.folder / "study.json", self.study.as_json())
         return catalog
 
     @cached_property
@@ -139,11 +142,12 @@ class Workspace:
         if draw not in self.study.draws:
             raise ValueError(f"a draw must be one of {', '.join(self.study.draws)}, got {draw!r}")
         self.catalog  # noqa: B018
-        protocol = self._make_protocol(draw, set(self.frames.ids))
-        path = self.run_folder(draw) / "protocol.json"
-        if not path.is_file() or Protocol.load(path) != protocol:
-            protocol.save(path)
-        return protocol
+        if draw not in self._protocols:
+            protocol, path = self._make_protocol(draw, set(self.frames.ids)), self.run_folder(draw) / "protocol.json"
+            if not path.is_file() or Protocol.load(path) != protocol:
+                protocol.save(path)
+            self._protocols[draw] = protocol
+        return self._protocols[draw]
 
     def _make_protocol(self, draw: str, decoded: set[str] | None) -> Protocol:
         """A draw over the usable clips, or over those that were decoded."""
@@ -189,8 +193,11 @@ class Workspace:
 
     def class_embeddings(self, scheme: str | None = None) -> ClassEmbeddings:
         """Embedded class texts of every class, by the study's scheme or the one named."""
-        text = class_text(self.catalog.classes, scheme_named(scheme or self.study.class_text))
-        return cached_class_embeddings(text, find_encoder(), self.folder / "class_text")
+        scheme = scheme or self.study.class_text
+        if scheme not in self._class_embeddings:
+            text = class_text(self.catalog.classes, scheme_named(scheme))
+            self._class_embeddings[scheme] = cached_class_embeddings(text, find_encoder(), self.folder / "class_text")
+        return self._class_embeddings[scheme]
 
     def train_config(self, draw: str) -> presets.TrainConfig:
         """The configuration of a draw's training."""
