@@ -64,8 +64,8 @@ def test_every_clip_of_an_account_stands_in_one_bar():
 
 def test_a_figure_is_written_as_a_page_that_needs_no_network(catalog, tmp_path):
     for name in ("one.html", "two.html"):
-        figures_data.write_figure(figures_data.status_overview(catalog), tmp_path / "report" / name)
+        figures_data.write_page([figures_data.status_overview(catalog), figures_data.class_overview(catalog)], tmp_path / "report" / name)
     page = (tmp_path / "report" / "one.html").read_text(encoding="utf-8")
-    assert 'src="plotly.min.js"' in page and "http" not in page.split("plotly.min.js")[0].split("<script")[-1]
+    assert page.count("plotly-graph-div") >= 2 and page.count('src="plotly.min.js"') == 1 and "http" not in page.split("plotly.min.js")[0].split("<script")[-1]
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["one.html", "plotly.min.js", "two.html"]
     assert (tmp_path / "report" / "plotly.min.js").stat().st_size > 1_000_000

@@ -56,14 +56,14 @@ def prepare(options: argparse.Namespace) -> None:
     from zsar_lab.data.prepare import prepare as make
     from zsar_lab.data.sampling import FrameSettings
     from zsar_lab.data.workers import Limits
-    from zsar_lab.views.figures_data import class_overview, write_figure
+    from zsar_lab.views.figures_data import class_overview, status_overview, write_page
 
     source = Source(options.dataset, str(options.videos), str(options.annotations or ""), options.unit)
     settings = FrameSettings(options.frames, options.fps, options.size, options.jpeg_quality)
     limits = Limits(options.workers, options.timeout, options.memory)
     print(f"Memory: at most {limits.workers} x {limits.memory_mb} MB for decoding, beside the table of clips (about 3 kB a clip).", flush=True)
     prepared = make(source, options.out, settings, limits)
-    write_figure(class_overview(prepared.catalog), options.out / "catalog_report.html")
+    write_page([status_overview(prepared.catalog), class_overview(prepared.catalog)], options.out / "catalog_report.html")
     print("\n" + summary(prepared))
     print(f"By class: {options.out / 'catalog_report.csv'} and .html. Clips without frames, and why: {options.out / 'bad_clips.csv'}")
 

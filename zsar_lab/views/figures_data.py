@@ -125,14 +125,17 @@ def protocol_roles(accounts: dict[str, pd.DataFrame], about: str = "") -> go.Fig
     return figure
 
 
-def write_figure(figure: go.Figure, path: Path) -> None:
-    """Write a figure as a page that any browser opens; plotly.min.js is put beside it, once for all figures of a folder."""
+def write_page(figures: Sequence[go.Figure], path: Path) -> None:
+    """Write figures, one below the other, as a page that any browser opens; plotly.min.js is put beside it, once a folder."""
     path = make_folder(Path(path).parent) / Path(path).name
     if not (path.parent / "plotly.min.js").is_file():
         with writing(path.parent / "plotly.min.js") as temporary:
             temporary.write_text(get_plotlyjs(), encoding="utf-8")
+    first, *others = figures
+    parts = [first.to_html(include_plotlyjs="plotly.min.js", full_html=False)]
+    parts += [figure.to_html(include_plotlyjs=False, full_html=False) for figure in others]
     with writing(path) as temporary:
-        temporary.write_text(figure.to_html(include_plotlyjs="plotly.min.js", full_html=True), encoding="utf-8")
+        temporary.write_text("\n".join(["<!DOCTYPE html>", '<html><head><meta charset="utf-8"></head><body>', *parts, "</body></html>"]), encoding="utf-8")
 
 
 def clip_lengths(catalog: Catalog) -> go.Figure:
