@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from zsar_lab.data import class_lists
@@ -36,7 +37,7 @@ def run_together(text: str) -> str:
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_a_list_is_whole_unique_and_sorted(dataset):
     classes = class_list(dataset)
-    assert list(classes.columns) == ["name", "label"]
+    assert list(classes.columns) == ["name", "label", "description"]
     assert len(classes) == COUNTS[dataset]
     assert classes["name"].is_unique and classes["label"].is_unique
     assert classes["name"].tolist() == sorted(classes["name"])
@@ -45,12 +46,39 @@ def test_a_list_is_whole_unique_and_sorted(dataset):
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_labels_are_lower_case_words_that_lose_nothing_of_the_name(dataset):
-    for name, label in class_list(dataset).itertuples(index=False):
+    for name, label, _ in class_list(dataset).itertuples(index=False):
         assert re.fullmatch(r"[a-z0-9' ()-]+", label) and "  " not in label, label
         if name in MENDED:
             assert label == MENDED[name]
         else:
             assert only_letters(label) == only_letters(name), (name, label)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_class_has_a_description_of_one_form(dataset):
+    raw = pd.read_csv(classes_path(dataset), dtype=str, keep_default_na=False)
+    assert list(raw.columns) == ["dataset", "name", "label", "description"] and set(raw["dataset"]) == {dataset}
+    assert raw["description"].is_unique
+    for text in raw["description"]:
+        assert 60 <= len(text) <= 220, text
+        assert re.fullmatch(r"[A-Z][^\n;\"<>_]*\.", text) and text == " ".join(text.split()), text
+        assert 1 <= len(re.findall(r"\.(?: |$)", text)) <= 2, text
+        assert not re.search(r"\b(this video|the action|is a sport|refers to)\b", text, re.IGNORECASE), text
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_no_two_descriptions_are_nearly_equal(dataset):
+    texts = class_list(dataset)["description"].tolist()
+    words = [frozenset(re.findall(r"[a-z]+", text.lower())) for text in texts]
+    near = [(texts[i], texts[j]) for i in range(len(texts)) for j in range(i) if len(words[i] & words[j]) > 0.8 * min(len(words[i]), len(words[j]))]
+    assert not near
+
+
+def test_a_name_of_several_kinetics_datasets_has_one_text():
+    tables = [class_list(dataset).set_index("name")["description"] for dataset in ("kinetics400", "kinetics600", "kinetics700")]
+    for first, second in ((0, 1), (1, 2), (0, 2)):
+        shared = tables[first].index.intersection(tables[second].index)
+        assert len(shared) > 300 and tables[first][shared].equals(tables[second][shared])
 
 
 @pytest.mark.parametrize(("dataset", "names", "count"), [("ucf101", TRUZE_UCF101, 31), ("hmdb51", TRUZE_HMDB51, 22)])

@@ -1,4 +1,4 @@
-"""The class lists of public datasets, shipped with the package: each class's own name and its readable label."""
+"""The class lists of public datasets, shipped with the package: each class's own name, its readable label and our description."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def class_list(dataset: str) -> pd.DataFrame:
         dataset: one of `DATASETS`.
 
     Returns:
-        One row a class, sorted by name (code points): name (the dataset's own id) and label (its readable form).
+        One row a class, sorted by name (code points): name (the dataset's own id), label (its readable form) and description (one or
+        two sentences on what is seen, written for this project). The Kinetics datasets share the texts of names they share.
 
     Raises:
         ValueError: there is no list of that dataset.
@@ -24,7 +25,8 @@ def class_list(dataset: str) -> pd.DataFrame:
     """
     if dataset not in DATASETS:
         raise ValueError(f"a class list is shipped for {', '.join(DATASETS)}, got {dataset!r}; choose one of these or read your own classes.csv")
-    return pd.read_csv(classes_path(dataset), encoding="utf-8", dtype=str, keep_default_na=False)
+    table = pd.read_csv(classes_path(dataset), encoding="utf-8", dtype=str, keep_default_na=False)
+    return table[["name", "label", "description"]]
 
 
 def classes_path(dataset: str) -> Path:
