@@ -1,6 +1,8 @@
-"""What every test runs under: a cache folder of its own, and the longest files first, so that two processes end at about the same time."""
+"""What every test runs under: a cache folder of its own, a Ctrl-C that works, and the longest files first, for two processes to end together."""
 
 from __future__ import annotations
+
+import signal
 
 import pytest
 
@@ -17,3 +19,9 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_works():
+    """A shell starts its background jobs with Ctrl-C ignored, and every process below would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
