@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import io
 import os
 import pickle
@@ -19,6 +20,7 @@ from test_catalog import make_dataset
 from test_video import numbers_in, write_variable
 
 from zsar_lab.artefacts import read_json
+from zsar_lab.data import frames as frames_module
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.data.class_folders import catalog_folder
 from zsar_lab.data.frames import FrameStore, decoded_clips, make_frame_store
@@ -159,6 +161,18 @@ def test_failed_clips_leave_no_gap_in_a_jpeg_store(tmp_path):
     assert sorted(store.ids) == ["hop/b", "run/c", "run/d"] and store.excluded["id"].tolist() == ["hop/a"]
     for row, clip_id in enumerate(store.ids):
         assert numbers_in(store.frames[row]) == wanted_numbers(catalog, clip_id)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
+def test_a_full_disk_marks_no_clip_as_failed(catalog, whole_jpeg, tmp_path, monkeypatch):
+    (tmp_path / "full_disk.py").write_text("def store_clip(task):\n    open('/dev/full', 'wb', buffering=0).write(b'x')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(frames_module, "store_clip", importlib.import_module("full_disk").store_clip)
+        with pytest.raises(OSError, match="the disk must have room .* free some and run again to go on"):
+            make_frame_store(catalog, tmp_path / "store", JPEG)
+    assert not np.load(tmp_path / "store" / "done.npy").any()
+    assert make_frame_store(catalog, tmp_path / "store", JPEG).ids == whole_jpeg.ids
 
 
 def test_a_jpeg_file_that_lost_its_end_is_refused(whole_jpeg, tmp_path):

@@ -24,6 +24,8 @@ def job(tmp_path, monkeypatch):
         "    time.sleep(task.get('sleep_s', 0))\n"
         "    if 'size_mb' in task:\n"
         "        bytearray(task['size_mb'] * 1_000_000)\n"
+        "    if 'write_to' in task:\n"
+        "        open(task['write_to'], 'wb', buffering=0).write(b'x')\n"
         "    if 'signal' in task:\n"
         "        os.kill(os.getpid(), task['signal'])\n"
         "    if 'error' in task:\n"
@@ -110,3 +112,12 @@ def test_tasks_are_taken_as_they_are_needed(job):
 def test_limits_are_checked(settings, message):
     with pytest.raises(ValueError, match=message):
         Limits(**settings)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
+def test_a_full_disk_ends_the_job_and_is_no_fault_of_the_task(job):
+    tasks = [{"path": "0"}, {"path": "1", "write_to": "/dev/full"}, {"path": "2"}]
+    with pytest.raises(OSError, match="the disk must have room for what is written, but it is full .*'1': No space left on device.*; free some"):
+        list(run_tasks(job, tasks, 3, Limits(workers=1)))
+    absent = list(run_tasks(job, [{"path": "3", "write_to": "/no/such/place"}], 1, Limits()))
+    assert absent[0].reason == "'3': No such file or directory" and not absent[0].disk_full

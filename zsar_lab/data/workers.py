@@ -7,6 +7,7 @@ ends by itself when its parent is gone. This module and those of the jobs stay l
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -51,13 +52,15 @@ class Limits:
 class Answer:
     """What became of task number `index`: its `result`, or None and the `reason` in one sentence.
 
-    `ended` tells that the worker took too long or died, so that another try may end otherwise.
+    `ended` tells that the worker took too long or died, so that another try may end otherwise; `disk_full` that nothing more can be
+    written, which is no fault of the task.
     """
 
     index: int
     result: dict | None
     reason: str
     ended: bool = False
+    disk_full: bool = False
 
 
 def run_tasks(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits) -> Generator[Answer, None, None]:
@@ -74,6 +77,7 @@ def run_tasks(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, 
     Raises:
         ValueError: a job that cannot be imported elsewhere (at the call already).
         RuntimeError: a worker cannot be started at all.
+        OSError: a worker found the disk full; the tasks that were answered are done.
     """
     if job.__module__ == "__main__" or "." in job.__qualname__:
         raise ValueError(f"a job must be a function at the top of an importable module, got {job.__module__}.{job.__qualname__}")
@@ -91,6 +95,8 @@ def _answers(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, l
             answer = answers.get()
             if isinstance(answer, Exception):
                 raise answer
+            if answer.disk_full:
+                raise OSError(f"the disk must have room for what is written, but it is full ({answer.reason}); free some and run again to go on")
             yield answer
     finally:
         for crew in crews:
@@ -211,6 +217,9 @@ def serve(job: str, memory_mb: int) -> None:
             answer = {"result": function(task), "reason": ""}
         except MemoryError:
             answer = {"result": None, "reason": f"'{task.get('path')}' needs more than the {memory_mb} MB that a worker may use"}
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            answer = {"result": None, "reason": f"'{task.get('path')}': {error.strerror or error}", "disk_full": full}
         except Exception as error:  # the boundary of the process: every reason goes to the parent
             reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             answer = {"result": None, "reason": " ".join(reason.split())}
