@@ -40,7 +40,7 @@ STATUS_LOOKS = {
     MISSING: (GREY, "/"), UNREADABLE: (VERMILLION, "x"), EXCLUDED: (PURPLE, "\\"), NOT_LISTED: (SKY, "."), NOT_A_VIDEO: (ORANGE, "-"),
 }  # fmt: skip
 DARK_TEXT = ("seen test", "test")
-ROLE_LOOKS = {"train": (BLUE, ""), "seen test": (SKY, ""), "validation": (GREEN, "."), "test": (ORANGE, ""), "left out": (GREY, "x")}
+ROLE_LOOKS = {"train": (BLUE, ""), "seen test": (SKY, ""), "validation": (GREEN, ""), "test": (ORANGE, ""), "left out": (GREY, "x")}
 
 
 def class_overview(catalog: Catalog) -> go.Figure:
