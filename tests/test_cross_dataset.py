@@ -162,9 +162,47 @@ def test_a_training_dataset_that_is_not_prepared_is_refused(tested, train_on, tm
         if folder == half_done:
             train_on[1].catalog.save(half_done / "catalog")
         workspace = Workspace(tmp_path / "work", study_of(tested, (folder, None)))
-        with pytest.raises(FileNotFoundError, match=f"must be the folder of a prepared dataset, '{folder}' holds no {lacks}; prepare it first"):
+        with pytest.raises(FileNotFoundError, match=f"must be the folder of a prepared dataset, '{folder}' holds no {lacks}; run prepare with it as --out first"):
             workspace.catalog  # noqa: B018
         assert not (tmp_path / "work" / "study.json").exists() and not (tmp_path / "work" / "frames").exists()
+
+
+def test_a_prepared_folder_serves_many_studies_from_anywhere(tested, train_on, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    made = prepare(Source("folder", str(tested)), out, SETTINGS, ONE)
+    for number, asked in enumerate(({"protocols": ("half-0",), "train_on": str(train_on[0])}, {"protocols": ("intra-0",)})):
+        monkeypatch.chdir(tmp_path)
+        workspace = Workspace(f"study {number}", Study(prepared="out", class_text="label", epochs=1, **asked))
+        assert workspace.protocol(asked["protocols"][0]).unseen and not (workspace.folder / "frames").exists()
+        assert set(made.frames.ids) <= set(workspace.frames.ids) and not workspace.is_generated
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert Workspace.open(f"../study {number}").catalog.fingerprint == workspace.catalog.fingerprint
+    with pytest.raises(FileNotFoundError, match="prepared must be the folder of a prepared dataset, '.*nothing' holds no catalog/catalog.json; run prepare"):
+        Workspace(tmp_path / "third", Study(prepared=tmp_path / "nothing", protocols=("intra-0",), class_text="label")).catalog  # noqa: B018
+    about = json.loads((out / "frames" / "store.json").read_text()) | {"complete": False}
+    (out / "frames" / "store.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="but prepare was interrupted in '.*out'; run it again to go on"):
+        Workspace(tmp_path / "fourth", Study(prepared=out, protocols=("intra-0",), class_text="label")).catalog  # noqa: B018
+
+
+def test_frames_that_are_there_are_held_against_those_asked_for_before_anything_else(tested, tmp_path):
+    prepare(Source("folder", str(tested)), tmp_path, SETTINGS, ONE)
+    asked = {"videos": tested, "protocols": ("intra-0",), "class_text": "label"}
+    with pytest.raises(ValueError, match="has n_frames 10, fps 10.0, size_px 48, asked for is n_frames 24, fps 12.0, size_px 64; ask for what is there"):
+        Workspace(tmp_path, Study(**asked)).catalog  # noqa: B018
+    assert not (tmp_path / "study.json").exists()
+    assert len(Workspace(tmp_path, Study(**asked, frames=SETTINGS)).frames) == 21
+
+
+def test_the_same_dataset_twice_and_strays_of_one_name(pair):
+    train, test = (made.catalog for made in pair)
+    with pytest.raises(ValueError, match="training and test data must be two datasets, got A in .* for both; draw a protocol within it instead"):
+        join_catalogs(train, train)
+    stray = train.clips.iloc[:1].assign(id="x/stray.mp4", status="not listed", reason="why", group="")
+    both = [dataclasses.replace(made, clips=pd.concat([made.clips, stray], ignore_index=True)) for made in (train, test)]
+    joined = join_catalogs(*both)
+    assert {"A: x/stray.mp4", "B: x/stray.mp4"} <= set(joined.clips["id"]) and len(joined.clips) == len(train.clips) + len(test.clips) + 2
 
 
 def test_what_cannot_be_scored_is_refused(finished):

@@ -88,6 +88,12 @@ def test_ucf101_has_its_official_counts(read, official):
     assert ucf.clips["group"].nunique() == 101 * 25 and ucf.clips["start_s"].isna().all() and ucf.clips["end_s"].isna().all()
 
 
+def test_ucf101_keeps_the_official_order_of_its_classes(read, official):
+    lines = (official / "ucf101" / "ucfTrainTestlist" / "classInd.txt").read_text().split()
+    by_id = read["ucf101"].classes.sort_values("official_id")
+    assert by_id["official_id"].tolist() == list(range(1, 102)) and by_id["name"].tolist() == lines[1::2]
+
+
 def test_hmdb51_has_its_official_counts(read):
     hmdb = read["hmdb51"]
     assert len(hmdb.clips) == 6766 and hmdb.classes["name"].tolist() == sorted(HMDB51_CLASSES) and len(hmdb.classes) == 51
@@ -139,7 +145,7 @@ def test_activitynet_has_segments_or_whole_videos(read, official):
 @pytest.mark.parametrize("name", WRITERS)
 def test_tables_have_their_columns_and_unique_sorted_ids(read, name):
     annotations = read[name]
-    assert annotations.name == name and list(annotations.clips.columns) == ANNOTATION_COLUMNS and list(annotations.classes.columns) == ["name"]
+    assert annotations.name == name and list(annotations.clips.columns) == ANNOTATION_COLUMNS and list(annotations.classes.columns) == ["name"] + ["official_id"] * (name == "ucf101")
     assert annotations.clips["id"].is_unique and annotations.clips["id"].tolist() == sorted(annotations.clips["id"])
     assert set(annotations.clips["class"]) <= set(annotations.classes["name"])
     assert list(annotations.clips.index) == list(range(len(annotations.clips)))

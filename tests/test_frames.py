@@ -182,7 +182,7 @@ def test_a_jpeg_file_that_lost_its_end_is_refused(whole_jpeg, tmp_path):
     (tmp_path / "frames.jpegs").write_bytes(content[:-1])
     with pytest.raises(ValueError, match=f"frames.jpegs' must hold {len(content)} bytes or more, got {len(content) - 1}; delete the store"):
         FrameStore.open(tmp_path)
-    with pytest.raises(ValueError, match="the frame store in .* must be of these clips and settings"):
+    with pytest.raises(ValueError, match="the frame store in .* has jpeg_quality 95, asked for is jpeg_quality None; ask for what is there"):
         make_frame_store(Catalog("x", tmp_path, pd.DataFrame(columns=CLIP_COLUMNS), pd.DataFrame({"name": []})), tmp_path, SETTINGS)
 
 
@@ -251,9 +251,12 @@ def test_a_pickled_store_is_small_and_opens_the_same_files(whole):
 
 def test_a_store_of_other_settings_or_clips_is_refused_and_kept(whole, catalog):
     other_catalog = dataclasses.replace(catalog, clips=catalog.clips.iloc[1:])
-    for other in ((catalog, dataclasses.replace(SETTINGS, size_px=48)), (other_catalog, SETTINGS)):
-        with pytest.raises(ValueError, match=f"must be of these clips and settings .*, got {whole.fingerprint} .*; choose another folder or delete this one"):
-            make_frame_store(other[0], whole.folder, other[1])
+    for clips, settings, message in (
+        (catalog, dataclasses.replace(SETTINGS, size_px=48), "has size_px 32, asked for is size_px 48; ask for what is there, or choose another folder"),
+        (other_catalog, SETTINGS, "must be of the catalog's clips, but it is of others; delete it, or choose another folder"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_frame_store(clips, whole.folder, settings)
     assert FrameStore.open(whole.folder).fingerprint == whole.fingerprint
 
 

@@ -228,7 +228,7 @@ def test_bad_clips_are_all_that_have_no_frames(prepared, outs, name):
     assert undecodable["reason"].str.contains("could not be decoded .* the file is damaged, cut off or no video").all()
     said = summary(made)
     n_ok, n_bad = len(made.catalog.usable), len(undecodable)
-    assert f"{made.catalog.name}: {n_ok:,} usable clips of {len(made.catalog.classes)} classes; " in said
+    assert f"{made.catalog.name}: {n_ok:,} usable clips of {len(made.catalog.classes) - len(made.catalog.empty_classes)} classes; " in said
     assert f"Frames: {n_ok - n_bad:,} clips of 4 frames, 24 x 24 pixels, raw, " in said and f"{n_bad} clips could be opened but not decoded" in said
 
 
@@ -372,6 +372,11 @@ def test_a_foreign_source_file_is_refused(written, tmp_path):
         make_catalog(written["folder"][0], tmp_path)
 
 
+def test_an_output_folder_among_the_videos_is_refused(six):
+    with pytest.raises(ValueError, match="the output folder must not lie among the videos, '.*/hop/out' lies in '.*'; choose another"):
+        make_catalog(six, Path(six.videos) / "hop" / "out", ONE)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -438,7 +443,7 @@ def test_a_killed_prepare_goes_on(six, tmp_path, monkeypatch, module, n_opened, 
 
 
 def test_frames_of_other_settings_are_refused(written, prepared, outs):
-    with pytest.raises(ValueError, match="must be of these clips and settings .*; choose another folder or delete this one"):
+    with pytest.raises(ValueError, match="has size_px 24, asked for is size_px 32; ask for what is there, or choose another folder"):
         prepare(written["folder"][0], outs / "folder", FrameSettings(4, 4.0, 32), ONE)
 
 
@@ -521,7 +526,7 @@ def test_large_frames_are_read_where_the_memory_is_there(odd, tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "large.mp4").symlink_to(odd.catalog.root / "odd" / "large.mp4")
     (tmp_path / "b" / "large.mp4").unlink()
-    catalog = make_catalog(Source("folder", str(tmp_path)), tmp_path / ".out", Limits(workers=1, memory_mb=2000))
+    catalog = make_catalog(Source("folder", str(tmp_path)), tmp_path.parent / f"{tmp_path.name} out", Limits(workers=1, memory_mb=2000))
     assert catalog.usable[["width", "height", "frames"]].to_numpy().tolist() == [[7680, 4320, 2]]
 
 

@@ -382,3 +382,11 @@ def test_the_account_refuses_a_protocol_of_unusable_clips():
 def test_scoring_says_what_a_protocol_lacks(emptied, message):
     with pytest.raises(ValueError, match=message):
         evaluate_draw(None, None, replace(PLAIN, **emptied), None)
+
+
+def test_a_table_with_clips_that_cannot_be_used_is_refused():
+    clips = pd.DataFrame({"id": [f"{c}/{n}" for c in "abcdef" for n in range(4)], "class": [c for c in "abcdef" for _ in range(4)]})
+    marked = clips.assign(status=["ok"] * 23 + ["missing"])
+    make_protocol("whole", clips.assign(status="ok"), ["a", "b"], ["c", "d"], seed=0)
+    with pytest.raises(ValueError, match=r"a protocol is made of usable clips, 1 are not \(first 'f/3', 'missing'\); give catalog.usable"):
+        make_protocol("marked", marked, ["a", "b"], ["c", "d"], seed=0)

@@ -33,13 +33,13 @@ from zsar_lab.study import DEMO_NAME, Study
         ({"annotations": "lists"}, "the dataset 'folder' needs its folder of videos, got videos None"),
         ({"videos": "v", "dataset": "ucf"}, "dataset must be one of folder, ucf101, .*, got 'ucf'"),
         ({"videos": "v", "dataset": "ucf101"}, "the dataset 'ucf101' needs the folder of its official annotation files, got annotations ''"),
-        ({"videos": "v", "annotations": "a"}, "the dataset 'folder' has no annotation files, got annotations 'a'"),
+        ({"videos": "v", "annotations": "a"}, "the dataset 'folder' has no annotation files, got annotations '.*a'"),
         ({"videos": "v", "dataset": "activitynet", "annotations": "a", "unit": "clip"}, "unit must be 'segment' or 'video', got 'clip'"),
         ({"protocols": ("half",)}, "a protocol must be one of .*, got 'half'"),
         ({"protocols": ("half-0",)}, "need train_on, and others must not have it, got 'half-0' with train_on None; set train_on"),
-        ({"protocols": ("intra-0",), "train_on": "out"}, "must not have it, got 'intra-0' with train_on 'out'; leave train_on out"),
-        ({"protocols": ("half-0", "intra-0"), "train_on": "out"}, "got 'intra-0' with train_on 'out'; leave train_on out"),
-        ({"train_on": "out"}, "got 'stratified-0' with train_on 'out'; leave train_on out"),
+        ({"protocols": ("intra-0",), "train_on": "out"}, "must not have it, got 'intra-0' with train_on '.*out'; leave train_on out"),
+        ({"protocols": ("half-0", "intra-0"), "train_on": "out"}, "got 'intra-0' with train_on '.*out'; leave train_on out"),
+        ({"train_on": "out"}, "got 'stratified-0' with train_on '.*out'; leave train_on out"),
         ({"protocols": ("intra-0", "intra-1", "intra-0")}, "each protocol must be named once, got intra-0, intra-1, intra-0; drop one"),
         ({"protocols": ("intra-0", "truze", "random-0")}, "reports at most 2 kinds of protocols, got intra, truze, random; make another study"),
         ({"protocols": ("intra-0", "generalised-intra-0", "truze")}, "at most 2 kinds of protocols, got intra, generalised-intra, truze"),
@@ -68,13 +68,13 @@ def test_draws_and_families():
 
 def test_where_the_clips_come_from():
     assert Study().source("runs/videos") == Source("folder", "runs/videos", name=DEMO_NAME)
-    asked = Study(videos="v", dataset="activitynet", annotations="a", unit="video", protocols=("intra-0",))
-    assert asked.source("runs/videos") == Source("activitynet", "v", "a", "video")
+    asked = Study(videos="/v", dataset="activitynet", annotations="/a", unit="video", protocols=("intra-0",), class_text="label")
+    assert asked.source("runs/videos") == Source("activitynet", "/v", "/a", "video")
 
 
 STUDIES = [
     Study(),
-    Study(videos="v", dataset="hmdb51", annotations="a", frames=FrameSettings(8, 6.5, 32, 80), protocols=("truze", "intra-4"), strict=False),
+    Study(videos="v", dataset="hmdb51", annotations="a", frames=FrameSettings(8, 6.5, 32, 80), protocols=("truze", "intra-4"), class_text="label", strict=False),
     Study(videos="v é", protocols=("generalised-half-9", "official-2"), train_on="out", leakage_distance=0.05, class_text="label", seed=4),
 ]
 
@@ -283,4 +283,20 @@ def test_a_protocol_across_datasets_needs_another(kind):
 
 def test_paths_and_lists_are_welcome():
     study = Study(videos=Path("videos"), protocols=["random-0"], class_text="label")
-    assert (study.videos, study.protocols) == ("videos", ("random-0",)) and study.as_json()["videos"] == "videos"
+    assert (study.videos, study.protocols) == (str(Path("videos").resolve()), ("random-0",)) and study.as_json()["videos"] == study.videos
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"protocols": "truze"}, r"protocols must be a tuple of names, got the text 'truze'; write \('truze',\)"),
+        ({"frames": 112}, r"frames must be FrameSettings, got 112; write FrameSettings\(size_px=...\)"),
+        ({"prepared": "p", "videos": "v"}, "prepared stands instead of videos and frames, got prepared '.*/p' beside them; give the one or the others"),
+        ({"prepared": "p", "frames": FrameSettings(8)}, "prepared stands instead of videos and frames"),
+        ({"videos": "v", "dataset": "ucf101", "annotations": "a", "class_text": "label"}, "a study of ucf101 needs names of protocols, got none"),
+        ({"videos": "v", "dataset": "ucf101", "annotations": "a", "protocols": ("truze",)}, "a class of ucf101 has a label and a description, no structure"),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused_before_any_video_is_opened(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Study(**wrong)

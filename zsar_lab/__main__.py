@@ -62,9 +62,12 @@ def prepare(options: argparse.Namespace) -> None:
     settings = FrameSettings(options.frames, options.fps, options.size, options.jpeg_quality)
     limits = Limits(options.workers, options.timeout, options.memory)
     print(f"Memory: at most {limits.workers} x {limits.memory_mb} MB for decoding, beside the table of clips (about 3 kB a clip).", flush=True)
+    was_there = (options.out / "catalog" / "catalog.json").is_file()
     prepared = make(source, options.out, settings, limits)
     write_page([status_overview(prepared.catalog), class_overview(prepared.catalog)], options.out / "catalog_report.html")
     print("\n" + summary(prepared))
+    if was_there:
+        print(f"The catalog was there already; to look at the folders again, delete {options.out / 'catalog' / 'catalog.json'} and {options.out / 'frames'}.")
     print(f"By class: {options.out / 'catalog_report.csv'} and .html. Clips without frames, and why: {options.out / 'bad_clips.csv'}")
 
 

@@ -15,6 +15,7 @@ from zsar_lab.text.classtext import scheme_named
 
 DEMO_NAME = "generated demo videos"
 MOST_FAMILIES = 2
+NEEDS_STRUCTURE = ("structure", "description_and_parts")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Study:
         protocols: short names of protocols, see `ProtocolName`, at most two kinds; empty for the two numbers below.
         stratified_draws: family-stratified draws of unseen classes, the main protocol.
         random_draws: plain random draws, reported beside it.
-        train_on: for protocols that train on another dataset: the folder that `prepare` (or another study) left for it.
+        prepared: instead of videos, dataset, annotations, unit and frames: the folder that `prepare` left. Many studies can share one.
+        train_on: for protocols that train on another dataset: the folder that `prepare` left for it.
         leakage_distance: cosine distance of class texts under which a training class is removed, beside those with the same name;
             None for the names alone.
         strict: refuse to train when a seen class is an unseen one by that rule.
@@ -56,15 +58,20 @@ class Study:
     unit: str = "segment"
     frames: FrameSettings = FrameSettings()
     protocols: tuple[str, ...] = ()
+    prepared: str | None = None
     train_on: str | None = None
     leakage_distance: float | None = None
     strict: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("videos", "annotations", "train_on"):  # a Path is welcome
+        for name in ("videos", "annotations", "prepared", "train_on"):  # whole paths, for a notebook runs in a folder of its own
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, str(getattr(self, name)))
+                object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
+        if isinstance(self.protocols, str):
+            raise ValueError(f"protocols must be a tuple of names, got the text {self.protocols!r}; write ({self.protocols!r},)")
         object.__setattr__(self, "protocols", tuple(self.protocols))
+        if not isinstance(self.frames, FrameSettings):
+            raise ValueError(f"frames must be FrameSettings, got {self.frames!r}; write FrameSettings(size_px=...)")
         scheme_named(self.class_text)
         for name, least in (("clips_per_class", 1), ("stratified_draws", 0), ("random_draws", 0), ("epochs", 1), ("seed", 0)):
             value = getattr(self, name)
@@ -76,7 +83,19 @@ class Study:
             raise ValueError(f"the dataset {self.dataset!r} needs its folder of videos, got videos None; give it, or leave dataset out for the demo")
         if self.videos is not None:
             self.source("")
+        self._check_data()
         self._check_protocols()
+
+    def _check_data(self) -> None:
+        if self.prepared is not None and (self.videos is not None or self.frames != FrameSettings()):
+            raise ValueError(f"prepared stands instead of videos and frames, got prepared {self.prepared!r} beside them; give the one or the others")
+        if self.dataset != FOLDER and not self.protocols:
+            raise ValueError(f"a study of {self.dataset} needs names of protocols, got none; give for example protocols=('intra-0',)")
+        if self.dataset != FOLDER and self.class_text in NEEDS_STRUCTURE:
+            raise ValueError(
+                f"a class of {self.dataset} has a label and a description, no structure, got class_text {self.class_text!r}; choose label, template, "
+                "description or label_and_description"
+            )
 
     def _check_protocols(self) -> None:
         names = [ProtocolName.of(name) for name in self.draws]

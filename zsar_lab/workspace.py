@@ -16,7 +16,7 @@ import pandas as pd
 
 from zsar_lab.artefacts import make_folder, read_json, write_json
 from zsar_lab.data.catalog import Catalog, join_catalogs
-from zsar_lab.data.frames import FrameStore, check_joinable, join_frames, make_frame_store
+from zsar_lab.data.frames import FrameStore, check_joinable, check_settings, join_frames, make_frame_store
 from zsar_lab.data.prepare import make_catalog
 from zsar_lab.data.protocols.named import ProtocolName, protocol_named
 from zsar_lab.data.protocols.protocol import Protocol
@@ -59,10 +59,13 @@ class Workspace:
         self._protocols: dict[str, Protocol] = {}
         self._class_embeddings: dict[str, ClassEmbeddings] = {}
         path, asked = self.folder / "study.json", study.as_json()
-        if path.is_file() and (kept := read_json(path)) != asked:
-            key = next(key for key in asked | kept if kept.get(key) != asked.get(key))
+        kept = read_json(path) if path.is_file() else asked
+        different = [key for key in asked | kept if kept.get(key) != asked.get(key)]
+        if different:
+            key = different[0]
             raise ValueError(
-                f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asked.get(key)!r}; choose another folder, or delete it to start anew"
+                f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asked.get(key)!r}; choose another folder, or delete study.json and "
+                "trainings in it (catalog and frames can stay)"
             )
 
     def __repr__(self) -> str:
@@ -78,12 +81,14 @@ class Workspace:
     @property
     def is_generated(self) -> bool:
         """True when the clips are the generated demo videos."""
-        return self.study.videos is None
+        return self.study.videos is None and self.study.prepared is None
 
     @cached_property
     def test_catalog(self) -> Catalog:
         """The catalog of the clips tested on (and trained on, unless the study trains on another dataset); demo videos are generated first."""
         videos = self.folder / "videos"
+        if self.study.prepared is not None:
+            return _prepared_catalog("prepared", self.study.prepared)
         if self.is_generated:
             settings = DemoSettings(self.study.clips_per_class, self.study.seed)
             self._timed("videos", lambda: make_demo_videos(videos, settings, self.workers))
@@ -94,15 +99,9 @@ class Workspace:
         """The catalog of the other dataset that is trained on; None without one.
 
         Raises:
-            FileNotFoundError: the folder `train_on` holds no prepared dataset.
+            FileNotFoundError, ValueError: the folder `train_on` holds no prepared dataset, or half of one.
         """
-        if self.study.train_on is None:
-            return None
-        for name in ("catalog/catalog.json", "frames/store.json"):
-            folder = self.study.train_on
-            if not (Path(folder) / name).is_file():
-                raise FileNotFoundError(f"train_on must be the folder of a prepared dataset, '{folder}' holds no {name}; prepare it first")
-        return Catalog.load(Path(self.study.train_on) / "catalog")
+        return None if self.study.train_on is None else _prepared_catalog("train_on", self.study.train_on)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -110,32 +109,48 @@ class Workspace:
 
         Raises:
             ValueError: the study cannot be carried out on these clips; the folder then keeps no study, and another can be tried.
-            FileNotFoundError: the folder `train_on` holds no prepared dataset.
+            FileNotFoundError: the folder `prepared` or `train_on` holds no prepared dataset.
         """
+        self._check_frames()
         catalog = self.test_catalog if self.train_catalog is None else join_catalogs(self.train_catalog, self.test_catalog)
         if (self.folder / "study.json").is_file():  # checked when it was written
             return catalog
         class_text(catalog.classes, scheme_named(self.study.class_text))
         for draw in self.study.draws:
             self._make_protocol(draw, None)
-        if self._train_frames is not None:
-            check_joinable(self._train_frames.settings, self.study.frames)
+        if self.train_catalog is not None:
             self._removal.save(self.folder / "leakage.json")
         # only now, so that a study that was refused does not hold the folder
         write_json(self.folder / "study.json", self.study.as_json())
         return catalog
 
+    def _check_frames(self) -> None:
+        """Check that frames which are there already are those asked for, before any video is opened."""
+        if self.study.prepared is None:
+            check_settings(self.folder / "frames", self.study.frames)
+        if self._train_frames is not None:
+            check_joinable(self._train_frames.settings, self.study.frames if self.study.prepared is None else self._prepared_frames.settings)
+
     @cached_property
     def frames(self) -> FrameStore:
         """Every usable clip decoded once."""
         self.catalog  # noqa: B018  (first, for it checks the study)
-        made = self._timed("frames", lambda: make_frame_store(self.test_catalog, self.folder / "frames", self.study.frames, Limits(self.workers)))
+        if self.study.prepared is not None:
+            made = self._prepared_frames
+        else:
+            made = self._timed("frames", lambda: make_frame_store(self.test_catalog, self.folder / "frames", self.study.frames, Limits(self.workers)))
         return made if self._train_frames is None else join_frames(self._train_frames, made)
+
+    @cached_property
+    def _prepared_frames(self) -> FrameStore:
+        """The frames of the folder that `prepare` left."""
+        _prepared_catalog("prepared", self.study.prepared)
+        return FrameStore.open(Path(self.study.prepared) / "frames")
 
     @cached_property
     def _train_frames(self) -> FrameStore | None:
         """The frames of the other dataset that is trained on; None without one."""
-        return None if self.study.train_on is None else FrameStore.open(Path(self.study.train_on) / "frames")
+        return None if self.train_catalog is None else FrameStore.open(Path(self.study.train_on) / "frames")
 
     def protocol(self, draw: str) -> Protocol:
         """The protocol of a draw, for example "stratified-0"; saved as json beside its training."""
@@ -291,6 +306,16 @@ class Workspace:
         path = self.folder / "report.json"
         earlier = read_json(path)["seconds"] if path.is_file() else {}
         return {step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds}
+
+
+def _prepared_catalog(field: str, folder: str) -> Catalog:
+    """The catalog that `prepare` left in a folder; FileNotFoundError when it is not a prepared one."""
+    for name in ("catalog/catalog.json", "frames/store.json"):
+        if not (Path(folder) / name).is_file():
+            raise FileNotFoundError(f"{field} must be the folder of a prepared dataset, '{folder}' holds no {name}; run prepare with it as --out first")
+    if not read_json(Path(folder) / "frames" / "store.json")["complete"]:
+        raise ValueError(f"{field} must be the folder of a prepared dataset, but prepare was interrupted in '{folder}'; run it again to go on")
+    return Catalog.load(Path(folder) / "catalog")
 
 
 def _train_in_processes(

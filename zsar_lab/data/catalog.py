@@ -133,8 +133,10 @@ def join_catalogs(train: Catalog, test: Catalog) -> Catalog:
     that both have (the same id and the same source group, as of Kinetics-400 and Kinetics-600) stands once, as the training catalog has it.
 
     Raises:
-        ValueError: an id is in both that is not known to be the same clip.
+        ValueError: both are of the same videos, or an id is in both that is not known to be the same clip.
     """
+    if (train.name, Path(train.root)) == (test.name, Path(test.root)):
+        raise ValueError(f"training and test data must be two datasets, got {train.name} in '{train.root}' for both; draw a protocol within it instead")
     clips = pd.concat([_with_whole_paths(train), _with_whole_paths(test)], ignore_index=True)
     same = clips.duplicated(["id", "group"]) & (clips["group"] != "")
     clips = clips[~same]
@@ -152,8 +154,10 @@ def join_catalogs(train: Catalog, test: Catalog) -> Catalog:
 
 
 def _with_whole_paths(catalog: Catalog) -> pd.DataFrame:
+    """The clips with absolute paths; the ids of files that are no clip get the catalog's name, for both catalogs may have such a file."""
     paths = np.where(catalog.clips["path"] == "", "", [str(Path(catalog.root).absolute() / path) for path in catalog.clips["path"]])
-    return catalog.clips.assign(path=paths)
+    of_no_clip = catalog.clips["status"].isin((NOT_LISTED, NOT_A_VIDEO))
+    return catalog.clips.assign(path=paths, id=catalog.clips["id"].where(~of_no_clip, f"{catalog.name}: " + catalog.clips["id"]))
 
 
 def _read_table(path: Path) -> pd.DataFrame:

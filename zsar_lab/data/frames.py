@@ -139,7 +139,7 @@ def make_frame_store(catalog: Catalog, folder: Path, settings: FrameSettings = F
     """
     folder = Path(folder)
     wanted = fingerprint("frames 2", catalog.fingerprint, asdict(settings))
-    if _is_finished(folder, wanted):
+    if _is_finished(folder, wanted, settings):
         return FrameStore.open(folder)
     make_folder(folder)
     clips = catalog.usable
@@ -203,6 +203,17 @@ def decoded_clips(catalog: Catalog, store: FrameStore) -> pd.DataFrame:
     return clips
 
 
+def check_settings(folder: Path, settings: FrameSettings) -> None:
+    """ValueError when the folder holds a frame store of other settings."""
+    if not (folder / "store.json").is_file():
+        return
+    kept, asked = read_json(folder / "store.json")["settings"], asdict(settings)
+    different = [key for key in asked if kept.get(key) != asked[key]]
+    if different:
+        stored, wanted = (", ".join(f"{key} {values.get(key)}" for key in different) for values in (kept, asked))
+        raise ValueError(f"the frame store in '{folder}' has {stored}, asked for is {wanted}; ask for what is there, or choose another folder")
+
+
 def check_joinable(train: FrameSettings, test: FrameSettings) -> None:
     """ValueError unless both give as many frames, at the same rate and of the same size; raw and JPEG go together."""
     for field, unit in (("n_frames", "frames a clip"), ("fps", "frames a second"), ("size_px", "pixels")):
@@ -214,15 +225,13 @@ def check_joinable(train: FrameSettings, test: FrameSettings) -> None:
             )
 
 
-def _is_finished(folder: Path, wanted: str) -> bool:
+def _is_finished(folder: Path, wanted: str, settings: FrameSettings) -> bool:
     """Whether the folder holds the wanted store, finished; another store, or files of none, are refused."""
     if (folder / "store.json").is_file():
         about = read_json(folder / "store.json")
         if about["fingerprint"] != wanted:
-            raise ValueError(
-                f"the frame store in '{folder}' must be of these clips and settings (fingerprint {wanted}), got {about['fingerprint']} "
-                f"with {about['settings']}; choose another folder or delete this one"
-            )
+            check_settings(folder, settings)
+            raise ValueError(f"the frame store in '{folder}' must be of the catalog's clips, but it is of others; delete it, or choose another folder")
         return about["complete"]
     for name in (RAW_FILE, JPEG_FILE):
         if (folder / name).exists():

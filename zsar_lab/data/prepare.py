@@ -73,13 +73,15 @@ class Prepared:
 def make_catalog(source: Source, folder: Path, limits: Limits = Limits()) -> Catalog:
     """The catalog of a source, kept in `<folder>/catalog`; opened when it is there, and a killed scan goes on.
 
-    A kept catalog is not compared with the videos again: delete `<folder>/catalog` to scan them anew (unchanged videos that
-    stand in its journal would be read from there, so delete the journal too to open every file again).
+    A kept catalog is not compared with the folders again: to look at them anew, delete `<folder>/catalog/catalog.json` and
+    `<folder>/frames`. Videos that did not change are then not opened again, as the journal has them.
 
     Raises:
         ValueError: the folder holds the catalog of another source, or as `catalog_dataset` and `catalog_folder`.
         FileNotFoundError, NotADirectoryError, PermissionError: a folder or file is not there, or not to be written.
     """
+    if Path(folder).resolve().is_relative_to(source.inputs["videos"]):
+        raise ValueError(f"the output folder must not lie among the videos, '{folder}' lies in '{source.videos}'; choose another")
     place, about = make_folder(Path(folder)) / "catalog", Path(folder) / "source.json"
     if about.is_file() and (kept := read_json(about)) != source.inputs:
         if not isinstance(kept, dict) or kept.keys() != source.inputs.keys():
@@ -135,7 +137,7 @@ def summary(prepared: Prepared) -> str:
     kept = frames.settings
     form = "raw" if kept.jpeg_quality is None else f"JPEG of quality {kept.jpeg_quality}"
     lines = [
-        f"{catalog.name}: {usable:,} usable clips of {len(catalog.classes)} classes; {others}.",
+        f"{catalog.name}: {usable:,} usable clips of {len(catalog.classes) - len(catalog.empty_classes)} classes; {others}.",
         f"Frames: {len(frames):,} clips of {kept.n_frames} frames, {kept.size_px} x {kept.size_px} pixels, {form}, {frames.frames.nbytes / 1e6:,.0f} MB; "
         f"{len(frames.excluded):,} clips could be opened but not decoded.",
     ]

@@ -39,7 +39,7 @@ class Annotations:
             spaces between), start_s and end_s (seconds within the file; NaN where the whole file is the clip), stems (a
             list: the file names without suffix under which the video may lie), reason ("" or why the annotation itself
             rules the clip out).
-        classes: one row a class, sorted; the column name.
+        classes: one row a class, sorted; the column name, and for UCF101 official_id.
         unlabelled: how many clips (or ActivityNet videos) the files name without a class; they are not in `clips`.
     """
 

@@ -51,6 +51,8 @@ def _notes(read: Annotations, classes: pd.DataFrame) -> tuple[str, ...]:
     notes = []
     if read.unlabelled:
         notes.append(f"the annotation files of {read.name} name {read.unlabelled:,} clips without a class; they are not in the catalog")
+    if len(classes) < len(class_list(read.name)):
+        notes.append(f"the annotation files name {len(classes)} of the {len(class_list(read.name))} classes of {read.name}")
     unknown = classes["name"][classes["label"] == ""].tolist()
     if unknown:
         notes.append(f"{len(unknown)} classes of {read.name} have no shipped label and go by their names: {', '.join(unknown[:10])}")
@@ -59,4 +61,4 @@ def _notes(read: Annotations, classes: pd.DataFrame) -> tuple[str, ...]:
 
 def _with_labels(dataset: str, classes: pd.DataFrame) -> pd.DataFrame:
     """The classes with the readable labels that are shipped; "" where the list does not have a class."""
-    return classes[["name"]].merge(class_list(dataset), on="name", how="left").fillna("").sort_values("name", ignore_index=True)
+    return classes.merge(class_list(dataset), on="name", how="left").fillna("").sort_values("name", ignore_index=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from zsar_lab.data.datasets.annotations import (
@@ -23,7 +24,8 @@ def read_ucf101(folder: Path) -> Annotations:
     """Read ucfTrainTestlist: every clip with its class, source group and part ("train" or "test") in the splits 1, 2, 3.
 
     The class is the folder named in a list ("HandstandPushups/v_HandStandPushups_g01_c01.avi" is of HandstandPushups); the
-    label number behind a path must agree with it. A clip that no list of a split names is "unused" there.
+    label number behind a path must agree with it. A clip that no list of a split names is "unused" there. The classes have the column
+    official_id too, their number in classInd.txt: its order differs from that of the names.
 
     Args:
         folder: ucfTrainTestlist, or a folder up to two levels above it.
@@ -44,7 +46,8 @@ def read_ucf101(folder: Path) -> Annotations:
                 where = f"'{path.name}' line {line_number}"
                 class_name, path_text = _parse(line, f"line {line_number} of '{path}'", numbers, needs_number=part == "train")
                 lists.add(class_name, path_text, split, part, where)
-    return annotations_of("ucf101", "clip", lists.rows(), numbers, unlabelled=0, source=home)
+    read = annotations_of("ucf101", "clip", lists.rows(), numbers, unlabelled=0, source=home)
+    return replace(read, classes=read.classes.assign(official_id=read.classes["name"].map(numbers)))
 
 
 def _group(class_name: str, stem: str) -> str:

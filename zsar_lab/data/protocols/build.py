@@ -183,7 +183,12 @@ def group_keys(clips: pd.DataFrame) -> pd.Series:
 
 
 def check_distinct(clips: pd.DataFrame) -> None:
-    """ValueError when a clip id stands twice in a table, which may be of several catalogs."""
+    """ValueError when a clip of a table (of one or several catalogs) is not usable, or its id stands twice."""
+    if "status" in clips and (clips["status"] != "ok").any():
+        bad = clips[clips["status"] != "ok"].iloc[0]
+        raise ValueError(
+            f"a protocol is made of usable clips, {int((clips['status'] != 'ok').sum())} are not (first {bad['id']!r}, {bad['status']!r}); give catalog.usable"
+        )
     twice = clips["id"][clips["id"].duplicated()]
     if len(twice):
         raise ValueError(f"each clip id must stand once in all catalogs of a protocol, {twice.iloc[0]!r} stands twice; rename it in one of them")
