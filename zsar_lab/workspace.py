@@ -60,6 +60,7 @@ class Workspace:
         self._class_embeddings: dict[str, ClassEmbeddings] = {}
         path, asked = self.folder / "study.json", study.as_json()
         kept = read_json(path) if path.is_file() else asked
+        kept = kept if isinstance(kept, dict) else {}
         different = [key for key in asked | kept if kept.get(key) != asked.get(key)]
         if different:
             key = different[0]
