@@ -321,3 +321,8 @@ def test_kinetics700_against_ucf101(tmp_path):
     assert found.encoder and len(list(tmp_path.glob("label_*.safetensors"))) == 2
     again = audit_classes(shipped("kinetics700"), shipped("ucf101"), folder=tmp_path)
     np.testing.assert_array_equal(again.distances_SU, found.distances_SU)
+
+
+def test_an_audit_is_shown_in_a_line():
+    found = audit(pd.DataFrame({"name": ["run", "walk"]}), pd.DataFrame({"name": ["running"]}))
+    assert repr(found) == "LeakageAudit(2 training classes, 1 test classes, 1 pairs)"

@@ -367,3 +367,8 @@ def test_an_own_draw_of_kinetics220():
     assert made.hash == kinetics220_draw(k400, k600[::-1], 3).hash != kinetics220_draw(k400, k600, 4).hash
     with pytest.raises(ValueError, match="needs 220 classes with usable clips that are new in Kinetics-600, got 219 of 241; add videos or"):
         kinetics220_draw(*kinetics_pair(219), 0)
+
+
+def test_a_draw_beyond_the_published_ones_says_so():
+    assert half_classes(KINETICS, UCF, 9).name == "half-classes, cross-dataset, draw 9"
+    assert half_classes(KINETICS, UCF, 10).name == "half-classes, cross-dataset, draw 10 (own, 10 are published)"

@@ -156,7 +156,8 @@ class Workspace:
     def protocol(self, draw: str) -> Protocol:
         """The protocol of a draw, for example "stratified-0"; saved as json beside its training."""
         if draw not in self.study.draws:
-            raise ValueError(f"a draw must be one of {', '.join(self.study.draws)}, got {draw!r}")
+            got = repr(draw) if isinstance(draw, str) else f"a {type(draw).__name__}; a workspace makes its protocols by name"
+            raise ValueError(f"a draw must be one of {', '.join(self.study.draws)}, got {got}")
         self.catalog  # noqa: B018
         if draw not in self._protocols:
             protocol, path = self._make_protocol(draw, set(self.frames.ids)), self.run_folder(draw) / "protocol.json"

@@ -135,6 +135,9 @@ class LeakageAudit:
     distances_SU: np.ndarray | None
     encoder: str = ""
 
+    def __repr__(self) -> str:
+        return f"LeakageAudit({len(self.train_names)} training classes, {len(self.test_names)} test classes, {len(self.pairs)} pairs)"
+
     def removed(self, threshold: float | None = None, rules: Sequence[str] = SAME_NAME) -> tuple[str, ...]:
         """The training classes that a name rule finds or whose nearest test class lies under the threshold: min_u d(s, u) < threshold.
 

@@ -12,6 +12,7 @@ from zsar_lab.data.protocols.draws import class_order, half_draw, validation_dra
 from zsar_lab.data.protocols.protocol import Protocol
 
 SPLITS = (1, 2, 3)
+N_PUBLISHED = 10  # half-class draws, numbered from 0
 TEST_DATA_GROUP = "held by a source group of a clip of the test data"
 
 
@@ -39,7 +40,8 @@ def half_classes(
         fault = f"{unnamed[0]!r} left out" if unnamed else "a repeated one"
         raise ValueError(f"test_classes must name every class of the test dataset once, got {len(names)} names with {fault}; correct them")
     unseen = [names[i] for i in half_draw(len(names), draw)]
-    return cross_dataset(f"half-classes, cross-dataset, draw {draw}", train_clips, test_clips, unseen, **options)
+    beyond = "" if draw < N_PUBLISHED else f" (own, {N_PUBLISHED} are published)"
+    return cross_dataset(f"half-classes, cross-dataset, draw {draw}{beyond}", train_clips, test_clips, unseen, **options)
 
 
 def all_classes(train_clips: pd.DataFrame, test_clips: pd.DataFrame, **options: Unpack[Options]) -> Protocol:
