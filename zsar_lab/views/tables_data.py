@@ -22,6 +22,7 @@ def left_out_table(catalog: Catalog, most: int = MOST_ROWS) -> Styler:
     shown = rows if len(rows) <= most else rows.groupby("status").head(each)
     words = f"{len(rows):,} clips and files" + (f", {len(shown):,} of them shown" if len(shown) < len(rows) else "")
     left = [{"selector": "th, td", "props": "text-align: left; white-space: normal; overflow-wrap: anywhere;"}]
+    left.append({"selector": ".col1, .col2", "props": "overflow-wrap: normal; white-space: nowrap;"})  # class and status stay whole
     left.append({"selector": "caption", "props": "caption-side: top; text-align: left;"})
     return shown.style.hide(axis="index").format(escape="html").set_caption(words).set_table_styles(left)
 
