@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-LONGEST_FIRST = ("test_workspace.py", "test_cross_dataset.py", "test_prepare.py", "test_memory.py")
+LONGEST_FIRST = ("test_workspace.py", "test_cross_dataset.py", "test_prepare.py", "test_prepare_mishaps.py", "test_memory.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from official_files import write_activitynet, write_kinetics, write_stand_ins, write_ucf101
-from test_datasets import KINETICS_HEADER, WRITERS, check_nothing_dropped, official, one_sentence, read, replace, row_of  # noqa: F401  (official and read are fixtures)
+from test_bad_annotations import one_sentence
+from test_datasets import KINETICS_HEADER, WRITERS, check_nothing_dropped, official, read, row_of  # noqa: F401  (official and read are fixtures)
 
 from zsar_lab.data.datasets.layout import find_videos
 from zsar_lab.data.datasets.readers import read_annotations

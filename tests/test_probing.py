@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,41 +72,6 @@ def test_a_worker_that_died_is_not_a_lasting_answer(root, opened, tmp_path, monk
     found = probe_files(root, ["hop/0.mp4"], Limits(timeout_s=1e-6), journal)
     assert "took longer than 1e-06 s" in found["hop/0.mp4"]
     assert probe_files(root, ["hop/0.mp4"], Limits(), journal)["hop/0.mp4"]["n_frames"] == 12
-
-
-KILLED = """
-import sys, time
-from pathlib import Path
-from zsar_lab.data import probing
-from zsar_lab.data.workers import Limits
-
-probing.FLUSH_EVERY_S = 0.0
-run_tasks = probing.run_tasks
-
-def two_then_wait(*arguments):
-    for n, answer in enumerate(run_tasks(*arguments)):
-        if n == 2:
-            print("two", flush=True)
-            time.sleep(60)
-        yield answer
-
-probing.run_tasks = two_then_wait
-probing.probe_files(Path(sys.argv[1]), sys.argv[3:], Limits(), Path(sys.argv[2]))
-"""
-
-
-def test_a_killed_scan_goes_on(root, opened, tmp_path):
-    paths, journal = [path for path in paths_of(root) if "hop" in path], tmp_path / "probed.jsonl"
-    command = [sys.executable, "-c", KILLED, str(root), str(journal), *paths]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
-        assert process.stdout.readline() == b"two\n"
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(timeout=20) == -signal.SIGKILL
-    kept = {json.loads(line)["path"] for line in journal.read_text().splitlines() if line.strip()}
-    assert len(kept) == 2
-    found = probe_files(root, paths, Limits(), journal)
-    assert len(opened) == 2 and {f"hop/{name}" for name in opened} | kept == set(paths) and len(found) == 4
 
 
 def test_bounds_are_held_against_the_video():
