@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import reference
 
+from zsar_lab.text.relatedness import Relatedness
 from zsar_lab.zeroshot.transfer import (
     TransferSettings,
     choose_settings,
     class_means,
     compose_prototypes,
-    relatedness,
     settings_grid,
     transfer_weights,
     unit,
@@ -46,15 +46,16 @@ def test_a_class_without_clips_has_no_prototype():
 
 def test_relatedness_by_hand():
     # the seen texts' mean is (1, 0); seen from there they lie at (1, 0) and (-1, 0), the unseen ones at (0, 1) and (2, 0)
-    related = relatedness(np.array([[1.0, 1.0], [3.0, 0.0]]), np.array([[2.0, 0.0], [0.0, 0.0]]))
+    seen = np.array([[2.0, 0.0], [0.0, 0.0]])
+    related = Relatedness.fit(seen).between(np.array([[1.0, 1.0], [3.0, 0.0]]), seen)
     np.testing.assert_allclose(related, [[0, 0], [1, -1]], atol=1e-12)
 
 
 def test_relatedness_equals_the_plain_loop_and_ignores_a_common_offset():
     unseen, seen = RANDOM.normal(size=(3, 7)), RANDOM.normal(size=(5, 7))
-    related = relatedness(unseen, seen)
+    related = Relatedness.fit(seen).between(unseen, seen)
     np.testing.assert_allclose(related, reference.relatedness(unseen, seen), atol=1e-12)
-    np.testing.assert_allclose(relatedness(unseen + 3, seen + 3), related, atol=1e-12)
+    np.testing.assert_allclose(Relatedness.fit(seen + 3).between(unseen + 3, seen + 3), related, atol=1e-12)
 
 
 def test_transfer_weights_by_hand():

@@ -30,7 +30,7 @@ from zsar_lab.views.figures_style import (
 from zsar_lab.zeroshot.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, RULES, DrawResult
 from zsar_lab.zeroshot.hubness import hubness, k_occurrence
 from zsar_lab.zeroshot.metrics import confusion_matrix, per_class_table
-from zsar_lab.zeroshot.report import Report, RuleRow
+from zsar_lab.zeroshot.report import Report, RuleRow, settings_as_text
 
 ACCURACY = "top-1 accuracy (%)"
 RULE_COLOURS = dict(zip(RULES, PALETTE))
@@ -178,7 +178,7 @@ def transfer_weights(result: DrawResult, catalog: Catalog) -> go.Figure:
     labels, unseen, seen = labels_of(catalog), result.protocol.unseen, result.protocol.seen
     rows, columns = by_family(unseen, catalog), by_family(seen, catalog)
     weights = result.weights_US[np.ix_(rows, columns)]
-    settings = _settings_text(result.rule("transfer").settings)
+    settings = settings_as_text(result.rule("transfer").settings)
     title, about = "What each unseen prototype was composed of", f"weights of seen classes, {settings}; {result.protocol.name}, {catalog.name}"
     figure = new_figure(title, about, "seen class", "unseen class", height=260 + 34 * len(unseen))
     text = np.where(weights >= 0.095, np.char.mod("%.1f", weights), "")
@@ -254,9 +254,5 @@ def _about(report: Report, beside: Report | None = None) -> str:
 
 
 def _settings(row: RuleRow) -> str:
-    texts = [_settings_text(settings) for settings in row.settings]
+    texts = [settings_as_text(settings) for settings in row.settings]
     return "chosen on validation classes: " + " | ".join(texts) if any(texts) else "nothing to choose"
-
-
-def _settings_text(settings: dict[str, object]) -> str:
-    return ", ".join(f"{name} {value:g}" if isinstance(value, (int, float)) else f"{name} {value}" for name, value in settings.items())

@@ -12,7 +12,7 @@ from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.text.classtext import label
 from zsar_lab.zeroshot.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
 from zsar_lab.zeroshot.metrics import per_class_table
-from zsar_lab.zeroshot.report import Report
+from zsar_lab.zeroshot.report import Report, settings_as_text
 
 
 def score_table(report: Report) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def score_table(report: Report) -> pd.DataFrame:
 def settings_table(report: Report) -> pd.DataFrame:
     """What was chosen on validation classes: a row a rule, a column a draw."""
     rows = {
-        row.rule: [", ".join(f"{name} {value:g}" for name, value in settings.items()) or "nothing to choose" for settings in row.settings]
+        row.rule: [settings_as_text(settings) or "nothing to choose" for settings in row.settings]
         for row in report.rows
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=[result.protocol.name for result in report.results])

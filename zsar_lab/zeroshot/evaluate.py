@@ -22,9 +22,8 @@ from zsar_lab.zeroshot.transfer import (
     choose_settings,
     class_means,
     compose_prototypes,
-    relatedness,
     settings_grid,
-    transfer_weights,
+    weights_by_text,
 )
 
 DIRECT, RIDGE, RIDGE_CENTRED = "direct", "direct, ridge", "direct, ridge centred"
@@ -140,8 +139,7 @@ def evaluate_draw(
     transfer = own[TRANSFER]
     fused = _fused(transfer, match, validation, test)
     by_name = {DIRECT: direct, **own, MATCH: match, FUSED: fused}
-    settings = transfer.test.settings
-    weights = _weights(classes, protocol.unseen, protocol.seen, settings["k"], settings["tau"])
+    weights = _weights(classes, protocol.unseen, protocol.seen, TransferSettings(**transfer.test.settings))
     scored = tuple(by_name[name].test for name in RULES)
     return DrawResult(
         protocol=protocol,
@@ -210,7 +208,7 @@ def _from_text(
     )
 
     def composed(side: _Side) -> np.ndarray:
-        weights = _weights(texts, side.names, train.names, chosen.k, chosen.tau)
+        weights = _weights(texts, side.names, train.names, chosen)
         return rules.nearest_scores(side.embedding_BD, compose_prototypes(weights, seen_prototypes))
 
     scored[TRANSFER] = _Scored(composed(validation), RuleScores(TRANSFER, scheme, asdict(chosen), accuracies[chosen], composed(test)))
@@ -242,6 +240,5 @@ def _fused(transfer: _Scored, match: _Scored, validation: _Side, test: _Side) ->
     return _Scored(on_validation[best], RuleScores(FUSED, transfer.test.class_text, settings, accuracy, scores))
 
 
-def _weights(texts: ClassEmbeddings, names: tuple[str, ...], seen: tuple[str, ...], k: int, tau: float) -> np.ndarray:
-    related = relatedness(texts.pooled_CF[texts.rows(names)].astype(float), texts.pooled_CF[texts.rows(seen)].astype(float))
-    return transfer_weights(related, TransferSettings(k, tau))
+def _weights(texts: ClassEmbeddings, names: tuple[str, ...], seen: tuple[str, ...], settings: TransferSettings) -> np.ndarray:
+    return weights_by_text(texts.pooled_CF[texts.rows(names)].astype(float), texts.pooled_CF[texts.rows(seen)].astype(float), settings)

@@ -180,6 +180,11 @@ def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dic
     write_json(path, main.content() | {"beside": [report.content() for report in beside], "seconds": seconds})
 
 
+def settings_as_text(settings: dict[str, Any]) -> str:
+    """What was chosen, for reading: "k 5, tau 0.2, relatedness centred"; "" when there was nothing to choose."""
+    return ", ".join(f"{name} {value:g}" if isinstance(value, (int, float)) else f"{name} {value}" for name, value in settings.items())
+
+
 def _correct(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.concatenate([truth_rank(scores, targets) == 1 for scores, targets in pairs])
 

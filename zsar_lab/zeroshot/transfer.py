@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zsar_lab.text.relatedness import CENTRED, Relatedness
+
 
 @dataclass(frozen=True)
 class TransferSettings:
-    """k most related seen classes and the temperature tau of the softmax over them."""
+    """k most related seen classes, the temperature tau of the softmax over them, and the kind of relatedness (see `Relatedness`)."""
 
     k: int
     tau: float
+    relatedness: str = CENTRED
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -39,12 +42,6 @@ def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -
     return unit(sums / counts[:, None])
 
 
-def relatedness(text_UF: np.ndarray, text_SF: np.ndarray) -> np.ndarray:
-    """Relatedness r_us of classes by their texts: cosine after subtracting the mean of the seen texts, -1..1, [U, S]."""
-    centre = text_SF.mean(0)
-    return unit(text_UF - centre) @ unit(text_SF - centre).T
-
-
 def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> np.ndarray:
     """a_us = softmax over the k most related seen classes of r_us / tau, 0 for the others; rows sum to 1, [U, S].
 
@@ -62,6 +59,11 @@ def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> 
     weights = np.zeros_like(relatedness_US, dtype=float)
     np.put_along_axis(weights, order, exponent / exponent.sum(1, keepdims=True), 1)
     return weights
+
+
+def weights_by_text(text_UF: np.ndarray, text_SF: np.ndarray, settings: TransferSettings) -> np.ndarray:
+    """`transfer_weights` of the relatedness of these class texts, fitted on the seen ones, [U, S]; Raises as `transfer_weights` and `Relatedness.fit`."""
+    return transfer_weights(Relatedness.fit(text_SF, settings.relatedness).between(text_UF, text_SF), settings)
 
 
 def compose_prototypes(weights_US: np.ndarray, prototypes_SD: np.ndarray) -> np.ndarray:
@@ -100,11 +102,10 @@ def choose_settings(
 
     Source: the rule is Breiman et al., Classification and Regression Trees, 1984, section 3.4.3; there over folds, here over classes.
     """
-    related = relatedness(text_VF, text_SF)
     by_class: dict[TransferSettings, np.ndarray] = {}
     entropy: dict[TransferSettings, float] = {}
     for settings in grid:
-        weights = transfer_weights(related, settings)
+        weights = weights_by_text(text_VF, text_SF, settings)
         right = (embedding_ND @ compose_prototypes(weights, prototypes_SD).T).argmax(1) == targets
         by_class[settings] = np.array([right[targets == c].mean() for c in np.unique(targets)])
         entropy[settings] = float(-(weights * np.log(np.maximum(weights, 1e-300))).sum(1).mean())
