@@ -53,6 +53,21 @@ def relatedness(text_UE, text_SE) -> np.ndarray:
     return np.array([[cosine(u - centre, s - centre) for s in text_SE] for u in text_UE])
 
 
+def whitened_relatedness(text_UE, text_SE, shrinkage: float) -> np.ndarray:
+    """Cosines after W = (C + l 1)^-1/2, with C and W as E x E matrices."""
+    centre, width = sum(text_SE) / len(text_SE), len(text_SE[0])
+    covariance = np.zeros((width, width))
+    for s in text_SE:
+        for a in range(width):
+            for b in range(width):
+                covariance[a, b] += (s - centre)[a] * (s - centre)[b] / len(text_SE)
+    values, axes = np.linalg.eigh(covariance)
+    above = [value for value in values if value > 1e-12 * max(values)]
+    floor = shrinkage * sum(above) / len(above)
+    whiten = sum(np.outer(axis, axis) / math.sqrt(max(value, 0) + floor) for value, axis in zip(values, axes.T))
+    return np.array([[cosine((u - centre) @ whiten, (s - centre) @ whiten) for s in text_SE] for u in text_UE])
+
+
 def transfer_weights(relatedness_US, k: int, tau: float) -> np.ndarray:
     weights = np.zeros(relatedness_US.shape)
     for u, row in enumerate(relatedness_US):
@@ -87,3 +102,55 @@ def k_occurrence(scores, k: int) -> list[int]:
 
 def gini(counts) -> float:
     return sum(abs(a - b) for a in counts for b in counts) / (2 * len(counts) * sum(counts))
+
+
+def paired_p_value(differences, drawn_classes) -> float:
+    """Two-sided bootstrap p; `differences` holds each class's clips, `drawn_classes` the classes of each resample."""
+    means = []
+    for drawn in drawn_classes:
+        clips = [value for name in drawn for value in differences[name]]
+        means.append(sum(clips) / len(clips))
+    below, above = sum(mean <= 0 for mean in means), sum(mean >= 0 for mean in means)
+    return min(1.0, 2 * (1 + min(below, above)) / (len(means) + 1))
+
+
+def holm(p_values) -> list[float]:
+    """For each p: over all p' up to it, the largest p' times the number of p values that are not below p'."""
+    adjusted = []
+    for i, p in enumerate(p_values):
+        before = [(q, j) for j, q in enumerate(p_values) if (q, j) <= (p, i)]
+        adjusted.append(max(min(1.0, q * sum((r, n) >= (q, j) for n, r in enumerate(p_values))) for q, j in before))
+    return adjusted
+
+
+def text_change(before, after, targets, names) -> dict:
+    """For each class: clips, how many right before and after, gained and lost; a clip is right when its class scores above all others."""
+    counts = {name: {"clips": 0, "before": 0, "after": 0, "gained": 0, "lost": 0} for name in names}
+    for was, now, target in zip(before, after, targets):
+        row = counts[names[target]]
+        right_was, right_now = (all(scores[target] > score for c, score in enumerate(scores) if c != target) for scores in (was, now))
+        row["clips"] += 1
+        row["before"] += right_was
+        row["after"] += right_now
+        row["gained"] += right_now and not right_was
+        row["lost"] += right_was and not right_now
+    return counts
+
+
+def fit_ridge(embedding_ND, targets, text_SF, penalty: float) -> np.ndarray:
+    """W = (V'V + penalty n I)^-1 V'T on centred V and T, T row by row."""
+    text_NF = np.stack([text_SF[target] for target in targets])
+    centred = embedding_ND - embedding_ND.mean(0)
+    return np.linalg.inv(centred.T @ centred + penalty * len(centred) * np.eye(centred.shape[1])) @ centred.T @ (text_NF - text_SF.mean(0))
+
+
+def swap_gains(text_CF, label_CF) -> np.ndarray:
+    """(S_ij + S_ji - S_ii - S_jj) / s, with S the cosines of centred unit rows and s the deviation of those of different classes; 0 for i = j."""
+    n = len(text_CF)
+    rows = [[row / math.sqrt(sum(row**2)) for row in group] for group in (text_CF, label_CF)]
+    texts, labels = ([row - sum(group) / n for row in group] for group in rows)
+    near = [[cosine(text, label) for label in labels] for text in texts]
+    others = [near[i][j] for i in range(n) for j in range(n) if i != j]
+    mean = sum(others) / len(others)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in others) / len(others))
+    return np.array([[(near[i][j] + near[j][i] - near[i][i] - near[j][j]) / spread for j in range(n)] for i in range(n)])

@@ -65,7 +65,7 @@ def test_every_scheme_by_its_exact_text():
             "Someone walks up steps.\nupright\nswinging\nlifting\nup\nstairs",
         ),
     }
-    assert {scheme.__name__ for scheme in classtext.SCHEMES} == set(expected)
+    assert {scheme.__name__ for scheme in classtext.SCHEMES} == {*expected, "templates"}
     for name, texts in expected.items():
         made = class_text(CLASSES, scheme_named(name))
         assert (made.scheme, made.names, made.texts) == (name, ("HandstandPushups", "climb_stairs"), texts)
@@ -116,5 +116,69 @@ def test_any_function_is_a_scheme():
 
 
 def test_an_unknown_scheme_is_refused():
-    with pytest.raises(ValueError, match="must be one of label, template, .*, got 'poem'"):
+    with pytest.raises(ValueError, match="must be one of label, template, .*, a template such as .*, or a csv file, got 'poem'"):
         scheme_named("poem")
+
+
+def test_the_templates_of_the_library_are_averaged_and_hold_the_label():
+    made = class_text(CLASSES, scheme_named("templates"))
+    lines = [text.split("\n") for text in made.texts]
+    assert made.averaged and made.scheme == "templates" and len(lines[0]) == len(set(lines[0])) == len(classtext.templates.patterns) >= 5
+    for own, label in zip(lines, ("handstand pushups", "climbing stairs")):
+        assert all(label in line for line in own)
+    assert lines[1] == [line.replace("handstand pushups", "climbing stairs") for line in lines[0]]
+
+
+@pytest.mark.parametrize(
+    ("setting", "texts"),
+    [
+        ("a film of {label}", ("a film of handstand pushups", "a film of climbing stairs")),
+        ("{label}. {description}", ("handstand pushups. Someone presses up from a handstand.", "climbing stairs. Someone walks up steps.")),
+        (("{name}!", "see: {label}"), ("HandstandPushups!\nsee: handstand pushups", "climb_stairs!\nsee: climbing stairs")),
+        (["{label}"], ("handstand pushups", "climbing stairs")),
+    ],
+)
+def test_own_templates(setting, texts):
+    made = class_text(CLASSES, scheme_named(setting))
+    assert (made.scheme, made.texts, made.averaged) == ("own templates", texts, True)
+
+
+def test_braces_and_line_breaks_in_a_label_stay_in_its_line():
+    hostile = CLASSES.assign(label=["{description} {x}", "two\nlines"])
+    assert class_text(hostile, scheme_named("a {label}")).texts == ("a {description} {x}", "a two lines")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "sentence"),
+    [
+        ((), "templates must be at least one text such as 'a video of {label}', got none"),
+        (("a video",), "one line with a field such as .*, got 'a video'; write for example"),
+        (("a {label}\nb",), "one line with a field such as"),
+        (("a {}",), "one line with a field such as"),
+        (("a {label.__class__}",), "one line with a field such as"),
+        (("a {label",), "a template must be a text with fields such as {label}, got 'a {label' .*; mend its braces"),
+    ],
+)
+def test_a_wrong_template_is_refused(patterns, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        scheme_named(patterns)
+
+
+def test_a_template_over_a_column_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="needs a place for every class, missing for 2 of 2"):
+        class_text(CLASSES, scheme_named("{label} in {place}"))
+
+
+def test_averaging_is_part_of_the_fingerprint():
+    made = class_text(CLASSES, classtext.label)
+    assert replace(made, averaged=True).fingerprint != made.fingerprint
+
+
+def test_an_edited_text_replaces_one_class_and_says_so():
+    made = class_text(CLASSES, classtext.label)
+    edited = made.edited("climb_stairs", "walking up steps")
+    assert edited.texts == ("handstand pushups", "walking up steps") and edited.scheme == "label, edited"
+    assert edited.edited("HandstandPushups", "x").scheme == "label, edited"
+    assert edited.edited("climb_stairs", "climbing stairs").fingerprint == made.fingerprint
+    with pytest.raises(ValueError, match="class to edit must be one of the 2 that have a text, got 'fly'"):
+        made.edited("fly", "flying")

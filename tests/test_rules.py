@@ -45,14 +45,14 @@ def test_nearest_scores_are_cosines():
 @pytest.mark.parametrize("penalty", [0.001, 0.1, 10.0])
 def test_ridge_is_scikit_learns(penalty):
     """Ours divides by the number of clips inside, scikit-learn's alpha does not; classes of unequal size do not matter to the map."""
-    ridge = rules.fit_ridge(CLIPS, TARGETS, TEXT, penalty)
+    ridge = rules.RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
     theirs = Ridge(alpha=penalty * len(CLIPS)).fit(CLIPS, TEXT[TARGETS])
     np.testing.assert_allclose(ridge.weight_DF, theirs.coef_.T, atol=1e-9)
 
 
 def test_ridge_scores_of_equal_classes_are_cosines_to_scikit_learns_prediction():
     targets = np.arange(39) % 3
-    ridge = rules.fit_ridge(CLIPS[:39], targets, TEXT, 0.01)
+    ridge = rules.RidgeSums.of(CLIPS[:39], targets, 3).fit(TEXT, 0.01)
     predicted = Ridge(alpha=0.39).fit(CLIPS[:39], TEXT[targets]).predict(CLIPS)
     candidates, centre = unit(RANDOM.normal(size=(4, 9))), TEXT.mean(0)
     plain = [[reference.cosine(row, text) for text in candidates] for row in predicted]
@@ -61,16 +61,10 @@ def test_ridge_scores_of_equal_classes_are_cosines_to_scikit_learns_prediction()
     np.testing.assert_allclose(ridge.scores(CLIPS, candidates, centred=True), centred, atol=1e-9)
 
 
-def test_ridge_by_hand():
-    # clips at -1 and 1 with texts -e and e on one axis: W = 2 / (2 + 2 penalty) = 1 / (1 + penalty)
-    ridge = rules.fit_ridge(np.array([[-1.0], [1.0]]), np.array([0, 1]), np.array([[-1.0, 0.0], [1.0, 0.0]]), 0.25)
-    np.testing.assert_allclose(ridge.weight_DF, [[0.8, 0]])
-
-
 @pytest.mark.parametrize("penalty", [0.0, -1.0, float("nan")])
 def test_a_penalty_that_is_not_positive_is_refused(penalty):
     with pytest.raises(ValueError, match=f"the ridge penalty must be above 0, got {penalty}"):
-        rules.fit_ridge(CLIPS, TARGETS, TEXT, penalty)
+        rules.RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
 
 
 def test_label_embeddings_are_the_models(model, text):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import reference
 
-from zsar_lab.zeroshot.statistics import class_bootstrap, paired_difference
+from zsar_lab.zeroshot.statistics import N_RESAMPLES, class_bootstrap, holm, paired_difference, paired_p_value
 
 RANDOM = np.random.default_rng(0)
 CLASSES = [f"class {n // 8}" for n in range(40 * 8)]
@@ -102,3 +103,94 @@ def test_no_difference_is_not_claimed_for_rules_alike():
         low, high = paired_difference(a, b, classes, seed=n)[1]
         claimed += low > 0 or high < 0
     assert claimed <= 14  # 5 of 100 are due; the binomial chance of more than 14 is below 0.1 %
+
+
+# p values
+
+
+def test_the_p_value_by_hand():
+    # two classes, one all better and one all worse: a resample is -1, 0 or 1 with chances 1/4, 1/2, 1/4, so nothing is below 0.05
+    assert paired_p_value(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 1]), list("aabb")) == 1
+    # better in every class: no resample is at or below 0, and p is the smallest there is
+    assert paired_p_value(np.ones(6), np.zeros(6), list("aabbcc")) == 2 / (N_RESAMPLES + 1)
+    assert paired_p_value(np.ones(6), np.zeros(6), list("aabbcc"), n_resamples=99) == 0.02
+    assert paired_p_value(np.ones(6), np.ones(6), list("aabbcc")) == 1
+
+
+def test_the_p_value_is_that_of_a_plain_loop():
+    a, classes = clips_of_classes(RANDOM, n_classes=7, n_clips=5)
+    b = np.where(RANDOM.random(len(a)) < 0.25, 1 - a, a)
+    a, b, classes = a[:-3], b[:-3], classes[:-3]  # the last class has fewer clips
+    by_class = {name: (a - b)[classes == name] for name in range(7)}
+    # the same resamples, drawn as the function draws them
+    drawn = np.random.default_rng(4).integers(7, size=(500, 7))
+    assert paired_p_value(a, b, classes, seed=4, n_resamples=500) == pytest.approx(reference.paired_p_value(by_class, drawn))
+
+
+def test_the_p_value_and_the_interval_agree_and_mirror():
+    agreed = set()
+    for n in range(150):
+        random = np.random.default_rng([9, n])
+        a, classes = clips_of_classes(random, n_classes=12, n_clips=4)
+        b = np.where(random.random(len(a)) < 0.2, random.random(len(a)) < 0.1, a)
+        p, (low, high) = paired_p_value(a, b, classes, seed=n), paired_difference(a, b, classes, seed=n)[1]
+        assert p == paired_p_value(b, a, classes, seed=n) and 2 / (N_RESAMPLES + 1) <= p <= 1
+        if p <= 0.05:
+            assert low > 0 or high < 0
+        elif p > 0.055:  # between the two, the percentile lies between two resamples
+            assert low <= 0 <= high
+        agreed.add(p <= 0.05)
+    assert agreed == {True, False}
+
+
+def test_true_zeros_have_a_small_p_about_as_often_as_said():
+    def share(n_classes: int) -> float:
+        found = []
+        for n in range(400):
+            difference = np.random.default_rng([n_classes, n]).normal(size=n_classes)
+            found.append(paired_p_value(difference, np.zeros(n_classes), np.arange(n_classes), seed=n, n_resamples=400) <= 0.05)
+        return float(np.mean(found))
+
+    assert 0.02 <= share(101) <= 0.09  # 5 % are due
+    assert 0.05 <= share(10) <= 0.16  # with so few classes it is too sure
+
+
+# several comparisons
+
+
+def test_holm_by_hand():
+    # sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, and the last may not fall below the one before
+    assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]).tolist() == [1, 1]
+    assert holm([0.03]).tolist() == [0.03] and holm([]).tolist() == []
+
+
+def test_holm_equals_the_plain_loop_whatever_the_ties():
+    for n in range(200):
+        random = np.random.default_rng(n)
+        p = random.random(random.integers(1, 9)) ** 3
+        p = np.round(p, 1) if n % 2 else p
+        np.testing.assert_allclose(holm(p), reference.holm(p.tolist()))
+
+
+def test_holm_is_above_the_raw_p_in_the_same_order_and_below_bonferroni():
+    for n in range(50):
+        p = np.random.default_rng(n).random(8) ** 4
+        adjusted = holm(p)
+        assert (adjusted >= p).all() and (adjusted <= np.minimum(1, 8 * p)).all() and adjusted.max() <= 1
+        assert (np.diff(adjusted[np.argsort(p)]) >= 0).all() and adjusted.min() == pytest.approx(min(1, 8 * p.min()))
+        order = np.random.default_rng(n).permutation(8)
+        np.testing.assert_array_equal(holm(p[order]), adjusted[order])
+
+
+def test_holm_claims_a_true_zero_in_at_most_one_study_of_twenty():
+    claimed = [(holm(np.random.default_rng(n).random(6)) <= 0.05).any() for n in range(2000)]
+    assert 0.03 <= np.mean(claimed) <= 0.065
+    raw = [(np.random.default_rng(n).random(6) <= 0.05).any() for n in range(2000)]
+    assert np.mean(raw) > 0.2
+
+
+@pytest.mark.parametrize("wrong", [[-0.1], [0.2, 1.5], [float("nan")]])
+def test_what_is_no_p_value_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"a p value must be in 0..1, got {wrong[-1]:g}"):
+        holm(wrong)

@@ -300,3 +300,17 @@ def test_paths_and_lists_are_welcome():
 def test_fields_that_do_not_fit_are_refused_before_any_video_is_opened(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         Study(**wrong)
+
+
+def test_class_texts_and_encoder_are_kept_as_whole_paths_and_tuples(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    study = Study(class_text="mine.csv", encoder="model")
+    assert (study.class_text, study.encoder) == (str(tmp_path / "mine.csv"), str(tmp_path / "model"))
+    assert Study(encoder="team/model").encoder == "team/model"
+    for texts in ("mine.csv", "a video of {label}", ["a video of {label}", "{label}"]):
+        study = Study(class_text=texts)
+        (tmp_path / "study.json").write_text(json.dumps(study.as_json()))
+        assert Study.read(tmp_path / "study.json") == study
+    with pytest.raises(ValueError, match="one line with a field such as"):
+        Study(class_text=("no field",))

@@ -20,7 +20,7 @@ from zsar_lab.data.protocols.build import make_protocol
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.model.rest import ModelConfig
 from zsar_lab.text.classtext import ClassText
-from zsar_lab.text.encoder import ClassEmbeddings
+from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.training import loop
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.training.loop import TrainingInterrupted, learning_rate, train

@@ -17,6 +17,7 @@ from zsar_lab.zeroshot.transfer import (
     settings_grid,
     transfer_weights,
     unit,
+    weights_by_text,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -111,8 +112,10 @@ def test_every_setting_of_the_grid_is_allowed_and_different(n_seen):
     grid = settings_grid(n_seen)
     assert len(set(grid)) == len(grid)
     assert {1, n_seen} <= {settings.k for settings in grid} <= set(range(1, n_seen + 1))
+    texts = np.random.default_rng(0).normal(size=(n_seen, 4))
     for settings in grid:
-        transfer_weights(np.zeros((1, n_seen)), settings)
+        assert weights_by_text(texts[:1], texts, settings).shape == (1, n_seen)
+    assert {settings.relatedness for settings in grid} == ({"plain", "centred", "whitened"} if n_seen > 1 else {"plain"})
 
 
 def test_the_accuracies_of_the_grid_equal_a_plain_loop():
@@ -121,8 +124,13 @@ def test_the_accuracies_of_the_grid_equal_a_plain_loop():
     validation_text, seen_text, prototypes = random.normal(size=(3, 8)), random.normal(size=(6, 8)), unit(random.normal(size=(6, 5)))
     chosen, accuracies = choose_settings(clips, targets, validation_text, seen_text, prototypes, settings_grid(6))
     assert chosen in accuracies and list(accuracies) == settings_grid(6)
+    related = {
+        "plain": np.array([[reference.cosine(v, s) for s in seen_text] for v in validation_text]),
+        "centred": reference.relatedness(validation_text, seen_text),
+        "whitened": reference.whitened_relatedness(validation_text, seen_text, 1.0),
+    }
     for settings, accuracy in accuracies.items():
-        weights = reference.transfer_weights(reference.relatedness(validation_text, seen_text), settings.k, settings.tau)
+        weights = reference.transfer_weights(related[settings.relatedness], settings.k, settings.tau)
         points = weights @ prototypes
         right = [max(range(3), key=lambda c: reference.cosine(clip, points[c])) == t for clip, t in zip(clips, targets)]
         assert accuracy == pytest.approx(sum(right) / 30)
@@ -163,6 +171,52 @@ def test_the_one_standard_error_rule_by_hand(monkeypatch):
     chosen, accuracies = choose_settings(np.eye(40), np.repeat(np.arange(4), 10), text_VF, text_SF, np.eye(6), grid)
     assert list(accuracies.values()) == pytest.approx([0.9, 0.825, 0.825, 0.5])
     assert chosen == TransferSettings(3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("n_right", "chosen"),
+    [
+        # plain is ahead by 0.1, 0.1, 0, 0.1: mean 0.075, deviation 0.05, standard error 0.025, so it is taken
+        ({"plain": [8, 8, 7, 8], "centred": [7, 7, 7, 7], "whitened": [7, 7, 7, 7]}, "plain"),
+        # plain is ahead by 0.1, 0, 0, 0.1: mean 0.05, deviation 0.058, standard error 0.029, so it is not
+        ({"plain": [8, 7, 7, 8], "centred": [7, 7, 7, 7], "whitened": [7, 7, 7, 7]}, "centred"),
+        # both are ahead by more than two standard errors: the better one
+        ({"plain": [8, 8, 8, 8], "centred": [7, 7, 7, 7], "whitened": [8, 8, 9, 9]}, "whitened"),
+        # whitened is better than plain, but only plain is ahead of centred for sure
+        ({"plain": [8, 8, 8, 8], "centred": [7, 7, 7, 7], "whitened": [10, 10, 9, 4]}, "plain"),
+        ({"plain": [6, 6, 6, 6], "centred": [7, 7, 7, 7], "whitened": [2, 2, 2, 2]}, "centred"),
+        # a grid without centred starts from its first kind
+        ({"whitened": [7, 7, 7, 7], "plain": [9, 7, 7, 7]}, "whitened"),
+    ],
+)
+def test_another_kind_than_centred_has_to_be_better_by_two_standard_errors(monkeypatch, n_right, chosen):
+    asked = iter(n_right.values())
+
+    def planted(weights, prototypes):
+        points, counts = np.zeros((4, 40)), next(asked)
+        for c in range(4):
+            for clip in range(10):
+                points[c if clip < counts[c] else (c + 1) % 4, 10 * c + clip] = 1
+        return points
+
+    monkeypatch.setattr("zsar_lab.zeroshot.transfer.compose_prototypes", planted)
+    text_VF, text_SF = RANDOM.normal(size=(4, 8)), RANDOM.normal(size=(6, 8))
+    grid = [TransferSettings(3, 0.1, kind) for kind in n_right]
+    taken, _ = choose_settings(np.eye(40), np.repeat(np.arange(4), 10), text_VF, text_SF, np.eye(6), grid)
+    assert taken == TransferSettings(3, 0.1, chosen)
+
+
+def test_an_even_setting_of_another_kind_is_not_near():
+    # plain cosines are nearly even at any tau, but the choice among even settings stays within the kind
+    prototypes, text = np.eye(4), np.eye(4) + 2.0
+    grid = [TransferSettings(4, 0.3, "plain"), TransferSettings(4, 0.3, "centred")]
+    chosen, accuracies = choose_settings(prototypes, np.arange(4), text, text, prototypes, grid)
+    assert set(accuracies.values()) == {1.0} and chosen == grid[1]
+
+
+def test_an_empty_grid_is_refused():
+    with pytest.raises(ValueError, match="the grid must hold a setting to choose, got none; take settings_grid"):
+        choose_settings(np.eye(2), np.arange(2), np.eye(2), np.eye(2), np.eye(2), [])
 
 
 def test_of_settings_as_good_as_each_other_the_most_even_is_chosen():

@@ -14,7 +14,8 @@ import pytest
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.video import write_mp4
-from zsar_lab.views import clips, explanations, figures, figures_data, figures_space, figures_style, projection, tables, widgets
+from zsar_lab.text.classtext import class_text, description
+from zsar_lab.views import clips, explanations, figures, figures_data, figures_space, figures_style, figures_text, projection, tables, widgets
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.evaluate import RULES, DrawResult, RuleScores
 from zsar_lab.zeroshot.report import make_report
@@ -57,7 +58,7 @@ def embeddings() -> ClipEmbeddings:
 
 
 @pytest.fixture
-def result(embeddings: ClipEmbeddings) -> DrawResult:
+def result(catalog: Catalog, embeddings: ClipEmbeddings) -> DrawResult:
     protocol = Protocol(
         "draw 0", ("S1", "S2"), ("V1", "V2"), ("A", "B", "C"), _ids("S1", "S2", of=range(1, 4)), _ids("S1", "S2", of=range(1)), _ids("V1", "V2"),
         _ids("A", "B", "C"),
@@ -72,9 +73,11 @@ def result(embeddings: ClipEmbeddings) -> DrawResult:
     rows = embeddings.embedding_ND.astype(float)
     seen = class_means(rows[embeddings.rows(_ids("S1", "S2"))], np.repeat([0, 1], CLIPS_PER_CLASS), 2)
     true = class_means(rows[embeddings.rows(_ids("A", "B", "C"))], targets, 3)
-    prototypes = {"seen": seen, "composed": unit(weights @ seen), "true": true}
-    prints = {"checkpoint": "c", "embeddings": "print", "class_text": "t"}
-    return DrawResult(protocol, protocol.test_clips, targets, tuple(scored), texts, right_ones, 1.0, prototypes, weights, prints)
+    texts_of = np.random.default_rng(3).normal(size=(5, seen.shape[1]))
+    prototypes = {"seen": seen, "composed": unit(weights @ seen), "true": true, "seen text": unit(texts_of[:2]), "unseen text": unit(texts_of[2:])}
+    prints = {"checkpoint": "c", "embeddings": "print", "class_text": "t", "encoder": "e"}
+    read = class_text(catalog.classes, description)
+    return DrawResult(protocol, protocol.test_clips, targets, tuple(scored), texts, right_ones, 1.0, prototypes, weights, prints, read)
 
 
 @pytest.fixture
@@ -147,7 +150,7 @@ def all_figures(catalog, result, report) -> dict:
         "lengths": figures_data.clip_lengths(catalog),
         "losses": figures_data.loss_curves(history, catalog.name),
         "rules": figures.rule_scores(report, report),
-        "texts": figures.text_scores(report),
+        "texts": figures_text.text_scores(report),
         "per_class": figures.per_class(result, "transfer", catalog),
         "confusion": figures.confusion(result, "transfer", catalog),
         "hubness": figures.hubness_bars(result, catalog),
@@ -213,7 +216,7 @@ def test_rule_scores_show_means_intervals_draws_chance_and_bound(report):
 
 
 def test_text_scores_have_a_point_a_scheme(report):
-    figure = figures.text_scores(report)
+    figure = figures_text.text_scores(report)
     assert list(figure.data[0].y) == pytest.approx([100 * 5 / 12] * 2)
     assert list(figure.layout.xaxis.ticktext) == ["description<br>(trained with)", "label"]
 
@@ -262,9 +265,10 @@ def test_tables_for_reading_have_rounded_figures_and_no_nan(report):
     assert tables.settings_table(report).loc["transfer"].tolist() == ["k 1", "k 1"]
 
 
-def test_prototype_table_by_the_cosines(result):
-    table = tables.prototype_table(result).set_index("class")
-    cosine = result.prototypes["composed"] @ result.prototypes["true"].T
+@pytest.mark.parametrize("guess", ["composed", "unseen text"])
+def test_prototype_table_by_the_cosines(result, guess):
+    table = tables.prototype_table(result, guess).set_index("class")
+    cosine = result.prototypes[guess] @ result.prototypes["true"].T
     assert table.loc["A", "own"] == pytest.approx(cosine[0, 0], abs=1e-3)
     assert table.loc["A", "others_mean"] == pytest.approx(cosine[0, 1:].mean(), abs=1e-3)
     assert table.loc["C", "own_rank"] == 1 + int((cosine[2, :2] > cosine[2, 2]).sum())
@@ -311,6 +315,13 @@ def test_a_map_is_laid_out_once_and_drawn(catalog, result, embeddings, tmp_path,
         names = [trace.name for trace in figure.data]
         assert {"seen prototypes", "composed unseen prototypes", "true unseen prototypes"} <= set(names)
         assert "<img" not in figure.to_json() and "generated demo videos" in figure.layout.title.text
+    figure = figures_space.shared_space(space, catalog, guess="text")
+    (texts,) = (trace for trace in figure.data if trace.name == "texts of unseen classes")
+    np.testing.assert_allclose(np.stack([texts.x, texts.y], axis=1), result.prototypes["unseen text"][:, :2], atol=1e-6)
+    (line,) = (trace for trace in figure.data if trace.name == "text to true")
+    assert (line.x[0], line.x[1]) == pytest.approx((texts.x[0], result.prototypes["true"][0, 0])) and line.x[2] is None
+    with pytest.raises(ValueError, match="guess must be 'composed' or 'text', got 'label'"):
+        figures_space.shared_space(space, catalog, guess="label")
     with pytest.raises(ValueError, match="colour_by must be 'group' or 'class', got 'colour'"):
         figures_space.shared_space(space, catalog, "colour")
 

@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tiny_encoders import save_tiny
+
 from zsar_lab.__main__ import main
 from zsar_lab.data.video import write_mp4
 from zsar_lab.training.checkpoint import load_checkpoint
+from zsar_lab.views.explanations import texts_and_parts
 from zsar_lab.workspace import Study, Workspace
 
 FAMILIES = {"sliding": ["SlideLeft", "SlideRight", "SlideUp", "SlideDown"], "blinking": ["Blink", "SlowBlink", "Fade", "Pulse"]}
@@ -103,6 +106,46 @@ def test_a_second_look_makes_nothing_again(finished: Workspace, study: Study) ->
     assert times() == before and len(before) >= 8
     assert json.loads(json.dumps(main.content()))["rules"] == kept["rules"]
     assert beside is not None and beside.name.startswith("random classes, 1 draw")
+
+
+@pytest.fixture(scope="module")
+def clip_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-clip", "clip")
+
+
+def test_a_study_with_another_encoder_and_templates_of_its_own(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:
+    own = ["a film of {label}", "someone: {label}"]
+    study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text=own, epochs=1, encoder=str(clip_encoder))
+    workspace = Workspace(tmp_path / "work", study)
+    with pytest.warns(UserWarning, match=r"leaves out what the encoder cannot read whole \(templates, .*\): the class text of .* at most 24 tokens"):
+        report, _ = workspace.report()
+    read = workspace.class_embeddings()
+    assert read.encoder == workspace.encoder.revision and read.pooled_CF.shape == (8, 16) and read.words_CLE.shape[2] == 32
+    assert report.rows[0].class_text == "own templates" and {row.class_text for row in report.text_rows} == {"own templates", "label", "template", "description"}
+    # what the folder keeps is the same study, and nothing is made again
+    again = Workspace.open(workspace.folder)
+    assert again.study == study and again.class_embeddings().fingerprint == read.fingerprint
+    with pytest.warns(UserWarning, match="leaves out"):
+        result = again.result("stratified-0")
+    page = texts_and_parts(again.catalog, result, "transfer", result.protocol.unseen[0])
+    assert "class text (own templates)" in page
+
+
+def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:
+    long = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="{label} " * 30, encoder=str(clip_encoder))
+    with pytest.raises(ValueError, match=r"class text of .* cannot be read: a class text must have at most 24 tokens for the encoder tiny-clip"):
+        Workspace(tmp_path / "work", long).frames  # noqa: B018
+    assert not (tmp_path / "work" / "frames").exists() and not (tmp_path / "work" / "study.json").exists()
+
+
+def test_an_encoder_that_is_not_there_is_said_before_videos_are_opened(videos: Path, tmp_path: Path, monkeypatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="label", encoder="nobody/none")
+    with pytest.raises(FileNotFoundError, match="'nobody/none' is no folder, not in the hub's cache, and the hub did not give it"):
+        Workspace(tmp_path / "work", study).catalog  # noqa: B018
+    assert not (tmp_path / "work" / "catalog").exists()
 
 
 def test_another_study_in_the_folder_is_refused(finished: Workspace, videos: Path) -> None:

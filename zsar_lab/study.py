@@ -37,7 +37,10 @@ class Study:
         leakage_distance: cosine distance of class texts under which a training class is removed, beside those with the same name;
             None for the names alone.
         strict: refuse to train when a seen class is an unseen one by that rule.
-        class_text: scheme of the class texts trained with.
+        class_text: scheme of the class texts trained with: the name of one, a template such as "a video of {label}" or several of them, or a csv
+            file with the user's own texts (see `scheme_named`).
+        encoder: the text encoder: a folder, or a hub name; None for all-MiniLM-L6-v2.
+        text_layers: how many of the encoder's last layers are trained with the rest; 0 keeps it frozen.
         epochs: of each training.
         clips_per_class: of the demo videos.
         seed: of the demo videos; a draw's number is the seed of its classes and its training.
@@ -50,7 +53,7 @@ class Study:
     clips_per_class: int = 30
     stratified_draws: int = 3
     random_draws: int = 1
-    class_text: str = "description_and_parts"
+    class_text: str | tuple[str, ...] = "description_and_parts"
     epochs: int = 25
     seed: int = 0
     dataset: str = FOLDER
@@ -62,18 +65,21 @@ class Study:
     train_on: str | None = None
     leakage_distance: float | None = None
     strict: bool = True
+    encoder: str | None = None
+    text_layers: int = 0
 
     def __post_init__(self) -> None:
         for name in ("videos", "annotations", "prepared", "train_on"):  # whole paths, for a notebook runs in a folder of its own
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
+        self._resolve_texts()
         if isinstance(self.protocols, str):
             raise ValueError(f"protocols must be a tuple of names, got the text {self.protocols!r}; write ({self.protocols!r},)")
         object.__setattr__(self, "protocols", tuple(self.protocols))
         if not isinstance(self.frames, FrameSettings):
             raise ValueError(f"frames must be FrameSettings, got {self.frames!r}; write FrameSettings(size_px=...)")
         scheme_named(self.class_text)
-        for name, least in (("clips_per_class", 1), ("stratified_draws", 0), ("random_draws", 0), ("epochs", 1), ("seed", 0)):
+        for name, least in (("clips_per_class", 1), ("stratified_draws", 0), ("random_draws", 0), ("text_layers", 0), ("epochs", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number of {least} or more, got {value!r}")
@@ -85,6 +91,15 @@ class Study:
             self.source("")
         self._check_data()
         self._check_protocols()
+
+    def _resolve_texts(self) -> None:
+        """Whole paths of a csv file with texts and of an encoder's folder."""
+        if not isinstance(self.class_text, str):
+            object.__setattr__(self, "class_text", tuple(self.class_text))
+        elif self.class_text.lower().endswith(".csv") and "{" not in self.class_text:
+            object.__setattr__(self, "class_text", str(Path(self.class_text).resolve()))
+        if self.encoder is not None:  # what is no folder is a name of the hub
+            object.__setattr__(self, "encoder", str(Path(self.encoder).resolve()) if Path(self.encoder).is_dir() else str(self.encoder))
 
     def _check_data(self) -> None:
         if self.prepared is not None and (self.videos is not None or self.frames != FrameSettings()):
@@ -148,7 +163,7 @@ class Study:
         content = read_json(path)
         try:
             frames = FrameSettings(**content.pop("frames"))
-            return Study(**content | {"frames": frames, "protocols": tuple(content["protocols"])})
+            return Study(**content | {"frames": frames, "protocols": tuple(content["protocols"])})  # a list of templates becomes a tuple there
         except KeyError as error:
             raise ValueError(f"'{path}' must hold a study of this version of the library, but it has no {error}; choose another folder") from error
         except (TypeError, AttributeError) as error:

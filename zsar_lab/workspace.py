@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -22,14 +20,17 @@ from zsar_lab.data.protocols.named import ProtocolName, protocol_named
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.synthetic import DemoSettings, make_demo_videos
 from zsar_lab.data.workers import Limits
-from zsar_lab.progress import progress
 from zsar_lab.study import Study
-from zsar_lab.text.classtext import SCHEMES, class_text, scheme_named
-from zsar_lab.text.encoder import ClassEmbeddings, cached_class_embeddings, find_encoder
+from zsar_lab.text.classtext import SCHEMES, ClassText, class_text, scheme_named
+from zsar_lab.text.embeddings import ClassEmbeddings, embed_class_text
+from zsar_lab.text.encoder import TextTooLong
+from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.text.leakage import LeakageAudit, Removal, audit, audit_classes
 from zsar_lab.training import presets
 from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.training.loop import train
+from zsar_lab.training.side_by_side import train_side_by_side
+from zsar_lab.training.text_tail import check_text_layers, class_embeddings_of
 from zsar_lab.zeroshot.embed import ClipEmbeddings, embed_clips
 from zsar_lab.zeroshot.evaluate import DrawResult, check_can_be_scored, evaluate_draw
 from zsar_lab.zeroshot.report import Report, make_report, save_report
@@ -57,15 +58,16 @@ class Workspace:
         self.study, self.workers = study, workers
         self.seconds: dict[str, float] = {}
         self._protocols: dict[str, Protocol] = {}
-        self._class_embeddings: dict[str, ClassEmbeddings] = {}
+        self._class_embeddings: dict[str | tuple[str, ...], ClassEmbeddings] = {}
         path, asked = self.folder / "study.json", study.as_json()
         kept = read_json(path) if path.is_file() else asked
-        kept = kept if isinstance(kept, dict) else {}
+        kept = {"text_layers": 0} | kept if isinstance(kept, dict) else {}  # a study from before they could be trained holds none
         different = [key for key in asked | kept if kept.get(key) != asked.get(key)]
         if different:
             key = different[0]
             raise ValueError(
-                f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asked.get(key)!r}; choose another folder, or delete study.json and "
+                f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asked.get(key)!r}; choose another folder, or delete"
+                " study.json and "
                 "trainings in it (catalog and frames can stay)"
             )
 
@@ -76,7 +78,10 @@ class Workspace:
     def open(folder: str | Path) -> Workspace:
         """Open a folder with the study it holds; FileNotFoundError when it holds none."""
         if not (Path(folder) / "study.json").is_file():
-            raise FileNotFoundError(f"'{folder}' must hold a study, but it has no study.json; make one with the demo command or Workspace(folder, Study(...))")
+            raise FileNotFoundError(
+                f"'{folder}' must hold a study, but it has no study.json; make one with the demo command or"
+                " Workspace(folder, Study(...))"
+            )
         return Workspace(folder, Study.read(Path(folder) / "study.json"))
 
     @property
@@ -113,10 +118,11 @@ class Workspace:
             FileNotFoundError: the folder `prepared` or `train_on` holds no prepared dataset.
         """
         self._check_frames()
+        check_text_layers(self.study.text_layers, self.encoder)  # an encoder that is not there, or has fewer, is said before any video is opened
         catalog = self.test_catalog if self.train_catalog is None else join_catalogs(self.train_catalog, self.test_catalog)
         if (self.folder / "study.json").is_file():  # checked when it was written
             return catalog
-        class_text(catalog.classes, scheme_named(self.study.class_text))
+        self.embed(class_text(catalog.classes, scheme_named(self.study.class_text)))
         for draw in self.study.draws:
             self._make_protocol(draw, None)
         if self.train_catalog is not None:
@@ -183,7 +189,7 @@ class Workspace:
         """The training classes compared with the test classes: all of both datasets, or seen and unseen of a draw within one."""
         if self.train_catalog is not None:
             return self._audit
-        return audit_classes(*self._sides(draw), folder=self.folder / "class_text")
+        return audit_classes(*self._sides(draw), self.encoder, folder=self.folder / "class_text")
 
     def _sides(self, draw: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The rows of the seen and of the unseen classes of a draw."""
@@ -192,7 +198,7 @@ class Workspace:
 
     @cached_property
     def _audit(self) -> LeakageAudit:
-        return audit_classes(self.train_catalog.classes, self.test_catalog.classes, folder=self.folder / "class_text")
+        return audit_classes(self.train_catalog.classes, self.test_catalog.classes, self.encoder, folder=self.folder / "class_text")
 
     @cached_property
     def _removal(self) -> Removal:
@@ -208,18 +214,32 @@ class Workspace:
         found = audit(*self._sides(draw)) if distance is None else self.leakage(draw)
         return found.refuse(protocol.seen, protocol.unseen, distance, strict=self.study.strict)
 
-    def class_embeddings(self, scheme: str | None = None) -> ClassEmbeddings:
-        """Embedded class texts of every class, by the study's scheme or the one named."""
+    @cached_property
+    def encoder(self) -> EncoderFiles:
+        """The text encoder of the study; Raises as `find_encoder`."""
+        return find_encoder(self.study.encoder)
+
+    def class_text(self, scheme: str | tuple[str, ...] | None = None) -> ClassText:
+        """The class text of every class, by the study's scheme or another one (see `scheme_named`)."""
+        return class_text(self.catalog.classes, scheme_named(scheme or self.study.class_text))
+
+    def embed(self, text: ClassText) -> ClassEmbeddings:
+        """Class texts through the study's encoder; each text is read once and kept in the folder."""
+        return embed_class_text(text, self.encoder, self.folder / "class_text")
+
+    def class_embeddings(self, scheme: str | tuple[str, ...] | None = None) -> ClassEmbeddings:
+        """Embedded class texts of every class, by the study's scheme or another one (see `scheme_named`)."""
         scheme = scheme or self.study.class_text
         if scheme not in self._class_embeddings:
-            text = class_text(self.catalog.classes, scheme_named(scheme))
-            self._class_embeddings[scheme] = cached_class_embeddings(text, find_encoder(), self.folder / "class_text")
+            self._class_embeddings[scheme] = self.embed(self.class_text(scheme))
         return self._class_embeddings[scheme]
 
     def train_config(self, draw: str) -> presets.TrainConfig:
         """The configuration of a draw's training."""
-        width = self.class_embeddings().pooled_CF.shape[1]
-        return presets.demo(len(self.protocol(draw).seen), width, seed=ProtocolName.of(draw).number or 0, epochs=self.study.epochs)
+        texts = self.class_embeddings()
+        widths = texts.pooled_CF.shape[1], texts.words_CLE.shape[2]
+        study, seed = self.study, ProtocolName.of(draw).number or 0
+        return presets.demo(len(self.protocol(draw).seen), *widths, seed=seed, epochs=study.epochs, text_layers=study.text_layers)
 
     def run_folder(self, draw: str) -> Path:
         return self.folder / "trainings" / draw
@@ -228,7 +248,7 @@ class Workspace:
         """Train a draw in this process, or open its finished checkpoint; refused where classes leak, see `refuse_leakage`."""
         self.refuse_leakage(draw)
         config = self.train_config(draw)
-        return train(self.frames, self.protocol(draw), self.class_embeddings(), config, self.run_folder(draw), on_epoch=on_epoch)
+        return train(self.frames, self.protocol(draw), self.class_embeddings(), config, self.run_folder(draw), on_epoch=on_epoch, files=self.encoder)
 
     def train_all(self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None) -> dict[str, Checkpoint]:
         """Train every draw that is not trained yet, `workers` at a time, each in a process of its own.
@@ -242,11 +262,15 @@ class Workspace:
         self.frames, self.class_embeddings()
         for draw in self.study.draws:
             self.refuse_leakage(draw)
-        self._timed("training", lambda: _train_in_processes(self, [d for d in self.study.draws if not self.is_trained(d)], on_epoch))
+        waiting = {draw: self.run_folder(draw) for draw in self.study.draws if not self.is_trained(draw)}
+        self._timed("training", lambda: train_side_by_side(waiting, self._command, self.study.epochs, self.workers, on_epoch))
         checkpoints = {draw: load_checkpoint(self.run_folder(draw)) for draw in self.study.draws}
         if on_epoch:
             on_epoch({draw: checkpoint.history for draw, checkpoint in checkpoints.items()})
         return checkpoints
+
+    def _command(self, draw: str) -> list[str]:
+        return [sys.executable, "-m", "zsar_lab", "train", draw, "--workspace", str(self.folder)]
 
     def is_trained(self, draw: str) -> bool:
         try:
@@ -261,13 +285,10 @@ class Workspace:
 
     def result(self, draw: str) -> DrawResult:
         """Every rule on the draw's unseen classes."""
-        others = [scheme.__name__ for scheme in SCHEMES if scheme.__name__ != self.study.class_text and self._has_text(scheme.__name__)]
-        embeddings = self.embeddings(draw)
-        texts = tuple(self.class_embeddings(scheme) for scheme in others)
-        return self._timed(
-            "evaluation",
-            lambda: evaluate_draw(self.train(draw), embeddings, self.protocol(draw), self.class_embeddings(), texts),
-        )
+        embeddings, texts, checkpoint = self.embeddings(draw), tuple(self._other_texts.values()), self.train(draw)
+        trained = class_embeddings_of(checkpoint, self.class_text(), self.encoder) if self.study.text_layers else None
+        arguments = checkpoint, embeddings, self.protocol(draw), self.class_embeddings(), texts, trained
+        return self._timed("evaluation", lambda: evaluate_draw(*arguments))
 
     def report(self) -> tuple[Report, Report | None]:
         """The report over the draws of the study's first kind of protocol, and the one of its second (None without one).
@@ -290,12 +311,27 @@ class Workspace:
         save_report(self.folder / "report.json", main, [beside] if beside else [], self.seconds)
         return main, beside
 
-    def _has_text(self, scheme: str) -> bool:
-        try:
-            class_text(self.catalog.classes, scheme_named(scheme))
-        except ValueError:
-            return False
-        return True
+    @cached_property
+    def _other_texts(self) -> dict[str, ClassEmbeddings]:
+        """The schemes that are compared with the study's: those that the classes have what is needed for, and that the encoder can read whole."""
+        texts, too_long = {}, {}
+        for scheme in (scheme.__name__ for scheme in SCHEMES if scheme.__name__ != self.study.class_text):
+            try:
+                text = self.class_text(scheme)
+            except ValueError:  # no description, no structure
+                continue
+            try:
+                texts[scheme] = self.embed(text)
+            except TextTooLong as error:
+                too_long[scheme] = error
+        if too_long:
+            first = next(iter(too_long.values()))
+            warnings.warn(
+                f"the comparison of class texts leaves out what the encoder cannot read whole ({', '.join(too_long)}):"
+                f" {first}",
+                stacklevel=2,
+            )
+        return texts
 
     def _timed(self, step: str, make: Callable[[], Any]) -> Any:
         started = time.perf_counter()
@@ -314,55 +350,10 @@ def _prepared_catalog(field: str, folder: str) -> Catalog:
     """The catalog that `prepare` left in a folder; FileNotFoundError when it is not a prepared one."""
     for name in ("catalog/catalog.json", "frames/store.json"):
         if not (Path(folder) / name).is_file():
-            raise FileNotFoundError(f"{field} must be the folder of a prepared dataset, '{folder}' holds no {name}; run prepare with it as --out first")
+            raise FileNotFoundError(
+                f"{field} must be the folder of a prepared dataset, '{folder}' holds no {name}; run prepare with it as"
+                " --out first"
+            )
     if not read_json(Path(folder) / "frames" / "store.json")["complete"]:
         raise ValueError(f"{field} must be the folder of a prepared dataset, but prepare was interrupted in '{folder}'; run it again to go on")
     return Catalog.load(Path(folder) / "catalog")
-
-
-def _train_in_processes(
-    workspace: Workspace, draws: list[str], on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None
-) -> None:
-    """`python -m zsar_lab train` for each draw, with one bar over all of them that follows their logs."""
-    if not draws:
-        return
-    configs = {draw: workspace.train_config(draw) for draw in draws}
-    waiting, running = list(draws), {}
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    bar = progress(what=f"training {', '.join(draws)}", unit="epoch", total=sum(c.epochs for c in configs.values()))
-    try:
-        while waiting or running:
-            while waiting and len(running) < workspace.workers:
-                draw = waiting.pop(0)
-                log = open(workspace.run_folder(draw) / "training.txt", "w", encoding="utf-8")
-                command = [sys.executable, "-m", "zsar_lab", "train", draw, "--workspace", str(workspace.folder)]
-                running[draw] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-                log.close()
-            time.sleep(0.5)
-            for draw, process in list(running.items()):
-                if process.poll() is not None:
-                    del running[draw]
-                    _check_end(workspace, draw, process.returncode)
-            histories = {draw: _history(workspace, draw) for draw in draws}
-            n_new = sum(len(history) for history in histories.values()) - bar.n
-            bar.update(n_new)
-            if n_new and on_epoch:
-                on_epoch(histories)
-    finally:
-        for process in running.values():
-            process.send_signal(signal.SIGINT)
-        for process in running.values():
-            process.wait()
-        bar.close()
-
-
-def _history(workspace: Workspace, draw: str) -> list[dict[str, Any]]:
-    log = workspace.run_folder(draw) / "log.csv"
-    rows = pd.read_csv(log).to_dict("records") if log.is_file() else []
-    return [{key: value for key, value in row.items() if pd.notna(value)} for row in rows]
-
-
-def _check_end(workspace: Workspace, draw: str, code: int) -> None:
-    if code:
-        lines = (workspace.run_folder(draw) / "training.txt").read_text(encoding="utf-8").strip().splitlines()
-        raise RuntimeError(f"training {draw} ended with status {code}: {lines[-1] if lines else 'it said nothing'}; run it again to go on from its checkpoint")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pandas as pd
 
 from zsar_lab.artefacts import fingerprint
+from zsar_lab.text.own_texts import TextsFromFile
 
 
 def readable_label(name: str) -> str:
@@ -44,19 +47,33 @@ def readable_label(name: str) -> str:
 class ClassText:
     """The class text of each class: `texts[i]` is what the language model reads for `names[i]`.
 
-    A text of several lines is several sentences, each read by itself; all texts of one scheme have equally many lines.
+    A text of several lines is several texts, each read by itself. Their embeddings are set side by side, then all texts of one scheme
+    have equally many lines; or they are averaged (`averaged`), as with several templates.
     """
 
     scheme: str
     names: tuple[str, ...]
     texts: tuple[str, ...]
+    averaged: bool = False
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the names and the exact texts (the scheme's name does not enter)."""
-        return fingerprint("class text", list(self.names), list(self.texts))
+        """Hash of the names, the exact texts, and how lines are combined (the scheme's name does not enter)."""
+        return fingerprint("class text", list(self.names), list(self.texts), *(["averaged"] if self.averaged else []))
+
+    def edited(self, name: str, text: str) -> ClassText:
+        """The same with another text for one class; its scheme is "<scheme>, edited".
+
+        Raises:
+            ValueError: there is no such class.
+        """
+        if name not in self.names:
+            raise ValueError(f"the class to edit must be one of the {len(self.names)} that have a text, got {name!r}")
+        texts = tuple(text if own == name else before for own, before in zip(self.names, self.texts, strict=True))
+        return replace(self, scheme=self.scheme.removesuffix(EDITED) + EDITED, texts=texts)
 
 
+EDITED = ", edited"
 Scheme = Callable[[pd.DataFrame], list[str]]
 
 
@@ -65,7 +82,8 @@ def class_text(classes: pd.DataFrame, scheme: Scheme) -> ClassText:
 
     Args:
         classes: one row a class; the column `name`, and what the scheme needs (`label`, `description`, `structure`).
-        scheme: one of the functions below, or any function from such a table to one string a row.
+        scheme: one of the functions below, a `Templates`, a `TextsFromFile`, or any function from such a table to one string a row; where it has an
+            attribute `averaged` that is True, the lines of a string are averaged.
 
     Returns:
         The class text; its `scheme` is the function's name.
@@ -73,7 +91,7 @@ def class_text(classes: pd.DataFrame, scheme: Scheme) -> ClassText:
     Raises:
         ValueError: the scheme needs a column that is missing or empty for a class.
     """
-    return ClassText(scheme.__name__, tuple(classes["name"]), tuple(scheme(classes)))
+    return ClassText(scheme.__name__, tuple(classes["name"]), tuple(scheme(classes)), getattr(scheme, "averaged", False))
 
 
 def label(classes: pd.DataFrame) -> list[str]:
@@ -119,19 +137,87 @@ def description_and_parts(classes: pd.DataFrame) -> list[str]:
     return lines
 
 
-SCHEMES: tuple[Scheme, ...] = (label, template, description, label_and_description, structure, description_and_parts)
+@dataclass(frozen=True)
+class Templates:
+    """A scheme of one or several templates whose embeddings are averaged: one line a template, its fields filled from the table.
+
+    Attributes:
+        patterns: such as "a video of {label}", "{label}: {description}"; a field is a column of the table.
+        title: what the scheme is called in a score's provenance.
+
+    Raises:
+        ValueError: no pattern, one without a field, or one that cannot be filled.
+    """
+
+    patterns: tuple[str, ...]
+    title: str = "own templates"
+    averaged: ClassVar[bool] = True
+
+    @property
+    def __name__(self) -> str:
+        return self.title
+
+    def __post_init__(self) -> None:
+        if not self.patterns:
+            raise ValueError("templates must be at least one text such as 'a video of {label}', got none")
+        for pattern in self.patterns:
+            self._fields(pattern)
+
+    def __call__(self, classes: pd.DataFrame) -> list[str]:
+        columns = {}
+        for field in dict.fromkeys(field for pattern in self.patterns for field in self._fields(pattern)):
+            columns[field] = label(classes) if field == "label" else list(classes["name"]) if field == "name" else _filled(classes, field)
+            columns[field] = [" ".join(value.split()) for value in columns[field]]  # one line a template
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return ["\n".join(pattern.format(**row) for pattern in self.patterns) for row in rows]
+
+    @staticmethod
+    def _fields(pattern: str) -> list[str]:
+        try:
+            fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        except ValueError as error:
+            raise ValueError(f"a template must be a text with fields such as {{label}}, got {pattern!r} ({error}); mend its braces") from error
+        if not fields or "\n" in pattern or not all(field.isidentifier() for field in fields):
+            raise ValueError(
+                f"a template must be one line with a field such as {{label}} or {{description}}, got {pattern!r}; write"
+                f" for example 'a video of {{label}}'"
+            )
+        return fields
 
 
-def scheme_named(name: str) -> Scheme:
-    """The scheme of that name, for settings that come from a file or the command line.
+templates = Templates(
+    (
+        "a video of a person {label}", "someone {label}", "people {label}", "a short clip that shows {label}", "the action of {label}",
+        "this is how {label} looks", "a person is filmed while {label}", "a demonstration of {label}",
+    ),
+    "templates",
+)  # fmt: skip
+
+SCHEMES: tuple[Scheme, ...] = (label, template, templates, description, label_and_description, structure, description_and_parts)
+
+
+def scheme_named(name: str | Sequence[str]) -> Scheme:
+    """The scheme that a setting names, for settings that come from a file or the command line.
+
+    Args:
+        name: the name of one of SCHEMES; a template with a field in braces, or several of them; or the path of a csv file with the user's own texts.
 
     Raises:
         ValueError: there is no such scheme.
     """
+    if not isinstance(name, str):
+        return Templates(tuple(name))
+    if "{" in name:
+        return Templates((name,))
+    if name.lower().endswith(".csv"):
+        return TextsFromFile(name)
     for scheme in SCHEMES:
         if scheme.__name__ == name:
             return scheme
-    raise ValueError(f"a class-text scheme must be one of {', '.join(s.__name__ for s in SCHEMES)}, got {name!r}")
+    raise ValueError(
+        f"a class-text scheme must be one of {', '.join(s.__name__ for s in SCHEMES)}, a template such as 'a video of {{label}}',"
+        f" or a csv file, got {name!r}"
+    )
 
 
 def _filled(classes: pd.DataFrame, column: str) -> list[str]:

@@ -18,7 +18,8 @@ import snowballstemmer
 
 from zsar_lab.artefacts import fingerprint, read_json, write_json
 from zsar_lab.text.classtext import Scheme, class_text, label, readable_label
-from zsar_lab.text.encoder import EncoderFiles, cached_class_embeddings, embed_class_text, find_encoder
+from zsar_lab.text.embeddings import embed_class_text
+from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 
 # from the strongest to the weakest; the first three look at words, the last at the distance of the texts
 RULES = ("exact", "normalised", "contained", "embedding")
@@ -307,9 +308,8 @@ def audit_classes(
         ValueError: as `audit` and the scheme.
     """
     files = find_encoder() if files is None else files
-    texts = [class_text(table, scheme) for table in (train_classes, test_classes)]
-    embedded = [embed_class_text(text, files) if folder is None else cached_class_embeddings(text, files, folder) for text in texts]
-    return audit(train_classes, test_classes, (embedded[0].pooled_CF, embedded[1].pooled_CF), files.sha256)
+    embedded = [embed_class_text(class_text(table, scheme), files, folder) for table in (train_classes, test_classes)]
+    return audit(train_classes, test_classes, (embedded[0].pooled_CF, embedded[1].pooled_CF), files.revision)
 
 
 class _Words(NamedTuple):

@@ -1,6 +1,6 @@
 """Relatedness of classes by their texts: a cosine, in a space whose transform was fitted on seen classes.
 
-Shapes: S seen, U other classes, F width of a class text's embedding.
+Shapes: S seen, U other classes, F width of a class text's embedding, R rank of the seen texts about their mean (at most S - 1).
 """
 
 from __future__ import annotations
@@ -11,38 +11,96 @@ import numpy as np
 
 PLAIN, CENTRED, WHITENED = "plain", "centred", "whitened"
 KINDS = (PLAIN, CENTRED, WHITENED)
+SHRINKAGE = 1.0
+RANK_TOLERANCE = 1e-10  # an axis counts where its singular value is above this share of the largest
 
 
 @dataclass(frozen=True, eq=False)
 class Relatedness:
     """r(a, b) = cos((a - m) W, (b - m) W).
 
+    "plain" has m = 0 and W = 1. "centred" has W = 1 and m = the mean of the seen texts. "whitened" has the same m and
+
+        W = (C + l I)^-1/2,  C = X'X / S,  X = the seen texts less m,  l = shrinkage * (mean of the R eigenvalues of C above 0).
+
+    The fewer texts, the less C knows: with S - 1 < F it says nothing of F - S + 1 directions, and l is all that W knows there.
+    l -> infinity gives "centred"; l -> 0, where R = F, gives seen texts of covariance 1. With X = Q diag(s) V' and e = s^2 / S,
+
+        x W = x V diag(e + l)^-1/2 V' + (x - x V V') l^-1/2,
+
+    so that nothing of size F x F is built or kept.
+
     Attributes:
-        kind: "plain" (m = 0, W = 1), "centred" (m = mean of the seen texts, W = 1) or "whitened" (W also evens out the seen texts' spread).
+        kind: "plain", "centred" or "whitened".
         centre_F: m.
-        whiten_FF: W; None for 1.
+        axes_RF: V', the directions in which the seen texts differ; no rows unless whitened.
+        scale_R: (e + l)^-1/2, along each of them.
+        rest_scale: l^-1/2, in all other directions; 1 unless whitened.
     """
 
     kind: str
     centre_F: np.ndarray
-    whiten_FF: np.ndarray | None = None
+    axes_RF: np.ndarray
+    scale_R: np.ndarray
+    rest_scale: float = 1.0
 
     @staticmethod
-    def fit(text_SF: np.ndarray, kind: str = CENTRED) -> Relatedness:
-        """Fit on the embedded texts of seen classes, float [S, F].
+    def fit(text_SF: np.ndarray, kind: str = CENTRED, shrinkage: float = SHRINKAGE) -> Relatedness:
+        """Fit on the embedded texts of seen classes, float [S, F]; `shrinkage` is read by "whitened" alone.
 
         Raises:
-            ValueError: no such kind.
+            ValueError: no such kind; a text that is not finite; too few or only equal texts to centre or whiten; shrinkage not above 0.
         """
         if kind not in KINDS:
             raise ValueError(f"relatedness must be one of {', '.join(KINDS)}, got {kind!r}")
-        centre_F = np.zeros(text_SF.shape[1]) if kind == PLAIN else text_SF.mean(0)
-        return Relatedness(kind, centre_F)
+        text_SF = _finite(text_SF, None)
+        n_seen, width = text_SF.shape
+        if kind == PLAIN:
+            return Relatedness(kind, np.zeros(width), np.zeros((0, width)), np.zeros(0))
+        if n_seen < 2 or (text_SF == text_SF[0]).all():
+            got = f"{n_seen} equal ones" if n_seen > 1 else f"{n_seen}"
+            raise ValueError(
+                f"{kind} relatedness needs 2 or more different seen class texts, got {got}; take more seen classes, or relatedness 'plain'"
+            )
+        centre_F = text_SF.mean(0)
+        if kind == CENTRED:
+            return Relatedness(kind, centre_F, np.zeros((0, width)), np.zeros(0))
+        if not 0 < shrinkage < np.inf:
+            raise ValueError(f"shrinkage must be above 0 and finite, got {shrinkage}; {SHRINKAGE} is the one used")
+        _, s, axes_RF = np.linalg.svd(text_SF - centre_F, full_matrices=False)
+        kept = s > RANK_TOLERANCE * s[0]
+        eigenvalue_R = s[kept] ** 2 / n_seen
+        floor = shrinkage * eigenvalue_R.mean()
+        return Relatedness(kind, centre_F, axes_RF[kept], (eigenvalue_R + floor) ** -0.5, float(floor**-0.5))
+
+    def transform(self, text_UF: np.ndarray) -> np.ndarray:
+        """(text - m) W, float64 [U, F].
+
+        Raises:
+            ValueError: a text that is not finite, or of another width than the texts fitted on.
+        """
+        rows_UF = _finite(text_UF, len(self.centre_F)) - self.centre_F
+        along_UR = rows_UF @ self.axes_RF.T
+        return (along_UR * (self.scale_R - self.rest_scale)) @ self.axes_RF + self.rest_scale * rows_UF
 
     def between(self, text_UF: np.ndarray, text_SF: np.ndarray) -> np.ndarray:
-        """Relatedness of each of the first classes to each of the second, -1..1, [U, S]."""
-        return _unit(text_UF - self.centre_F) @ _unit(text_SF - self.centre_F).T
+        """Relatedness of each of the first classes to each of the second, -1..1, [U, S]; Raises as `transform`."""
+        return unit(self.transform(text_UF)) @ unit(self.transform(text_SF)).T
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows divided by their Euclidean length; a zero row stays zero."""
     return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+
+
+def _finite(text_CF: np.ndarray, width: int | None) -> np.ndarray:
+    text_CF = np.asarray(text_CF, dtype=float)
+    if text_CF.ndim != 2 or (width is not None and text_CF.shape[1] != width):
+        raise ValueError(
+            f"embedded class texts must be one row a class, [classes, {width or 'width'}], got shape {text_CF.shape};"
+            " embed all with one encoder and scheme"
+        )
+    bad = np.flatnonzero(~np.isfinite(text_CF).all(1))
+    if len(bad):
+        raise ValueError(f"embedded class texts must be finite, row {bad[0]} of {len(text_CF)} is not; embed that class text again")
+    return text_CF

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from zsar_lab.model.rest import ModelConfig, ResT
 from zsar_lab.training.presets import TrainConfig
 
 FILE_NAME = "checkpoint.safetensors"
+# what is not written where the text encoder stays frozen: such a training is the same as before there was a choice, and named so
+FROZEN_TEXT = {"text_layers": TrainConfig.text_layers, "text_learning_rate": TrainConfig.text_learning_rate}
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class Checkpoint:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of configuration, inputs and the number of steps taken."""
-        return fingerprint("checkpoint", asdict(self.config), asdict(self.inputs), self.step)
+        """Hash of configuration (the trained layers of the text encoder among it), inputs and the number of steps taken."""
+        return fingerprint("checkpoint", _content(self.config), asdict(self.inputs), self.step)
 
     def model(self, device: torch.device | str = "cpu") -> ResT:
         """The trained model in evaluation mode, on `device`."""
@@ -69,15 +72,31 @@ class Checkpoint:
             return {name.removeprefix(prefix): opened.get_tensor(name) for name in opened.keys() if name.startswith(prefix)}
 
 
-def save_checkpoint(checkpoint: Checkpoint, model: ResT, optimiser: torch.optim.Optimizer) -> None:
-    """Write the checkpoint whole or not at all; an earlier one at the same path stays until the new one is on disk."""
-    tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+def save_checkpoint(
+    checkpoint: Checkpoint, model: ResT, optimiser: torch.optim.Optimizer, text: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write the checkpoint whole or not at all; an earlier one at the same path stays until the new one is on disk.
+
+    Args:
+        checkpoint: its record and where it goes.
+        model, optimiser: at that step.
+        text: the trained tensors of the text encoder, kept as "text.<name>".
+    """
+    tensors = {f"text.{name}": value.detach().cpu().contiguous() for name, value in (text or {}).items()}
+    tensors |= {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{key}": torch.as_tensor(value).cpu().contiguous() for key, value in state.items()}
-    record = {"config": asdict(checkpoint.config), "inputs": asdict(checkpoint.inputs), "step": checkpoint.step}
+    record = {"config": _content(checkpoint.config), "inputs": asdict(checkpoint.inputs), "step": checkpoint.step}
     record |= {"total_steps": checkpoint.total_steps, "history": checkpoint.history}
     with writing(checkpoint.path) as temporary:
         save_file(tensors, temporary, metadata={"zsar_lab": json.dumps(record)})
+
+
+def _content(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as it is written and hashed."""
+    content = asdict(config)
+    is_frozen = all(content[name] == value for name, value in FROZEN_TEXT.items())
+    return {name: value for name, value in content.items() if not (is_frozen and name in FROZEN_TEXT)}
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,20 +28,15 @@ from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss
 from zsar_lab.model.rest import LabelCode, ResT, word_spans
 from zsar_lab.progress import progress
-from zsar_lab.text.encoder import ClassEmbeddings
+from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.training.checkpoint import FILE_NAME, Checkpoint, Inputs, load_checkpoint, restore_optimiser, save_checkpoint
 from zsar_lab.training.presets import TrainConfig
+from zsar_lab.training.text_tail import KeptTexts, TextInputs, TextTail
 
 
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was asked to stop; its sentence says at which step, and that the checkpoint was kept."""
-
-
-class TextInputs(NamedTuple):
-    """Class texts as the model reads them: pooled_CF and word spans words_CKE, float32 on the model's device."""
-
-    pooled_CF: Tensor
-    words_CKE: Tensor
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -56,12 +51,13 @@ def text_inputs(classes: ClassEmbeddings, names: tuple[str, ...], n_label_tokens
     return TextInputs(torch.from_numpy(classes.pooled_CF[rows]).to(device), words.to(device))
 
 
-def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
-    """One-cycle: linear up to the peak in the first `warm_up` share of steps, then half a cosine down to 0."""
+def learning_rate(step: int, total_steps: int, config: TrainConfig, peak: float | None = None) -> float:
+    """One-cycle: linear up to the peak in the first `warm_up` share of steps, then half a cosine down to 0; `peak` None is the configuration's."""
+    peak = config.learning_rate if peak is None else peak
     warm_up_steps = max(1, round(config.warm_up * total_steps))
     if step < warm_up_steps:
-        return config.learning_rate * (step + 1) / warm_up_steps
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up_steps) / max(1, total_steps - warm_up_steps)))
+        return peak * (step + 1) / warm_up_steps
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up_steps) / max(1, total_steps - warm_up_steps)))
 
 
 def training_losses(
@@ -92,6 +88,7 @@ def train(
     folder: Path,
     device: str | None = None,
     on_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
+    files: EncoderFiles | None = None,
 ) -> Checkpoint:
     """Train on the seen classes of a protocol; goes on from the run's checkpoint when there is one.
 
@@ -103,19 +100,21 @@ def train(
         folder: of the run; gets checkpoint.safetensors and log.csv.
         device: "cpu", "cuda", or None to choose.
         on_epoch: called with the history after each epoch, for live figures.
+        files: of the text encoder that made `classes`; needed when `config.text_layers` is above 0.
 
     Returns:
         The complete checkpoint.
 
     Raises:
         ValueError: the folder holds a checkpoint of another configuration or other inputs, a loss is not finite, every loss is
-            switched off, or n_seen is wrong.
+            switched off, n_seen is wrong, or the text encoder's layers cannot be trained as asked.
         TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint is kept.
     """
     if config.model.n_seen != len(protocol.seen):
         raise ValueError(f"config.model.n_seen must be the protocol's number of seen classes ({len(protocol.seen)}), got {config.model.n_seen}")
     if not (config.classification_weight or config.alignment_weight or config.matching_weight):
         raise ValueError("at least one loss must have a weight above 0, got 0 for all three; set one in the configuration")
+    _check_text(config, classes, files)
     rows, targets = clips_of(store, protocol.train_clips, protocol.seen)
     total_steps = config.epochs * steps_per_epoch(len(rows), config.batch_size)
     inputs = Inputs(protocol.hash, store.fingerprint, classes.fingerprint)
@@ -125,7 +124,7 @@ def train(
         if checkpoint.complete:
             return checkpoint
     with torch.random.fork_rng(), cpu_threads(config.cpu_threads), _stop_signals() as stop:
-        training = _Training(store, protocol, classes, checkpoint, choose_device(device), rows, targets)
+        training = _Training(store, protocol, classes, checkpoint, choose_device(device), rows, targets, files)
         return training.run(stop, on_epoch)
 
 
@@ -134,19 +133,32 @@ class _Training:
 
     def __init__(
         self, store: FrameStore, protocol: Protocol, classes: ClassEmbeddings, start: Checkpoint, device: torch.device,
-        rows: np.ndarray, targets: np.ndarray,
+        rows: np.ndarray, targets: np.ndarray, files: EncoderFiles | None,
     ) -> None:  # fmt: skip
         self.store, self.protocol, self.device, self.checkpoint = store, protocol, device, start
         self.rows, self.targets = rows, targets
         config = start.config
         torch.manual_seed(config.seed)
         self.model = ResT(config.model).to(device)
-        self.optimiser = _optimiser(self.model, config)
+        self.tail = TextTail(files, config.text_layers, device) if config.text_layers else None
+        self.optimiser = _optimiser(self.model, self.tail, config)
         if start.step:
             self.model.load_state_dict(start.tensors("model."))
+            if self.tail:
+                self.tail.load(start.tensors("text."))
             restore_optimiser(start, self.optimiser)
-        self.seen_text = text_inputs(classes, protocol.seen, config.model.n_label_tokens, device)
-        self.validation_text = text_inputs(classes, protocol.validation, config.model.n_label_tokens, device) if protocol.validation else None
+        self.seen_text = self.begin_text(classes, protocol.seen)
+        self.validation_text = self.begin_text(classes, protocol.validation) if protocol.validation else None
+
+    def begin_text(self, classes: ClassEmbeddings, names: tuple[str, ...]) -> TextInputs | KeptTexts:
+        """What stays the same of class texts through the training: all of them, or as far as the trained layers of the text encoder."""
+        if self.tail:
+            return self.tail.keep(classes.class_text, names)
+        return text_inputs(classes, names, self.checkpoint.config.model.n_label_tokens, self.device)
+
+    def end_text(self, begun: TextInputs | KeptTexts) -> TextInputs:
+        """The class texts as they are read now."""
+        return self.tail.inputs(begun, self.checkpoint.config.model.n_label_tokens) if self.tail else begun
 
     def run(self, stop: threading.Event, on_epoch: Callable[[list[dict[str, Any]]], None] | None) -> Checkpoint:
         config, total = self.checkpoint.config, self.checkpoint.total_steps
@@ -183,11 +195,11 @@ class _Training:
         torch.manual_seed(_step_seed(config.seed, step))
         generator = torch.Generator(self.device).manual_seed(_step_seed(config.seed, step))
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(step, self.checkpoint.total_steps, config)
+            group["lr"] = learning_rate(step, self.checkpoint.total_steps, config, group["peak"])
         self.model.train()
         view = training_view(frames_BNHWC.to(self.device, non_blocking=True), config.view, generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            labels = self.model.encode_labels(*self.seen_text)
+            labels = self.model.encode_labels(*self.end_text(self.seen_text))
             losses = training_losses(self.model, view, target_B.to(self.device), labels, config, generator)
         total = sum(losses.values())
         values = {name: float(value.detach()) for name, value in losses.items()}
@@ -200,6 +212,8 @@ class _Training:
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        if self.tail:  # by itself, so that the model's own steps do not depend on it
+            torch.nn.utils.clip_grad_norm_(self.tail.trained.values(), config.clip_norm)
         self.optimiser.step()
         return values
 
@@ -216,7 +230,7 @@ class _Training:
             figures["seen_top1"] = _accuracy(self.model.seen_logits(self._embed(rows), 1.0), targets)
         if self.validation_text:
             rows, targets = clips_of(self.store, self.protocol.validation_clips, self.protocol.validation)
-            labels = self.model.encode_labels(*self.validation_text)
+            labels = self.model.encode_labels(*self.end_text(self.validation_text))
             figures["validation_direct_top1"] = _accuracy(self._embed(rows) @ labels.embedding_CD.T, targets)
         return figures
 
@@ -226,7 +240,7 @@ class _Training:
         return torch.cat([self.model.encode_video(centre_view(b.to(self.device), view)).embedding_BD for b in batches])
 
     def save(self) -> None:
-        save_checkpoint(self.checkpoint, self.model, self.optimiser)
+        save_checkpoint(self.checkpoint, self.model, self.optimiser, self.tail.trained if self.tail else None)
         with writing(self.checkpoint.path.parent / "log.csv") as temporary:
             pd.DataFrame(self.checkpoint.history).to_csv(temporary, index=False)
 
@@ -251,11 +265,31 @@ def _step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _optimiser(model: ResT, config: TrainConfig) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def _optimiser(model: ResT, tail: TextTail | None, config: TrainConfig) -> torch.optim.Optimizer:
+    parts = [(list(model.parameters()), config.learning_rate)]
+    parts += [(list(tail.trained.values()), config.text_learning_rate)] if tail else []
+    groups = []
+    for parameters, peak in parts:
+        groups.append({"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay, "peak": peak})
+        groups.append({"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0, "peak": peak})
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def _check_text(config: TrainConfig, classes: ClassEmbeddings, files: EncoderFiles | None) -> None:
+    """Check that what the last layers of the text encoder are trained with is there; of how many layers, `TextTail` says."""
+    if not config.text_layers:
+        return
+    if not (config.alignment_weight or config.matching_weight):
+        raise ValueError(
+            f"training the text encoder needs the alignment or the matching loss, got text_layers {config.text_layers} with weight 0 for both;"
+            " set one, or text_layers to 0"
+        )
+    if files is None or files.revision != classes.encoder:
+        got = "none" if files is None else f"those of {files.name} (revision {files.revision})"
+        raise ValueError(
+            f"training the text encoder needs the files of the one that made the class embeddings (revision {classes.encoder}), got {got};"
+            " give train(..., files=find_encoder(...)), or set text_layers to 0"
+        )
 
 
 def _same_run(found: Checkpoint, wanted: Checkpoint) -> Checkpoint:

@@ -22,6 +22,8 @@ class TrainConfig:
         n_match_labels: labels a clip in matching: the right one and hard negatives.
         seed: of weights, order, views and dropout.
         cpu_threads: threads of a training on the CPU; small maps are faster with one, and the sums then do not depend on the machine.
+        text_layers: how many of the language model's last layers are trained with the rest, with all that comes after them; 0 keeps it frozen.
+        text_learning_rate: the peak for these layers, which are trained already; the same one-cycle schedule.
         validate_every: epochs between looks at held-out seen clips and validation classes.
     """
 
@@ -40,10 +42,13 @@ class TrainConfig:
     seed: int = 0
     cpu_threads: int = 1
     validate_every: int = 5
+    text_layers: int = 0
+    text_learning_rate: float = 3e-5
     view: ViewSettings = field(default_factory=ViewSettings)
     model: ModelConfig = field(default_factory=ModelConfig)
 
 
-def demo(n_seen: int, text_width: int, seed: int = 0, epochs: int = 25) -> TrainConfig:
+def demo(n_seen: int, text_width: int, word_width: int = 384, seed: int = 0, epochs: int = 25, text_layers: int = 0) -> TrainConfig:
     """The small model of the demo: about 1 M parameters, minutes on two CPU cores."""
-    return TrainConfig(seed=seed, epochs=epochs, model=ModelConfig(n_seen=n_seen, text_width=text_width))
+    model = ModelConfig(n_seen=n_seen, text_width=text_width, word_width=word_width)
+    return TrainConfig(seed=seed, epochs=epochs, text_layers=text_layers, model=model)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.text.classtext import class_text, label, scheme_named
+from zsar_lab.text.classtext import label
 from zsar_lab.views.clips import TEXT, Caption, clip_grid
 from zsar_lab.zeroshot.evaluate import DrawResult
 from zsar_lab.zeroshot.metrics import confusion_matrix, per_class_table
@@ -106,11 +106,10 @@ def texts_and_parts(catalog: Catalog, result: DrawResult, rule: str, class_name:
     """Html: the class and its rival side by side, each with its class text and the seen classes its prototype was composed of.
 
     Raises:
-        ValueError: as `verdicts`, or the class text's scheme is not one of this library.
+        ValueError: as `verdicts`.
     """
-    scheme = result.rule(rule).class_text
-    texts = class_text(catalog.classes, scheme_named(scheme))
-    text_of = dict(zip(texts.names, texts.texts))
+    texts = result.class_text
+    scheme, text_of = texts.scheme, dict(zip(texts.names, texts.texts))
     labels = dict(zip(catalog.classes["name"], label(catalog.classes)))
     other = rival(result, rule, class_name)
     columns = [_column("True class", class_name, result, text_of, labels, scheme)]

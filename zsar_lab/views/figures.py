@@ -45,38 +45,21 @@ def rule_scores(report: Report, beside: Report | None = None) -> go.Figure:
         report: the main report.
         beside: another report on the same data (random draws), drawn to the right of each point.
     """
-    figure = new_figure("Zero-shot top-1 of each rule", _about(report, beside), "", ACCURACY, height=480)
+    figure = new_figure("Zero-shot top-1 of each rule", about_report(report, beside), "", ACCURACY, height=480)
     reports = [(report, BLUE, -0.13 if beside else 0.0)] + ([(beside, ORANGE, 0.17)] if beside else [])
     for shown, colour, shift in reports:
         name, places = plain(shown.name.split(",")[0]), [RULE_PLACES[row.rule] + shift for row in shown.rows]
         single = [(place + 0.1, draw) for place, row in zip(places, shown.rows) for draw in row.draws]
-        _points_with_intervals(figure, shown.rows, places, colour, f"{name}, mean and 95 % interval", [plain(_settings(row)) for row in shown.rows])
+        points_with_intervals(figure, shown.rows, places, colour, f"{name}, mean and 95 % interval", [plain(settings_of(row)) for row in shown.rows])
         figure.add_scatter(
             x=[place for place, _ in single], y=percent([draw for _, draw in single]), mode="markers", name=f"{name}, each draw",
             marker={"symbol": "line-ew-open", "size": 9, "color": colour, "line": {"width": 2}}, hovertemplate="one draw: %{y:.1f} %<extra></extra>",
         )  # fmt: skip
-    _line(figure, 100 * report.upper_bound, f"upper bound {100 * report.upper_bound:.1f} %: true prototypes, not zero-shot", GREEN)
-    _line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
+    level_line(figure, 100 * report.upper_bound, f"upper bound {100 * report.upper_bound:.1f} %: true prototypes, not zero-shot", GREEN)
+    level_line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
     ticks = {"tickvals": list(RULE_PLACES.values()), "ticktext": [rule.replace(", ", ",<br>").replace(" + ", " +<br>") for rule in RULES]}
     places = {"tickmode": "array", "range": [-0.6, max(RULE_PLACES.values()) + 0.6], "showgrid": False, "zeroline": False}
-    figure.update_layout(xaxis=places | ticks, yaxis_range=[0, 104], legend=_below(-0.16), margin_b=105)
-    return figure
-
-
-def text_scores(report: Report) -> go.Figure:
-    """Top-1 by scheme of class text, a colour a rule, with 95 % intervals over classes; all on the same clip embeddings."""
-    figure = new_figure("Zero-shot top-1 by class text", _about(report), "scheme of the class text", ACCURACY, height=440)
-    schemes = list(dict.fromkeys(row.class_text for row in report.text_rows))
-    rules = [rule for rule in RULES if any(row.rule == rule for row in report.text_rows)]
-    for number, rule in enumerate(rules):
-        rows = [row for row in report.text_rows if row.rule == rule]
-        places = [schemes.index(row.class_text) + 0.2 * (number - (len(rules) - 1) / 2) for row in rows]
-        _points_with_intervals(figure, rows, places, RULE_COLOURS[rule], plain(rule), [plain(_settings(row)) for row in rows])
-    _line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
-    trained_with = report.rows[0].class_text if report.rows else ""
-    names = [tick(scheme) + ("<br>(trained with)" if scheme == trained_with else "") for scheme in schemes]
-    name_ticks(figure, "x", schemes, ticktext=names, tickangle=0, tickfont_size=11, showgrid=False, range=[-0.6, len(schemes) - 0.4])
-    figure.update_layout(yaxis_range=[0, 104], legend=_below(-0.22), margin_b=110)
+    figure.update_layout(xaxis=places | ticks, yaxis_range=[0, 104], legend=legend_below(-0.16), margin_b=105)
     return figure
 
 
@@ -146,7 +129,7 @@ def hubness_bars(result: DrawResult, catalog: Catalog, k: int = 1, rules: Sequen
         )  # fmt: skip
     figure.add_hline(y=expected, line={"color": GREY, "dash": "dot", "width": 2})
     name_ticks(figure, "x", [labels[names[i]] for i in order], showgrid=False, range=[-0.6, len(names) - 0.4])
-    figure.update_layout(barmode="group", bargap=0.25, legend=_below(-0.36), margin_b=170)
+    figure.update_layout(barmode="group", bargap=0.25, legend=legend_below(-0.36), margin_b=170)
     return figure
 
 
@@ -159,7 +142,7 @@ def hubness_histogram(report: Report, k: int = 1, rules: Sequence[str] = RULES) 
     pairs = {rule: [k_occurrence(r.rule(rule).scores_BC, k) for r in report.results] for rule in rules}
     largest = max(int(counts.max()) for drawn in pairs.values() for counts in drawn)
     expected = float(np.mean([k * len(r.targets) / len(r.protocol.unseen) for r in report.results]))
-    about = f"{_about(report)}; N_{k} in clips, dotted: expected {expected:.1f}"
+    about = f"{about_report(report)}; N_{k} in clips, dotted: expected {expected:.1f}"
     figure = new_panels(f"Histogram of N_{k} over unseen classes", about, [(rule, "classes") for rule in rules], height=520)
     bins = {"start": -0.5, "end": largest + 1, "size": max(1, round(largest / 12))}
     for number, (rule, drawn) in enumerate(pairs.items()):
@@ -225,9 +208,10 @@ def _cells(
     name_ticks(figure, "y", row_labels, showgrid=False, autorange="reversed")
 
 
-def _points_with_intervals(
+def points_with_intervals(
     figure: go.Figure, rows: Sequence[RuleRow], places: Sequence[float], colour: str, name: str, hover: Sequence[str]
 ) -> None:
+    """A marker for each row's top-1 at its place on the x axis, with its 95 % interval; `hover` stands below the figures."""
     middle = percent([row.top1 for row in rows])
     above = [100 * row.ci95[1] - value for row, value in zip(rows, middle)]
     below = [value - 100 * row.ci95[0] for row, value in zip(rows, middle)]
@@ -239,20 +223,24 @@ def _points_with_intervals(
     )  # fmt: skip
 
 
-def _line(figure: go.Figure, y: float, text: str, colour: str) -> None:
+def level_line(figure: go.Figure, y: float, text: str, colour: str) -> None:
+    """A dotted line across the figure with its text."""
     figure.add_hline(y=y, line={"color": colour, "dash": "dot", "width": 2})
     place = {"x": 0, "xref": "paper", "y": y, "yref": "y", "xanchor": "left", "yanchor": "bottom"}
     figure.add_annotation(text=plain(text), showarrow=False, font={"color": colour, "size": 12}, **place)
 
 
-def _below(y: float) -> dict[str, object]:
+def legend_below(y: float) -> dict[str, object]:
+    """A legend in a row below the figure."""
     return {"orientation": "h", "x": 0, "y": y, "yanchor": "top"}
 
 
-def _about(report: Report, beside: Report | None = None) -> str:
+def about_report(report: Report, beside: Report | None = None) -> str:
+    """The line below a title: what was scored."""
     return report.name + (f"; beside it {beside.name.rsplit(',', 1)[0]}" if beside else "")
 
 
-def _settings(row: RuleRow) -> str:
+def settings_of(row: RuleRow) -> str:
+    """What validation chose in each draw, for hovering."""
     texts = [settings_as_text(settings) for settings in row.settings]
     return "chosen on validation classes: " + " | ".join(texts) if any(texts) else "nothing to choose"

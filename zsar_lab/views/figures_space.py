@@ -15,17 +15,21 @@ GROUP_COLOURS = {"seen": GREY, "validation": SKY, "unseen": ORANGE}
 SYMBOLS = ("circle", "square", "triangle-up", "cross")
 
 
-def shared_space(space: SpaceMap, catalog: Catalog, colour_by: str = "group") -> go.Figure:
-    """Clips and prototypes on the map; a line leads from each composed prototype to the true one of its class.
+def shared_space(space: SpaceMap, catalog: Catalog, colour_by: str = "group", guess: str = "composed") -> go.Figure:
+    """Clips and prototypes on the map; a line leads from where a class is expected to where it is.
 
     Args:
         space: of projection.shared_space_map.
         catalog: gives the labels.
         colour_by: "group" colours clips as seen, validation or unseen; "class" gives each unseen class a colour and sign of its own.
+        guess: where an unseen class is expected: "composed" by the prototypes that transfer composed, "text" by its class text, as the direct
+            rule does.
 
     Raises:
-        ValueError: colour_by is neither.
+        ValueError: colour_by or guess is neither.
     """
+    if guess not in ("composed", "text"):
+        raise ValueError(f"guess must be 'composed' or 'text', got {guess!r}")
     if colour_by not in ("group", "class"):
         raise ValueError(f"colour_by must be 'group' or 'class', got {colour_by!r}")
     labels = labels_of(catalog)
@@ -41,19 +45,24 @@ def shared_space(space: SpaceMap, catalog: Catalog, colour_by: str = "group") ->
             style = {"color": colour, "size": 6 if group == "unseen" else 4, "opacity": 0.8 if group == "unseen" else 0.45}
             shown = groups == group
             _points(figure, space.clips_xy[shown], f"clips of {group} classes", [labels[name] for name in classes[shown]], style)
-    lines = np.stack([space.composed_xy, space.true_xy, np.full_like(space.true_xy, np.nan)], axis=1).reshape(-1, 2)
+    guess_xy = space.composed_xy if guess == "composed" else space.unseen_text_xy
+    lines = np.stack([guess_xy, space.true_xy, np.full_like(space.true_xy, np.nan)], axis=1).reshape(-1, 2)
     figure.add_scatter(
         x=_with_gaps(lines[:, 0]), y=_with_gaps(lines[:, 1]), mode="lines", line={"color": VERMILLION, "width": 1.5, "dash": "dot"},
-        name="composed to true", hoverinfo="skip",
+        name=f"{guess} to true", hoverinfo="skip",
     )  # fmt: skip
     edge = {"width": 1, "color": "white"}
-    _points(figure, space.seen_xy, "seen prototypes", [labels[n] for n in space.seen], {"color": GREY, "symbol": "diamond", "size": 9})
-    unseen = [labels[name] for name in space.unseen]
+    seen, unseen = ([labels[name] for name in names] for names in (space.seen, space.unseen))
+    _points(figure, space.seen_xy, "seen prototypes", seen, {"color": GREY, "symbol": "diamond", "size": 9})
     _points(figure, space.true_xy, "true unseen prototypes", unseen, {"color": GREEN, "symbol": "star", "size": 15, "line": edge})
-    _points(figure, space.composed_xy, "composed unseen prototypes", unseen, {"color": VERMILLION, "symbol": "x", "size": 11, "line": edge})
+    if guess == "text":
+        _points(figure, space.seen_text_xy, "texts of seen classes", seen, {"color": GREY, "symbol": "square-open", "size": 9})
+        _points(figure, guess_xy, "texts of unseen classes", unseen, {"color": VERMILLION, "symbol": "square", "size": 11, "line": edge})
+    else:
+        _points(figure, guess_xy, "composed unseen prototypes", unseen, {"color": VERMILLION, "symbol": "x", "size": 11, "line": edge})
     # neighbours from left to right get their name above and below in turn, so that fewer names overlap
-    for number, i in enumerate(np.argsort(space.composed_xy[:, 0])):
-        place = {"x": float(space.composed_xy[i, 0]), "y": float(space.composed_xy[i, 1]), "yshift": 14 if number % 2 else -14}
+    for number, i in enumerate(np.argsort(guess_xy[:, 0])):
+        place = {"x": float(guess_xy[i, 0]), "y": float(guess_xy[i, 1]), "yshift": 14 if number % 2 else -14}
         label = {"text": plain(unseen[i]), "showarrow": False, "font": {"size": 11}} | place
         figure.add_annotation(**label)
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}

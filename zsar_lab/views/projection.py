@@ -28,6 +28,7 @@ class SpaceMap:
         seen, unseen: class names of the prototypes.
         seen_xy: float [S, 2], measured prototypes of the seen classes.
         composed_xy, true_xy: float [U, 2], composed and measured prototypes of the unseen classes.
+        seen_text_xy, unseen_text_xy: float [S, 2] and [U, 2], semantic embeddings of the class texts by the trained label head.
         trustworthiness: 0..1, how far the neighbours on the map are neighbours in the shared space (10 neighbours, by cosine).
         path: where the layout is kept.
     """
@@ -42,12 +43,14 @@ class SpaceMap:
     seen_xy: np.ndarray
     composed_xy: np.ndarray
     true_xy: np.ndarray
+    seen_text_xy: np.ndarray
+    unseen_text_xy: np.ndarray
     trustworthiness: float
     path: Path
 
 
 def shared_space_map(result: DrawResult, clips: ClipEmbeddings, folder: Path, max_clips: int = 1000, seed: int = 0) -> SpaceMap:
-    """Lay out clips, seen prototypes, composed and true unseen prototypes together, by UMAP on cosine distances.
+    """Lay out clips, seen prototypes, composed and true unseen prototypes, and class texts together, by UMAP on cosine distances.
 
     Kept as `<folder>/map_<fingerprint>.npz`; read from there when it is already made. The first layout of a process takes seconds
     more, for compiling.
@@ -70,7 +73,7 @@ def shared_space_map(result: DrawResult, clips: ClipEmbeddings, folder: Path, ma
     protocol = result.protocol
     group_of = {name: group for group in ("seen", "validation", "unseen") for name in getattr(protocol, group)}
     rows = even_subset(clips.labels, tuple(group_of), max_clips, seed)
-    kinds = ("seen", "composed", "true")
+    kinds = ("seen", "composed", "true", "seen text", "unseen text")
     points = np.concatenate([clips.embedding_ND[rows], *(result.prototypes[kind] for kind in kinds)]).astype(np.float32)
     key = fingerprint("shared space map", clips.fingerprint, points, rows, {"seed": seed, "k": N_NEIGHBOURS, "min_distance": MIN_DISTANCE})
     path = Path(folder) / f"map_{key}.npz"
@@ -81,7 +84,7 @@ def shared_space_map(result: DrawResult, clips: ClipEmbeddings, folder: Path, ma
     with np.load(path) as kept:
         xy, trust = kept["xy"], float(kept["trustworthiness"])
     ends = np.cumsum([len(rows), *(len(result.prototypes[kind]) for kind in kinds)])[:-1]
-    clips_xy, seen_xy, composed_xy, true_xy = np.split(xy, ends)
+    clips_xy, *places = np.split(xy, ends)
     classes = tuple(clips.labels[row] for row in rows)
     return SpaceMap(
         about=f"{protocol.name}, {len(rows)} of {len(clips.ids)} clips",
@@ -91,9 +94,7 @@ def shared_space_map(result: DrawResult, clips: ClipEmbeddings, folder: Path, ma
         clips_xy=clips_xy,
         seen=protocol.seen,
         unseen=protocol.unseen,
-        seen_xy=seen_xy,
-        composed_xy=composed_xy,
-        true_xy=true_xy,
+        **{f"{kind.replace(' ', '_')}_xy": place for kind, place in zip(kinds, places, strict=True)},
         trustworthiness=trust,
         path=path,
     )

@@ -124,14 +124,18 @@ def held_out_classes(protocols: dict[str, Protocol], catalog: Catalog) -> pd.Dat
     return pd.Series(columns).unstack(0, fill_value="").reindex(index=list(dict.fromkeys(row for _, row in columns)), columns=list(protocols))
 
 
-def prototype_table(result: DrawResult) -> pd.DataFrame:
-    """A row an unseen class: cosine of its composed prototype to its own true prototype, the mean and the nearest of the others.
+def prototype_table(result: DrawResult, guess: str = "composed") -> pd.DataFrame:
+    """A row an unseen class: cosine of where it is expected to its own true prototype, the mean and the nearest of the others.
+
+    Args:
+        result: the draw.
+        guess: "composed", its composed prototype, or "unseen text", its class text by the trained label head (the direct rule).
 
     Returns:
         Columns class, own, others_mean, nearest_other, nearest_other_cosine, own_rank (1: its own true prototype is the nearest).
     """
     names = result.protocol.unseen
-    cosine_UU = result.prototypes["composed"] @ result.prototypes["true"].T
+    cosine_UU = result.prototypes[guess] @ result.prototypes["true"].T
     others = cosine_UU.copy()
     np.fill_diagonal(others, np.nan)
     nearest = np.nanargmax(others, axis=1)

@@ -87,11 +87,11 @@ def class_errors(catalog: Catalog, results: dict[str, DrawResult], rule: str = T
         clips.value = explanations.error_clips(catalog, result, rules.value, classes.value)
 
     def on_class(_: Any) -> None:
-        _visibly(show, message)
+        visibly(show, message)
 
     def on_list(_: Any) -> None:
         classes.unobserve(on_class, "value")
-        _visibly(lambda: (list_classes(), show()), message)
+        visibly(lambda: (list_classes(), show()), message)
         classes.observe(on_class, "value")
 
     draws.observe(on_list, "value")
@@ -114,7 +114,7 @@ def class_options(catalog: Catalog, result: DrawResult, rule: str) -> list[tuple
     return list(options.items())
 
 
-def _visibly(action: Callable[[], Any], message: ipywidgets.HTML) -> None:
+def visibly(action: Callable[[], Any], message: ipywidgets.HTML) -> None:
     """Run a callback; a failure is shown in the box, for JupyterLab hides what callbacks raise, and raised."""
     message.value = ""
     try:

@@ -67,7 +67,10 @@ def embed_clips(checkpoint: Checkpoint, store: FrameStore, folder: Path, device:
         ValueError: the checkpoint's training is not finished.
     """
     if not checkpoint.complete:
-        raise ValueError(f"embedding needs a finished training, '{checkpoint.path}' is at step {checkpoint.step} of {checkpoint.total_steps}; train on")
+        raise ValueError(
+            f"embedding needs a finished training, '{checkpoint.path}' is at step {checkpoint.step} of"
+            f" {checkpoint.total_steps}; train on"
+        )
     key = fingerprint("clip embeddings", checkpoint.fingerprint, store.fingerprint, "centre and mirrored")
     path = Path(folder) / f"embeddings_{key}.safetensors"
     ids, labels = tuple(store.ids), tuple(store.labels)

@@ -5,31 +5,25 @@ Shapes: B test clips, C candidate (unseen) classes.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zsar_lab.data.protocols.protocol import Protocol
-from zsar_lab.text.encoder import ClassEmbeddings
+from zsar_lab.model.rest import ResT
+from zsar_lab.text.classtext import ClassText
+from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.training.checkpoint import Checkpoint
-from zsar_lab.training.loop import text_inputs
+from zsar_lab.training.loop import TextInputs, text_inputs
 from zsar_lab.zeroshot import rules
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.metrics import top_k_accuracy
-from zsar_lab.zeroshot.transfer import (
-    TransferSettings,
-    choose_settings,
-    class_means,
-    compose_prototypes,
-    settings_grid,
-    weights_by_text,
-)
+from zsar_lab.zeroshot.text_rules import RIDGE, RIDGE_CENTRED, TEXT_RULES, TRANSFER, ClipGroup, TextRules
+from zsar_lab.zeroshot.transfer import TransferSettings, class_means, compose_prototypes
 
-DIRECT, RIDGE, RIDGE_CENTRED = "direct", "direct, ridge", "direct, ridge centred"
-TRANSFER, MATCH, FUSED = "transfer", "match", "transfer + match"
+DIRECT, MATCH, FUSED = "direct", "match", "transfer + match"
 RULES = (DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, MATCH, FUSED)
-PENALTIES = (0.001, 0.01, 0.1)
 MATCH_WEIGHTS = (0.25, 0.5, 1.0)
 
 
@@ -63,9 +57,11 @@ class DrawResult:
         texts: transfer and both ridge rules with each scheme of class text.
         upper_bound_BC: scores by the true prototypes of the unseen classes, leave-one-out.
         seen_top1: top-1 on held-out clips of seen classes, 0..1.
-        prototypes: per kind ("seen", "composed", "true"), unit rows in the order of the protocol's classes.
+        prototypes: unit rows in the order of the protocol's classes, per kind: "seen", "composed", "true" (visual prototypes), "seen text" and
+            "unseen text" (semantic embeddings by the trained label head).
         weights_US: transfer weights that composed the unseen prototypes.
-        fingerprints: of checkpoint, embeddings and class texts.
+        fingerprints: of checkpoint, embeddings, class texts and text encoder, and of the trained text where there is one.
+        class_text: that of the training, which the rules read.
     """
 
     protocol: Protocol
@@ -78,6 +74,7 @@ class DrawResult:
     prototypes: dict[str, np.ndarray]
     weights_US: np.ndarray
     fingerprints: dict[str, str]
+    class_text: ClassText
 
     def rule(self, name: str) -> RuleScores:
         """The scores of the rule of that name; ValueError when it was not scored."""
@@ -87,30 +84,17 @@ class DrawResult:
         raise ValueError(f"a rule must be one of {', '.join(r.rule for r in self.rules)}, got {name!r}")
 
 
-@dataclass(frozen=True)
-class _Side:
-    """Clips of one group of classes: embeddings, tokens, and the index of each clip's class."""
-
-    names: tuple[str, ...]
-    ids: tuple[str, ...]
-    embedding_BD: np.ndarray
-    tokens_BPD: np.ndarray
-    targets: np.ndarray
-
-    @staticmethod
-    def of(clips: ClipEmbeddings, ids: tuple[str, ...], names: tuple[str, ...]) -> _Side:
-        rows = clips.rows(ids)
-        position = {name: index for index, name in enumerate(names)}
-        targets = np.array([position[clips.labels[row]] for row in rows], dtype=np.int64)
-        return _Side(names, ids, clips.embedding_ND[rows], clips.tokens_NPD[rows], targets)
-
-
 def evaluate_draw(
-    checkpoint: Checkpoint, clips: ClipEmbeddings, protocol: Protocol, classes: ClassEmbeddings, other_texts: tuple[ClassEmbeddings, ...] = ()
+    checkpoint: Checkpoint,
+    clips: ClipEmbeddings,
+    protocol: Protocol,
+    classes: ClassEmbeddings,
+    other_texts: tuple[ClassEmbeddings, ...] = (),
+    trained_text: ClassEmbeddings | None = None,
 ) -> DrawResult:
     """Score every rule on the unseen classes of a draw.
 
-    Every setting (k, tau, ridge penalty, weight of matching) is the one with the best top-1 on the clips of the validation classes.
+    Every setting (k, tau, ridge penalty, weight of matching) is chosen by top-1 on the clips of the validation classes.
 
     Args:
         checkpoint: trained on this protocol with the class texts `classes`.
@@ -118,6 +102,8 @@ def evaluate_draw(
         protocol: the draw.
         classes: the class texts of the training.
         other_texts: further schemes for the comparison of class texts.
+        trained_text: `classes` as the language model reads them after a training of its last layers; direct and match read it. Relatedness and ridge
+            stay with the frozen model, so that they are comparable over class texts. None where it was frozen.
 
     Raises:
         ValueError: checkpoint, class texts and protocol are not of one training, or as `check_can_be_scored`.
@@ -128,36 +114,46 @@ def evaluate_draw(
             f"a checkpoint is scored under the protocol and class text it was trained with, '{checkpoint.path}' is of protocol"
             f" {checkpoint.inputs.protocol} and text {checkpoint.inputs.class_embeddings}, got {protocol.hash} and {classes.fingerprint}"
         )
-    train = _Side.of(clips, protocol.train_clips, protocol.seen)
-    seen_test = _Side.of(clips, protocol.seen_test_clips, protocol.seen)
-    validation = _Side.of(clips, protocol.validation_clips, protocol.validation)
-    test = _Side.of(clips, protocol.test_clips, protocol.unseen)
-    seen_prototypes = class_means(train.embedding_BD, train.targets, len(protocol.seen))
+    wanted = f"{classes.encoder}+{checkpoint.fingerprint}" if checkpoint.config.text_layers else None
+    if (trained_text and (trained_text.encoder, trained_text.class_text)) != (wanted and (wanted, classes.class_text)):
+        got = f"that of {trained_text.encoder} ({trained_text.class_text.scheme})" if trained_text else "none"
+        raise ValueError(
+            f"trained_text must be the class text read by this checkpoint's trained layers ({wanted or 'it trained none'}), got"
+            f" {got}; take class_embeddings_of"
+        )
+    text_rules = TextRules.of(clips, protocol)
+    validation, test, seen_prototypes = text_rules.validation, text_rules.test, text_rules.seen_prototypes
+    seen_test = ClipGroup.of(clips, protocol.seen_test_clips, protocol.seen)
 
-    own = _from_text(classes, train, validation, test, seen_prototypes)
-    direct, match = _from_model(checkpoint, classes, validation, test)
+    own = _from_text(text_rules, classes)
+    model, read = checkpoint.model(), classes if trained_text is None else trained_text
+    n_label_tokens = checkpoint.config.model.n_label_tokens
+    inputs = {names: text_inputs(read, names, n_label_tokens, "cpu") for names in (protocol.seen, validation.names, test.names)}
+    direct, match = _from_model(model, inputs, clips, (validation, test), classes.class_text.scheme)
     transfer = own[TRANSFER]
-    fused = _fused(transfer, match, validation, test)
-    by_name = {DIRECT: direct, **own, MATCH: match, FUSED: fused}
-    weights = _weights(classes, protocol.unseen, protocol.seen, TransferSettings(**transfer.test.settings))
-    scored = tuple(by_name[name].test for name in RULES)
+    by_name = {DIRECT: direct, **own, MATCH: match, FUSED: _fused(transfer, match, validation)}
+    weights = text_rules.weights(classes, protocol.unseen, TransferSettings(**transfer.test.settings))
+    by_text = [own, *(_from_text(text_rules, texts) for texts in other_texts)]
     return DrawResult(
         protocol=protocol,
         ids=test.ids,
         targets=test.targets,
-        rules=scored,
-        texts=tuple(
-            pair.test for texts in (classes, *other_texts) for pair in _from_text(texts, train, validation, test, seen_prototypes).values()
-        ),
+        rules=tuple(by_name[name].test for name in RULES),
+        texts=tuple(scored.test for of_text in by_text for scored in of_text.values()),
         upper_bound_BC=rules.true_prototype_scores(test.embedding_BD, test.targets, len(test.names)),
         seen_top1=top_k_accuracy(rules.nearest_scores(seen_test.embedding_BD, seen_prototypes), seen_test.targets, 1),
         prototypes={
             "seen": seen_prototypes,
             "composed": compose_prototypes(weights, seen_prototypes),
             "true": class_means(test.embedding_BD, test.targets, len(test.names)),
+            "seen text": rules.label_embeddings(model, inputs[protocol.seen]),
+            "unseen text": rules.label_embeddings(model, inputs[test.names]),
         },
         weights_US=weights,
-        fingerprints={"checkpoint": checkpoint.fingerprint, "embeddings": clips.fingerprint, "class_text": classes.class_text.fingerprint},
+        fingerprints={"checkpoint": checkpoint.fingerprint, "embeddings": clips.fingerprint, "class_text": classes.class_text.fingerprint}
+        | {"encoder": classes.encoder}
+        | ({"trained_text": trained_text.fingerprint} if trained_text else {}),
+        class_text=classes.class_text,
     )
 
 
@@ -189,56 +185,36 @@ class _Scored:
     test: RuleScores
 
 
-def _from_text(
-    texts: ClassEmbeddings, train: _Side, validation: _Side, test: _Side, seen_prototypes: np.ndarray
-) -> dict[str, _Scored]:
+def _from_text(text_rules: TextRules, texts: ClassEmbeddings) -> dict[str, _Scored]:
     """The rules that need only clip embeddings and class texts: ridge raw and centred, transfer."""
-    text = {side.names: texts.pooled_CF[texts.rows(side.names)].astype(float) for side in (train, validation, test)}
-    scheme = texts.class_text.scheme
-    scored: dict[str, _Scored] = {}
-    maps = {penalty: rules.fit_ridge(train.embedding_BD, train.targets, text[train.names], penalty) for penalty in PENALTIES}
-    for name, centred in ((RIDGE, False), (RIDGE_CENTRED, True)):
-        on_validation = {p: ridge.scores(validation.embedding_BD, text[validation.names], centred) for p, ridge in maps.items()}
-        best = max(PENALTIES, key=lambda p: top_k_accuracy(on_validation[p], validation.targets, 1))
-        accuracy = top_k_accuracy(on_validation[best], validation.targets, 1)
-        scores = maps[best].scores(test.embedding_BD, text[test.names], centred)
-        scored[name] = _Scored(on_validation[best], RuleScores(name, scheme, {"penalty": best}, accuracy, scores))
-    chosen, accuracies = choose_settings(
-        validation.embedding_BD, validation.targets, text[validation.names], text[train.names], seen_prototypes, settings_grid(len(train.names))
-    )
-
-    def composed(side: _Side) -> np.ndarray:
-        weights = _weights(texts, side.names, train.names, chosen)
-        return rules.nearest_scores(side.embedding_BD, compose_prototypes(weights, seen_prototypes))
-
-    scored[TRANSFER] = _Scored(composed(validation), RuleScores(TRANSFER, scheme, asdict(chosen), accuracies[chosen], composed(test)))
+    scored = {}
+    for name in TEXT_RULES:
+        fitted = text_rules.fit(texts, name)
+        on_test = RuleScores(name, fitted.class_text, fitted.settings, fitted.validation_top1, fitted.scores(text_rules.test))
+        scored[name] = _Scored(fitted.scores(text_rules.validation), on_test)
     return scored
 
 
-def _from_model(checkpoint: Checkpoint, classes: ClassEmbeddings, validation: _Side, test: _Side) -> tuple[_Scored, _Scored]:
-    """The rules that need the trained model: direct by its label head, match by its cross-modal encoder."""
-    model, scheme = checkpoint.model(), classes.class_text.scheme
+def _from_model(
+    model: ResT, inputs: dict[tuple[str, ...], TextInputs], clips: ClipEmbeddings, groups: tuple[ClipGroup, ClipGroup], scheme: str
+) -> tuple[_Scored, _Scored]:
+    """The rules that need the trained model: direct by its label head, match by its cross-modal encoder; on validation and test clips."""
 
-    def scores(side: _Side) -> tuple[np.ndarray, np.ndarray]:
-        inputs = text_inputs(classes, side.names, checkpoint.config.model.n_label_tokens, "cpu")
-        direct = rules.nearest_scores(side.embedding_BD, rules.label_embeddings(model, inputs))
-        return direct, rules.match_scores(model, side.tokens_BPD, inputs)
+    def scores(group: ClipGroup) -> tuple[np.ndarray, np.ndarray]:
+        direct = rules.nearest_scores(group.embedding_BD, rules.label_embeddings(model, inputs[group.names]))
+        return direct, rules.match_scores(model, clips.tokens_NPD[clips.rows(group.ids)], inputs[group.names])
 
-    on_validation, on_test = scores(validation), scores(test)
+    on_validation, on_test = (scores(group) for group in groups)
     return tuple(
-        _Scored(v, RuleScores(name, scheme, {}, top_k_accuracy(v, validation.targets, 1), t))
+        _Scored(v, RuleScores(name, scheme, {}, top_k_accuracy(v, groups[0].targets, 1), t))
         for name, v, t in zip((DIRECT, MATCH), on_validation, on_test)
     )
 
 
-def _fused(transfer: _Scored, match: _Scored, validation: _Side, test: _Side) -> _Scored:
+def _fused(transfer: _Scored, match: _Scored, validation: ClipGroup) -> _Scored:
     on_validation = {w: rules.fused_scores(transfer.validation_BV, match.validation_BV, w) for w in MATCH_WEIGHTS}
     best = max(MATCH_WEIGHTS, key=lambda w: top_k_accuracy(on_validation[w], validation.targets, 1))
     accuracy = top_k_accuracy(on_validation[best], validation.targets, 1)
     scores = rules.fused_scores(transfer.test.scores_BC, match.test.scores_BC, best)
     settings = {**transfer.test.settings, "match_weight": best}
     return _Scored(on_validation[best], RuleScores(FUSED, transfer.test.class_text, settings, accuracy, scores))
-
-
-def _weights(texts: ClassEmbeddings, names: tuple[str, ...], seen: tuple[str, ...], settings: TransferSettings) -> np.ndarray:
-    return weights_by_text(texts.pooled_CF[texts.rows(names)].astype(float), texts.pooled_CF[texts.rows(seen)].astype(float), settings)

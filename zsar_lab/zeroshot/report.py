@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.artefacts import fingerprint, write_json
-from zsar_lab.zeroshot.evaluate import RULES, DrawResult, RuleScores
+from zsar_lab.zeroshot.evaluate import RULES, TRANSFER, DrawResult, RuleScores
 from zsar_lab.zeroshot.hubness import Hubness, hubness, k_occurrence
 from zsar_lab.zeroshot.metrics import mean_class_accuracy, top_k_accuracy, truth_rank
-from zsar_lab.zeroshot.statistics import class_bootstrap, paired_difference
+from zsar_lab.zeroshot.statistics import class_bootstrap, holm, paired_difference, paired_p_value
 
 SETTING = "inductive"  # every rule so far looks at one clip at a time
+CLAIM_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,37 @@ class RuleRow:
     hubness: dict[str, float]
     draws: tuple[float, ...]
     settings: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """One scheme of class text beside a baseline scheme: the same rule on the same clips of the same draws. Accuracies are fractions, 0..1.
+
+    Attributes:
+        class_text: the scheme.
+        top1: mean over draws; ci95: its class-bootstrap interval; draws: top1 of each draw.
+        validation_top1: mean over draws, of the settings chosen.
+        chosen_in: numbers of the draws whose validation classes score best with this scheme.
+        difference: top-1 less the baseline's, clip by clip; difference_ci95: its class-bootstrap interval; both 0 for the baseline itself.
+        p: of "no difference", see `paired_p_value`; None for the baseline.
+        p_holm: p adjusted by `holm` over all schemes compared; None for the baseline.
+    """
+
+    class_text: str
+    top1: float
+    ci95: tuple[float, float]
+    draws: tuple[float, ...]
+    validation_top1: float
+    chosen_in: tuple[int, ...]
+    difference: float
+    difference_ci95: tuple[float, float]
+    p: float | None
+    p_holm: float | None
+
+    @property
+    def claimed(self) -> bool:
+        """True when a difference to the baseline can be claimed: the adjusted p is at most 0.05."""
+        return self.p_holm is not None and self.p_holm <= CLAIM_LEVEL
 
 
 def rule_row(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> RuleRow:
@@ -136,6 +168,41 @@ class Report:
         correct = [_correct([(r.rule(rule).scores_BC, r.targets) for r in self.results]) for rule in (rule_a, rule_b)]
         return paired_difference(*correct, _classes(self.results))
 
+    def compare_texts(self, rule: str = TRANSFER, baseline: str = "label") -> tuple[TextRow, ...]:
+        """Every scheme of class text under one rule, each against a baseline scheme on the same clips of the same draws.
+
+        A scheme must be chosen by its validation accuracy, draw by draw (`chosen_in`), never by its accuracy on unseen classes; and
+        not by a mean over draws either, for a validation class of one draw may be an unseen one of another.
+
+        Args:
+            rule: one scored with every scheme: transfer or a ridge rule.
+            baseline: the scheme that the others are compared with.
+
+        Returns:
+            A row a scheme, in the order scored. Of schemes that tie on validation the first is chosen.
+
+        Raises:
+            ValueError: the rule was not scored with several schemes, or the baseline was not scored.
+        """
+        rows = {row.class_text: row for row in self.text_rows if row.rule == rule}
+        if not rows:
+            raise ValueError(f"a rule scored by class text must be one of {'; '.join(dict.fromkeys(r.rule for r in self.text_rows))}, got {rule!r}")
+        if baseline not in rows:
+            raise ValueError(f"the baseline must be a scheme that was scored, one of {', '.join(rows)}, got {baseline!r}")
+        scored = {name: [_text_scores(result, rule, name) for result in self.results] for name in rows}
+        best = [max(rows, key=lambda name: scored[name][draw].validation_top1) for draw in range(len(self.results))]
+        right = {name: _correct([(s.scores_BC, r.targets) for r, s in zip(self.results, of_draws)]) for name, of_draws in scored.items()}
+        classes, others = _classes(self.results), [name for name in rows if name != baseline]
+        p = {name: paired_p_value(right[name], right[baseline], classes) for name in others}
+        p_holm = dict(zip(others, holm(list(p.values())).tolist()))
+        return tuple(
+            TextRow(
+                name, row.top1, row.ci95, row.draws, row.validation_top1, tuple(draw for draw, chosen in enumerate(best) if chosen == name),
+                *paired_difference(right[name], right[baseline], classes), p.get(name), p_holm.get(name),
+            )
+            for name, row in rows.items()
+        )  # fmt: skip
+
     def content(self) -> dict[str, Any]:
         """The report as plain json content."""
         first = self.results[0].protocol
@@ -162,6 +229,8 @@ class Report:
                 "catalog": self.catalog_fingerprint,
                 "frames": self.frames_fingerprint,
                 "class_text": self.results[0].fingerprints["class_text"],
+                "encoder": self.results[0].fingerprints["encoder"],
+                "trained_texts": [r.fingerprints["trained_text"] for r in self.results if "trained_text" in r.fingerprints],
                 "checkpoints": [r.fingerprints["checkpoint"] for r in self.results],
                 "embeddings": [r.fingerprints["embeddings"] for r in self.results],
             },
@@ -187,6 +256,10 @@ def settings_as_text(settings: dict[str, Any]) -> str:
 
 def _correct(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.concatenate([truth_rank(scores, targets) == 1 for scores, targets in pairs])
+
+
+def _text_scores(result: DrawResult, rule: str, scheme: str) -> RuleScores:
+    return next(scored for scored in result.texts if (scored.rule, scored.class_text) == (rule, scheme))
 
 
 def _classes(results: Sequence[DrawResult]) -> list[str]:

@@ -43,21 +43,43 @@ class RidgeMap:
         return unit(offset + self.text_mean_F) @ unit(text_CF).T
 
 
-def fit_ridge(embedding_ND: np.ndarray, targets: np.ndarray, text_SF: np.ndarray, penalty: float) -> RidgeMap:
-    """Ridge regression from training clips to the sentence embedding of their class.
+@dataclass(frozen=True, eq=False)
+class RidgeSums:
+    """What a ridge fit reads of the training clips, summed once for all texts and penalties.
 
-    W = (V'V + penalty n I)^-1 V'T on centred V [n, D] and T [n, F].
-
-    Raises:
-        ValueError: penalty is not positive.
+    Attributes:
+        visual_mean_D: of the clips V.
+        gram_DD: V'V on centred V.
+        class_sums_SD: sum of the centred clips of each class; V'T is its transpose times the texts.
+        n_clips: N.
     """
-    if not penalty > 0:
-        raise ValueError(f"the ridge penalty must be above 0, got {penalty}")
-    text_NF = text_SF[targets]
-    visual_mean, text_mean = embedding_ND.mean(0), text_SF.mean(0)
-    centred_ND = embedding_ND - visual_mean
-    gram = centred_ND.T @ centred_ND + penalty * len(centred_ND) * np.eye(centred_ND.shape[1])
-    return RidgeMap(np.linalg.solve(gram, centred_ND.T @ (text_NF - text_mean)), visual_mean, text_mean)
+
+    visual_mean_D: np.ndarray
+    gram_DD: np.ndarray
+    class_sums_SD: np.ndarray
+    n_clips: int
+
+    @staticmethod
+    def of(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> RidgeSums:
+        """Sum the clips up; `targets` are the clips' classes, 0..n_classes - 1."""
+        visual_mean = embedding_ND.mean(0)
+        centred_ND = embedding_ND - visual_mean
+        sums_SD = np.stack([centred_ND[targets == s].sum(0, dtype=float) for s in range(n_classes)])
+        return RidgeSums(visual_mean, centred_ND.T @ centred_ND, sums_SD, len(centred_ND))
+
+    def fit(self, text_SF: np.ndarray, penalty: float) -> RidgeMap:
+        """Ridge regression from training clips to the embedding of their class's text, W = (V'V + penalty N I)^-1 V'T on centred V and T.
+
+        V'T is summed class by class, since all clips of a class have one text.
+
+        Raises:
+            ValueError: penalty is not positive.
+        """
+        if not penalty > 0:
+            raise ValueError(f"the ridge penalty must be above 0, got {penalty}")
+        text_mean = text_SF.mean(0)
+        gram = self.gram_DD + penalty * self.n_clips * np.eye(len(self.gram_DD))
+        return RidgeMap(np.linalg.solve(gram, self.class_sums_SD.T @ (text_SF - text_mean)), self.visual_mean_D, text_mean)
 
 
 @torch.inference_mode()

@@ -27,14 +27,7 @@ def class_bootstrap(correct: np.ndarray, classes: Sequence[str], seed: int = 0, 
     Raises:
         ValueError: fewer than two classes.
     """
-    names, group = np.unique(np.asarray(classes), return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"an interval over classes needs at least 2 classes, got {len(names)}")
-    sums = np.bincount(group, weights=np.asarray(correct, dtype=float))
-    counts = np.bincount(group)
-    chosen = np.random.default_rng(seed).integers(len(names), size=(n_resamples, len(names)))
-    values = sums[chosen].sum(1) / counts[chosen].sum(1)
-    low, high = np.percentile(values, [2.5, 97.5])
+    low, high = np.percentile(_resampled_means(correct, classes, seed, n_resamples), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -44,3 +37,61 @@ def paired_difference(
     """Difference of two rules on the same clips, mean(a - b), with its class-bootstrap 95 % interval."""
     difference = np.asarray(correct_a, dtype=float) - np.asarray(correct_b, dtype=float)
     return float(difference.mean()), class_bootstrap(difference, classes, seed)
+
+
+def paired_p_value(
+    correct_a: np.ndarray, correct_b: np.ndarray, classes: Sequence[str], seed: int = 0, n_resamples: int = N_RESAMPLES
+) -> float:
+    """Two-sided p value of "no difference" of two rules on the same clips, from the resamples that `paired_difference` reads.
+
+    p = min(1, 2 (1 + min(#{d* <= 0}, #{d* >= 0})) / (n_resamples + 1)), d* the difference in a class-bootstrap resample. So it is
+    never below 2 / (n_resamples + 1), 0.001 for 2000, and p <= 0.05 means that the 95 % interval leaves 0 out.
+
+    With few classes it is too sure, as is the interval: of simulated true zeros 5-10 % have p <= 0.05 with 10 to 50 classes (1-4 %
+    have p <= 0.01), and 5-6 % with 101.
+
+    Args:
+        correct_a, correct_b: [B] 0/1 of the two rules, clip by clip.
+        classes, seed, n_resamples: as for `class_bootstrap`.
+
+    Raises:
+        ValueError: fewer than two classes.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 15 (the level at which the percentile interval
+    reaches 0); the 1 on both sides of the fraction keeps p above 0, as Davison and Hinkley, 1997, section 4.2.
+    """
+    difference = np.asarray(correct_a, dtype=float) - np.asarray(correct_b, dtype=float)
+    drawn = _resampled_means(difference, classes, seed, n_resamples)
+    fewer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return min(1.0, 2 * (1 + fewer) / (n_resamples + 1))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p values adjusted for several comparisons, in the order given: claiming those at most 0.05 is wrong anywhere in at most 5 % of studies.
+
+    Of m p values sorted upwards, adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).
+
+    Raises:
+        ValueError: a p value is not in 0..1.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure, 1979.
+    """
+    p = np.asarray(p_values, dtype=float)
+    outside = p[~((p >= 0) & (p <= 1))]
+    if outside.size:
+        raise ValueError(f"a p value must be in 0..1, got {outside[0]:g}")
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, p[order] * np.arange(len(p), 0, -1)))
+    return adjusted
+
+
+def _resampled_means(values: np.ndarray, classes: Sequence[str], seed: int, n_resamples: int) -> np.ndarray:
+    """The mean of `values` in each resample of whole classes, [n_resamples]."""
+    names, group = np.unique(np.asarray(classes), return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"an interval over classes needs at least 2 classes, got {len(names)}")
+    sums = np.bincount(group, weights=np.asarray(values, dtype=float))
+    counts = np.bincount(group)
+    chosen = np.random.default_rng(seed).integers(len(names), size=(n_resamples, len(names)))
+    return sums[chosen].sum(1) / counts[chosen].sum(1)

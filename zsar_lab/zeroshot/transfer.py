@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsar_lab.text.relatedness import CENTRED, Relatedness
+from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN, Relatedness, unit
+
+TO_BE_NEAR, TO_LEAVE_CENTRED = 1.0, 2.0  # standard errors, see choose_settings
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,6 @@ class TransferSettings:
     k: int
     tau: float
     relatedness: str = CENTRED
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows divided by their Euclidean length; a zero row stays zero."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
 
 
 def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
@@ -62,7 +59,11 @@ def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> 
 
 
 def weights_by_text(text_UF: np.ndarray, text_SF: np.ndarray, settings: TransferSettings) -> np.ndarray:
-    """`transfer_weights` of the relatedness of these class texts, fitted on the seen ones, [U, S]; Raises as `transfer_weights` and `Relatedness.fit`."""
+    """`transfer_weights` of the relatedness of these class texts, fitted on the seen ones, [U, S].
+
+    Raises:
+        ValueError: as `transfer_weights`, `Relatedness.fit` and `Relatedness.between`.
+    """
     return transfer_weights(Relatedness.fit(text_SF, settings.relatedness).between(text_UF, text_SF), settings)
 
 
@@ -72,9 +73,13 @@ def compose_prototypes(weights_US: np.ndarray, prototypes_SD: np.ndarray) -> np.
 
 
 def settings_grid(n_seen: int) -> list[TransferSettings]:
-    """The settings tried on validation classes: k in 1, 3, 5, 10, all; tau in 0.05, 0.1, 0.2, 0.3."""
+    """The settings tried on validation classes: each kind of relatedness; k in 1, 3, 5, 10, all; tau in 0.05, 0.1, 0.2, 0.3.
+
+    One seen class can be neither centred nor whitened, so there the kind is "plain" alone.
+    """
     ks = sorted({k for k in (1, 3, 5, 10, n_seen) if k <= n_seen})
-    return [TransferSettings(k, tau) for k in ks for tau in (0.05, 0.1, 0.2, 0.3)]
+    kinds = KINDS if n_seen > 1 else (PLAIN,)
+    return [TransferSettings(k, tau, kind) for kind in kinds for k in ks for tau in (0.05, 0.1, 0.2, 0.3)]
 
 
 def choose_settings(
@@ -85,11 +90,15 @@ def choose_settings(
     prototypes_SD: np.ndarray,
     grid: Iterable[TransferSettings],
 ) -> tuple[TransferSettings, dict[TransferSettings, float]]:
-    """Choose k and tau on clips of validation classes (never test classes) by the one-standard-error rule.
+    """Choose k, tau and the kind of relatedness on clips of validation classes (never test classes), by standard errors.
 
-    Ten classes cannot tell neighbouring settings apart, and the best cell is often a lucky one. So of all settings whose accuracy is
-    at most one standard error below the best, the one with the most even weights is taken. The standard error is that of the mean
-    over classes of the difference to the best setting, class by class; evenness is the mean entropy of the weights.
+    Ten classes cannot tell neighbouring settings apart, and the best cell is often a lucky one. So of all settings of one kind of
+    relatedness whose accuracy is at most one standard error below that kind's best, the one with the most even weights is taken.
+    Evenness, the mean entropy of the weights, says something within a kind only: plain cosines lie close together and give nearly even
+    weights at any tau. Between kinds it is "centred" unless another kind's best accuracy beats the best of "centred" by more than two
+    standard errors (then the kind with the best accuracy of all; a grid without "centred" starts from its first kind): with two rivals,
+    a hurdle of one would be taken by luck in a quarter of all cases. The standard error is that of the mean over classes of the
+    difference of the two settings, class by class.
 
     Args:
         embedding_ND: unit rows, clips of validation classes; targets: their class index among the V validation classes.
@@ -100,20 +109,37 @@ def choose_settings(
     Returns:
         The setting chosen, and the validation top-1 (mean per class) of each setting, 0..1.
 
+    Raises:
+        ValueError: an empty grid, or as `transfer_weights`, `Relatedness.fit` and `Relatedness.between`.
+
     Source: the rule is Breiman et al., Classification and Regression Trees, 1984, section 3.4.3; there over folds, here over classes.
     """
     by_class: dict[TransferSettings, np.ndarray] = {}
     entropy: dict[TransferSettings, float] = {}
+    related: dict[str, np.ndarray] = {}
     for settings in grid:
-        weights = weights_by_text(text_VF, text_SF, settings)
+        if settings.relatedness not in related:
+            related[settings.relatedness] = Relatedness.fit(text_SF, settings.relatedness).between(text_VF, text_SF)
+        weights = transfer_weights(related[settings.relatedness], settings)
         right = (embedding_ND @ compose_prototypes(weights, prototypes_SD).T).argmax(1) == targets
         by_class[settings] = np.array([right[targets == c].mean() for c in np.unique(targets)])
         entropy[settings] = float(-(weights * np.log(np.maximum(weights, 1e-300))).sum(1).mean())
-    best = max(by_class, key=lambda settings: by_class[settings].mean())
-
-    def near_best(settings: TransferSettings) -> bool:
-        behind = by_class[best] - by_class[settings]
-        return behind.mean() <= behind.std(ddof=1) / len(behind) ** 0.5 if len(behind) > 1 else behind.mean() <= 0
-
-    chosen = max((settings for settings in by_class if near_best(settings)), key=lambda settings: entropy[settings])
+    if not by_class:
+        raise ValueError("the grid must hold a setting to choose, got none; take settings_grid")
+    best = {kind: max(_of_kind(by_class, kind), key=lambda settings: by_class[settings].mean()) for kind in related}
+    kept = best[CENTRED] if CENTRED in best else next(iter(best.values()))
+    ahead = [other for other in best.values() if not _is_near(by_class[kept], by_class[other], TO_LEAVE_CENTRED)]
+    top = max(ahead, key=lambda settings: by_class[settings].mean(), default=kept)
+    near = [settings for settings in _of_kind(by_class, top.relatedness) if _is_near(by_class[settings], by_class[top], TO_BE_NEAR)]
+    chosen = max(near, key=lambda settings: entropy[settings])
     return chosen, {settings: float(values.mean()) for settings, values in by_class.items()}
+
+
+def _of_kind(by_class: dict[TransferSettings, np.ndarray], kind: str) -> list[TransferSettings]:
+    return [settings for settings in by_class if settings.relatedness == kind]
+
+
+def _is_near(accuracy_V: np.ndarray, best_V: np.ndarray, standard_errors: float) -> bool:
+    """Whether the first is behind the second, in the mean over classes, by at most so many standard errors of that difference."""
+    behind = best_V - accuracy_V
+    return behind.mean() <= (standard_errors * behind.std(ddof=1) / len(behind) ** 0.5 if len(behind) > 1 else 0)

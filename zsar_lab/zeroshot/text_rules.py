@@ -1,0 +1,133 @@
+"""The rules that need only clip embeddings and class texts: ridge raw and centred, and transfer.
+
+What does not depend on the texts is computed once a draw, so that another text is scored in a fraction of a second.
+Shapes: N training clips, B clips to score, S seen classes, C candidate classes, D width of the shared space,
+F width of a class text's embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from zsar_lab.data.protocols.protocol import Protocol
+from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.zeroshot.embed import ClipEmbeddings
+from zsar_lab.zeroshot.metrics import top_k_accuracy
+from zsar_lab.zeroshot.rules import RidgeSums, nearest_scores
+from zsar_lab.zeroshot.transfer import TransferSettings, choose_settings, class_means, compose_prototypes, settings_grid, weights_by_text
+
+RIDGE, RIDGE_CENTRED, TRANSFER = "direct, ridge", "direct, ridge centred", "transfer"
+TEXT_RULES = (RIDGE, RIDGE_CENTRED, TRANSFER)
+PENALTIES = (0.001, 0.01, 0.1)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipGroup:
+    """Clips of one group of classes: embeddings, and the index of each clip's class among `names`."""
+
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+    embedding_BD: np.ndarray
+    targets: np.ndarray
+
+    @staticmethod
+    def of(clips: ClipEmbeddings, ids: tuple[str, ...], names: tuple[str, ...]) -> ClipGroup:
+        """These clips, all of the classes `names`; ValueError when one was not embedded."""
+        rows = clips.rows(ids)
+        position = {name: index for index, name in enumerate(names)}
+        targets = np.array([position[clips.labels[row]] for row in rows], dtype=np.int64)
+        return ClipGroup(names, ids, clips.embedding_ND[rows], targets)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRule:
+    """One rule with the texts of one scheme, its settings chosen on clips of the validation classes.
+
+    Attributes:
+        rule, class_text: one of TEXT_RULES, and the scheme.
+        settings: what was chosen.
+        validation_top1: of those settings, 0..1.
+        scores: from a group of clips to their scores of the group's classes, [B, C].
+    """
+
+    rule: str
+    class_text: str
+    settings: dict[str, Any]
+    validation_top1: float
+    scores: Callable[[ClipGroup], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class TextRules:
+    """The clips of a draw with what its rules need of them whatever the class texts are.
+
+    Attributes:
+        train, validation, test: clips of the seen, validation and unseen classes.
+        seen_prototypes: [S, D], unit rows.
+        ridge_sums: of the training clips.
+    """
+
+    train: ClipGroup
+    validation: ClipGroup
+    test: ClipGroup
+    seen_prototypes: np.ndarray
+    ridge_sums: RidgeSums
+
+    @staticmethod
+    def of(clips: ClipEmbeddings, protocol: Protocol) -> TextRules:
+        """Gather a draw's clips.
+
+        Raises:
+            ValueError: a clip of the protocol was not embedded.
+        """
+        train = ClipGroup.of(clips, protocol.train_clips, protocol.seen)
+        validation = ClipGroup.of(clips, protocol.validation_clips, protocol.validation)
+        test = ClipGroup.of(clips, protocol.test_clips, protocol.unseen)
+        n_seen = len(protocol.seen)
+        prototypes = class_means(train.embedding_BD, train.targets, n_seen)
+        return TextRules(train, validation, test, prototypes, RidgeSums.of(train.embedding_BD, train.targets, n_seen))
+
+    def fit(self, texts: ClassEmbeddings, rule: str) -> FittedRule:
+        """Choose a rule's settings for these class texts on the validation classes.
+
+        Raises:
+            ValueError: no such rule, or a seen or validation class has no text; an unseen one without text is refused when it is scored.
+        """
+        if rule not in TEXT_RULES:
+            raise ValueError(f"a rule that needs only class texts must be one of {'; '.join(TEXT_RULES)}, got {rule!r}")
+        return self._transfer(texts) if rule == TRANSFER else self._ridge(texts, rule)
+
+    def weights(self, texts: ClassEmbeddings, names: tuple[str, ...], settings: TransferSettings) -> np.ndarray:
+        """Transfer weights of the classes `names` over the seen ones, rows sum to 1."""
+        return weights_by_text(text_of(texts, names), text_of(texts, self.train.names), settings)
+
+    def _transfer(self, texts: ClassEmbeddings) -> FittedRule:
+        validation, seen = self.validation, self.train.names
+        text_VF, text_SF = text_of(texts, validation.names), text_of(texts, seen)
+        grid = settings_grid(len(seen))
+        chosen, accuracies = choose_settings(validation.embedding_BD, validation.targets, text_VF, text_SF, self.seen_prototypes, grid)
+
+        def scores(clips: ClipGroup) -> np.ndarray:
+            return nearest_scores(clips.embedding_BD, compose_prototypes(self.weights(texts, clips.names, chosen), self.seen_prototypes))
+
+        return FittedRule(TRANSFER, texts.class_text.scheme, asdict(chosen), accuracies[chosen], scores)
+
+    def _ridge(self, texts: ClassEmbeddings, rule: str) -> FittedRule:
+        centred, text_SF = rule == RIDGE_CENTRED, text_of(texts, self.train.names)
+        maps = {penalty: self.ridge_sums.fit(text_SF, penalty) for penalty in PENALTIES}
+
+        def scores(clips: ClipGroup, penalty: float) -> np.ndarray:
+            return maps[penalty].scores(clips.embedding_BD, text_of(texts, clips.names), centred)
+
+        accuracies = {p: top_k_accuracy(scores(self.validation, p), self.validation.targets, 1) for p in PENALTIES}
+        best = max(PENALTIES, key=lambda p: accuracies[p])
+        return FittedRule(rule, texts.class_text.scheme, {"penalty": best}, accuracies[best], lambda clips: scores(clips, best))
+
+
+def text_of(texts: ClassEmbeddings, names: tuple[str, ...]) -> np.ndarray:
+    """The embedded texts of these classes, float64 [C, F]; ValueError when one has none."""
+    return texts.pooled_CF[texts.rows(names)].astype(float)
