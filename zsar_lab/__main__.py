@@ -33,6 +33,8 @@ def demo(options: argparse.Namespace) -> None:
         stratified_draws=options.draws,
         random_draws=options.random_draws,
         class_text=options.class_text,
+        encoder=options.encoder,
+        text_layers=options.text_layers,
         epochs=options.epochs,
     )
     workspace = Workspace(options.workspace, study, options.workers)
@@ -92,7 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--draws", type=int, default=3, help="family-stratified draws of unseen classes (needs a family in classes.csv)")
     command.add_argument("--random-draws", type=int, default=1, help="plain random draws reported beside them")
     command.add_argument("--clips-per-class", type=int, default=30, help="of the generated demo videos")
-    command.add_argument("--class-text", default="description_and_parts", help="scheme of class texts: label, template, description, label_and_description, structure, description_and_parts")
+    schemes = "label, template, templates, description, label_and_description, structure, description_and_parts"
+    texts = f"scheme of class texts: {schemes}; a template such as 'a video of {{label}}'; or a csv file with the columns name and text"
+    command.add_argument("--class-text", default="description_and_parts", help=texts)
+    command.add_argument("--encoder", default=None, help="the text encoder: a folder with a model, or a hub name; without it all-MiniLM-L6-v2")
+    command.add_argument("--text-layers", type=int, default=0, help="last layers of the text encoder that are trained with the rest; 0 is frozen")
     command.add_argument("--epochs", type=int, default=25, help="of each training")
     command.add_argument("--workers", type=int, default=2, help="processes for decoding, and trainings side by side")
     command.set_defaults(command=demo)

@@ -5,8 +5,8 @@ Shapes: C classes, F width of a class text's embedding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,25 +174,29 @@ def text_overview(
     return pd.DataFrame(content)
 
 
-def flags_of(embeddings: ClassEmbeddings, label_embeddings: ClassEmbeddings) -> pd.DataFrame:
-    """`find_flags` on embedded class texts of any scheme.
+def flags_of(class_text: ClassText, labels: Mapping[str, str], embed: Callable[[ClassText], ClassEmbeddings]) -> pd.DataFrame:
+    """`find_flags` on class texts of any scheme.
 
-    Lines set side by side count by their mean, as flags compare a text with a label, which is one line; whether the texts say more than
-    the label is read off them, see `says_more_than_labels`.
+    What stands in front of a text as "<label>: " is left out, for it would hide that the rest is of another class. Lines set side by side count
+    by their mean, as flags compare a text with a label, which is one line. Whether texts say more than the label is read off them, see
+    `says_more_than_labels`.
 
     Args:
-        embeddings: of all class texts.
-        label_embeddings: of the labels of the same classes in the same order, by the same encoder: of ClassText("label", names, labels).
+        class_text: of all classes.
+        labels: the readable label of each class name.
+        embed: reads class texts, `workspace.embed`.
 
     Raises:
-        ValueError: as `find_flags`.
+        ValueError: as `find_flags` or `embed`.
     """
-    label_CF, text_CF = label_embeddings.pooled_CF, embeddings.pooled_CF
+    names, texts = class_text.names, class_text.texts
+    own = tuple(labels[name] for name in names)
+    rests = tuple(text.removeprefix(f"{label}: ").strip() or text for label, text in zip(own, texts, strict=True))
+    label_CF, text_CF = embed(ClassText("label", names, own)).pooled_CF, embed(replace(class_text, texts=rests)).pooled_CF
     n_lines = text_CF.shape[1] // label_CF.shape[1]
     if n_lines > 1 and text_CF.shape[1] == n_lines * label_CF.shape[1]:
         text_CF = text_CF.reshape(len(text_CF), n_lines, -1).mean(1)
-    labels, texts = label_embeddings.class_text.texts, embeddings.class_text.texts
-    return find_flags(embeddings.names, labels, label_CF, text_CF, texts, says_more_than_labels(labels, texts))
+    return find_flags(names, own, label_CF, text_CF, rests, says_more_than_labels(own, texts))
 
 
 def says_more_than_labels(labels: Sequence[str], texts: Sequence[str]) -> bool:

@@ -57,8 +57,7 @@ class _Inspector:
     ) -> None:  # fmt: skip
         self._labels, self._embed, self._encoder, self._rescorers, self._rule = labels_of(catalog), embed, open_encoder(files), rescorers, rule
         self._before = self._after = embed(texts)
-        self._label_embeddings = embed(ClassText("label", texts.names, tuple(self._labels[name] for name in texts.names)))
-        self._flags = flags_of(self._before, self._label_embeddings)
+        self._flags = flags_of(texts, self._labels, embed)
         self._typed: dict[str, str] = {}  # of classes left without reading
         self._shown = ""
         self._listing = False
@@ -142,7 +141,7 @@ class _Inspector:
         """Read these texts; only when that went well they replace the present ones, and what was typed for these classes is forgotten."""
         if texts != self._after.class_text:
             after = self._before if texts == self._before.class_text else self._embed(texts)
-            self._after, self._flags = after, flags_of(after, self._label_embeddings)
+            self._after, self._flags = after, flags_of(texts, self._labels, self._embed)
         for name in names:
             self._typed.pop(name, None)
         self._shown = ""  # what stands in the text area is read, or put back
