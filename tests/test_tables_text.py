@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import reference
 
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.text.classtext import ClassText
-from zsar_lab.views.tables_text import chosen_as_text, p_as_text, text_table, texts_as_text
+from zsar_lab.views.tables_text import chosen_as_text, flags_as_text, p_as_text, text_table, texts_as_text
 from zsar_lab.zeroshot.evaluate import RIDGE, RULES, TRANSFER, DrawResult, RuleScores
 from zsar_lab.zeroshot.report import Report, make_report
 from zsar_lab.zeroshot.statistics import N_RESAMPLES, class_bootstrap, paired_difference
@@ -171,3 +172,9 @@ def test_one_draw_is_written_as_one():
     single = made_report(n_draws=1)
     assert chosen_as_text(single.compare_texts()[0], single) == "0 of 1 draw"
     assert "120 clips, 1 draw and trained models" in " ".join(texts_as_text(single).split())
+
+
+def test_flags_are_sentences_under_their_share():
+    flags = pd.DataFrame({"name": ["a", "a", "b"], "flag": "outlier", "other": "", "sentence": ["a is far", "a is b", "b is a"]})
+    assert flags_as_text(flags, 40) == "2 of 40 class texts flagged (5.0 %):\n- a: a is far.\n- a: a is b.\n- b: b is a."
+    assert flags_as_text(flags[:0], 40) == "0 of 40 class texts flagged (0.0 %)."

@@ -88,3 +88,11 @@ def _difference(row: TextRow, baseline: str) -> str:
 def _interval(ends: tuple[float, float], sign: str = "") -> str:
     low, high = (format(100 * end, f"{sign}.1f") for end in ends)
     return f"[{low}, {high}]"
+
+
+def flags_as_text(flags: pd.DataFrame, n_classes: int) -> str:
+    """The flags of `flags_of` as sentences, under a line that says how many of the texts have one."""
+    n_flagged = flags["name"].nunique()
+    lines = [f"{n_flagged} of {n_classes} class texts flagged ({100 * n_flagged / n_classes:.1f} %){':' if n_flagged else '.'}"]
+    lines += [f"- {name}: {sentence}." for name, sentence in zip(flags["name"], flags["sentence"], strict=True)]
+    return "\n".join(textwrap.fill(line, 110, subsequent_indent="  ") for line in lines)

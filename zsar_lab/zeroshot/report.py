@@ -250,8 +250,8 @@ def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dic
 
 
 def settings_as_text(settings: dict[str, Any]) -> str:
-    """What was chosen, for reading: "k 5, tau 0.2, relatedness centred"; "" when there was nothing to choose."""
-    return ", ".join(f"{name} {value:g}" if isinstance(value, (int, float)) else f"{name} {value}" for name, value in settings.items())
+    """What was chosen, for reading: "k 5, tau 0.2, centred"; "" when there was nothing to choose."""
+    return ", ".join(f"{name} {value:g}" if isinstance(value, (int, float)) else str(value) for name, value in settings.items())
 
 
 def _correct(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
