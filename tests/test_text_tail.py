@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors import safe_open
-from safetensors.torch import load_file
+from small_training import assert_same_state, interrupt_in_batch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from zsar_lab.artefacts import write_json
@@ -31,8 +29,10 @@ from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.training import loop
 from zsar_lab.training.checkpoint import Checkpoint, Inputs, load_checkpoint
-from zsar_lab.training.loop import TrainingInterrupted, learning_rate, train
+from zsar_lab.training.loop import train
+from zsar_lab.training.optimisers import learning_rate
 from zsar_lab.training.presets import TrainConfig
+from zsar_lab.training.stopping import TrainingInterrupted
 from zsar_lab.training.text_tail import LINES_A_BATCH, TextTail, check_text_layers, class_embeddings_of
 from zsar_lab.workspace import Workspace
 
@@ -270,22 +270,37 @@ def test_the_record_of_a_frozen_training_does_not_name_the_choice(store, protoco
 
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_training_stopped_within_an_epoch_takes_the_same_steps_when_resumed(step, whole, store, protocol, classes, files, tmp_path, monkeypatch):
-    original, steps = loop.training_losses, iter(range(1, step + 1))
-
-    def with_interrupt(*args):
-        if next(steps) == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(*args)
-
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "training_losses", with_interrupt)
+        interrupt_in_batch(patched, step)
         with pytest.raises(TrainingInterrupted, match=f"interrupted at step {step} of 6"):
             train(store, protocol, classes, CONFIG, tmp_path, device="cpu", files=files)
     resumed = train(store, protocol, classes, CONFIG, tmp_path, device="cpu", files=files)
-    ours, theirs = load_file(resumed.path), load_file(whole.path)
-    assert ours.keys() == theirs.keys() and any(name.startswith("text.") for name in ours)
-    assert not [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert_same_state(resumed, whole)
+    assert resumed.tensors("text.")
     assert load_checkpoint(tmp_path).fingerprint == whole.fingerprint
+
+
+def test_with_accumulated_batches_and_averaged_weights_it_is_resumed_too(store, protocol, classes, files, tmp_path):
+    config = replace(CONFIG, batch_size=5, accumulate=2, ema_decay=0.5, optimiser="sgd")  # 24 clips: 5 and 5, 5 and 5, 4
+
+    def run(folder: Path) -> Checkpoint:
+        return train(store, protocol, classes, config, folder, device="cpu", files=files)
+
+    with pytest.MonkeyPatch.context() as patched:
+        interrupt_in_batch(patched, 3)  # the first of the second step's two
+        with pytest.raises(TrainingInterrupted, match="interrupted at step 2 of 6"):
+            run(tmp_path / "stopped")
+    resumed, whole = run(tmp_path / "stopped"), run(tmp_path / "whole")
+    assert_same_state(resumed, whole)
+    averaged, last = whole.weights("text"), whole.tensors("text.")
+    assert averaged.keys() == last.keys() == TextTail(files, 1).trained.keys()
+    assert any(not torch.equal(averaged[name], last[name]) for name in last)
+    # what is embedded is the average, and the best epoch's file holds it as its weights
+    used = TextTail(files, 1).load(averaged)
+    pooled_CF, _ = used.read(used.keep(TEXTS, TEXTS.names))
+    np.testing.assert_array_equal(class_embeddings_of(whole, TEXTS, files, "cpu").pooled_CF, pooled_CF.detach().numpy())
+    best = load_checkpoint(whole.path.with_name("best.safetensors"))
+    assert best.weights("text").keys() == last.keys() and not best.tensors("average.")
 
 
 def test_class_texts_are_embedded_as_the_training_left_the_encoder(whole, store, protocol, classes, files, tmp_path):

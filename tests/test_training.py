@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,97 +10,47 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small_training import (
+    CONFIG,
+    MODEL,
+    STEPS_AN_EPOCH,
+    assert_same_state,
+    interrupt,
+    interrupt_in_batch,
+    stripes_classes,
+    stripes_protocol,
+    stripes_store,
+)
 
 from zsar_lab.data.frames import FrameStore
-from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.loader import ViewSettings
-from zsar_lab.data.protocols.build import make_protocol
 from zsar_lab.data.protocols.protocol import Protocol
-from zsar_lab.model.rest import ModelConfig
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.training import loop
 from zsar_lab.training.checkpoint import load_checkpoint
-from zsar_lab.training.loop import TrainingInterrupted, learning_rate, train
-from zsar_lab.training.presets import TrainConfig
-
-NAMES = ("across", "across fast", "along", "along fast", "sit", "stand", "wave", "clap")
-N_FRAMES, SIZE_PX, CLIPS_A_CLASS = 12, 24, 8
-MODEL = ModelConfig(
-    n_frames=4, backbone_widths=(8, 16), width=16, depth=1, heads=2, feedforward=32, dropout=0.1, text_width=12, word_width=6,
-    n_label_tokens=2, n_seen=4,
-)  # fmt: skip
-CONFIG = TrainConfig(
-    epochs=3, batch_size=8, learning_rate=5e-3, n_match_labels=3, validate_every=1, view=ViewSettings(n_frames=4, size_px=20), model=MODEL
-)
-STEPS_AN_EPOCH = 3  # 4 seen classes of 6 training clips, 8 a batch
-
-
-def moving_stripes(class_index: int, random: np.random.Generator) -> np.ndarray:
-    """uint8 [T, H, W, 3]: stripes across or along the picture, at rest or moving, with noise."""
-    along, speed = class_index // 2 % 2, class_index % 2
-    place = np.arange(SIZE_PX)[None] - speed * 4 * np.arange(N_FRAMES)[:, None] + random.integers(0, 12)
-    stripes = np.where(place % 12 < 6, 60, 190)[:, :, None] + np.zeros((1, 1, SIZE_PX), dtype=int)
-    picture = stripes.swapaxes(1, 2) if along else stripes
-    noise = random.integers(-20, 20, (N_FRAMES, SIZE_PX, SIZE_PX, 3))
-    return (picture[..., None] + noise).astype(np.uint8)
+from zsar_lab.training.loop import train
+from zsar_lab.training.optimisers import learning_rate
+from zsar_lab.training.stopping import TrainingInterrupted
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> FrameStore:
-    random = np.random.default_rng(0)
-    frames = np.stack([moving_stripes(c, random) for c in range(len(NAMES)) for _ in range(CLIPS_A_CLASS)])
-    ids = [f"{name}/{n}" for name in NAMES for n in range(CLIPS_A_CLASS)]
-    labels = [name for name in NAMES for _ in range(CLIPS_A_CLASS)]
-    folder, settings = tmp_path_factory.mktemp("store"), FrameSettings(n_frames=N_FRAMES, size_px=SIZE_PX)
-    return FrameStore(folder, frames, ids, labels, settings, "frames of the test", pd.DataFrame({"id": [], "reason": []}))
+    return stripes_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
 def protocol(store) -> Protocol:
-    clips = pd.DataFrame({"id": store.ids, "class": store.labels})
-    return make_protocol("test", clips, unseen=NAMES[6:], validation=NAMES[4:6], seed=0, seen_test_share=0.25)
+    return stripes_protocol(store)
 
 
 @pytest.fixture(scope="module")
 def classes() -> ClassEmbeddings:
-    random = np.random.default_rng(1)
-    pooled = random.normal(size=(len(NAMES), MODEL.text_width)).astype(np.float32)
-    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
-    mask = np.arange(5)[None] < np.arange(2, 10)[:, None]
-    words = random.normal(size=(len(NAMES), 5, MODEL.word_width)).astype(np.float32) * mask[:, :, None]
-    return ClassEmbeddings(ClassText("label", NAMES, NAMES), "a made-up encoder", pooled, words, mask)
+    return stripes_classes()
 
 
 @pytest.fixture(scope="module")
 def whole(store, protocol, classes, tmp_path_factory):
     """A training of CONFIG from start to end, without a stop."""
     return train(store, protocol, classes, CONFIG, tmp_path_factory.mktemp("whole"), device="cpu")
-
-
-def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def interrupt_in_step(monkeypatch, number: int) -> None:
-    """A real Ctrl-C in the middle of this step, sent from another thread."""
-    original, steps = loop.training_losses, iter(range(1, number + 1))
-
-    def with_interrupt(*args):
-        if next(steps) == number:
-            thread = threading.Thread(target=interrupt)
-            thread.start()
-            thread.join()
-        return original(*args)
-
-    monkeypatch.setattr(loop, "training_losses", with_interrupt)
-
-
-def assert_same_state(first, second) -> None:
-    one, other = load_file(first.path), load_file(second.path)
-    assert one.keys() == other.keys() and first.step == second.step
-    different = [name for name in one if not torch.equal(one[name], other[name])]
-    assert not different
 
 
 def test_it_learns_the_seen_classes(store, protocol, classes, tmp_path):
@@ -119,6 +67,7 @@ def test_the_log(whole):
     log = pd.read_csv(whole.path.parent / "log.csv")
     assert log.columns.tolist() == [
         "epoch", "step", "classification", "alignment", "matching", "clips_per_s", "seen_top1", "validation_direct_top1",
+        "best_epoch",
     ]  # fmt: skip
     assert log["epoch"].tolist() == [1, 2, 3] and log["step"].tolist() == [3, 6, 9]
     assert (log[["seen_top1", "validation_direct_top1"]] <= 1).all(axis=None) and (log >= 0).all(axis=None)
@@ -139,7 +88,7 @@ def test_a_checkpoint_comes_back(whole, protocol, store, classes):
 @pytest.mark.parametrize("step", [1, 4, 5, 8])
 def test_an_interrupted_training_takes_the_same_steps_when_resumed(step, whole, store, protocol, classes, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        interrupt_in_step(patched, step)
+        interrupt_in_batch(patched, step)
         with pytest.raises(TrainingInterrupted, match=rf"interrupted at step {step} of 9; '.*checkpoint.safetensors' was kept, run it again"):
             train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
     kept = load_checkpoint(tmp_path)
@@ -181,12 +130,17 @@ def test_the_ambient_seed_does_not_matter_and_is_not_moved(whole, store, protoco
 
 def test_a_folder_of_another_training_is_refused(whole, store, protocol, classes):
     folder = whole.path.parent
-    with pytest.raises(ValueError, match="holds a checkpoint of another configuration; choose another folder, or delete it"):
+    with pytest.raises(ValueError, match=r"another configuration \(learning_rate 0.005, got 0.0001\); choose another folder, or delete it"):
         train(store, protocol, classes, replace(CONFIG, learning_rate=1e-4), folder, device="cpu")
     fewer_clips = replace(protocol, test_clips=protocol.test_clips[:-1])
     other_frames, other_encoder = replace(store, fingerprint="other frames"), replace(classes, encoder="another encoder")
-    for other in ((other_frames, protocol, classes), (store, fewer_clips, classes), (store, protocol, other_encoder)):
-        with pytest.raises(ValueError, match="holds a checkpoint of another data; choose another folder"):
+    others = {
+        f"protocol '{protocol.hash}', got '{fewer_clips.hash}'": (store, fewer_clips, classes),
+        "frames 'frames of the test', got 'other frames'": (other_frames, protocol, classes),
+        f"class_embeddings '{classes.fingerprint}', got '{other_encoder.fingerprint}'": (store, protocol, other_encoder),
+    }
+    for difference, other in others.items():
+        with pytest.raises(ValueError, match=rf"holds a checkpoint of other data \({difference}\); choose another folder"):
             train(*other, CONFIG, folder, device="cpu")
 
 

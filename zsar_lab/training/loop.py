@@ -1,27 +1,25 @@
 """The training loop: unchanged on a CPU and on one GPU, resumable at any step, interruptible.
 
-Randomness is keyed by (seed, step), never carried along, so a resumed training takes the same steps as one that was not stopped.
+Randomness is keyed by (seed, step), never carried along, so a resumed training takes the same steps as one that was not stopped. A step of
+several batches (`accumulate`) is taken whole or not at all: a checkpoint never holds half a gradient.
 Shapes: B clips, S seen classes, V validation classes, N labels a clip in matching.
 """
 
 from __future__ import annotations
 
-import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
-from zsar_lab.artefacts import make_folder, writing
+from zsar_lab.artefacts import make_folder
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import centre_view, scoring_batches, steps_per_epoch, training_batches, training_view
 from zsar_lab.data.protocols.protocol import Protocol
@@ -30,13 +28,26 @@ from zsar_lab.model.rest import LabelCode, ResT, word_spans
 from zsar_lab.progress import progress
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.training.checkpoint import FILE_NAME, Checkpoint, Inputs, load_checkpoint, restore_optimiser, save_checkpoint
+from zsar_lab.training.averaging import Average
+from zsar_lab.training.checkpoint import (
+    FILE_NAME,
+    Checkpoint,
+    Inputs,
+    best_epoch,
+    load_checkpoint,
+    remove_half_written,
+    restore_optimiser,
+    save_best,
+    save_checkpoint,
+    weights_by_name,
+    write_log,
+)
+from zsar_lab.training.checks import check_config, check_finite, check_text, same_run, smaller_batch
+from zsar_lab.training.compiling import compile_if_faster, compile_parts, lay_out
+from zsar_lab.training.optimisers import learning_rate, make_optimiser
 from zsar_lab.training.presets import TrainConfig
+from zsar_lab.training.stopping import TrainingInterrupted, stop_signals
 from zsar_lab.training.text_tail import KeptTexts, TextInputs, TextTail
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """Training was asked to stop; its sentence says at which step, and that the checkpoint was kept."""
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -49,15 +60,6 @@ def text_inputs(classes: ClassEmbeddings, names: tuple[str, ...], n_label_tokens
     rows = classes.rows(names)
     words = word_spans(torch.from_numpy(classes.words_CLE[rows]), torch.from_numpy(classes.mask_CL[rows]), n_label_tokens)
     return TextInputs(torch.from_numpy(classes.pooled_CF[rows]).to(device), words.to(device))
-
-
-def learning_rate(step: int, total_steps: int, config: TrainConfig, peak: float | None = None) -> float:
-    """One-cycle: linear up to the peak in the first `warm_up` share of steps, then half a cosine down to 0; `peak` None is the configuration's."""
-    peak = config.learning_rate if peak is None else peak
-    warm_up_steps = max(1, round(config.warm_up * total_steps))
-    if step < warm_up_steps:
-        return peak * (step + 1) / warm_up_steps
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up_steps) / max(1, total_steps - warm_up_steps)))
 
 
 def training_losses(
@@ -89,6 +91,7 @@ def train(
     device: str | None = None,
     on_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
     files: EncoderFiles | None = None,
+    save_every_s: float = 600.0,
 ) -> Checkpoint:
     """Train on the seen classes of a protocol; goes on from the run's checkpoint when there is one.
 
@@ -97,35 +100,36 @@ def train(
         protocol: only its seen classes and training clips are trained on.
         classes: embedded class texts of its seen and validation classes.
         config: from training/presets.py; `config.model.n_seen` must be the number of seen classes.
-        folder: of the run; gets checkpoint.safetensors and log.csv.
+        folder: of the run; gets checkpoint.safetensors (the last), best.safetensors (by top-1 on validation classes) and log.csv.
         device: "cpu", "cuda", or None to choose.
         on_epoch: called with the history after each epoch, for live figures.
         files: of the text encoder that made `classes`; needed when `config.text_layers` is above 0.
+        save_every_s: within an epoch the checkpoint is saved when so many seconds have passed, at its end always (one of R3D-18 has 400 MB).
 
     Returns:
         The complete checkpoint.
 
     Raises:
-        ValueError: the folder holds a checkpoint of another configuration or other inputs, a loss is not finite, every loss is
-            switched off, n_seen is wrong, or the text encoder's layers cannot be trained as asked.
+        ValueError: the folder holds a checkpoint of another configuration or other inputs, a loss or gradient is not finite, every loss is
+            switched off, n_seen or another setting is wrong, or the text encoder's layers cannot be trained as asked.
+        RuntimeError: a batch does not fit into the GPU's memory; the sentence says the size to try.
+        OSError: a checkpoint cannot be written, for example because the disk is full; the one before is kept.
         TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint is kept.
     """
-    if config.model.n_seen != len(protocol.seen):
-        raise ValueError(f"config.model.n_seen must be the protocol's number of seen classes ({len(protocol.seen)}), got {config.model.n_seen}")
-    if not (config.classification_weight or config.alignment_weight or config.matching_weight):
-        raise ValueError("at least one loss must have a weight above 0, got 0 for all three; set one in the configuration")
-    _check_text(config, classes, files)
+    check_config(config, protocol)
+    check_text(config, classes, files)
     rows, targets = clips_of(store, protocol.train_clips, protocol.seen)
-    total_steps = config.epochs * steps_per_epoch(len(rows), config.batch_size)
+    total_steps = config.epochs * steps_per_epoch(len(rows), config.batch_size * config.accumulate)
     inputs = Inputs(protocol.hash, store.fingerprint, classes.fingerprint)
     checkpoint = Checkpoint(make_folder(Path(folder)) / FILE_NAME, config, inputs, 0, total_steps, [])
     if checkpoint.path.is_file():
-        checkpoint = _same_run(load_checkpoint(checkpoint.path), checkpoint)
+        checkpoint = same_run(load_checkpoint(checkpoint.path), checkpoint)
         if checkpoint.complete:
             return checkpoint
-    with torch.random.fork_rng(), cpu_threads(config.cpu_threads), _stop_signals() as stop:
+    remove_half_written(checkpoint.path.parent)
+    with torch.random.fork_rng(), cpu_threads(config.cpu_threads), stop_signals() as stop:
         training = _Training(store, protocol, classes, checkpoint, choose_device(device), rows, targets, files)
-        return training.run(stop, on_epoch)
+        return training.run(stop, on_epoch, save_every_s)
 
 
 class _Training:
@@ -140,15 +144,35 @@ class _Training:
         config = start.config
         torch.manual_seed(config.seed)
         self.model = ResT(config.model).to(device)
+        lay_out(self.model.backbone, config.memory_format)
         self.tail = TextTail(files, config.text_layers, device) if config.text_layers else None
-        self.optimiser = _optimiser(self.model, self.tail, config)
+        self.optimiser = make_optimiser(self.model, self._trained_text(), config)
+        live = weights_by_name(self.model, self._trained_text())
+        self.average = Average(live, config.ema_decay) if config.ema_decay else None
         if start.step:
-            self.model.load_state_dict(start.tensors("model."))
-            if self.tail:
-                self.tail.load(start.tensors("text."))
-            restore_optimiser(start, self.optimiser)
+            self._restore(start)
+        self._compile()
         self.seen_text = self.begin_text(classes, protocol.seen)
         self.validation_text = self.begin_text(classes, protocol.validation) if protocol.validation else None
+        self.saved_at_s = time.monotonic()
+
+    def _trained_text(self) -> dict[str, torch.nn.Parameter]:
+        return self.tail.trained if self.tail else {}
+
+    def _restore(self, start: Checkpoint) -> None:
+        self.model.load_state_dict(start.tensors("model."))
+        if self.tail:
+            self.tail.load(start.tensors("text."))
+        restore_optimiser(start, self.optimiser)
+        if self.average:
+            self.average.load(start.tensors("average."))
+
+    def _compile(self) -> None:
+        """Compile the transformer if that is wanted and faster; a resumed training does as it did before."""
+        if self.checkpoint.config.compile_transformer and not self.checkpoint.step:
+            self.checkpoint = replace(self.checkpoint, compiled=compile_if_faster(self.model, self.checkpoint.config))
+        elif self.checkpoint.compiled:
+            compile_parts(self.model)
 
     def begin_text(self, classes: ClassEmbeddings, names: tuple[str, ...]) -> TextInputs | KeptTexts:
         """What stays the same of class texts through the training: all of them, or as far as the trained layers of the text encoder."""
@@ -160,28 +184,20 @@ class _Training:
         """The class texts as they are read now."""
         return self.tail.inputs(begun, self.checkpoint.config.model.n_label_tokens) if self.tail else begun
 
-    def run(self, stop: threading.Event, on_epoch: Callable[[list[dict[str, Any]]], None] | None) -> Checkpoint:
+    def run(self, stop: threading.Event, on_epoch: Callable[[list[dict[str, Any]]], None] | None, save_every_s: float) -> Checkpoint:
         config, total = self.checkpoint.config, self.checkpoint.total_steps
-        per_epoch = total // config.epochs
+        per_epoch, clips_a_step = total // config.epochs, config.batch_size * config.accumulate
         bar = progress(what=f"training, {self.protocol.name}", unit="clip", total=config.epochs * len(self.rows),
-                       done=self.checkpoint.step // per_epoch * len(self.rows) + self.checkpoint.step % per_epoch * config.batch_size)  # fmt: skip
+                       done=self.checkpoint.step // per_epoch * len(self.rows) + self.checkpoint.step % per_epoch * clips_a_step)  # fmt: skip
         with bar:
             for epoch in range(self.checkpoint.step // per_epoch, config.epochs):
-                started, sums, n_clips = time.perf_counter(), {}, 0
-                for batch in training_batches(
-                    self.store.frames, self.rows, self.targets, config.batch_size, config.seed, epoch, self.checkpoint.step
-                ):
-                    losses = self.take_step(batch.frames_BNHWC, batch.target_B, batch.step)
-                    self.checkpoint = replace(self.checkpoint, step=batch.step + 1)
-                    n_clips += len(batch.target_B)
-                    sums = {name: sums.get(name, 0.0) + value * len(batch.target_B) for name, value in losses.items()}
-                    bar.update(len(batch.target_B))
-                    if stop.is_set() and self.checkpoint.step % per_epoch:
-                        self.leave()
-                entry = {"epoch": epoch + 1, "step": self.checkpoint.step} | {name: value / n_clips for name, value in sums.items()}
-                entry |= {"clips_per_s": n_clips / (time.perf_counter() - started)} | self.validate(epoch + 1)
+                running = self._steps_of(epoch, per_epoch, stop, bar, save_every_s)
+                losses = {name: value / running["n_clips"] for name, value in running["sums"].items()}
+                entry = {"epoch": epoch + 1, "step": self.checkpoint.step} | losses
+                entry |= {"clips_per_s": running["n_clips"] / running["seconds"]} | self.validate(epoch + 1)
                 self.checkpoint = replace(self.checkpoint, history=[*self.checkpoint.history, entry])
-                bar.set_postfix({"loss": f"{sum(sums.values()) / n_clips:.2f}"} | {k: f"{v:.2f}" for k, v in entry.items() if "top1" in k})
+                figures = {"loss": sum(losses.values())} | {name: value for name, value in entry.items() if "top1" in name}
+                bar.set_postfix({name: f"{value:.2f}" for name, value in figures.items()} | self._keep_best())
                 self.save()
                 if on_epoch:
                     on_epoch(self.checkpoint.history)
@@ -189,32 +205,69 @@ class _Training:
                     self.leave()
         return self.checkpoint
 
+    def _steps_of(self, epoch: int, per_epoch: int, stop: threading.Event, bar: Any, save_every_s: float) -> dict[str, Any]:
+        """Take those steps of an epoch that are left, and save between them from time to time; its clips, seconds and sums of losses."""
+        config = self.checkpoint.config
+        running = {"n_clips": 0, "seconds": 0.0, "sums": {}} | self.checkpoint.running
+        started = time.perf_counter() - running["seconds"]
+        clips_a_step = config.batch_size * config.accumulate
+        for batch in training_batches(self.store.frames, self.rows, self.targets, clips_a_step, config.seed, epoch, self.checkpoint.step):
+            losses = self.take_step(batch.frames_BNHWC, batch.target_B, batch.step)
+            n_clips = len(batch.target_B)
+            sums = {name: running["sums"].get(name, 0.0) + value * n_clips for name, value in losses.items()}
+            running = {"n_clips": running["n_clips"] + n_clips, "seconds": time.perf_counter() - started, "sums": sums}
+            is_end = not (batch.step + 1) % per_epoch
+            self.checkpoint = replace(self.checkpoint, step=batch.step + 1, running={} if is_end else running)
+            bar.update(n_clips)
+            if stop.is_set() and not is_end:
+                self.leave()
+            if time.monotonic() - self.saved_at_s >= save_every_s and not is_end:
+                self.save()
+        return running
+
     def take_step(self, frames_BNHWC: Tensor, target_B: Tensor, step: int) -> dict[str, float]:
-        """One optimiser step; every random number in it is keyed by (seed, step)."""
+        """One optimiser step over these clips, `batch_size` of them in the model at a time.
+
+        Returns:
+            The losses by name, means over the clips.
+
+        Raises:
+            ValueError: a loss or a gradient is not finite; the weights stay as they were.
+            RuntimeError: the batch does not fit into the GPU's memory.
+        """
+        try:
+            return self._take_step(frames_BNHWC, target_B, step)
+        except torch.OutOfMemoryError as error:
+            reason = str(error).split(". ")[0]
+        # only here, so that the failed step's tensors are not held by the error
+        raise RuntimeError(smaller_batch(self.checkpoint.config, self.device, step, reason))
+
+    def _take_step(self, frames_BNHWC: Tensor, target_B: Tensor, step: int) -> dict[str, float]:
+        """Every random number in it is keyed by (seed, step)."""
         config = self.checkpoint.config
         torch.manual_seed(_step_seed(config.seed, step))
         generator = torch.Generator(self.device).manual_seed(_step_seed(config.seed, step))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(step, self.checkpoint.total_steps, config, group["peak"])
         self.model.train()
-        view = training_view(frames_BNHWC.to(self.device, non_blocking=True), config.view, generator)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            labels = self.model.encode_labels(*self.end_text(self.seen_text))
-            losses = training_losses(self.model, view, target_B.to(self.device), labels, config, generator)
-        total = sum(losses.values())
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise ValueError(
-                f"every loss must stay finite, {bad[0]} became {values[bad[0]]} at step {step}; the last checkpoint is kept,"
-                " lower the learning rate and start in a new folder"
-            )
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        view = training_view(frames_BNHWC.to(self.device, non_blocking=True), config.view, generator)
+        values: dict[str, float] = {}
+        for part, targets in zip(view.split(config.batch_size), target_B.to(self.device).split(config.batch_size), strict=True):
+            share = len(targets) / len(target_B)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                labels = self.model.encode_labels(*self.end_text(self.seen_text))
+                losses = training_losses(self.model, part, targets, labels, config, generator)
+            values = {name: values.get(name, 0.0) + share * float(value.detach()) for name, value in losses.items()}
+            check_finite(values, step, "loss")
+            (share * sum(losses.values())).backward()
+        norms = {"model": torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)}
         if self.tail:  # by itself, so that the model's own steps do not depend on it
-            torch.nn.utils.clip_grad_norm_(self.tail.trained.values(), config.clip_norm)
+            norms["text encoder"] = torch.nn.utils.clip_grad_norm_(self.tail.trained.values(), config.clip_norm)
+        check_finite({f"that of the {name}": float(norm) for name, norm in norms.items()}, step, "gradient")
         self.optimiser.step()
+        if self.average:
+            self.average.update(step)
         return values
 
     @torch.inference_mode()
@@ -224,6 +277,10 @@ class _Training:
         if epoch % config.validate_every and epoch != config.epochs:
             return {}
         self.model.eval()
+        with self.average.put_in() if self.average else nullcontext():
+            return self._scored()
+
+    def _scored(self) -> dict[str, float]:
         figures = {}
         if self.protocol.seen_test_clips:
             rows, targets = clips_of(self.store, self.protocol.seen_test_clips, self.protocol.seen)
@@ -239,10 +296,19 @@ class _Training:
         batches = scoring_batches(self.store.frames, rows, 64)
         return torch.cat([self.model.encode_video(centre_view(b.to(self.device), view)).embedding_BD for b in batches])
 
+    def _keep_best(self) -> dict[str, str]:
+        """Keep the weights of the epoch that just ended if it is the best so far; says which one is."""
+        best, last = best_epoch(self.checkpoint.history), self.checkpoint.history[-1]["epoch"]
+        if best == last:  # before the checkpoint: killed in between, the epoch is run again and ends the same
+            live = weights_by_name(self.model, self._trained_text())
+            averages = self.average.kept if self.average else {}
+            save_best(self.checkpoint, live | averages)
+        return {"best epoch": str(best)} if best else {}
+
     def save(self) -> None:
-        save_checkpoint(self.checkpoint, self.model, self.optimiser, self.tail.trained if self.tail else None)
-        with writing(self.checkpoint.path.parent / "log.csv") as temporary:
-            pd.DataFrame(self.checkpoint.history).to_csv(temporary, index=False)
+        save_checkpoint(self.checkpoint, self.model, self.optimiser, self._trained_text(), self.average.kept if self.average else None)
+        write_log(self.checkpoint)
+        self.saved_at_s = time.monotonic()
 
     def leave(self) -> None:
         self.save()
@@ -265,43 +331,6 @@ def _step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _optimiser(model: ResT, tail: TextTail | None, config: TrainConfig) -> torch.optim.Optimizer:
-    parts = [(list(model.parameters()), config.learning_rate)]
-    parts += [(list(tail.trained.values()), config.text_learning_rate)] if tail else []
-    groups = []
-    for parameters, peak in parts:
-        groups.append({"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay, "peak": peak})
-        groups.append({"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0, "peak": peak})
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
-
-
-def _check_text(config: TrainConfig, classes: ClassEmbeddings, files: EncoderFiles | None) -> None:
-    """Check that what the last layers of the text encoder are trained with is there; of how many layers, `TextTail` says."""
-    if not config.text_layers:
-        return
-    if not (config.alignment_weight or config.matching_weight):
-        raise ValueError(
-            f"training the text encoder needs the alignment or the matching loss, got text_layers {config.text_layers} with weight 0 for both;"
-            " set one, or text_layers to 0"
-        )
-    if files is None or files.revision != classes.encoder:
-        got = "none" if files is None else f"those of {files.name} (revision {files.revision})"
-        raise ValueError(
-            f"training the text encoder needs the files of the one that made the class embeddings (revision {classes.encoder}), got {got};"
-            " give train(..., files=find_encoder(...)), or set text_layers to 0"
-        )
-
-
-def _same_run(found: Checkpoint, wanted: Checkpoint) -> Checkpoint:
-    """The checkpoint found, if it is of the same configuration and inputs; its history is what the log shows."""
-    if found.config != wanted.config or found.inputs != wanted.inputs or found.total_steps != wanted.total_steps:
-        different = "configuration" if found.config != wanted.config else "data"
-        raise ValueError(
-            f"'{wanted.path.parent}' holds a checkpoint of another {different}; choose another folder, or delete it to train anew"
-        )
-    return found
-
-
 @contextmanager
 def cpu_threads(n_threads: int) -> Iterator[None]:
     """Let torch use this many threads on the CPU inside the block."""
@@ -311,21 +340,3 @@ def cpu_threads(n_threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, a kernel interrupt or SIGTERM sets, so that a step is never left half done.
-
-    Outside the main thread signals cannot be taken over, and the event is never set.
-    """
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    earlier = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

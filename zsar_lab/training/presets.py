@@ -1,8 +1,11 @@
-"""Whole configurations of a training: one function a preset."""
+"""Whole configurations of a training: one function a preset, and a configuration read back from json."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
+from typing import Any
 
 from zsar_lab.artefacts import later
 from zsar_lab.data.loader import ViewSettings
@@ -15,9 +18,15 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training clips.
-        batch_size: clips a step.
-        learning_rate: the peak of the one-cycle schedule (reached after `warm_up` of all steps, then cosine to 0).
-        weight_decay: of AdamW, on matrices only.
+        batch_size: clips that are in the model at a time; with `accumulate` 1 the clips a step.
+        accumulate: batches a step: their gradients are weighted by clips and summed. All a step's random numbers but those of dropout are drawn
+            for all its clips, and the labels of matching are drawn clip by clip among all seen classes, so accumulate 2 with batch b is
+            batch 2b but for dropout and for batch norm, which sees b clips at a time. The input of a whole step is in memory, activations of a batch.
+        learning_rate: the peak of the schedule, reached after `warm_up` of all steps.
+        schedule: after the peak, "cosine" (to 0) or "steps" (a tenth from 0.4 of all steps on, a hundredth from 0.8 on).
+        optimiser: "adamw" or "sgd" (momentum 0.9).
+        weight_decay: on matrices only.
+        ema_decay: of a moving average of the weights, which is then what is validated and used; 0 keeps none.
         temperature: of the cosine classifier over seen classes.
         label_smoothing: of the classification loss, 0..1.
         n_match_labels: labels a clip in matching: the right one and hard negatives.
@@ -26,6 +35,8 @@ class TrainConfig:
         text_layers: how many of the language model's last layers are trained with the rest, with all that comes after them; 0 keeps it frozen.
         text_learning_rate: the peak for these layers, which are trained already; the same one-cycle schedule.
         validate_every: epochs between looks at held-out seen clips and validation classes.
+        memory_format: of the backbone: "contiguous", or "channels_last" (channels_last_3d over time), which tensor cores want.
+        compile_transformer: compile both transformers if a timing at the start says that it is faster.
     """
 
     epochs: int = 30
@@ -45,8 +56,46 @@ class TrainConfig:
     validate_every: int = 5
     text_layers: int = later(0, together="text")
     text_learning_rate: float = later(3e-5, together="text")
+    accumulate: int = later(1)
+    optimiser: str = later("adamw")
+    schedule: str = later("cosine")
+    ema_decay: float = later(0.0)
+    memory_format: str = later("contiguous")
+    compile_transformer: bool = later(False)
     view: ViewSettings = field(default_factory=ViewSettings)
     model: ModelConfig = field(default_factory=ModelConfig)
+
+
+def config_from(content: Mapping[str, Any]) -> TrainConfig:
+    """A configuration as `recorded` wrote it, or as a person did: those fields that are not named are at their default.
+
+    Args:
+        content: by field; "view" and "model" are mappings themselves.
+
+    Raises:
+        ValueError: a field that there is not (the nearest one is named), or a value of another kind.
+    """
+    return _filled(TrainConfig(), content, "")
+
+
+def _filled(start: Any, content: Mapping[str, Any], prefix: str) -> Any:
+    """A configuration with its fields from `content`, each of the kind that it has in `start`."""
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{prefix.removesuffix('.') or 'a configuration'} must be a mapping of names to values, got {content!r}")
+    defaults, values = {f.name: getattr(start, f.name) for f in fields(start)}, {}
+    for name, value in content.items():
+        if name not in defaults:
+            nearest = get_close_matches(str(name), defaults, 1, 0)[0]
+            raise ValueError(f"a configuration must have fields that there are, got {prefix + str(name)!r}; the nearest is {prefix + nearest!r}")
+        default = defaults[name]
+        if is_dataclass(default):
+            values[name] = _filled(default, value, f"{name}.")
+            continue
+        kinds = {float: (int, float), tuple: (list, tuple)}.get(type(default), (type(default),))
+        if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
+            raise ValueError(f"{prefix}{name} must be a value like {default!r}, got {value!r}")
+        values[name] = tuple(value) if isinstance(default, tuple) else value
+    return replace(start, **values)
 
 
 def demo(n_seen: int, text_width: int, word_width: int = 384, seed: int = 0, epochs: int = 25, text_layers: int = 0) -> TrainConfig:

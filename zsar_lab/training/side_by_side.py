@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from zsar_lab.progress import progress
+from zsar_lab.training.checkpoint import BEST_COLUMN
 
 
 def train_side_by_side(
@@ -66,7 +67,7 @@ def train_side_by_side(
 def _history(folder: Path) -> list[dict[str, Any]]:
     log = folder / "log.csv"
     rows = pd.read_csv(log).to_dict("records") if log.is_file() else []
-    return [{key: value for key, value in row.items() if pd.notna(value)} for row in rows]
+    return [{key: value for key, value in row.items() if pd.notna(value) and key != BEST_COLUMN} for row in rows]
 
 
 def _check_end(draw: str, folder: Path, code: int) -> None:

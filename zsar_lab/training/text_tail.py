@@ -239,7 +239,7 @@ def class_embeddings_of(checkpoint: Checkpoint, class_text: ClassText, files: En
     if not n_layers:
         raise ValueError(f"only a training with text_layers above 0 has a text encoder of its own, '{checkpoint.path}' has 0; use embed_class_text")
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    tail = TextTail(files, n_layers, place).load(checkpoint.tensors("text."))
+    tail = TextTail(files, n_layers, place).load(checkpoint.weights("text"))
     kept = tail.keep(class_text, class_text.names)
     pooled_CF, words_CLE = tail.read(kept)
     made_by = f"{files.revision}+{checkpoint.fingerprint}"

@@ -1,0 +1,108 @@
+"""What a training checks: before it starts its configuration, its text encoder and what the folder holds already; in a step its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+
+import torch
+
+from zsar_lab.data.protocols.protocol import Protocol
+from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.encoder_files import EncoderFiles
+from zsar_lab.training.checkpoint import Checkpoint
+from zsar_lab.training.presets import TrainConfig
+
+
+def check_config(config: TrainConfig, protocol: Protocol) -> None:
+    """Check what no part of the training checks where it uses it.
+
+    Raises:
+        ValueError: another number of seen classes than the protocol has, no loss, or a setting out of its range.
+    """
+    if config.model.n_seen != len(protocol.seen):
+        raise ValueError(f"config.model.n_seen must be the protocol's number of seen classes ({len(protocol.seen)}), got {config.model.n_seen}")
+    if not (config.classification_weight or config.alignment_weight or config.matching_weight):
+        raise ValueError("at least one loss must have a weight above 0, got 0 for all three; set one in the configuration")
+    for name in ("epochs", "batch_size", "accumulate"):
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
+
+
+def check_text(config: TrainConfig, classes: ClassEmbeddings, files: EncoderFiles | None) -> None:
+    """Check that what the last layers of the text encoder are trained with is there; of how many layers, `TextTail` says.
+
+    Raises:
+        ValueError: no loss reaches them, or the files are not those of the encoder that made the class embeddings.
+    """
+    if not config.text_layers:
+        return
+    if not (config.alignment_weight or config.matching_weight):
+        raise ValueError(
+            f"training the text encoder needs the alignment or the matching loss, got text_layers {config.text_layers} with weight 0 for both;"
+            " set one, or text_layers to 0"
+        )
+    if files is None or files.revision != classes.encoder:
+        got = "none" if files is None else f"those of {files.name} (revision {files.revision})"
+        raise ValueError(
+            f"training the text encoder needs the files of the one that made the class embeddings (revision {classes.encoder}), got {got};"
+            " give train(..., files=find_encoder(...)), or set text_layers to 0"
+        )
+
+
+def same_run(found: Checkpoint, wanted: Checkpoint) -> Checkpoint:
+    """The checkpoint found in a run's folder, if it is of the same configuration and inputs.
+
+    Raises:
+        ValueError: it is not; the sentence names what is different.
+    """
+    kinds = (("another configuration", found.config, wanted.config), ("other data", found.inputs, wanted.inputs))
+    for what, kept, asked in kinds:
+        if kept != asked:
+            name, old, new = _first_difference(kept, asked)
+            raise ValueError(
+                f"'{wanted.path.parent}' holds a checkpoint of {what} ({name} {old!r}, got {new!r}); choose another folder, or delete"
+                " it to train anew"
+            )
+    if found.total_steps != wanted.total_steps:
+        raise ValueError(
+            f"'{wanted.path.parent}' holds a checkpoint of other data ({found.total_steps} steps, got {wanted.total_steps}); choose another"
+            " folder, or delete it to train anew"
+        )
+    return found
+
+
+def _first_difference(kept: object, asked: object) -> tuple[str, object, object]:
+    """Name and both values of the first field, at any depth, in which two dataclasses of one kind differ."""
+    name = next(f.name for f in fields(kept) if getattr(kept, f.name) != getattr(asked, f.name))
+    old, new = getattr(kept, name), getattr(asked, name)
+    return _first_difference(old, new) if hasattr(old, "__dataclass_fields__") else (name, old, new)
+
+
+def check_finite(values: Mapping[str, float], step: int, what: str) -> None:
+    """Check that numbers of a step, by name, are finite.
+
+    Raises:
+        ValueError: one is not; `what` it is, its name, and the step.
+    """
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise ValueError(
+            f"every {what} must stay finite, {bad[0]} became {values[bad[0]]} at step {step}; the last checkpoint is kept,"
+            " lower the learning rate and start in a new folder"
+        )
+
+
+def smaller_batch(config: TrainConfig, device: torch.device, step: int, reason: str) -> str:
+    """The sentence where a batch does not fit into memory: the largest even division of it, and the same step by more batches."""
+    clips = f"a batch of {config.batch_size} clip{'s' if config.batch_size > 1 else ''} must fit into the memory of {device}"
+    kept = f"{clips}, but does not at step {step} ({reason}); the last checkpoint is kept"
+    size = next((n for n in range(config.batch_size // 2, 0, -1) if not config.batch_size % n), None)
+    if size is None:
+        return f"{kept}, take a smaller view or model and start in a new folder"
+    return (
+        f"{kept}, set batch_size to {size} and accumulate to {config.accumulate * config.batch_size // size} (the same step but for batch norm"
+        " and dropout) and start in a new folder"
+    )
