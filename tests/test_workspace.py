@@ -118,15 +118,15 @@ def test_a_study_with_another_encoder_and_templates_of_its_own(videos: Path, cli
     study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text=own, epochs=1, encoder=str(clip_encoder))
     workspace = Workspace(tmp_path / "work", study)
     with pytest.warns(UserWarning, match=r"leaves out what the encoder cannot read whole \(templates, .*\): the class text of .* at most 24 tokens"):
-        report, _ = workspace.report()
+        result = workspace.result("stratified-0")
     read = workspace.class_embeddings()
-    assert read.encoder == workspace.encoder.revision and read.pooled_CF.shape == (8, 16) and read.words_CLE.shape[2] == 32
-    assert report.rows[0].class_text == "own templates" and {row.class_text for row in report.text_rows} == {"own templates", "label", "template", "description"}
-    # what the folder keeps is the same study, and nothing is made again
+    assert read.encoder == workspace.encoder.revision == result.fingerprints["encoder"]
+    assert read.pooled_CF.shape == (8, 16) and read.words_CLE.shape[2] == 32
+    assert {scored.class_text for scored in result.rules} == {"own templates"}
+    assert {scored.class_text for scored in result.texts} == {"own templates", "label", "template", "description"}
+    # what the folder keeps is the same study
     again = Workspace.open(workspace.folder)
     assert again.study == study and again.class_embeddings().fingerprint == read.fingerprint
-    with pytest.warns(UserWarning, match="leaves out"):
-        result = again.result("stratified-0")
     page = texts_and_parts(again.catalog, result, "transfer", result.protocol.unseen[0])
     assert "class text (own templates)" in page
 
