@@ -40,6 +40,53 @@ def temporal_shift(features, n_frames: int):
     return shifted
 
 
+def convolution3d(features, weight, stride, padding) -> np.ndarray:
+    """[K, T, H, W] of one clip by a weight [K', K, t, h, w], without bias: at each place the sum of products over the window, zeros outside."""
+    padded = np.pad(features, [(0, 0), *((p, p) for p in padding)])
+    size = [(padded.shape[axis + 1] - weight.shape[axis + 2]) // stride[axis] + 1 for axis in range(3)]
+    found = np.zeros((len(weight), *size))
+    for t in range(size[0]):
+        for h in range(size[1]):
+            for w in range(size[2]):
+                first = (t * stride[0], h * stride[1], w * stride[2])
+                window = padded[:, *(slice(a, a + n) for a, n in zip(first, weight.shape[2:]))]
+                for k in range(len(weight)):
+                    found[k, t, h, w] = (window * weight[k]).sum()
+    return found
+
+
+def video_resnet(weights, frames, factorised: bool, n_stages: int, n_blocks: int) -> np.ndarray:
+    """R3D or R(2+1)D in evaluation, one clip [T, 3, H, W] to [T', H', W', K]; `weights` by the names of VideoResNet's state."""
+
+    def norm(x, name):
+        mean, var, scale, shift = (weights[f"{name}.{part}"][:, None, None, None] for part in ("running_mean", "running_var", "weight", "bias"))
+        return (x - mean) / np.sqrt(var + 1e-5) * scale + shift
+
+    def relu(x):
+        return np.where(x > 0, x, 0)
+
+    def convolution(x, name, s):
+        if not factorised:
+            return convolution3d(x, weights[f"{name}.weight"], (s, s, s), (1, 1, 1))
+        x = relu(norm(convolution3d(x, weights[f"{name}.0.weight"], (1, s, s), (0, 1, 1)), f"{name}.1"))
+        return convolution3d(x, weights[f"{name}.3.weight"], (s, 1, 1), (1, 0, 0))
+
+    x = frames.transpose(1, 0, 2, 3)
+    if factorised:
+        x = relu(norm(convolution3d(x, weights["stem.0.weight"], (1, 2, 2), (0, 3, 3)), "stem.1"))
+        x = relu(norm(convolution3d(x, weights["stem.3.weight"], (1, 1, 1), (1, 0, 0)), "stem.4"))
+    else:
+        x = relu(norm(convolution3d(x, weights["stem.0.weight"], (1, 2, 2), (1, 3, 3)), "stem.1"))
+    for number in range(n_stages * n_blocks):
+        name, s = f"stages.{number}", 2 if number and number % n_blocks == 0 else 1
+        branch = relu(norm(convolution(x, f"{name}.body.0", s), f"{name}.body.1"))
+        branch = norm(convolution(branch, f"{name}.body.3", 1), f"{name}.body.4")
+        if f"{name}.shortcut.0.weight" in weights:
+            x = norm(convolution3d(x, weights[f"{name}.shortcut.0.weight"], (s, s, s), (0, 0, 0)), f"{name}.shortcut.1")
+        x = relu(branch + x)
+    return x.transpose(1, 2, 3, 0)
+
+
 def class_means(embeddings, targets, n_classes: int) -> np.ndarray:
     means = []
     for c in range(n_classes):

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from zsar_lab.data.loader import (
+    RGB_MEAN,
+    RGB_STD,
     ViewSettings,
     centre_view,
     motion_channels,
@@ -21,6 +23,7 @@ FRAMES = RANDOM.integers(0, 256, (12, 9, 20, 20, 3), dtype=np.uint8)
 ROWS = np.array([1, 2, 3, 5, 7, 8, 11])
 TARGETS = ROWS * 10
 VIEW = ViewSettings(n_frames=4, size_px=16)
+RGB = ViewSettings(n_frames=4, size_px=16, channels="rgb")
 
 
 def rows_of(seed: int, epoch: int, batch_size: int = 3, first_step: int = 0) -> list[list[int]]:
@@ -93,7 +96,7 @@ def test_scoring_batches_keep_the_order_and_the_last_batch():
 
 def test_views_have_the_size_asked_for():
     frames = torch.from_numpy(FRAMES[:3])
-    for settings in (VIEW, ViewSettings(n_frames=9, size_px=24), ViewSettings(n_frames=1, size_px=8)):
+    for settings in (VIEW, RGB, ViewSettings(n_frames=9, size_px=24), ViewSettings(n_frames=1, size_px=8)):
         for view in (centre_view(frames, settings), training_view(frames, settings, generator())):
             assert view.shape == (3, settings.n_frames, 3, settings.size_px, settings.size_px)
             assert view.dtype == torch.float32 and torch.isfinite(view).all()
@@ -102,30 +105,33 @@ def test_views_have_the_size_asked_for():
     assert centre[:, :, [0, 2]].min() >= 0 and centre[:, :, [0, 2]].max() <= 2
 
 
-def test_a_training_view_depends_on_its_generator_only():
+@pytest.mark.parametrize("settings", [VIEW, RGB])
+def test_a_training_view_depends_on_its_generator_only(settings):
     frames = torch.from_numpy(FRAMES[:3])
     torch.manual_seed(0)
-    first = training_view(frames, VIEW, generator(5))
+    first = training_view(frames, settings, generator(5))
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    assert torch.equal(training_view(frames, VIEW, generator(5)), first)
+    assert torch.equal(training_view(frames, settings, generator(5)), first)
     assert torch.equal(torch.get_rng_state(), state)
-    assert not torch.allclose(training_view(frames, VIEW, generator(6)), first)
-    same = training_view(frames[:1].expand(3, -1, -1, -1, -1), VIEW, generator(5))
+    assert not torch.allclose(training_view(frames, settings, generator(6)), first)
+    same = training_view(frames[:1].expand(3, -1, -1, -1, -1), settings, generator(5))
     assert not torch.allclose(same[0], same[1])  # each clip of a batch gets a view of its own
 
 
-def test_a_view_does_not_change_the_frames():
+@pytest.mark.parametrize("settings", [VIEW, RGB])
+def test_a_view_does_not_change_the_frames(settings):
     frames = torch.from_numpy(FRAMES[:2].copy())
-    training_view(frames, VIEW, generator())
-    centre_view(frames, VIEW, mirrored=True)
+    training_view(frames, settings, generator())
+    centre_view(frames, settings, mirrored=True)
     np.testing.assert_array_equal(frames.numpy(), FRAMES[:2])
 
 
+@pytest.mark.parametrize("channels", ["motion", "rgb"])
 @pytest.mark.parametrize("size_px", [16, 15])
-def test_the_mirrored_view_is_the_plain_view_flipped(size_px):
+def test_the_mirrored_view_is_the_plain_view_flipped(size_px, channels):
     frames = torch.from_numpy(FRAMES[:2])
-    settings = ViewSettings(n_frames=4, size_px=size_px)
+    settings = ViewSettings(n_frames=4, size_px=size_px, channels=channels)
     plain, mirrored = centre_view(frames, settings), centre_view(frames, settings, mirrored=True)
     torch.testing.assert_close(mirrored, plain.flip(-1), atol=1e-4, rtol=0)
     torch.testing.assert_close(centre_view(frames.flip(3), settings), mirrored, atol=1e-4, rtol=0)
@@ -155,3 +161,58 @@ def test_a_uniform_clip_keeps_its_grey():
     # 51 / 255 = 0.2 grey, shown as 2 * 0.2 - 1
     frames = torch.full((1, 9, 20, 20, 3), 51, dtype=torch.uint8)
     torch.testing.assert_close(centre_view(frames, VIEW)[:, :, 1], torch.full((1, 4, 16, 16), -0.6))
+
+
+def test_the_default_view_draws_what_it_drew():
+    # span, start, steps, grey weights, angle, zoom, stretch, flip, shift, contrast, brightness, inversion: as before there was a choice of channels
+    source = generator(7)
+    training_view(torch.from_numpy(FRAMES[:1]), VIEW, source)
+    plain = generator(7)
+    torch.rand(1 + 1 + 4 + 3 + 1 + 1 + 1 + 1 + 2 + 1 + 1 + 1, generator=plain)
+    assert torch.rand(1, generator=source).item() == torch.rand(1, generator=plain).item()
+
+
+def test_a_centred_rgb_view_equals_pixels_cut_by_hand():
+    # 16 x 24 pixels: a square of 0.875 x 16 = 14 pixels, rows 1..14 and columns 5..18, each its own pixel of the view
+    frames = torch.randint(0, 256, (2, 9, 16, 24, 3), dtype=torch.uint8, generator=generator(3))
+    view = centre_view(frames, ViewSettings(n_frames=4, size_px=14, channels="rgb"))
+    for t, stored in enumerate((1, 3, 5, 7)):  # round(8 x (0.075 + 0.85 x (t + 0.5) / 4))
+        for colour in range(3):
+            expected = (frames[:, stored, 1:15, 5:19, colour] / 255 - RGB_MEAN[colour]) / RGB_STD[colour]
+            torch.testing.assert_close(view[:, t, colour], expected, atol=1e-4, rtol=0)
+
+
+def test_a_random_rgb_view_is_a_crop_of_the_stated_area_and_aspect():
+    # red is the column, green the row, in 0..1: the view's colours say which part of the frame it shows
+    height, width, size_px = 48, 64, 32
+    ramp = torch.stack(torch.broadcast_tensors(torch.arange(width)[None] * 3, torch.arange(height)[:, None] * 3, torch.tensor(0)), -1)
+    frames = ramp.to(torch.uint8).expand(400, 3, -1, -1, -1)
+    view = training_view(frames, ViewSettings(n_frames=2, size_px=size_px, channels="rgb"), generator(1))
+    pixels = view * torch.tensor(RGB_STD)[:, None, None] + torch.tensor(RGB_MEAN)[:, None, None]
+    assert pixels.min() > -1e-4 and pixels.max() < 1 + 1e-4
+    torch.testing.assert_close(view[:, 0], view[:, 1])  # frames of a clip are cut alike
+    red, green = pixels[:, 0, 0, 16], pixels[:, 0, 1, :, 16]
+    for side in (red, green):  # even steps to the last pixel: no crop reaches beyond the frame, where its edge would be repeated
+        torch.testing.assert_close(side.diff(dim=1), side.diff(dim=1).mean(1, keepdim=True).expand(-1, size_px - 1), atol=1e-4, rtol=0)
+    # brightness cancels in the aspect, and is 1 on average
+    across, down = (side.diff(dim=1).mean(1) * 255 / 3 * size_px for side in (red, green))
+    aspect, area = across.abs() / down, across.abs() * down / (height * width)
+    assert 0.73 < aspect.min() and aspect.max() < 1.37 and 0.5 * 0.8**2 < area.min() and area.max() < 1.2**2 + 0.05
+    assert 0.68 < area.mean() < 0.82
+    assert 150 < (across < 0).sum() < 250 and (down > 0).all()
+
+
+def test_the_brightness_of_an_rgb_view():
+    grey = torch.full((500, 3, 8, 8, 3), 102, dtype=torch.uint8)  # 0.4
+    view = training_view(grey, ViewSettings(n_frames=1, size_px=4, channels="rgb"), generator(2))
+    pixels = (view * torch.tensor(RGB_STD)[:, None, None] + torch.tensor(RGB_MEAN)[:, None, None]) / 0.4
+    assert 0.8 - 1e-4 < pixels.min() < 0.82 and 1.18 < pixels.max() < 1.2 + 1e-4
+    assert pixels.flatten(1).std(1).max() < 1e-5
+
+
+def test_channels_of_another_name_are_refused():
+    frames = torch.from_numpy(FRAMES[:1])
+    settings = ViewSettings(channels="flow")
+    for view in (lambda: centre_view(frames, settings), lambda: training_view(frames, settings, generator())):
+        with pytest.raises(ValueError, match="channels must be 'motion' or 'rgb', got 'flow'; set it in the view's settings"):
+            view()

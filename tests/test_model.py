@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference
@@ -9,7 +12,7 @@ import torch
 
 from zsar_lab.model.backbones import SmallShiftResNet, TemporalShift
 from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss
-from zsar_lab.model.rest import ModelConfig, ResT, word_spans
+from zsar_lab.model.rest import BACKBONES, ModelConfig, ResT, build_backbone, word_spans
 
 CONFIG = ModelConfig(
     n_frames=3, backbone_widths=(8, 16), width=16, depth=1, cross_depth=1, heads=2, feedforward=24, dropout=0.0, text_width=20,
@@ -83,7 +86,7 @@ def test_another_number_of_frames_is_refused(model, n_frames):
 def test_the_backbone_works_at_any_size():
     backbone = SmallShiftResNet((8, 16, 24), n_frames=3)
     for size_px in (16, 33):
-        assert backbone(video(size_px=size_px)).shape == (N_CLIPS, 3, 24)
+        assert backbone(video(size_px=size_px)).shape == (N_CLIPS, 3, 1, 1, 24)
 
 
 def test_match_refuses_sequences_that_do_not_pair_up(model):
@@ -154,3 +157,86 @@ def test_a_loss_reaches_its_own_part_only(model, loss, reached, unreached):
     parameters = dict(model.named_parameters())
     assert parameters[reached].grad.abs().sum() > 0 and parameters["frame_projection.weight"].grad.abs().sum() > 0
     assert parameters[unreached].grad is None
+
+
+# below, backbones with a feature map over space
+
+MAPPED = replace(CONFIG, backbone="r3d-18", n_frames=9, size_px=40)  # a map of 2 x 3 x 3 places
+
+
+@functools.cache
+def mapped(spatial_tokens: bool = True) -> ResT:
+    torch.manual_seed(0)
+    return ResT(replace(MAPPED, spatial_tokens=spatial_tokens)).eval()
+
+
+def test_the_default_model_is_what_it_was():
+    """Names, order and values of what demo checkpoints hold, and what is computed from them, bit by bit."""
+    torch.manual_seed(0)
+    model = ResT(ModelConfig()).eval()
+    names = [name for name, _ in model.named_parameters(recurse=False)]
+    assert names == ["clip_token", "time_embedding", "cross_query", "modality_embedding", "seen_weight_SD", "log_temperature"]
+    parts = {name.split(".")[0] for name in model.state_dict()} - set(names)
+    assert parts == {
+        "backbone", "frame_projection", "video_encoder", "video_norm", "label_head", "word_projection", "cross_encoder", "cross_head"
+    }  # fmt: skip
+    # the last of all draws, as the code before there were other backbones drew it
+    assert model.seen_weight_SD[0, :3].tolist() == pytest.approx([-0.0238508190959692, -0.02170342020690441, -0.05312206968665123], abs=1e-7)
+    frames = video(8, 48)
+    maps = model.backbone.stages(frames.flatten(0, 1)).mean((2, 3)).unflatten(0, (-1, 8))
+    tokens = torch.cat([model.clip_token.expand(N_CLIPS, -1, -1), model.frame_projection(maps)], 1) + model.time_embedding
+    assert torch.equal(model.encode_video(frames).tokens_BPD, model.video_norm(model.video_encoder(tokens)))
+
+
+def test_tokens_of_a_feature_map_are_places_with_their_positions():
+    model = mapped()
+    tokens = model.encode_video(video(9, 40)).tokens_BPD
+    assert model.map_size == (2, 3, 3) and tokens.shape == (N_CLIPS, 1 + 2 * 3 * 3, CONFIG.width)
+    maps = model.backbone(video(9, 40))
+    places = [model.clip_token[0, 0] + model.time_embedding[0, 0]]
+    for t in range(2):
+        for h in range(3):
+            for w in range(3):
+                position = model.time_embedding[0, 1 + t] + model.row_embedding[0, h] + model.column_embedding[0, w]
+                places.append(model.frame_projection(maps[2, t, h, w]) + position)
+    expected = model.video_norm(model.video_encoder(torch.stack(places)[None]))
+    torch.testing.assert_close(tokens[2:3], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_token_a_time_step_is_the_mean_over_space():
+    model = mapped(spatial_tokens=False)
+    tokens = model.encode_video(video(9, 40)).tokens_BPD
+    assert tokens.shape == (N_CLIPS, 1 + 2, CONFIG.width) and model.row_embedding is None and model.column_embedding is None
+    means = torch.stack([sum(m[:, h, w] for h in range(3) for w in range(3)) / 9 for m in model.backbone(video(9, 40))])
+    places = torch.cat([model.clip_token.expand(N_CLIPS, -1, -1), model.frame_projection(means)], 1) + model.time_embedding
+    torch.testing.assert_close(tokens, model.video_norm(model.video_encoder(places)), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if "-" in name])
+def test_every_backbone_fits_the_model(backbone):
+    with torch.device("meta"):
+        model = ResT(replace(CONFIG, backbone=backbone, n_frames=4, size_px=64)).train()
+        code = model.encode_video(torch.empty(2, 4, 3, 64, 64))
+    n_places = 4 * 4 if backbone.startswith("r3d") or "+" in backbone else 4 * 2 * 2
+    assert code.tokens_BPD.shape == (2, 1 + n_places, CONFIG.width) and code.embedding_BD.shape == (2, CONFIG.width)
+
+
+def test_gradients_reach_the_positions_and_the_backbone():
+    model = mapped()
+    model.encode_video(video(9, 40)).embedding_BD[:, 0].sum().backward()
+    for name in ("row_embedding", "column_embedding", "time_embedding", "backbone.stem.0.weight"):
+        assert model.get_parameter(name).grad.abs().sum() > 0
+
+
+def test_clips_of_another_size_are_refused():
+    model = mapped()
+    for n_frames, size_px in ((9, 64), (4, 40)):
+        with pytest.raises(ValueError, match=r"clips must have 9 frames of 40 px \(a feature map of \(2, 3, 3\)\), got \[4, .*set the view's"):
+            model.encode_video(video(n_frames, size_px))
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("r3d18", "r3d-18"), ("ResNet-50", "resnet-50"), ("r2plus1d_18", "r(2+1)d-18"), ("", "")])
+def test_an_unknown_backbone_is_refused_with_the_nearest(name, nearest):
+    with pytest.raises(ValueError, match="backbone must be one of 'small shift resnet', 'r3d-18'.*, got") as caught:
+        build_backbone(replace(CONFIG, backbone=name))
+    assert f"got {name!r}; the nearest is '{nearest}" in str(caught.value)

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,30 @@ def fingerprint(*parts: Any) -> str:
             digest.update(json.dumps(part, sort_keys=True, ensure_ascii=True).encode())
         digest.update(b"\x00")
     return digest.hexdigest()[:16]
+
+
+def later(default: Any, together: str | None = None) -> Any:
+    """A field of a configuration that came after artefacts had been made with it: `recorded` leaves it out at its default.
+
+    Args:
+        default: what artefacts without the field were made with.
+        together: name of a group of fields, left out only if each of them is at its default.
+    """
+    return field(default=default, metadata={"later": together or True})
+
+
+def recorded(config: Any) -> dict[str, Any]:
+    """A configuration (a dataclass, with dataclasses in it) as it is written and hashed: its fields without the `later` ones at their default.
+
+    So an artefact made before there was a choice keeps its fingerprint.
+    """
+    changed = {f.metadata["later"] for f in fields(config) if "later" in f.metadata and getattr(config, f.name) != f.default} - {True}
+    content = {}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if "later" not in f.metadata or value != f.default or f.metadata["later"] in changed:
+            content[f.name] = recorded(value) if is_dataclass(value) else value
+    return content
 
 
 def make_folder(folder: Path) -> Path:

@@ -5,6 +5,7 @@ Shapes: B clips, N stored frames, T frames of a view, H W pixels, K = 3 input ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,13 +15,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from zsar_lab.artefacts import later
+
+# of red, green and blue in 0..1, as peers' recipes have them
+RGB_MEAN, RGB_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How a stored clip becomes the model's input: `n_frames` frames of `size_px` pixels, with motion channels."""
+    """How a stored clip becomes the model's input: `n_frames` frames of `size_px` pixels.
+
+    Attributes:
+        channels: "motion" (grey, and its change from frame to frame: `motion_channels`) or "rgb" (standardised colours).
+    """
 
     n_frames: int = 8
     size_px: int = 48
+    channels: str = later("motion")
 
 
 class Batch(NamedTuple):
@@ -69,15 +80,23 @@ def scoring_batches(frames: np.ndarray, rows: np.ndarray, batch_size: int) -> It
 
 
 def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch.Generator) -> Tensor:
-    """A random view of each clip: time span and jitter, grey weights, affine crop, flip, brightness, inversion.
+    """A random view of each clip.
+
+    Motion: time span and jitter, grey weights, affine crop, flip, contrast, brightness, inversion.
+    RGB: time span and jitter, a crop of 0.5..1 of the area and 3/4..4/3 in aspect, flip, brightness.
 
     Args:
         frames_BNHWC: uint8, on the model's device.
-        settings: size of the view.
+        settings: size and channels of the view.
         generator: on the same device; the only source of randomness.
 
     Returns:
-        float32 [B, T, 3, size_px, size_px] as `motion_channels` gives.
+        float32 [B, T, 3, size_px, size_px]: as `motion_channels` gives, or colours less `RGB_MEAN` over `RGB_STD`.
+
+    Raises:
+        ValueError: channels of another name.
+
+    Source: the crop of the RGB view is that of Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, from less small an area.
     """
     device, n_clips = frames_BNHWC.device, len(frames_BNHWC)
 
@@ -89,6 +108,13 @@ def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch
     start = uniform(0.0, 1.0) * (last - span)
     steps = (torch.arange(settings.n_frames, device=device) + uniform(0.2, 0.8, settings.n_frames)) / settings.n_frames
     centre_BT = (start[:, None] + steps * span[:, None]).round().long()
+    if _is_rgb(settings):
+        height, width = frames_BNHWC.shape[2:4]
+        area, log_aspect = uniform(0.5, 1.0), uniform(-math.log(4 / 3), math.log(4 / 3))
+        sides_B2 = (area[:, None] * torch.stack([log_aspect.exp() * height / width, (-log_aspect).exp() * width / height], 1)).sqrt().clamp(max=1)
+        shift = uniform(-1.0, 1.0, 2) * (1 - sides_B2)
+        sides_B2[:, 0] *= torch.where(uniform(0.0, 1.0) < 0.5, -1.0, 1.0)
+        return _rgb(frames_BNHWC, centre_BT, torch.cat([torch.diag_embed(sides_B2), shift[:, :, None]], 2), settings, uniform(0.8, 1.2, 1, 1, 1))
     grey_weights = 0.15 + uniform(0.0, 1.0, 3)
     grey = _grey(frames_BNHWC, centre_BT, grey_weights / grey_weights.sum(1, keepdim=True))
     angle, zoom = uniform(-0.15, 0.15), uniform(0.72, 1.0)
@@ -105,15 +131,25 @@ def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch
 
 
 def centre_view(frames_BNHWC: Tensor, settings: ViewSettings, mirrored: bool = False) -> Tensor:
-    """The one fixed view for scoring: evenly spaced frames, equal grey weights, a centred crop of 0.86 of the side.
+    """The one fixed view for scoring: evenly spaced frames and a centred crop.
+
+    Motion: equal grey weights, 0.86 of each side. RGB: a square of 0.875 of the shorter side (112 of 128).
 
     Returns:
-        float32 [B, T, 3, size_px, size_px] as `motion_channels` gives; left and right exchanged when `mirrored`.
+        float32 [B, T, 3, size_px, size_px] as `training_view` gives; left and right exchanged when `mirrored`.
+
+    Raises:
+        ValueError: channels of another name.
     """
     n_clips, device = len(frames_BNHWC), frames_BNHWC.device
     last = frames_BNHWC.shape[1] - 1
     steps = (torch.arange(settings.n_frames, device=device) + 0.5) / settings.n_frames
     centre_BT = (0.075 * last + steps * 0.85 * last).round().long().expand(n_clips, -1)
+    if _is_rgb(settings):
+        height, width = frames_BNHWC.shape[2:4]
+        side = 0.875 * min(height, width)
+        theta = torch.tensor([[side / width * (-1 if mirrored else 1), 0.0, 0.0], [0.0, side / height, 0.0]], device=device)
+        return _rgb(frames_BNHWC, centre_BT, theta.expand(n_clips, -1, -1), settings)
     grey = _grey(frames_BNHWC, centre_BT, torch.full((n_clips, 3), 1 / 3, device=device))
     theta = torch.tensor([[-0.86 if mirrored else 0.86, 0.0, 0.0], [0.0, 0.86, 0.0]], device=device).expand(n_clips, -1, -1)
     grid = affine_grid(theta, [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
@@ -129,6 +165,22 @@ def motion_channels(grey_BTHW: Tensor) -> Tensor:
     change = 2 * (grey_BTHW[:, 1:] - grey_BTHW[:, :-1]).abs()
     still = torch.zeros_like(grey_BTHW[:, :1])
     return torch.stack([torch.cat([still, change], 1), 2 * grey_BTHW - 1, torch.cat([change, still], 1)], 2)
+
+
+def _is_rgb(settings: ViewSettings) -> bool:
+    if settings.channels not in ("motion", "rgb"):
+        raise ValueError(f"channels must be 'motion' or 'rgb', got {settings.channels!r}; set it in the view's settings")
+    return settings.channels == "rgb"
+
+
+def _rgb(frames_BNHWC: Tensor, index_BT: Tensor, theta_B23: Tensor, settings: ViewSettings, brightness: Tensor | float = 1.0) -> Tensor:
+    """Frames at these indices, cropped by `theta_B23`, in 0..1 times the brightness (cut at 1), standardised: float32 [B, T, 3, H, W]."""
+    n_clips, device = len(frames_BNHWC), frames_BNHWC.device
+    chosen = frames_BNHWC[torch.arange(n_clips, device=device)[:, None], index_BT].permute(0, 1, 4, 2, 3).flatten(1, 2).float() / 255
+    grid = affine_grid(theta_B23, [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
+    cropped = grid_sample(chosen, grid, padding_mode="border", align_corners=False) * brightness
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (RGB_MEAN, RGB_STD))
+    return (cropped.clamp_(0, 1).unflatten(1, (-1, 3)) - mean) / std
 
 
 def _read(frames: np.ndarray, rows: np.ndarray) -> Tensor:

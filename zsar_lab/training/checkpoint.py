@@ -13,14 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zsar_lab.artefacts import fingerprint, writing
+from zsar_lab.artefacts import fingerprint, recorded, writing
 from zsar_lab.data.loader import ViewSettings
 from zsar_lab.model.rest import ModelConfig, ResT
 from zsar_lab.training.presets import TrainConfig
 
 FILE_NAME = "checkpoint.safetensors"
-# what is not written where the text encoder stays frozen: such a training is the same as before there was a choice, and named so
-FROZEN_TEXT = {"text_layers": TrainConfig.text_layers, "text_learning_rate": TrainConfig.text_learning_rate}
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Checkpoint:
     @property
     def fingerprint(self) -> str:
         """Hash of configuration (the trained layers of the text encoder among it), inputs and the number of steps taken."""
-        return fingerprint("checkpoint", _content(self.config), asdict(self.inputs), self.step)
+        return fingerprint("checkpoint", recorded(self.config), asdict(self.inputs), self.step)
 
     def model(self, device: torch.device | str = "cpu") -> ResT:
         """The trained model in evaluation mode, on `device`."""
@@ -86,17 +84,10 @@ def save_checkpoint(
     tensors |= {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{key}": torch.as_tensor(value).cpu().contiguous() for key, value in state.items()}
-    record = {"config": _content(checkpoint.config), "inputs": asdict(checkpoint.inputs), "step": checkpoint.step}
+    record = {"config": recorded(checkpoint.config), "inputs": asdict(checkpoint.inputs), "step": checkpoint.step}
     record |= {"total_steps": checkpoint.total_steps, "history": checkpoint.history}
     with writing(checkpoint.path) as temporary:
         save_file(tensors, temporary, metadata={"zsar_lab": json.dumps(record)})
-
-
-def _content(config: TrainConfig) -> dict[str, Any]:
-    """The configuration as it is written and hashed."""
-    content = asdict(config)
-    is_frozen = all(content[name] == value for name, value in FROZEN_TEXT.items())
-    return {name: value for name, value in content.items() if not (is_frozen and name in FROZEN_TEXT)}
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
