@@ -23,7 +23,7 @@ from zsar_lab.zeroshot.text_rules import TRANSFER, TextRules
 
 VALIDATION, UNSEEN = "validation", "unseen"
 WARNINGS = {
-    VALIDATION: "The settings were chosen on these same clips, so both figures flatter.",
+    VALIDATION: "The settings were chosen on these same clips, so both figures flatter; with so few classes a wrong text may gain, too.",
     UNSEEN: "A text chosen by looking at unseen classes must not be reported.",
 }
 
@@ -159,6 +159,8 @@ class Rescorer:
         """
         if on not in WARNINGS:
             raise ValueError(f"on must be 'validation' or 'unseen' (whose clips are scored), got {on!r}")
+        if not isinstance(texts, ClassEmbeddings):
+            raise ValueError(f"texts must be embedded class texts, got a {type(texts).__name__}; give workspace.embed(text)")
         fitted = self._rules.fit(texts, rule)
         group = self._rules.validation if on == VALIDATION else self._rules.test
         return TextScore(rule, fitted.class_text, on, fitted.settings, fitted.scores(group), group.targets, group.names)
