@@ -221,9 +221,9 @@ def test_the_sentence_is_one_line_and_warns_of_what_was_looked_at():
     assert "no difference can be claimed; settings were k 3 and are k 5. Gained: a +50.0, b +50.0; lost: c -100.0." in sentence
     assert sentence.endswith("The settings were chosen on these same clips, so both figures flatter; with so few classes a wrong text may gain, too.") and "\n" not in sentence
     unseen = TextChange(score_of("bbaaaa", on="unseen"), score_of("aabbcc", on="unseen")).sentence()
-    assert "[+100.0, +100.0]: the texts after are better; settings k 3." in unseen
+    assert "[+100.0, +100.0]: the texts after score higher here; settings k 3." in unseen
     assert unseen.endswith("A text chosen by looking at unseen classes must not be reported.")
-    assert "the texts before are better" in TextChange(score_of("aabbcc"), score_of("bbaaaa")).sentence()
+    assert "the texts before score higher here" in TextChange(score_of("aabbcc"), score_of("bbaaaa")).sentence()
 
 
 # mistakes

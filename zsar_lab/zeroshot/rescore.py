@@ -114,7 +114,7 @@ class TextChange:
     def sentence(self) -> str:
         """One line: both scores, what may be claimed, which classes gained and lost by how many points, and what the figures are not good for."""
         difference, (low, high) = self.difference
-        claim = "the texts after are better" if low > 0 else "the texts before are better" if high < 0 else "no difference can be claimed"
+        claim = "the texts after score higher here" if low > 0 else "the texts before score higher here" if high < 0 else "no difference can be claimed"
         before, after = (settings_as_text(score.settings) for score in (self.before, self.after))
         settings = f"; settings {before}" if before == after else f"; settings were {before} and are {after}"
         change = self.table().set_index("class")["change_points"]
