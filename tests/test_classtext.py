@@ -140,7 +140,7 @@ def test_the_templates_of_the_library_are_averaged_and_hold_the_label():
 )
 def test_own_templates(setting, texts):
     made = class_text(CLASSES, scheme_named(setting))
-    assert (made.scheme, made.texts, made.averaged) == ("own templates", texts, True)
+    assert (made.scheme, made.texts, made.averaged) == (setting if isinstance(setting, str) else " | ".join(setting), texts, True)
 
 
 def test_braces_and_line_breaks_in_a_label_stay_in_its_line():
@@ -156,6 +156,10 @@ def test_braces_and_line_breaks_in_a_label_stay_in_its_line():
         (("a {label}\nb",), "one line with a field such as"),
         (("a {}",), "one line with a field such as"),
         (("a {label.__class__}",), "one line with a field such as"),
+        (("a {label:d}",), "one line with a field such as"),
+        (("a {label!r}",), "one line with a field such as"),
+        (3, "must be the name of a scheme, a template, a tuple of templates, or a csv file, got 3"),
+        (("a {label}", 3), "must be the name of a scheme, .*, got .*3"),
         (("a {label",), "a template must be a text with fields such as {label}, got 'a {label' .*; mend its braces"),
     ],
 )
@@ -165,7 +169,7 @@ def test_a_wrong_template_is_refused(patterns, sentence):
 
 
 def test_a_template_over_a_column_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="needs a place for every class, missing for 2 of 2"):
+    with pytest.raises(ValueError, match=r"field must be a column of classes.csv, got {place}; these are there: {name}, {label}, {description}, {structure}"):
         class_text(CLASSES, scheme_named("{label} in {place}"))
 
 

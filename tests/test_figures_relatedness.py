@@ -110,6 +110,6 @@ def test_what_cannot_be_drawn_is_refused(embeddings):
             relatedness_heatmap(embeddings, labels_for(embeddings), names)
     with pytest.raises(ValueError, match="relatedness must be one of"):
         relatedness_heatmap(embeddings, labels_for(embeddings), kind="odd")
-    with pytest.raises(ValueError, match="'Flying' has none"):
+    with pytest.raises(ValueError, match="'Flying' is none of the"):
         relatedness_heatmap(embeddings, labels_for(embeddings), ("c1", "Flying"))
     assert len(relatedness_heatmap(embeddings, labels_for(embeddings), ("c1", "c2")).data[0].z) == 2

@@ -18,6 +18,7 @@ from zsar_lab.text.classtext import (
     label,
     label_and_description,
     scheme_named,
+    structure,
     template,
     templates,
 )
@@ -30,12 +31,12 @@ from zsar_lab.text.inspection import (
     edited_names,
     flags_of,
     inspect_class,
+    made_of_labels,
     nearest,
     put_back,
     read_lines,
     relatedness_of,
     save_texts,
-    says_more_than_labels,
     text_overview,
 )
 
@@ -119,9 +120,9 @@ def test_nearest_classes_have_the_relatedness_of_a_plain_loop(demo):
 def test_what_cannot_be_inspected_is_refused(demo, encoder):
     with pytest.raises(ValueError, match=r"n must be 1 or more \(rows of nearest classes\), got 0"):
         nearest(demo, "Jogging", 0)
-    with pytest.raises(ValueError, match="'Flying' has none"):
+    with pytest.raises(ValueError, match="'Flying' is none of the"):
         inspect_class(demo, LABELS, "Flying", encoder)
-    with pytest.raises(ValueError, match="must hold a word"):
+    with pytest.raises(ValueError, match="must hold a letter or digit"):
         read_lines(["two\n\nlines"], encoder)
 
 
@@ -169,7 +170,7 @@ def test_flags_are_those_of_find_flags_with_lines_averaged_and_without_the_label
             text_CF = sum(text_CF[:, start : start + width] for start in range(0, text_CF.shape[1], width)) / 6
         expected = find_flags(texts.names, labels, demo.pooled_CF, text_CF, texts.texts, wanted)
         pd.testing.assert_frame_equal(flags_of(texts, LABELS, read), expected)
-        assert says_more_than_labels(labels, texts.texts) == wanted
+        assert made_of_labels(labels, texts.texts) == [not wanted] * len(labels)
     both, alone = (class_text(CLASSES, scheme) for scheme in (label_and_description, description))
     pd.testing.assert_frame_equal(flags_of(both, LABELS, read), flags_of(alone, LABELS, read))
 
@@ -182,19 +183,35 @@ def test_a_label_in_front_does_not_hide_swapped_descriptions(scheme, read):
     assert {"Jogging", "RopeClimbing"} <= set(flags["name"][flags["flag"] == "nearer another label"])
 
 
-def test_an_edit_does_not_change_whether_texts_say_more_than_labels():
+def test_which_texts_are_made_of_labels():
     labels = list(LABELS.values())
-    assert not says_more_than_labels(labels, class_text(CLASSES, templates).texts)
-    assert not says_more_than_labels(labels, ["a sentence about it", *labels[1:]])
-    assert says_more_than_labels(labels, labels[:10] + [f"sentence {n}" for n in range(len(labels) - 10)])
+    assert all(made_of_labels(labels, class_text(CLASSES, templates).texts))
+    assert made_of_labels(labels, ["a sentence about it", *labels[1:]]) == [False] + [True] * (len(labels) - 1)
+    assert not any(made_of_labels(labels, labels[:10] + [f"sentence {n}" for n in range(len(labels) - 10)]))
 
 
-def test_a_copied_text_is_flagged(read):
-    texts = class_text(CLASSES, description)
+@pytest.mark.parametrize("pattern", ["{}", "a video of a person {}"])
+def test_swaps_and_nonsense_among_texts_made_of_labels_are_flagged_and_no_other(pattern, read):
+    texts = ClassText("own", tuple(LABELS), tuple(pattern.format(label) for label in LABELS.values()))
+    assert flags_of(texts, LABELS, read).empty
+    first, second = "Jogging", "RopeClimbing"
+    wrong = texts.edited(first, pattern.format(LABELS[second])).edited(second, pattern.format(LABELS[first])).edited("Boxing", "asdf qwer todo")
+    assert set(flags_of(wrong, LABELS, read)["name"]) == {first, second, "Boxing"}
+
+
+@pytest.mark.parametrize("scheme", [label, description, label_and_description, structure])
+def test_a_copied_text_is_flagged_whatever_stands_in_front(scheme, read):
+    texts = class_text(CLASSES, scheme)
     text_of = dict(zip(texts.names, texts.texts))
-    flags = flags_of(texts.edited("Jogging", text_of["Backstroke"]), LABELS, read)
-    found = flags[flags["flag"] == "near-duplicate"].set_index("name")["other"].to_dict()
-    assert found == {"Jogging": "Backstroke", "Backstroke": "Jogging"}
+    for name, other in (("Jogging", "Backstroke"), ("Boxing", "GolfSwing"), ("Lunges", "Drumming")):
+        flags = flags_of(texts.edited(name, text_of[other]), LABELS, read)
+        found = flags[flags["flag"] == "near-duplicate"].set_index("name")["other"].to_dict()
+        assert found == {name: other, other: name}
+
+
+def test_a_class_without_a_label_is_named(read):
+    with pytest.raises(ValueError, match=r"every class needs a label, 'Walking' has none; take labels_of\(catalog\)"):
+        flags_of(class_text(CLASSES, label), {}, read)
 
 
 # the order of clusters

@@ -39,23 +39,26 @@ def test_a_text_may_have_several_lines_and_what_looks_like_no_value_is_text(tmp_
 
 def test_texts_of_other_classes_are_said(tmp_path):
     path = write(tmp_path, "name,text\nrun,a\nswim,b\nfly,c\n")
-    with pytest.warns(UserWarning, match=r"mine.csv' has texts of 1 classes that the data have not \('fly'\); they are not read"):
+    with pytest.warns(UserWarning, match=r"mine.csv' has texts of 1 class that the data have not \('fly'\); not read"):
         assert class_text(CLASSES, TextsFromFile(path)).texts == ("a", "b")
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("name,text\nrun,a\n", r"must have a row for every class, '.*' lacks 1 of 2 \('swim'\); add them"),
+        ("name,text\nrun,a\n", r"must have a row for every class, by the exact name, '.*' lacks 1 of 2 \('swim'\); add or rename them"),
         ("name,text\nrun,a\nswim,b\nrun,c\n", r"must have one row a class, '.*' has 'run' more than once; delete rows"),
         ("name,text\nrun,a\nswim,  \n", r"must have a text in every row and line, '.*' has none for 'swim'; write it"),
         ('name,text\nrun,a\nswim,"one\n\ntwo"\n', r"must have a text in every row and line, '.*' has none for 'swim'"),
-        ("name,text,colour\nrun,a,red\nswim,b,blue\n", r"must have the columns name and text .*, '.*' has 'colour' too; mend its first row"),
-        ("name,description\nrun,a\nswim,b\n", r"must have the columns name and text .*, '.*' has no 'text'; mend its first row"),
+        ("name,text,colour\nrun,a,red\nswim,b,blue\n", r"must have the columns name and text, and .*, '.*' has 'colour' too; mend its first row, or save it anew"),
+        ("name,description\nrun,a\nswim,b\n", r"must have the columns name and text, and .*, '.*' has no 'text' \(it has 'name', 'description'\); mend its first row"),
         ("class,text\nrun,a\n", "has no 'name'"),
-        ("", "must be a UTF-8 csv table, '.*' is not"),
-        ('name,text\nrun,"a\n', "must be a UTF-8 csv table, '.*' is not"),
-        ("name,text\nrun,a,b,c\nswim,b\n", "must be a UTF-8 csv table, '.*' is not"),
+        ("", r"must be a csv table with commas between the columns, '.*' is not \(No columns"),
+        ('name,text\nrun,"a\n', "must be a csv table with commas .* is not .*; put texts with a comma in double quotes"),
+        ("name;text\nrun;a\nswim;b\n", "separates its columns by semicolons or tabs, not by commas; mend its first row, or save it anew"),
+        ("name\ttext\nrun\ta\n", "separates its columns by semicolons or tabs"),
+        ("name,text\nRun,a\nSwim,b\n", r"lacks 2 of 2 \('run', 'swim'\), and has 2 that the data have not \('Run', 'Swim'\); add or rename them"),
+        ("name,text\nrun,a,b,c\nswim,b\n", "must be a csv table with commas .*a row has more values than the first.*put texts with a comma in double quotes"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_one_sentence(tmp_path, content, sentence):

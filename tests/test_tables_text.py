@@ -157,7 +157,7 @@ def test_the_sentences_claim_what_the_rows_allow(report):
     assert f"- both (label_and_description) {100 * both.top1:.1f} %" in text and "Holm's p <0.01: label_and_description is better." in text
     assert "Holm's p <0.01: label is better." in text
     assert "- descriptions (description)" in text and "+0.0 points [+0.0, +0.0], Holm's p = 1.00: no difference can be claimed." in text
-    assert "Intervals and p resample 12 classes. With so few they are too sure" in text
+    assert "Intervals and p resample 12 different classes" in text
 
 
 def test_the_score_of_the_choice_is_the_mean_of_the_schemes_chosen_in_each_draw(report):

@@ -118,17 +118,34 @@ def test_a_study_with_another_encoder_and_templates_of_its_own(videos: Path, cli
     study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text=own, epochs=1, encoder=str(clip_encoder))
     workspace = Workspace(tmp_path / "work", study)
     with pytest.warns(UserWarning, match=r"leaves out what the encoder cannot read whole \(templates, .*\): the class text of .* at most 24 tokens"):
-        report, _ = workspace.report()
+        result = workspace.result("stratified-0")
     read = workspace.class_embeddings()
-    assert read.encoder == workspace.encoder.revision and read.pooled_CF.shape == (8, 16) and read.words_CLE.shape[2] == 32
-    assert report.rows[0].class_text == "own templates" and {row.class_text for row in report.text_rows} == {"own templates", "label", "template", "description"}
-    # what the folder keeps is the same study, and nothing is made again
+    assert read.encoder == workspace.encoder.revision == result.fingerprints["encoder"]
+    assert read.pooled_CF.shape == (8, 16) and read.words_CLE.shape[2] == 32
+    assert {scored.class_text for scored in result.rules} == {"a film of {label} | someone: {label}"}
+    assert {scored.class_text for scored in result.texts} == {"a film of {label} | someone: {label}", "label", "template", "description"}
+    # what the folder keeps is the same study
     again = Workspace.open(workspace.folder)
     assert again.study == study and again.class_embeddings().fingerprint == read.fingerprint
-    with pytest.warns(UserWarning, match="leaves out"):
-        result = again.result("stratified-0")
     page = texts_and_parts(again.catalog, result, "transfer", result.protocol.unseen[0])
-    assert "class text (own templates)" in page
+    assert "class text (a film of {label} | someone: {label})" in page
+
+
+def test_a_file_of_texts_is_checked_before_videos_are_opened(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("name;text\nBlink;a\n")
+    for texts, sentence in (("none.csv", "must be there"), ("mine.csv", "separates its columns by semicolons")):
+        study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text=str(tmp_path / texts))
+        with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+            Workspace(tmp_path / "work", study).catalog  # noqa: B018
+        assert not (tmp_path / "work" / "catalog").exists()
+
+
+def test_the_command_line_takes_several_templates(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["demo", "--videos", videos, "--workspace", tmp_path / "w", "--random-draws", "0", "--draws", "1"]
+    said = _refusal(capsys, *command, "--class-text", "{label}", "someone {nothing}", "--class-text", "x {label}")
+    assert "a template's field must be a column of classes.csv, got {nothing}" in said
+    said = _refusal(capsys, *command, "--class-text", "{label}", "no field", "--class-text", "{label}")
+    assert "with a field such as {label} or {description}, got 'no field'" in said
 
 
 def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:

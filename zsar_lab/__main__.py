@@ -32,7 +32,7 @@ def demo(options: argparse.Namespace) -> None:
         clips_per_class=options.clips_per_class,
         stratified_draws=options.draws,
         random_draws=options.random_draws,
-        class_text=options.class_text,
+        class_text=options.class_text[0] if len(options.class_text) == 1 else tuple(options.class_text),
         encoder=options.encoder,
         text_layers=options.text_layers,
         epochs=options.epochs,
@@ -83,6 +83,14 @@ def train(options: argparse.Namespace) -> None:
     print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
 
 
+class _Given(argparse.Action):
+    """Values given once or several times, together, in the place of the default."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, list(values) if before is self.default else [*before, *values])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m zsar_lab", description="Zero-shot action recognition, from video files to a zero-shot table.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -95,8 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--random-draws", type=int, default=1, help="plain random draws reported beside them")
     command.add_argument("--clips-per-class", type=int, default=30, help="of the generated demo videos")
     schemes = "label, template, templates, description, label_and_description, structure, description_and_parts"
-    texts = f"scheme of class texts: {schemes}; a template such as 'a video of {{label}}'; or a csv file with the columns name and text"
-    command.add_argument("--class-text", default="description_and_parts", help=texts)
+    texts = f"scheme of class texts: {schemes}; a template such as 'a video of {{label}}', or several; or a csv file with the columns name and text"
+    command.add_argument("--class-text", nargs="+", action=_Given, default=["description_and_parts"], metavar="TEXT", help=texts)
     command.add_argument("--encoder", default=None, help="the text encoder: a folder with a model, or a hub name; without it all-MiniLM-L6-v2")
     command.add_argument("--text-layers", type=int, default=0, help="last layers of the text encoder that are trained with the rest; 0 is frozen")
     command.add_argument("--epochs", type=int, default=25, help="of each training")

@@ -94,8 +94,14 @@ class Study:
 
     def _resolve_texts(self) -> None:
         """Whole paths of a csv file with texts and of an encoder's folder."""
-        if not isinstance(self.class_text, str):
+        if self.encoder is not None and (not isinstance(self.encoder, (str, Path)) or not str(self.encoder).strip()):
+            raise ValueError(f"encoder must be a folder, a hub name, or None, got {self.encoder!r}")
+        if isinstance(self.class_text, Path):
+            object.__setattr__(self, "class_text", str(self.class_text))
+        if isinstance(self.class_text, list):
             object.__setattr__(self, "class_text", tuple(self.class_text))
+        if not isinstance(self.class_text, str):
+            scheme_named(self.class_text)  # said before it is taken for a path
         elif self.class_text.lower().endswith(".csv") and "{" not in self.class_text:
             object.__setattr__(self, "class_text", str(Path(self.class_text).resolve()))
         if self.encoder is not None:  # what is no folder is a name of the hub

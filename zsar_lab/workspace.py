@@ -22,10 +22,12 @@ from zsar_lab.data.synthetic import DemoSettings, make_demo_videos
 from zsar_lab.data.workers import Limits
 from zsar_lab.study import Study
 from zsar_lab.text.classtext import SCHEMES, ClassText, class_text, scheme_named
-from zsar_lab.text.embeddings import ClassEmbeddings, embed_class_text
+from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
+from zsar_lab.text.kept_texts import kept_text
 from zsar_lab.text.leakage import LeakageAudit, Removal, audit, audit_classes
+from zsar_lab.text.own_texts import TextsFromFile
 from zsar_lab.training import presets
 from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.training.loop import train
@@ -58,7 +60,7 @@ class Workspace:
         self.study, self.workers = study, workers
         self.seconds: dict[str, float] = {}
         self._protocols: dict[str, Protocol] = {}
-        self._class_embeddings: dict[str | tuple[str, ...], ClassEmbeddings] = {}
+        self._class_embeddings: dict[ClassText, ClassEmbeddings] = {}
         path, asked = self.folder / "study.json", study.as_json()
         kept = read_json(path) if path.is_file() else asked
         kept = {"text_layers": 0} | kept if isinstance(kept, dict) else {}  # a study from before they could be trained holds none
@@ -119,15 +121,20 @@ class Workspace:
         """
         self._check_frames()
         check_text_layers(self.study.text_layers, self.encoder)  # an encoder that is not there, or has fewer, is said before any video is opened
+        scheme = scheme_named(self.study.class_text)
+        if isinstance(scheme, TextsFromFile) and not (self.folder / "study.json").is_file():
+            scheme.check()
         catalog = self.test_catalog if self.train_catalog is None else join_catalogs(self.train_catalog, self.test_catalog)
         if (self.folder / "study.json").is_file():  # checked when it was written
             return catalog
-        self.embed(class_text(catalog.classes, scheme_named(self.study.class_text)))
+        text = class_text(catalog.classes, scheme)
+        check_differ(self.embed(text))
         for draw in self.study.draws:
             self._make_protocol(draw, None)
         if self.train_catalog is not None:
             self._removal.save(self.folder / "leakage.json")
         # only now, so that a study that was refused does not hold the folder
+        text.save(self.folder / "class_text.json")
         write_json(self.folder / "study.json", self.study.as_json())
         return catalog
 
@@ -220,8 +227,17 @@ class Workspace:
         return find_encoder(self.study.encoder)
 
     def class_text(self, scheme: str | tuple[str, ...] | None = None) -> ClassText:
-        """The class text of every class, by the study's scheme or another one (see `scheme_named`)."""
-        return class_text(self.catalog.classes, scheme_named(scheme or self.study.class_text))
+        """The class text of every class: the study's own, as it was when the study began, or by another scheme (see `scheme_named`).
+
+        Raises:
+            ValueError: the study's own texts were changed since (in a csv file, or in classes.csv), or as `class_text`.
+        """
+        return self._own_text if scheme is None else class_text(self.catalog.classes, scheme_named(scheme))
+
+    @cached_property
+    def _own_text(self) -> ClassText:
+        classes = self.catalog.classes
+        return kept_text(self.folder / "class_text.json", lambda: class_text(classes, scheme_named(self.study.class_text)))
 
     def embed(self, text: ClassText) -> ClassEmbeddings:
         """Class texts through the study's encoder; each text is read once and kept in the folder."""
@@ -229,10 +245,10 @@ class Workspace:
 
     def class_embeddings(self, scheme: str | tuple[str, ...] | None = None) -> ClassEmbeddings:
         """Embedded class texts of every class, by the study's scheme or another one (see `scheme_named`)."""
-        scheme = scheme or self.study.class_text
-        if scheme not in self._class_embeddings:
-            self._class_embeddings[scheme] = self.embed(self.class_text(scheme))
-        return self._class_embeddings[scheme]
+        text = self.class_text(scheme)
+        if text not in self._class_embeddings:
+            self._class_embeddings[text] = self.embed(text)
+        return self._class_embeddings[text]
 
     def train_config(self, draw: str) -> presets.TrainConfig:
         """The configuration of a draw's training."""

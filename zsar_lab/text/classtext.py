@@ -5,11 +5,12 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 
-from zsar_lab.artefacts import fingerprint
+from zsar_lab.artefacts import fingerprint, read_json, write_json
 from zsar_lab.text.own_texts import TextsFromFile
 
 
@@ -61,14 +62,29 @@ class ClassText:
         """Hash of the names, the exact texts, and how lines are combined (the scheme's name does not enter)."""
         return fingerprint("class text", list(self.names), list(self.texts), *(["averaged"] if self.averaged else []))
 
+    def save(self, path: Path) -> None:
+        """Write scheme, names and texts as json."""
+        write_json(path, {"scheme": self.scheme, "averaged": self.averaged, "texts": dict(zip(self.names, self.texts, strict=True))})
+
+    @staticmethod
+    def load(path: Path) -> ClassText:
+        """Read what `save` wrote; ValueError when the file is not that."""
+        content = read_json(path)
+        try:
+            return ClassText(content["scheme"], tuple(content["texts"]), tuple(content["texts"].values()), content["averaged"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"'{path}' must hold class texts as this library writes them, but it does not ({error}); delete it") from error
+
     def edited(self, name: str, text: str) -> ClassText:
         """The same with another text for one class; its scheme is "<scheme>, edited".
 
         Raises:
-            ValueError: there is no such class.
+            ValueError: there is no such class, or the text is empty.
         """
         if name not in self.names:
             raise ValueError(f"the class to edit must be one of the {len(self.names)} that have a text, got {name!r}")
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"a class text must hold a word, got {text!r} for {name!r}; write it")
         texts = tuple(text if own == name else before for own, before in zip(self.names, self.texts, strict=True))
         return replace(self, scheme=self.scheme.removesuffix(EDITED) + EDITED, texts=texts)
 
@@ -143,19 +159,19 @@ class Templates:
 
     Attributes:
         patterns: such as "a video of {label}", "{label}: {description}"; a field is a column of the table.
-        title: what the scheme is called in a score's provenance.
+        title: what the scheme is called in a score's provenance; the patterns themselves when empty.
 
     Raises:
         ValueError: no pattern, one without a field, or one that cannot be filled.
     """
 
     patterns: tuple[str, ...]
-    title: str = "own templates"
+    title: str = ""
     averaged: ClassVar[bool] = True
 
     @property
     def __name__(self) -> str:
-        return self.title
+        return self.title or " | ".join(self.patterns)
 
     def __post_init__(self) -> None:
         if not self.patterns:
@@ -166,6 +182,9 @@ class Templates:
     def __call__(self, classes: pd.DataFrame) -> list[str]:
         columns = {}
         for field in dict.fromkeys(field for pattern in self.patterns for field in self._fields(pattern)):
+            if field not in ("label", "name", *classes.columns):
+                known = ", ".join(f"{{{column}}}" for column in dict.fromkeys(("name", "label", *classes.columns)))
+                raise ValueError(f"a template's field must be a column of classes.csv, got {{{field}}}; these are there: {known}")
             columns[field] = label(classes) if field == "label" else list(classes["name"]) if field == "name" else _filled(classes, field)
             columns[field] = [" ".join(value.split()) for value in columns[field]]  # one line a template
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -174,10 +193,11 @@ class Templates:
     @staticmethod
     def _fields(pattern: str) -> list[str]:
         try:
-            fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
-        except ValueError as error:
+            parsed = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
+        except (ValueError, TypeError) as error:
             raise ValueError(f"a template must be a text with fields such as {{label}}, got {pattern!r} ({error}); mend its braces") from error
-        if not fields or "\n" in pattern or not all(field.isidentifier() for field in fields):
+        fields = [field for _, field, form, how in parsed if not form and not how]
+        if not fields or len(fields) < len(parsed) or "\n" in pattern or not all(field.isidentifier() for field in fields):
             raise ValueError(
                 f"a template must be one line with a field such as {{label}} or {{description}}, got {pattern!r}; write"
                 f" for example 'a video of {{label}}'"
@@ -206,6 +226,8 @@ def scheme_named(name: str | Sequence[str]) -> Scheme:
         ValueError: there is no such scheme.
     """
     if not isinstance(name, str):
+        if not isinstance(name, Sequence) or not all(isinstance(pattern, str) for pattern in name):
+            raise ValueError(f"a class text must be the name of a scheme, a template, a tuple of templates, or a csv file, got {name!r}")
         return Templates(tuple(name))
     if "{" in name:
         return Templates((name,))

@@ -15,7 +15,7 @@ import numpy as np
 
 from zsar_lab.artefacts import fingerprint, writing
 from zsar_lab.text.classtext import ClassText
-from zsar_lab.text.encoder import TextTooLong, open_encoder
+from zsar_lab.text.encoder import TextTooLong, has_word, open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
 
 
@@ -55,7 +55,10 @@ class ClassEmbeddings:
         position = {name: row for row, name in enumerate(self.names)}
         missing = [name for name in names if name not in position]
         if missing:
-            raise ValueError(f"every class needs a class text, {missing[0]!r} has none; add it to classes.csv")
+            raise ValueError(
+                f"every class needs a class text, {missing[0]!r} is none of the {len(self.names)} that have one; mend the"
+                " name, or add it to classes.csv"
+            )
         return np.array([position[name] for name in names], dtype=np.int64)
 
 
@@ -98,10 +101,24 @@ def embed_class_text(class_text: ClassText, files: EncoderFiles, folder: Path | 
     return ClassEmbeddings(class_text, files.revision, np.stack(pooled).astype(np.float32), words_CLE, mask_CL)
 
 
+def check_differ(embedded: ClassEmbeddings) -> None:
+    """Check that class texts tell classes apart.
+
+    Raises:
+        ValueError: all of them are the same to the encoder.
+    """
+    pooled_CF, text = embedded.pooled_CF, embedded.class_text
+    if len(pooled_CF) > 1 and np.allclose(pooled_CF, pooled_CF[0], atol=1e-5):
+        raise ValueError(
+            f"class texts must differ from class to class, those of {text.scheme!r} are all the same to the encoder (such as {text.texts[0]!r});"
+            " write others, or choose another encoder"
+        )
+
+
 def _check_lines(class_text: ClassText, lines_of: Sequence[Sequence[str]]) -> None:
     for name, lines in zip(class_text.names, lines_of, strict=True):
-        if not all(line.strip() for line in lines):
-            raise ValueError(f"a class text must not be empty or hold an empty line, that of {name!r} does ({class_text.scheme}); write it")
+        if not all(has_word(line) for line in lines):
+            raise ValueError(f"a class text must hold a letter or digit in each line, that of {name!r} does not ({class_text.scheme}); write it")
         if not class_text.averaged and len(lines) != len(lines_of[0]):
             raise ValueError(
                 f"every class text must have as many lines as the first ({len(lines_of[0])}), that of {name!r} has {len(lines)}; mend it"

@@ -74,9 +74,9 @@ class TextEncoder:
             ValueError: a text is empty.
             TextTooLong: a text is longer than the encoder reads; nothing is cut.
         """
-        empty = [number for number, text in enumerate(texts) if not text.strip()]
+        empty = [number for number, text in enumerate(texts) if not has_word(text)]
         if empty:
-            raise ValueError(f"a class text must hold a word, that of number {empty[0]} is empty; write it")
+            raise ValueError(f"a class text must hold a letter or digit, that of number {empty[0]} is {texts[empty[0]]!r}; write it")
         most = self.model.most_tokens  # first, for a model without a text side has no tokenizer either
         ids = self.tokenizer(list(texts), verbose=False)["input_ids"] if texts else []
         longest = max(range(len(ids)), key=lambda i: len(ids[i]), default=None)
@@ -85,6 +85,12 @@ class TextEncoder:
                 f"a class text must have at most {most} tokens for the encoder {self.files.name}, {texts[longest][:60]!r}... has {len(ids[longest])};"
                 " shorten it, or choose an encoder that reads more",
                 texts[longest],
+            )
+        if self.model.n_known < 1 + max((token for tokens in ids for token in tokens), default=0):
+            raise ValueError(
+                f"a text encoder's model and tokenizer must belong together, in '{self.files.folder}' the model knows"
+                f" {self.model.n_known} tokens and the"
+                f" tokenizer {len(self.tokenizer)}; save both from one source"
             )
         return ids
 
@@ -115,6 +121,11 @@ class TextEncoder:
                     pooled[i] = read.pooled_ND[row].cpu().numpy()
                     words[i] = read.words_NLE[row, : len(ids[i])].cpu().numpy()
                 bar.update(len(chosen))
+        if not all(np.isfinite(vector).all() for vector in pooled.values()):
+            raise ValueError(
+                f"embeddings must be finite numbers, the encoder in '{self.files.folder}' gives others; its weights are"
+                " damaged, fetch it again"
+            )
         return np.stack([pooled[i] for i in range(len(ids))]), [words[i] for i in range(len(ids))]
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -141,6 +152,11 @@ class TextEncoder:
             unknown = any(encoded["input_ids"][p] == self.tokenizer.unk_token_id for p in positions)
             found.append(Word(text[start:end].strip(), tuple(pieces[p] for p in positions), unknown))
         return found
+
+
+def has_word(text: str) -> bool:
+    """Whether a text holds a letter or digit of any script."""
+    return any(character.isalnum() for character in text)
 
 
 @functools.lru_cache(maxsize=2)

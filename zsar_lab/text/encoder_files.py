@@ -53,8 +53,10 @@ def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
 
     Raises:
         FileNotFoundError: none of the four has it, or the folder holds no model; the sentence says what to do.
-        ValueError: the package's weights are not the official ones.
+        ValueError: the package's weights are not the official ones, or an empty name.
     """
+    if folder_or_name is not None and not str(folder_or_name).strip():
+        raise ValueError("a text encoder must be a folder or a name of the hub, got an empty text; leave it out for the default encoder")
     if folder_or_name is not None and Path(folder_or_name).is_dir():
         folder = Path(folder_or_name).resolve()
         return _files(folder.name, folder, "folder given")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from zsar_lab.artefacts import writing
 from zsar_lab.text.classtext import ClassText
-from zsar_lab.text.flags import COLUMNS, find_flags
+from zsar_lab.text.flags import COLUMNS, OTHER_LABEL, find_flags
 from zsar_lab.text.own_texts import TextsFromFile
 from zsar_lab.text.relatedness import CENTRED, PLAIN, Relatedness
 
@@ -177,9 +177,9 @@ def text_overview(
 def flags_of(class_text: ClassText, labels: Mapping[str, str], embed: Callable[[ClassText], ClassEmbeddings]) -> pd.DataFrame:
     """`find_flags` on class texts of any scheme.
 
-    What stands in front of a text as "<label>: " is left out, for it would hide that the rest is of another class. Lines set side by side count
-    by their mean, as flags compare a text with a label, which is one line. Whether texts say more than the label is read off them, see
-    `says_more_than_labels`.
+    What stands in front of a text as "<label>: ", of its own class or another, is left out, for it would hide that the rest is of another class.
+    Lines set side by side count by their mean, as flags compare a text with a label, which is one line. Where most texts are the label, or one
+    template filled with it, only those that are not can be "nearer another label".
 
     Args:
         class_text: of all classes.
@@ -187,22 +187,34 @@ def flags_of(class_text: ClassText, labels: Mapping[str, str], embed: Callable[[
         embed: reads class texts, `workspace.embed`.
 
     Raises:
-        ValueError: as `find_flags` or `embed`.
+        ValueError: a class has no label, or as `find_flags` or `embed`.
     """
     names, texts = class_text.names, class_text.texts
+    missing = [name for name in names if name not in labels]
+    if missing:
+        raise ValueError(f"every class needs a label, {missing[0]!r} has none; take labels_of(catalog), or label(classes) of its table")
     own = tuple(labels[name] for name in names)
-    rests = tuple(text.removeprefix(f"{label}: ").strip() or text for label, text in zip(own, texts, strict=True))
+    rests = tuple(_behind_label(text, set(own)) for text in texts)
     label_CF, text_CF = embed(ClassText("label", names, own)).pooled_CF, embed(replace(class_text, texts=rests)).pooled_CF
     n_lines = text_CF.shape[1] // label_CF.shape[1]
     if n_lines > 1 and text_CF.shape[1] == n_lines * label_CF.shape[1]:
         text_CF = text_CF.reshape(len(text_CF), n_lines, -1).mean(1)
-    return find_flags(names, own, label_CF, text_CF, rests, says_more_than_labels(own, texts))
+    flags = find_flags(names, own, label_CF, text_CF, rests)
+    named = {name for name, is_label in zip(names, made_of_labels(own, texts), strict=True) if is_label}
+    return flags[(flags["flag"] != OTHER_LABEL) | ~flags["name"].isin(named)].reset_index(drop=True)
 
 
-def says_more_than_labels(labels: Sequence[str], texts: Sequence[str]) -> bool:
-    """False where most texts are the label, or one template filled with it: equal once the label is taken out."""
-    rests = pd.Series([text.replace(label, "{}") for label, text in zip(labels, texts, strict=True)])
-    return bool(len(rests) and rests.value_counts().iloc[0] <= len(rests) / 2)
+def made_of_labels(labels: Sequence[str], texts: Sequence[str]) -> list[bool]:
+    """Of each text whether it is the label, or the template that most texts are, filled with it; False for all where most texts are not."""
+    rests = pd.Series([text.replace(label, "{}") for label, text in zip(labels, texts, strict=True)], dtype=str)
+    counts = rests.value_counts()
+    return [bool(counts.iloc[0] > len(rests) / 2 and rest == counts.index[0]) for rest in rests]
+
+
+def _behind_label(text: str, labels: set[str]) -> str:
+    """What stands behind "<label>: " of any class; the text itself where nothing does."""
+    front, _, rest = text.partition(": ")
+    return rest.strip() if front in labels and rest.strip() else text
 
 
 def relatedness_of(embeddings: ClassEmbeddings, names: Sequence[str], kind: str = CENTRED, seen: Sequence[str] | None = None) -> np.ndarray:
@@ -275,6 +287,10 @@ def save_texts(class_text: ClassText, path: str | Path, overwrite: bool = False)
             f"a csv file sets lines side by side, but those of the scheme {class_text.scheme!r} are averaged; edit the texts of another scheme, or"
             " keep the templates themselves"
         )
+    counts = [text.count("\n") for text in class_text.texts]
+    odd = [name for name, text, count in zip(class_text.names, class_text.texts, counts) if count != counts[0] or not text.strip()]
+    if odd:
+        raise ValueError(f"class texts must be filled and of as many lines as the first ({counts[0] + 1}), that of {odd[0]!r} is not; mend it")
     with writing(path) as temporary:
         pd.DataFrame({"name": class_text.names, "text": class_text.texts}).to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
         read = TextsFromFile(str(temporary))(pd.DataFrame({"name": class_text.names}))

@@ -38,10 +38,12 @@ class LanguageModel(nn.Module):
             BERT-type models, as the model's own pooling file says, else the mean), or what a CLIP-type text tower gives ("joint space",
             "projected").
         most_tokens: how many tokens it reads, those it adds itself among them.
+        n_known: how many different tokens it knows.
     """
 
-    def __init__(self, network: nn.Module, pooling: str, most_tokens: int, takes_mask: bool) -> None:
+    def __init__(self, network: nn.Module, pooling: str, most_tokens: int, takes_mask: bool, n_known: int) -> None:
         super().__init__()
+        self.n_known = n_known
         self.network, self.pooling, self.most_tokens, self.takes_mask = network, pooling, most_tokens, takes_mask
 
     @property
@@ -108,7 +110,7 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
         )
     text = getattr(config, "text_config", None) or config
     takes_mask = not config.model_type.startswith("siglip")  # trained without a mask, padded to its full length
-    return LanguageModel(network, pooling, _most_tokens(files.folder, text), takes_mask).eval()
+    return LanguageModel(network, pooling, _most_tokens(files.folder, text), takes_mask, text.vocab_size).eval()
 
 
 def load_tokenizer(files: EncoderFiles) -> Any:

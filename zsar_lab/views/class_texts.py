@@ -103,7 +103,7 @@ def note_html(text: str) -> str:
 def change_sentence(change: TextChange) -> str:
     """Score before and after, their difference with its interval, and what may be claimed."""
     difference, (low, high) = change.difference
-    claim = "the texts after are better" if low > 0 else "the texts before are better" if high < 0 else "no difference can be claimed"
+    claim = "the texts after score higher here" if low > 0 else "the texts before score higher here" if high < 0 else "no difference can be claimed"
     score = change.before
     return (
         f"{_scored(score)}: from {100 * score.top1:.1f} % to"

@@ -59,7 +59,7 @@ def texts_as_text(report: Report, rule: str = TRANSFER, baseline: str = "label")
     lines.append(f"- A scheme is chosen by validation classes, never by unseen ones: {named}. Chosen so, top-1 is {100 * mean:.1f} %.")
     n_classes = len({name for result in report.results for name in result.protocol.unseen})
     if n_classes < FEW_CLASSES:
-        lines.append(f"- Intervals and p resample {n_classes} classes. With so few they are too sure: of true zeros up to 1 in 10 has p <= 0.05.")
+        lines.append(f"- Intervals and p resample {n_classes} different classes (draws share some). With so few they are too sure: of true zeros up to 1 in 10 has p <= 0.05.")
     return "\n".join(textwrap.fill(line, 110, subsequent_indent="  " if line.startswith("-") else "") for line in lines)
 
 

@@ -23,7 +23,7 @@ from zsar_lab.zeroshot.text_rules import TRANSFER, TextRules
 
 VALIDATION, UNSEEN = "validation", "unseen"
 WARNINGS = {
-    VALIDATION: "The settings were chosen on these same clips, so both figures flatter.",
+    VALIDATION: "The settings were chosen on these same clips, so both figures flatter; with so few classes a wrong text may gain, too.",
     UNSEEN: "A text chosen by looking at unseen classes must not be reported.",
 }
 
@@ -114,7 +114,7 @@ class TextChange:
     def sentence(self) -> str:
         """One line: both scores, what may be claimed, which classes gained and lost by how many points, and what the figures are not good for."""
         difference, (low, high) = self.difference
-        claim = "the texts after are better" if low > 0 else "the texts before are better" if high < 0 else "no difference can be claimed"
+        claim = "the texts after score higher here" if low > 0 else "the texts before score higher here" if high < 0 else "no difference can be claimed"
         before, after = (settings_as_text(score.settings) for score in (self.before, self.after))
         settings = f"; settings {before}" if before == after else f"; settings were {before} and are {after}"
         change = self.table().set_index("class")["change_points"]
@@ -159,6 +159,8 @@ class Rescorer:
         """
         if on not in WARNINGS:
             raise ValueError(f"on must be 'validation' or 'unseen' (whose clips are scored), got {on!r}")
+        if not isinstance(texts, ClassEmbeddings):
+            raise ValueError(f"texts must be embedded class texts, got a {type(texts).__name__}; give workspace.embed(text)")
         fitted = self._rules.fit(texts, rule)
         group = self._rules.validation if on == VALIDATION else self._rules.test
         return TextScore(rule, fitted.class_text, on, fitted.settings, fitted.scores(group), group.targets, group.names)
