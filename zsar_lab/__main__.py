@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -91,6 +92,17 @@ class _Given(argparse.Action):
         setattr(namespace, self.dest, list(values) if before is self.default else [*before, *values])
 
 
+def bench(options: argparse.Namespace) -> None:
+    """How fast the engine trains, beside a bare loop and with the loader."""
+    from zsar_lab.artefacts import write_json
+    from zsar_lab.training.bench_table import bench as measure
+
+    found = measure(options.preset, options.seconds, options.tiny, options.device, functools.partial(print, flush=True))
+    if options.json:
+        write_json(options.json, found)
+        print(f"Written to {options.json}.")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m zsar_lab", description="Zero-shot action recognition, from video files to a zero-shot table.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -117,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("draw", help="for example stratified-0")
     command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="a folder made by the demo command or a notebook")
     command.set_defaults(command=train)
+    _add_bench(commands)
     return parser
 
 
@@ -136,6 +149,17 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--timeout", type=float, default=60.0, help="seconds that a file may take")
     command.add_argument("--memory", type=int, default=2000, help="MB that a worker may use")
     command.set_defaults(command=prepare)
+
+
+def _add_bench(commands: argparse._SubParsersAction) -> None:
+    about = "time the training engine beside a bare hand-written loop, its batches in memory and through the loader; on a GPU the paper's sizes too"
+    command = commands.add_parser("bench", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("--preset", default="demo", help="demo, rest18, rest101, rest_r3d18 or rest_r2plus1d18")
+    command.add_argument("--seconds", type=float, default=30.0, help="of each side of a measurement, about")
+    command.add_argument("--tiny", action="store_true", help="small sizes everywhere, to try all of it on a CPU")
+    command.add_argument("--device", default=None, help="cpu or cuda; without it the first GPU if there is one")
+    command.add_argument("--json", type=Path, default=None, help="file for the figures")
+    command.set_defaults(command=bench)
 
 
 if __name__ == "__main__":

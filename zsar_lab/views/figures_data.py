@@ -34,7 +34,7 @@ from zsar_lab.views.figures_style import (
 
 LOSS_COLOURS = {"classification": BLUE, "alignment": ORANGE, "matching": GREEN}
 CURVES = {"seen_top1": ("seen classes, held-out clips", PURPLE), "validation_direct_top1": ("validation classes, direct", SKY)}
-NOT_A_LOSS = {"epoch", "step", "clips_per_s"}
+NOT_A_LOSS = {"epoch", "step", "clips_per_s", "waiting_share", "gflop_per_s", "peak_share", "memory_mb"}
 MOST_NAMED_ROWS = 260
 STATUS_LOOKS = {
     MISSING: (GREY, "/"), UNREADABLE: (VERMILLION, "x"), EXCLUDED: (PURPLE, "\\"), NOT_LISTED: (SKY, "."), NOT_A_VIDEO: (ORANGE, "-"),
