@@ -28,6 +28,7 @@ from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.training import loop
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.training.loop import train
+from zsar_lab.training.meters import FORMATS
 from zsar_lab.training.optimisers import learning_rate
 from zsar_lab.training.stopping import TrainingInterrupted
 
@@ -66,7 +67,7 @@ def test_it_learns_the_seen_classes(store, protocol, classes, tmp_path):
 def test_the_log(whole):
     log = pd.read_csv(whole.path.parent / "log.csv")
     assert log.columns.tolist() == [
-        "epoch", "step", "classification", "alignment", "matching", "clips_per_s", "seen_top1", "validation_direct_top1",
+        "epoch", "step", "classification", "alignment", "matching", *FORMATS, "seen_top1", "validation_direct_top1",
         "best_epoch",
     ]  # fmt: skip
     assert log["epoch"].tolist() == [1, 2, 3] and log["step"].tolist() == [3, 6, 9]
@@ -108,7 +109,7 @@ def test_a_training_stopped_at_the_end_of_an_epoch_goes_on(whole, store, protoco
     assert lengths == [3]
     assert_same_state(resumed, whole)
     for ours, theirs in zip(resumed.history, whole.history):
-        assert ours | {"clips_per_s": 0} == theirs | {"clips_per_s": 0}
+        assert ours | dict.fromkeys(FORMATS, 0) == theirs | dict.fromkeys(FORMATS, 0)
 
 
 def test_the_handlers_of_signals_are_given_back(store, protocol, classes, tmp_path):

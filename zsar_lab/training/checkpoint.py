@@ -48,7 +48,7 @@ class Checkpoint:
         inputs: fingerprints of protocol, frame store and class embeddings.
         step, total_steps: optimiser steps taken and planned.
         history: one dict an epoch (losses, rates, validation figures).
-        running: within an epoch, its clips, seconds and sums of losses so far; empty at an epoch's end.
+        running: within an epoch, its clips and sums of losses so far; empty at an epoch's end.
         compiled: the transformer was compiled.
         best: the weights of the best epoch so far, without what a training needs to go on.
     """
