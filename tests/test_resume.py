@@ -92,7 +92,7 @@ def resumed(data, tmp_path_factory) -> Path:
             stop(data, name, batch, folder / f"{name};{batch}")
             assert load_checkpoint(folder / f"{name};{batch}").step == step
     paths = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "2"}
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-W", "error", "-c", RESUME, str(folder)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder
