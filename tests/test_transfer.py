@@ -148,6 +148,20 @@ def test_a_setting_far_behind_is_not_chosen_however_even():
         assert chosen == sharp and accuracies == {sharp: 1.0, dull: pytest.approx(0.25)}
 
 
+def plant(monkeypatch, n_right) -> None:
+    """Make prototypes of 40 clips, 10 a class, so that of each setting asked in turn so many clips of each class are right."""
+    asked = iter(n_right)
+
+    def planted(weights, prototypes):
+        points, counts = np.zeros((4, 40)), next(asked)
+        for c in range(4):
+            for clip in range(10):
+                points[c if clip < counts[c] else (c + 1) % 4, 10 * c + clip] = 1
+        return points
+
+    monkeypatch.setattr("zsar_lab.zeroshot.transfer.compose_prototypes", planted)
+
+
 def test_the_one_standard_error_rule_by_hand(monkeypatch):
     # of ten clips in each of four classes so many are right; k = 1 is best
     n_right = {
@@ -156,16 +170,7 @@ def test_the_one_standard_error_rule_by_hand(monkeypatch):
         4: [8, 9, 9, 7],  # behind by 0.1, 0, 0, 0.2: mean 0.075, deviation 0.096, standard error 0.048, so it is not
         6: [5, 4, 5, 6],  # behind by 0.4, 0.5, 0.4, 0.3: not by far
     }
-    asked = iter(n_right)
-
-    def planted(weights, prototypes):
-        points, counts = np.zeros((4, 40)), n_right[next(asked)]
-        for c in range(4):
-            for clip in range(10):
-                points[c if clip < counts[c] else (c + 1) % 4, 10 * c + clip] = 1
-        return points
-
-    monkeypatch.setattr("zsar_lab.zeroshot.transfer.compose_prototypes", planted)
+    plant(monkeypatch, n_right.values())
     text_VF, text_SF = RANDOM.normal(size=(4, 8)), RANDOM.normal(size=(6, 8))
     grid = [TransferSettings(k, 0.5) for k in n_right]  # the larger k, the more even the weights
     chosen, accuracies = choose_settings(np.eye(40), np.repeat(np.arange(4), 10), text_VF, text_SF, np.eye(6), grid)
@@ -190,16 +195,7 @@ def test_the_one_standard_error_rule_by_hand(monkeypatch):
     ],
 )
 def test_another_kind_than_centred_has_to_be_better_by_two_standard_errors(monkeypatch, n_right, chosen):
-    asked = iter(n_right.values())
-
-    def planted(weights, prototypes):
-        points, counts = np.zeros((4, 40)), next(asked)
-        for c in range(4):
-            for clip in range(10):
-                points[c if clip < counts[c] else (c + 1) % 4, 10 * c + clip] = 1
-        return points
-
-    monkeypatch.setattr("zsar_lab.zeroshot.transfer.compose_prototypes", planted)
+    plant(monkeypatch, n_right.values())
     text_VF, text_SF = RANDOM.normal(size=(4, 8)), RANDOM.normal(size=(6, 8))
     grid = [TransferSettings(3, 0.1, kind) for kind in n_right]
     taken, _ = choose_settings(np.eye(40), np.repeat(np.arange(4), 10), text_VF, text_SF, np.eye(6), grid)
