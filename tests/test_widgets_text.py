@@ -138,7 +138,7 @@ def test_an_edit_is_read_scored_and_added_to_the_others(inspector, rescorers, em
     change = rescorers["one"].compare(embed(texts), embed(twice))
     assert change.lost
     shown = text_of(inspector.change.value)
-    assert f"“{LABELS[HELD_OUT[2]]}” is one of the validation classes scored." in shown and class_texts.change_sentence(change) in shown
+    assert f"“{LABELS[HELD_OUT[2]]}” is one of the validation classes scored." in shown and change.summary() in shown
     assert all(f">{LABELS[name]}<" in inspector.change.value for name in (*change.lost, *change.gained))
     assert text_of(inspector.edits.value).startswith("2 of 52 texts edited") and "jumping·jack·s" in inspector.reading.value
     assert sum(text.lstrip("⚠ ").startswith("✎") for text, _ in inspector.classes.options) == 2
@@ -219,7 +219,7 @@ def test_what_an_edited_class_has_to_do_with_the_score_is_said(inspector, rescor
     inspector.on.value = "unseen"
     shown = text_of(inspector.change.value)
     assert "A text chosen by looking at unseen classes must not be reported." in shown and "No part in this score" not in shown
-    assert class_texts.change_sentence(rescorers["one"].compare(embed(texts), embed(inspector.box.edited_text), on="unseen")) in shown
+    assert rescorers["one"].compare(embed(texts), embed(inspector.box.edited_text), on="unseen").summary() in shown
     said_of = {HELD_OUT[0]: "acts only through the settings", SEEN[0]: "is a seen class", CLASSES["name"].iloc[-1]: "is not in this draw"}
     for name, said in said_of.items():
         inspector.classes.value = name
@@ -325,9 +325,7 @@ def test_gains_and_losses_have_signs_and_colours_that_all_can_tell_apart():
     assert "b & b100.0from 100.0 to 0.0 %0.0▼ -100.0+0, -2 of 2" in text
     assert "c50.0from 50.0 to 50.0 %50.0= +0.0+1, -1 of 2" in text and "1 of 4 classes unchanged." in text
     assert shown.index("▲") < shown.index("▼") and {class_texts.GAIN, class_texts.LOSS} == {"#0072B2", "#D55E00"}
-    # every part of the headline is what the change itself says
-    sentence = class_texts.change_sentence(change)
-    assert change.sentence().startswith(sentence)
+    assert change.summary() in text and change.sentence().startswith(change.summary())
     assert all(warning in text_of(class_texts.change_html(changed([0, 1, 1, 1], [0, 0, 1, 1], ("A", "B"), on), {"A": "a", "B": "b"}))
                for on, warning in (("unseen", "must not be reported"), ("validation", "flatter")))  # fmt: skip
 

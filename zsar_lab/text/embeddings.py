@@ -85,7 +85,7 @@ def embed_class_text(class_text: ClassText, files: EncoderFiles, folder: Path | 
     lines_of = [text.split("\n") for text in class_text.texts]
     if not lines_of:
         raise ValueError("there must be at least one class with a text, got none; give the classes of a catalog")
-    _check_lines(class_text, lines_of)
+    check_lines(class_text)
     read = _read(class_text, files, folder)
     pooled, words = [], []
     for lines in lines_of:
@@ -115,7 +115,13 @@ def check_differ(embedded: ClassEmbeddings) -> None:
         )
 
 
-def _check_lines(class_text: ClassText, lines_of: Sequence[Sequence[str]]) -> None:
+def check_lines(class_text: ClassText) -> None:
+    """Check that every line can be read, and that lines which are set side by side are equally many.
+
+    Raises:
+        ValueError: a line without a letter or digit, or another number of lines than the first text has; the class is named.
+    """
+    lines_of = [text.split("\n") for text in class_text.texts]
     for name, lines in zip(class_text.names, lines_of, strict=True):
         if not all(has_word(line) for line in lines):
             raise ValueError(f"a class text must hold a letter or digit in each line, that of {name!r} does not ({class_text.scheme}); write it")

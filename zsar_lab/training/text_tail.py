@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from zsar_lab.model.rest import word_spans
 from zsar_lab.text.classtext import ClassText
-from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.embeddings import ClassEmbeddings, check_lines
 from zsar_lab.text.encoder import TextEncoder
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.text.language_model import Read
@@ -125,13 +125,11 @@ class TextTail:
         """Run the texts of these classes through the frozen layers.
 
         Raises:
-            ValueError: texts of different numbers of lines that are not averaged, or as `TextEncoder.tokens`.
+            ValueError: as `check_lines` or `TextEncoder.tokens`.
         """
         text_of = dict(zip(class_text.names, class_text.texts, strict=True))
+        check_lines(replace(class_text, names=names, texts=tuple(text_of[name] for name in names)))
         lines_of = [text_of[name].split("\n") for name in names]
-        if not class_text.averaged and len({len(lines) for lines in lines_of}) > 1:
-            counts = ", ".join(str(count) for count in sorted({len(lines) for lines in lines_of}))
-            raise ValueError(f"every class text must have as many lines as the first ({len(lines_of[0])}), got texts of {counts}; mend them")
         lines = list(dict.fromkeys(line for lines in lines_of for line in lines))
         ids = dict(zip(lines, self.encoder.tokens(lines), strict=True))
         lines.sort(key=lambda line: len(ids[line]))

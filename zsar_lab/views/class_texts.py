@@ -12,7 +12,6 @@ from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.inspection import ClassInspection, LineRead, edited_names
 from zsar_lab.views.clips import TEXT
-from zsar_lab.zeroshot.report import settings_as_text
 from zsar_lab.zeroshot.rescore import UNSEEN, VALIDATION, WARNINGS, TextChange, TextScore
 
 if TYPE_CHECKING:
@@ -81,34 +80,22 @@ def change_html(change: TextChange, labels: Mapping[str, str], without_part: Seq
         labels: the readable label of each class name.
         without_part: labels of edited classes whose texts cannot change this score.
     """
-    before, after = (settings_as_text(score.settings) for score in (change.before, change.after))
-    settings = f"settings {before}" if before == after else f"settings were {before} and are {after}"
+    settings = change.settings()
     part = f"<div>No part in this score: {html.escape(', '.join(f'“{label}”' for label in without_part))}.</div>" if without_part else ""
-    head = f"<div><b>{html.escape(change_sentence(change))}</b></div>"
+    head = f"<div><b>{html.escape(change.summary())}</b></div>"
     note = f"<div>{html.escape(settings[0].upper() + settings[1:])}.</div>{_warning(change.before.on)}"
     return f'<div class="zsar-change" style="{BOX}">{head}{note}{part}{_changed_classes(change.table(), labels)}</div>'
 
 
 def score_html(score: TextScore) -> str:
     """Html: the score while no text is edited."""
-    text = f"{_scored(score)}: {100 * score.top1:.1f} %; no text is edited yet."
+    text = f"{score.scored}: {100 * score.top1:.1f} %; no text is edited yet."
     return f'<div class="zsar-change" style="{BOX}"><b>{html.escape(text)}</b>{_warning(score.on) if score.on == UNSEEN else ""}</div>'
 
 
 def note_html(text: str) -> str:
     """Html: a sentence."""
     return f'<div style="{BOX}">{html.escape(text)}</div>'
-
-
-def change_sentence(change: TextChange) -> str:
-    """Score before and after, their difference with its interval, and what may be claimed."""
-    difference, (low, high) = change.difference
-    claim = "the texts after score higher here" if low > 0 else "the texts before score higher here" if high < 0 else "no difference can be claimed"
-    score = change.before
-    return (
-        f"{_scored(score)}: from {100 * score.top1:.1f} % to"
-        f" {100 * change.after.top1:.1f} %, {100 * difference:+.1f} points, 95 % interval [{100 * low:+.1f}, {100 * high:+.1f}]: {claim}"
-    )
 
 
 def edits_html(before: ClassText, after: ClassText, labels: Mapping[str, str]) -> str:
@@ -129,10 +116,6 @@ def edits_html(before: ClassText, after: ClassText, labels: Mapping[str, str]) -
 
 def _warning(on: str) -> str:
     return f'<div><b style="color:{WARN}">⚠</b> {html.escape(WARNINGS[on])}</div>'
-
-
-def _scored(score: TextScore) -> str:
-    return f"Rule {score.rule} on {len(score.targets)} clips of {len(score.names)} {score.on} classes"
 
 
 def _line(line: LineRead, most_tokens: int) -> str:

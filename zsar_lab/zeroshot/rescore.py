@@ -50,6 +50,11 @@ class TextScore:
     names: tuple[str, ...]
 
     @property
+    def scored(self) -> str:
+        """What was scored, in words."""
+        return f"Rule {self.rule} on {len(self.targets)} clips of {len(self.names)} {self.on} classes"
+
+    @property
     def top1(self) -> float:
         """Share of clips named rightly, 0..1."""
         return top_k_accuracy(self.scores_BC, self.targets, 1)
@@ -111,19 +116,25 @@ class TextChange:
         table = self.table()[::-1]
         return tuple(table["class"][table["change_points"] < 0])
 
-    def sentence(self) -> str:
-        """One line: both scores, what may be claimed, which classes gained and lost by how many points, and what the figures are not good for."""
+    def summary(self) -> str:
+        """Score before and after, their difference with its interval, and what may be claimed."""
         difference, (low, high) = self.difference
         claim = "the texts after score higher here" if low > 0 else "the texts before score higher here" if high < 0 else "no difference can be claimed"
+        return (
+            f"{self.before.scored}: from {100 * self.before.top1:.1f} % to {100 * self.after.top1:.1f} %, {100 * difference:+.1f} points, 95 % interval"
+            f" [{100 * low:+.1f}, {100 * high:+.1f}]: {claim}"
+        )
+
+    def settings(self) -> str:
+        """The settings of both scores, chosen for each by itself."""
         before, after = (settings_as_text(score.settings) for score in (self.before, self.after))
-        settings = f"; settings {before}" if before == after else f"; settings were {before} and are {after}"
+        return f"settings {before}" if before == after else f"settings were {before} and are {after}"
+
+    def sentence(self) -> str:
+        """One line: the summary, the settings, which classes gained and lost by how many points, and what the figures are not good for."""
         change = self.table().set_index("class")["change_points"]
         gained, lost = (", ".join(f"{name} {change[name]:+.1f}" for name in names) or "none" for names in (self.gained, self.lost))
-        return (
-            f"Rule {self.before.rule} on {len(self.before.targets)} clips of {len(self.before.names)} {self.before.on} classes: from"
-            f" {100 * self.before.top1:.1f} % to {100 * self.after.top1:.1f} %, {100 * difference:+.1f} points, 95 % interval"
-            f" [{100 * low:+.1f}, {100 * high:+.1f}]: {claim}{settings}. Gained: {gained}; lost: {lost}. {WARNINGS[self.before.on]}"
-        )
+        return f"{self.summary()}; {self.settings()}. Gained: {gained}; lost: {lost}. {WARNINGS[self.before.on]}"
 
 
 class Rescorer:
