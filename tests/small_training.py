@@ -21,7 +21,7 @@ from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.model.rest import ModelConfig
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.training import loop
+from zsar_lab.training import step
 from zsar_lab.training.presets import TrainConfig
 
 NAMES = ("across", "across fast", "along", "along fast", "sit", "stand", "wave", "clap")
@@ -75,7 +75,7 @@ def interrupt() -> None:
 
 def interrupt_in_batch(monkeypatch, number: int) -> None:
     """A real Ctrl-C in the middle of this batch (with accumulate 1, of this step), sent from another thread."""
-    original, steps = loop.training_losses, count(1)
+    original, steps = step.training_losses, count(1)
 
     def with_interrupt(*args):
         if next(steps) == number:
@@ -84,7 +84,7 @@ def interrupt_in_batch(monkeypatch, number: int) -> None:
             thread.join()
         return original(*args)
 
-    monkeypatch.setattr(loop, "training_losses", with_interrupt)
+    monkeypatch.setattr(step, "training_losses", with_interrupt)
 
 
 def assert_same_state(first, second) -> None:

@@ -13,7 +13,7 @@ import torch
 from zsar_lab.__main__ import main
 from zsar_lab.model import conv3d_check
 from zsar_lab.model.conv3d_check import CASES, MOST_ERROR, check_conv3d
-from zsar_lab.training import bench, bench_table, loop
+from zsar_lab.training import bench, bench_table, loop, step
 from zsar_lab.training.bench import PRESETS, BareLoop, Engine, Side, alternate, bench_config, generated
 
 CPU = torch.device("cpu")
@@ -128,12 +128,12 @@ def test_both_sides_are_the_same_training(tmp_path, monkeypatch):
     config = bench_config("demo", tiny=True)
     config = replace(config, n_match_labels=config.model.n_seen, model=replace(config.model, dropout=0.0))
     study = generated(config, tmp_path, 1)
-    for module in (loop, bench):
-        monkeypatch.setattr(module, "training_view", lambda frames, settings, generator: loop.centre_view(frames, settings))
+    for module in (step, bench):
+        monkeypatch.setattr(module, "training_view", lambda frames, settings, *_: loop.centre_view(frames, settings))
     with torch.random.fork_rng():
         engine, bare = Engine(study, CPU), BareLoop(study, CPU)
     bare.model.load_state_dict(engine.training.model.state_dict())
-    monkeypatch.setattr(loop, "learning_rate", lambda *_: bare.optimiser.param_groups[0]["lr"])
+    monkeypatch.setattr(step, "learning_rate", lambda *_: bare.optimiser.param_groups[0]["lr"])
     batch = next(engine.batches())
     for _ in range(4):
         assert sum(engine.step(batch).values()) == pytest.approx(bare.step(batch.frames_BNHWC, batch.target_B), rel=1e-5)

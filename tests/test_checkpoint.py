@@ -20,11 +20,11 @@ from small_training import CONFIG, MODEL, stripes_classes, stripes_protocol, str
 
 from zsar_lab.artefacts import recorded
 from zsar_lab.training import checkpoint as room
-from zsar_lab.training import loop
+from zsar_lab.training import loop, step
 from zsar_lab.training.checkpoint import BEST_NAME, FILE_NAME, best_epoch, load_checkpoint
 from zsar_lab.training.loop import train
 from zsar_lab.training.presets import TrainConfig, config_from, rest_r3d18
-from zsar_lab.training.side_by_side import _history
+from zsar_lab.training.side_by_side import history_of
 
 N_KILLS = 50 if os.environ.get("ZSAR_LAB_SLOW") else 10
 KILLED = """
@@ -91,11 +91,11 @@ def test_the_best_epoch_by_validation_classes_is_kept(data, tmp_path, monkeypatc
 
 def test_the_log_of_a_training_that_runs_can_be_read_at_any_time(data, tmp_path, monkeypatch):
     read = []
-    original = loop.training_losses
-    monkeypatch.setattr(loop, "training_losses", lambda *arguments: read.append(_history(tmp_path)) or original(*arguments))
+    original = step.training_losses
+    monkeypatch.setattr(step, "training_losses", lambda *arguments: read.append(history_of(tmp_path)) or original(*arguments))
     done = train(*data, replace(CONFIG, epochs=2), tmp_path, device="cpu", save_every_s=0.0)
     assert [len(history) for history in read] == [0, 0, 0, 1, 1, 1]
-    assert _history(tmp_path) == [pytest.approx(entry) for entry in done.history]  # without the best epoch, which is no figure of an epoch
+    assert history_of(tmp_path) == [pytest.approx(entry) for entry in done.history]  # without the best epoch, which is no figure of an epoch
 
 
 def test_the_best_epoch_of_averaged_weights_holds_the_averages(data, tmp_path, monkeypatch):

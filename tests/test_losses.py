@@ -16,6 +16,10 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def uniform(n_clips: int, n_seen: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(n_clips, n_seen, generator=generator(seed))
+
+
 def units(n_rows: int, width: int, seed: int) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(n_rows, width, generator=generator(seed)), dim=-1)
 
@@ -77,19 +81,19 @@ def test_losses_are_computed_in_float32():
 def test_hard_labels_are_the_target_and_then_different_wrong_ones(n_labels):
     clips, labels = units(50, 8, 1), units(7, 8, 2)
     target = torch.arange(50) % 7
-    chosen = hard_labels(clips, labels, target, n_labels, generator())
+    chosen = hard_labels(clips, labels, target, n_labels, uniform(len(clips), len(labels)))
     assert chosen.shape == (50, n_labels) and chosen.dtype == torch.int64
     for row, right in zip(chosen.tolist(), target.tolist()):
         assert row[0] == right and right not in row[1:]
         assert len(set(row)) == n_labels and set(row) <= set(range(7))
 
 
-def test_hard_labels_depend_on_the_generator_only():
+def test_hard_labels_depend_on_the_random_numbers_only():
     clips, labels, target = units(50, 8, 1), units(7, 8, 2), torch.arange(50) % 7
-    first = hard_labels(clips, labels, target, 3, generator(1))
+    first = hard_labels(clips, labels, target, 3, uniform(len(clips), len(labels), 1))
     torch.manual_seed(9)
-    assert torch.equal(hard_labels(clips, labels, target, 3, generator(1)), first)
-    assert not torch.equal(hard_labels(clips, labels, target, 3, generator(2)), first)
+    assert torch.equal(hard_labels(clips, labels, target, 3, uniform(len(clips), len(labels), 1)), first)
+    assert not torch.equal(hard_labels(clips, labels, target, 3, uniform(len(clips), len(labels), 2)), first)
 
 
 def test_nearer_labels_are_drawn_with_the_stated_probability():
@@ -98,7 +102,7 @@ def test_nearer_labels_are_drawn_with_the_stated_probability():
     labels = torch.tensor([[1.0, 0.0], *([c, math.sqrt(1 - c * c)] for c in cosines)])
     n_clips = 20_000
     clips, target = torch.tensor([[1.0, 0.0]]).expand(n_clips, -1), torch.zeros(n_clips, dtype=torch.long)
-    chosen = hard_labels(clips, labels, target, 2, generator())[:, 1]
+    chosen = hard_labels(clips, labels, target, 2, uniform(len(clips), len(labels)))[:, 1]
     drawn = torch.bincount(chosen, minlength=4)[1:] / n_clips
     expected = reference.softmax([c / 0.1 for c in cosines])
     # three standard deviations of a share of 20 000 draws are at most 0.011
@@ -108,10 +112,10 @@ def test_nearer_labels_are_drawn_with_the_stated_probability():
 
 def test_hard_labels_pass_no_gradient():
     clips, labels = units(4, 8, 1).requires_grad_(), units(5, 8, 2).requires_grad_()
-    assert not hard_labels(clips, labels, torch.arange(4), 3, generator()).requires_grad
+    assert not hard_labels(clips, labels, torch.arange(4), 3, uniform(len(clips), len(labels))).requires_grad
 
 
 @pytest.mark.parametrize("n_labels", [0, 1, 6])
 def test_a_number_of_labels_out_of_range_is_refused(n_labels):
     with pytest.raises(ValueError, match=rf"n_labels must be in 2..5 \(the number of seen classes\), got {n_labels}"):
-        hard_labels(units(3, 8, 1), units(5, 8, 2), torch.arange(3), n_labels, generator())
+        hard_labels(units(3, 8, 1), units(5, 8, 2), torch.arange(3), n_labels, uniform(3, 5))

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from zsar_lab.artefacts import write_json
 from zsar_lab.data.frames import FrameStore
-from zsar_lab.data.loader import ViewSettings
+from zsar_lab.data.loader import Batch, share_of, ViewSettings
 from zsar_lab.data.protocols.build import make_protocol
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.sampling import FrameSettings
@@ -28,6 +28,7 @@ from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.training import loop
+from zsar_lab.training.step import end_text
 from zsar_lab.training.checkpoint import Checkpoint, Inputs, load_checkpoint
 from zsar_lab.training.loop import train
 from zsar_lab.training.meters import FORMATS
@@ -226,7 +227,7 @@ def test_either_loss_of_the_text_trains_the_tail_and_nothing_below(off, store, p
     before = {name: tensor.detach().clone() for name, tensor in training.tail.encoder.model.state_dict().items()}
     frames, targets = torch.from_numpy(np.asarray(store.frames))[:32], torch.arange(4).repeat_interleave(8)
     for step in range(2):
-        training.take_step(frames, targets, step)
+        training.step.take(Batch(frames, targets, targets, step, share_of(32)))
     moved = {name for name, tensor in training.tail.encoder.model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved <= set(training.tail.trained)
     assert any("attention" in name for name in moved) and any("output.dense" in name for name in moved)
@@ -236,8 +237,9 @@ def test_the_tail_alone_brings_labels_to_clips(store, protocol, classes, files):
     training = begun(store, protocol, classes, files, CONFIG)
     clips_BD, targets = torch.eye(MODEL.width)[:4], torch.arange(4)  # four clips that have nothing in common
     optimiser, losses = torch.optim.Adam(training.tail.trained.values(), lr=1e-2), []
+    begun_text = training.begin_text(classes, protocol.seen)
     for _ in range(15):
-        labels = training.model.encode_labels(*training.end_text(training.seen_text))
+        labels = training.model.encode_labels(*end_text(training.tail, begun_text, CONFIG))
         loss = alignment_loss(clips_BD, labels.embedding_CD, targets, training.model.log_temperature)
         optimiser.zero_grad()
         loss.backward()
@@ -312,12 +314,11 @@ def test_class_texts_are_embedded_as_the_training_left_the_encoder(whole, store,
     # the encoder that everybody shares stayed as it was
     np.testing.assert_array_equal(embed_class_text(TEXTS, files).pooled_CF, classes.pooled_CF)
     # and validation read the texts so: its figure from the embeddings again
-    rows, targets = loop.clips_of(store, protocol.validation_clips, protocol.validation)
     training = begun(store, protocol, classes, files, CONFIG)
     training.model = whole.model()
     with torch.inference_mode():
         labels = training.model.encode_labels(*loop.text_inputs(trained, protocol.validation, MODEL.n_label_tokens, "cpu"))
-        figure = loop._accuracy(training._embed(rows) @ labels.embedding_CD.T, targets)
+        figure = training._top1(protocol.validation_clips, protocol.validation, lambda embedding_BD: embedding_BD @ labels.embedding_CD.T)
     assert figure == whole.history[-1]["validation_direct_top1"]
     frozen = replace(whole, config=replace(CONFIG, text_layers=0))
     with pytest.raises(ValueError, match="only a training with text_layers above 0 has a text encoder of its own, '.*' has 0; use embed_class_text"):
@@ -341,7 +342,8 @@ def test_trainings_that_do_not_fit_are_refused(whole, store, protocol, classes, 
 
 def test_the_layers_have_a_peak_of_their_own(store, protocol, classes, files):
     training = begun(store, protocol, classes, files, CONFIG)
-    training.take_step(torch.from_numpy(np.asarray(store.frames))[:8], torch.zeros(8, dtype=torch.int64), 3)
+    nothing = torch.zeros(8, dtype=torch.int64)
+    training.step.take(Batch(torch.from_numpy(np.asarray(store.frames))[:8], nothing, nothing, 3, share_of(8)))
     rates = [group["lr"] for group in training.optimiser.param_groups]
     assert rates[:2] == [learning_rate(3, 40, CONFIG)] * 2 and rates[2:] == [pytest.approx(learning_rate(3, 40, CONFIG) * 1e-3 / 5e-3)] * 2
 

@@ -25,7 +25,7 @@ from small_training import (
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.training import loop
+from zsar_lab.training import step
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.training.loop import train
 from zsar_lab.training.meters import FORMATS
@@ -162,12 +162,12 @@ def test_a_wrong_number_of_seen_classes_is_refused(store, protocol, classes, tmp
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(store, protocol, classes, tmp_path, monkeypatch):
-    original, factors = loop.alignment_loss, iter([1, 1, 1, 1, torch.nan])
+    original, factors = step.alignment_loss, iter([1, 1, 1, 1, torch.nan])
 
     def planted(*args):
         return original(*args) * next(factors)
 
-    monkeypatch.setattr(loop, "alignment_loss", planted)
+    monkeypatch.setattr(step, "alignment_loss", planted)
     with pytest.raises(ValueError, match="every loss must stay finite, alignment became nan at step 4; the last checkpoint is kept"):
         train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
     kept = load_checkpoint(tmp_path)

@@ -10,9 +10,9 @@ import torch
 from small_training import CONFIG, STEPS_AN_EPOCH, assert_same_state, stripes_classes, stripes_protocol, stripes_store
 from torch import nn
 
-from zsar_lab.data.loader import training_batches
+from zsar_lab.data.loader import Batch, share_of, training_batches
 from zsar_lab.model.rest import ResT, build_backbone
-from zsar_lab.training import compiling, loop
+from zsar_lab.training import compiling, loop, step
 from zsar_lab.training.averaging import Average
 from zsar_lab.training.checkpoint import Checkpoint, Inputs, load_checkpoint
 from zsar_lab.training.loop import train
@@ -44,7 +44,7 @@ def take_steps(training: loop._Training, clips_a_step: int) -> list[dict[str, fl
     """An epoch without a pause."""
     batches = training_batches(training.store.frames, training.rows, training.targets, clips_a_step, CONFIG.seed, 0)
     with torch.random.fork_rng():
-        return [training.take_step(batch.frames_BNHWC, batch.target_B, batch.step) for batch in batches]
+        return [training.step.take(batch) for batch in batches]
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
@@ -68,18 +68,19 @@ def test_accumulated_batches_equal_one_of_their_size(batch, accumulate, optimise
 def test_a_shorter_group_is_weighted_by_its_clips(data):
     training = begun(data, replace(CONFIG, batch_size=4, accumulate=2))
     still(training)
-    frames, targets = torch.from_numpy(training.store.frames[training.rows[:6]]), torch.from_numpy(training.targets[:6])
+    rows = training.rows[:7]
+    batch = Batch(torch.from_numpy(training.store.frames[rows]), torch.from_numpy(training.targets[:7]), torch.from_numpy(rows), 0, share_of(7))
     seen: list[int] = []
-    original = loop.training_losses
+    original = step.training_losses
 
     def counted(model, view, target, *more):
         seen.append(len(target))
-        return {"alignment": original(model, view, target, *more)["alignment"] * 0 + len(seen)}  # 1 for four clips, 2 for two
+        return {"alignment": original(model, view, target, *more)["alignment"] * 0 + len(seen)}  # 1 for four clips, 2 for three
 
     with pytest.MonkeyPatch.context() as patched, torch.random.fork_rng():
-        patched.setattr(loop, "training_losses", counted)
-        assert training.take_step(frames, targets, 0) == pytest.approx({"alignment": (4 * 1 + 2 * 2) / 6})
-    assert seen == [4, 2]
+        patched.setattr(step, "training_losses", counted)
+        assert training.step.take(batch) == pytest.approx({"alignment": (4 * 1 + 3 * 2) / 7})
+    assert seen == [4, 3]
 
 
 def test_a_training_of_accumulated_batches_counts_steps_and_clips(data, tmp_path):
@@ -145,11 +146,11 @@ def test_averaged_weights_are_validated_and_used_and_do_not_touch_the_training(d
     assert all(torch.equal(used[name], value) for name, value in done.tensors("average.model.").items())
     assert any(not torch.equal(used[name], last[name]) for name in last)
     assert len(validated) == CONFIG.epochs and all(torch.equal(validated[-1][name], value) for name, value in used.items())
-    rows, targets = loop.clips_of(store, protocol.seen_test_clips, protocol.seen)
     training = begun(data, CONFIG)
     training.model = done.model()
     with torch.inference_mode():
-        assert loop._accuracy(training.model.seen_logits(training._embed(rows), 1.0), targets) == done.history[-1]["seen_top1"]
+        figure = training._top1(protocol.seen_test_clips, protocol.seen, lambda embedding_BD: training.model.seen_logits(embedding_BD, 1.0))
+    assert figure == done.history[-1]["seen_top1"]
     assert len({plain.fingerprint, done.fingerprint}) == 2
 
 
@@ -179,21 +180,18 @@ def test_attention_goes_through_sdpa(monkeypatch):
 
 @pytest.mark.parametrize(("times", "compiled"), [((2.0, 2.0, 1.0, 1.0), True), ((1.0, 1.0, 2.0, 2.0), False)])
 def test_the_transformer_is_compiled_where_that_is_faster(times, compiled, monkeypatch):
-    found, taken = iter(times), []
+    found = iter(times)
     monkeypatch.setattr(compiling, "_seconds", lambda run, tokens: next(found))
-    monkeypatch.setattr(compiling, "compile_parts", taken.append)
-    model = ResT(CONFIG.model)
-    assert compiling.compile_if_faster(model, CONFIG, lambda module: module) == compiled and taken == ([model] if compiled else [])
+    assert compiling.is_faster_compiled(ResT(CONFIG.model), CONFIG, lambda module: module) == compiled
 
 
-def test_the_timing_reads_tokens_of_a_steps_size_and_leaves_no_gradient(monkeypatch):
-    monkeypatch.setattr(compiling, "compile_parts", lambda model: None)
+def test_the_timing_reads_tokens_of_a_steps_size_and_leaves_no_gradient():
     model, shapes = ResT(CONFIG.model), []
 
     def compiler(module):
         return lambda tokens: shapes.append(tuple(tokens.shape)) or module(tokens)
 
-    compiling.compile_if_faster(model, CONFIG, compiler)
+    compiling.is_faster_compiled(model, CONFIG, compiler)
     n_tokens = 1 + CONFIG.view.n_frames
     assert set(shapes) == {(8, n_tokens, 16), (8 * 3, 1 + n_tokens + 1 + 2, 16)}
     assert all(weight.grad is None for weight in model.parameters())
@@ -204,12 +202,12 @@ def test_without_a_compiler_the_training_goes_on(monkeypatch):
         raise RuntimeError("\nno C++ compiler found\nmore")
 
     with pytest.warns(UserWarning, match="needs a compiler that works .*, but no C.. compiler found; the training goes on uncompiled"):
-        assert not compiling.compile_if_faster(ResT(CONFIG.model), CONFIG, compiler)
+        assert not compiling.is_faster_compiled(ResT(CONFIG.model), CONFIG, compiler)
 
 
 def test_a_resumed_training_takes_up_the_choice_of_the_compiler(data, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(loop, "compile_if_faster", lambda *_: calls.append("timed") or True)
+    monkeypatch.setattr(loop, "is_faster_compiled", lambda *_: calls.append("timed") or True)
     monkeypatch.setattr(loop, "compile_parts", lambda model: calls.append("compiled"))
     config = replace(CONFIG, compile_transformer=True, epochs=2)
 
@@ -220,7 +218,7 @@ def test_a_resumed_training_takes_up_the_choice_of_the_compiler(data, tmp_path, 
         train(*data, config, tmp_path, device="cpu", on_epoch=stop)
     assert load_checkpoint(tmp_path).compiled
     train(*data, config, tmp_path, device="cpu")
-    assert calls == ["timed", "compiled"] and load_checkpoint(tmp_path).compiled
+    assert calls == ["timed", "compiled", "compiled"] and load_checkpoint(tmp_path).compiled
 
 
 @pytest.mark.parametrize(
@@ -244,7 +242,7 @@ def test_settings_out_of_range_are_refused(change, sentence, data, tmp_path):
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_weights_move(data, tmp_path, monkeypatch):
-    original, n_calls = loop.training_losses, iter(range(100))
+    original, n_calls = step.training_losses, iter(range(100))
 
     def planted(model, *more):
         losses = original(model, *more)
@@ -252,7 +250,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_move(data, tmp_p
             losses["alignment"] = losses["alignment"] + 0 * (0 * model.log_temperature).abs().sqrt()  # 0, with a slope of 0 times infinity
         return losses
 
-    monkeypatch.setattr(loop, "training_losses", planted)
+    monkeypatch.setattr(step, "training_losses", planted)
     with pytest.raises(ValueError, match="every gradient must stay finite, that of the model became nan at step 5; the last checkpoint is kept"):
         train(*data, CONFIG, tmp_path, device="cpu")
     kept = load_checkpoint(tmp_path)
@@ -272,7 +270,7 @@ def test_a_batch_that_does_not_fit_says_the_size_to_try(change, cure, data, tmp_
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of ...")
 
-    monkeypatch.setattr(loop, "training_losses", full)
+    monkeypatch.setattr(step, "training_losses", full)
     with pytest.raises(RuntimeError, match=cure) as caught:
         train(*data, replace(CONFIG, **change), tmp_path, device="cpu")
     assert "fit into the memory of cpu, but does not at step 0 (CUDA out of memory)" in str(caught.value)
@@ -281,7 +279,7 @@ def test_a_batch_that_does_not_fit_says_the_size_to_try(change, cure, data, tmp_
 
 def test_the_checkpoint_is_saved_within_an_epoch_when_time_has_passed(data, tmp_path, monkeypatch):
     whole = train(*data, CONFIG, tmp_path / "whole", device="cpu")
-    original, n_calls = loop.training_losses, iter(range(100))
+    original, n_calls = step.training_losses, iter(range(100))
 
     def broken(*arguments):
         if next(n_calls) == 4:
@@ -289,7 +287,7 @@ def test_the_checkpoint_is_saved_within_an_epoch_when_time_has_passed(data, tmp_
         return original(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "training_losses", broken)
+        patched.setattr(step, "training_losses", broken)
         with pytest.raises(RuntimeError, match="planted"):
             train(*data, CONFIG, tmp_path / "killed", device="cpu", save_every_s=0.0)
     assert load_checkpoint(tmp_path / "killed").step == 4 and load_checkpoint(tmp_path / "killed").running["n_clips"] == 8

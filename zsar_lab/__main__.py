@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import sys
 from pathlib import Path
 
@@ -11,14 +12,17 @@ from pathlib import Path
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; a mistake of the caller ends in one sentence and status 2, an interrupt in one sentence and status 130."""
     options = _parser().parse_args(arguments)
+    rank = os.environ.get("RANK", "0")
+    who = f"rank {rank}: " if "RANK" in os.environ else ""
     try:
         options.command(options)
     except KeyboardInterrupt as interrupt:
         # an exception without words is still true, so its words are asked for
-        print(f"\n{str(interrupt) or 'interrupted; what was finished is kept, run it again to go on'}", file=sys.stderr)
+        if rank == "0":
+            print(f"\n{who}{str(interrupt) or 'interrupted; what was finished is kept, run it again to go on'}", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{who}{error}", file=sys.stderr)
         return 2
     return 0
 
@@ -75,13 +79,16 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train one draw of a workspace, or go on with it, and embed every clip."""
+    """Train one draw of a workspace, or go on with it, on one process or as one of those that torchrun started; and embed every clip."""
+    from zsar_lab.training.ranks import started_ranks
     from zsar_lab.workspace import Workspace
 
-    workspace = Workspace.open(options.workspace)
-    checkpoint = workspace.train(options.draw)
-    workspace.embeddings(options.draw)
-    print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
+    with started_ranks() as ranks:
+        workspace = Workspace.open(options.workspace)
+        checkpoint = workspace.train(options.draw, ranks=ranks)
+    if ranks.is_first:
+        workspace.embeddings(options.draw)
+        print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
 
 
 class _Given(argparse.Action):

@@ -31,8 +31,10 @@ from zsar_lab.text.own_texts import TextsFromFile
 from zsar_lab.training import presets
 from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.training.loop import train
+from zsar_lab.training.ranks import ALONE, Ranks
 from zsar_lab.training.side_by_side import train_side_by_side
 from zsar_lab.training.text_tail import check_text_layers, class_embeddings_of
+from zsar_lab.training.torchrun import train_by_torchrun
 from zsar_lab.zeroshot.embed import ClipEmbeddings, embed_clips
 from zsar_lab.zeroshot.evaluate import DrawResult, check_can_be_scored, evaluate_draw
 from zsar_lab.zeroshot.report import Report, make_report, save_report
@@ -260,11 +262,23 @@ class Workspace:
     def run_folder(self, draw: str) -> Path:
         return self.folder / "trainings" / draw
 
-    def train(self, draw: str, on_epoch: Callable[[list[dict[str, Any]]], None] | None = None) -> Checkpoint:
-        """Train a draw in this process, or open its finished checkpoint; refused where classes leak, see `refuse_leakage`."""
-        self.refuse_leakage(draw)
-        config = self.train_config(draw)
-        return train(self.frames, self.protocol(draw), self.class_embeddings(), config, self.run_folder(draw), on_epoch=on_epoch, files=self.encoder)
+    def train(
+        self, draw: str, on_epoch: Callable[[list[dict[str, Any]]], None] | None = None, processes: int = 1, ranks: Ranks = ALONE
+    ) -> Checkpoint:
+        """Train a draw, or open its finished checkpoint; refused where classes leak, see `refuse_leakage`.
+
+        Args:
+            draw: its name.
+            on_epoch: called with the history after each epoch.
+            processes: above 1: that many ranks by torchrun, a GPU each, with their log streamed; 1: in this process.
+            ranks: those that this process is one of (see `started_ranks`).
+        """
+        with ranks.first_alone():
+            self.refuse_leakage(draw)
+            given = self.frames, self.protocol(draw), self.class_embeddings(), self.train_config(draw), self.run_folder(draw)
+        if processes > 1 and not self.is_trained(draw):
+            train_by_torchrun(self._command(draw)[3:], self.run_folder(draw), processes, on_epoch)
+        return train(*given, on_epoch=on_epoch, files=self.encoder, ranks=ranks)
 
     def train_all(self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None) -> dict[str, Checkpoint]:
         """Train every draw that is not trained yet, `workers` at a time, each in a process of its own.

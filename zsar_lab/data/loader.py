@@ -5,10 +5,13 @@ Shapes: B clips, N stored frames, T frames of a view, H W pixels, K = 3 input ch
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from zsar_lab.artefacts import later
 
 # of red, green and blue in 0..1, as peers' recipes have them
 RGB_MEAN, RGB_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -34,52 +38,102 @@ class ViewSettings:
     channels: str = later("motion")
 
 
+class Share(NamedTuple):
+    """A rank's part of a step: of its `total` clips those from `first` up to, not with, `last`."""
+
+    first: int
+    last: int
+    total: int
+
+    @property
+    def rows(self) -> slice:
+        """The clips that are read: an empty share reads the first one, and gives it no weight."""
+        return slice(self.first, self.last) if self.last > self.first else slice(0, 1)
+
+
 class Batch(NamedTuple):
-    """frames_BNHWC: uint8 on the CPU; target_B: int64; row_B: int64 rows of the frame store; step: counts over the whole training."""
+    """frames_BNHWC: uint8 on the CPU; target_B: int64; row_B: int64 rows of the frame store; step: counts over the whole training; share: of the step."""
 
     frames_BNHWC: Tensor
     target_B: Tensor
     row_B: Tensor
     step: int
+    share: Share
+
+
+def share_of(total: int, rank: int = 0, ranks: int = 1) -> Share:
+    """The part of a rank: near-equal stretches in the order of the ranks; the first one's is never empty."""
+    first, last = (-(-total * number // ranks) for number in (rank, rank + 1))
+    return Share(first, last, total)
 
 
 def training_batches(
-    frames: np.ndarray, rows: np.ndarray, targets: np.ndarray, batch_size: int, seed: int, epoch: int, first_step: int = 0
-) -> Iterator[Batch]:
+    frames: np.ndarray, rows: np.ndarray, targets: np.ndarray, batch_size: int, seed: int, epoch: int, first_step: int = 0,
+    rank: int = 0, ranks: int = 1, readers: int = 0, pinned: bool = False,
+) -> Iterator[Batch]:  # fmt: skip
     """One epoch in the order of a permutation seeded by (seed, epoch); every clip once, the last batch may be smaller.
+
+    The order is one for all ranks, and each reads its share of every batch: another number of ranks takes the same steps.
 
     Args:
         frames: the store's uint8 [clips, N, H, W, 3].
         rows, targets: rows of the store to use and the class index of each, int64.
-        batch_size: clips a batch, at least 1.
+        batch_size: clips a batch, of all ranks together, at least 1.
         seed, epoch: decide the order.
         first_step: steps of the whole training already taken; those of this epoch are skipped without being read.
+        rank, ranks: this process, from 0, of how many.
+        readers: threads that read batches ahead, as many batches as there are threads; 0 reads each when it is asked for.
+        pinned: in memory that a GPU copies from by itself.
 
     Raises:
-        ValueError: batch_size below 1.
+        ValueError: batch_size below 1, or readers below 0.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     order = np.random.default_rng([seed, epoch]).permutation(len(rows))
     steps_an_epoch = steps_per_epoch(len(rows), batch_size)
-    for number in range(steps_an_epoch):
-        step = epoch * steps_an_epoch + number
-        if step >= first_step:
-            chosen = order[number * batch_size : (number + 1) * batch_size]
-            yield Batch(_read(frames, rows[chosen]), torch.from_numpy(targets[chosen]), torch.from_numpy(rows[chosen]), step)
+
+    def read(number: int) -> Batch:
+        chosen = order[number * batch_size : (number + 1) * batch_size]
+        share = share_of(len(chosen), rank, ranks)
+        own = chosen[share.rows]
+        found = _read(frames, rows[own], pinned)
+        return Batch(found, torch.from_numpy(targets[own]), torch.from_numpy(rows[own]), epoch * steps_an_epoch + number, share)
+
+    left = (number for number in range(steps_an_epoch) if epoch * steps_an_epoch + number >= first_step)
+    yield from _read_ahead((functools.partial(read, number) for number in left), readers)
 
 
 def steps_per_epoch(n_clips: int, batch_size: int) -> int:
     return -(-n_clips // batch_size)
 
 
-def scoring_batches(frames: np.ndarray, rows: np.ndarray, batch_size: int) -> Iterator[Tensor]:
-    """uint8 [B, N, H, W, 3] batches of these rows in their order; every row once."""
-    for start in range(0, len(rows), batch_size):
-        yield _read(frames, rows[start : start + batch_size])
+def scoring_batches(frames: np.ndarray, rows: np.ndarray, batch_size: int, readers: int = 0, pinned: bool = False) -> Iterator[Tensor]:
+    """uint8 [B, N, H, W, 3] batches of these rows in their order; every row once. `readers` and `pinned` as in `training_batches`."""
+    starts = range(0, len(rows), batch_size)
+    yield from _read_ahead((functools.partial(_read, frames, rows[start : start + batch_size], pinned) for start in starts), readers)
 
 
-def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch.Generator) -> Tensor:
+def _read_ahead(reads: Iterator[Callable[[], Read]], readers: int) -> Iterator[Read]:
+    """What each call gives, in their order, with `readers` threads that run the next ones; numpy and the JPEG decoder let them run together."""
+    if readers < 0:
+        raise ValueError(f"readers must be 0 or more, got {readers}")
+    if not readers:
+        yield from (read() for read in reads)
+        return
+    pool, waiting = ThreadPoolExecutor(readers, "reader"), deque()
+    try:
+        for read in reads:
+            waiting.append(pool.submit(read))
+            if len(waiting) > readers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch.Generator, share: Share | None = None) -> Tensor:
     """A random view of each clip.
 
     Motion: time span and jitter, grey weights, affine crop, flip, contrast, brightness, inversion.
@@ -89,6 +143,8 @@ def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch
         frames_BNHWC: uint8, on the model's device.
         settings: size and channels of the view.
         generator: on the same device; the only source of randomness.
+        share: which clips of a step they are: random numbers are drawn for the whole step, so that its views do not depend on how it is
+            divided. None: they are all.
 
     Returns:
         float32 [B, T, 3, size_px, size_px]: as `motion_channels` gives, or colours less `RGB_MEAN` over `RGB_STD`.
@@ -99,9 +155,10 @@ def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch
     Source: the crop of the RGB view is that of Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, from less small an area.
     """
     device, n_clips = frames_BNHWC.device, len(frames_BNHWC)
+    share = share or share_of(n_clips)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(n_clips, *shape, generator=generator, device=device) * (high - low) + low
+        return torch.rand(share.total, *shape, generator=generator, device=device)[share.rows] * (high - low) + low
 
     last = frames_BNHWC.shape[1] - 1
     span = uniform(0.7, 1.0) * last
@@ -183,10 +240,12 @@ def _rgb(frames_BNHWC: Tensor, index_BT: Tensor, theta_B23: Tensor, settings: Vi
     return (cropped.clamp_(0, 1).unflatten(1, (-1, 3)) - mean) / std
 
 
-def _read(frames: np.ndarray, rows: np.ndarray) -> Tensor:
+def _read(frames: np.ndarray, rows: np.ndarray, pinned: bool = False) -> Tensor:
     if isinstance(frames, np.memmap):
-        return torch.from_numpy(np.take(frames.view(np.ndarray), rows, axis=0))  # half the time of a stack of memory maps
-    return torch.from_numpy(np.stack([frames[row] for row in rows]))
+        found = torch.from_numpy(np.take(frames.view(np.ndarray), rows, axis=0))  # half the time of a stack of memory maps
+    else:
+        found = torch.from_numpy(np.stack([frames[row] for row in rows]))
+    return found.pin_memory() if pinned else found
 
 
 def _grey(frames_BNHWC: Tensor, index_BT: Tensor, weights_B3: Tensor) -> Tensor:

@@ -24,10 +24,16 @@ def alignment_loss(embedding_BD: Tensor, label_SD: Tensor, target_B: Tensor, log
     return cross_entropy(embedding_BD @ label_SD.T / temperature, target_B)
 
 
-def hard_labels(embedding_BD: Tensor, label_SD: Tensor, target_B: Tensor, n_labels: int, generator: torch.Generator | None) -> Tensor:
+def hard_labels(embedding_BD: Tensor, label_SD: Tensor, target_B: Tensor, n_labels: int, uniform_BS: Tensor) -> Tensor:
     """The right label first, then `n_labels - 1` wrong ones drawn without repetition, nearer labels more often.
 
     Drawn with probability proportional to exp(v . t_s / 0.1) over the wrong classes (by the Gumbel top-k trick).
+
+    Args:
+        embedding_BD, label_SD: unit rows.
+        target_B: the right class of each clip.
+        n_labels: labels a clip.
+        uniform_BS: random numbers in 0..1, the only source of randomness.
 
     Returns:
         int64 [B, n_labels].
@@ -40,8 +46,7 @@ def hard_labels(embedding_BD: Tensor, label_SD: Tensor, target_B: Tensor, n_labe
         raise ValueError(f"n_labels must be in 2..{n_seen} (the number of seen classes), got {n_labels}")
     with torch.no_grad():
         scores = embedding_BD @ label_SD.T / 0.1
-        uniform = torch.rand(scores.shape, generator=generator, device=scores.device).clamp_(1e-9, 1 - 1e-7)
-        noisy = scores - (-uniform.log()).log()
+        noisy = scores - (-uniform_BS.clamp(1e-9, 1 - 1e-7).log()).log()
         noisy.scatter_(1, target_B[:, None], -torch.inf)
         wrong = noisy.topk(n_labels - 1, dim=1).indices
     return torch.cat([target_B[:, None], wrong], 1)

@@ -177,7 +177,7 @@ class Engine:
 
     def step(self, batch: Batch) -> dict[str, float]:
         self.n_steps += 1
-        return self.training.take_step(batch.frames_BNHWC, batch.target_B, self.n_steps)
+        return self.training.step.take(batch._replace(step=self.n_steps))
 
 
 class BareLoop:
@@ -204,7 +204,8 @@ class BareLoop:
             logits_BS = model.seen_logits(code.embedding_BD, config.temperature)
             loss = config.classification_weight * classification_loss(logits_BS, target_B, config.label_smoothing)
             loss = loss + config.alignment_weight * alignment_loss(code.embedding_BD, labels.embedding_CD, target_B, model.log_temperature)
-            chosen_BN = hard_labels(code.embedding_BD, labels.embedding_CD, target_B, config.n_match_labels, self.generator)
+            uniform_BS = torch.rand(len(target_B), config.model.n_seen, generator=self.generator, device=self.device)
+            chosen_BN = hard_labels(code.embedding_BD, labels.embedding_CD, target_B, config.n_match_labels, uniform_BS)
             pairs = code.tokens_BPD.repeat_interleave(config.n_match_labels, 0), labels.tokens_CLD[chosen_BN.flatten()]
             loss = loss + config.matching_weight * matching_loss(model.match(*pairs).view(chosen_BN.shape))
         self.optimiser.zero_grad(set_to_none=True)

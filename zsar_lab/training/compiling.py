@@ -34,10 +34,10 @@ def lay_out(backbone: nn.Module, memory_format: str) -> None:
         backbone.to(memory_format=torch.channels_last_3d if is_over_time else torch.channels_last)
 
 
-def compile_if_faster(model: ResT, config: TrainConfig, compiler: Callable[[nn.Module], Callable[[Tensor], Tensor]] = torch.compile) -> bool:
-    """Time both transformers forth and back on made-up tokens of a training's size, compiled and not, and compile them in place if that is faster.
+def is_faster_compiled(model: ResT, config: TrainConfig, compiler: Callable[[nn.Module], Callable[[Tensor], Tensor]] = torch.compile) -> bool:
+    """Time both transformers forth and back on made-up tokens of a training's size, compiled and not; the model stays as it is.
 
-    The model's numbers then differ in rounding, and with dropout in its draws: a training resumed takes up the choice, not the timing.
+    Compiled, its numbers differ in rounding, and with dropout in its draws: a training resumed takes up the choice, not the timing.
 
     Args:
         model: on its device.
@@ -45,7 +45,7 @@ def compile_if_faster(model: ResT, config: TrainConfig, compiler: Callable[[nn.M
         compiler: gives the compiled form of a module.
 
     Returns:
-        Whether they are compiled. False, and a warning of one sentence, where the compiler does not work.
+        Whether compiled is faster. False, and a warning of one sentence, where the compiler does not work.
     """
     parts = _parts(model, config)
     seconds = sum(_seconds(module, tokens) for module, tokens in parts)
@@ -59,10 +59,7 @@ def compile_if_faster(model: ResT, config: TrainConfig, compiler: Callable[[nn.M
         )
         compiled_seconds = float("inf")
     model.zero_grad(set_to_none=True)
-    if compiled_seconds < seconds:
-        compile_parts(model)
-        return True
-    return False
+    return compiled_seconds < seconds
 
 
 def compile_parts(model: ResT) -> None:

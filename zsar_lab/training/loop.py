@@ -1,15 +1,15 @@
-"""The training loop: unchanged on a CPU and on one GPU, resumable at any step, interruptible.
+"""The training loop: unchanged on a CPU, on one GPU and on many, resumable at any step, interruptible.
 
-Randomness is keyed by (seed, step), never carried along, so a resumed training takes the same steps as one that was not stopped. A step of
-several batches (`accumulate`) is taken whole or not at all: a checkpoint never holds half a gradient.
-Shapes: B clips, S seen classes, V validation classes, N labels a clip in matching.
+A step (training/step.py) is taken whole or not at all: a checkpoint never holds half a gradient.
+Shapes: B clips, C classes.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,9 @@ from torch import Tensor
 
 from zsar_lab.artefacts import make_folder
 from zsar_lab.data.frames import FrameStore
-from zsar_lab.data.loader import centre_view, scoring_batches, steps_per_epoch, training_batches, training_view
+from zsar_lab.data.loader import centre_view, scoring_batches, share_of, steps_per_epoch, training_batches
 from zsar_lab.data.protocols.protocol import Protocol
-from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labels, matching_loss
-from zsar_lab.model.rest import LabelCode, ResT, word_spans
+from zsar_lab.model.rest import ResT, word_spans
 from zsar_lab.progress import progress
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder_files import EncoderFiles
@@ -42,18 +41,28 @@ from zsar_lab.training.checkpoint import (
     weights_by_name,
     write_log,
 )
-from zsar_lab.training.checks import check_config, check_finite, check_text, same_run, smaller_batch
-from zsar_lab.training.compiling import compile_if_faster, compile_parts, lay_out
-from zsar_lab.training.meters import Meters, shown
-from zsar_lab.training.optimisers import learning_rate, make_optimiser
+from zsar_lab.training.checks import check_config, check_text, same_run
+from zsar_lab.training.compiling import compile_parts, is_faster_compiled, lay_out
+from zsar_lab.training.meters import Meters, shown, tensorboard, tensorboard_is_installed
+from zsar_lab.training.optimisers import make_optimiser
 from zsar_lab.training.presets import TrainConfig
+from zsar_lab.training.ranks import ALONE, Ranks
+from zsar_lab.training.step import Step, end_text
 from zsar_lab.training.stopping import TrainingInterrupted, stop_signals
 from zsar_lab.training.text_tail import KeptTexts, TextInputs, TextTail
 
 
-def choose_device(name: str | None = None) -> torch.device:
-    """The device named, else the first GPU, else the CPU."""
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+def choose_device(name: str | None = None, ranks: Ranks = ALONE) -> torch.device:
+    """The device named, else the first GPU (of several ranks each its own), else the CPU."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name, ranks.local) if name == "cuda" and ranks.count > 1 else torch.device(name)
+
+
+def choose_readers(readers: int | None, device: torch.device, ranks: Ranks) -> int:
+    """The number given, else none on a CPU, whose threads train, and on a GPU a rank's part of two fifths of the processors, at least two."""
+    if readers is not None:
+        return readers
+    return max(2, int(0.4 * (os.cpu_count() or 1) / ranks.local_count)) if device.type == "cuda" else 0
 
 
 def text_inputs(classes: ClassEmbeddings, names: tuple[str, ...], n_label_tokens: int, device: torch.device | str) -> TextInputs:
@@ -61,26 +70,6 @@ def text_inputs(classes: ClassEmbeddings, names: tuple[str, ...], n_label_tokens
     rows = classes.rows(names)
     words = word_spans(torch.from_numpy(classes.words_CLE[rows]), torch.from_numpy(classes.mask_CL[rows]), n_label_tokens)
     return TextInputs(torch.from_numpy(classes.pooled_CF[rows]).to(device), words.to(device))
-
-
-def training_losses(
-    model: ResT, view_BTKHW: Tensor, target_B: Tensor, labels: LabelCode, config: TrainConfig, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """The weighted losses of a batch by name; those of weight 0 are not computed. Their sum is what is minimised."""
-    code = model.encode_video(view_BTKHW)
-    losses: dict[str, Tensor] = {}
-    if config.classification_weight:
-        logits_BS = model.seen_logits(code.embedding_BD, config.temperature)
-        losses["classification"] = config.classification_weight * classification_loss(logits_BS, target_B, config.label_smoothing)
-    if config.alignment_weight:
-        loss = alignment_loss(code.embedding_BD, labels.embedding_CD, target_B, model.log_temperature)
-        losses["alignment"] = config.alignment_weight * loss
-    if config.matching_weight:
-        chosen_BN = hard_labels(code.embedding_BD, labels.embedding_CD, target_B, config.n_match_labels, generator)
-        tokens = code.tokens_BPD.repeat_interleave(config.n_match_labels, 0)
-        logits_BN = model.match(tokens, labels.tokens_CLD[chosen_BN.flatten()]).view(chosen_BN.shape)
-        losses["matching"] = config.matching_weight * matching_loss(logits_BN)
-    return losses
 
 
 def train(
@@ -93,6 +82,8 @@ def train(
     on_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
     files: EncoderFiles | None = None,
     save_every_s: float = 600.0,
+    ranks: Ranks = ALONE,
+    readers: int | None = None,
 ) -> Checkpoint:
     """Train on the seen classes of a protocol; goes on from the run's checkpoint when there is one.
 
@@ -101,19 +92,24 @@ def train(
         protocol: only its seen classes and training clips are trained on.
         classes: embedded class texts of its seen and validation classes.
         config: from training/presets.py; `config.model.n_seen` must be the number of seen classes.
-        folder: of the run; gets checkpoint.safetensors (the last), best.safetensors (by top-1 on validation classes) and log.csv.
+        folder: of the run; gets checkpoint.safetensors (the last), best.safetensors (by top-1 on validation classes) and log.csv, and
+            where TensorBoard is installed what that shows. Several ranks share it.
         device: "cpu", "cuda", or None to choose.
-        on_epoch: called with the history after each epoch, for live figures.
+        on_epoch: called with the history after each epoch, for live figures; on the first rank.
         files: of the text encoder that made `classes`; needed when `config.text_layers` is above 0.
         save_every_s: within an epoch the checkpoint is saved when so many seconds have passed, at its end always (one of R3D-18 has 400 MB).
+        ranks: from `started_ranks`: the processes that share each step. The configuration says what a step is, the ranks how it is carried
+            out, so a training can go on with another number of them.
+        readers: threads that read batches ahead; None for `choose_readers`. The training is the same with any number.
 
     Returns:
         The complete checkpoint.
 
     Raises:
         ValueError: the folder holds a checkpoint of another configuration or other inputs, a loss or gradient is not finite, every loss is
-            switched off, n_seen or another setting is wrong, or the text encoder's layers cannot be trained as asked.
-        RuntimeError: a batch does not fit into the GPU's memory; the sentence says the size to try.
+            switched off, n_seen or another setting is wrong, the text encoder's layers cannot be trained as asked, or ranks were given
+            different things.
+        RuntimeError: a batch does not fit into the GPU's memory (the sentence says the size to try), or another rank is gone.
         OSError: a checkpoint cannot be written, for example because the disk is full; the one before is kept.
         TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint is kept.
     """
@@ -125,12 +121,21 @@ def train(
     checkpoint = Checkpoint(make_folder(Path(folder)) / FILE_NAME, config, inputs, 0, total_steps, [])
     if checkpoint.path.is_file():
         checkpoint = same_run(load_checkpoint(checkpoint.path), checkpoint)
+    with ranks.together(f"'{checkpoint.path}' is as it was last saved, start all of them again to go on from there"):
+        ranks.check_same("configuration, protocol, frames and class texts", replace(checkpoint, step=0).fingerprint, "give all the same study")
+        ranks.check_same("checkpoint", checkpoint.fingerprint, f"put '{checkpoint.path.parent}' on a disk that all of them see")
         if checkpoint.complete:
             return checkpoint
-    remove_half_written(checkpoint.path.parent)
-    with torch.random.fork_rng(), cpu_threads(config.cpu_threads), stop_signals() as stop:
-        training = _Training(store, protocol, classes, checkpoint, choose_device(device), rows, targets, files)
-        return training.run(stop, on_epoch, save_every_s)
+        if ranks.is_first:
+            remove_half_written(checkpoint.path.parent)
+        place = choose_device(device, ranks)
+        generators = torch.random.fork_rng([place] if place.type == "cuda" else [])
+        with generators, cpu_threads(config.cpu_threads), stop_signals() as stop:
+            training = _Training(store, protocol, classes, checkpoint, place, rows, targets, files, ranks, choose_readers(readers, place, ranks))
+            listeners = [on_epoch] if on_epoch and ranks.is_first else []
+            if ranks.is_first and tensorboard_is_installed():
+                listeners.append(tensorboard(checkpoint.path.with_name("tensorboard")))
+            return training.run(stop, listeners, save_every_s)
 
 
 class _Training:
@@ -138,13 +143,16 @@ class _Training:
 
     def __init__(
         self, store: FrameStore, protocol: Protocol, classes: ClassEmbeddings, start: Checkpoint, device: torch.device,
-        rows: np.ndarray, targets: np.ndarray, files: EncoderFiles | None,
+        rows: np.ndarray, targets: np.ndarray, files: EncoderFiles | None, ranks: Ranks = ALONE, readers: int = 0,
     ) -> None:  # fmt: skip
-        self.store, self.protocol, self.device, self.checkpoint = store, protocol, device, start
+        self.store, self.protocol, self.device, self.checkpoint, self.ranks = store, protocol, device, start, ranks
         self.rows, self.targets = rows, targets
+        self.reading = {"readers": readers, "pinned": device.type == "cuda"}
         config = start.config
         torch.manual_seed(config.seed)
         self.model = ResT(config.model).to(device)
+        if config.shared_batch_norm:
+            self.model.backbone = ranks.with_shared_statistics(self.model.backbone, device)
         lay_out(self.model.backbone, config.memory_format)
         self.tail = TextTail(files, config.text_layers, device) if config.text_layers else None
         self.optimiser = make_optimiser(self.model, self._trained_text(), config)
@@ -153,9 +161,10 @@ class _Training:
         if start.step:
             self._restore(start)
         self._compile()
-        self.seen_text = self.begin_text(classes, protocol.seen)
+        seen_text = self.begin_text(classes, protocol.seen)
         self.validation_text = self.begin_text(classes, protocol.validation) if protocol.validation else None
-        self.meters = Meters(config, device)
+        self.step = Step(self.model, self.tail, self.optimiser, self.average, seen_text, config, start.total_steps, device, ranks)
+        self.meters = Meters(config, device, ranks=ranks.count)
         self.saved_at_s = time.monotonic()
 
     def _trained_text(self) -> dict[str, torch.nn.Parameter]:
@@ -172,8 +181,9 @@ class _Training:
     def _compile(self) -> None:
         """Compile the transformer if that is wanted and faster; a resumed training does as it did before."""
         if self.checkpoint.config.compile_transformer and not self.checkpoint.step:
-            self.checkpoint = replace(self.checkpoint, compiled=compile_if_faster(self.model, self.checkpoint.config))
-        elif self.checkpoint.compiled:
+            wanted = self.ranks.is_first and is_faster_compiled(self.model, self.checkpoint.config)
+            self.checkpoint = replace(self.checkpoint, compiled=self.ranks.any(wanted))
+        if self.checkpoint.compiled:
             compile_parts(self.model)
 
     def begin_text(self, classes: ClassEmbeddings, names: tuple[str, ...]) -> TextInputs | KeptTexts:
@@ -182,14 +192,10 @@ class _Training:
             return self.tail.keep(classes.class_text, names)
         return text_inputs(classes, names, self.checkpoint.config.model.n_label_tokens, self.device)
 
-    def end_text(self, begun: TextInputs | KeptTexts) -> TextInputs:
-        """The class texts as they are read now."""
-        return self.tail.inputs(begun, self.checkpoint.config.model.n_label_tokens) if self.tail else begun
-
-    def run(self, stop: threading.Event, on_epoch: Callable[[list[dict[str, Any]]], None] | None, save_every_s: float) -> Checkpoint:
+    def run(self, stop: threading.Event, listeners: Sequence[Callable[[list[dict[str, Any]]], None]], save_every_s: float) -> Checkpoint:
         config, total = self.checkpoint.config, self.checkpoint.total_steps
         per_epoch, clips_a_step = total // config.epochs, config.batch_size * config.accumulate
-        bar = progress(what=f"training, {self.protocol.name}", unit="clip", total=config.epochs * len(self.rows),
+        bar = progress(what=f"training, {self.protocol.name}", unit="clip", total=config.epochs * len(self.rows), shown=self.ranks.is_first,
                        done=self.checkpoint.step // per_epoch * len(self.rows) + self.checkpoint.step % per_epoch * clips_a_step)  # fmt: skip
         with bar:
             for epoch in range(self.checkpoint.step // per_epoch, config.epochs):
@@ -201,10 +207,11 @@ class _Training:
                 figures = {"loss": sum(losses.values())} | {name: value for name, value in entry.items() if "top1" in name}
                 bar.set_postfix({name: f"{value:.2f}" for name, value in figures.items()} | shown(entry) | self._keep_best())
                 self.save()
-                if on_epoch:
-                    on_epoch(self.checkpoint.history)
-                if stop.is_set() and not self.checkpoint.complete:
+                for listener in listeners:
+                    listener(self.checkpoint.history)
+                if self.ranks.any(stop.is_set()) and not self.checkpoint.complete:
                     self.leave()
+        self.ranks.wait()  # for the first one's last checkpoint
         return self.checkpoint
 
     def _steps_of(self, epoch: int, per_epoch: int, stop: threading.Event, bar: Any, save_every_s: float) -> dict[str, Any]:
@@ -212,67 +219,24 @@ class _Training:
         config = self.checkpoint.config
         running = {"n_clips": 0, "sums": {}} | self.checkpoint.running
         clips_a_step = config.batch_size * config.accumulate
-        batches = training_batches(self.store.frames, self.rows, self.targets, clips_a_step, config.seed, epoch, self.checkpoint.step)
+        batches = training_batches(
+            self.store.frames, self.rows, self.targets, clips_a_step, config.seed, epoch, self.checkpoint.step, self.ranks.number,
+            self.ranks.count, **self.reading,
+        )  # fmt: skip
         self.meters.begin()
         for batch in self.meters.watch(batches):
-            losses = self.take_step(batch.frames_BNHWC, batch.target_B, batch.step)
-            n_clips = len(batch.target_B)
+            losses, n_clips = self.step.take(batch), batch.share.total
             sums = {name: running["sums"].get(name, 0.0) + value * n_clips for name, value in losses.items()}
             running = {"n_clips": running["n_clips"] + n_clips, "sums": sums}
-            self.meters.count(n_clips)
+            self.meters.count(len(batch.target_B))
             is_end = not (batch.step + 1) % per_epoch
             self.checkpoint = replace(self.checkpoint, step=batch.step + 1, running={} if is_end else running)
             bar.update(n_clips)
-            if stop.is_set() and not is_end:
+            if self.ranks.any(stop.is_set()) and not is_end:
                 self.leave()
             if time.monotonic() - self.saved_at_s >= save_every_s and not is_end:
                 self.save()
         return running
-
-    def take_step(self, frames_BNHWC: Tensor, target_B: Tensor, step: int) -> dict[str, float]:
-        """One optimiser step over these clips, `batch_size` of them in the model at a time.
-
-        Returns:
-            The losses by name, means over the clips.
-
-        Raises:
-            ValueError: a loss or a gradient is not finite; the weights stay as they were.
-            RuntimeError: the batch does not fit into the GPU's memory.
-        """
-        try:
-            return self._take_step(frames_BNHWC, target_B, step)
-        except torch.OutOfMemoryError as error:
-            reason = str(error).split(". ")[0]
-        # only here, so that the failed step's tensors are not held by the error
-        raise RuntimeError(smaller_batch(self.checkpoint.config, self.device, step, reason))
-
-    def _take_step(self, frames_BNHWC: Tensor, target_B: Tensor, step: int) -> dict[str, float]:
-        """Every random number in it is keyed by (seed, step)."""
-        config = self.checkpoint.config
-        _seed_torch(_step_seed(config.seed, step), self.device)
-        generator = torch.Generator(self.device).manual_seed(_step_seed(config.seed, step))
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(step, self.checkpoint.total_steps, config, group["peak"])
-        self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        view = training_view(frames_BNHWC.to(self.device, non_blocking=True), config.view, generator)
-        values: dict[str, float] = {}
-        for part, targets in zip(view.split(config.batch_size), target_B.to(self.device).split(config.batch_size), strict=True):
-            share = len(targets) / len(target_B)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                labels = self.model.encode_labels(*self.end_text(self.seen_text))
-                losses = training_losses(self.model, part, targets, labels, config, generator)
-            values = {name: values.get(name, 0.0) + share * float(value.detach()) for name, value in losses.items()}
-            check_finite(values, step, "loss")
-            (share * sum(losses.values())).backward()
-        norms = {"model": torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)}
-        if self.tail:  # by itself, so that the model's own steps do not depend on it
-            norms["text encoder"] = torch.nn.utils.clip_grad_norm_(self.tail.trained.values(), config.clip_norm)
-        check_finite({f"that of the {name}": float(norm) for name, norm in norms.items()}, step, "gradient")
-        self.optimiser.step()
-        if self.average:
-            self.average.update(step)
-        return values
 
     @torch.inference_mode()
     def validate(self, epoch: int) -> dict[str, float]:
@@ -285,37 +249,50 @@ class _Training:
             return self._scored()
 
     def _scored(self) -> dict[str, float]:
-        figures = {}
+        figures, config = {}, self.checkpoint.config
         if self.protocol.seen_test_clips:
-            rows, targets = clips_of(self.store, self.protocol.seen_test_clips, self.protocol.seen)
-            figures["seen_top1"] = _accuracy(self.model.seen_logits(self._embed(rows), 1.0), targets)
+            figures["seen_top1"] = self._top1(
+                self.protocol.seen_test_clips, self.protocol.seen, lambda embedding_BD: self.model.seen_logits(embedding_BD, 1.0)
+            )
         if self.validation_text:
-            rows, targets = clips_of(self.store, self.protocol.validation_clips, self.protocol.validation)
-            labels = self.model.encode_labels(*self.end_text(self.validation_text))
-            figures["validation_direct_top1"] = _accuracy(self._embed(rows) @ labels.embedding_CD.T, targets)
+            label_VD = self.model.encode_labels(*end_text(self.tail, self.validation_text, config)).embedding_CD
+            clips, names = self.protocol.validation_clips, self.protocol.validation
+            figures["validation_direct_top1"] = self._top1(clips, names, lambda embedding_BD: embedding_BD @ label_VD.T)
         return figures
 
-    def _embed(self, rows: np.ndarray) -> Tensor:
-        view = self.checkpoint.config.view
-        batches = scoring_batches(self.store.frames, rows, 64)
-        return torch.cat([self.model.encode_video(centre_view(b.to(self.device), view)).embedding_BD for b in batches])
+    def _top1(self, clips: tuple[str, ...], names: tuple[str, ...], score: Callable[[Tensor], Tensor]) -> float:
+        """The share of clips whose own class scores best; each rank reads its share of them."""
+        rows, targets = clips_of(self.store, clips, names)
+        share = share_of(len(rows), self.ranks.number, self.ranks.count)
+        own = slice(share.first, share.last)
+        n_right = 0
+        if share.last > share.first:
+            view = self.checkpoint.config.view
+            batches = scoring_batches(self.store.frames, rows[own], 64, **self.reading)
+            embedding_BD = torch.cat([self.model.encode_video(centre_view(b.to(self.device), view)).embedding_BD for b in batches])
+            n_right = int((score(embedding_BD).argmax(1).cpu().numpy() == targets[own]).sum())
+        return self.ranks.total([n_right])[0] / len(rows)
 
     def _keep_best(self) -> dict[str, str]:
         """Keep the weights of the epoch that just ended if it is the best so far; says which one is."""
         best, last = best_epoch(self.checkpoint.history), self.checkpoint.history[-1]["epoch"]
-        if best == last:  # before the checkpoint: killed in between, the epoch is run again and ends the same
+        if best == last and self.ranks.is_first:  # before the checkpoint: killed in between, the epoch is run again and ends the same
             live = weights_by_name(self.model, self._trained_text())
             averages = self.average.kept if self.average else {}
             save_best(self.checkpoint, live | averages)
         return {"best epoch": str(best)} if best else {}
 
     def save(self) -> None:
+        """The first rank writes for all; the others find out when they next wait for it."""
+        if not self.ranks.is_first:
+            return
         save_checkpoint(self.checkpoint, self.model, self.optimiser, self._trained_text(), self.average.kept if self.average else None)
         write_log(self.checkpoint)
         self.saved_at_s = time.monotonic()
 
     def leave(self) -> None:
         self.save()
+        self.ranks.wait()
         step, total, path = self.checkpoint.step, self.checkpoint.total_steps, self.checkpoint.path
         raise TrainingInterrupted(f"training was interrupted at step {step} of {total}; '{path}' was kept, run it again to go on from there")
 
@@ -325,21 +302,6 @@ def clips_of(store: FrameStore, ids: tuple[str, ...], classes: tuple[str, ...]) 
     rows = np.asarray(store.rows(ids), dtype=np.int64)
     position = {name: index for index, name in enumerate(classes)}
     return rows, np.array([position[store.labels[row]] for row in rows], dtype=np.int64)
-
-
-def _accuracy(scores_BC: Tensor, targets: np.ndarray) -> float:
-    return float((scores_BC.argmax(1).cpu().numpy() == targets).mean())
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _seed_torch(seed: int, device: torch.device) -> None:
-    """As torch.manual_seed, which keeps a stack trace for each kind of device that is not in use: 0.2 to 0.5 ms."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
 
 
 @contextmanager

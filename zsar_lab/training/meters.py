@@ -6,6 +6,7 @@ No step is made to wait for them: on a GPU times are CUDA events, which stand in
 from __future__ import annotations
 
 import functools
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -151,6 +152,11 @@ def memory_mb(device: torch.device) -> float | None:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return None
+
+
+def tensorboard_is_installed() -> bool:
+    """Whether `tensorboard` can be used."""
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def tensorboard(folder: Path) -> Callable[[list[dict[str, Any]]], None]:

@@ -37,6 +37,8 @@ class TrainConfig:
         validate_every: epochs between looks at held-out seen clips and validation classes.
         memory_format: of the backbone: "contiguous", or "channels_last" (channels_last_3d over time), which tensor cores want.
         compile_transformer: compile both transformers if a timing at the start says that it is faster.
+        shared_batch_norm: of several ranks: batch norm's statistics are those of the clips that all have in the model at a time, so that their
+            number does not matter; False: of each by itself, which waits less and makes another training of another number of ranks.
     """
 
     epochs: int = 30
@@ -62,6 +64,7 @@ class TrainConfig:
     ema_decay: float = later(0.0)
     memory_format: str = later("contiguous")
     compile_transformer: bool = later(False)
+    shared_batch_norm: bool = later(True)
     view: ViewSettings = field(default_factory=ViewSettings)
     model: ModelConfig = field(default_factory=ModelConfig)
 

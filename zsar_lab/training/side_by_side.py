@@ -51,7 +51,7 @@ def train_side_by_side(
                 if process.poll() is not None:
                     del running[draw]
                     _check_end(draw, folders[draw], process.returncode)
-            histories = {draw: _history(folder) for draw, folder in folders.items()}
+            histories = {draw: history_of(folder) for draw, folder in folders.items()}
             n_new = sum(len(history) for history in histories.values()) - bar.n
             bar.update(n_new)
             if n_new and on_epoch:
@@ -64,7 +64,8 @@ def train_side_by_side(
         bar.close()
 
 
-def _history(folder: Path) -> list[dict[str, Any]]:
+def history_of(folder: Path) -> list[dict[str, Any]]:
+    """The history of a run by its log.csv; empty where there is none yet."""
     log = folder / "log.csv"
     rows = pd.read_csv(log).to_dict("records") if log.is_file() else []
     return [{key: value for key, value in row.items() if pd.notna(value) and key != BEST_COLUMN} for row in rows]

@@ -1,0 +1,72 @@
+"""One training on several GPUs from a notebook: a torchrun subprocess, its log streamed, its history followed. The kernel is never forked."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from zsar_lab.training.side_by_side import history_of
+from zsar_lab.training.stopping import TrainingInterrupted
+
+SENTENCE = re.compile(r"rank \d+: ")  # how the command line begins what went wrong
+
+
+def train_by_torchrun(
+    arguments: Sequence[str],
+    folder: Path,
+    processes: int,
+    on_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Run `python -m zsar_lab <arguments>` on several ranks of this machine, one a GPU, or on CPUs where there are none.
+
+    It runs in a session of its own, so that an interrupt of the notebook reaches it once, from here.
+
+    Args:
+        arguments: of the command line, for example ("train", "stratified-0", "--workspace", "runs/demo").
+        folder: of the run; its log.csv is followed.
+        processes: ranks.
+        on_epoch: called with the history after each epoch.
+        say: is given each line of the log.
+
+    Raises:
+        ValueError: processes below 2.
+        RuntimeError: the training failed; with its own sentence.
+        TrainingInterrupted: Ctrl-C or a kernel interrupt; the training has saved and left.
+    """
+    if processes < 2:
+        raise ValueError(f"processes of a training by torchrun must be 2 or more, got {processes}")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    started = subprocess.Popen(
+        [*torchrun, "-m", "zsar_lab", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    lines: list[str] = []
+    try:
+        n_epochs = 0
+        for line in started.stdout:  # the bar's carriage returns end lines too
+            if line.strip():
+                lines.append(line.rstrip())
+                say(lines[-1])
+            history = history_of(folder) if on_epoch else []
+            if len(history) > n_epochs:
+                n_epochs = len(history)
+                on_epoch(history)
+    except KeyboardInterrupt as interrupt:
+        started.send_signal(signal.SIGINT)
+        for line in started.stdout:
+            say(line.rstrip())
+        raise TrainingInterrupted(f"training on {processes} ranks was interrupted; '{folder}' keeps its checkpoint, run it again to go on") from interrupt
+    except BaseException:
+        started.terminate()
+        raise
+    finally:
+        started.stdout.close()
+        started.wait()
+    if started.returncode:
+        said = [line for line in lines if SENTENCE.match(line)] or lines or ["it said nothing"]
+        raise RuntimeError(f"training on {processes} ranks ended with status {started.returncode}: {said[-1]}; run it again to go on")
