@@ -14,7 +14,8 @@ from zsar_lab.__main__ import main
 from zsar_lab.model import conv3d_check
 from zsar_lab.model.conv3d_check import CASES, MOST_ERROR, check_conv3d
 from zsar_lab.training import bench, bench_table, loop, step
-from zsar_lab.training.bench import PRESETS, BareLoop, Engine, Side, alternate, bench_config, generated
+from zsar_lab.training.bench import BareLoop, Engine, Side, alternate, bench_config, generated
+from zsar_lab.training.presets import PRESETS
 
 CPU = torch.device("cpu")
 RATIOS = ("engine_over_bare", "engine_over_bare_process", "loader_in_over_memory", "loader_in_over_memory_process")

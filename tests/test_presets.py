@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import pytest
 import torch
+from small_training import CONFIG, stripes_classes, stripes_protocol, stripes_store
 
 from zsar_lab.artefacts import later, recorded
 from zsar_lab.data.loader import ViewSettings
+from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.model.rest import ModelConfig, ResT
 from zsar_lab.training.checkpoint import Checkpoint, Inputs, load_checkpoint, save_checkpoint
-from zsar_lab.training.presets import TrainConfig, ablations, demo, rest18, rest101, rest_r2plus1d18, rest_r3d18
+from zsar_lab.training.checks import check_frames, check_values
+from zsar_lab.training.loop import train
+from zsar_lab.training.presets import (
+    PRESETS,
+    SET_ELSEWHERE,
+    TrainConfig,
+    ablations,
+    config_of,
+    demo,
+    preset_named,
+    read_changes,
+    rest18,
+    rest101,
+    rest_r2plus1d18,
+    rest_r3d18,
+)
 
 # fingerprints that the code gave before there was a choice of backbone and of channels
 BEFORE = {
@@ -164,3 +182,107 @@ def test_ablations_of_a_smaller_configuration():
     assert list(ablations(replace(demo(5, 20), alignment_weight=0.0, matching_weight=0.0))) == ["whole", "no label smoothing"]
     two = list(ablations(replace(demo(5, 20), matching_weight=0.0)))
     assert two == ["whole", "no classification", "no alignment", "no label smoothing"]
+
+
+def test_every_preset_stands_under_its_name():
+    assert list(PRESETS) == ["demo", "rest18", "rest101", "rest_r3d18", "rest_r2plus1d18"]
+    assert [preset_named(name) for name in PRESETS] == [demo, *PAPER_SIZE]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_without_changes_a_configuration_is_the_preset(name):
+    assert config_of(name, {}, 7, 12, 6, seed=3) == PRESETS[name](7, 12, 6, seed=3)
+    check_values(config_of(name, {}))
+    decided = config_of(name, {"batch_size": 5}, 7, 12, 6, seed=3, epochs=9, text_layers=2)
+    assert changed_fields(PRESETS[name](7, 12, 6), decided) == {"batch_size": 5, "seed": 3, "epochs": 9, "text_layers": 2}
+
+
+def test_changes_reach_single_settings():
+    start = rest18(7, 12)
+    changed = config_of("rest18", {"learning_rate": 1, "optimiser": "sgd", "model": {"backbone_widths": [8], "dropout": 0.0}}, 7, 12)
+    assert changed_fields(start, changed) == {"learning_rate": 1, "optimiser": "sgd", "backbone_widths": (8,), "dropout": 0.0}
+    # another view is also the model's
+    changed = config_of("rest18", {"view": {"n_frames": 4, "size_px": 96}}, 7, 12)
+    assert changed == replace(start, view=ViewSettings(4, 96, "rgb"), model=replace(start.model, n_frames=4, size_px=96))
+
+
+def test_what_is_set_elsewhere_is_there():
+    for key in SET_ELSEWHERE:
+        *part, name = key.split(".")
+        assert name in asdict(TrainConfig())["model"] if part else name in asdict(TrainConfig())
+        with pytest.raises(ValueError, match=f"changes must leave out what is set elsewhere, got '{key}'; "):
+            config_of("demo", {"model": {name: 5}} if part else {name: 5})
+
+
+@pytest.mark.parametrize(
+    ("texts", "changes"),
+    [
+        ([], {}),
+        (["batch_size=32", "model.dropout=0.2"], {"batch_size": 32, "model": {"dropout": 0.2}}),
+        (["model.width=64", "model.heads=2", " view.size_px = 32"], {"model": {"width": 64, "heads": 2}, "view": {"size_px": 32}}),
+        (["model.backbone_widths=[8, 16]", "model.spatial_tokens=false"], {"model": {"backbone_widths": [8, 16], "spatial_tokens": False}}),
+        (["optimiser=sgd", "model.backbone=r(2+1)d-18"], {"optimiser": "sgd", "model": {"backbone": "r(2+1)d-18"}}),
+        (["optimiser=a=b", "schedule="], {"optimiser": "a=b", "schedule": ""}),
+        (['model={"width": 64}', "model.heads=2"], {"model": {"width": 64, "heads": 2}}),
+        (["batch_size=1", "batch_size=2", "model=3", "model.heads=2"], {"batch_size": 2, "model": {"heads": 2}}),
+    ],
+)
+def test_changes_are_read_from_texts(texts, changes):
+    assert read_changes(texts) == changes
+
+
+@pytest.mark.parametrize("text", ["batch_size", "", "=3", "model.=3", "."])
+def test_a_text_that_is_no_change_is_refused(text):
+    with pytest.raises(ValueError, match="a setting must be NAME=VALUE, such as batch_size=32 or model.dropout=0.2, got '"):
+        read_changes([text])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"view": {"n_frames": 0}}, "view.n_frames must be a whole number of 1 or more, got 0"),
+        ({"model": {"backbone_widths": ()}}, r"model.backbone_widths must be whole numbers of 1 or more, got \(\)"),
+        ({"model": {"backbone_widths": (8, "16")}}, r"model.backbone_widths must be whole numbers of 1 or more, got \(8, '16'\)"),
+        ({"learning_rate": float("nan")}, "learning_rate must be 0 or more and finite, got nan"),
+        ({"clip_norm": float("inf")}, "clip_norm must be above 0 and finite, got inf"),
+        ({"matching_weight": -0.5}, "matching_weight must be 0 or more and finite, got -0.5"),
+        ({"model": {"dropout": 2}}, "model.dropout must be in 0..1, got 2"),
+        ({"ema_decay": 1.0}, r"ema_decay must be at least 0 \(no average\) and below 1, got 1.0"),
+        ({"view": {"channels": "grey"}}, "view.channels must be one of 'motion', 'rgb', got 'grey'"),
+        ({"model": {"backbone": "r3d-34"}}, "model.backbone must be one of 'small shift resnet', 'r3d-18', .*, got 'r3d-34'"),
+        ({"classification_weight": 0.0, "alignment_weight": 0.0, "matching_weight": 0.0}, "at least one loss must have a weight above 0"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_values(config_of("demo", changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said", "cure"),
+    [
+        ("demo", FrameSettings(7), "8 frames of 48 px that the view takes, got 7 of 64 px", FrameSettings(12)),
+        ("demo", FrameSettings(size_px=47), "8 frames of 48 px that the view takes, got 24 of 47 px", FrameSettings(24, size_px=55)),
+        ("rest_r3d18", FrameSettings(), "16 frames of 112 px that the view takes, got 24 of 64 px", FrameSettings(24, size_px=128)),
+        ("rest18", FrameSettings(6, 2.0, 64, 90), "8 frames of 224 px that the view takes, got 6 of 64 px", FrameSettings(12, 2.0, 256, 90)),
+    ],
+)
+def test_frames_that_are_not_enough_for_the_view_are_refused(name, settings, said, cure):
+    with pytest.raises(ValueError, match=re.escape(f"a clip must have at least the {said}; make the frames with {cure}")):
+        check_frames(config_of(name, {}), settings)
+    check_frames(config_of(name, {}), cure)
+
+
+def test_frames_of_the_size_of_the_view_are_enough():
+    check_frames(demo(5, 20), FrameSettings())
+    for name in PRESETS:
+        view = config_of(name, {}).view
+        check_frames(config_of(name, {}), FrameSettings(view.n_frames, size_px=view.size_px))
+
+
+def test_a_training_refuses_frames_that_are_too_small(tmp_path):
+    store = stripes_store(tmp_path)
+    large = replace(CONFIG, view=ViewSettings(4, 32), model=replace(CONFIG.model, size_px=32))
+    with pytest.raises(ValueError, match="at least the 4 frames of 32 px that the view takes, got 12 of 24 px; make the frames with .*size_px=37"):
+        train(store, stripes_protocol(store), stripes_classes(), large, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

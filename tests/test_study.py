@@ -16,6 +16,7 @@ from zsar_lab.data.prepare import Source
 from zsar_lab.data.protocols.named import CROSS, NUMBERED, WITHIN, ProtocolName, protocol_named
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.study import DEMO_NAME, Study
+from zsar_lab.training import presets
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,25 @@ from zsar_lab.study import DEMO_NAME, Study
         ({"leakage_distance": -0.1}, "leakage_distance must be a cosine distance in 0..2 or None, got -0.1"),
         ({"leakage_distance": 2.5}, "leakage_distance must be a cosine distance in 0..2 or None, got 2.5"),
         ({"leakage_distance": float("nan")}, "leakage_distance must be a cosine distance in 0..2 or None, got nan"),
+        ({"preset": "rest50"}, "preset must be one of demo, rest18, rest101, rest_r3d18, rest_r2plus1d18, got 'rest50'"),
+        ({"preset": presets.ablations}, "preset must be one of .*, got 'ablations'"),
+        ({"preset": None}, "preset must be one of .*, got None"),
+        ({"changes": None}, 'changes must be a mapping of names to values, got None; write {"batch_size": 32, "model": {"dropout": 0.2}}'),
+        ({"changes": {"batchsize": 8}}, "must have fields that there are, got 'batchsize'; the nearest is 'batch_size'"),
+        ({"changes": {"model": {"drop_out": 0.2}}}, "got 'model.drop_out'; the nearest is 'model.dropout'"),
+        ({"changes": {"batch_size": "8"}}, "batch_size must be a value like 32, got '8'"),
+        ({"preset": "rest18", "changes": {"batch_size": 8.0}}, "batch_size must be a value like 64, got 8.0"),
+        ({"changes": {"model": 3}}, "model must be a mapping of names to values, got 3"),
+        ({"changes": {"batch_size": 0}}, "batch_size must be a whole number of 1 or more, got 0"),
+        ({"changes": {"model": {"heads": 3}}}, "model.width must be a multiple of model.heads, got 128 and 3; change one of them"),
+        ({"changes": {"epochs": 3}}, "changes must leave out what is set elsewhere, got 'epochs'; set epochs of the study"),
+        ({"changes": {"text_layers": 1}}, "got 'text_layers'; set text_layers of the study"),
+        ({"changes": {"seed": 1}}, "got 'seed'; the number of a draw is its seed"),
+        ({"changes": {"model": {"n_seen": 1}}}, "got 'model.n_seen'; the protocol of a draw has the number of seen classes"),
+        ({"changes": {"model": {"text_width": 1}}}, "got 'model.text_width'; the class texts have it, set class_text or encoder of the study"),
+        ({"changes": {"model": {"word_width": 1}}}, "got 'model.word_width'; the text encoder has it, set encoder of the study"),
+        ({"changes": {"model": {"n_frames": 4}}}, "got 'model.n_frames'; set view.n_frames, and the model takes it over"),
+        ({"changes": {"model": {"size_px": 32}}}, "got 'model.size_px'; set view.size_px, and the model takes it over"),
     ],
 )
 def test_an_impossible_study_is_refused_in_one_sentence(wrong, sentence):
@@ -76,6 +96,8 @@ STUDIES = [
     Study(),
     Study(videos="v", dataset="hmdb51", annotations="a", frames=FrameSettings(8, 6.5, 32, 80), protocols=("truze", "intra-4"), class_text="label", strict=False),
     Study(videos="v é", protocols=("generalised-half-9", "official-2"), train_on="out", leakage_distance=0.05, class_text="label", seed=4),
+    Study(preset="rest_r3d18", changes={"learning_rate": 1e-4, "optimiser": "sgd", "view": {"n_frames": 8}}, frames=FrameSettings(12, size_px=128)),
+    Study(epochs=3, changes={"model": {"backbone_widths": [8, 16]}, "compile_transformer": True}),
 ]
 
 
@@ -85,6 +107,31 @@ def test_a_study_is_read_as_it_was_written(study, tmp_path):
     back = Study.read(tmp_path / "study.json")
     assert back == study and back.as_json() == study.as_json() and isinstance(back.frames, FrameSettings) and isinstance(back.protocols, tuple)
     assert set(study.as_json()) == {field.name for field in dataclasses.fields(Study)}
+
+
+def test_epochs_are_those_of_the_preset_unless_they_are_given():
+    assert [Study(preset=name).epochs for name in presets.PRESETS] == [25, 150, 150, 150, 150]
+    assert Study(preset="rest18", epochs=3).epochs == 3 and Study().as_json()["epochs"] == 25
+
+
+def test_a_preset_is_kept_as_its_name():
+    assert Study(preset=presets.rest18) == Study(preset="rest18") and Study(preset=presets.rest18).as_json()["preset"] == "rest18"
+    assert Study() == Study(preset="demo", changes={}) and hash(Study()) == hash(Study(changes={}))
+
+
+def test_changes_are_a_copy_with_the_tuples_of_a_configuration():
+    given = {"batch_size": 8, "model": {"backbone_widths": [8, 16]}}
+    study = Study(changes=given)
+    given["model"]["backbone_widths"].append(32)
+    given["batch_size"] = 9
+    assert study.changes == {"batch_size": 8, "model": {"backbone_widths": (8, 16)}}
+    assert study.as_json()["changes"] == {"batch_size": 8, "model": {"backbone_widths": [8, 16]}}
+
+
+def test_a_study_from_before_there_were_presets(tmp_path):
+    old = {name: value for name, value in Study(epochs=3).as_json().items() if name not in ("preset", "changes")}
+    write_json(tmp_path / "study.json", old)
+    assert Study.read(tmp_path / "study.json") == Study(epochs=3)
 
 
 def without(key: str) -> dict:
@@ -102,6 +149,8 @@ def without(key: str) -> dict:
         (Study().as_json() | {"protocols": None}, "of this version of the library, but .*; choose another folder"),
         (Study().as_json() | {"epochs": "25"}, "epochs must be a whole number of 1 or more, got '25'"),
         (Study().as_json() | {"epochs": 0}, "epochs must be a whole number of 1 or more, got 0"),
+        (Study().as_json() | {"preset": "rest50"}, "preset must be one of .*, got 'rest50'"),
+        (Study().as_json() | {"changes": {"seed": 1}}, "changes must leave out what is set elsewhere, got 'seed'"),
         ([1, 2], "of this version of the library, but .*; choose another folder"),
         ("a text", "of this version of the library, but .*; choose another folder"),
         ({}, "but it has no 'frames'; choose another folder"),

@@ -16,8 +16,11 @@ import pytest
 from tiny_encoders import save_tiny
 
 from zsar_lab.__main__ import main
+from zsar_lab.data.loader import ViewSettings
+from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video import write_mp4
 from zsar_lab.training.checkpoint import load_checkpoint
+from zsar_lab.training.presets import rest_r3d18
 from zsar_lab.views.explanations import texts_and_parts
 from zsar_lab.workspace import Study, Workspace
 
@@ -153,6 +156,46 @@ def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(vide
     with pytest.raises(ValueError, match=r"class text of .* cannot be read: a class text must have at most 24 tokens for the encoder tiny-clip"):
         Workspace(tmp_path / "work", long).frames  # noqa: B018
     assert not (tmp_path / "work" / "frames").exists() and not (tmp_path / "work" / "study.json").exists()
+
+
+def test_a_study_trains_the_preset_that_it_asks_for_with_its_changes(finished: Workspace, videos: Path, tmp_path: Path) -> None:
+    asked = dict(videos=str(videos), stratified_draws=0, protocols=("random-3",), class_text="label", preset=rest_r3d18)
+    changes = {"batch_size": 8, "view": {"n_frames": 8}, "model": {"width": 64}}
+    study = Study(**asked, changes=changes, frames=FrameSettings(12, size_px=128), text_layers=1)
+    config = Workspace(tmp_path / "work", study).train_config("random-3")
+    model = config.model
+    assert (config.epochs, config.batch_size, config.seed, config.text_layers, config.learning_rate) == (150, 8, 3, 1, 1e-3)
+    assert config.view == ViewSettings(8, 112, "rgb") and (model.n_frames, model.size_px, model.width, model.backbone) == (8, 112, 64, "r3d-18")
+    # as the demo's preset, it gets its sizes from the protocol and the class texts
+    text = finished.train_config("random-0").model
+    assert (model.n_seen, model.text_width, model.word_width) == (text.n_seen, text.text_width, text.word_width) == (4, 384, 384)
+    assert Workspace.open(tmp_path / "work").study == study
+
+
+def test_frames_that_are_too_small_are_said_before_videos_are_opened(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="label", preset="rest18")
+    with pytest.raises(ValueError, match="at least the 8 frames of 224 px .* got 24 of 64 px; make the frames with .*n_frames=24, .* size_px=256"):
+        Workspace(tmp_path / "work", study).catalog  # noqa: B018
+    command = ["demo", "--videos", videos, "--workspace", tmp_path / "work", "--class-text", "label", "--frames", "8", "--fps", "6", "--size", "56"]
+    said = _refusal(capsys, *command, "--preset", "rest_r3d18")
+    assert "got 8 of 56 px; make the frames with FrameSettings(n_frames=24, fps=6.0, size_px=128, jpeg_quality=None)" in said
+    assert "the 8 frames of 64 px" in _refusal(capsys, *command, "--set", "view.size_px=64")
+    assert not any((tmp_path / "work").iterdir())
+
+
+def test_the_command_line_asks_for_a_preset_with_changes_on_a_prepared_folder(videos: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    configs = []
+    monkeypatch.setattr(Workspace, "report", lambda workspace: (configs.append(workspace.train_config("random-1")), None))  # nothing is trained
+    out, work = tmp_path / "out", tmp_path / "work"
+    assert main(["prepare", "folder", "--videos", str(videos), "--out", str(out), "--frames", "8", "--size", "32"]) == 0
+    command = ["demo", "--prepared", str(out), "--protocol", "random-1", "--class-text", "label", "--workspace", str(work), "--epochs", "1"]
+    small = ["--set", "view.size_px=32", "--set", "view.n_frames=4", "--set", "model.backbone_widths=[8, 16]", "--set", "optimiser=sgd"]
+    assert "at least the 8 frames of 48 px that the view takes, got 8 of 32 px" in _refusal(capsys, *command)
+    assert main([*command, *small]) == 0 and f"Videos: {out}" in capsys.readouterr().out
+    (config,) = configs
+    assert (config.epochs, config.optimiser, config.view, config.model.backbone_widths) == (1, "sgd", ViewSettings(4, 32), (8, 16))
+    assert "batch_size must be a value like 32, got 'many'" in _refusal(capsys, *command, "--set", "batch_size=many")
+    assert "prepared stands instead of videos and frames" in _refusal(capsys, *command, "--size", "48")
 
 
 def test_an_encoder_that_is_not_there_is_said_before_videos_are_opened(videos: Path, tmp_path: Path, monkeypatch) -> None:

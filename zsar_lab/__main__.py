@@ -29,11 +29,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def demo(options: argparse.Namespace) -> None:
     """From nothing to the zero-shot table."""
+    from zsar_lab.data.sampling import FrameSettings
+    from zsar_lab.training.presets import read_changes
     from zsar_lab.views.tables import report_as_text
     from zsar_lab.workspace import Study, Workspace
 
     study = Study(
-        videos=str(options.videos.resolve()) if options.videos else None,
+        videos=options.videos,
+        prepared=options.prepared,
+        protocols=options.protocol,
+        frames=FrameSettings(options.frames, options.fps, options.size),
         clips_per_class=options.clips_per_class,
         stratified_draws=options.draws,
         random_draws=options.random_draws,
@@ -41,9 +46,12 @@ def demo(options: argparse.Namespace) -> None:
         encoder=options.encoder,
         text_layers=options.text_layers,
         epochs=options.epochs,
+        preset=options.preset,
+        changes=read_changes(options.set),
     )
     workspace = Workspace(options.workspace, study, options.workers)
-    print(f"Videos: {'generated demo videos' if workspace.is_generated else options.videos}. Everything is kept in {options.workspace}.")
+    videos = "generated demo videos" if workspace.is_generated else options.videos or options.prepared
+    print(f"Videos: {videos}. Everything is kept in {options.workspace}.")
     excluded = workspace.catalog.excluded
     if len(excluded):
         print(f"{len(excluded)} files are left out:")
@@ -114,22 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m zsar_lab", description="Zero-shot action recognition, from video files to a zero-shot table.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    about = "make the demo videos (or take a folder of your own), train one model a draw of unseen classes, and print the zero-shot table"
-    command = commands.add_parser("demo", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="folder that keeps everything; run again to go on")
-    command.add_argument("--videos", type=Path, default=None, help="a folder of class folders with videos; without it demo videos are generated")
-    command.add_argument("--draws", type=int, default=3, help="family-stratified draws of unseen classes (needs a family in classes.csv)")
-    command.add_argument("--random-draws", type=int, default=1, help="plain random draws reported beside them")
-    command.add_argument("--clips-per-class", type=int, default=30, help="of the generated demo videos")
-    schemes = "label, template, templates, description, label_and_description, structure, description_and_parts"
-    texts = f"scheme of class texts: {schemes}; a template such as 'a video of {{label}}', or several; or a csv file with the columns name and text"
-    command.add_argument("--class-text", nargs="+", action=_Given, default=["description_and_parts"], metavar="TEXT", help=texts)
-    command.add_argument("--encoder", default=None, help="the text encoder: a folder with a model, or a hub name; without it all-MiniLM-L6-v2")
-    command.add_argument("--text-layers", type=int, default=0, help="last layers of the text encoder that are trained with the rest; 0 is frozen")
-    command.add_argument("--epochs", type=int, default=25, help="of each training")
-    command.add_argument("--workers", type=int, default=2, help="processes for decoding, and trainings side by side")
-    command.set_defaults(command=demo)
-
+    _add_demo(commands)
     _add_prepare(commands)
     about = "train one draw of a workspace, or go on with it, and embed every clip"
     command = commands.add_parser("train", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -140,6 +133,37 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    about = "make the demo videos (or take a folder of your own), train one model a draw of unseen classes, and print the zero-shot table"
+    command = commands.add_parser("demo", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="folder that keeps everything; run again to go on")
+    command.add_argument("--videos", type=Path, default=None, help="a folder of class folders with videos; without it demo videos are generated")
+    command.add_argument("--prepared", type=Path, default=None, help="instead of videos: a folder that the prepare command left")
+    names = "protocols, such as intra-0 or truze, in the place of draws"
+    command.add_argument("--protocol", nargs="+", action="extend", default=[], metavar="NAME", help=names)
+    command.add_argument("--draws", type=int, default=3, help="family-stratified draws of unseen classes (needs a family in classes.csv)")
+    command.add_argument("--random-draws", type=int, default=1, help="plain random draws reported beside them")
+    command.add_argument("--clips-per-class", type=int, default=30, help="of the generated demo videos")
+    schemes = "label, template, templates, description, label_and_description, structure, description_and_parts"
+    texts = f"scheme of class texts: {schemes}; a template such as 'a video of {{label}}', or several; or a csv file with the columns name and text"
+    command.add_argument("--class-text", nargs="+", action=_Given, default=["description_and_parts"], metavar="TEXT", help=texts)
+    command.add_argument("--encoder", default=None, help="the text encoder: a folder with a model, or a hub name; without it all-MiniLM-L6-v2")
+    command.add_argument("--text-layers", type=int, default=0, help="last layers of the text encoder that are trained with the rest; 0 is frozen")
+    command.add_argument("--preset", default="demo", help="the model and its training: demo, rest18, rest101, rest_r3d18 or rest_r2plus1d18")
+    change = "change a setting of the preset, such as batch_size=32 or model.dropout=0.2; may be given several times"
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=change)
+    command.add_argument("--epochs", type=int, default=None, help="of each training; without it the preset's: 25 of demo, 150 of the others")
+    _add_frames(command)
+    command.add_argument("--workers", type=int, default=2, help="processes for decoding, and trainings side by side")
+    command.set_defaults(command=demo)
+
+
+def _add_frames(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--frames", type=int, default=24, help="frames kept of a clip")
+    command.add_argument("--fps", type=float, default=12.0, help="their rate (1/s): a clip is its middle frames/fps seconds")
+    command.add_argument("--size", type=int, default=64, help="height and width of a kept frame (pixels)")
+
+
 def _add_prepare(commands: argparse._SubParsersAction) -> None:
     about = "catalog downloaded videos by their official annotation files, decode every usable clip once, and say what is missing or broken"
     command = commands.add_parser("prepare", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -148,9 +172,7 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--annotations", type=Path, default=None, help="the folder of the official annotation files (not for 'folder')")
     command.add_argument("--out", type=Path, required=True, help="folder that keeps everything; run again to go on")
     command.add_argument("--unit", default="segment", help="what one clip of ActivityNet is: segment or video")
-    command.add_argument("--frames", type=int, default=24, help="frames kept of a clip")
-    command.add_argument("--fps", type=float, default=12.0, help="their rate (1/s): a clip is its middle frames/fps seconds")
-    command.add_argument("--size", type=int, default=64, help="height and width of a kept frame (pixels)")
+    _add_frames(command)
     command.add_argument("--jpeg-quality", type=int, default=None, help="1..100: keep JPEG images, a tenth of the size; without it raw pixels")
     command.add_argument("--workers", type=int, default=2, help="processes that decode at the same time")
     command.add_argument("--timeout", type=float, default=60.0, help="seconds that a file may take")

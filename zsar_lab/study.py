@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from zsar_lab.data.prepare import FOLDER, Source
 from zsar_lab.data.protocols.named import ProtocolName
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.text.classtext import scheme_named
+from zsar_lab.training.checks import check_values
+from zsar_lab.training.presets import as_kept, config_of
 
 DEMO_NAME = "generated demo videos"
 MOST_FAMILIES = 2
@@ -41,12 +44,14 @@ class Study:
             file with the user's own texts (see `scheme_named`).
         encoder: the text encoder: a folder, or a hub name; None for all-MiniLM-L6-v2.
         text_layers: how many of the encoder's last layers are trained with the rest; 0 keeps it frozen.
-        epochs: of each training.
+        epochs: of each training; None is the number of the preset: 25 of demo, 150 of the others.
         clips_per_class: of the demo videos.
         seed: of the demo videos; a draw's number is the seed of its classes and its training.
+        preset: name of the model and its training in training/presets.py, or that function: demo, rest18, rest101, rest_r3d18, rest_r2plus1d18.
+        changes: of single settings of the preset, fields of `TrainConfig`: {"batch_size": 32, "model": {"dropout": 0.2}}; see `config_of`.
 
     Raises:
-        ValueError: a number is out of range, there is no draw, no such scheme, dataset or protocol, or fields that do not fit.
+        ValueError: a number is out of range, there is no draw, no such scheme, dataset, protocol, preset or setting, or fields that do not fit.
     """
 
     videos: str | None = None
@@ -54,7 +59,7 @@ class Study:
     stratified_draws: int = 3
     random_draws: int = 1
     class_text: str | tuple[str, ...] = "description_and_parts"
-    epochs: int = 25
+    epochs: int | None = None
     seed: int = 0
     dataset: str = FOLDER
     annotations: str | None = None
@@ -67,12 +72,15 @@ class Study:
     strict: bool = True
     encoder: str | None = None
     text_layers: int = 0
+    preset: str = "demo"
+    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("videos", "annotations", "prepared", "train_on"):  # whole paths, for a notebook runs in a folder of its own
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
         self._resolve_texts()
+        self._resolve_training()
         if isinstance(self.protocols, str):
             raise ValueError(f"protocols must be a tuple of names, got the text {self.protocols!r}; write ({self.protocols!r},)")
         object.__setattr__(self, "protocols", tuple(self.protocols))
@@ -106,6 +114,16 @@ class Study:
             object.__setattr__(self, "class_text", str(Path(self.class_text).resolve()))
         if self.encoder is not None:  # what is no folder is a name of the hub
             object.__setattr__(self, "encoder", str(Path(self.encoder).resolve()) if Path(self.encoder).is_dir() else str(self.encoder))
+
+    def _resolve_training(self) -> None:
+        """The preset by its name, the number of its epochs, and changes that it can be trained with."""
+        if callable(self.preset):
+            object.__setattr__(self, "preset", getattr(self.preset, "__name__", self.preset))
+        config = config_of(self.preset, self.changes)
+        check_values(config)
+        object.__setattr__(self, "changes", as_kept(self.changes, config))
+        if self.epochs is None:
+            object.__setattr__(self, "epochs", config.epochs)
 
     def _check_data(self) -> None:
         if self.prepared is not None and (self.videos is not None or self.frames != FrameSettings()):

@@ -30,6 +30,7 @@ from zsar_lab.text.leakage import LeakageAudit, Removal, audit, audit_classes
 from zsar_lab.text.own_texts import TextsFromFile
 from zsar_lab.training import presets
 from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint
+from zsar_lab.training.checks import check_frames
 from zsar_lab.training.loop import train
 from zsar_lab.training.ranks import ALONE, Ranks
 from zsar_lab.training.side_by_side import train_side_by_side
@@ -65,14 +66,13 @@ class Workspace:
         self._class_embeddings: dict[ClassText, ClassEmbeddings] = {}
         path, asked = self.folder / "study.json", study.as_json()
         kept = read_json(path) if path.is_file() else asked
-        kept = {"text_layers": 0} | kept if isinstance(kept, dict) else {}  # a study from before they could be trained holds none
+        kept = {"text_layers": 0, "preset": "demo", "changes": {}} | kept if isinstance(kept, dict) else {}  # an older study holds none of them
         different = [key for key in asked | kept if kept.get(key) != asked.get(key)]
         if different:
-            key = different[0]
+            key = "preset" if "preset" in different else different[0]  # it changes epochs too
             raise ValueError(
                 f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asked.get(key)!r}; choose another folder, or delete"
-                " study.json and "
-                "trainings in it (catalog and frames can stay)"
+                " study.json and trainings in it (catalog and frames can stay)"
             )
 
     def __repr__(self) -> str:
@@ -83,8 +83,7 @@ class Workspace:
         """Open a folder with the study it holds; FileNotFoundError when it holds none."""
         if not (Path(folder) / "study.json").is_file():
             raise FileNotFoundError(
-                f"'{folder}' must hold a study, but it has no study.json; make one with the demo command or"
-                " Workspace(folder, Study(...))"
+                f"'{folder}' must hold a study, but it has no study.json; make one with the demo command or Workspace(folder, Study(...))"
             )
         return Workspace(folder, Study.read(Path(folder) / "study.json"))
 
@@ -141,11 +140,13 @@ class Workspace:
         return catalog
 
     def _check_frames(self) -> None:
-        """Check that frames which are there already are those asked for, before any video is opened."""
+        """Check that frames are enough for the model, and those which are there already are those asked for, before any video is opened."""
+        settings = self.study.frames if self.study.prepared is None else self._prepared_frames.settings
+        check_frames(presets.config_of(self.study.preset, self.study.changes), settings)
         if self.study.prepared is None:
-            check_settings(self.folder / "frames", self.study.frames)
+            check_settings(self.folder / "frames", settings)
         if self._train_frames is not None:
-            check_joinable(self._train_frames.settings, self.study.frames if self.study.prepared is None else self._prepared_frames.settings)
+            check_joinable(self._train_frames.settings, settings)
 
     @cached_property
     def frames(self) -> FrameStore:
@@ -255,9 +256,9 @@ class Workspace:
     def train_config(self, draw: str) -> presets.TrainConfig:
         """The configuration of a draw's training."""
         texts = self.class_embeddings()
-        widths = texts.pooled_CF.shape[1], texts.words_CLE.shape[2]
+        sizes = len(self.protocol(draw).seen), texts.pooled_CF.shape[1], texts.words_CLE.shape[2]
         study, seed = self.study, ProtocolName.of(draw).number or 0
-        return presets.demo(len(self.protocol(draw).seen), *widths, seed=seed, epochs=study.epochs, text_layers=study.text_layers)
+        return presets.config_of(study.preset, study.changes, *sizes, seed=seed, epochs=study.epochs, text_layers=study.text_layers)
 
     def run_folder(self, draw: str) -> Path:
         return self.folder / "trainings" / draw
@@ -357,8 +358,7 @@ class Workspace:
         if too_long:
             first = next(iter(too_long.values()))
             warnings.warn(
-                f"the comparison of class texts leaves out what the encoder cannot read whole ({', '.join(too_long)}):"
-                f" {first}",
+                f"the comparison of class texts leaves out what the encoder cannot read whole ({', '.join(too_long)}): {first}",
                 stacklevel=2,
             )
         return texts

@@ -26,19 +26,12 @@ from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labe
 from zsar_lab.model.rest import ResT
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.training import presets
 from zsar_lab.training.checkpoint import FILE_NAME, Checkpoint, Inputs
 from zsar_lab.training.loop import _Training, choose_device, clips_of, cpu_threads, text_inputs
-from zsar_lab.training.presets import TrainConfig
+from zsar_lab.training.presets import TrainConfig, preset_named
 
-# seen classes and widths of the class texts: those of the demo, and of Kinetics-664 with one line of text
-PRESETS: dict[str, Callable[[], TrainConfig]] = {
-    "demo": lambda: presets.demo(32, 6 * 384),
-    "rest18": lambda: presets.rest18(664, 384),
-    "rest101": lambda: presets.rest101(664, 384),
-    "rest_r3d18": lambda: presets.rest_r3d18(664, 384),
-    "rest_r2plus1d18": lambda: presets.rest_r2plus1d18(664, 384),
-}
+# seen classes and width of the class texts: of the demo, and of Kinetics-664 with one line of text
+DEMO_SIZES, KINETICS_SIZES = (32, 6 * 384), (664, 384)
 MOST_BYTES, MOST_BATCHES = 600_000_000, 16  # of generated frames
 FEWEST_BLOCKS, BLOCK_S = 5, 0.25
 
@@ -83,7 +76,7 @@ def measure(name: str, folder: Path, seconds: float, tiny: bool = False, device:
     """Time the sides of a preset.
 
     Args:
-        name: of a preset, a key of `PRESETS`.
+        name: of a preset, a key of `presets.PRESETS`.
         folder: for the generated frames.
         seconds: of each side, about; five blocks of steps are taken in any case.
         tiny: of a small batch of small clips and narrow layers, to see that it runs.
@@ -119,9 +112,7 @@ def bench_config(name: str, tiny: bool) -> TrainConfig:
     Raises:
         ValueError: no such preset.
     """
-    if name not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
-    config = PRESETS[name]()
+    config = preset_named(name)(*(DEMO_SIZES if name == "demo" else KINETICS_SIZES))
     if not tiny:
         return config
     n_frames, size_px = config.view.n_frames // 4, max(16, config.view.size_px // 32 * 8)

@@ -25,7 +25,7 @@ def bench(preset: str, seconds: float, tiny: bool = False, device: str | None = 
     """Measure a preset beside its bare loop; on a GPU (or tiny) check bfloat16 convolutions and fill the table of the paper's sizes.
 
     Args:
-        preset: a key of `bench.PRESETS`.
+        preset: a key of `presets.PRESETS`.
         seconds: of each measured side, about.
         tiny: small sizes everywhere, to try all of it on a CPU; the figures then say nothing of a real training.
         device: "cpu", "cuda", or None to choose.

@@ -3,32 +3,96 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from operator import attrgetter
+from typing import Any
 
 import torch
 
 from zsar_lab.data.protocols.protocol import Protocol
+from zsar_lab.data.sampling import FrameSettings
+from zsar_lab.model.rest import BACKBONES
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.training.checkpoint import Checkpoint
+from zsar_lab.training.compiling import MEMORY_FORMATS
+from zsar_lab.training.optimisers import OPTIMISERS, SCHEDULES
 from zsar_lab.training.presets import TrainConfig
+
+CHOICES = {
+    "optimiser": OPTIMISERS, "schedule": SCHEDULES, "memory_format": MEMORY_FORMATS, "view.channels": ("motion", "rgb"), "model.backbone": BACKBONES,
+}  # fmt: skip
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+# what a setting must be, whether a value is it, and the settings that must
+RULES: list[tuple[str, Callable[[Any], bool], tuple[str, ...]]] = [
+    ("a whole number of 1 or more", _is_count, (
+        "epochs", "batch_size", "accumulate", "n_match_labels", "cpu_threads", "validate_every", "view.n_frames", "view.size_px", "model.width",
+        "model.depth", "model.cross_depth", "model.heads", "model.feedforward", "model.n_label_tokens",
+    )),
+    ("whole numbers of 1 or more", lambda value: len(value) > 0 and all(map(_is_count, value)), ("model.backbone_widths",)),
+    ("above 0 and finite", lambda value: 0 < value < math.inf, ("clip_norm", "temperature")),
+    ("0 or more and finite", lambda value: 0 <= value < math.inf, (
+        "learning_rate", "text_learning_rate", "weight_decay", "classification_weight", "alignment_weight", "matching_weight",
+    )),
+    ("in 0..1", lambda value: 0 <= value <= 1, ("warm_up", "label_smoothing", "model.dropout")),
+    ("at least 0 (no average) and below 1", lambda value: 0 <= value < 1, ("ema_decay",)),
+    *((f"one of {', '.join(map(repr, choices))}", choices.__contains__, (name,)) for name, choices in CHOICES.items()),
+]  # fmt: skip
 
 
 def check_config(config: TrainConfig, protocol: Protocol) -> None:
-    """Check what no part of the training checks where it uses it.
+    """Check a configuration before it is trained with.
 
     Raises:
-        ValueError: another number of seen classes than the protocol has, no loss, or a setting out of its range.
+        ValueError: another number of seen classes than the protocol has, or as `check_values`.
     """
     if config.model.n_seen != len(protocol.seen):
         raise ValueError(f"config.model.n_seen must be the protocol's number of seen classes ({len(protocol.seen)}), got {config.model.n_seen}")
+    check_values(config)
+
+
+def check_values(config: TrainConfig) -> None:
+    """Check what of a configuration can be checked without any data.
+
+    Raises:
+        ValueError: no loss, or a setting out of its range.
+    """
     if not (config.classification_weight or config.alignment_weight or config.matching_weight):
         raise ValueError("at least one loss must have a weight above 0, got 0 for all three; set one in the configuration")
-    for name in ("epochs", "batch_size", "accumulate"):
-        value = getattr(config, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
+    for rule, holds, names in RULES:
+        for name in names:
+            value = attrgetter(name)(config)
+            if not holds(value):
+                raise ValueError(f"{name} must be {rule}, got {value!r}")
+    width, heads = config.model.width, config.model.heads
+    if width % heads:
+        raise ValueError(f"model.width must be a multiple of model.heads, got {width} and {heads}; change one of them")
+
+
+def check_frames(config: TrainConfig, settings: FrameSettings) -> None:
+    """Check that stored clips have the frames that a view is taken from: as many and as large, or more and larger.
+
+    Args:
+        config: its view is what is needed.
+        settings: of the frame store that there is, or that will be made.
+
+    Raises:
+        ValueError: they have too few or too small frames; the sentence has the settings to make them with, half as many again as the view's
+            and a seventh larger, for the centre of a frame in colour is 0.875 of its side.
+    """
+    n_frames, size_px = config.view.n_frames, config.view.size_px
+    if settings.n_frames < n_frames or settings.size_px < size_px:
+        enough = replace(settings, n_frames=max(settings.n_frames, -(-3 * n_frames // 2)), size_px=max(settings.size_px, -(-8 * size_px // 7)))
+        raise ValueError(
+            f"a clip must have at least the {n_frames} frames of {size_px} px that the view takes, got {settings.n_frames} of {settings.size_px} px;"
+            f" make the frames with {enough}"
+        )
 
 
 def check_text(config: TrainConfig, classes: ClassEmbeddings, files: EncoderFiles | None) -> None:

@@ -41,7 +41,7 @@ from zsar_lab.training.checkpoint import (
     weights_by_name,
     write_log,
 )
-from zsar_lab.training.checks import check_config, check_text, same_run
+from zsar_lab.training.checks import check_config, check_frames, check_text, same_run
 from zsar_lab.training.compiling import compile_parts, is_faster_compiled, lay_out
 from zsar_lab.training.meters import Meters, shown, tensorboard, tensorboard_is_installed
 from zsar_lab.training.optimisers import make_optimiser
@@ -115,6 +115,7 @@ def train(
     """
     check_config(config, protocol)
     check_text(config, classes, files)
+    check_frames(config, store.settings)
     rows, targets = clips_of(store, protocol.train_clips, protocol.seen)
     total_steps = config.epochs * steps_per_epoch(len(rows), config.batch_size * config.accumulate)
     inputs = Inputs(protocol.hash, store.fingerprint, classes.fingerprint)

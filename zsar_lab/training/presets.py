@@ -1,8 +1,9 @@
-"""Whole configurations of a training: one function a preset, and a configuration read back from json."""
+"""Whole configurations of a training: one function a preset, changes of its settings, and a configuration read back from json."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -146,6 +147,83 @@ def _paper_size(backbone: str, view: ViewSettings, n_seen: int, text_width: int,
         heads=8, feedforward=2048, text_width=text_width, word_width=word_width, n_seen=n_seen,
     )  # fmt: skip
     return TrainConfig(epochs=150, batch_size=64, learning_rate=1e-3, warm_up=0.1, temperature=0.1, seed=seed, view=view, model=model)
+
+
+PRESETS: dict[str, Callable[..., TrainConfig]] = {preset.__name__: preset for preset in (demo, rest18, rest101, rest_r3d18, rest_r2plus1d18)}
+
+# what no changes of a preset may hold, and where it is set
+SET_ELSEWHERE = {
+    "epochs": "set epochs of the study",
+    "text_layers": "set text_layers of the study",
+    "seed": "the number of a draw is its seed",
+    "model.n_seen": "the protocol of a draw has the number of seen classes",
+    "model.text_width": "the class texts have it, set class_text or encoder of the study",
+    "model.word_width": "the text encoder has it, set encoder of the study",
+    "model.n_frames": "set view.n_frames, and the model takes it over",
+    "model.size_px": "set view.size_px, and the model takes it over",
+}
+
+
+def preset_named(name: str) -> Callable[..., TrainConfig]:
+    """The preset of that name; ValueError when there is none."""
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]
+
+
+def config_of(
+    name: str, changes: Mapping[str, Any], n_seen: int = 32, text_width: int = 384, word_width: int = 384, **decided: int
+) -> TrainConfig:
+    """A preset with some of its settings changed; the model is made for the frames of the view.
+
+    Args:
+        name: a key of `PRESETS`.
+        changes: by field, as in `config_from`, but for those in `SET_ELSEWHERE`: {"batch_size": 32, "model": {"dropout": 0.2}}.
+        n_seen: seen classes.
+        text_width, word_width: of the text encoder's class texts and words.
+        decided: epochs, text_layers or seed, where they are not the preset's.
+
+    Raises:
+        ValueError: no such preset, or changes of a setting that there is not, to a value of another kind, or of one that is set elsewhere.
+    """
+    start = preset_named(name)(n_seen, text_width, word_width)
+    if not isinstance(changes, Mapping):
+        raise ValueError(f'changes must be a mapping of names to values, got {changes!r}; write {{"batch_size": 32, "model": {{"dropout": 0.2}}}}')
+    inner = [f"{part}.{key}" for part, values in changes.items() if isinstance(values, Mapping) for key in values]
+    for key in [*changes, *inner]:
+        if key in SET_ELSEWHERE:
+            raise ValueError(f"changes must leave out what is set elsewhere, got {key!r}; {SET_ELSEWHERE[key]}")
+    config = _filled(start, changes, "")
+    return replace(config, model=replace(config.model, n_frames=config.view.n_frames, size_px=config.view.size_px), **decided)
+
+
+def as_kept(changes: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """Changes with their values as `config`, which was made with them, has them: a list is a tuple there."""
+    return {name: as_kept(value, getattr(config, name)) if isinstance(value, Mapping) else getattr(config, name) for name, value in changes.items()}
+
+
+def read_changes(settings: Sequence[str]) -> dict[str, Any]:
+    """Changes from texts such as "batch_size=32" and "model.dropout=0.2"; a value is read as json, or is the text itself.
+
+    Raises:
+        ValueError: a text is no NAME=VALUE.
+    """
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        *parts, last = name.strip().split(".")
+        if not equals or not last:
+            raise ValueError(f"a setting must be NAME=VALUE, such as batch_size=32 or model.dropout=0.2, got {setting!r}")
+        place = changes
+        for part in parts:
+            if not isinstance(place.get(part), dict):
+                place[part] = {}
+            place = place[part]
+        try:
+            place[last] = json.loads(text)
+        except json.JSONDecodeError:
+            place[last] = text
+    return changes
 
 
 def ablations(config: TrainConfig) -> dict[str, TrainConfig]:
