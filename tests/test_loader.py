@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from zsar_lab.data.loader import (
     centre_view,
     motion_channels,
     scoring_batches,
+    share_of,
     steps_per_epoch,
     training_batches,
     training_view,
@@ -81,6 +84,80 @@ def test_skipped_clips_are_not_read():
     counting = Counting()
     (last,) = training_batches(counting, ROWS, TARGETS, 3, seed=0, epoch=0, first_step=2)
     assert counting.read == last.row_B.tolist()
+
+
+@pytest.mark.parametrize("readers", [1, 2, 5])
+def test_reading_ahead_gives_the_same_batches(readers):
+    for plain, ahead in zip(*(training_batches(FRAMES, ROWS, TARGETS, 2, 3, 1, 5, readers=n) for n in (0, readers)), strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(plain[:3], ahead[:3], strict=True)) and plain[3:] == ahead[3:]
+    found = list(scoring_batches(FRAMES, ROWS, 3, readers))
+    np.testing.assert_array_equal(torch.cat(found).numpy(), FRAMES[ROWS])
+
+
+def test_as_many_batches_are_read_ahead_as_there_are_readers_and_no_more():
+    class Slow:
+        def __init__(self):
+            self.read = []
+
+        def __getitem__(self, row):
+            self.read.append(int(row))
+            return FRAMES[row]
+
+    slow = Slow()
+    batches = training_batches(slow, ROWS, TARGETS, 1, 0, 0, readers=2)
+    first = next(batches)
+    batches.close()  # waits for those under way
+    assert first.row_B.item() in slow.read and len(slow.read) <= 3
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("reader")]
+
+
+def test_a_failure_while_reading_ahead_is_raised_where_the_batch_is_asked_for():
+    class Broken:
+        def __getitem__(self, row):
+            if row == 11:
+                raise OSError("the disk is gone")
+            return FRAMES[row]
+
+    order = [row for (row,) in rows_of(0, 0, 1)]
+    batches = training_batches(Broken(), ROWS, TARGETS, 1, 0, 0, readers=2)
+    assert [next(batches).row_B.item() for _ in range(order.index(11))] == order[: order.index(11)]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(batches)
+
+
+def test_a_number_of_readers_below_0_is_refused():
+    with pytest.raises(ValueError, match="readers must be 0 or more, got -1"):
+        next(training_batches(FRAMES, ROWS, TARGETS, 2, 0, 0, readers=-1))
+
+
+def test_shares_of_a_step_are_all_of_it_in_order():
+    for total in range(1, 9):
+        for ranks in range(1, 6):
+            shares = [share_of(total, rank, ranks) for rank in range(ranks)]
+            assert [clip for share in shares for clip in range(share.first, share.last)] == list(range(total))
+            sizes = [share.last - share.first for share in shares]
+            assert max(sizes) - min(sizes) <= 1 and sizes[0] == -(-total // ranks)
+            assert all(share.rows == (slice(share.first, share.last) if size else slice(0, 1)) for share, size in zip(shares, sizes, strict=True))
+    assert [tuple(share_of(7, rank, 3)) for rank in range(3)] == [(0, 3, 7), (3, 5, 7), (5, 7, 7)]
+
+
+def test_ranks_read_their_shares_of_the_same_steps():
+    whole = list(training_batches(FRAMES, ROWS, TARGETS, 3, 2, 1, first_step=4))
+    parts = [list(training_batches(FRAMES, ROWS, TARGETS, 3, 2, 1, 4, rank, 2)) for rank in range(2)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert batch.step == first.step == second.step
+        rows = first.row_B.tolist() + (second.row_B.tolist() if second.share.last > second.share.first else [])
+        assert rows == batch.row_B.tolist()
+    assert parts[1][-1].share == (1, 1, 1)  # 7 clips in steps of 3: the last has one clip, which is the first rank's
+
+
+@pytest.mark.parametrize("settings", [VIEW, RGB])
+def test_views_of_a_share_are_those_of_the_whole_step(settings):
+    frames = torch.from_numpy(FRAMES[:5])
+    whole = training_view(frames, settings, generator(4))
+    for rank in range(3):
+        share = share_of(5, rank, 3)
+        torch.testing.assert_close(training_view(frames[share.rows], settings, generator(4), share), whole[share.rows])
 
 
 def test_a_batch_size_below_one_is_refused():

@@ -21,6 +21,7 @@ from zsar_lab.training import ranks as ranks_file
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.training.rank_batch_norm import RankBatchNorm, synchronised
 from zsar_lab.training.ranks import ALONE, VARIABLES, Ranks, started_ranks
+from zsar_lab.training.torchrun import cause_in, train_by_torchrun
 
 HERE = Path(__file__).parent
 
@@ -204,3 +205,20 @@ def test_an_error_that_is_not_a_lost_rank_stays_what_it_is():
     with pytest.raises(RuntimeError, match="^a matrix does not fit$"), Ranks(0, 2).together("kept"):
         raise RuntimeError("a matrix does not fit")
     assert ranks_file.ALONE.count == 1 and repr(Ranks(1, 4)) == "Ranks(1 of 4)"
+
+
+def test_the_cause_is_said_by_the_rank_that_failed_first(seen):
+    lost = "rank 0: " + seen[0]["lost"]["said"].removeprefix("RuntimeError: ")
+    waited = "rank 1: rank 1 waited for rank 0, which failed; see what rank 0 said"
+    cause, agents = "rank 1: a batch of 64 clips must fit into the memory of cuda:1, but does not", "Root Cause (first observed failure):"
+    assert cause_in([agents, cause, lost, waited, agents]) == cause_in([lost, cause, agents]) == cause
+    assert cause_in([agents, lost, agents]) == lost and cause_in(["no module"]) == "no module" and cause_in([]) == "it said nothing"
+
+
+def test_torchrun_is_for_more_than_one_process_and_says_how_it_ended(tmp_path):
+    with pytest.raises(ValueError, match="processes of a training by torchrun must be 2 or more, got 1"):
+        train_by_torchrun(("train",), tmp_path, 1)
+    said: list[str] = []
+    with pytest.raises(RuntimeError, match="training on 2 ranks ended with status 1: .*; run it again to go on"):
+        train_by_torchrun(("no such command",), tmp_path, 2, say=said.append)
+    assert any("invalid choice: 'no such command'" in line for line in said)

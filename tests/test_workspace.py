@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -287,6 +289,24 @@ def test_an_unwritable_workspace_ends_in_one_sentence(tmp_path: Path, capsys: py
 def test_help_reads_well() -> None:
     done = subprocess.run([sys.executable, "-m", "zsar_lab", "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "zero-shot table" in done.stdout and "train one draw" in done.stdout
+
+
+def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one(finished: Workspace, study: Study, tmp_path: Path, capsys) -> None:
+    shutil.copytree(finished.folder, tmp_path / "work", ignore=shutil.ignore_patterns("trainings", "study.json"))
+    workspace, histories = Workspace(tmp_path / "work", replace(study, videos=str(finished.study.videos), epochs=6)), []
+
+    def interrupt_the_first_time(history: list) -> None:
+        if not histories:
+            os.kill(os.getpid(), signal.SIGINT)
+        histories.append(history)
+
+    with pytest.raises(KeyboardInterrupt, match="training on 2 ranks was interrupted; .* keeps its checkpoint, run it again to go on"):
+        workspace.train("stratified-0", interrupt_the_first_time, processes=2)
+    said, kept = capsys.readouterr().out, load_checkpoint(workspace.run_folder("stratified-0"))
+    assert "training, family-stratified draw 0" in said and "rank 0: training was interrupted at step" in said and "Error" not in said
+    assert 0 < kept.step < kept.total_steps
+    assert workspace.train("stratified-0").complete and len(load_checkpoint(workspace.run_folder("stratified-0")).history) == 6
+    assert workspace.train("stratified-0", processes=2).complete  # nothing is left to do
 
 
 def test_an_interrupted_training_goes_on_where_it_stopped(videos: Path, tmp_path: Path) -> None:

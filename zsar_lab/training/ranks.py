@@ -20,6 +20,7 @@ from zsar_lab.training.rank_batch_norm import synchronised
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # that torchrun sets
 PREPARING = timedelta(days=7)  # the first rank may have videos to decode
+AFTER_ANOTHER = ("which failed; see what rank 0 said", "lost another one")  # in sentences of ranks that did not fail themselves
 WORDS_OF_A_LOSS = ("gloo", "nccl", "connection", "timed out", "tcpstore")  # in what torch raises where another process is gone
 
 

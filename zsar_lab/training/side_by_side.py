@@ -1,4 +1,4 @@
-"""Trainings side by side, each in a process of its own, with one bar over all of them."""
+"""Trainings side by side, each in a process of its own and on a GPU of its own where there are several, with one bar over all of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from zsar_lab.progress import progress
 from zsar_lab.training.checkpoint import BEST_COLUMN
@@ -29,7 +30,7 @@ def train_side_by_side(
         folders: run folder of each draw; its log.csv is read, what the process prints goes into training.txt there.
         command: the command line that trains a draw.
         epochs: of each training.
-        workers: how many run at a time.
+        workers: how many run at a time; of several GPUs each takes the one that the fewest others use.
         on_epoch: called with the history of each draw after every epoch of any.
 
     Raises:
@@ -37,13 +38,17 @@ def train_side_by_side(
     """
     if not folders:
         return
-    waiting, running = list(folders), {}
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    waiting, running, gpus = list(folders), {}, visible_gpus()
+    in_use: dict[str, str] = {}
     bar = progress(what=f"training {', '.join(folders)}", unit="epoch", total=epochs * len(folders))
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 draw = waiting.pop(0)
+                environment = os.environ | {"OMP_NUM_THREADS": "1"}
+                if len(gpus) > 1:
+                    in_use[draw] = min(gpus, key=[in_use[other] for other in running].count)
+                    environment["CUDA_VISIBLE_DEVICES"] = in_use[draw]
                 with open(folders[draw] / "training.txt", "w", encoding="utf-8") as log:
                     running[draw] = subprocess.Popen(command(draw), stdout=log, stderr=log, env=environment)
             time.sleep(0.5)
@@ -62,6 +67,12 @@ def train_side_by_side(
         for process in running.values():
             process.wait()
         bar.close()
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; no device is touched."""
+    n_gpus, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return [name.strip() for name in named.split(",")][:n_gpus] if named else [str(number) for number in range(n_gpus)]
 
 
 def history_of(folder: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from zsar_lab.training.ranks import AFTER_ANOTHER
 from zsar_lab.training.side_by_side import history_of
 from zsar_lab.training.stopping import TrainingInterrupted
 
@@ -58,8 +59,9 @@ def train_by_torchrun(
                 on_epoch(history)
     except KeyboardInterrupt as interrupt:
         started.send_signal(signal.SIGINT)
-        for line in started.stdout:
-            say(line.rstrip())
+        for line in started.stdout:  # torchrun's own account of the interrupt is a traceback
+            if SENTENCE.match(line):
+                say(line.rstrip())
         raise TrainingInterrupted(f"training on {processes} ranks was interrupted; '{folder}' keeps its checkpoint, run it again to go on") from interrupt
     except BaseException:
         started.terminate()
@@ -68,5 +70,11 @@ def train_by_torchrun(
         started.stdout.close()
         started.wait()
     if started.returncode:
-        said = [line for line in lines if SENTENCE.match(line)] or lines or ["it said nothing"]
-        raise RuntimeError(f"training on {processes} ranks ended with status {started.returncode}: {said[-1]}; run it again to go on")
+        raise RuntimeError(f"training on {processes} ranks ended with status {started.returncode}: {cause_in(lines)}; run it again to go on")
+
+
+def cause_in(lines: Sequence[str]) -> str:
+    """The sentence of a rank that failed by itself, else of one that failed after another, else the last line."""
+    sentences = [line for line in lines if SENTENCE.match(line)]
+    first = [line for line in sentences if not any(words in line for words in AFTER_ANOTHER)]
+    return (first or sentences or list(lines) or ["it said nothing"])[-1]
