@@ -15,6 +15,7 @@ from zsar_lab.model.rest import ResT, build_backbone
 from zsar_lab.training import compiling, loop, step
 from zsar_lab.training.averaging import Average
 from zsar_lab.training.checkpoint import Checkpoint, Inputs, load_checkpoint
+from zsar_lab.training.checks import smaller_batch
 from zsar_lab.training.loop import train
 from zsar_lab.training.optimisers import learning_rate, make_optimiser
 from zsar_lab.training.presets import TrainConfig, demo, rest_r3d18
@@ -275,6 +276,15 @@ def test_a_batch_that_does_not_fit_says_the_size_to_try(change, cure, data, tmp_
         train(*data, replace(CONFIG, **change), tmp_path, device="cpu")
     assert "fit into the memory of cpu, but does not at step 0 (CUDA out of memory)" in str(caught.value)
     assert caught.value.__context__ is None and not isinstance(caught.value, torch.OutOfMemoryError)  # nothing holds the step's tensors
+
+
+def test_the_size_to_try_is_less_than_what_a_rank_has_in_its_model():
+    config = replace(CONFIG, batch_size=64)
+    for n_ranks, in_model, size, accumulate in ((1, 64, 32, 2), (8, 8, 4, 16), (48, 2, 1, 64), (5, 13, 4, 16)):
+        said = smaller_batch(config, torch.device("cuda:1"), 3, "full", n_ranks)
+        assert f"a batch of {in_model} clips must fit into the memory of cuda:1" in said
+        assert f"set batch_size to {size} and accumulate to {accumulate} " in said
+    assert "take a smaller view or model" in smaller_batch(config, torch.device("cuda:1"), 3, "full", 64)
 
 
 def test_the_checkpoint_is_saved_within_an_epoch_when_time_has_passed(data, tmp_path, monkeypatch):

@@ -159,14 +159,15 @@ def check_finite(values: Mapping[str, float], step: int, what: str) -> None:
         )
 
 
-def smaller_batch(config: TrainConfig, device: torch.device, step: int, reason: str) -> str:
-    """The sentence where a batch does not fit into memory: the largest even division of it, and the same step by more batches."""
-    clips = f"a batch of {config.batch_size} clip{'s' if config.batch_size > 1 else ''} must fit into the memory of {device}"
+def smaller_batch(config: TrainConfig, device: torch.device, step: int, reason: str, n_ranks: int = 1) -> str:
+    """The sentence where a batch does not fit into memory: the largest even division of what was in the model, and the same step by more batches."""
+    whole = config.batch_size * config.accumulate
+    in_model = min(config.batch_size, -(-whole // n_ranks))
+    clips = f"a batch of {in_model} clip{'s' if in_model > 1 else ''} must fit into the memory of {device}"
     kept = f"{clips}, but does not at step {step} ({reason}); the last checkpoint is kept"
-    size = next((n for n in range(config.batch_size // 2, 0, -1) if not config.batch_size % n), None)
+    size = next((n for n in range(in_model // 2, 0, -1) if not whole % n), None)
     if size is None:
         return f"{kept}, take a smaller view or model and start in a new folder"
     return (
-        f"{kept}, set batch_size to {size} and accumulate to {config.accumulate * config.batch_size // size} (the same step but for batch norm"
-        " and dropout) and start in a new folder"
+        f"{kept}, set batch_size to {size} and accumulate to {whole // size} (the same step but for batch norm and dropout) and start in a new folder"
     )

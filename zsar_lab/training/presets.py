@@ -19,7 +19,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training clips.
-        batch_size: clips that are in the model at a time; with `accumulate` 1 the clips a step.
+        batch_size: clips that are in the model at a time at most; with `accumulate` 1 the clips a step. Several ranks divide a step among them.
         accumulate: batches a step: their gradients are weighted by clips and summed. All a step's random numbers but those of dropout are drawn
             for all its clips, and the labels of matching are drawn clip by clip among all seen classes, so accumulate 2 with batch b is
             batch 2b but for dropout and for batch norm, which sees b clips at a time. The input of a whole step is in memory, activations of a batch.

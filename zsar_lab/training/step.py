@@ -108,7 +108,7 @@ class Step:
         except torch.OutOfMemoryError as error:
             reason = str(error).split(". ")[0]
         # only here, so that the failed step's tensors are not held by the error
-        raise RuntimeError(smaller_batch(self.config, self.device, batch.step, reason))
+        raise RuntimeError(smaller_batch(self.config, self.device, batch.step, reason, self.ranks.count))
 
     def _take(self, batch: Batch) -> dict[str, float]:
         config, step, share = self.config, batch.step, batch.share
