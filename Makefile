@@ -12,7 +12,7 @@ demo: .venv/installed
 	@echo "Executed notebooks lie in executed; 'make lab' opens JupyterLab."
 
 test: .venv/installed
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/pytest -p no:nbmake -n 2 --dist loadfile --no-loadscope-reorder tests
 	$(BIN)/pytest --nbmake --nbmake-timeout=1200 notebooks
 
 lab: .venv/installed

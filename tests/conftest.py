@@ -1,10 +1,14 @@
-"""What every test runs under: a cache folder of its own, a Ctrl-C that works, and the longest files first, for two processes to end together."""
+"""What every test runs under: one thread, a cache folder of its own, a Ctrl-C that works, and the longest files first, so that none is waited for."""
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
+
+# before numpy and torch are loaded, and for the processes that tests start: threads that wait for one another cost half as much again
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LONGEST_FIRST = ("test_workspace.py", "test_cross_dataset.py", "test_prepare.py", "test_prepare_mishaps.py", "test_memory.py")
 

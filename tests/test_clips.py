@@ -16,7 +16,10 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.class_folders import catalog_folder
 from zsar_lab.data.previews import make_previews, preview_folder
 from zsar_lab.data.video import plays_in_browser, probe, read_frames, write_mp4
+from zsar_lab.data.workers import Limits
 from zsar_lab.views import clips
+
+ONE = Limits(workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def catalog(root) -> Catalog:
-    return catalog_folder(root)
+    return catalog_folder(root, limits=ONE)
 
 
 def codec_of(path: Path) -> str:
@@ -65,7 +68,7 @@ def test_a_preview_is_made_once_and_again_when_the_video_changes(catalog, root, 
     for name in ("hop", "run"):
         (changing / name).mkdir(parents=True)
         (changing / name / "a.avi").write_bytes((root / "hop" / "avi.avi").read_bytes())
-    found = catalog_folder(changing)
+    found = catalog_folder(changing, limits=ONE)
     first = make_previews(found, ["hop/a", "run/a"], folder=tmp_path / "kept")
     made = [path.stat().st_mtime_ns for path in first.values()]
     assert make_previews(found, ["run/a", "hop/a"], folder=tmp_path / "kept") == first
@@ -87,7 +90,7 @@ def test_a_long_clip_is_shown_by_its_middle(tmp_path):
     for name in ("hop", "run"):
         (tmp_path / "videos" / name).mkdir(parents=True)
         write_with(tmp_path / "videos" / name / "long.avi", "mpeg4", "yuv420p", np.repeat(numbered_frames(60), 5, axis=0))
-    catalog = catalog_folder(tmp_path / "videos")  # 12 s
+    catalog = catalog_folder(tmp_path / "videos", limits=ONE)  # 12 s
     path = make_previews(catalog, ["hop/long"], folder=tmp_path / "kept")["hop/long"]
     numbers = numbers_in(read_frames(path, range(probe(path).n_frames)))
     assert len(numbers) == 48 and numbers[0] == 20 and numbers[-1] == 39  # seconds 4 to 8
@@ -107,7 +110,7 @@ def test_what_cannot_be_shown_says_why(catalog, root, tmp_path):
         (copied / name).mkdir(parents=True)
         for number in range(2):
             (copied / name / f"{number}.avi").write_bytes((root / "hop" / "avi.avi").read_bytes())
-    found = catalog_folder(copied)
+    found = catalog_folder(copied, limits=ONE)
     (copied / "hop" / "0.avi").unlink()
     (copied / "hop" / "1.avi").write_bytes(b"damaged since" * 100)
     shown = make_previews(found, ["hop/0", "hop/1", "run/0"], folder=tmp_path / "kept")

@@ -142,7 +142,7 @@ def test_a_distance_removes_more(finished, tested, train_on, tmp_path):
     kept = [number for number, name in enumerate(sorted(TRAIN)) if name not in REMOVED]
     nearest = np.sort(distances[kept].min(axis=1))
     threshold = float(nearest[0] + nearest[1]) / 2
-    workspace = Workspace(tmp_path, study_of(tested, train_on, leakage_distance=threshold))
+    workspace = Workspace(tmp_path, study_of(tested, train_on, leakage_distance=threshold), workers=1)
     workspace.catalog  # noqa: B018
     removal = Removal.load(tmp_path / "leakage.json")
     extra = set(removal.removed) - set(REMOVED)
@@ -192,7 +192,7 @@ def test_frames_that_are_there_are_held_against_those_asked_for_before_anything_
     with pytest.raises(ValueError, match="has n_frames 10, fps 10.0, size_px 48, asked for is n_frames 24, fps 12.0, size_px 64; ask for what is there"):
         Workspace(tmp_path, Study(**asked)).catalog  # noqa: B018
     assert not (tmp_path / "study.json").exists()
-    assert len(Workspace(tmp_path, Study(**asked, frames=SETTINGS)).frames) == 21
+    assert len(Workspace(tmp_path, Study(**asked, frames=SETTINGS), workers=1).frames) == 21
 
 
 def test_the_same_dataset_twice_and_strays_of_one_name(pair):
@@ -215,7 +215,7 @@ def test_what_cannot_be_scored_is_refused(finished):
 
 
 def test_a_generalised_study_is_refused_before_it_is_trained(tested, train_on, tmp_path):
-    workspace = Workspace(tmp_path, study_of(tested, train_on, protocols=("generalised-half-0",)))
+    workspace = Workspace(tmp_path, study_of(tested, train_on, protocols=("generalised-half-0",)), workers=1)
     with pytest.raises(ValueError, match="'half-classes, cross-dataset, draw 0, generalised' is a generalised one; evaluation of generalised"):
         workspace.report()
     assert not list((tmp_path / "trainings").rglob("*.safetensors")) and workspace.protocol("generalised-half-0").generalised
@@ -238,13 +238,13 @@ def twins(tmp_path_factory) -> tuple[Path, str]:
 def test_twins_on_both_sides_are_refused_unless_allowed(twins, tmp_path):
     videos, draw = twins
     asked = {"videos": str(videos), "protocols": (draw,), "class_text": "label", "epochs": 1, "frames": SETTINGS}
-    strict = Workspace(tmp_path / "strict", Study(**asked))
+    strict = Workspace(tmp_path / "strict", Study(**asked), workers=1)
     sentence = r"no seen class may be an unseen class under another name, got 1 such pairs: 'waving hands' and 'HandWave' \(normalised\); leave out"
     for make in (strict.train_all, lambda: strict.train(draw)):
         with pytest.raises(ValueError, match=sentence):
             make()
     assert not list((tmp_path / "strict" / "trainings").rglob("*.safetensors"))
-    lenient = Workspace(tmp_path / "lenient", Study(**asked, strict=False))
+    lenient = Workspace(tmp_path / "lenient", Study(**asked, strict=False), workers=1)
     assert lenient.refuse_leakage(draw)[["train", "test", "rule"]].to_numpy().tolist() == [["waving hands", "HandWave", "normalised"]]
     assert lenient.train(draw).complete and list((tmp_path / "lenient" / "trainings").rglob("*.safetensors"))
 

@@ -27,9 +27,11 @@ from zsar_lab.data.frames import FrameStore, decoded_clips, make_frame_store
 from zsar_lab.data.loader import scoring_batches
 from zsar_lab.data.sampling import FrameSettings, frame_indices, frame_indices_by_time
 from zsar_lab.data.video import frame_times, write_mp4
+from zsar_lab.data.workers import Limits
 
 SETTINGS = FrameSettings(n_frames=6, fps=6.0, size_px=32)
 JPEG = dataclasses.replace(SETTINGS, jpeg_quality=95)
+ONE = Limits(workers=1)  # where their number is not what is looked at
 
 
 def frame_indices_plain(start_s, end_s, n_video_frames, video_fps, settings):
@@ -155,9 +157,9 @@ def test_clips_that_did_not_decode_are_marked_in_the_catalog(catalog, whole):
 
 def test_failed_clips_leave_no_gap_in_a_jpeg_store(tmp_path):
     root = make_dataset(tmp_path / "videos", {"hop": {"a.mp4": 12, "b.mp4": 14}, "run": {"c.mp4": 16, "d.mp4": 18}})
-    catalog = catalog_folder(root)
+    catalog = catalog_folder(root, limits=ONE)
     (root / "hop" / "a.mp4").unlink()
-    store = make_frame_store(catalog, tmp_path / "store", JPEG)
+    store = make_frame_store(catalog, tmp_path / "store", JPEG, ONE)
     assert sorted(store.ids) == ["hop/b", "run/c", "run/d"] and store.excluded["id"].tolist() == ["hop/a"]
     for row, clip_id in enumerate(store.ids):
         assert numbers_in(store.frames[row]) == wanted_numbers(catalog, clip_id)
@@ -172,7 +174,7 @@ def test_a_full_disk_marks_no_clip_as_failed(catalog, whole_jpeg, tmp_path, monk
         with pytest.raises(OSError, match="the disk must have room .* free some and run again to go on"):
             make_frame_store(catalog, tmp_path / "store", JPEG)
     assert not np.load(tmp_path / "store" / "done.npy").any()
-    assert make_frame_store(catalog, tmp_path / "store", JPEG).ids == whole_jpeg.ids
+    assert make_frame_store(catalog, tmp_path / "store", JPEG, ONE).ids == whole_jpeg.ids
 
 
 def test_a_jpeg_file_that_lost_its_end_is_refused(whole_jpeg, tmp_path):
@@ -189,11 +191,11 @@ def test_a_jpeg_file_that_lost_its_end_is_refused(whole_jpeg, tmp_path):
 def test_a_variable_frame_rate_is_read_by_its_time_stamps(tmp_path):
     path = write_variable(tmp_path / "videos" / "hop" / "a.mp4")
     write_variable(tmp_path / "videos" / "run" / "b.mp4")
-    catalog = catalog_folder(tmp_path / "videos")
+    catalog = catalog_folder(tmp_path / "videos", limits=ONE)
     assert catalog.usable["variable_rate"].tolist() == [True, True]
     # frames 0..9 last 0.1 s each, frames 10..19 last 0.4 s: 5 s in all, of which the centred 3 s are taken at 2 a second
     assert frame_times(path)[[0, 9, 10, 19]] == pytest.approx([0.0, 0.9, 1.0, 4.6], abs=1e-3)
-    store = make_frame_store(catalog, tmp_path / "store", FrameSettings(n_frames=6, fps=2.0, size_px=32))
+    store = make_frame_store(catalog, tmp_path / "store", FrameSettings(n_frames=6, fps=2.0, size_px=32), ONE)
     end_s = catalog.usable["end_s"][0]
     assert end_s == pytest.approx(5.0, abs=1e-3)
     instants = (5 - 3) / 2 + 0.25 + 0.5 * np.arange(6)
@@ -269,10 +271,10 @@ def test_files_of_no_store_are_not_written_over(catalog, tmp_path):
 
 def test_a_clip_that_fails_is_excluded_and_the_rest_stays_aligned(tmp_path):
     root = make_dataset(tmp_path / "videos", {"hop": {"a.mp4": 12, "b.mp4": 14}, "run": {"c.mp4": 16, "d.mp4": 18}})
-    catalog = catalog_folder(root)
+    catalog = catalog_folder(root, limits=ONE)
     (root / "hop" / "a.mp4").write_bytes(b"damaged since")
     (root / "run" / "c.mp4").unlink()
-    store = make_frame_store(catalog, tmp_path / "store", SETTINGS)
+    store = make_frame_store(catalog, tmp_path / "store", SETTINGS, ONE)
     assert sorted(store.ids) == ["hop/b", "run/d"] and len(store.frames) == 2
     for clip_id, label, frames in zip(store.ids, store.labels, store.frames, strict=True):
         assert label == clip_id.split("/")[0] and numbers_in(frames) == wanted_numbers(catalog, clip_id)
@@ -287,7 +289,7 @@ def test_a_clip_that_fails_is_excluded_and_the_rest_stays_aligned(tmp_path):
 
 def test_no_clip_that_can_be_decoded(catalog, tmp_path):
     with pytest.raises(ValueError, match="at least one of 12 clips must be decodable, got none; the first reason: .*no such file"):
-        make_frame_store(dataclasses.replace(catalog, root=tmp_path), tmp_path / "store", SETTINGS)
+        make_frame_store(dataclasses.replace(catalog, root=tmp_path), tmp_path / "store", SETTINGS, ONE)
     with pytest.raises(ValueError, match="must be finished, but it was interrupted; call make_frame_store again to go on"):
         FrameStore.open(tmp_path / "store")
 
@@ -295,7 +297,7 @@ def test_no_clip_that_can_be_decoded(catalog, tmp_path):
 def test_a_clip_with_impossible_bounds_is_excluded(catalog, tmp_path):
     clips = catalog.clips.copy()
     clips.loc[0, ["start_s", "end_s"]] = 5.0, 4.0
-    store = make_frame_store(dataclasses.replace(catalog, clips=clips), tmp_path, SETTINGS)
+    store = make_frame_store(dataclasses.replace(catalog, clips=clips), tmp_path, SETTINGS, ONE)
     assert store.excluded["reason"].tolist() == ["a clip must have 0 <= start_s < end_s, got 5.0 and 4.0"]
     assert len(store) == 11
 
@@ -305,7 +307,7 @@ def test_a_wide_video_is_cropped_at_its_centre(tmp_path):
     frames[:, :, 36:92] = 100  # the centred square is columns 32 to 95, with a bright border of 4
     for name in ("a", "b"):
         write_mp4(tmp_path / "videos" / name / "x.mp4", frames, fps=12)
-    store = make_frame_store(catalog_folder(tmp_path / "videos"), tmp_path / "store", FrameSettings(3, 3.0, 64))
+    store = make_frame_store(catalog_folder(tmp_path / "videos", limits=ONE), tmp_path / "store", FrameSettings(3, 3.0, 64), ONE)
     row = store.frames[0, 1, 32, :, 0].astype(int)
     assert row[0] > 220 and row[-1] > 220 and abs(row[10:-10] - 100).max() < 10
 
@@ -368,7 +370,7 @@ def test_an_interrupted_store_goes_on_without_decoding_its_clips_again(catalog, 
     for path in unfinished["path"]:
         (tmp_path / "videos" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "videos" / path).symlink_to(catalog.root / path)
-    resumed = make_frame_store(dataclasses.replace(catalog, root=tmp_path / "videos"), tmp_path / "store", settings)
+    resumed = make_frame_store(dataclasses.replace(catalog, root=tmp_path / "videos"), tmp_path / "store", settings, ONE)
     assert resumed.ids == whole.ids and resumed.excluded.empty and resumed.fingerprint == whole.fingerprint
     assert all(np.array_equal(resumed.frames[row], whole.frames[row]) for row in range(len(whole)))
     for name in (() if quality else ("frames.npy",)) + ("done.npy", "clips.parquet", "store.json"):
@@ -379,7 +381,7 @@ def test_a_store_killed_before_its_files_were_whole_is_made_again(catalog, whole
     for name in ("frames.npy", "store.json"):
         content = (whole.folder / name).read_bytes()
         (tmp_path / name).write_bytes(content.replace(b'"complete": true', b'"complete": false') if name == "store.json" else content[:1000])
-    store = make_frame_store(catalog, tmp_path, SETTINGS)
+    store = make_frame_store(catalog, tmp_path, SETTINGS, ONE)
     assert np.array_equal(store.frames, whole.frames)
 
 

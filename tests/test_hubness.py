@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import reference
-from scipy.stats import skew
 
 from zsar_lab.zeroshot.hubness import hubness, k_occurrence
 
@@ -52,6 +51,8 @@ def test_the_measures_by_hand():
 
 
 def test_the_measures_a_second_way():
+    from scipy.stats import skew  # it takes a second to import, and every process collects this file
+
     for k in (1, 2, 5):
         counts = k_occurrence(SCORES, k)
         measures = hubness(counts, k)

@@ -27,8 +27,8 @@ def model() -> ResT:
     return ResT(CONFIG)
 
 
-def video(n_frames: int = CONFIG.n_frames, size_px: int = 24) -> torch.Tensor:
-    return torch.rand(N_CLIPS, n_frames, 3, size_px, size_px, generator=torch.Generator().manual_seed(1)) * 2 - 1
+def video(n_frames: int = CONFIG.n_frames, size_px: int = 24, n_clips: int = N_CLIPS) -> torch.Tensor:
+    return torch.rand(n_clips, n_frames, 3, size_px, size_px, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 def text() -> tuple[torch.Tensor, torch.Tensor]:
@@ -190,25 +190,25 @@ def test_the_default_model_is_what_it_was():
 
 def test_tokens_of_a_feature_map_are_places_with_their_positions():
     model = mapped()
-    tokens = model.encode_video(video(9, 40)).tokens_BPD
-    assert model.map_size == (2, 3, 3) and tokens.shape == (N_CLIPS, 1 + 2 * 3 * 3, CONFIG.width)
-    maps = model.backbone(video(9, 40))
+    tokens = model.encode_video(video(9, 40, n_clips=2)).tokens_BPD
+    assert model.map_size == (2, 3, 3) and tokens.shape == (2, 1 + 2 * 3 * 3, CONFIG.width)
+    maps = model.backbone(video(9, 40, n_clips=2))
     places = [model.clip_token[0, 0] + model.time_embedding[0, 0]]
     for t in range(2):
         for h in range(3):
             for w in range(3):
                 position = model.time_embedding[0, 1 + t] + model.row_embedding[0, h] + model.column_embedding[0, w]
-                places.append(model.frame_projection(maps[2, t, h, w]) + position)
+                places.append(model.frame_projection(maps[1, t, h, w]) + position)
     expected = model.video_norm(model.video_encoder(torch.stack(places)[None]))
-    torch.testing.assert_close(tokens[2:3], expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(tokens[1:2], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_token_a_time_step_is_the_mean_over_space():
     model = mapped(spatial_tokens=False)
-    tokens = model.encode_video(video(9, 40)).tokens_BPD
-    assert tokens.shape == (N_CLIPS, 1 + 2, CONFIG.width) and model.row_embedding is None and model.column_embedding is None
-    means = torch.stack([sum(m[:, h, w] for h in range(3) for w in range(3)) / 9 for m in model.backbone(video(9, 40))])
-    places = torch.cat([model.clip_token.expand(N_CLIPS, -1, -1), model.frame_projection(means)], 1) + model.time_embedding
+    tokens = model.encode_video(video(9, 40, n_clips=2)).tokens_BPD
+    assert tokens.shape == (2, 1 + 2, CONFIG.width) and model.row_embedding is None and model.column_embedding is None
+    means = torch.stack([sum(m[:, h, w] for h in range(3) for w in range(3)) / 9 for m in model.backbone(video(9, 40, n_clips=2))])
+    places = torch.cat([model.clip_token.expand(2, -1, -1), model.frame_projection(means)], 1) + model.time_embedding
     torch.testing.assert_close(tokens, model.video_norm(model.video_encoder(places)), atol=1e-5, rtol=1e-4)
 
 
@@ -223,7 +223,7 @@ def test_every_backbone_fits_the_model(backbone):
 
 def test_gradients_reach_the_positions_and_the_backbone():
     model = mapped()
-    model.encode_video(video(9, 40)).embedding_BD[:, 0].sum().backward()
+    model.encode_video(video(9, 40, n_clips=2)).embedding_BD[:, 0].sum().backward()
     for name in ("row_embedding", "column_embedding", "time_embedding", "backbone.stem.0.weight"):
         assert model.get_parameter(name).grad.abs().sum() > 0
 
@@ -231,8 +231,8 @@ def test_gradients_reach_the_positions_and_the_backbone():
 def test_clips_of_another_size_are_refused():
     model = mapped()
     for n_frames, size_px in ((9, 64), (4, 40)):
-        with pytest.raises(ValueError, match=r"clips must have 9 frames of 40 px \(a feature map of \(2, 3, 3\)\), got \[4, .*set the view's"):
-            model.encode_video(video(n_frames, size_px))
+        with pytest.raises(ValueError, match=r"clips must have 9 frames of 40 px \(a feature map of \(2, 3, 3\)\), got \[1, .*set the view's"):
+            model.encode_video(video(n_frames, size_px, n_clips=1))
 
 
 @pytest.mark.parametrize(("name", "nearest"), [("r3d18", "r3d-18"), ("ResNet-50", "resnet-50"), ("r2plus1d_18", "r(2+1)d-18"), ("", "")])

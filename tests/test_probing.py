@@ -45,7 +45,7 @@ def paths_of(root: Path) -> list[str]:
 def test_a_file_is_opened_once_and_again_only_when_it_changed(root, opened, tmp_path):
     (root / "run" / "bad.mp4").write_text("no video")
     paths, journal = paths_of(root), tmp_path / "work" / "probed.jsonl"
-    first = probe_files(root, [*paths, paths[0]], Limits(), journal)
+    first = probe_files(root, [*paths, paths[0]], Limits(workers=1), journal)
     assert sorted(opened) == ["0.mp4", "1.mp4", "2.mp4", "3.mp4", "bad.mp4"] and list(first) != [] and set(first) == set(paths)
     assert first["hop/2.mp4"] == {"n_frames": 14, "fps": 12.0, "width": 64, "height": 64, "variable_rate": False}
     assert "damaged, cut off or no video" in first["run/bad.mp4"]
@@ -58,7 +58,7 @@ def test_a_file_is_opened_once_and_again_only_when_it_changed(root, opened, tmp_
 
 def test_a_line_cut_short_costs_one_file(root, opened, tmp_path):
     paths, journal = [path for path in paths_of(root) if "hop" in path], tmp_path / "probed.jsonl"
-    probe_files(root, paths, Limits(), journal)
+    probe_files(root, paths, Limits(workers=1), journal)
     journal.write_bytes(journal.read_bytes()[:-20])
     opened.clear()
     found = probe_files(root, paths, Limits(), journal)

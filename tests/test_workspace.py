@@ -121,7 +121,7 @@ def clip_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_with_another_encoder_and_templates_of_its_own(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:
     own = ["a film of {label}", "someone: {label}"]
     study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text=own, epochs=1, encoder=str(clip_encoder))
-    workspace = Workspace(tmp_path / "work", study)
+    workspace = Workspace(tmp_path / "work", study, workers=1)
     with pytest.warns(UserWarning, match=r"leaves out what the encoder cannot read whole \(templates, .*\): the class text of .* at most 24 tokens"):
         result = workspace.result("stratified-0")
     read = workspace.class_embeddings()
@@ -146,7 +146,7 @@ def test_a_file_of_texts_is_checked_before_videos_are_opened(videos: Path, tmp_p
 
 
 def test_the_command_line_takes_several_templates(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["demo", "--videos", videos, "--workspace", tmp_path / "w", "--random-draws", "0", "--draws", "1"]
+    command = ["demo", "--videos", videos, "--workspace", tmp_path / "w", "--random-draws", "0", "--draws", "1", "--workers", "1"]
     said = _refusal(capsys, *command, "--class-text", "{label}", "someone {nothing}", "--class-text", "x {label}")
     assert "a template's field must be a column of classes.csv, got {nothing}" in said
     said = _refusal(capsys, *command, "--class-text", "{label}", "no field", "--class-text", "{label}")
@@ -156,7 +156,7 @@ def test_the_command_line_takes_several_templates(videos: Path, tmp_path: Path, 
 def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:
     long = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="{label} " * 30, encoder=str(clip_encoder))
     with pytest.raises(ValueError, match=r"class text of .* cannot be read: a class text must have at most 24 tokens for the encoder tiny-clip"):
-        Workspace(tmp_path / "work", long).frames  # noqa: B018
+        Workspace(tmp_path / "work", long, workers=1).frames  # noqa: B018
     assert not (tmp_path / "work" / "frames").exists() and not (tmp_path / "work" / "study.json").exists()
 
 
@@ -256,11 +256,11 @@ def test_a_bad_folder_ends_in_one_sentence(make, sentence: str, tmp_path: Path, 
 
 
 def test_a_refused_study_does_not_hold_the_folder(videos: Path, tmp_path: Path) -> None:
-    wrong = Workspace(tmp_path / "work", Study(videos=str(videos), stratified_draws=0, random_draws=1, class_text="structure"))
+    wrong = Workspace(tmp_path / "work", Study(videos=str(videos), stratified_draws=0, random_draws=1, class_text="structure"), workers=1)
     with pytest.raises(ValueError, match="the scheme 'structure' needs a structure for every class"):
         wrong.catalog  # noqa: B018
     assert not (tmp_path / "work" / "study.json").exists() and not (tmp_path / "work" / "frames").exists()
-    right = Workspace(tmp_path / "work", Study(videos=str(videos), stratified_draws=0, random_draws=1, class_text="label"))
+    right = Workspace(tmp_path / "work", Study(videos=str(videos), stratified_draws=0, random_draws=1, class_text="label"), workers=1)
     assert len(right.catalog.usable) == 40 and (tmp_path / "work" / "study.json").is_file()
 
 
@@ -311,7 +311,7 @@ def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one
 
 def test_an_interrupted_training_goes_on_where_it_stopped(videos: Path, tmp_path: Path) -> None:
     long = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="label", epochs=400)
-    workspace = Workspace(tmp_path / "work", long)
+    workspace = Workspace(tmp_path / "work", long, workers=1)
     workspace.train_config("stratified-0")
     workspace.class_embeddings()
     command = [sys.executable, "-m", "zsar_lab", "train", "stratified-0", "--workspace", str(workspace.folder)]
