@@ -112,8 +112,9 @@ def shown(figures: dict[str, Any]) -> dict[str, str]:
     return {name: form.format(figures[name]) for name, form in FORMATS.items() if name in figures}
 
 
+@functools.cache
 def config_gflop(config: TrainConfig) -> ClipGflop:
-    """GFLOP of a clip of `config.view` through the visual side of `config.model`; made on the meta device, no random state is touched."""
+    """GFLOP of a clip of `config.view` through the visual side of `config.model`; made on the meta device, no random state is touched; counted once a process."""
     with torch.device("meta"):
         model = ResT(config.model)
     return clip_gflop(model, config.view.n_frames, config.view.size_px)
