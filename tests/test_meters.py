@@ -15,7 +15,6 @@ from zsar_lab.model.rest import ResT
 from zsar_lab.training import meters as meters_module
 from zsar_lab.training.meters import FORMATS, Meters, clock_of, config_gflop, memory_mb, peak_gflop_per_s, seconds_between, shown, tensorboard
 from zsar_lab.training.presets import TrainConfig
-from zsar_lab.views.figures_data import NOT_A_LOSS, loss_curves
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig()
@@ -164,12 +163,6 @@ def test_what_stands_behind_the_bar():
     figures = {"epoch": 1, "clips_per_s": 12.345, "waiting_share": 0.0214, "gflop_per_s": 1234.5, "peak_share": 0.5, "memory_mb": 812.3}
     assert shown(figures) == {"clips_per_s": "12.3", "waiting_share": "2.1%", "gflop_per_s": "1234.5", "peak_share": "50.0%", "memory_mb": "812"}
     assert shown({"epoch": 1}) == {}
-
-
-def test_figures_of_a_training_do_not_take_meters_for_losses():
-    assert set(FORMATS) < NOT_A_LOSS
-    entry = {"epoch": 1, "step": 2, "alignment": 0.5} | dict.fromkeys(FORMATS, 1.0)
-    assert [trace.name for trace in loss_curves([entry]).data] == ["alignment"]
 
 
 def test_tensorboard_is_given_what_the_log_has(monkeypatch, tmp_path):

@@ -15,7 +15,19 @@ from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.video import write_mp4
 from zsar_lab.text.classtext import class_text, description
-from zsar_lab.views import clips, explanations, figures, figures_data, figures_space, figures_style, figures_text, projection, tables, widgets
+from zsar_lab.views import (
+    clips,
+    explanations,
+    figures,
+    figures_data,
+    figures_space,
+    figures_style,
+    figures_text,
+    figures_training,
+    projection,
+    tables,
+    widgets,
+)
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.evaluate import RULES, DrawResult, RuleScores
 from zsar_lab.zeroshot.report import make_report
@@ -148,7 +160,7 @@ def all_figures(catalog, result, report) -> dict:
     return {
         "overview": figures_data.class_overview(catalog),
         "lengths": figures_data.clip_lengths(catalog),
-        "losses": figures_data.loss_curves(history, catalog.name),
+        "losses": figures_training.loss_curves(history, catalog.name),
         "rules": figures.rule_scores(report, report),
         "texts": figures_text.text_scores(report),
         "per_class": figures.per_class(result, "transfer", catalog),
@@ -180,26 +192,6 @@ def test_overview_counts_usable_and_left_out_files(catalog):
     }  # fmt: skip
     assert figure.layout.xaxis.title.text == "clips"
     assert [text.split("&")[0] for text in figure.layout.yaxis.ticktext] == ["", "stand", "wave", "", "cat walk %", "sit", "nod"]
-
-
-def test_draw_curves_sum_the_losses_and_show_top1_where_it_was_measured():
-    first = {"epoch": 1, "step": 4, "a": 2.0, "b": 0.5, "clips_per_s": 9.0}
-    second = {"epoch": 2, "step": 8, "a": 1.0, "b": 0.25, "clips_per_s": 9.0, "seen_top1": 0.5}
-    figure = figures_data.draw_curves({"stratified-0": [first, second], "random-0": []}, "generated demo videos")
-    summed, top1 = figure.data[0], figure.data[1]
-    assert list(summed.x) == [1, 2] and list(summed.y) == [2.5, 1.25] and summed.name == "stratified-0"
-    assert list(top1.x) == [2] and list(top1.y) == [50.0]
-    assert len(figure.data) == 4 and len(figure.data[2].x) == 0
-
-
-def test_loss_curves_put_losses_and_accuracies_apart(catalog, result, report):
-    figure = all_figures(catalog, result, report)["losses"]
-    curves = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
-    assert curves["classification"] == ([1, 2], [2.0, 1.0])
-    assert curves["seen classes, held-out clips"] == ([2], [75.0])
-    assert set(curves) == {"classification", "alignment", "seen classes, held-out clips", "validation classes, direct"}
-    assert figure.layout.yaxis2.title.text == "top-1 accuracy (%)"
-    assert figures_data.loss_curves([]).layout.annotations[0].text == "no epoch is finished yet"
 
 
 def test_rule_scores_show_means_intervals_draws_chance_and_bound(report):
@@ -386,6 +378,8 @@ def test_live_curves_are_drawn_once_and_then_updated_in_place(monkeypatch):
     curves = widgets.LiveCurves("draw")
     for epochs in (1, 2):
         curves.update([{"epoch": n + 1, "classification": 1.0} for n in range(epochs)])
-    assert [kind for kind, _ in calls] == ["display", "update"]
-    figure = calls[1][1]["application/vnd.plotly.v1+json"]
+    assert [(kind, next(iter(bundle))) for kind, bundle in calls] == [
+        ("display", "application/vnd.plotly.v1+json"), ("update", "text/html"), ("update", "application/vnd.plotly.v1+json")
+    ]  # fmt: skip
+    figure = calls[2][1]["application/vnd.plotly.v1+json"]
     assert json.loads(json.dumps(figure))["data"][0]["x"] == [1, 2]

@@ -1,10 +1,9 @@
-"""Figures of the data and of a training."""
+"""Figures of the data: what is there, what is not, and which clip plays which part."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -32,9 +31,6 @@ from zsar_lab.views.figures_style import (
     plain,
 )
 
-LOSS_COLOURS = {"classification": BLUE, "alignment": ORANGE, "matching": GREEN}
-CURVES = {"seen_top1": ("seen classes, held-out clips", PURPLE), "validation_direct_top1": ("validation classes, direct", SKY)}
-NOT_A_LOSS = {"epoch", "step", "clips_per_s", "waiting_share", "gflop_per_s", "peak_share", "memory_mb"}
 MOST_NAMED_ROWS = 260
 STATUS_LOOKS = {
     MISSING: (GREY, "/"), UNREADABLE: (VERMILLION, "x"), EXCLUDED: (PURPLE, "\\"), NOT_LISTED: (SKY, "."), NOT_A_VIDEO: (ORANGE, "-"),
@@ -148,52 +144,4 @@ def clip_lengths(catalog: Catalog) -> go.Figure:
     figure.add_bar(x=rates.index.map("{:g}".format).tolist(), y=rates.tolist(), marker_color=ORANGE, text=rates.tolist(), row=1, col=2)
     figure.update_xaxes(type="category", col=2)
     figure.update_layout(showlegend=False, bargap=0.1)
-    return figure
-
-
-def loss_curves(history: Sequence[dict[str, Any]], about: str = "") -> go.Figure:
-    """Each loss by epoch, and beside it top-1 on held-out seen clips and on validation classes.
-
-    Args:
-        history: of a Checkpoint, one dict an epoch; may be empty.
-        about: the line below the title, for example the draw and the data's name.
-    """
-    panels = (("epoch", "loss (weighted)"), ("epoch", "top-1 accuracy (%)"))
-    figure = new_panels("Training", about, panels)
-    names = list(dict.fromkeys(key for entry in history for key in entry))
-    losses = [name for name in names if name not in NOT_A_LOSS and "top1" not in name]
-    shown = [(1, name, name, LOSS_COLOURS.get(name, GREY), 1) for name in losses]
-    shown += [(2, name, *CURVES.get(name, (name, GREY)), 100) for name in names if "top1" in name]
-    for column, key, title, colour, factor in shown:
-        points = [(entry["epoch"], factor * entry[key]) for entry in history if key in entry]
-        figure.add_scatter(
-            x=[x for x, _ in points], y=[y for _, y in points], name=plain(title), mode="lines+markers",
-            line={"color": colour, "width": 2}, marker={"size": 6}, row=1, col=column,
-        )  # fmt: skip
-    if not history:
-        figure.add_annotation(text="no epoch is finished yet", xref="paper", yref="paper", x=0.5, y=0.5, showarrow=False)
-    return _finished_curves(figure)
-
-
-def draw_curves(histories: dict[str, Sequence[dict[str, Any]]], about: str = "") -> go.Figure:
-    """The summed loss of each draw's training by epoch, and beside it top-1 on its held-out seen clips.
-
-    Args:
-        histories: of the draws' checkpoints, by name; each may be empty.
-        about: the line below the title.
-    """
-    figure = new_panels("Training, every draw", about, (("epoch", "loss (weighted sum)"), ("epoch", "seen-class top-1 (%)")))
-    for number, (draw, history) in enumerate(histories.items()):
-        summed = [sum(value for key, value in entry.items() if key not in NOT_A_LOSS and "top1" not in key) for entry in history]
-        top1 = [(entry["epoch"], 100 * entry["seen_top1"]) for entry in history if "seen_top1" in entry]
-        look = {"line": {"color": PALETTE[number % len(PALETTE)], "width": 2}, "marker": {"size": 6}, "legendgroup": draw, "name": plain(draw)}
-        figure.add_scatter(x=[entry["epoch"] for entry in history], y=summed, mode="lines+markers", **look, row=1, col=1)
-        figure.add_scatter(x=[x for x, _ in top1], y=[y for _, y in top1], mode="lines+markers", showlegend=False, **look, row=1, col=2)
-    return _finished_curves(figure)
-
-
-def _finished_curves(figure: go.Figure) -> go.Figure:
-    figure.update_yaxes(rangemode="tozero", col=1)
-    figure.update_yaxes(range=[0, 102], col=2)
-    figure.update_layout(legend={"orientation": "h", "y": -0.22, "x": 0, "yanchor": "top"}, margin={"b": 110}, height=430)
     return figure

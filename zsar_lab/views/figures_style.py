@@ -69,10 +69,10 @@ def new_figure(title: str, about: str, x_title: str, y_title: str, height: int =
     return figure
 
 
-def new_panels(title: str, about: str, panels: Sequence[tuple[str, str]], height: int = 380, per_row: int = 3) -> go.Figure:
-    """As `new_figure`, with panels in rows of `per_row`; `panels` holds the x and y axis label of each."""
+def new_panels(title: str, about: str, panels: Sequence[tuple[str, str]], height: int = 380, per_row: int = 3, gap: float = 0.3) -> go.Figure:
+    """As `new_figure`, with panels in rows of `per_row`, `gap` of the height apart; `panels` holds the x and y axis label of each."""
     n_columns = min(per_row, len(panels))
-    figure = make_subplots(rows=-(-len(panels) // n_columns), cols=n_columns, horizontal_spacing=0.12, vertical_spacing=0.3)
+    figure = make_subplots(rows=-(-len(panels) // n_columns), cols=n_columns, horizontal_spacing=0.12, vertical_spacing=gap)
     _style(figure, title, about, height)
     for number, (x_title, y_title) in enumerate(panels):
         row, column = panel(number, per_row)

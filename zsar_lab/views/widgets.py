@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
@@ -13,8 +13,8 @@ from zsar_lab.text.classtext import label
 from zsar_lab.views import explanations
 from zsar_lab.views.clips import message_box
 from zsar_lab.views.figures import taken_for_bars
-from zsar_lab.views.figures_data import draw_curves, loss_curves
 from zsar_lab.views.figures_style import as_widget, mime_bundle, redraw
+from zsar_lab.views.figures_training import draw_curves, loss_curves
 from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult
 
 
@@ -28,19 +28,22 @@ class LiveCurves:
 
     Args:
         about: the line below the title.
+        chance: top-1 of a guess, as `chance_levels` gives it; of several draws only where it is the same for all.
     """
 
-    def __init__(self, about: str = "") -> None:
-        self._about = about
+    def __init__(self, about: str = "", chance: Mapping[str, float] | None = None) -> None:
+        self._about, self._chance = about, chance
         self._shown: Any = None
 
     def update(self, history: Sequence[dict[str, Any]] | dict[str, Sequence[dict[str, Any]]]) -> None:
         """Draw the history of one draw or of several; made for `on_epoch` of `workspace.train` and `workspace.train_all`."""
-        figure = draw_curves(history, self._about) if isinstance(history, dict) else loss_curves(history, self._about)
+        figure = (draw_curves if isinstance(history, dict) else loss_curves)(history, self._about, self._chance)
         bundle = mime_bundle(figure)
         if self._shown is None:
             self._shown = display(bundle, raw=True, display_id=True)
         else:
+            # plotly's JupyterLab extension ignores a second figure in the same place: something else stands there in between
+            self._shown.update({"text/html": f"<div style='height: {figure.layout.height}px'></div>"}, raw=True)
             self._shown.update(bundle, raw=True)
 
 
