@@ -95,7 +95,6 @@ def test_statistics_of_each_rank_make_another_training(folder, data, tmp_path):
 
 def test_a_signal_to_one_rank_stops_both_at_one_step_and_what_is_resumed_is_the_same(folder, seen):
     for rank in seen:
-        assert rank["stopped"]["said"] == rank["stopped, gone on with"]["said"].replace(", gone on with", "")
         assert rank["stopped"]["said"].startswith("TrainingInterrupted: training was interrupted at step 5 of 9;")
         assert [step for step, _ in rank["the rest"]["read"]] == [5, 6, 7, 8]
     assert load_checkpoint(folder / "stopped").step == 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +29,7 @@ CONFIGS: dict[str, TrainConfig] = {
     "two losses": replace(SGD, matching_weight=0.0, epochs=1),
     "accumulated, still": replace(SGD, batch_size=4, accumulate=3, epochs=2),
     "a clip less than ranks, still": replace(SGD, batch_size=23, epochs=2),
-    "each its own statistics": replace(SGD, shared_batch_norm=False, epochs=1),
+    "each its own statistics": replace(SGD, shared_batch_norm=False, memory_format="channels_last", epochs=1),
 }
 
 
@@ -73,10 +74,12 @@ def main(folder: Path) -> None:
         with ranks.first_alone():
             (folder / "turns.txt").open("a").write(str(ranks.number))
 
-        for name, stopped_at in (("stopped", 4), ("stopped, gone on with", 4)):  # by a signal that one of them gets
-            patched = in_step(stopped_at, lambda losses: (interrupt() if ranks.number else None) or losses)
-            seen[name] = run("dropout, averaged", data, folder / name, ranks)
-            patched.undo()
+        patched = in_step(4, lambda losses: (interrupt() if ranks.number else None) or losses)  # a signal that one of them gets
+        seen["stopped"] = run("dropout, averaged", data, folder / "stopped", ranks)
+        patched.undo()
+        with ranks.first_alone():
+            if ranks.is_first:
+                shutil.copytree(folder / "stopped", folder / "stopped, gone on with")
         seen["the rest"] = run("dropout, averaged", data, folder / "stopped, gone on with", ranks)
 
         patched = in_step(1, lambda losses: losses | ({"alignment": losses["alignment"] * torch.nan} if ranks.number else {}))

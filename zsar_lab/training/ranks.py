@@ -107,8 +107,7 @@ class Ranks:
 
     def wait(self) -> None:
         """Wait for all ranks."""
-        if self.count > 1:
-            distributed.barrier()
+        self.total([0.0])
 
     def joined(self, module: nn.Module, device: torch.device, may_be_unused: bool) -> nn.Module:
         """The module with gradients that are means over the ranks after each backward pass outside of `apart`.
@@ -121,7 +120,7 @@ class Ranks:
         if self.count == 1:
             return module
         for weight in module.parameters():
-            if 1 in weight.shape:  # its gradient may come with other strides along an axis of one, which is warned of
+            if weight.shape[:1] == (1,):  # its gradient may come with other strides along an axis of one, which is warned of
                 weight.register_hook(lambda gradient: gradient.flatten().view(gradient.shape))
         devices = [device] if device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices, find_unused_parameters=may_be_unused, gradient_as_bucket_view=True)
@@ -178,9 +177,17 @@ def started_ranks(device: str | None = None, timeout_s: float = 600.0) -> Iterat
         ranks._store = _connect(ranks, device, timedelta(seconds=timeout_s))
     try:
         yield ranks
-    finally:
-        if ranks.count > 1:
-            distributed.destroy_process_group()
+    except RuntimeError:  # another rank may be gone, and would be waited for
+        raise
+    except BaseException:
+        _disconnect(ranks)
+        raise
+    _disconnect(ranks)
+
+
+def _disconnect(ranks: Ranks) -> None:
+    if ranks.count > 1:
+        distributed.destroy_process_group()
 
 
 def _connect(ranks: Ranks, device: str | None, timeout: timedelta) -> distributed.Store:
