@@ -110,7 +110,7 @@ class _Given(argparse.Action):
 def bench(options: argparse.Namespace) -> None:
     """How fast the engine trains, beside a bare loop and with the loader."""
     from zsar_lab.artefacts import write_json
-    from zsar_lab.training.bench_table import bench as measure
+    from zsar_lab.training.bench_report import bench as measure
 
     found = measure(options.preset, options.seconds, options.tiny, options.device, functools.partial(print, flush=True))
     if options.json:

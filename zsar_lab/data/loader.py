@@ -97,8 +97,9 @@ def training_batches(
         chosen = order[number * batch_size : (number + 1) * batch_size]
         share = share_of(len(chosen), rank, ranks)
         own = chosen[share.rows]
-        found = _read(frames, rows[own], pinned)
-        return Batch(found, torch.from_numpy(targets[own]), torch.from_numpy(rows[own]), epoch * steps_an_epoch + number, share)
+        target_B = torch.from_numpy(targets[own])
+        step = epoch * steps_an_epoch + number
+        return Batch(_read(frames, rows[own], pinned), target_B.pin_memory() if pinned else target_B, torch.from_numpy(rows[own]), step, share)
 
     left = (number for number in range(steps_an_epoch) if epoch * steps_an_epoch + number >= first_step)
     yield from _read_ahead((functools.partial(read, number) for number in left), readers)
@@ -236,8 +237,15 @@ def _rgb(frames_BNHWC: Tensor, index_BT: Tensor, theta_B23: Tensor, settings: Vi
     chosen = frames_BNHWC[torch.arange(n_clips, device=device)[:, None], index_BT].permute(0, 1, 4, 2, 3).flatten(1, 2).float() / 255
     grid = affine_grid(theta_B23, [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
     cropped = grid_sample(chosen, grid, padding_mode="border", align_corners=False) * brightness
-    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (RGB_MEAN, RGB_STD))
+    mean, std = _standard(device)
     return (cropped.clamp_(0, 1).unflatten(1, (-1, 3)) - mean) / std
+
+
+@functools.cache
+def _standard(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each colour, [3, 1, 1]; copied to the device once."""
+    with torch.inference_mode(False):  # for training too
+        return tuple(torch.tensor(values, device=device)[:, None, None] for values in (RGB_MEAN, RGB_STD))
 
 
 def _read(frames: np.ndarray, rows: np.ndarray, pinned: bool = False) -> Tensor:

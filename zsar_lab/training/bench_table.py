@@ -1,10 +1,19 @@
-"""What `python -m zsar_lab bench` prints and writes: ratios of a preset's sides, the check of bfloat16, and the table of the paper's sizes."""
+"""The table of the paper's sizes: training of each preset in both layouts, and the check of bfloat16 convolutions.
+
+Made for hours on a machine that is lent: what fails is said, and the rest goes on.
+"""
 
 from __future__ import annotations
 
+import functools
+import gc
+import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,73 +21,107 @@ import numpy as np
 import torch
 
 from zsar_lab.model.conv3d_check import MOST_ERROR, check_conv3d
-from zsar_lab.training.bench import Side, bench_config, measure
-from zsar_lab.training.loop import choose_device, cpu_threads
+from zsar_lab.training.bench import ENGINE, FEWEST_BLOCKS, JPEG, RAW, TINY_BLOCKS, Side, measure, over
+from zsar_lab.training.bench_study import Study, as_jpeg, bench_config, generated
+from zsar_lab.training.compiling import MEMORY_FORMATS
+from zsar_lab.training.loop import choose_readers, cpu_threads
 from zsar_lab.training.meters import config_gflop, memory_mb, peak_gflop_per_s
+from zsar_lab.training.presets import TrainConfig
+from zsar_lab.training.ranks import ALONE
 
 # training clips/s wanted of one H200 with the loader out: must, stretch
 WANTED = {"rest_r3d18": (820, 1300), "rest_r2plus1d18": (600, 1000), "rest101": (450, 600), "rest18": (2000, 3700)}
-MOST_OVER_BARE, LEAST_WITH_LOADER = 1.03, 0.90
+LEAST_FROM_FRAMES = (0.95, 0.98)  # of that rate with the frame store: must, stretch
+HEADER = (
+    "training          clip       layout          clips/s in memory   must (stretch)   raw frames, of that   JPEG frames, of that"
+    "    GFLOP/s, of the peak   memory MB"
+)
 
 
-def bench(preset: str, seconds: float, tiny: bool = False, device: str | None = None, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Measure a preset beside its bare loop; on a GPU (or tiny) check bfloat16 convolutions and fill the table of the paper's sizes.
+def check_seconds(seconds: float) -> None:
+    """ValueError unless above 0."""
+    if not seconds > 0:
+        raise ValueError(f"seconds of a measurement must be above 0, got {seconds}")
+
+
+def tried(measurement: Callable[[], dict[str, Any]], device: torch.device) -> dict[str, Any]:
+    """What the measurement found, or {"failed": why, in a line} where it failed; the GPU's memory is free again then."""
+    try:
+        return measurement()
+    except Exception as error:  # all of them: the next row may go well
+        reason = f"{type(error).__name__}: {' '.join(str(error).split()) or 'nothing said'}"
+    with suppress(RuntimeError):  # after some errors the GPU answers nothing more in this process
+        _free(device)  # only here, so that the error does not hold what it was raised beside
+    return {"failed": reason}
+
+
+def table_rows(
+    seconds: float, tiny: bool, device: torch.device, say: Callable[[str], None], names: Sequence[str] | None = None, readers: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Training of each preset in each layout: its batch in memory, and through the loader from raw and from JPEG frames.
 
     Args:
-        preset: a key of `presets.PRESETS`.
         seconds: of each measured side, about.
-        tiny: small sizes everywhere, to try all of it on a CPU; the figures then say nothing of a real training.
-        device: "cpu", "cuda", or None to choose.
+        tiny: see `bench_config`.
+        device: to train on.
         say: is given each line as soon as it is known.
+        names: of presets, keys of `WANTED`; None for all.
+        readers: threads that read ahead; None for as many as a training has.
 
     Returns:
-        Plain values for json. `engine_over_bare` is a ratio of seconds a step, `loader_in_over_memory` one of clips/s, on the clock; the
-        same names with `_process` are by processor time (None on a GPU, which it does not show), and those with `_ci95` are intervals of 95 %.
-        `sides` holds every block that they are made of.
-
-    Raises:
-        ValueError: no such preset, or seconds not above 0.
+        A row each as soon as it is known, plain values. What could not be measured is missing, and "failed" says why, one line an attempt.
     """
-    chosen = choose_device(device)
-    on_gpu = chosen.type == "cuda"
-    with tempfile.TemporaryDirectory() as folder:
-        sides = measure(preset, Path(folder), seconds, tiny, device)
-    found = {
-        "preset": preset, "tiny": tiny, "device": device_words(chosen), "torch": torch.__version__,
-        "threads": bench_config(preset, tiny).cpu_threads, "batch_size": sides["engine"].batch_size,
-    } | ratios(sides, by_process=not on_gpu) | utilisation(preset, sides["engine"], tiny, chosen)  # fmt: skip
-    for line in ratio_lines(found):
-        say(line)
-    found |= {"conv3d": None, "table": None}
-    if not (on_gpu or tiny):
-        say("The check of bfloat16 convolutions and the table of the paper's sizes need a GPU and were left out; --tiny tries them here.")
-        return found
-    found["conv3d"] = conv3d_rows(chosen, tiny, say)
-    found["table"] = table_rows(seconds, tiny, device, say)
-    return found
+    say(f"\nTraining. Wanted of one H200: must (stretch); from frames {LEAST_FROM_FRAMES[0]} ({LEAST_FROM_FRAMES[1]}) of the rate in memory.")
+    say(f"Threads that read ahead: {choose_readers(readers, device, ALONE)}.\n{HEADER}")
+    for name in names or WANTED:
+        with tempfile.TemporaryDirectory() as folder:
+            made = tried(lambda: {"study": generated(bench_config(name, tiny), Path(folder), tiny)}, device)
+            if "failed" in made:
+                say(f"{name:17} failed. {made['failed']}")
+                yield {"preset": name, "failed": [made["failed"]]}
+                continue
+            study = made["study"]
+            jpeg = tried(lambda: {"frames": as_jpeg(study.store)}, device)
+            if "failed" in jpeg:
+                say(f"{name:17} no JPEG frames. {jpeg['failed']}")
+            rows, n_blocks = [], TINY_BLOCKS if tiny else FEWEST_BLOCKS
+            settings = {"jpeg": jpeg.get("frames"), "seconds": seconds, "device": device, "readers": readers, "n_blocks": n_blocks}
+            for layout in MEMORY_FORMATS:
+                rows.append(training_row(name, study, layout, settings))
+                for line in row_lines(rows[-1]):
+                    say(line)
+                yield rows[-1]
+            say_better(rows, say)
 
 
-def ratios(sides: dict[str, Side], by_process: bool) -> dict[str, Any]:
-    """Medians over the rounds of the ratio of two sides' blocks, each with its 95 % interval (the rounds drawn anew a thousand times).
-
-    Two blocks of a round lie close in time, so their ratio keeps still where the machine's speed does not: the interval is a half to a
-    quarter as wide as that of the ratio of the two sides' medians (benchmarks/LOG.md, 2026-11-23).
-    """
-    found: dict[str, Any] = {}
-    for name, over, under in (("engine_over_bare", "engine", "bare"), ("loader_in_over_memory", "engine", "engine with loader")):
-        for suffix, clock in (("", "wall"), ("_process", "process")):
-            rounds = np.array(getattr(sides[over], clock)) / np.array(getattr(sides[under], clock))
-            drawn = np.random.default_rng(0).integers(0, len(rounds), (1000, len(rounds)))
-            interval = np.quantile(np.median(rounds[drawn], axis=1), (0.025, 0.975))
-            is_wanted = clock == "wall" or by_process
-            found[name + suffix] = float(np.median(rounds)) if is_wanted else None
-            found[f"{name}{suffix}_ci95"] = interval.tolist() if is_wanted else None
-    return found | {"clips_per_s": sides["engine"].clips_per_s, "sides": {name: side.as_json() for name, side in sides.items()}}
+def training_row(name: str, study: Study, layout: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """A row; where its batch fails (mostly: does not fit into memory), of the same step by two halves. `settings` are those of `measure`."""
+    must, stretch = WANTED[name]
+    view, config = study.config.view, replace(study.config, memory_format=layout)
+    row: dict[str, Any] = {"preset": name, "frames": view.n_frames, "size_px": view.size_px, "layout": layout, "must": must, "stretch": stretch}
+    failed = []
+    for attempt in (config, replace(config, batch_size=config.batch_size // 2, accumulate=2)):
+        found = tried(functools.partial(_figures, study._replace(config=attempt), **settings), settings["device"])
+        if "failed" not in found:
+            return row | {"batch_size": attempt.batch_size, "accumulate": attempt.accumulate} | found | {"failed": failed}
+        failed.append(f"{attempt.accumulate} x {attempt.batch_size} clips: {found['failed']}")
+    return row | {"failed": failed}
 
 
-def utilisation(preset: str, engine: Side, tiny: bool, device: torch.device) -> dict[str, float | None]:
+def _figures(study: Study, device: torch.device, **settings: Any) -> dict[str, Any]:
+    with cpu_threads(study.config.cpu_threads):
+        peak_gflop_per_s(device)  # while the memory is empty
+    _free(device)
+    sides = measure(study, device=device, bare=False, **settings)
+    found = {"clips_per_s": sides[ENGINE].clips_per_s}
+    for kind, name in (("raw", RAW), ("jpeg", JPEG)):
+        if name in sides:
+            found |= {f"clips_per_s_{kind}": sides[name].clips_per_s, f"{kind}_over_memory": float(np.median(over(sides[ENGINE], sides[name])))}
+    return found | utilisation(study.config, sides[ENGINE], device)
+
+
+def utilisation(config: TrainConfig, engine: Side, device: torch.device) -> dict[str, float | None]:
     """GFLOP per clip, GFLOP/s, the device's measured peak and the share of it, and memory."""
-    config = bench_config(preset, tiny)
     gflop = config_gflop(config).training
     with cpu_threads(config.cpu_threads):
         peak = peak_gflop_per_s(device)
@@ -86,29 +129,31 @@ def utilisation(preset: str, engine: Side, tiny: bool, device: torch.device) -> 
     return {"gflop_per_clip": gflop, "gflop_per_s": rate, "peak_gflop_per_s": peak, "peak_share": rate / peak, "memory_mb": memory_mb(device)}
 
 
-def ratio_lines(found: dict[str, Any]) -> list[str]:
-    """What is printed of a preset."""
-    small = " (tiny: to see that it runs, not how fast)" if found["tiny"] else ""
-    lines = [f"{found['preset']}{small}, {found['batch_size']} clips a step, {found['device']}, torch {found['torch']}"]
-    lines.append("medians of blocks    ms a step   middle half      processor ms   clips/s")
-    for name, side in found["sides"].items():
-        spread = f"{1e3 * side['step_s_quarter']:.1f} to {1e3 * side['step_s_three_quarters']:.1f}"
-        row = f"{name:20} {1e3 * side['step_s']:9.1f}   {spread:15} {1e3 * side['step_process_s']:13.1f}   {side['clips_per_s']:7.1f}"
-        lines.append(f"{row}   ({len(side['blocks_s'])} blocks)")
-    wanted = {"engine_over_bare": f"at most {MOST_OVER_BARE}", "loader_in_over_memory": f"at least {LEAST_WITH_LOADER}"}
-    for name, limit in wanted.items():
-        also = "" if found[f"{name}_process"] is None else f"; by processor time {_with_interval(found, f'{name}_process')}"
-        lines.append(f"{name} {_with_interval(found, name)}{also}   (wanted: {limit})")
-    lines.append(
-        f"{found['gflop_per_clip']:.3g} GFLOP a clip, {found['gflop_per_s']:.4g} GFLOP/s, {found['peak_share']:.1%} of the measured peak"
-        f" ({found['peak_gflop_per_s']:.4g} GFLOP/s)"
+def row_lines(row: dict[str, Any]) -> list[str]:
+    """What is printed of a row, with what failed below it."""
+    start = f"{row['preset']:17} {row['frames']:2} x {row['size_px']:3}   {row['layout']:13}"
+    below = [f"{'':17} failed with {reason}" for reason in row["failed"]]
+    if "clips_per_s" not in row:
+        return [f"{start}   not measured; wanted: {row['must']} ({row['stretch']})", *below]
+    frames = "".join(
+        f"   {row[f'clips_per_s_{kind}']:11.1f} {row[f'{kind}_over_memory']:7.3f}" if f"clips_per_s_{kind}" in row else f"   {'not measured':>19}"
+        for kind in ("raw", "jpeg")
     )
-    return lines
+    used = f"{row['gflop_per_s']:12.4g} {row['peak_share']:10.1%}   {row['memory_mb'] or float('nan'):9.0f}"
+    wanted = f"{row['must']} ({row['stretch']})"
+    line = f"{start}   {row['clips_per_s']:17.1f}   {wanted:14}{frames}{used}"
+    return [line + ("" if row["accumulate"] == 1 else f"   by {row['accumulate']} batches of {row['batch_size']}"), *below]
 
 
-def _with_interval(found: dict[str, Any], name: str) -> str:
-    low, high = found[f"{name}_ci95"]
-    return f"{found[name]:.4f} [{low:.4f}, {high:.4f}]"
+def say_better(rows: Sequence[dict[str, Any]], say: Callable[[str], None]) -> None:
+    """Mark the faster layout in its row, and say how it stands to what is wanted."""
+    measured = sorted((row for row in rows if "clips_per_s" in row), key=lambda row: row["clips_per_s"])
+    if not measured:
+        return
+    better = measured[-1]
+    better["better"] = True
+    than = f", {better['clips_per_s'] / measured[0]['clips_per_s']:.2f} times the other" if len(measured) > 1 else ", the other was not measured"
+    say(f"{'':17} better: {better['layout']}{than}; {better['clips_per_s'] / better['must']:.2f} of what must be")
 
 
 def conv3d_rows(device: torch.device, tiny: bool, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
@@ -121,27 +166,14 @@ def conv3d_rows(device: torch.device, tiny: bool, say: Callable[[str], None]) ->
     return {name: result._asdict() for name, result in checked.items()}
 
 
-def table_rows(seconds: float, tiny: bool, device: str | None, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Training of each preset of the paper's size: its batch in memory, and through the loader from the frame store."""
-    rows = []
-    say("\ntraining              clip       clips/s   wanted of one H200   with the loader   of that (wanted: 0.95)   of the peak")
-    for name, (must, stretch) in WANTED.items():
-        view = bench_config(name, tiny).view
-        with tempfile.TemporaryDirectory() as folder:
-            sides = measure(name, Path(folder), seconds, tiny, device, bare=False)
-        engine, with_loader = sides["engine"], sides["engine with loader"]
-        used = utilisation(name, engine, tiny, choose_device(device))
-        row = {
-            "preset": name, "frames": view.n_frames, "size_px": view.size_px, "must": must, "stretch": stretch, "clips_per_s": engine.clips_per_s,
-            "clips_per_s_with_loader": with_loader.clips_per_s,
-            "loader_in_over_memory": float(np.median(np.array(engine.wall) / np.array(with_loader.wall))),
-        } | used  # fmt: skip
-        say(
-            f"{name:18} {view.n_frames:4} x {view.size_px:3}   {row['clips_per_s']:9.1f}   {f'{must} ({stretch})':18}   "
-            f"{row['clips_per_s_with_loader']:15.1f}   {row['loader_in_over_memory']:22.3f}   {row['peak_share']:11.1%}"
-        )
-        rows.append(row)
-    return rows
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a figure is of: device, versions, processors that the system has and that this process may use, and the date."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "device": device_words(device), "torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark, "processors": os.cpu_count(), "processors_allowed": allowed,
+        "date": datetime.now().strftime("%Y-%m-%d %H:%M"),
+    }  # fmt: skip
 
 
 def device_words(device: torch.device) -> str:
@@ -149,3 +181,11 @@ def device_words(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})"
+
+
+def _free(device: torch.device) -> None:
+    """Give back the GPU memory that nothing holds, and begin anew to count the most that is held."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)

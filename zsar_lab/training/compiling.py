@@ -1,4 +1,4 @@
-"""The model made fast on its device: the backbone's layout in memory, and the transformer parts compiled where that is faster.
+"""The model made fast on its device: its precision, the backbone's layout in memory, and the transformer parts compiled where that is faster.
 
 The convolutions are not compiled: that is as often a loss. Attention goes through SDPA by itself.
 
@@ -32,6 +32,16 @@ def lay_out(backbone: nn.Module, memory_format: str) -> None:
     if memory_format == "channels_last":
         is_over_time = any(weight.ndim == 5 for weight in backbone.parameters())
         backbone.to(memory_format=torch.channels_last_3d if is_over_time else torch.channels_last)
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Inside the block convolutions and products of matrices on a GPU are in bfloat16; on a CPU nothing changes."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def in_full_precision(device: torch.device) -> torch.autocast:
+    """Inside the block nothing is in bfloat16: a cosine rounded to three digits, over a temperature of 0.01, would be off by 0.4."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def is_faster_compiled(model: ResT, config: TrainConfig, compiler: Callable[[nn.Module], Callable[[Tensor], Tensor]] = torch.compile) -> bool:
@@ -82,7 +92,7 @@ def _seconds(run: Callable[[Tensor], Tensor], tokens_BPD: Tensor) -> float:
     device, taken = tokens_BPD.device, []
     for _ in range(2 + REPEATS):
         started = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with mixed_precision(device):
             read = run(tokens_BPD)
         read.float().sum().backward()
         if device.type == "cuda":

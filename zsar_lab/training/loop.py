@@ -42,7 +42,7 @@ from zsar_lab.training.checkpoint import (
     write_log,
 )
 from zsar_lab.training.checks import check_config, check_frames, check_text, same_run
-from zsar_lab.training.compiling import compile_parts, is_faster_compiled, lay_out
+from zsar_lab.training.compiling import compile_parts, is_faster_compiled, lay_out, mixed_precision
 from zsar_lab.training.meters import Meters, shown, tensorboard, tensorboard_is_installed
 from zsar_lab.training.optimisers import make_optimiser
 from zsar_lab.training.presets import TrainConfig
@@ -59,10 +59,11 @@ def choose_device(name: str | None = None, ranks: Ranks = ALONE) -> torch.device
 
 
 def choose_readers(readers: int | None, device: torch.device, ranks: Ranks) -> int:
-    """The number given, else none on a CPU, whose threads train, and on a GPU a rank's part of two fifths of the processors, at least two."""
+    """The number given, else none on a CPU, whose threads train, and on a GPU a rank's part of two fifths of the processors, 2 to 16."""
     if readers is not None:
         return readers
-    return max(2, int(0.4 * (os.cpu_count() or 1) / ranks.local_count)) if device.type == "cuda" else 0
+    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, max(2, int(0.4 * n_processors / ranks.local_count))) if device.type == "cuda" else 0
 
 
 def text_inputs(classes: ClassEmbeddings, names: tuple[str, ...], n_label_tokens: int, device: torch.device | str) -> TextInputs:
@@ -256,7 +257,8 @@ class _Training:
                 self.protocol.seen_test_clips, self.protocol.seen, lambda embedding_BD: self.model.seen_logits(embedding_BD, 1.0)
             )
         if self.validation_text:
-            label_VD = self.model.encode_labels(*end_text(self.tail, self.validation_text, config)).embedding_CD
+            with mixed_precision(self.device):
+                label_VD = self.model.encode_labels(*end_text(self.tail, self.validation_text, config)).embedding_CD
             clips, names = self.protocol.validation_clips, self.protocol.validation
             figures["validation_direct_top1"] = self._top1(clips, names, lambda embedding_BD: embedding_BD @ label_VD.T)
         return figures
@@ -268,11 +270,14 @@ class _Training:
         own = slice(share.first, share.last)
         n_right = 0
         if share.last > share.first:
-            view = self.checkpoint.config.view
-            batches = scoring_batches(self.store.frames, rows[own], 64, **self.reading)
-            embedding_BD = torch.cat([self.model.encode_video(centre_view(b.to(self.device), view)).embedding_BD for b in batches])
+            embedding_BD = torch.cat([self._embedded(b) for b in scoring_batches(self.store.frames, rows[own], 64, **self.reading)])
             n_right = int((score(embedding_BD).argmax(1).cpu().numpy() == targets[own]).sum())
         return self.ranks.total([n_right])[0] / len(rows)
+
+    def _embedded(self, frames_BNHWC: Tensor) -> Tensor:
+        view = centre_view(frames_BNHWC.to(self.device, non_blocking=True), self.checkpoint.config.view)
+        with mixed_precision(self.device):  # the view is made in full: its places in a frame would be rounded
+            return self.model.encode_video(view).embedding_BD
 
     def _keep_best(self) -> dict[str, str]:
         """Keep the weights of the epoch that just ended if it is the best so far; says which one is."""

@@ -18,6 +18,7 @@ from zsar_lab.model.losses import alignment_loss, classification_loss, hard_labe
 from zsar_lab.model.rest import LabelCode, ResT
 from zsar_lab.training.averaging import Average
 from zsar_lab.training.checks import check_finite, smaller_batch
+from zsar_lab.training.compiling import in_full_precision, mixed_precision
 from zsar_lab.training.optimisers import learning_rate
 from zsar_lab.training.presets import TrainConfig
 from zsar_lab.training.ranks import Ranks
@@ -39,14 +40,16 @@ def training_losses(
     """
     code = model.encode_video(view_BTKHW)
     losses: dict[str, Tensor] = {}
-    if config.classification_weight:
-        logits_BS = model.seen_logits(code.embedding_BD, config.temperature)
-        losses["classification"] = config.classification_weight * classification_loss(logits_BS, target_B, config.label_smoothing)
-    if config.alignment_weight:
-        loss = alignment_loss(code.embedding_BD, labels.embedding_CD, target_B, model.log_temperature)
-        losses["alignment"] = config.alignment_weight * loss
+    with in_full_precision(view_BTKHW.device):
+        if config.classification_weight:
+            logits_BS = model.seen_logits(code.embedding_BD, config.temperature)
+            losses["classification"] = config.classification_weight * classification_loss(logits_BS, target_B, config.label_smoothing)
+        if config.alignment_weight:
+            loss = alignment_loss(code.embedding_BD, labels.embedding_CD, target_B, model.log_temperature)
+            losses["alignment"] = config.alignment_weight * loss
+        if config.matching_weight:
+            chosen_BN = hard_labels(code.embedding_BD, labels.embedding_CD, target_B, config.n_match_labels, uniform_BS)
     if config.matching_weight:
-        chosen_BN = hard_labels(code.embedding_BD, labels.embedding_CD, target_B, config.n_match_labels, uniform_BS)
         tokens = code.tokens_BPD.repeat_interleave(config.n_match_labels, 0)
         logits_BN = model.match(tokens, labels.tokens_CLD[chosen_BN.flatten()]).view(chosen_BN.shape)
         losses["matching"] = config.matching_weight * matching_loss(logits_BN)
@@ -62,7 +65,7 @@ class StepLosses(nn.Module):
         self.text = nn.ParameterList(tail.trained.values() if tail else ())
 
     def forward(self, view_BTKHW: Tensor, target_B: Tensor, uniform_BS: Tensor | None) -> dict[str, Tensor]:
-        with torch.autocast(view_BTKHW.device.type, torch.bfloat16, enabled=view_BTKHW.device.type == "cuda"):
+        with mixed_precision(view_BTKHW.device):
             labels = self.model.encode_labels(*end_text(self.tail, self.begun, self.config))
             return training_losses(self.model, view_BTKHW, target_B, labels, self.config, uniform_BS)
 
@@ -120,22 +123,24 @@ class Step:
         self.optimiser.zero_grad(set_to_none=True)
         view = training_view(batch.frames_BNHWC.to(self.device, non_blocking=True), config.view, generator, share)
         uniform = torch.rand(share.total, config.model.n_seen, generator=generator, device=self.device)[share.rows]
-        losses = self._add_up_gradients(view, batch, uniform if config.matching_weight else None)
-        check_finite(losses, step, "loss")
-        norms = {"model": nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)}
+        values = self._add_up_gradients(view, batch, uniform if config.matching_weight else None)
+        norms = {"that of the model": nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)}
         if self.tail:  # by itself, so that the model's own steps do not depend on it
-            norms["text encoder"] = nn.utils.clip_grad_norm_(self.tail.trained.values(), config.clip_norm)
-        check_finite({f"that of the {name}": float(norm) for name, norm in norms.items()}, step, "gradient")
+            norms["that of the text encoder"] = nn.utils.clip_grad_norm_(self.tail.trained.values(), config.clip_norm)
+        numbers = torch.stack([*values.values(), *norms.values()]).tolist()  # at once: a GPU is waited for once a step
+        losses = self.ranks.total_by_name(dict(zip(values, numbers)))
+        check_finite(losses, step, "loss")
+        check_finite(dict(zip(norms, numbers[len(values) :], strict=True)), step, "gradient")
         self.optimiser.step()
         if self.average:
             self.average.update(step)
         return losses
 
-    def _add_up_gradients(self, view_BTKHW: Tensor, batch: Batch, uniform_BS: Tensor | None) -> dict[str, float]:
-        """Part by part, as many parts on every rank; gradients are exchanged with the last. Losses are means over the clips of all ranks."""
+    def _add_up_gradients(self, view_BTKHW: Tensor, batch: Batch, uniform_BS: Tensor | None) -> dict[str, Tensor]:
+        """Part by part, as many parts on every rank; gradients are exchanged with the last. Gives this rank's part of the step's mean losses."""
         share, n_ranks = batch.share, self.ranks.count
         n_parts = math.ceil(math.ceil(share.total / n_ranks) / self.config.batch_size)
-        targets = batch.target_B.to(self.device).tensor_split(n_parts)
+        targets = batch.target_B.to(self.device, non_blocking=True).tensor_split(n_parts)
         uniforms = uniform_BS.tensor_split(n_parts) if uniform_BS is not None else [None] * n_parts
         values: dict[str, Tensor] = {}
         for number, (part, target, uniform) in enumerate(zip(view_BTKHW.tensor_split(n_parts), targets, uniforms, strict=True)):
@@ -146,7 +151,7 @@ class Step:
                 losses = self.losses(part, target, uniform)
                 (n_ranks * weight * sum(losses.values())).backward()  # exchanged gradients are means over the ranks
             values = {name: values.get(name, 0.0) + weight * value.detach().float() for name, value in losses.items()}
-        return self.ranks.total_by_name({name: float(value) for name, value in values.items()})
+        return values
 
 
 def _seed(*keys: int) -> int:

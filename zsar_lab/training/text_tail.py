@@ -26,6 +26,7 @@ from zsar_lab.text.encoder import TextEncoder
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.text.language_model import Read
 from zsar_lab.training.checkpoint import Checkpoint
+from zsar_lab.training.compiling import mixed_precision
 
 LINES_A_BATCH = 32  # of similar length; more of them at once are padded more
 
@@ -158,7 +159,7 @@ class TextTail:
         return KeptBatch(ids_NL, mask_NL, returned[0])
 
     def _run(self, ids_NL: Tensor, mask_NL: Tensor) -> Read:
-        with torch.autocast(ids_NL.device.type, torch.bfloat16, enabled=ids_NL.device.type == "cuda"):
+        with mixed_precision(ids_NL.device):
             return self.encoder.model(ids_NL, mask_NL)
 
     @contextmanager
