@@ -127,7 +127,8 @@ def test_words_beyond_the_mask_do_not_matter():
 def losses_of(model: ResT) -> dict[str, torch.Tensor]:
     target = torch.tensor([0, 1, 2, 3])
     code, labels = model.encode_video(video()), model.encode_labels(*text())
-    chosen = hard_labels(code.embedding_BD, labels.embedding_CD, target, 3, torch.rand(4, len(labels.embedding_CD), generator=torch.Generator().manual_seed(0)))
+    uniform = torch.rand(4, len(labels.embedding_CD), generator=torch.Generator().manual_seed(0))
+    chosen = hard_labels(code.embedding_BD, labels.embedding_CD, target, 3, uniform)
     logits = model.match(code.tokens_BPD.repeat_interleave(3, 0), labels.tokens_CLD[chosen.flatten()]).view(4, 3)
     return {
         "classification": classification_loss(model.seen_logits(code.embedding_BD, 0.1), target, 0.1),

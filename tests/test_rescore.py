@@ -15,10 +15,10 @@ from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.model.rest import ModelConfig, ResT
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.zeroshot.rules import RidgeSums
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.evaluate import evaluate_draw
 from zsar_lab.zeroshot.rescore import Rescorer, TextChange, TextScore
+from zsar_lab.zeroshot.rules import RidgeSums
 from zsar_lab.zeroshot.text_rules import RIDGE, RIDGE_CENTRED, TEXT_RULES, TRANSFER
 from zsar_lab.zeroshot.transfer import unit
 

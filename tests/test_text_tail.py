@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from zsar_lab.artefacts import write_json
 from zsar_lab.data.frames import FrameStore
-from zsar_lab.data.loader import Batch, share_of, ViewSettings
+from zsar_lab.data.loader import Batch, ViewSettings, share_of
 from zsar_lab.data.protocols.build import make_protocol
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.sampling import FrameSettings
@@ -28,12 +28,12 @@ from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.training import loop
-from zsar_lab.training.step import end_text
 from zsar_lab.training.checkpoint import Checkpoint, Inputs, load_checkpoint
 from zsar_lab.training.loop import train
 from zsar_lab.training.meters import FORMATS
 from zsar_lab.training.optimisers import learning_rate
 from zsar_lab.training.presets import TrainConfig
+from zsar_lab.training.step import end_text
 from zsar_lab.training.stopping import TrainingInterrupted
 from zsar_lab.training.text_tail import LINES_A_BATCH, TextTail, check_text_layers, class_embeddings_of
 from zsar_lab.workspace import Workspace

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tiny_encoders import save_tiny
 
 from zsar_lab.__main__ import main

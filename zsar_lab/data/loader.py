@@ -52,7 +52,15 @@ class Share(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """frames_BNHWC: uint8 on the CPU; target_B: int64; row_B: int64 rows of the frame store; step: counts over the whole training; share: of the step."""
+    """A rank's clips of a step.
+
+    Attributes:
+        frames_BNHWC: uint8, on the CPU.
+        target_B: int64.
+        row_B: int64, rows of the frame store.
+        step: counts over the whole training.
+        share: which clips of the step they are.
+    """
 
     frames_BNHWC: Tensor
     target_B: Tensor

@@ -114,7 +114,7 @@ def shown(figures: dict[str, Any]) -> dict[str, str]:
 
 @functools.cache
 def config_gflop(config: TrainConfig) -> ClipGflop:
-    """GFLOP of a clip of `config.view` through the visual side of `config.model`; made on the meta device, no random state is touched; counted once a process."""
+    """GFLOP of a clip of `config.view` through the visual side of `config.model`; counted once a process, on the meta device, nothing random."""
     with torch.device("meta"):
         model = ResT(config.model)
     return clip_gflop(model, config.view.n_frames, config.view.size_px)

@@ -169,7 +169,9 @@ def started_ranks(device: str | None = None, timeout_s: float = 600.0) -> Iterat
         return
     if len(given) < len(VARIABLES):
         missing = next(name for name in VARIABLES if name not in given)
-        raise ValueError(f"a rank needs all of {', '.join(VARIABLES)} in its environment, got {', '.join(given)} without {missing}; start it by torchrun")
+        raise ValueError(
+            f"a rank needs all of {', '.join(VARIABLES)} in its environment, got {', '.join(given)} without {missing}; start it by torchrun"
+        )
     local_count = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     ranks = Ranks(*(int(os.environ[name]) for name in VARIABLES[:3]), local_count)
     ranks = ranks if ranks.count > 1 else ALONE
@@ -195,7 +197,9 @@ def _connect(ranks: Ranks, device: str | None, timeout: timedelta) -> distribute
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu and ranks.local >= torch.cuda.device_count():
         n_gpus = torch.cuda.device_count()
-        raise ValueError(f"a machine must have a GPU for each of its ranks, got {ranks.local_count} ranks and {n_gpus}; set --nproc-per-node to {n_gpus}")
+        raise ValueError(
+            f"a machine must have a GPU for each of its ranks, got {ranks.local_count} ranks and {n_gpus}; set --nproc-per-node to {n_gpus}"
+        )
     if on_gpu:
         torch.cuda.set_device(ranks.local)
     try:

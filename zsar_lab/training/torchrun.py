@@ -62,7 +62,8 @@ def train_by_torchrun(
         for line in started.stdout:  # torchrun's own account of the interrupt is a traceback
             if SENTENCE.match(line):
                 say(line.rstrip())
-        raise TrainingInterrupted(f"training on {processes} ranks was interrupted; '{folder}' keeps its checkpoint, run it again to go on") from interrupt
+        words = f"training on {processes} ranks was interrupted; '{folder}' keeps its checkpoint, run it again to go on"
+        raise TrainingInterrupted(words) from interrupt
     except BaseException:
         started.terminate()
         raise
