@@ -93,7 +93,7 @@ class Step:
     ) -> None:  # fmt: skip
         self.model, self.tail, self.optimiser, self.average = model, tail, optimiser, average
         self.config, self.total_steps, self.device, self.ranks = config, total_steps, device, ranks
-        some_unused = bool(tail) or not (config.classification_weight and config.alignment_weight and config.matching_weight)
+        some_unused = not (config.classification_weight and config.alignment_weight and config.matching_weight)
         self.losses = ranks.joined(StepLosses(model, tail, seen_text, config), device, some_unused)
 
     def take(self, batch: Batch) -> dict[str, float]:
