@@ -40,9 +40,10 @@ class RankBatchNorm(nn.Module):
         if not self.training:
             return nn.functional.batch_norm(x_BK, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         shape = [1, -1] + [1] * (x_BK.ndim - 2)
-        wide = x_BK.double().transpose(0, 1).flatten(1)
-        n_mine = wide.new_tensor([wide.shape[1]])
-        n, sums_K, squares_K = _Summed.apply(torch.cat([n_mine, wide.sum(1), wide.square().sum(1)])).tensor_split((1, 1 + len(wide)))
+        variance_K, mean_K = torch.var_mean(x_BK, [axis for axis in range(x_BK.ndim) if axis != 1], correction=0)
+        variance_K, mean_K, n_mine = variance_K.double(), mean_K.double(), x_BK.numel() // x_BK.shape[1]
+        mine = torch.cat([mean_K.new_tensor([1.0]), mean_K, variance_K + mean_K.square()]) * n_mine
+        n, sums_K, squares_K = _Summed.apply(mine).tensor_split((1, 1 + len(mean_K)))
         mean_K = sums_K / n
         variance_K = (squares_K / n - mean_K.square()).clamp(min=0)
         with torch.no_grad():
