@@ -201,3 +201,57 @@ def swap_gains(text_CF, label_CF) -> np.ndarray:
     mean = sum(others) / len(others)
     spread = math.sqrt(sum((value - mean) ** 2 for value in others) / len(others))
     return np.array([[(near[i][j] + near[j][i] - near[i][i] - near[j][j]) / spread for j in range(n)] for i in range(n)])
+
+
+def csls(scores, bank, k: int) -> np.ndarray:
+    """2 s(v, c) - mean of the clip's k best - mean of the class's k best over the bank."""
+
+    def best(values):
+        return sum(sorted(values, reverse=True)[:k]) / k
+
+    return np.array([[2 * s - best(row) - best([other[c] for other in bank]) for c, s in enumerate(row)] for row in scores])
+
+
+def globally_corrected(scores, bank) -> np.ndarray:
+    """Minus the clip's rank among the bank for the class; of equal ranks the higher s is ahead, by less than a rank."""
+    rank = [[1 + sum(other[c] > s for other in bank) for c, s in enumerate(row)] for row in scores]
+    ahead_of = [[sum(lower < s for lower in row) / len(row) for s in row] for row in scores]
+    return np.array(ahead_of) - np.array(rank)
+
+
+def inverted_softmax(scores, bank, beta: float) -> np.ndarray:
+    return np.array([[math.exp(beta * s) / sum(math.exp(beta * other[c]) for other in bank) for c, s in enumerate(row)] for row in scores])
+
+
+def qb_norm(scores, bank, beta: float) -> np.ndarray:
+    """s; for clips whose best class is first for some bank clip 1/beta log of the inverted softmax, moved so that the clip's mean stays."""
+    activated = {max(range(len(row)), key=lambda c: row[c]) for row in bank}
+    corrected = []
+    for row in scores:
+        if max(range(len(row)), key=lambda c: row[c]) in activated:
+            logs = [math.log(share) / beta for share in inverted_softmax([row], bank, beta)[0]]
+            row = [log + (sum(row) - sum(logs)) / len(row) for log in logs]
+        corrected.append(row)
+    return np.array(corrected)
+
+
+def local_scaling(scores, bank, k: int) -> np.ndarray:
+    """The distance 1 - exp(-d^2 / (sig_v sig_c)) with d the length of the difference of unit vectors of cosine s."""
+
+    def kth(values):
+        return sorted(math.sqrt(2 - 2 * s) for s in values)[k - 1]
+
+    return np.array(
+        [[1 - math.exp(-(2 - 2 * s) / (kth(row) * kth([other[c] for other in bank]))) for c, s in enumerate(row)] for row in scores]
+    )
+
+
+def mutual_proximity(scores, bank) -> np.ndarray:
+    """P(X > d) P(Y > d) by counting, with d = 1 - s."""
+    found = np.zeros((len(scores), len(scores[0])))
+    for b, row in enumerate(scores):
+        for c, s in enumerate(row):
+            farther_classes = sum(1 - other > 1 - s for other in row)
+            farther_clips = sum(1 - other[c] > 1 - s for other in bank)
+            found[b, c] = farther_classes / len(row) * farther_clips / len(bank)
+    return found
