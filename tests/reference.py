@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -149,6 +150,62 @@ def k_occurrence(scores, k: int) -> list[int]:
 
 def gini(counts) -> float:
     return sum(abs(a - b) for a in counts for b in counts) / (2 * len(counts) * sum(counts))
+
+
+def atkinson(counts) -> float:
+    """Of inequality aversion 0.5: 1 less the share of the mean that, dealt evenly, gives the same sum of square roots."""
+    mean_root = sum(math.sqrt(count) for count in counts) / len(counts)
+    return 1 - mean_root * mean_root / (sum(counts) / len(counts))
+
+
+def seen_and_unseen(scores, targets, is_seen, constant: float, mean_class: bool) -> tuple[float, float]:
+    """S and U: a clip is right when its class scores above all others, after the constant is taken off the seen ones."""
+    right = {}
+    for row, target in zip(scores, targets):
+        moved = [score - constant if seen else score for score, seen in zip(row, is_seen)]
+        is_right = all(moved[target] > score for c, score in enumerate(moved) if c != target)
+        right.setdefault(target if mean_class else is_seen[target], []).append(is_right)
+    sides = []
+    for side in (True, False):
+        shares = [sum(clips) / len(clips) for key, clips in right.items() if (is_seen[key] if mean_class else key) == side]
+        sides.append(sum(shares) / len(shares))
+    return sides[0], sides[1]
+
+
+def seen_unseen_area(scores, targets, is_seen, mean_class: bool) -> float:
+    """Share of pairs of a seen and an unseen clip, both the best of their own side, of which the seen one has the larger margin (ties count half)."""
+    margins = {}
+    for row, target in zip(scores, targets):
+        best = {side: max(score for c, score in enumerate(row) if is_seen[c] == side) for side in (True, False)}
+        rivals = [score for c, score in enumerate(row) if is_seen[c] == is_seen[target] and c != target]
+        right = all(row[target] > score for score in rivals)
+        key = (is_seen[target], target if mean_class else 0)
+        margins.setdefault(key, []).append(best[True] - best[False] if right else None)
+
+    def share(of_seen, of_unseen) -> float:
+        pairs = [(a, b) for a in of_seen for b in of_unseen]
+        return sum((a > b) + 0.5 * (a == b) for a, b in pairs if a is not None and b is not None) / len(pairs)
+
+    shares = [share(a, b) for (side_a, _), a in margins.items() for (side_b, _), b in margins.items() if side_a and not side_b]
+    return sum(shares) / len(shares)
+
+
+def risks(confidence, right) -> list[float]:
+    """Share of wrong ones among the 1, 2, ... most confident clips, the mean over all orders of the clips that keep the confidences falling."""
+    n, found = len(right), []
+    for order in itertools.permutations(range(n)):
+        if all(confidence[a] >= confidence[b] for a, b in zip(order, order[1:])):
+            found.append([sum(not right[clip] for clip in order[:kept]) / kept for kept in range(1, n + 1)])
+    return [sum(column) / len(found) for column in zip(*found)]
+
+
+def calibration_error(confidence, right, n_bins: int) -> float:
+    """Equal width: sum over bins (low, high] of |sum of confidences - number of right clips| / clips; 0 belongs to the first bin."""
+    total = 0.0
+    for b in range(n_bins):
+        inside = [i for i, value in enumerate(confidence) if b / n_bins < value <= (b + 1) / n_bins or (b == 0 and value == 0)]
+        total += abs(sum(confidence[i] for i in inside) - sum(right[i] for i in inside))
+    return total / len(confidence)
 
 
 def paired_p_value(differences, drawn_classes) -> float:

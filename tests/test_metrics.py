@@ -7,7 +7,16 @@ import pytest
 import reference
 from sklearn import metrics as sklearn_metrics
 
-from zsar_lab.zeroshot.metrics import confusion_matrix, mean_class_accuracy, per_class_table, top_k_accuracy, truth_rank
+from zsar_lab.zeroshot.metrics import (
+    confusion_matrix,
+    confusion_of_answers,
+    mean_class_accuracy,
+    mean_over_classes,
+    per_class_table,
+    table_of_answers,
+    top_k_accuracy,
+    truth_rank,
+)
 
 NAMES = ("run", "jump", "swim")
 SCORES = np.array(
@@ -102,3 +111,34 @@ def test_scores_that_are_not_finite_are_refused(bad, metric):
 def test_scores_of_other_clips_are_refused():
     with pytest.raises(ValueError, match="scores and targets must be of the same clips, got 5 and 4"):
         truth_rank(SCORES, TARGETS[:4])
+
+
+# answers in the place of scores
+
+
+def test_answers_give_what_their_scores_give():
+    answers = MANY_SCORES.argmax(1)
+    confusion = confusion_of_answers(answers, MANY_TARGETS, 7)
+    np.testing.assert_array_equal(confusion, confusion_matrix(MANY_SCORES, MANY_TARGETS, 7))
+    np.testing.assert_array_equal(confusion, sklearn_metrics.confusion_matrix(MANY_TARGETS, answers, labels=range(7)))
+    assert table_of_answers(confusion, tuple("abcdefg")).equals(per_class_table(MANY_SCORES, MANY_TARGETS, tuple("abcdefg")))
+    right = answers == MANY_TARGETS
+    assert mean_over_classes(right, MANY_TARGETS) == mean_class_accuracy(MANY_SCORES, MANY_TARGETS)
+    assert mean_over_classes(right, MANY_TARGETS) == pytest.approx(sklearn_metrics.balanced_accuracy_score(MANY_TARGETS, answers))
+
+
+def test_answers_by_hand():
+    confusion = confusion_of_answers(np.array([0, 1, 1, 1, 0]), TARGETS, 3)
+    assert confusion.tolist() == [[1, 2, 0], [0, 1, 0], [1, 0, 0]] and confusion.dtype == np.int64
+    assert table_of_answers(confusion, NAMES).equals(per_class_table(SCORES, TARGETS, NAMES))
+
+
+def test_a_tie_is_an_answer_in_the_confusion_and_not_right_in_the_table():
+    tied = np.array([[1.0, 1.0], [0.0, 1.0]])
+    assert confusion_matrix(tied, np.array([0, 1]), 2).tolist() == [[1, 0], [0, 1]]
+    assert per_class_table(tied, np.array([0, 1]), ("a", "b"))["correct"].tolist() == [0, 1]
+
+
+def test_answers_of_other_clips_are_refused():
+    with pytest.raises(ValueError, match="answers and targets must be of the same clips, got 5 and 4"):
+        confusion_of_answers(np.zeros(5, int), np.zeros(4, int), 2)

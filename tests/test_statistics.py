@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 
-from zsar_lab.zeroshot.statistics import N_RESAMPLES, class_bootstrap, holm, paired_difference, paired_p_value
+from zsar_lab.zeroshot.statistics import N_RESAMPLES, class_bootstrap, holm, paired_difference, paired_p_value, smallest_detectable
 
 RANDOM = np.random.default_rng(0)
 CLASSES = [f"class {n // 8}" for n in range(40 * 8)]
@@ -194,3 +194,75 @@ def test_holm_claims_a_true_zero_in_at_most_one_study_of_twenty():
 def test_what_is_no_p_value_is_refused(wrong):
     with pytest.raises(ValueError, match=f"a p value must be in 0..1, got {wrong[-1]:g}"):
         holm(wrong)
+
+
+# 101 classes, as in UCF101
+
+
+def test_the_interval_of_101_classes_covers_the_truth():
+    covered = []
+    for n in range(600):
+        correct, classes = clips_of_classes(np.random.default_rng([11, n]), n_classes=101, n_clips=5)
+        low, high = class_bootstrap(correct, classes, seed=n, n_resamples=300)
+        covered.append(low <= 0.4 <= high)
+    assert 0.93 <= np.mean(covered) <= 0.97
+
+
+def two_rules(random: np.random.Generator, gain: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two rules on the same clips of 101 classes; in each class the second is right about as often as the first, and `gain` more on average."""
+    accuracy = 0.2 + 0.4 * random.random((101, 1))
+    a, b = (random.random((101, 20)) < share for share in (accuracy, np.clip(accuracy + random.normal(gain, 0.05, (101, 1)), 0, 1)))
+    return a.ravel(), b.ravel(), np.repeat(np.arange(101), 20)
+
+
+def test_two_rules_alike_are_told_apart_in_one_case_of_twenty():
+    claimed = []
+    for n in range(400):
+        a, b, classes = two_rules(np.random.default_rng([12, n]), gain=0.0)
+        claimed.append(paired_p_value(a, b, classes, seed=n, n_resamples=300) <= 0.05)
+    assert 0.03 <= np.mean(claimed) <= 0.08
+
+
+def test_a_gain_of_five_points_over_101_classes_is_found():
+    found = []
+    for n in range(50):
+        a, b, classes = two_rules(np.random.default_rng([13, n]), gain=0.05)
+        (low, _), p = paired_difference(b, a, classes, seed=n)[1], paired_p_value(b, a, classes, seed=n)
+        assert (low > 0) == (p <= 0.05) or 0.04 < p < 0.055  # between two resamples the percentile is interpolated
+        found.append(low > 0)
+    # 20 clips a class leave an sd of about 16 points, with which 4.5 points are found in 80 % of cases
+    assert np.mean(found) >= 0.8
+
+
+def test_the_smallest_detectable_difference_by_hand():
+    assert smallest_detectable(12, 101) == pytest.approx((1.959964 + 0.841621) * 12 / np.sqrt(101))
+    assert f"{smallest_detectable(12, 101):.1f}" == "3.3"
+    assert smallest_detectable(0.12, 101, power=0.5) == pytest.approx(1.959964 * 0.12 / np.sqrt(101))
+    assert smallest_detectable(0, 101) == 0 and smallest_detectable(12, 404) == pytest.approx(smallest_detectable(12, 101) / 2)
+    assert smallest_detectable(12, 101, level=0.01) > smallest_detectable(12, 101) > smallest_detectable(12, 101, power=0.7)
+
+
+@pytest.mark.parametrize("power", [0.5, 0.8])
+def test_the_smallest_detectable_difference_is_detected_as_often_as_said(power):
+    gain = smallest_detectable(0.12, 101, power=power)
+    found = []
+    for n in range(400):
+        difference = np.random.default_rng([14, n]).normal(gain, 0.12, 101)
+        found.append(paired_p_value(difference, np.zeros(101), np.arange(101), seed=n, n_resamples=300) <= 0.05)
+    assert np.mean(found) == pytest.approx(power, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((-1, 101), "the standard deviation of the differences must be a number of at least 0, got -1"),
+        ((float("nan"), 101), "at least 0, got nan"),
+        ((12, 1), "needs at least 2 classes, got 1"),
+        ((12, 101, 0), "the level must be between 0 and 1, such as 0.05, got 0"),
+        ((12, 101, 0.05, 1), "the power must be at least 0.5 and below 1, such as 0.8, got 1"),
+        ((12, 101, 0.05, 0.2), "got 0.2"),
+    ],
+)
+def test_a_detectable_difference_of_what_cannot_be_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        smallest_detectable(*arguments)

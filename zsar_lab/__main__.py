@@ -118,6 +118,21 @@ def bench(options: argparse.Namespace) -> None:
         print(f"Written to {options.json}.")
 
 
+def evaluate(options: argparse.Namespace) -> None:
+    """What predictions from elsewhere are worth."""
+    from zsar_lab.artefacts import write_json
+    from zsar_lab.zeroshot.predictions import read_predictions, score_predictions
+
+    if options.json and (options.json.is_dir() or options.json.resolve() in {p.resolve() for p in (options.predictions, options.classes) if p}):
+        raise ValueError(f"--json must name a file of its own, got '{options.json}', a folder or what is read; choose another name")
+    scores = score_predictions(read_predictions(options.predictions, options.classes))
+    if options.json:
+        write_json(options.json, scores.content())
+    print(scores.text())
+    if options.json:
+        print(f"\nWritten to {options.json}.")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m zsar_lab", description="Zero-shot action recognition, from video files to a zero-shot table.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -130,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="a folder made by the demo command or a notebook")
     command.set_defaults(command=train)
     _add_bench(commands)
+    _add_evaluate(commands)
     return parser
 
 
@@ -189,6 +205,15 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--device", default=None, help="cpu or cuda; without it the first GPU if there is one")
     command.add_argument("--json", type=Path, default=None, help="file for the figures")
     command.set_defaults(command=bench)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    about = "score predictions from elsewhere: accuracy with its interval over classes, hubness, and a table by class"
+    command = commands.add_parser("evaluate", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("--predictions", type=Path, required=True, help="csv with the columns label and prediction, a row a clip")
+    command.add_argument("--classes", type=Path, default=None, help="file of all candidate classes, one name a line; without it those that occur")
+    command.add_argument("--json", type=Path, default=None, help="file for the figures")
+    command.set_defaults(command=evaluate)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Metrics of scores [B, C] against the true class of each clip. Accuracies are fractions, 0..1."""
+"""Metrics of scores [B, C], or of answers [B] (the class predicted for each clip), against the true classes. Accuracies are fractions, 0..1."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,14 +28,24 @@ def top_k_accuracy(scores_BC: np.ndarray, targets: np.ndarray, k: int) -> float:
 
 
 def per_class_table(scores_BC: np.ndarray, targets: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
+    """One row a class, see `table_of_answers`; a clip whose true class ties with another is not correct, as in `truth_rank`."""
+    return table_of_answers(confusion_matrix(scores_BC, targets, len(names)), names, targets[truth_rank(scores_BC, targets) == 1])
+
+
+def table_of_answers(confusion_CC: np.ndarray, names: Sequence[str], right_targets: np.ndarray | None = None) -> pd.DataFrame:
     """One row a class: class, clips, correct, top1, taken_for (the most frequent wrong answer, "" if none), taken_for_clips.
 
-    A clip whose true class ties with another is not correct, as in `truth_rank`.
+    Args:
+        confusion_CC: counts, row true class, column answer.
+        names: of the classes.
+        right_targets: true classes of the clips that are right; without it those of the diagonal.
+
+    Returns:
+        Rows in the order of names; top1 of a class without clips is 0.
     """
-    confusion = confusion_matrix(scores_BC, targets, len(names))
-    right = truth_rank(scores_BC, targets) == 1
-    correct, clips = np.bincount(targets[right], minlength=len(names)), confusion.sum(1)
-    wrong = confusion - np.diag(np.diag(confusion))
+    correct = np.diag(confusion_CC) if right_targets is None else np.bincount(right_targets, minlength=len(names))
+    clips = confusion_CC.sum(1)
+    wrong = confusion_CC - np.diag(np.diag(confusion_CC))
     rival = wrong.argmax(1)
     count = wrong[np.arange(len(names)), rival]
     taken_for = [names[r] if c else "" for r, c in zip(rival, count)]
@@ -43,12 +55,34 @@ def per_class_table(scores_BC: np.ndarray, targets: np.ndarray, names: tuple[str
 
 def mean_class_accuracy(scores_BC: np.ndarray, targets: np.ndarray) -> float:
     """Mean over the classes that have clips of the share of their clips that are right."""
-    right = truth_rank(scores_BC, targets) == 1
-    return float(np.mean([right[targets == c].mean() for c in np.unique(targets)]))
+    return mean_over_classes(truth_rank(scores_BC, targets) == 1, targets)
+
+
+def mean_over_classes(right: np.ndarray, targets: np.ndarray) -> float:
+    """Mean over the classes that have clips of the share of their clips that are right.
+
+    Args:
+        right: [B] whether each clip is right.
+        targets: [B] true class of each.
+    """
+    clips = np.bincount(targets)
+    return float((np.bincount(targets, weights=right)[clips > 0] / clips[clips > 0]).mean())
 
 
 def confusion_matrix(scores_BC: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
     """Counts, int64 [C, C]: row true class, column predicted class (the first of tied ones)."""
-    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
-    np.add.at(counts, (targets, scores_BC.argmax(1)), 1)
-    return counts
+    return confusion_of_answers(scores_BC.argmax(1), targets, n_classes)
+
+
+def confusion_of_answers(answers: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
+    """Counts, int64 [C, C]: row true class, column answer.
+
+    Args:
+        answers, targets: [B] predicted and true class of each clip, 0..C-1.
+
+    Raises:
+        ValueError: the numbers of clips differ.
+    """
+    if len(answers) != len(targets):
+        raise ValueError(f"answers and targets must be of the same clips, got {len(answers)} and {len(targets)}")
+    return np.bincount(targets * n_classes + answers, minlength=n_classes**2).reshape(n_classes, n_classes)
