@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -149,3 +150,14 @@ def test_a_cut_json_file_is_refused(tmp_path):
 def test_a_json_file_that_is_not_there(tmp_path, name):
     with pytest.raises(FileNotFoundError, match="there is no file '"):
         read_json(tmp_path / name)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), RuntimeError("I/O error: No space left on device (os error 28)")])
+def test_a_full_disk_is_one_sentence_whatever_the_library_says(error, tmp_path):
+    (tmp_path / "a.txt").write_text("before")
+    with pytest.raises(OSError, match=r"the disk must have room for '.*a\.txt', but it is full \(No space left on device\); free some"):
+        with writing(tmp_path / "a.txt"):
+            raise error
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+    with pytest.raises(RuntimeError, match="^other$"), writing(tmp_path / "a.txt"):
+        raise RuntimeError("other")

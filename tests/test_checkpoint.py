@@ -139,7 +139,7 @@ def test_a_pickle_is_refused_and_not_opened(protocol, data, tmp_path):
         path.write_bytes(pickle.dumps(Malicious(trap), protocol))
     what = "SafetensorError: .*" if protocol == 0 else "it is a pickle, which could run anything and is never opened"
     for opening in (lambda: load_checkpoint(path), lambda: train(*data, CONFIG, path.parent, device="cpu")):
-        with pytest.raises(ValueError, match=f"'.*checkpoint.safetensors' must be a zsar_lab checkpoint, but {what}; train again"):
+        with pytest.raises(ValueError, match=f"'.*checkpoint.safetensors' must be a zsar_lab checkpoint, but {what}; delete it and train again"):
             opening()
     assert not trap.exists()
     if protocol != "torch.save":  # and it would have
@@ -158,7 +158,7 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_is_kept(broken, data, tmp_p
         monkeypatch.setattr({"save_file": room, "replace": os, "to_csv": pd.DataFrame}[broken], broken, full)
 
     name = "log.csv" if broken == "to_csv" else ".*safetensors"
-    with pytest.raises(OSError, match=rf"the disk must have room for '.*{name}' \(.* MB\), but it is full; the last .* is kept, free some"):
+    with pytest.raises(OSError, match=rf"the disk must have room for '.*{name}' \(.* MB\), but it is full; what was saved before is kept, free some"):
         train(*data, CONFIG, tmp_path, device="cpu", on_epoch=after_one)
     monkeypatch.undo()
     assert load_checkpoint(tmp_path).step == (6 if broken == "to_csv" else 3)
@@ -192,7 +192,7 @@ def test_a_disk_that_is_really_full(data, tmp_path):
 
 
 def test_an_error_of_writing_is_a_sentence(tmp_path):
-    with pytest.raises(OSError, match="'.*a' must be written, but bad disk; the last checkpoint that was written is kept"):
+    with pytest.raises(OSError, match="'.*a' must be written, but bad disk; what was saved before is kept"):
         with room.room_on_disk(tmp_path / "a", 1.0):
             raise room.SafetensorError("bad disk")
     with pytest.raises(PermissionError, match="not allowed"), room.room_on_disk(tmp_path / "a", 1.0):
@@ -259,5 +259,5 @@ def test_a_configuration_that_does_not_exist_is_refused(content, sentence):
 def test_a_checkpoint_of_another_version_names_the_field(tmp_path):
     record = {"config": {"epoch": 3}, "inputs": {"protocol": "p", "frames": "f", "class_embeddings": "c"}, "step": 1, "total_steps": 2, "history": []}
     save_file({"model.a": torch.zeros(1)}, tmp_path / FILE_NAME, metadata={"zsar_lab": json.dumps(record)})
-    with pytest.raises(ValueError, match="must be a checkpoint of this version of zsar_lab, but .* 'epoch'; the nearest is 'epochs'; train again"):
+    with pytest.raises(ValueError, match="must be a checkpoint of this version of zsar_lab, but .* 'epoch'; the nearest is 'epochs'; delete it and train again"):
         load_checkpoint(tmp_path)

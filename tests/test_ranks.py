@@ -150,6 +150,13 @@ def test_half_of_torchruns_variables_are_refused(monkeypatch):
             pass
 
 
+def test_a_rank_does_not_train_by_itself(data, tmp_path, monkeypatch):
+    for name, value in variables(1, 2, free_port()).items():
+        monkeypatch.setenv(name, value)
+    assert run("plain", data, tmp_path)["said"].startswith("ValueError: one of several ranks must train with the others, but this one (rank 1 of 2) was told of none")
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_one_process_is_alone(monkeypatch):
     with started_ranks() as ranks:
         assert ranks is ALONE

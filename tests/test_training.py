@@ -131,7 +131,7 @@ def test_the_ambient_seed_does_not_matter_and_is_not_moved(whole, store, protoco
 
 def test_a_folder_of_another_training_is_refused(whole, store, protocol, classes):
     folder = whole.path.parent
-    with pytest.raises(ValueError, match=r"another configuration \(learning_rate 0.005, got 0.0001\); choose another folder, or delete it"):
+    with pytest.raises(ValueError, match=r"another configuration \(learning_rate 0.005, got 0.0001\); choose another folder, or delete that checkpoint"):
         train(store, protocol, classes, replace(CONFIG, learning_rate=1e-4), folder, device="cpu")
     fewer_clips = replace(protocol, test_clips=protocol.test_clips[:-1])
     other_frames, other_encoder = replace(store, fingerprint="other frames"), replace(classes, encoder="another encoder")
@@ -168,7 +168,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(store, pr
         return original(*args) * next(factors)
 
     monkeypatch.setattr(step, "alignment_loss", planted)
-    with pytest.raises(ValueError, match="every loss must stay finite, alignment became nan at step 4; the last checkpoint is kept"):
+    with pytest.raises(ValueError, match="every loss must stay finite, alignment became nan at step 4; what was saved before is kept"):
         train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
     kept = load_checkpoint(tmp_path)
     assert kept.step == STEPS_AN_EPOCH
@@ -207,7 +207,7 @@ def test_a_damaged_checkpoint_is_refused(whole, store, protocol, classes, tmp_pa
     content = whole.path.read_bytes()
     for damaged in (b"", b"not a checkpoint", content[:50], content[: len(content) // 2]):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="'.*checkpoint.safetensors' must be a zsar_lab checkpoint, but .*; train again"):
+        with pytest.raises(ValueError, match="'.*checkpoint.safetensors' must be a zsar_lab checkpoint, but .*; delete it and train again"):
             train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
         assert path.read_bytes() == damaged
     save_file({"weight": torch.zeros(2)}, path)  # whole, but of another library

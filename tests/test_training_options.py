@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +20,11 @@ from zsar_lab.training import compiling, loop, step
 from zsar_lab.training.averaging import Average
 from zsar_lab.training.checkpoint import Checkpoint, Inputs, load_checkpoint
 from zsar_lab.training.checks import smaller_batch
+from zsar_lab.training.lock import only_one
 from zsar_lab.training.loop import train
 from zsar_lab.training.optimisers import learning_rate, make_optimiser
 from zsar_lab.training.presets import TrainConfig, demo, rest_r3d18
+from zsar_lab.training.stopping import terminated_as_interrupted
 
 N_CLIPS = 24  # trained on
 
@@ -252,7 +258,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_move(data, tmp_p
         return losses
 
     monkeypatch.setattr(step, "training_losses", planted)
-    with pytest.raises(ValueError, match="every gradient must stay finite, that of the model became nan at step 5; the last checkpoint is kept"):
+    with pytest.raises(ValueError, match="every gradient must stay finite, that of the model became nan at step 5; what was saved before is kept"):
         train(*data, CONFIG, tmp_path, device="cpu")
     kept = load_checkpoint(tmp_path)
     assert kept.step == STEPS_AN_EPOCH and all(torch.isfinite(value).all() for value in kept.tensors("model.").values())
@@ -302,3 +308,25 @@ def test_the_checkpoint_is_saved_within_an_epoch_when_time_has_passed(data, tmp_
             train(*data, CONFIG, tmp_path / "killed", device="cpu", save_every_s=0.0)
     assert load_checkpoint(tmp_path / "killed").step == 4 and load_checkpoint(tmp_path / "killed").running["n_clips"] == 8
     assert_same_state(train(*data, CONFIG, tmp_path / "killed", device="cpu"), whole)
+
+
+def test_one_training_at_a_time_in_a_folder(data, tmp_path):
+    with only_one(tmp_path), pytest.raises(RuntimeError, match=r"one training at a time may run in '.*', and another process trains there; wait"):
+        train(*data, CONFIG, tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())
+    holding = "import os, sys, time; from pathlib import Path; from zsar_lab.training.lock import only_one\n"
+    holding += "with only_one(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", holding, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RuntimeError, match="another process trains there"):
+            train(*data, CONFIG, tmp_path, device="cpu")
+        other.kill()
+    assert train(*data, replace(CONFIG, epochs=1), tmp_path, device="cpu").complete  # a killed process holds nothing
+    with only_one(tmp_path):
+        assert train(*data, replace(CONFIG, epochs=1), tmp_path, device="cpu").complete  # a finished training is only opened
+
+
+def test_sigterm_interrupts_where_it_is_asked_to():
+    with pytest.raises(KeyboardInterrupt), terminated_as_interrupted():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

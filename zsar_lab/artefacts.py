@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -88,6 +89,9 @@ def writing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well the file is flushed to disk and renamed to `path`.
 
     A block that fails or is killed leaves an earlier `path` as it was.
+
+    Raises:
+        OSError: the disk is full; one sentence, whatever the block's library says of it.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -100,6 +104,11 @@ def writing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
         os.replace(temporary, path)
+    except Exception as error:
+        full = next((os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT) if os.strerror(code) in str(error)), None)
+        if full is None:
+            raise
+        raise OSError(f"the disk must have room for '{path}', but it is full ({full}); free some and run it again, what was there is kept") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -274,6 +274,8 @@ class Workspace:
             processes: above 1: that many ranks by torchrun, a GPU each, with their log streamed; 1: in this process.
             ranks: those that this process is one of (see `started_ranks`).
         """
+        if processes < 1:
+            raise ValueError(f"processes must be 1 or more, got {processes}")
         with ranks.first_alone():
             self.refuse_leakage(draw)
             given = self.frames, self.protocol(draw), self.class_embeddings(), self.train_config(draw), self.run_folder(draw)

@@ -164,11 +164,11 @@ def room_on_disk(path: Path, size_mb: float) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
             raise OSError(
-                f"the disk must have room for '{path}' ({size_mb:.1f} MB), but it is full; the last checkpoint that was written is kept,"
+                f"the disk must have room for '{path}' ({size_mb:.1f} MB), but it is full; what was saved before is kept,"
                 " free some and run it again to go on from there"
             ) from error
         if isinstance(error, SafetensorError):
-            raise OSError(f"'{path}' must be written, but {error}; the last checkpoint that was written is kept") from error
+            raise OSError(f"'{path}' must be written, but {error}; what was saved before is kept") from error
         raise
 
 
@@ -208,9 +208,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         # only now: a safetensors file can begin with the same bytes
         what = "it is a pickle, which could run anything and is never opened" if _is_pickle(path) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"'{path}' must be a zsar_lab checkpoint, but {what}; train again") from error
+        raise ValueError(f"'{path}' must be a zsar_lab checkpoint, but {what}; delete it and train again") from error
     except ValueError as error:
-        raise ValueError(f"'{path}' must be a checkpoint of this version of zsar_lab, but {error}; train again") from error
+        raise ValueError(f"'{path}' must be a checkpoint of this version of zsar_lab, but {error}; delete it and train again") from error
     more = {name: record[name] for name in ("running", "compiled", "best") if name in record}
     return Checkpoint(path, config, inputs, step, total_steps, history, **more)
 

@@ -128,12 +128,12 @@ def same_run(found: Checkpoint, wanted: Checkpoint) -> Checkpoint:
             name, old, new = _first_difference(kept, asked)
             raise ValueError(
                 f"'{wanted.path.parent}' holds a checkpoint of {what} ({name} {old!r}, got {new!r}); choose another folder, or delete"
-                " it to train anew"
+                " that checkpoint to train anew"
             )
     if found.total_steps != wanted.total_steps:
         raise ValueError(
             f"'{wanted.path.parent}' holds a checkpoint of other data ({found.total_steps} steps, got {wanted.total_steps}); choose another"
-            " folder, or delete it to train anew"
+            " folder, or delete that checkpoint to train anew"
         )
     return found
 
@@ -154,7 +154,7 @@ def check_finite(values: Mapping[str, float], step: int, what: str) -> None:
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         raise ValueError(
-            f"every {what} must stay finite, {bad[0]} became {values[bad[0]]} at step {step}; the last checkpoint is kept,"
+            f"every {what} must stay finite, {bad[0]} became {values[bad[0]]} at step {step}; what was saved before is kept,"
             " lower the learning rate and start in a new folder"
         )
 
@@ -164,7 +164,7 @@ def smaller_batch(config: TrainConfig, device: torch.device, step: int, reason: 
     whole = config.batch_size * config.accumulate
     in_model = min(config.batch_size, -(-whole // n_ranks))
     clips = f"a batch of {in_model} clip{'s' if in_model > 1 else ''} must fit into the memory of {device}"
-    kept = f"{clips}, but does not at step {step} ({reason}); the last checkpoint is kept"
+    kept = f"{clips}, but does not at step {step} ({reason}); what was saved before is kept"
     size = next((n for n in range(in_model // 2, 0, -1) if not whole % n), None)
     if size is None:
         return f"{kept}, take a smaller view or model and start in a new folder"

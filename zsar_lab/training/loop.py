@@ -43,10 +43,11 @@ from zsar_lab.training.checkpoint import (
 )
 from zsar_lab.training.checks import check_config, check_frames, check_text, same_run
 from zsar_lab.training.compiling import compile_parts, is_faster_compiled, lay_out, mixed_precision
+from zsar_lab.training.lock import only_one
 from zsar_lab.training.meters import Meters, shown, tensorboard, tensorboard_is_installed
 from zsar_lab.training.optimisers import make_optimiser
 from zsar_lab.training.presets import TrainConfig
-from zsar_lab.training.ranks import ALONE, Ranks
+from zsar_lab.training.ranks import ALONE, Ranks, check_not_apart
 from zsar_lab.training.step import Step, end_text
 from zsar_lab.training.stopping import TrainingInterrupted, stop_signals
 from zsar_lab.training.text_tail import KeptTexts, TextInputs, TextTail
@@ -109,8 +110,9 @@ def train(
     Raises:
         ValueError: the folder holds a checkpoint of another configuration or other inputs, a loss or gradient is not finite, every loss is
             switched off, n_seen or another setting is wrong, the text encoder's layers cannot be trained as asked, or ranks were given
-            different things.
-        RuntimeError: a batch does not fit into the GPU's memory (the sentence says the size to try), or another rank is gone.
+            different things, or this process is one of several ranks and was not told so.
+        RuntimeError: a batch does not fit into the GPU's memory (the sentence says the size to try), another rank is gone, or another process
+            trains in the folder.
         OSError: a checkpoint cannot be written, for example because the disk is full; the one before is kept.
         TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint is kept.
     """
@@ -128,11 +130,13 @@ def train(
         ranks.check_same("checkpoint", checkpoint.fingerprint, f"put '{checkpoint.path.parent}' on a disk that all of them see")
         if checkpoint.complete:
             return checkpoint
-        if ranks.is_first:
-            remove_half_written(checkpoint.path.parent)
+        check_not_apart(ranks)
         place = choose_device(device, ranks)
         generators = torch.random.fork_rng([place] if place.type == "cuda" else [])
-        with generators, cpu_threads(config.cpu_threads), stop_signals() as stop:
+        alone_here = only_one(checkpoint.path.parent) if ranks.is_first else nullcontext()
+        with alone_here, generators, cpu_threads(config.cpu_threads), stop_signals() as stop:
+            if ranks.is_first:
+                remove_half_written(checkpoint.path.parent)
             training = _Training(store, protocol, classes, checkpoint, place, rows, targets, files, ranks, choose_readers(readers, place, ranks))
             listeners = [on_epoch] if on_epoch and ranks.is_first else []
             if ranks.is_first and tensorboard_is_installed():

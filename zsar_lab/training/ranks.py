@@ -7,6 +7,7 @@ waits for one that has left.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -151,6 +152,20 @@ class Ranks:
 ALONE = Ranks()
 
 
+def check_not_apart(ranks: Ranks) -> None:
+    """Check that a process which torchrun started with others does not train by itself.
+
+    Raises:
+        ValueError: it would, in the folder of the others.
+    """
+    number, count = os.environ.get("RANK", "?"), os.environ.get("WORLD_SIZE", "1")
+    if ranks.count == 1 and count != "1":
+        raise ValueError(
+            f"one of several ranks must train with the others, but this one (rank {number} of {count}) was told of none; use"
+            " `python -m zsar_lab train`, or give ranks from started_ranks()"
+        )
+
+
 @contextmanager
 def started_ranks(device: str | None = None, timeout_s: float = 600.0) -> Iterator[Ranks]:
     """The ranks that torchrun started, connected inside the block; `ALONE` where this process was not started by it.
@@ -202,6 +217,8 @@ def _connect(ranks: Ranks, device: str | None, timeout: timedelta) -> distribute
         )
     if on_gpu:
         torch.cuda.set_device(ranks.local)
+    if not ranks.local:
+        print(f"rank {ranks.number}: waiting for all {ranks.count} ranks, at most {timeout.total_seconds():.0f} s", file=sys.stderr, flush=True)
     try:
         store, number, count = next(distributed.rendezvous("env://", timeout=timeout))
         store.set_timeout(timeout)

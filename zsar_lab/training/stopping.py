@@ -13,6 +13,23 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 @contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Inside the block SIGTERM raises KeyboardInterrupt, so that what is under way is ended in order. Outside the main thread nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    earlier = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+@contextmanager
 def stop_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C, a kernel interrupt or SIGTERM sets, so that a step is never left half done.
 

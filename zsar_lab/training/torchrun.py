@@ -12,7 +12,7 @@ from typing import Any
 
 from zsar_lab.training.ranks import AFTER_ANOTHER
 from zsar_lab.training.side_by_side import history_of
-from zsar_lab.training.stopping import TrainingInterrupted
+from zsar_lab.training.stopping import TrainingInterrupted, terminated_as_interrupted
 
 SENTENCE = re.compile(r"rank \d+: ")  # how the command line begins what went wrong
 
@@ -38,7 +38,7 @@ def train_by_torchrun(
     Raises:
         ValueError: processes below 2.
         RuntimeError: the training failed; with its own sentence.
-        TrainingInterrupted: Ctrl-C or a kernel interrupt; the training has saved and left.
+        TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the training has saved and left.
     """
     if processes < 2:
         raise ValueError(f"processes of a training by torchrun must be 2 or more, got {processes}")
@@ -48,15 +48,16 @@ def train_by_torchrun(
     )
     lines: list[str] = []
     try:
-        n_epochs = 0
-        for line in started.stdout:  # the bar's carriage returns end lines too
-            if line.strip():
-                lines.append(line.rstrip())
-                say(lines[-1])
-            history = history_of(folder) if on_epoch else []
-            if len(history) > n_epochs:
-                n_epochs = len(history)
-                on_epoch(history)
+        with terminated_as_interrupted():
+            n_epochs = 0
+            for line in started.stdout:  # the bar's carriage returns end lines too
+                if line.strip():
+                    lines.append(line.rstrip())
+                    say(lines[-1])
+                history = history_of(folder) if on_epoch else []
+                if len(history) > n_epochs:
+                    n_epochs = len(history)
+                    on_epoch(history)
     except KeyboardInterrupt as interrupt:
         started.send_signal(signal.SIGINT)
         for line in started.stdout:  # torchrun's own account of the interrupt is a traceback
