@@ -33,7 +33,8 @@ from zsar_lab.training.compiling import MEMORY_FORMATS
 from zsar_lab.training.loop import choose_device, choose_readers, cpu_threads
 from zsar_lab.training.meters import config_gflop, memory_mb, peak_gflop_per_s
 from zsar_lab.training.ranks import ALONE
-from zsar_lab.zeroshot.embed import CLIPS_A_BATCH, embed_clips, embedded, embedding_model
+from zsar_lab.zeroshot.embed import embed_clips, embedded, embedding_model
+from zsar_lab.zeroshot.shards import CLIPS_A_BATCH
 
 EMBEDDING, EMBEDDING_WANTED = "rest_r3d18", (3000, 4500)  # clips/s of one H200: must, stretch
 CONV3D, EMBED, NEIGHBOURS = "conv3d", "embedding", "neighbours"

@@ -26,7 +26,7 @@ OWNERS = {
     "decord": VIDEO,
     "av": VIDEO,
     "simplejpeg": ("zsar_lab/data/pixels.py",),
-    "transformers": ("zsar_lab/text/*", "zsar_lab/model/backbones.py"),
+    "transformers": ("zsar_lab/text/*", "zsar_lab/model/backbones.py", "zsar_lab/model/public_towers.py"),
     "huggingface_hub": ("zsar_lab/text/*", "zsar_lab/model/backbones.py"),
     "snowballstemmer": ("zsar_lab/text/leakage.py",),
     "umap": ("zsar_lab/views/projection.py",),

@@ -31,7 +31,7 @@ def tiny_tokenizer(kind: str, longest: int = 24) -> transformers.PreTrainedToken
 def tiny_model(kind: str) -> transformers.PreTrainedModel:
     """A model of that kind: bert, roberta, mpnet, clip, clip text, siglip, xclip, or videomae (which has no text side)."""
     text = SIZES | {"vocab_size": 120, "max_position_embeddings": 24, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
-    frames = VISION | {"num_frames": 4, "mit_hidden_size": 32, "mit_intermediate_size": 64, "mit_num_hidden_layers": 1, "mit_num_attention_heads": 2}
+    frames = VISION | {"num_frames": 4, "mit_hidden_size": 16, "mit_intermediate_size": 64, "mit_num_hidden_layers": 1, "mit_num_attention_heads": 2}
     torch.manual_seed(0)
     t = transformers
     makers = {

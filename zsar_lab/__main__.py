@@ -94,8 +94,8 @@ def train(options: argparse.Namespace) -> None:
     with started_ranks() as ranks:
         workspace = Workspace.open(options.workspace)
         checkpoint = workspace.train(options.draw, ranks=ranks)
+        workspace.embeddings(options.draw, ranks)
     if ranks.is_first:
-        workspace.embeddings(options.draw)
         print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
 
 

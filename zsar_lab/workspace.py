@@ -311,10 +311,10 @@ class Workspace:
         except FileNotFoundError:
             return False
 
-    def embeddings(self, draw: str) -> ClipEmbeddings:
-        """Every clip through the draw's checkpoint."""
-        checkpoint = self.train(draw)
-        return self._timed("embedding", lambda: embed_clips(checkpoint, self.frames, self.run_folder(draw)))
+    def embeddings(self, draw: str, ranks: Ranks = ALONE) -> ClipEmbeddings:
+        """Every clip through the draw's checkpoint; several ranks (see `started_ranks`) each embed a part."""
+        checkpoint = self.train(draw, ranks=ranks)
+        return self._timed("embedding", lambda: embed_clips(checkpoint, self.frames, self.run_folder(draw), ranks=ranks))
 
     def result(self, draw: str) -> DrawResult:
         """Every rule on the draw's unseen classes."""

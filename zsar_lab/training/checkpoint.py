@@ -157,18 +157,18 @@ def write_log(checkpoint: Checkpoint) -> None:
 
 
 @contextmanager
-def room_on_disk(path: Path, size_mb: float) -> Iterator[None]:
-    """Say in one sentence that a file could not be written inside the block, and what is still there."""
+def room_on_disk(path: Path, size_mb: float, kept: str = "what was saved before is") -> Iterator[None]:
+    """Say in one sentence that a file could not be written inside the block, and what is still there ("... is" or "... are")."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
             raise OSError(
-                f"the disk must have room for '{path}' ({size_mb:.1f} MB), but it is full; what was saved before is kept,"
+                f"the disk must have room for '{path}' ({size_mb:.1f} MB), but it is full; {kept} kept,"
                 " free some and run it again to go on from there"
             ) from error
         if isinstance(error, SafetensorError):
-            raise OSError(f"'{path}' must be written, but {error}; what was saved before is kept") from error
+            raise OSError(f"'{path}' must be written, but {error}; {kept} kept") from error
         raise
 
 

@@ -21,7 +21,7 @@ from zsar_lab.training.rank_batch_norm import synchronised
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # that torchrun sets
 PREPARING = timedelta(days=7)  # the first rank may have videos to decode
-AFTER_ANOTHER = ("which failed; see what rank 0 said", "lost another one")  # in sentences of ranks that did not fail themselves
+AFTER_ANOTHER = ("which failed; see what rank", "lost another one")  # in sentences of ranks that did not fail themselves
 WORDS_OF_A_LOSS = ("gloo", "nccl", "connection", "timed out", "tcpstore")  # in what torch raises where another process is gone
 
 
@@ -105,6 +105,26 @@ class Ranks:
         finally:
             if self.count > 1 and self.is_first:
                 self._store.set(key, outcome)
+
+    @contextmanager
+    def at_own_pace(self) -> Iterator[None]:
+        """Every rank goes through the block, however long each takes; behind it all are through.
+
+        Raises:
+            RuntimeError: another rank failed in it.
+        """
+        self._turns += 1
+        keys, outcome = [f"turn {self._turns} of rank {number}" for number in range(self.count)], b"failed"
+        try:
+            yield
+            outcome = b"done"
+        finally:
+            if self.count > 1:
+                self._store.set(keys[self.number], outcome)
+        for number, key in enumerate(keys if self.count > 1 else ()):
+            self._store.wait([key], PREPARING)
+            if self._store.get(key) != b"done":
+                raise RuntimeError(f"rank {self.number} waited for rank {number}, which failed; see what rank {number} said")
 
     def wait(self) -> None:
         """Wait for all ranks."""

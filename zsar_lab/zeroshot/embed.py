@@ -5,26 +5,24 @@ Shapes: N clips, B of them at a time, P visual tokens, D width of the shared spa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 
-from zsar_lab.artefacts import fingerprint, writing
+from zsar_lab.artefacts import fingerprint
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import ViewSettings, centre_view, scoring_batches
 from zsar_lab.data.pixels import JpegFrames, StackedFrames
 from zsar_lab.model.rest import ResT
-from zsar_lab.progress import progress
 from zsar_lab.training.checkpoint import Checkpoint
 from zsar_lab.training.compiling import lay_out, mixed_precision
 from zsar_lab.training.loop import choose_device, choose_readers, cpu_threads
-from zsar_lab.training.ranks import ALONE
-
-CLIPS_A_BATCH = 64
+from zsar_lab.training.ranks import ALONE, Ranks
+from zsar_lab.zeroshot import shards
+from zsar_lab.zeroshot.shards import make_in_shards, open_embeddings
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,10 @@ class ClipEmbeddings:
         ids: clip ids, one a row.
         labels: class name of each clip.
         embedding_ND: float32 (fp16 on disk), unit rows: the mean over the views of a clip, normalised.
-        tokens_NPD: float16, the visual tokens of the unmirrored view, for the cross-modal encoder.
+        tokens_NPD: float16, the visual tokens of the unmirrored view, for the cross-modal encoder; a read-only memory map, which reads rows
+            when they are asked for. P is 0 where a model gives none.
         fingerprint: of checkpoint, frame store and views.
+        about: what the file says of the model: its checkpoint's fingerprint, or what is known of a public model.
     """
 
     ids: tuple[str, ...]
@@ -44,6 +44,7 @@ class ClipEmbeddings:
     embedding_ND: np.ndarray
     tokens_NPD: np.ndarray
     fingerprint: str
+    about: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, ids: tuple[str, ...]) -> np.ndarray:
         """Row numbers of these clips, int64.
@@ -58,10 +59,17 @@ class ClipEmbeddings:
         return np.array([position[name] for name in ids], dtype=np.int64)
 
 
-def embed_clips(checkpoint: Checkpoint, store: FrameStore, folder: Path, device: str | None = None, readers: int | None = None) -> ClipEmbeddings:
+def embed_clips(
+    checkpoint: Checkpoint, store: FrameStore, folder: Path, device: str | None = None, readers: int | None = None, ranks: Ranks = ALONE,
+    shard_clips: int | None = None,
+) -> ClipEmbeddings:  # fmt: skip
     """Embed every clip of the store: v = normalise(mean over the plain and the mirrored centre view of v_view).
 
-    Kept as `<folder>/embeddings_<fingerprint>.safetensors`; read from there when it is already made.
+    Both views are of the same stored frames, a second or two from the middle of the clip: one clip a video in the words of protocols, and not
+    comparable with 25 clips of 16 frames taken all over a video (Brattoli et al., 2020), of which the store holds too little.
+
+    Kept as `<folder>/embeddings_<fingerprint>.safetensors`; read from there when it is already made. Made shard by shard: a call that was
+    interrupted or killed goes on, see `make_in_shards`. Memory: a shard, and at the end 4 D bytes a clip.
 
     Args:
         checkpoint: a complete training.
@@ -69,9 +77,14 @@ def embed_clips(checkpoint: Checkpoint, store: FrameStore, folder: Path, device:
         folder: where the artefact is kept.
         device: "cpu", "cuda", or None to choose.
         readers: threads that read batches ahead; None for as many as a training has. The embeddings are the same with any number.
+        ranks: those that this process is one of (see `started_ranks`); each embeds a part, and all get the whole.
+        shard_clips: clips a shard, a multiple of 64; None for 1,024. The embeddings are the same with any number.
 
     Raises:
-        ValueError: the checkpoint's training is not finished.
+        ValueError: the checkpoint's training is not finished, an embedding is not a finite number (the clip is named), a kept file is
+            damaged, ranks were given different things, or another shard_clips.
+        RuntimeError: another rank failed or is gone.
+        OSError: the disk is full; the shards that were written are kept.
     """
     if not checkpoint.complete:
         raise ValueError(
@@ -80,24 +93,17 @@ def embed_clips(checkpoint: Checkpoint, store: FrameStore, folder: Path, device:
         )
     key = fingerprint("clip embeddings", checkpoint.fingerprint, store.fingerprint, "centre and mirrored")
     path = Path(folder) / f"embeddings_{key}.safetensors"
-    ids, labels = tuple(store.ids), tuple(store.labels)
-    if not path.is_file():
-        place = choose_device(device)
-        model = embedding_model(checkpoint, place)
-        embeddings, tokens = [], []
-        with progress(what="embedding", unit="clip", total=len(ids)) as bar, cpu_threads(checkpoint.config.cpu_threads):
-            n_readers = choose_readers(readers, place, ALONE)
-            for embedding_BD, tokens_BPD in embedded(model, store.frames, np.arange(len(ids)), checkpoint.config.view, n_readers):
-                embeddings.append(embedding_BD)
-                tokens.append(tokens_BPD)
-                bar.update(len(embedding_BD))
-        with writing(path) as temporary:
-            content = {"embedding_ND": np.concatenate(embeddings), "tokens_NPD": np.concatenate(tokens)}
-            save_file(content, temporary, metadata={"checkpoint": checkpoint.fingerprint, "ids": "\n".join(ids)})
-    kept = load_file(path)
-    unit = kept["embedding_ND"].astype(np.float32)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    return ClipEmbeddings(ids, labels, unit, kept["tokens_NPD"], key)
+    place, config = choose_device(device, ranks), checkpoint.config
+    n_readers = choose_readers(readers, place, ranks)
+
+    def embed(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield from embedded(embedding_model(checkpoint, place), store.frames, rows, config.view, n_readers)
+
+    with ranks.together(f"the shards beside '{path}' are kept, start all of them again to go on from there"), cpu_threads(config.cpu_threads):
+        ranks.check_same("checkpoint and frames", key, "give all the same study")
+        make_in_shards(path, store.ids, {"checkpoint": checkpoint.fingerprint}, embed, shard_clips, ranks)
+    about, embedding_ND, tokens_NPD = open_embeddings(path)
+    return ClipEmbeddings(tuple(store.ids), tuple(store.labels), embedding_ND, tokens_NPD, key, about)
 
 
 def embedding_model(checkpoint: Checkpoint, device: torch.device) -> ResT:
@@ -124,7 +130,7 @@ def embedded(
         readers: threads that read batches ahead.
     """
     device = model.clip_token.device
-    for read in scoring_batches(frames, rows, CLIPS_A_BATCH, readers, pinned=device.type == "cuda"):
+    for read in scoring_batches(frames, rows, shards.CLIPS_A_BATCH, readers, pinned=device.type == "cuda"):
         clips = read.to(device, non_blocking=True)
         views = [centre_view(clips, view, mirrored) for mirrored in (False, True)]
         with mixed_precision(device):
