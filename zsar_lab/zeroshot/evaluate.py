@@ -6,7 +6,6 @@ Shapes: B test clips, C candidate (unseen) classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,33 +16,16 @@ from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.training.checkpoint import Checkpoint
 from zsar_lab.training.loop import TextInputs, text_inputs
 from zsar_lab.zeroshot import rules
+from zsar_lab.zeroshot.corrected import corrected_scores
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.metrics import top_k_accuracy
+from zsar_lab.zeroshot.rules import RuleScores
 from zsar_lab.zeroshot.text_rules import RIDGE, RIDGE_CENTRED, TEXT_RULES, TRANSFER, ClipGroup, TextRules
 from zsar_lab.zeroshot.transfer import TransferSettings, class_means, compose_prototypes
 
 DIRECT, MATCH, FUSED = "direct", "match", "transfer + match"
 RULES = (DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, MATCH, FUSED)
 MATCH_WEIGHTS = (0.25, 0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class RuleScores:
-    """One rule on the test clips of one draw.
-
-    Attributes:
-        rule: its name, one of RULES.
-        class_text: scheme of the class texts it read.
-        settings: what was chosen on validation classes.
-        validation_top1: of those settings, on clips of the validation classes, 0..1.
-        scores_BC: [test clips, unseen classes], larger is nearer.
-    """
-
-    rule: str
-    class_text: str
-    settings: dict[str, Any]
-    validation_top1: float
-    scores_BC: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -62,6 +44,7 @@ class DrawResult:
         weights_US: transfer weights that composed the unseen prototypes.
         fingerprints: of checkpoint, embeddings, class texts and text encoder, and of the trained text where there is one.
         class_text: that of the training, which the rules read.
+        corrected: transfer under each correction of hubness, inductive and transductive.
     """
 
     protocol: Protocol
@@ -75,6 +58,7 @@ class DrawResult:
     weights_US: np.ndarray
     fingerprints: dict[str, str]
     class_text: ClassText
+    corrected: tuple[RuleScores, ...] = ()
 
     def rule(self, name: str) -> RuleScores:
         """The scores of the rule of that name; ValueError when it was not scored."""
@@ -154,6 +138,7 @@ def evaluate_draw(
         | {"encoder": classes.encoder}
         | ({"trained_text": trained_text.fingerprint} if trained_text else {}),
         class_text=classes.class_text,
+        corrected=corrected_scores(text_rules.fit(classes, TRANSFER), text_rules),
     )
 
 

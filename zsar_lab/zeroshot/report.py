@@ -16,7 +16,6 @@ from zsar_lab.zeroshot.hubness import Hubness, hubness, k_occurrence
 from zsar_lab.zeroshot.metrics import mean_class_accuracy, top_k_accuracy, truth_rank
 from zsar_lab.zeroshot.statistics import class_bootstrap, holm, paired_difference, paired_p_value
 
-SETTING = "inductive"  # every rule so far looks at one clip at a time
 CLAIM_LEVEL = 0.05
 
 
@@ -80,6 +79,28 @@ class TextRow:
         return self.p_holm is not None and self.p_holm <= CLAIM_LEVEL
 
 
+@dataclass(frozen=True)
+class CorrectionRow:
+    """A rule under a correction of hubness beside the rule without one, on the same clips of the same draws.
+
+    Attributes:
+        row: its scores.
+        difference: top-1 less that without correction, clip by clip; difference_ci95: its class-bootstrap interval.
+        p, p_holm: of "no difference", alone and adjusted for all corrections of the same setting.
+    """
+
+    row: RuleRow
+    difference: float
+    difference_ci95: tuple[float, float]
+    p: float
+    p_holm: float
+
+    @property
+    def claimed(self) -> bool:
+        """True when a difference can be claimed: the adjusted p is at most 0.05."""
+        return self.p_holm <= CLAIM_LEVEL
+
+
 def rule_row(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> RuleRow:
     """Put one rule's scores of several draws together.
 
@@ -90,14 +111,14 @@ def rule_row(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> Rul
     Raises:
         ValueError: no draw, or the scores are of different rules.
     """
-    if not scored or len({(s.rule, s.class_text) for s in scored}) != 1:
+    if not scored or len({(s.rule, s.class_text, s.setting) for s in scored}) != 1:
         raise ValueError(f"a row needs one rule scored in at least one draw, got {sorted({s.rule for s in scored})}")
     pairs = [(s.scores_BC, r.targets) for r, s in zip(results, scored)]
     top1 = [top_k_accuracy(*pair, 1) for pair in pairs]
     measures = [hubness(k_occurrence(scores, 1), 1) for scores, _ in pairs]
     return RuleRow(
         rule=scored[0].rule,
-        setting=SETTING,
+        setting=scored[0].setting,
         class_text=scored[0].class_text,
         top1=float(np.mean(top1)),
         top5=float(np.mean([top_k_accuracy(*pair, min(5, pair[0].shape[1])) for pair in pairs])),
@@ -120,6 +141,7 @@ class Report:
         results: the draws.
         rows: one a rule, with the training's class text.
         text_rows: transfer and ridge rules with each scheme of class text.
+        correction_rows: transfer under each correction of hubness, inductive and transductive.
         catalog_fingerprint, frames_fingerprint: of the data.
     """
 
@@ -129,6 +151,7 @@ class Report:
     text_rows: tuple[RuleRow, ...]
     catalog_fingerprint: str
     frames_fingerprint: str
+    correction_rows: tuple[RuleRow, ...] = ()
 
     def __repr__(self) -> str:
         return f"Report({self.name!r}: " + ", ".join(f"{row.rule} {100 * row.top1:.1f} %" for row in self.rows) + ")"
@@ -203,6 +226,18 @@ class Report:
             for name, row in rows.items()
         )  # fmt: skip
 
+    def compare_corrections(self) -> tuple[CorrectionRow, ...]:
+        """Transfer under each correction of hubness against transfer alone; p is adjusted among the inductive and among the transductive ones."""
+        classes, plain = _classes(self.results), _correct([(r.rule(TRANSFER).scores_BC, r.targets) for r in self.results])
+        found = []
+        for setting in dict.fromkeys(row.setting for row in self.correction_rows):
+            rows = [row for row in self.correction_rows if row.setting == setting]
+            right = [_correct([(_of_row(r.corrected, row).scores_BC, r.targets) for r in self.results]) for row in rows]
+            p = [paired_p_value(of_row, plain, classes) for of_row in right]
+            compared = zip(rows, right, p, holm(p).tolist(), strict=True)
+            found += [CorrectionRow(row, *paired_difference(of_row, plain, classes), alone, adjusted) for row, of_row, alone, adjusted in compared]
+        return tuple(found)
+
     def content(self) -> dict[str, Any]:
         """The report as plain json content."""
         first = self.results[0].protocol
@@ -218,6 +253,7 @@ class Report:
             "upper_bound": self.upper_bound,
             "rules": [asdict(row) for row in self.rows],
             "class_texts": [asdict(row) for row in self.text_rows],
+            "corrections": [asdict(row) for row in self.compare_corrections()],
             "seen_top1": self.seen_top1,
             "draws": [
                 {"name": r.protocol.name, "hash": r.protocol.hash, **_class_lists(r.protocol), "seen_top1": r.seen_top1,
@@ -240,8 +276,8 @@ class Report:
 def make_report(name: str, results: Sequence[DrawResult], catalog_fingerprint: str, frames_fingerprint: str) -> Report:
     """Put the draws' results together; rules and class texts are those that every draw scored."""
     rows = tuple(rule_row(results, [r.rule(rule) for r in results]) for rule in RULES)
-    texts = zip(*(r.texts for r in results))
-    return Report(name, tuple(results), rows, tuple(rule_row(results, same) for same in texts), catalog_fingerprint, frames_fingerprint)
+    texts, corrected = (tuple(rule_row(results, same) for same in zip(*of_draws)) for of_draws in ((r.texts for r in results), (r.corrected for r in results)))
+    return Report(name, tuple(results), rows, texts, catalog_fingerprint, frames_fingerprint, corrected)
 
 
 def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dict[str, float]) -> None:
@@ -256,6 +292,10 @@ def settings_as_text(settings: dict[str, Any]) -> str:
 
 def _correct(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.concatenate([truth_rank(scores, targets) == 1 for scores, targets in pairs])
+
+
+def _of_row(scored: Sequence[RuleScores], row: RuleRow) -> RuleScores:
+    return next(scores for scores in scored if (scores.rule, scores.setting) == (row.rule, row.setting))
 
 
 def _text_scores(result: DrawResult, rule: str, scheme: str) -> RuleScores:

@@ -7,13 +7,36 @@ space, F width of a class text's embedding.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from zsar_lab.model.rest import ResT
 from zsar_lab.training.loop import TextInputs
+from zsar_lab.zeroshot.bank import INDUCTIVE
 from zsar_lab.zeroshot.transfer import unit
+
+
+@dataclass(frozen=True)
+class RuleScores:
+    """One rule on the test clips of one draw.
+
+    Attributes:
+        rule: its name.
+        class_text: scheme of the class texts it read.
+        settings: what was chosen on validation classes.
+        validation_top1: of those settings, on clips of the validation classes, 0..1.
+        scores_BC: [test clips, unseen classes], larger is nearer.
+        setting: "inductive" where one test clip is looked at at a time, "transductive" where the others tell too.
+    """
+
+    rule: str
+    class_text: str
+    settings: dict[str, Any]
+    validation_top1: float
+    scores_BC: np.ndarray
+    setting: str = INDUCTIVE
 
 
 def nearest_scores(embedding_BD: np.ndarray, class_CD: np.ndarray) -> np.ndarray:

@@ -1,0 +1,137 @@
+"""A rule under every correction of hubness: how it is scored, compared, and shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_rescore import PROTOCOL, clips, good  # noqa: F401  (fixtures)
+from test_tables_text import N_CLASSES, TARGETS, UNSEEN, draw_of, scores_of
+
+from zsar_lab.views.figures_corrections import correction_differences, correction_table
+from zsar_lab.zeroshot.bank import INDUCTIVE, TRANSDUCTIVE, make_bank
+from zsar_lab.zeroshot.corrected import BETAS, KS, corrected_scores
+from zsar_lab.zeroshot.corrections import CORRECTIONS, CSLS, GLOBALLY_CORRECTED, INVERTED_SOFTMAX
+from zsar_lab.zeroshot.evaluate import TRANSFER, RuleScores
+from zsar_lab.zeroshot.metrics import top_k_accuracy
+from zsar_lab.zeroshot.report import make_report
+from zsar_lab.zeroshot.rules import nearest_scores
+from zsar_lab.zeroshot.statistics import holm, paired_difference, paired_p_value
+from zsar_lab.zeroshot.text_rules import ClipGroup, TextRules
+from zsar_lab.zeroshot.transfer import TransferSettings, compose_prototypes
+
+
+@pytest.fixture(scope="module")
+def rules(clips) -> TextRules:  # noqa: F811
+    return TextRules.of(clips, PROTOCOL)
+
+
+@pytest.fixture(scope="module")
+def fitted(rules, good):  # noqa: F811
+    return rules.fit(good, TRANSFER)
+
+
+@pytest.fixture(scope="module")
+def corrected(rules, fitted) -> dict[tuple[str, str], RuleScores]:
+    return {(scored.rule.removeprefix("transfer, "), scored.setting): scored for scored in corrected_scores(fitted, rules)}
+
+
+def test_each_correction_is_there_in_both_settings(corrected):
+    assert list(corrected) == [(name, setting) for setting in (INDUCTIVE, TRANSDUCTIVE) for name in CORRECTIONS]
+    assert all(scored.rule.startswith("transfer, ") and scored.class_text == "good" for scored in corrected.values())
+    assert all(np.isfinite(scored.scores_BC).all() for scored in corrected.values())
+
+
+@pytest.mark.parametrize("setting", [INDUCTIVE, TRANSDUCTIVE])
+@pytest.mark.parametrize(("name", "key", "values"), [(CSLS, "k", KS), (INVERTED_SOFTMAX, "beta", BETAS), (GLOBALLY_CORRECTED, None, (None,))])
+def test_settings_are_the_best_on_validation_classes_and_the_bank_is_as_said(name, key, values, setting, corrected, rules, good, fitted):  # noqa: F811
+    """Written out once more, from prototypes on."""
+    transfer = TransferSettings(**fitted.settings)
+    n_most = min(len(PROTOCOL.validation), len(PROTOCOL.unseen))
+
+    def scores(group: ClipGroup, names: tuple[str, ...]) -> np.ndarray:
+        return nearest_scores(group.embedding_BD, compose_prototypes(rules.weights(good, names, transfer), rules.seen_prototypes))
+
+    def correct(group: ClipGroup, value: float | None) -> np.ndarray:
+        looked_at = rules.train if setting == INDUCTIVE else group
+        bank = make_bank(scores(looked_at, group.names), looked_at.ids, group.ids, rules.test.ids)
+        return CORRECTIONS[name](bank, **({key: value} if key else {})).apply(scores(group, group.names))
+
+    tried = [value for value in values if key != "k" or value <= n_most]
+    top1 = [top_k_accuracy(correct(rules.validation, value), rules.validation.targets, 1) for value in tried]
+    best = tried[int(np.argmax(top1))]
+    found = corrected[name, setting]
+    assert found.settings == fitted.settings | ({f"{name} {key}": best} if key else {}) and found.validation_top1 == max(top1)
+    np.testing.assert_allclose(found.scores_BC, correct(rules.test, best), atol=1e-12)
+
+
+def test_only_a_transductive_score_depends_on_the_other_test_clips(rules, fitted, corrected):
+    test = rules.test
+    half = replace(rules, test=ClipGroup(test.names, test.ids[::2], test.embedding_BD[::2], test.targets[::2]))
+    changed = set()
+    for scored in corrected_scores(fitted, half):
+        whole = corrected[scored.rule.removeprefix("transfer, "), scored.setting]
+        if not np.allclose(scored.scores_BC, whole.scores_BC[::2], atol=1e-9):
+            changed.add(scored.setting)
+    assert changed == {TRANSDUCTIVE}
+
+
+# the comparison
+
+
+def planted(number: int, gain: float) -> tuple[RuleScores, ...]:
+    """Under one correction some more clips are right, under the other nothing changes; and the same by looking at the test clips."""
+    luck = np.random.default_rng(number).random(len(TARGETS))  # as in draw_of
+    more, same = scores_of(luck < 0.4 + gain), scores_of(luck < 0.4)
+    return tuple(
+        RuleScores(f"transfer, {name}", "description", {"CSLS k": 1}, 0.5, scores, setting)
+        for setting in (INDUCTIVE, TRANSDUCTIVE) for name, scores in ((CSLS, more), (GLOBALLY_CORRECTED, same))
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report():
+    return make_report("stratified, 2 draws, data", [replace(draw_of(n, {"description": (0.4, (0.5, 0.7))}), corrected=planted(n, 0.3)) for n in range(2)], "c", "f")
+
+
+def test_each_row_is_compared_with_transfer_alone_clip_by_clip(report):
+    classes = [UNSEEN[target] for _ in range(2) for target in TARGETS]
+    alone = np.concatenate([r.rule(TRANSFER).scores_BC.argmax(1) == TARGETS for r in report.results])
+    rows = report.compare_corrections()
+    assert [(row.row.rule, row.row.setting) for row in rows] == [(s.rule, s.setting) for s in report.results[0].corrected]
+    for start in (0, 2):
+        p = []
+        for place in range(2):
+            right = np.concatenate([r.corrected[start + place].scores_BC.argmax(1) == TARGETS for r in report.results])
+            assert (rows[start + place].difference, rows[start + place].difference_ci95) == paired_difference(right, alone, classes)
+            p.append(paired_p_value(right, alone, classes))
+        assert [row.p for row in rows[start : start + 2]] == p
+        assert [row.p_holm for row in rows[start : start + 2]] == holm(p).tolist()  # among those of one setting
+    assert [row.claimed for row in rows] == [True, False, True, False] and rows[0].difference > 0.2 and rows[1].difference == 0
+
+
+def test_the_report_keeps_them(report):
+    kept = report.content()["corrections"]
+    assert [row["row"]["setting"] for row in kept] == [INDUCTIVE, INDUCTIVE, TRANSDUCTIVE, TRANSDUCTIVE]
+    assert {"difference", "difference_ci95", "p", "p_holm"} <= set(kept[0])
+    assert {row["setting"] for row in report.content()["rules"]} == {INDUCTIVE}
+
+
+def test_the_table_marks_the_setting_of_every_row(report):
+    table, rows = correction_table(report), report.compare_corrections()
+    assert list(table.index) == ["none", CSLS, GLOBALLY_CORRECTED, CSLS, GLOBALLY_CORRECTED]
+    assert list(table["setting"]) == [INDUCTIVE] * 3 + [TRANSDUCTIVE] * 2
+    assert table["top1_%"].iloc[0] == f"{100 * report.row(TRANSFER).top1:.1f}" and table["difference"].iloc[0] == ""
+    assert list(table["difference"].iloc[1:]) == [f"{100 * row.difference:+.1f}" for row in rows]
+    assert list(table["N1_skewness"].iloc[1:]) == [f"{row.row.hubness['skewness']:.2f}" for row in rows]
+
+
+def test_the_figure_shows_the_differences_with_their_intervals(report):
+    figure, rows = correction_differences(report), report.compare_corrections()
+    for trace, of_setting in zip(figure.data, (rows[:2], rows[2:]), strict=True):
+        assert of_setting[0].row.setting in trace.name
+        for x, below, above, symbol, row in zip(trace.x, trace.error_x.arrayminus, trace.error_x.array, trace.marker.symbol, of_setting, strict=True):
+            assert x == pytest.approx(100 * row.difference) and symbol.endswith("-open") != row.claimed
+            assert (x - below, x + above) == pytest.approx(tuple(100 * end for end in row.difference_ci95))
+    assert list(figure.layout.yaxis.ticktext) == [CSLS, GLOBALLY_CORRECTED] and N_CLASSES == 12

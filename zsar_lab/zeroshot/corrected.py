@@ -1,0 +1,60 @@
+"""A rule under every correction of hubness, inductive and transductive; settings are chosen on validation classes.
+
+Shapes: B clips to score, N bank clips, C candidate classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zsar_lab.zeroshot.bank import INDUCTIVE, TRANSDUCTIVE, Bank, make_bank
+from zsar_lab.zeroshot.corrections import CORRECTIONS, CSLS, INVERTED_SOFTMAX, LOCAL_SCALING, QB_NORM, choose_correction
+from zsar_lab.zeroshot.rules import RuleScores
+from zsar_lab.zeroshot.text_rules import ClipGroup, FittedRule, TextRules
+
+KS, BETAS = (1, 3, 5, 10), (1.0, 5.0, 10.0, 20.0, 50.0)
+
+
+def corrected_scores(fitted: FittedRule, clips: TextRules) -> tuple[RuleScores, ...]:
+    """The scores of a rule on the test clips under each of CORRECTIONS, first with an inductive bank, then with a transductive one.
+
+    Inductive: the bank is the training clips' scores for the candidate classes. Transductive: it is the scores of the clips themselves,
+    all test clips at once. Settings are chosen in the same way on the clips of the validation classes.
+
+    Args:
+        fitted: a rule that compares clips with a point of each class, by cosine.
+        clips: of the draw.
+
+    Returns:
+        A row a correction and setting; `rule` is "<rule>, <correction>".
+
+    Raises:
+        ValueError: as `FittedRule.scores`.
+    """
+    found = []
+    on_validation, on_test = fitted.scores(clips.validation), fitted.scores(clips.test)
+    for setting in (INDUCTIVE, TRANSDUCTIVE):
+        validation_bank, test_bank = (_bank(fitted, clips, group, setting) for group in (clips.validation, clips.test))
+        for name, make in CORRECTIONS.items():
+            grid = _grid(name, min(*validation_bank.scores_NC.shape, *test_bank.scores_NC.shape))
+            chosen, top1 = choose_correction(make, grid, validation_bank, on_validation, clips.validation.targets)
+            settings = fitted.settings | {f"{name} {key}": value for key, value in chosen.items()}  # transfer has a k of its own
+            scores = make(test_bank, **chosen).apply(on_test)
+            found.append(RuleScores(f"{fitted.rule}, {name}", fitted.class_text, settings, top1, scores, setting))
+    return tuple(found)
+
+
+def _bank(fitted: FittedRule, clips: TextRules, group: ClipGroup, setting: str) -> Bank:
+    """The training clips' scores for the classes of a group, or those of its own clips."""
+    if setting == TRANSDUCTIVE:
+        return make_bank(fitted.scores(group), group.ids, group.ids, clips.test.ids)
+    train = clips.train
+    scores_NC = fitted.scores(ClipGroup(group.names, train.ids, train.embedding_BD, train.targets))
+    return make_bank(scores_NC, train.ids, group.ids, clips.test.ids, inductive_only=True)
+
+
+def _grid(name: str, most: int) -> list[dict[str, Any]]:
+    """The settings tried of a correction: k up to the number of classes and clips there are."""
+    if name in (CSLS, LOCAL_SCALING):
+        return [{"k": k} for k in KS if k <= most]
+    return [{"beta": beta} for beta in BETAS] if name in (INVERTED_SOFTMAX, QB_NORM) else [{}]
