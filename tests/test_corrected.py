@@ -92,7 +92,8 @@ def planted(number: int, gain: float) -> tuple[RuleScores, ...]:
 
 @pytest.fixture(scope="module")
 def report():
-    return make_report("stratified, 2 draws, data", [replace(draw_of(n, {"description": (0.4, (0.5, 0.7))}), corrected=planted(n, 0.3)) for n in range(2)], "c", "f")
+    draws = [replace(draw_of(n, {"description": (0.4, (0.5, 0.7))}), corrected=planted(n, 0.3)) for n in range(2)]
+    return make_report("stratified, 2 draws, data", draws, "c", "f")
 
 
 def test_each_row_is_compared_with_transfer_alone_clip_by_clip(report):

@@ -42,7 +42,7 @@ def correction_differences(report: Report) -> go.Figure:
 
 
 def correction_table(report: Report) -> pd.DataFrame:
-    """A row a correction and setting, after transfer alone: top-1 and validation top-1 in percent, the difference in points, and the skewness of N_1."""
+    """A row a correction and setting, after transfer alone: accuracies in percent, the difference in points, and the skewness of N_1."""
     alone = report.row(TRANSFER)
     content = [
         {"correction": "none", "setting": alone.setting, "top1_%": f"{100 * alone.top1:.1f}", "validation_%": f"{100 * alone.validation_top1:.1f}",
@@ -51,8 +51,8 @@ def correction_table(report: Report) -> pd.DataFrame:
     for compared in report.compare_corrections():
         row, (low, high) = compared.row, (100 * end for end in compared.difference_ci95)
         content.append({
-            "correction": _name(compared), "setting": row.setting, "top1_%": f"{100 * row.top1:.1f}", "validation_%": f"{100 * row.validation_top1:.1f}",
-            "N1_skewness": f"{row.hubness['skewness']:.2f}", "difference": f"{100 * compared.difference:+.1f}",
+            "correction": _name(compared), "setting": row.setting, "top1_%": f"{100 * row.top1:.1f}",
+            "validation_%": f"{100 * row.validation_top1:.1f}", "N1_skewness": f"{row.hubness['skewness']:.2f}", "difference": f"{100 * compared.difference:+.1f}",
             "its interval": f"[{low:+.1f}, {high:+.1f}]", "p": p_as_text(compared.p), "p (Holm)": p_as_text(compared.p_holm),
         })  # fmt: skip
     return pd.DataFrame(content).fillna("").set_index("correction").rename_axis(None)

@@ -276,7 +276,8 @@ class Report:
 def make_report(name: str, results: Sequence[DrawResult], catalog_fingerprint: str, frames_fingerprint: str) -> Report:
     """Put the draws' results together; rules and class texts are those that every draw scored."""
     rows = tuple(rule_row(results, [r.rule(rule) for r in results]) for rule in RULES)
-    texts, corrected = (tuple(rule_row(results, same) for same in zip(*of_draws)) for of_draws in ((r.texts for r in results), (r.corrected for r in results)))
+    texts = tuple(rule_row(results, same) for same in zip(*(r.texts for r in results)))
+    corrected = tuple(rule_row(results, same) for same in zip(*(r.corrected for r in results)))
     return Report(name, tuple(results), rows, texts, catalog_fingerprint, frames_fingerprint, corrected)
 
 
