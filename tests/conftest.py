@@ -10,7 +10,10 @@ import pytest
 # before numpy and torch are loaded, and for the processes that tests start: threads that wait for one another cost half as much again
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-LONGEST_FIRST = ("test_workspace.py", "test_cross_dataset.py", "test_prepare.py", "test_prepare_mishaps.py", "test_memory.py")
+LONGEST_FIRST = (
+    "test_workspace.py", "test_ranks.py", "test_resume.py", "test_cross_dataset.py", "test_frames.py", "test_prepare.py", "test_prepare_mishaps.py",
+    "test_checkpoint.py", "test_text_tail.py", "test_embed.py", "test_memory.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):

@@ -26,7 +26,7 @@ from zsar_lab.training.loop import train
 from zsar_lab.training.presets import TrainConfig, config_from, rest_r3d18
 from zsar_lab.training.side_by_side import history_of
 
-N_KILLS = 50 if os.environ.get("ZSAR_LAB_SLOW") else 10
+N_KILLS = 50 if os.environ.get("ZSAR_LAB_SLOW") else 6
 KILLED = """
 import os, signal, sys, time, torch
 from dataclasses import replace

@@ -25,7 +25,7 @@ def by_loop(queries, points, k, exclude_self=False):
     return np.array(found)
 
 
-@pytest.mark.parametrize("block", [None, 7, 64])
+@pytest.mark.parametrize("block", [None, 64])
 @pytest.mark.parametrize("k", [1, 5])
 def test_the_neighbours_are_those_of_a_plain_loop(block, k):
     index, cosine = nearest_neighbours(QUERIES, POINTS, k, block=block)
@@ -35,7 +35,7 @@ def test_the_neighbours_are_those_of_a_plain_loop(block, k):
     np.testing.assert_allclose(cosine, wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("block", [None, 7, 64, 299])
+@pytest.mark.parametrize("block", [7, 299])
 @pytest.mark.parametrize("exclude_self", [False, True])
 def test_a_set_searched_among_itself(block, exclude_self):
     index, cosine = nearest_neighbours(POINTS[:150], POINTS[:150], 4, exclude_self, block)
@@ -53,7 +53,7 @@ def test_the_neighbours_are_scikit_learns():
     np.testing.assert_allclose(cosine, 1 - distance, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_columns", [28, 70, 71, 350, 500, 1033])
+@pytest.mark.parametrize("n_columns", [28, 71, 350, 1033])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_the_best_of_a_tile_are_the_largest(n_columns, transposed):
     tile = torch.from_numpy(RANDOM.normal(size=(n_columns, 40) if transposed else (40, n_columns)))

@@ -290,9 +290,13 @@ def test_help_reads_well() -> None:
     assert done.returncode == 0 and "zero-shot table" in done.stdout and "train one draw" in done.stdout
 
 
+def copy_without_trainings(finished: Workspace, study: Study, folder: Path) -> Workspace:
+    shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns("trainings", "study.json"))
+    return Workspace(folder, study)
+
+
 def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one(finished: Workspace, study: Study, tmp_path: Path, capsys) -> None:
-    shutil.copytree(finished.folder, tmp_path / "work", ignore=shutil.ignore_patterns("trainings", "study.json"))
-    workspace, histories = Workspace(tmp_path / "work", replace(study, videos=str(finished.study.videos), epochs=6)), []
+    workspace, histories = copy_without_trainings(finished, replace(study, epochs=6), tmp_path / "work"), []
 
     def interrupt_the_first_time(history: list) -> None:
         if not histories:
@@ -308,11 +312,9 @@ def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one
     assert workspace.train("stratified-0", processes=2).complete  # nothing is left to do
 
 
-def test_an_interrupted_training_goes_on_where_it_stopped(videos: Path, tmp_path: Path) -> None:
-    long = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="label", epochs=400)
-    workspace = Workspace(tmp_path / "work", long, workers=1)
+def test_an_interrupted_training_goes_on_where_it_stopped(finished: Workspace, study: Study, tmp_path: Path) -> None:
+    workspace = copy_without_trainings(finished, replace(study, epochs=400), tmp_path / "work")
     workspace.train_config("stratified-0")
-    workspace.class_embeddings()
     command = [sys.executable, "-m", "zsar_lab", "train", "stratified-0", "--workspace", str(workspace.folder)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     log = workspace.run_folder("stratified-0") / "log.csv"
