@@ -115,7 +115,7 @@ def odd(tmp_path_factory, mp4) -> Prepared:
     endless = write_with(root / "odd" / "endless.mpg", "mpeg1video", "yuv420p", numbered_frames(5))
     os.truncate(endless, 200 * 10**9)
     try:
-        yield prepare(Source("folder", str(root)), work / "out", SETTINGS, Limits(workers=1, timeout_s=5.0, memory_mb=256))
+        yield prepare(Source("folder", str(root)), work / "out", SETTINGS, Limits(workers=1, timeout_s=4.0, memory_mb=256))
     finally:
         endless.unlink()
 
@@ -131,7 +131,7 @@ def odd(tmp_path_factory, mp4) -> Prepared:
         ("new\\nline.mp4", r"a file name must be printable UTF-8, got 'new\\nline.mp4'; rename it"),
         ("large.mp4", "frames of 7680 x 4320 pixels need more memory than a worker may use|needs more than the 256 MB"),
         ("pipe.mp4", "it is no regular file"),
-        ("endless.mpg", "took longer than 5 s"),
+        ("endless.mpg", "took longer than 4 s"),
     ],
 )
 def test_an_odd_file_is_listed_with_its_reason(odd, file, reason):

@@ -37,7 +37,7 @@ def trained(folder: Path, names: str, workers: int, sleep_s: float = 0.0) -> tup
 def test_trainings_at_a_time_have_a_gpu_each(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    gpus, shown = trained(tmp_path, "abcd", 4, 1.0)
+    gpus, shown = trained(tmp_path, "abcd", 4, 0.3)
     assert [gpus[name] for name in "abc"] == ["0", "1", "2"] and gpus["d"] in "012"
     assert shown[-1] == {name: [{"epoch": 1, "step": 7}] for name in "abcd"}
 
