@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "zsar_lab"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-# a room imports only from itself, from rooms of a lower level, and from what ALLOWED says otherwise
+# a room imports only from itself and from rooms of a lower level: the model builds on data and text, which do not know each other
 LEVELS = {
-    "__init__": 0, "artefacts": 0, "progress": 0, "data": 1, "text": 1, "model": 1, "training": 2, "zeroshot": 3, "views": 4, "study": 4, "workspace": 5,
-    "commands": 6, "__main__": 7,
+    "__init__": 0, "artefacts": 0, "progress": 0, "data": 1, "text": 1, "model": 2, "training": 3, "zeroshot": 4, "views": 5, "study": 5, "workspace": 6,
+    "commands": 7, "__main__": 8,
 }  # fmt: skip
 VIDEO, WIDGETS = ("zsar_lab/data/video.py",), ("zsar_lab/views/widgets*",)
 OWNERS = {
@@ -93,7 +93,7 @@ def test_every_room_has_its_level():
 def test_imports_go_one_way():
     assert not [line for path in SOURCES for line in wrong_way(path, imports_in(path))]
     # and the check sees what it should: rooms that must not know each other, a lower one that looks up, and neither way round
-    for room, name in (("data", "text.encoder"), ("text", "data.catalog"), ("model", "data.loader"), ("model", "training.loop")):
+    for room, name in (("data", "text.encoder"), ("text", "data.catalog"), ("text", "model.rest"), ("model", "training.loop")):
         assert wrong_way(PACKAGE / room / "x.py", [f"zsar_lab.{name}"])
     assert wrong_way(PACKAGE / "artefacts.py", ["zsar_lab.data"]) and not wrong_way(PACKAGE / "views/x.py", ["zsar_lab.zeroshot.report"])
 

@@ -7,9 +7,6 @@ Shapes: B clips, N stored frames, T frames that the model reads, H W pixels, D w
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
+from zsar_lab.text.loading import one_sentence, quiet
+
+RULE = "a public model's folder must hold config.json and weights as safetensors that transformers can load"
 IMAGE_MODELS, VIDEO_MODELS = ("clip", "siglip"), ("xclip",)
 RESAMPLING = {2: "bilinear", 3: "bicubic"}  # numbers of PIL
 OFFLINE = {"local_files_only": True, "trust_remote_code": False}
@@ -130,7 +130,7 @@ def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
     import transformers
 
     folder = Path(folder)
-    with _quiet(), _one_sentence(folder):
+    with quiet(), one_sentence(RULE, folder):
         config = transformers.AutoConfig.from_pretrained(folder, **OFFLINE)
     if config.model_type not in (*IMAGE_MODELS, *VIDEO_MODELS):
         raise ValueError(
@@ -141,7 +141,7 @@ def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
     if n_frames < 1:
         raise ValueError(f"n_frames must be 1 or more, got {n_frames}")
     _check_size(folder, preprocessing, config.vision_config.image_size)
-    with _quiet(), _one_sentence(folder), torch.random.fork_rng(devices=[]):  # loading draws random numbers
+    with quiet(), one_sentence(RULE, folder), torch.random.fork_rng(devices=[]):  # loading draws random numbers
         options = OFFLINE | {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
         network, info = transformers.AutoModel.from_pretrained(folder, **options)
     if info["missing_keys"]:
@@ -189,32 +189,3 @@ def _check_size(folder: Path, preprocessing: Preprocessing, wanted: int) -> None
             f"a public model's preprocessing must give frames of the size it reads, {wanted} x {wanted} pixels, that in '{folder}' gives "
             f"{given or 'any size'}; fetch its preprocessor_config.json again"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No loading bars and no advice of transformers inside the block."""
-    from transformers.utils import logging as theirs
-
-    before, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
-    theirs.set_verbosity(logging.ERROR)
-    theirs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        theirs.set_verbosity(before)
-        if bars:
-            theirs.enable_progress_bar()
-
-
-@contextmanager
-def _one_sentence(folder: Path) -> Iterator[None]:
-    """Whatever transformers raises over a folder, as one sentence."""
-    try:
-        yield
-    except Exception as error:  # transformers and safetensors raise many kinds, some directly of Exception
-        first = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
-        raise ValueError(
-            f"a public model's folder must hold config.json and weights as safetensors that transformers can load, '{folder}' does not"
-            f" ({first}); fetch it again"
-        ) from error

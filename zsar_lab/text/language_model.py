@@ -6,9 +6,6 @@ Shapes: N texts, L tokens (word pieces), E width of the last layer, D of the emb
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from zsar_lab.text.encoder_files import TOKENIZER_FILES, EncoderFiles
+from zsar_lab.text.loading import one_sentence, quiet
 
+RULE = "a text encoder's folder must hold a model that transformers can load"
 MEAN, FIRST, JOINT, PROJECTED = "mean over tokens", "first token", "joint space", "projected"
 POOLING_FIELDS = {"pooling_mode_mean_tokens": MEAN, "pooling_mode_cls_token": FIRST}
 HARMLESS_MODULES = ("Transformer", "Pooling", "Normalize")
@@ -96,11 +95,11 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
     """
     import transformers
 
-    with _quiet(), _one_sentence(files):
+    with quiet(), one_sentence(RULE, files.folder):
         config = transformers.AutoConfig.from_pretrained(files.folder, local_files_only=True)
     kind, network_class = _text_side(config, files)
     pooling = kind or _pooling(files.folder)
-    with _quiet(), _one_sentence(files):
+    with quiet(), one_sentence(RULE, files.folder):
         network, info = network_class.from_pretrained(files.folder, local_files_only=True, dtype=torch.float32, output_loading_info=True)
     missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))  # BERT's pooler is not read
     if missing:
@@ -126,7 +125,7 @@ def load_tokenizer(files: EncoderFiles) -> Any:
             f"a text encoder's folder must hold its tokenizer (tokenizer.json or vocab files), '{files.folder}' has none; save it there with"
             " save_pretrained of the tokenizer"
         )
-    with _quiet(), _one_sentence(files):
+    with quiet(), one_sentence(RULE, files.folder):
         tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         lacks = "a tokenizer.json (fast tokenizer)" if not tokenizer.is_fast else "a padding token"
@@ -184,32 +183,3 @@ def _most_tokens(folder: Path, text_config: Any) -> int:
         path = folder / name
         limits.append(json.loads(path.read_text(encoding="utf-8")).get(key) if path.is_file() else None)
     return int(min(limit for limit in limits if limit is not None and 0 < limit < UNREASONABLE_LENGTH))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No loading bars and no advice of transformers inside the block."""
-    from transformers.utils import logging as theirs
-
-    before, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
-    theirs.set_verbosity(logging.ERROR)
-    theirs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        theirs.set_verbosity(before)
-        if bars:
-            theirs.enable_progress_bar()
-
-
-@contextmanager
-def _one_sentence(files: EncoderFiles) -> Iterator[None]:
-    """Whatever transformers raises over a folder, as one sentence."""
-    try:
-        yield
-    except Exception as error:  # transformers, tokenizers and safetensors raise many kinds, some directly of Exception
-        first = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
-        raise ValueError(
-            f"a text encoder's folder must hold a model that transformers can load, '{files.folder}' does not"
-            f" ({first}); fetch it again"
-        ) from error
