@@ -20,7 +20,7 @@ from zsar_lab.zeroshot.corrected import corrected_scores
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.metrics import top_k_accuracy
 from zsar_lab.zeroshot.rules import RuleScores
-from zsar_lab.zeroshot.text_rules import RIDGE, RIDGE_CENTRED, TEXT_RULES, TRANSFER, ClipGroup, TextRules
+from zsar_lab.zeroshot.text_rules import RIDGE, RIDGE_CENTRED, TEXT_RULES, TRANSFER, ClipGroup, FittedRule, TextRules
 from zsar_lab.zeroshot.transfer import TransferSettings, class_means, compose_prototypes
 
 DIRECT, MATCH, FUSED = "direct", "match", "transfer + match"
@@ -109,7 +109,8 @@ def evaluate_draw(
     validation, test, seen_prototypes = text_rules.validation, text_rules.test, text_rules.seen_prototypes
     seen_test = ClipGroup.of(clips, protocol.seen_test_clips, protocol.seen)
 
-    own = _from_text(text_rules, classes)
+    fits = {name: text_rules.fit(classes, name) for name in TEXT_RULES}
+    own = _from_text(text_rules, fits)
     model, read = checkpoint.model(), classes if trained_text is None else trained_text
     n_label_tokens = checkpoint.config.model.n_label_tokens
     inputs = {names: text_inputs(read, names, n_label_tokens, "cpu") for names in (protocol.seen, validation.names, test.names)}
@@ -117,7 +118,8 @@ def evaluate_draw(
     transfer = own[TRANSFER]
     by_name = {DIRECT: direct, **own, MATCH: match, FUSED: _fused(transfer, match, validation)}
     weights = text_rules.weights(classes, protocol.unseen, TransferSettings(**transfer.test.settings))
-    by_text = [own, *(_from_text(text_rules, texts) for texts in other_texts)]
+    of_others = ({name: text_rules.fit(texts, name) for name in TEXT_RULES} for texts in other_texts)
+    by_text = [own, *(_from_text(text_rules, of_text) for of_text in of_others)]
     return DrawResult(
         protocol=protocol,
         ids=test.ids,
@@ -138,7 +140,7 @@ def evaluate_draw(
         | {"encoder": classes.encoder}
         | ({"trained_text": trained_text.fingerprint} if trained_text else {}),
         class_text=classes.class_text,
-        corrected=corrected_scores(text_rules.fit(classes, TRANSFER), text_rules),
+        corrected=corrected_scores(fits[TRANSFER], text_rules),
     )
 
 
@@ -170,11 +172,10 @@ class _Scored:
     test: RuleScores
 
 
-def _from_text(text_rules: TextRules, texts: ClassEmbeddings) -> dict[str, _Scored]:
+def _from_text(text_rules: TextRules, fits: dict[str, FittedRule]) -> dict[str, _Scored]:
     """The rules that need only clip embeddings and class texts: ridge raw and centred, transfer."""
     scored = {}
-    for name in TEXT_RULES:
-        fitted = text_rules.fit(texts, name)
+    for name, fitted in fits.items():
         on_test = RuleScores(name, fitted.class_text, fitted.settings, fitted.validation_top1, fitted.scores(text_rules.test))
         scored[name] = _Scored(fitted.scores(text_rules.validation), on_test)
     return scored
