@@ -34,9 +34,11 @@ from zsar_lab.training.loop import choose_device, choose_readers, cpu_threads
 from zsar_lab.training.meters import config_gflop, memory_mb, peak_gflop_per_s
 from zsar_lab.training.ranks import ALONE
 from zsar_lab.zeroshot.embed import embed_clips, embedded, embedding_model
+from zsar_lab.zeroshot.neighbours import nearest_neighbours
 from zsar_lab.zeroshot.shards import CLIPS_A_BATCH
 
 EMBEDDING, EMBEDDING_WANTED = "rest_r3d18", (3000, 4500)  # clips/s of one H200: must, stretch
+NEIGHBOURS_WANTED = 10, 5  # seconds of one H200: must, stretch
 CONV3D, EMBED, NEIGHBOURS = "conv3d", "embedding", "neighbours"
 ROWS = (CONV3D, *WANTED, EMBED, NEIGHBOURS)
 
@@ -89,7 +91,8 @@ def table(options: argparse.Namespace, device: torch.device, say: Callable[[str]
             found[EMBED].append(row)
             keep()
     if NEIGHBOURS in options.rows:
-        say("\nexact kNN, 1M x 512, k 10: not in the library yet (must 10 s, stretch 5 s)")
+        found[NEIGHBOURS] = tried(lambda: neighbours_row(options.tiny, device, say), device)
+        say_failed("exact nearest neighbours", found[NEIGHBOURS], say)
     keep()
     return found
 
@@ -117,6 +120,17 @@ def embedding_row(layout: str, options: argparse.Namespace, device: torch.device
         f"{used['gflop_per_s']:12.4g} {used['peak_share']:10.1%}   {used['memory_mb'] or float('nan'):9.0f}"
     )
     return {"preset": EMBEDDING, "layout": layout, "clips_per_s": rate, "views_per_s": 2 * rate, "must": must, "stretch": stretch} | used
+
+
+def neighbours_row(tiny: bool, device: torch.device, say: Callable[[str], None]) -> dict[str, Any]:
+    """Seconds of the exact 10 nearest neighbours of a million random points among themselves."""
+    n_points, width = (2000, 32) if tiny else (1_000_000, 512)
+    points = np.random.default_rng(0).standard_normal((n_points, width), dtype=np.float32)
+    started = time.perf_counter()
+    nearest_neighbours(points, points, 10, exclude_self=True, device=device.type)
+    taken, (must, stretch) = time.perf_counter() - started, NEIGHBOURS_WANTED
+    say(f"\nexact nearest neighbours, {n_points} x {width}, k 10: {taken:.2f} s (must {must} s, stretch {stretch} s, at 1000000 x 512)")
+    return {"points": n_points, "width": width, "seconds": taken, "must": must, "stretch": stretch}
 
 
 def untrained(study: Study, folder: Path) -> Checkpoint:

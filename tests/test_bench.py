@@ -156,7 +156,8 @@ def test_the_script_keeps_what_it_has_when_rows_fail(gpu_table, monkeypatch, tmp
     failed, measured = kept["embedding"]
     assert failed["failed"] == "RuntimeError: CUDA error: out of memory" and "embedding, contiguous failed. RuntimeError: CUDA error" in printed
     assert measured["layout"] == "channels_last" and measured["views_per_s"] == 2 * measured["clips_per_s"] > 0 and "failed" not in measured
-    assert "exact kNN, 1M x 512, k 10: not in the library yet" in printed and "tiny: to see that it runs, not how fast" in printed
+    assert kept["neighbours"]["points"] == 2000 and kept["neighbours"]["seconds"] > 0
+    assert "exact nearest neighbours, 2000 x 32, k 10: " in printed and "tiny: to see that it runs, not how fast" in printed
 
 
 def test_the_script_needs_a_gpu_or_tiny(gpu_table, capsys):
