@@ -135,7 +135,7 @@ def neighbours_row(tiny: bool, device: torch.device, say: Callable[[str], None])
 
 def untrained(study: Study, folder: Path) -> Checkpoint:
     """A checkpoint of random weights, as a training leaves its best."""
-    inputs = Inputs(study.protocol.hash, study.store.fingerprint, study.classes.fingerprint)
+    inputs = Inputs(study.protocol.training_hash, study.store.fingerprint, study.classes.fingerprint)
     save_best(Checkpoint(folder / BEST_NAME, study.config, inputs, 0, 1, []), weights_by_name(ResT(study.config.model)))
     return load_checkpoint(folder / BEST_NAME)
 

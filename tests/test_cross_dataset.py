@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +14,20 @@ import pytest
 from test_catalog import make_dataset
 from test_video import numbers_in
 
+from zsar_lab.artefacts import fingerprint
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog, join_catalogs
 from zsar_lab.data.frames import join_frames, make_frame_store
 from zsar_lab.data.pixels import JpegFrames, StackedFrames
 from zsar_lab.data.prepare import Prepared, Source, make_catalog, prepare
 from zsar_lab.data.protocols.build import account
-from zsar_lab.data.protocols.named import protocol_named
-from zsar_lab.data.protocols.protocol import Protocol, generalised
+from zsar_lab.data.protocols.named import ProtocolName, protocol_named
+from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.study import Study
 from zsar_lab.text.leakage import Removal
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.workspace import Workspace
-from zsar_lab.zeroshot.evaluate import check_can_be_scored, evaluate_draw
 from zsar_lab.zeroshot.report import Report
 
 SETTINGS = FrameSettings(n_frames=10, fps=10.0, size_px=48)
@@ -93,7 +94,7 @@ def test_overlapping_classes_are_removed_and_the_list_is_kept(finished, train_on
     assert removal.train_names == tuple(sorted(TRAIN)) and removal.test_names == tuple(sorted(TEST))
     class_of = train_on[1].catalog.clips.set_index("id")["class"]
     for draw in DRAWS:
-        protocol = Protocol.load(finished.run_folder(draw) / "protocol.json")
+        protocol = Protocol.load(finished.folder / "protocols" / f"{draw}.json")
         assert protocol == finished.protocol(draw) and protocol.removed == REMOVED and protocol.removed_rule == removal.rule_text
         assert set(protocol.seen + protocol.validation) == set(TRAIN) - set(REMOVED) and len(protocol.validation) == 2
         learnt = protocol.train_clips + protocol.seen_test_clips + protocol.validation_clips
@@ -113,10 +114,22 @@ def test_what_is_tested_are_all_usable_clips_of_the_drawn_classes(finished, repo
     assert finished.protocol("half-0").train_clips == finished.protocol("half-1").train_clips
 
 
-def test_the_training_was_of_this_protocol_and_these_frames(finished, reports):
+def test_one_training_of_these_frames_serves_all_draws(finished, reports):
+    assert [folder.name for folder in (finished.folder / "trainings").iterdir()] == ["half-0"]
     for draw in DRAWS:
         inputs = load_checkpoint(finished.run_folder(draw)).inputs
-        assert (inputs.protocol, inputs.frames) == (finished.protocol(draw).hash, finished.frames.fingerprint)
+        assert (inputs.protocol, inputs.frames) == (finished.protocol(draw).training_hash, finished.frames.fingerprint)
+        assert finished.train_config(draw) == finished.train_config(DRAWS[0])
+    prints = [result.fingerprints for result in reports[0].results]
+    assert len({of_draw["checkpoint"] for of_draw in prints}) == len({of_draw["embeddings"] for of_draw in prints}) == 1
+
+
+def test_draws_that_are_trained_apart_have_trainings_of_their_own(tmp_path):
+    names = ("intra-0", "generalised-intra-1", "intra-1", "generalised-intra-0")
+    workspace = Workspace(tmp_path, Study(videos=str(tmp_path), protocols=names, class_text="label"))
+    assert [workspace.run_folder(draw).name for draw in names] == ["intra-0", "generalised-intra-1", "generalised-intra-1", "intra-0"]
+    assert ProtocolName.of("half-3").training == ProtocolName.of("generalised-all").training == ProtocolName.of("official-2").training
+    assert len({ProtocolName.of(name).training for name in ("half-1", "intra-1", "random-1", "stratified-1", "truze", "kinetics220-1", "intra-2")}) == 7
 
 
 def test_every_row_of_both_catalogs_is_accounted_for(finished, train_on):
@@ -205,20 +218,16 @@ def test_the_same_dataset_twice_and_strays_of_one_name(pair):
     assert {"A: x/stray.mp4", "B: x/stray.mp4"} <= set(joined.clips["id"]) and len(joined.clips) == len(train.clips) + len(test.clips) + 2
 
 
-def test_what_cannot_be_scored_is_refused(finished):
-    draw = DRAWS[0]
-    protocol, checkpoint, embeddings = finished.protocol(draw), finished.train(draw), finished.embeddings(draw)
-    check_can_be_scored(protocol)
-    for other, kind in ((generalised(protocol), "a generalised one"), (dataclasses.replace(protocol, views=25), "one of 25 views")):
-        with pytest.raises(ValueError, match=f"unseen candidates alone and 1 view a clip, .* is {kind}; evaluation of generalised protocols and"):
-            evaluate_draw(checkpoint, embeddings, other, finished.class_embeddings())
-
-
-def test_a_generalised_study_is_refused_before_it_is_trained(tested, train_on, tmp_path):
-    workspace = Workspace(tmp_path, study_of(tested, train_on, protocols=("generalised-half-0",)), workers=1)
-    with pytest.raises(ValueError, match="'half-classes, cross-dataset, draw 0, generalised' is a generalised one; evaluation of generalised"):
-        workspace.report()
-    assert not list((tmp_path / "trainings").rglob("*.safetensors")) and workspace.protocol("generalised-half-0").generalised
+def test_a_generalised_study_scores_both_ways_from_one_training(finished, reports, tested, train_on, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "work", ignore=shutil.ignore_patterns("study.json", "report.json", "protocols"))
+    workspace = Workspace(tmp_path / "work", study_of(tested, train_on, protocols=("half-0", "generalised-half-0")), workers=1)
+    written_ns = (workspace.run_folder("half-0") / "checkpoint.safetensors").stat().st_mtime_ns
+    plain_report, generalised_report = workspace.report()
+    assert (workspace.run_folder("generalised-half-0") / "checkpoint.safetensors").stat().st_mtime_ns == written_ns
+    assert generalised_report.row("transfer") == plain_report.row("transfer") and generalised_report.generalised_rows == plain_report.generalised_rows
+    row = generalised_report.generalised_rows[0]
+    assert row.protocol == fingerprint("draws", [workspace.protocol("generalised-half-0").hash])
+    assert generalised_report.results[0].protocol == workspace.protocol("half-0")
 
 
 @pytest.fixture(scope="module")

@@ -212,3 +212,21 @@ def test_the_interval_covers_the_truth_about_as_often_as_said():
 def test_an_interval_of_nothing_or_of_one_class_is_refused(counts, words):
     with pytest.raises(ValueError, match=words):
         hubness_interval(counts, 1)
+
+
+def test_the_interval_of_a_mean_over_draws():
+    random = np.random.default_rng(4)
+    first, second = random.poisson(8, 30), random.poisson(3, 12)
+    found = hubness_interval([first, second], 1, n_resamples=400)
+    drawing = np.random.default_rng(0)  # all resamples of a draw at once, one draw after the other
+    resampled = [[hubness(row, 1).gini for row in counts[drawing.integers(len(counts), size=(400, len(counts)))]] for counts in (first, second)]
+    assert found["gini"] == pytest.approx(tuple(np.percentile(np.mean(resampled, axis=0), [2.5, 97.5])))
+    assert hubness_interval([first], 1) == hubness_interval(first, 1)
+    width = {name: found[name][1] - found[name][0] for name in found}
+    alone = hubness_interval(second, 1, n_resamples=400)
+    assert width["gini"] < alone["gini"][1] - alone["gini"][0]
+
+
+def test_resamples_without_any_answer_are_left_out():
+    low, high = hubness_interval(np.array([9, 0, 0]), 1)["antihubs"]
+    assert 0 <= low < high <= 2 / 3  # all three without an answer would be 1

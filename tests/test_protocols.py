@@ -11,7 +11,7 @@ import pytest
 from zsar_lab.artefacts import read_json, write_json
 from zsar_lab.data.protocols.build import account, check_against, make_protocol
 from zsar_lab.data.protocols.draws import family_stratified_draw
-from zsar_lab.data.protocols.protocol import Protocol, generalised
+from zsar_lab.data.protocols.protocol import Protocol, generalised, plain
 from zsar_lab.zeroshot.evaluate import evaluate_draw
 
 # family a has 5 classes, b and c 4, d 3: too few to give one away
@@ -102,6 +102,11 @@ def test_the_hash_is_of_classes_and_clips_and_the_score_not_of_what_else_is_said
     ]
     hashes = {replace(PLAIN, **change).hash for change in changes}
     assert len(hashes | {PLAIN.hash}) == len(changes) + 1
+    trained = [change for change in changes if {"seen", "validation", "train_clips", "seen_test_clips", "validation_clips"} & change.keys()]
+    assert len({replace(PLAIN, **change).training_hash for change in trained} | {PLAIN.training_hash}) == len(trained) + 1 == 9
+    tested = [change for change in [*same, *changes] if change not in trained and "seen" not in change]
+    assert {replace(PLAIN, **change).training_hash for change in tested} == {PLAIN.training_hash}
+    assert replace(PLAIN, seen=("jump", "run")).training_hash != PLAIN.training_hash  # class numbers change with the order
 
 
 def test_the_hash_is_of_the_split_not_of_the_seed_that_drew_it():
@@ -119,7 +124,7 @@ def test_the_candidates():
 def test_a_generalised_variant():
     variant = generalised(PLAIN)
     assert variant == replace(PLAIN, name="plain, generalised", generalised=True) and variant.hash != PLAIN.hash
-    assert generalised(variant) == variant
+    assert generalised(variant) == variant and plain(variant) == plain(PLAIN) == PLAIN
     with pytest.raises(ValueError, match="scores held-out clips of seen classes, 'plain' has none; make it with seen_test_share above 0"):
         generalised(replace(PLAIN, seen_test_clips=()))
 
@@ -375,8 +380,8 @@ def test_the_account_refuses_a_protocol_of_unusable_clips():
 @pytest.mark.parametrize(
     ("emptied", "message"),
     [
-        ({"validation": (), "validation_clips": ()}, "needs validation classes .*, protocol 'plain' has none; make .* with n_validation of 2"),
-        ({"seen_test_clips": ()}, "needs held-out clips of seen classes, protocol 'plain' has none; make the protocol with seen_test_share above 0"),
+        ({"validation": (), "validation_clips": ()}, "1 or more clips of validation classes .*, protocol 'plain' has 0; make .* with n_validation of 2"),
+        ({"seen_test_clips": ("run/7",)}, "2 or more held-out clips of seen classes, protocol 'plain' has 1; make .* with a larger seen_test_share"),
     ],
 )
 def test_scoring_says_what_a_protocol_lacks(emptied, message):

@@ -79,7 +79,7 @@ def result(clips, good, vague):
         n_frames=3, backbone_widths=(8, 8), width=WIDTH, depth=1, heads=2, feedforward=24, text_width=TEXT_WIDTH, word_width=7, n_label_tokens=2,
         n_seen=len(SEEN),
     )  # fmt: skip
-    inputs = SimpleNamespace(protocol=PROTOCOL.hash, class_embeddings=good.fingerprint)
+    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
     model = ResT(config).eval()
     checkpoint = SimpleNamespace(inputs=inputs, path=Path("x"), fingerprint="c", config=SimpleNamespace(model=config, text_layers=0), model=lambda: model)
     return evaluate_draw(checkpoint, clips, PROTOCOL, good, (vague,))
@@ -249,7 +249,7 @@ def test_what_is_not_there_is_refused_in_a_sentence(rescorer, clips, good):
             rescorer.score(texts_of("short", MEANING[1:], NAMES[1:]), rule)
     with pytest.raises(ValueError, match="every clip of a protocol must be embedded, 1 are not"):
         Rescorer(dataclasses.replace(clips, ids=(*clips.ids[:-1], "other")), PROTOCOL)
-    with pytest.raises(ValueError, match=r"scoring a draw needs validation classes .*, protocol 'draw 0' has none; make the protocol"):
+    with pytest.raises(ValueError, match=r"scoring a draw needs 1 or more clips of validation classes .*, protocol 'draw 0' has 0; make the protocol"):
         Rescorer(clips, dataclasses.replace(PROTOCOL, validation=(), validation_clips=()))
 
 
@@ -257,7 +257,7 @@ def test_what_is_not_there_is_refused_in_a_sentence(rescorer, clips, good):
 
 
 def test_a_trained_text_that_does_not_belong_to_the_checkpoint_is_refused(clips, good, vague):
-    inputs = SimpleNamespace(protocol=PROTOCOL.hash, class_embeddings=good.fingerprint)
+    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
     frozen, trained = (
         SimpleNamespace(inputs=inputs, path=Path("x"), fingerprint="c", config=SimpleNamespace(text_layers=n_layers)) for n_layers in (0, 1)
     )

@@ -77,7 +77,7 @@ def test_label_embeddings_are_the_models(model, text):
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_match_scores_are_those_of_each_pair_alone(model, text, batch_size):
     tokens = RANDOM.normal(size=(7, 4, 16)).astype(np.float16)
-    found = rules.match_scores(model, tokens, text, batch_size)
+    found = rules.match_scores(model, tokens, np.arange(len(tokens)), text, batch_size)
     labels = model.encode_labels(*text).tokens_CLD
     assert found.shape == (7, 3)
     for b in range(7):
@@ -99,6 +99,27 @@ def test_fused_scores_keep_the_order_of_each_side_and_ignore_its_scale():
     np.testing.assert_array_equal(rules.fused_scores(first, second, 0.0).argsort(1), first.argsort(1))
     np.testing.assert_array_equal(rules.fused_scores(first, second, 1e6).argmax(1), second.argmax(1))
     np.testing.assert_allclose(rules.fused_scores(7 * first + 3, 0.1 * second - 9, 0.5), rules.fused_scores(first, second, 0.5))
+
+
+def test_the_best_classes_are_put_in_another_order_by_hand():
+    first, second = np.array([[0.9, 0.5, 0.7, 0.1]]), np.array([[1.0, 9.0, 3.0, 8.0]])
+    # the two best by the first are classes 0 and 2: 1 - 1 and 3 - 1; the others 0.5 - 0.9 - 1 and 0.1 - 0.9 - 1
+    np.testing.assert_allclose(rules.reranked_scores(first, second, 2), [[0, -1.4, 2, -1.8]])
+    np.testing.assert_array_equal(rules.reranked_scores(first, second, 1).argsort(1), first.argsort(1))
+    np.testing.assert_array_equal(rules.reranked_scores(first, second, 4).argsort(1), second.argsort(1))
+    with pytest.raises(ValueError, match=r"m must be in 1..4 \(the number of candidate classes\), got 5"):
+        rules.reranked_scores(first, second, 5)
+
+
+def test_the_best_classes_are_put_in_another_order_as_a_plain_loop_does():
+    first, second = RANDOM.normal(size=(20, 6)).round(1), RANDOM.normal(size=(20, 6)).round(1)  # with ties
+    for m in range(1, 7):
+        found = rules.reranked_scores(first, second, m)
+        for row, by_first, by_second in zip(found, first, second, strict=True):
+            ranked = sorted(range(6), key=lambda c: (-by_first[c], c))  # noqa: B023
+            wanted = sorted(ranked[:m], key=lambda c: (-by_second[c], c)) + ranked[m:]  # noqa: B023
+            assert np.argsort(-row, kind="stable").tolist() == wanted
+            assert [row[a] == row[b] for a, b in zip(wanted, wanted[1:m])] == [by_second[a] == by_second[b] for a, b in zip(wanted, wanted[1:m])]
 
 
 def test_the_upper_bound_equals_a_plain_loop_that_leaves_the_clip_out():

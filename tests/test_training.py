@@ -78,7 +78,7 @@ def test_the_log(whole):
 def test_a_checkpoint_comes_back(whole, protocol, store, classes):
     loaded = load_checkpoint(whole.path.parent)
     assert loaded == whole and loaded.fingerprint == whole.fingerprint
-    assert (loaded.config, loaded.inputs.protocol, loaded.inputs.frames) == (CONFIG, protocol.hash, store.fingerprint)
+    assert (loaded.config, loaded.inputs.protocol, loaded.inputs.frames) == (CONFIG, protocol.training_hash, store.fingerprint)
     assert loaded.inputs.class_embeddings == classes.fingerprint
     assert not loaded.model().training
     written_ns = whole.path.stat().st_mtime_ns  # a finished training is not done again
@@ -133,10 +133,10 @@ def test_a_folder_of_another_training_is_refused(whole, store, protocol, classes
     folder = whole.path.parent
     with pytest.raises(ValueError, match=r"another configuration \(learning_rate 0.005, got 0.0001\); choose another folder, or delete that checkpoint"):
         train(store, protocol, classes, replace(CONFIG, learning_rate=1e-4), folder, device="cpu")
-    fewer_clips = replace(protocol, test_clips=protocol.test_clips[:-1])
+    fewer_clips = replace(protocol, train_clips=protocol.train_clips[:-1])
     other_frames, other_encoder = replace(store, fingerprint="other frames"), replace(classes, encoder="another encoder")
     others = {
-        f"protocol '{protocol.hash}', got '{fewer_clips.hash}'": (store, fewer_clips, classes),
+        f"protocol '{protocol.training_hash}', got '{fewer_clips.training_hash}'": (store, fewer_clips, classes),
         "frames 'frames of the test', got 'other frames'": (other_frames, protocol, classes),
         f"class_embeddings '{classes.fingerprint}', got '{other_encoder.fingerprint}'": (store, protocol, other_encoder),
     }

@@ -15,7 +15,7 @@ import pandas as pd
 from zsar_lab.artefacts import make_folder, read_json, write_json
 from zsar_lab.data.catalog import Catalog, join_catalogs
 from zsar_lab.data.frames import FrameStore, check_joinable, check_settings, join_frames, make_frame_store
-from zsar_lab.data.prepare import make_catalog
+from zsar_lab.data.prepare import Prepared, make_catalog, open_prepared
 from zsar_lab.data.protocols.named import ProtocolName, protocol_named
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.synthetic import DemoSettings, make_demo_videos
@@ -97,7 +97,7 @@ class Workspace:
         """The catalog of the clips tested on (and trained on, unless the study trains on another dataset); demo videos are generated first."""
         videos = self.folder / "videos"
         if self.study.prepared is not None:
-            return _prepared_catalog("prepared", self.study.prepared)
+            return self._prepared.catalog
         if self.is_generated:
             settings = DemoSettings(self.study.clips_per_class, self.study.seed)
             self._timed("videos", lambda: make_demo_videos(videos, settings, self.workers))
@@ -110,7 +110,7 @@ class Workspace:
         Raises:
             FileNotFoundError, ValueError: the folder `train_on` holds no prepared dataset, or half of one.
         """
-        return None if self.study.train_on is None else _prepared_catalog("train_on", self.study.train_on)
+        return None if self._train_data is None else self._train_data.catalog
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -141,42 +141,39 @@ class Workspace:
 
     def _check_frames(self) -> None:
         """Check that frames are enough for the model, and those which are there already are those asked for, before any video is opened."""
-        settings = self.study.frames if self.study.prepared is None else self._prepared_frames.settings
+        settings = self.study.frames if self._prepared is None else self._prepared.frames.settings
         check_frames(presets.config_of(self.study.preset, self.study.changes), settings)
-        if self.study.prepared is None:
+        if self._prepared is None:
             check_settings(self.folder / "frames", settings)
-        if self._train_frames is not None:
-            check_joinable(self._train_frames.settings, settings)
+        if self._train_data is not None:
+            check_joinable(self._train_data.frames.settings, settings)
 
     @cached_property
     def frames(self) -> FrameStore:
         """Every usable clip decoded once."""
         self.catalog  # noqa: B018  (first, for it checks the study)
-        if self.study.prepared is not None:
-            made = self._prepared_frames
+        if self._prepared is not None:
+            made = self._prepared.frames
         else:
             made = self._timed("frames", lambda: make_frame_store(self.test_catalog, self.folder / "frames", self.study.frames, Limits(self.workers)))
-        return made if self._train_frames is None else join_frames(self._train_frames, made)
+        return made if self._train_data is None else join_frames(self._train_data.frames, made)
 
     @cached_property
-    def _prepared_frames(self) -> FrameStore:
-        """The frames of the folder that `prepare` left."""
-        _prepared_catalog("prepared", self.study.prepared)
-        return FrameStore.open(Path(self.study.prepared) / "frames")
+    def _prepared(self) -> Prepared | None:
+        return None if self.study.prepared is None else open_prepared("prepared", self.study.prepared)
 
     @cached_property
-    def _train_frames(self) -> FrameStore | None:
-        """The frames of the other dataset that is trained on; None without one."""
-        return None if self.train_catalog is None else FrameStore.open(Path(self.study.train_on) / "frames")
+    def _train_data(self) -> Prepared | None:
+        return None if self.study.train_on is None else open_prepared("train_on", self.study.train_on)
 
     def protocol(self, draw: str) -> Protocol:
-        """The protocol of a draw, for example "stratified-0"; saved as json beside its training."""
+        """The protocol of a draw, for example "stratified-0"; saved as json in protocols."""
         if draw not in self.study.draws:
             got = repr(draw) if isinstance(draw, str) else f"a {type(draw).__name__}; a workspace makes its protocols by name"
             raise ValueError(f"a draw must be one of {', '.join(self.study.draws)}, got {got}")
         self.catalog  # noqa: B018
         if draw not in self._protocols:
-            protocol, path = self._make_protocol(draw, set(self.frames.ids)), self.run_folder(draw) / "protocol.json"
+            protocol, path = self._make_protocol(draw, set(self.frames.ids)), self.folder / "protocols" / f"{draw}.json"
             if not path.is_file() or Protocol.load(path) != protocol:
                 protocol.save(path)
             self._protocols[draw] = protocol
@@ -257,11 +254,16 @@ class Workspace:
         """The configuration of a draw's training."""
         texts = self.class_embeddings()
         sizes = len(self.protocol(draw).seen), texts.pooled_CF.shape[1], texts.words_CLE.shape[2]
-        study, seed = self.study, ProtocolName.of(draw).number or 0
+        study, seed = self.study, ProtocolName.of(self._trained_as(draw)).number or 0
         return presets.config_of(study.preset, study.changes, *sizes, seed=seed, epochs=study.epochs, text_layers=study.text_layers)
 
     def run_folder(self, draw: str) -> Path:
-        return self.folder / "trainings" / draw
+        """The folder of a draw's training: that of the first draw of the study that is trained alike, such as half-0 for half-3."""
+        return self.folder / "trainings" / self._trained_as(draw)
+
+    def _trained_as(self, draw: str) -> str:
+        name = ProtocolName.of(draw).training
+        return next((other for other in self.study.draws if ProtocolName.of(other).training == name), draw)
 
     def train(
         self, draw: str, on_epoch: Callable[[list[dict[str, Any]]], None] | None = None, processes: int = 1, ranks: Ranks = ALONE
@@ -284,22 +286,23 @@ class Workspace:
         return train(*given, on_epoch=on_epoch, files=self.encoder, ranks=ranks)
 
     def train_all(self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None) -> dict[str, Checkpoint]:
-        """Train every draw that is not trained yet, `workers` at a time, each in a process of its own.
+        """Train every draw that is not trained yet, `workers` at a time, each in a process of its own; one training serves draws that are trained alike.
 
         Args:
             on_epoch: called with the history of each draw after every epoch of any, for live figures; once where all are trained.
 
         Returns:
-            The complete checkpoint of each draw.
+            The complete checkpoint of each draw; draws that are trained alike have the same one.
         """
         self.frames, self.class_embeddings()
         for draw in self.study.draws:
             self.refuse_leakage(draw)
-        waiting = {draw: self.run_folder(draw) for draw in self.study.draws if not self.is_trained(draw)}
+        once = dict.fromkeys(self._trained_as(draw) for draw in self.study.draws)
+        waiting = {draw: make_folder(self.run_folder(draw)) for draw in once if not self.is_trained(draw)}
         self._timed("training", lambda: train_side_by_side(waiting, self._command, self.study.epochs, self.workers, on_epoch))
         checkpoints = {draw: load_checkpoint(self.run_folder(draw)) for draw in self.study.draws}
         if on_epoch:
-            on_epoch({draw: checkpoint.history for draw, checkpoint in checkpoints.items()})
+            on_epoch({draw: checkpoints[draw].history for draw in once})
         return checkpoints
 
     def _command(self, draw: str) -> list[str]:
@@ -376,16 +379,3 @@ class Workspace:
         path = self.folder / "report.json"
         earlier = read_json(path)["seconds"] if path.is_file() else {}
         return {step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds}
-
-
-def _prepared_catalog(field: str, folder: str) -> Catalog:
-    """The catalog that `prepare` left in a folder; FileNotFoundError when it is not a prepared one."""
-    for name in ("catalog/catalog.json", "frames/store.json"):
-        if not (Path(folder) / name).is_file():
-            raise FileNotFoundError(
-                f"{field} must be the folder of a prepared dataset, '{folder}' holds no {name}; run prepare with it as"
-                " --out first"
-            )
-    if not read_json(Path(folder) / "frames" / "store.json")["complete"]:
-        raise ValueError(f"{field} must be the folder of a prepared dataset, but prepare was interrupted in '{folder}'; run it again to go on")
-    return Catalog.load(Path(folder) / "catalog")

@@ -128,6 +128,23 @@ def prepare(source: Source, folder: Path, settings: FrameSettings = FrameSetting
     return prepared
 
 
+def open_prepared(field: str, folder: str | Path) -> Prepared:
+    """Open what `prepare` left in a folder; `field` is what a caller calls it.
+
+    Raises:
+        FileNotFoundError: the folder holds no prepared dataset.
+        ValueError: it holds half of one.
+    """
+    for name in ("catalog/catalog.json", "frames/store.json"):
+        if not (Path(folder) / name).is_file():
+            raise FileNotFoundError(
+                f"{field} must be the folder of a prepared dataset, '{folder}' holds no {name}; run prepare with it as --out first"
+            )
+    if not read_json(Path(folder) / "frames" / "store.json")["complete"]:
+        raise ValueError(f"{field} must be the folder of a prepared dataset, but prepare was interrupted in '{folder}'; run it again to go on")
+    return Prepared(Catalog.load(Path(folder) / "catalog"), FrameStore.open(Path(folder) / "frames"))
+
+
 def summary(prepared: Prepared) -> str:
     """A few lines on what is there: how many clips of each status, and what the frames are."""
     catalog, frames = prepared.catalog, prepared.frames

@@ -122,7 +122,7 @@ class Engine:
     def __init__(self, study: Study, device: torch.device, readers: int | None = None) -> None:
         self.study = study
         self.rows, self.targets = clips_of(study.store, study.protocol.train_clips, study.protocol.seen)
-        inputs = Inputs(study.protocol.hash, study.store.fingerprint, study.classes.fingerprint)
+        inputs = Inputs(study.protocol.training_hash, study.store.fingerprint, study.classes.fingerprint)
         start = Checkpoint(study.store.folder / FILE_NAME, study.config, inputs, 0, 1_000_000, [])  # nothing is saved
         n_readers = choose_readers(readers, device, ALONE)
         self.training = _Training(study.store, study.protocol, study.classes, start, device, self.rows, self.targets, None, readers=n_readers)

@@ -31,7 +31,7 @@ ABANDONED_S = 3600.0
 
 @dataclass(frozen=True)
 class Inputs:
-    """The fingerprints of what a training was given; a checkpoint is only ever used with the same."""
+    """The fingerprints of what a training was given; a checkpoint is only ever used with the same. That of the protocol is its `training_hash`."""
 
     protocol: str
     frames: str

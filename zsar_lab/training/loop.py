@@ -121,7 +121,7 @@ def train(
     check_frames(config, store.settings)
     rows, targets = clips_of(store, protocol.train_clips, protocol.seen)
     total_steps = config.epochs * steps_per_epoch(len(rows), config.batch_size * config.accumulate)
-    inputs = Inputs(protocol.hash, store.fingerprint, classes.fingerprint)
+    inputs = Inputs(protocol.training_hash, store.fingerprint, classes.fingerprint)
     checkpoint = Checkpoint(make_folder(Path(folder)) / FILE_NAME, config, inputs, 0, total_steps, [])
     if checkpoint.path.is_file():
         checkpoint = same_run(load_checkpoint(checkpoint.path), checkpoint)

@@ -27,7 +27,7 @@ from zsar_lab.views.figures_style import (
     plain,
     tick,
 )
-from zsar_lab.zeroshot.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, RULES, DrawResult
+from zsar_lab.zeroshot.evaluate import ALL_RULES, DIRECT, RIDGE, RIDGE_CENTRED, RULES, DrawResult
 from zsar_lab.zeroshot.hubness import hubness, k_occurrence
 from zsar_lab.zeroshot.metrics import confusion_matrix, per_class_table
 from zsar_lab.zeroshot.report import Report, RuleRow, settings_as_text
@@ -35,7 +35,7 @@ from zsar_lab.zeroshot.report import Report, RuleRow, settings_as_text
 ACCURACY = "top-1 accuracy (%)"
 RULE_COLOURS = dict(zip(RULES, PALETTE))
 # the three forms of the direct rule stand together, the others apart
-RULE_PLACES = {rule: place + (0.6 if rule not in (DIRECT, RIDGE, RIDGE_CENTRED) else 0.0) for place, rule in enumerate(RULES)}
+RULE_PLACES = {rule: place + (0.6 if rule not in (DIRECT, RIDGE, RIDGE_CENTRED) else 0.0) for place, rule in enumerate(ALL_RULES)}
 
 
 def rule_scores(report: Report, beside: Report | None = None) -> go.Figure:
@@ -57,8 +57,9 @@ def rule_scores(report: Report, beside: Report | None = None) -> go.Figure:
         )  # fmt: skip
     level_line(figure, 100 * report.upper_bound, f"upper bound {100 * report.upper_bound:.1f} %: true prototypes, not zero-shot", GREEN)
     level_line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
-    ticks = {"tickvals": list(RULE_PLACES.values()), "ticktext": [rule.replace(", ", ",<br>").replace(" + ", " +<br>") for rule in RULES]}
-    places = {"tickmode": "array", "range": [-0.6, max(RULE_PLACES.values()) + 0.6], "showgrid": False, "zeroline": False}
+    at = {row.rule: RULE_PLACES[row.rule] for row in report.rows}
+    ticks = {"tickvals": list(at.values()), "ticktext": [rule.replace(", ", ",<br>").replace(" + ", " +<br>") for rule in at]}
+    places = {"tickmode": "array", "range": [-0.6, max(at.values()) + 0.6], "showgrid": False, "zeroline": False}
     figure.update_layout(xaxis=places | ticks, yaxis_range=[0, 104], legend=legend_below(-0.16), margin_b=105)
     return figure
 

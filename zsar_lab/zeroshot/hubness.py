@@ -63,7 +63,9 @@ def hubness(occurrence_C: np.ndarray, k: int) -> Hubness:
     return Hubness(k=k, **{name: float(values[0]) for name, values in _measures(counts[None]).items()})
 
 
-def hubness_interval(occurrence_C: np.ndarray, k: int, seed: int = 0, n_resamples: int = N_RESAMPLES) -> dict[str, tuple[float, float]]:
+def hubness_interval(
+    occurrences: np.ndarray | Sequence[np.ndarray], k: int, seed: int = 0, n_resamples: int = N_RESAMPLES
+) -> dict[str, tuple[float, float]]:
     """95 % interval of each measure of `hubness` by resampling the candidate classes, each with its N (bootstrap, percentiles).
 
     What is drawn with repetition is the classes as candidates, C of them, each with the N it has among all candidates and all clips;
@@ -75,8 +77,11 @@ def hubness_interval(occurrence_C: np.ndarray, k: int, seed: int = 0, n_resample
     A measure that is 0 because no class is a hub, or none an anti-hub, gets the interval 0..0, which is too sure. Resamples of classes
     with N = 0 alone have no measures and are left out.
 
+    Of several draws the measures' means over the draws are looked at, and the classes of each draw are resampled apart; a class that is
+    a candidate in two draws counts as two, so with overlapping draws the interval is too narrow.
+
     Args:
-        occurrence_C: N of each class.
+        occurrences: N of each class, of one draw or of several.
         k: of the occurrence.
         seed: of the resampling.
         n_resamples: how many bootstrap samples.
@@ -87,17 +92,11 @@ def hubness_interval(occurrence_C: np.ndarray, k: int, seed: int = 0, n_resample
     Raises:
         ValueError: nothing was counted, or fewer than two classes.
     """
-    counts = np.asarray(occurrence_C, dtype=float)
-    hubness(counts, k)  # checks that something was counted
-    if len(counts) < 2:
-        raise ValueError(f"an interval over classes needs at least 2 classes, got {len(counts)}")
+    of_draws = [occurrences] if isinstance(occurrences, np.ndarray) else occurrences
     random = np.random.default_rng(seed)
-    block = max(1, RESAMPLED_AT_ONCE // len(counts))
-    parts = []
-    for start in range(0, n_resamples, block):
-        drawn = counts[random.integers(len(counts), size=(min(block, n_resamples - start), len(counts)))]
-        parts.append(_measures(drawn[drawn.any(1)]))
-    return {name: tuple(np.percentile(np.concatenate([part[name] for part in parts]), [2.5, 97.5]).tolist()) for name in parts[0]}
+    measured = [_resampled_measures(np.asarray(counts, dtype=float), k, random, n_resamples) for counts in of_draws]
+    means = {name: np.mean([of_draw[name] for of_draw in measured], axis=0) for name in measured[0]}
+    return {name: tuple(np.nanpercentile(values, [2.5, 97.5]).tolist()) for name, values in means.items()}
 
 
 def occurrence_table(scores_BC: np.ndarray, targets: np.ndarray, names: Sequence[str], k: int = 1) -> pd.DataFrame:
@@ -172,6 +171,21 @@ def accuracy_by_hub_rank(table: pd.DataFrame) -> HubRankAccuracy:
     rank, top1 = scored["hub_rank"].to_numpy(float), scored["top1"].to_numpy(float)
     varies = np.ptp(rank) > 0 and np.ptp(top1) > 0
     return HubRankAccuracy(rank, top1, float(spearmanr(rank, top1).statistic) if varies else float("nan"))
+
+
+def _resampled_measures(counts_C: np.ndarray, k: int, random: np.random.Generator, n_resamples: int) -> dict[str, np.ndarray]:
+    """The measures in each resample of the classes, [n_resamples]; no number where all classes drawn have N = 0."""
+    hubness(counts_C, k)  # checks that something was counted
+    n_classes = len(counts_C)
+    if n_classes < 2:
+        raise ValueError(f"an interval over classes needs at least 2 classes, got {n_classes}")
+    block = max(1, RESAMPLED_AT_ONCE // n_classes)
+    parts = []
+    for start in range(0, n_resamples, block):
+        drawn = counts_C[random.integers(n_classes, size=(min(block, n_resamples - start), n_classes))]
+        some = drawn.any(1)
+        parts.append({name: np.where(some, values, np.nan) for name, values in _measures(np.where(some[:, None], drawn, 1)).items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _measures(counts_RC: np.ndarray) -> dict[str, np.ndarray]:

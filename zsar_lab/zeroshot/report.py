@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.artefacts import fingerprint, write_json
-from zsar_lab.zeroshot.evaluate import RULES, TRANSFER, DrawResult, RuleScores
-from zsar_lab.zeroshot.hubness import Hubness, hubness, k_occurrence
+from zsar_lab.zeroshot.calibration import calibration
+from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult, RuleScores
+from zsar_lab.zeroshot.generalised_rows import GeneralisedRow, generalised_row
+from zsar_lab.zeroshot.hubness import Hubness, hubness, hubness_interval, k_occurrence
 from zsar_lab.zeroshot.metrics import mean_class_accuracy, top_k_accuracy, truth_rank
 from zsar_lab.zeroshot.statistics import class_bootstrap, holm, paired_difference, paired_p_value
 
@@ -29,7 +31,9 @@ class RuleRow:
         std: of top1 over draws (ddof 0), as the literature prints it.
         ci95: class-bootstrap interval of top1 over all draws' clips.
         validation_top1: mean over draws, of the settings chosen.
-        hubness: of N_1 over the candidate classes, mean over draws of each measure.
+        hubness: of N_1 over the candidate classes, mean over draws of each measure; hubness_ci95: their bootstrap intervals.
+        confidence: mean over draws of calibration_error (equal width), negative_log_likelihood, aurc and error_at_80, see `calibration`; empty where
+            no temperature was chosen.
         draws: top1 of each draw.
         settings: what validation chose in each draw.
     """
@@ -44,6 +48,8 @@ class RuleRow:
     ci95: tuple[float, float]
     validation_top1: float
     hubness: dict[str, float]
+    hubness_ci95: dict[str, tuple[float, float]]
+    confidence: dict[str, float]
     draws: tuple[float, ...]
     settings: tuple[dict[str, Any], ...]
 
@@ -115,7 +121,7 @@ def rule_row(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> Rul
         raise ValueError(f"a row needs one rule scored in at least one draw, got {sorted({s.rule for s in scored})}")
     pairs = [(s.scores_BC, r.targets) for r, s in zip(results, scored)]
     top1 = [top_k_accuracy(*pair, 1) for pair in pairs]
-    measures = [hubness(k_occurrence(scores, 1), 1) for scores, _ in pairs]
+    occurrences = [k_occurrence(scores, 1) for scores, _ in pairs]
     return RuleRow(
         rule=scored[0].rule,
         setting=scored[0].setting,
@@ -126,7 +132,9 @@ def rule_row(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> Rul
         std=float(np.std(top1)),
         ci95=class_bootstrap(_correct(pairs), _classes(results)),
         validation_top1=float(np.mean([s.validation_top1 for s in scored])),
-        hubness=_mean_measures(measures),
+        hubness=_mean_measures([hubness(occurrence, 1) for occurrence in occurrences]),
+        hubness_ci95=hubness_interval(occurrences, 1),
+        confidence=_confidence(results, scored),
         draws=tuple(top1),
         settings=tuple(s.settings for s in scored),
     )
@@ -142,6 +150,7 @@ class Report:
         rows: one a rule, with the training's class text.
         text_rows: transfer and ridge rules with each scheme of class text.
         correction_rows: transfer under each correction of hubness, inductive and transductive.
+        generalised_rows: direct, ridge and transfer with seen and unseen classes as candidates.
         catalog_fingerprint, frames_fingerprint: of the data.
     """
 
@@ -152,6 +161,7 @@ class Report:
     catalog_fingerprint: str
     frames_fingerprint: str
     correction_rows: tuple[RuleRow, ...] = ()
+    generalised_rows: tuple[GeneralisedRow, ...] = ()
 
     def __repr__(self) -> str:
         return f"Report({self.name!r}: " + ", ".join(f"{row.rule} {100 * row.top1:.1f} %" for row in self.rows) + ")"
@@ -254,6 +264,7 @@ class Report:
             "rules": [asdict(row) for row in self.rows],
             "class_texts": [asdict(row) for row in self.text_rows],
             "corrections": [asdict(row) for row in self.compare_corrections()],
+            "generalised": [asdict(row) for row in self.generalised_rows],
             "seen_top1": self.seen_top1,
             "draws": [
                 {"name": r.protocol.name, "hash": r.protocol.hash, **_class_lists(r.protocol), "seen_top1": r.seen_top1,
@@ -275,10 +286,12 @@ class Report:
 
 def make_report(name: str, results: Sequence[DrawResult], catalog_fingerprint: str, frames_fingerprint: str) -> Report:
     """Put the draws' results together; rules and class texts are those that every draw scored."""
-    rows = tuple(rule_row(results, [r.rule(rule) for r in results]) for rule in RULES)
+    rows = tuple(rule_row(results, [r.rule(rule) for r in results]) for rule in (s.rule for s in results[0].rules))
     texts = tuple(rule_row(results, same) for same in zip(*(r.texts for r in results)))
     corrected = tuple(rule_row(results, same) for same in zip(*(r.corrected for r in results)))
-    return Report(name, tuple(results), rows, texts, catalog_fingerprint, frames_fingerprint, corrected)
+    protocols = [r.protocol for r in results]
+    of_all = tuple(generalised_row(protocols, same) for same in zip(*(r.generalised for r in results)))
+    return Report(name, tuple(results), rows, texts, catalog_fingerprint, frames_fingerprint, corrected, of_all)
 
 
 def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dict[str, float]) -> None:
@@ -313,6 +326,19 @@ def _class_lists(protocol: Any) -> dict[str, list[str]]:
 
 def _mean_measures(measures: Sequence[Hubness]) -> dict[str, float]:
     return {name: float(np.mean([getattr(m, name) for m in measures])) for name in asdict(measures[0])}
+
+
+def _confidence(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> dict[str, float]:
+    if any(s.temperature is None for s in scored):
+        return {}
+    found = [calibration(s.scores_BC, r.targets, s.temperature) for r, s in zip(results, scored)]
+    of_draws = {
+        "calibration_error": [c.equal_width.error for c in found],
+        "negative_log_likelihood": [c.negative_log_likelihood for c in found],
+        "aurc": [c.risk_coverage.aurc for c in found],
+        "error_at_80": [c.risk_coverage.error_at_80 for c in found],
+    }
+    return {name: float(np.mean(values)) for name, values in of_draws.items()}
 
 
 def _shown(row: RuleRow) -> dict[str, Any]:

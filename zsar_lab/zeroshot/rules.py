@@ -29,6 +29,7 @@ class RuleScores:
         validation_top1: of those settings, on clips of the validation classes, 0..1.
         scores_BC: [test clips, unseen classes], larger is nearer.
         setting: "inductive" where one test clip is looked at at a time, "transductive" where the others tell too.
+        temperature: of the softmax that turns scores into confidences, chosen on validation classes; None where it was not chosen.
     """
 
     rule: str
@@ -37,6 +38,7 @@ class RuleScores:
     validation_top1: float
     scores_BC: np.ndarray
     setting: str = INDUCTIVE
+    temperature: float | None = None
 
 
 def nearest_scores(embedding_BD: np.ndarray, class_CD: np.ndarray) -> np.ndarray:
@@ -106,16 +108,24 @@ class RidgeSums:
 
 
 @torch.inference_mode()
-def match_scores(model: ResT, tokens_BPD: np.ndarray, text: TextInputs, batch_size: int = 64) -> np.ndarray:
-    """Cross-modal score: the joint encoder's logit of every clip with every candidate class text, float32 [B, C]."""
+def match_scores(model: ResT, tokens_NPD: np.ndarray, rows: np.ndarray, text: TextInputs, batch_size: int = 64) -> np.ndarray:
+    """Cross-modal score: the joint encoder's logit of every clip with every candidate class text, float32 [B, C].
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        tokens_NPD: visual tokens of all clips, a memory map or an array; `batch_size` clips are read at a time.
+        rows: of the B clips to score.
+        text: of the candidate classes.
+        batch_size: clips.
+    """
     labels = model.encode_labels(*text).tokens_CLD
     n_classes = len(labels)
-    rows = []
-    for start in range(0, len(tokens_BPD), batch_size):
-        tokens = torch.from_numpy(tokens_BPD[start : start + batch_size]).float()
+    scores_BC = np.empty((len(rows), n_classes), dtype=np.float32)
+    for start in range(0, len(rows), batch_size):
+        tokens = torch.from_numpy(tokens_NPD[rows[start : start + batch_size]]).float()
         logits = model.match(tokens.repeat_interleave(n_classes, 0), labels.repeat(len(tokens), 1, 1))
-        rows.append(logits.view(len(tokens), n_classes).numpy())
-    return np.concatenate(rows)
+        scores_BC[start : start + batch_size] = logits.view(len(tokens), n_classes).numpy()
+    return scores_BC
 
 
 def fused_scores(first_BC: np.ndarray, second_BC: np.ndarray, second_weight: float) -> np.ndarray:
@@ -125,6 +135,30 @@ def fused_scores(first_BC: np.ndarray, second_BC: np.ndarray, second_weight: flo
         return (scores - scores.mean(1, keepdims=True)) / np.maximum(scores.std(1, keepdims=True), 1e-12)
 
     return standard(first_BC) + second_weight * standard(second_BC)
+
+
+def reranked_scores(first_BC: np.ndarray, second_BC: np.ndarray, m: int) -> np.ndarray:
+    """The m classes that a first rule scores best, in the order of a second rule; all others behind them, in the order of the first.
+
+    Of classes that tie at the m-th place those that come first are taken; inside each part ties stay ties.
+
+    Args:
+        first_BC, second_BC: scores by the two rules, larger is nearer.
+        m: how many classes are put in order anew, 1..C.
+
+    Returns:
+        float64 [B, C]: of the m classes second - min(second), at least 0; of the others first - max(first) - 1, at most -1.
+
+    Raises:
+        ValueError: m is not in 1..C.
+    """
+    n_classes = first_BC.shape[1]
+    if not 1 <= m <= n_classes:
+        raise ValueError(f"m must be in 1..{n_classes} (the number of candidate classes), got {m}")
+    top = np.argsort(-first_BC, axis=1, kind="stable")[:, :m]
+    scores = first_BC.astype(float) - first_BC.max(1, keepdims=True) - 1
+    np.put_along_axis(scores, top, np.take_along_axis(second_BC, top, 1).astype(float) - second_BC.min(1, keepdims=True), 1)
+    return scores
 
 
 def true_prototype_scores(embedding_BD: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:

@@ -54,6 +54,15 @@ class ProtocolName:
         return self.kind in CROSS
 
     @property
+    def training(self) -> str:
+        """What is trained for it: draws of one name here have the same classes and clips to train on.
+
+        Half, all and official lists train on the whole other dataset, less what overlaps with any class of the one tested on; a
+        generalised variant trains on what the plain one does.
+        """
+        return "other dataset" if self.kind in ("half", "all", "official") else self.kind if self.number is None else f"{self.kind}-{self.number}"
+
+    @property
     def family(self) -> str:
         """The name without its number: protocols of one family are draws of one kind."""
         return GENERALISED * self.is_generalised + self.kind

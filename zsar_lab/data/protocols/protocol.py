@@ -13,8 +13,10 @@ from zsar_lab.artefacts import fingerprint, read_json, write_json
 
 AVERAGES = {"micro": "micro average over clips", "mean_class": "mean of the classes' averages"}
 VIEWS = (1, 25)
+TRAINED = ("seen", "validation", "train_clips", "seen_test_clips", "validation_clips")
 HASHED = ("seen", "validation", "unseen", "train_clips", "seen_test_clips", "validation_clips", "test_clips", "generalised", "average", "views")
 N_REMOVED_SHOWN = 8
+SUFFIX = ", generalised"  # of the name of a generalised variant
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Protocol:
         content = {key: getattr(self, key) for key in HASHED}
         return fingerprint("protocol", {key: sorted(value) if isinstance(value, tuple) else value for key, value in content.items()})
 
+    @cached_property
+    def training_hash(self) -> str:
+        """Hash of what a training reads, in its order: all lists but the unseen classes and their clips. Protocols with the same one share a training."""
+        return fingerprint("what is trained on", {key: getattr(self, key) for key in TRAINED})
+
     def __str__(self) -> str:
         """A paragraph: name, data, counts, candidates, chance level, average, views, removed classes and hash."""
         trained_on, tested_on = self.train_data or "unnamed data", self.test_data or "unnamed data"
@@ -136,7 +143,12 @@ def generalised(protocol: Protocol) -> Protocol:
         raise ValueError(
             f"a generalised protocol scores held-out clips of seen classes, {protocol.name!r} has none; make it with seen_test_share above 0"
         )
-    return protocol if protocol.generalised else replace(protocol, name=f"{protocol.name}, generalised", generalised=True)
+    return protocol if protocol.generalised else replace(protocol, name=f"{protocol.name}{SUFFIX}", generalised=True)
+
+
+def plain(protocol: Protocol) -> Protocol:
+    """The variant that is not generalised: unseen classes alone are candidates, and their clips alone are scored."""
+    return replace(protocol, name=protocol.name.removesuffix(SUFFIX), generalised=False) if protocol.generalised else protocol
 
 
 def _removed_shown(protocol: Protocol) -> str:
