@@ -1,0 +1,65 @@
+"""Seen and unseen classes as candidates together: the curve of one accuracy against the other, and the table of S, U and H."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from zsar_lab.views.figures import about_report, legend_below
+from zsar_lab.views.figures_style import PALETTE, new_panels, panel, percent, plain
+from zsar_lab.zeroshot.generalised_draw import GeneralisedScores
+from zsar_lab.zeroshot.report import Report
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+def seen_unseen_curves(report: Report) -> go.Figure:
+    """Accuracy on unseen against seen classes as a constant is taken off the seen scores, a panel a draw, a curve a rule.
+
+    Open circles are the scores as they are; filled ones have the constant that validation classes chose.
+    """
+    about = f"{about_report(report)}; open: nothing taken off, filled: constant chosen on validation classes"
+    axes = [("", "unseen classes (%)")] * len(report.results)
+    figure = new_panels("Seen against unseen classes, all of them candidates", about, axes, height=150 + 300 * -(-len(axes) // 3))
+    rules = [scored.rule for scored in report.results[0].generalised]
+    for number, result in enumerate(report.results):
+        row, column = panel(number)
+        for scored in result.generalised:
+            place = rules.index(scored.rule)
+            _curve(figure, scored, {"color": PALETTE[place], "dash": DASHES[place % len(DASHES)]}, number == 0, row, column)
+        figure.update_xaxes(title_text=f"seen classes (%)<br>{plain(result.protocol.name)}", row=row, col=column, range=[0, 101])
+        figure.update_yaxes(row=row, col=column, range=[0, 101])
+    figure.update_layout(legend=legend_below(-0.36), margin_b=140)
+    return figure
+
+
+def generalised_table(report: Report) -> pd.DataFrame:
+    """A row a rule: S, U and H in percent as the scores are and calibrated, the interval of the calibrated H, the area under the curve (0..1)."""
+    content = []
+    for row in report.generalised_rows:
+        low, high = (100 * end for end in row.harmonic_ci95)
+        plain_scores, calibrated = (
+            [f"{100 * value:.1f}" for value in values]
+            for values in ((row.seen, row.unseen, row.harmonic), (row.calibrated_seen, row.calibrated_unseen, row.calibrated_harmonic))
+        )
+        names = ("S_%", "U_%", "H_%")
+        content.append(
+            {"rule": row.rule} | dict(zip(names, plain_scores)) | dict(zip((f"calibrated {name}" for name in names), calibrated))
+            | {"its interval": f"[{low:.1f}, {high:.1f}]", "area": f"{row.area:.3f}", "best H on the curve_%": f"{100 * row.harmonic_upper_bound:.1f}"}
+        )  # fmt: skip
+    return pd.DataFrame(content).set_index("rule").rename_axis(None)
+
+
+def _curve(figure: go.Figure, scored: GeneralisedScores, line: dict[str, str], in_legend: bool, row: int, column: int) -> None:
+    curve = scored.curve
+    look = {"legendgroup": scored.rule, "row": row, "col": column}
+    figure.add_scatter(
+        x=percent(curve.seen), y=percent(curve.unseen), mode="lines", line=line, name=plain(scored.rule), showlegend=in_legend,
+        hovertemplate=f"{plain(scored.rule)}: seen %{{x:.1f}} %, unseen %{{y:.1f}} %<extra>area {curve.area:.3f}</extra>", **look,
+    )  # fmt: skip
+    for score, symbol, what in ((scored.plain, "circle-open", "nothing taken off"), (scored.calibrated, "circle", "constant by validation")):
+        figure.add_scatter(
+            x=[100 * score.seen], y=[100 * score.unseen], mode="markers", marker={"color": line["color"], "symbol": symbol, "size": 10},
+            showlegend=False, hovertemplate=f"{plain(scored.rule)}, {what}: S %{{x:.1f}}, U %{{y:.1f}}, H {100 * score.harmonic:.1f} %<extra></extra>",
+            **look,
+        )  # fmt: skip
