@@ -53,7 +53,7 @@ def clips() -> ClipEmbeddings:
     rows = unit(np.repeat(centres, CLIPS_A_CLASS, 0) + 0.15 * random.normal(size=(len(NAMES) * CLIPS_A_CLASS, WIDTH)))
     labels = tuple(name for name in NAMES for _ in range(CLIPS_A_CLASS))
     tokens = random.normal(size=(len(labels), 4, WIDTH)).astype(np.float16)
-    return ClipEmbeddings(ids_of(NAMES), labels, rows.astype(np.float32), tokens, "print")
+    return ClipEmbeddings(ids_of(NAMES), labels, rows.astype(np.float32), tokens, "print", {"checkpoint": "c"})
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +270,11 @@ def test_a_trained_text_that_does_not_belong_to_the_checkpoint_is_refused(clips,
     ):
         with pytest.raises(ValueError, match=sentence):
             evaluate_draw(checkpoint, clips, PROTOCOL, good, trained_text=text)
+
+
+def test_embeddings_of_another_checkpoint_are_refused(clips, good):
+    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
+    checkpoint = SimpleNamespace(inputs=inputs, path=Path("x"), fingerprint="d", config=SimpleNamespace(text_layers=0))
+    for about, got in ((clips.about, "c"), ({}, "no checkpoint")):
+        with pytest.raises(ValueError, match=f"must be those of the checkpoint scored, d, got embeddings of {got}; take embed_clips"):
+            evaluate_draw(checkpoint, dataclasses.replace(clips, about=about), PROTOCOL, good)

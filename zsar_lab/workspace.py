@@ -335,7 +335,7 @@ class Workspace:
             ValueError: a protocol cannot be scored (said before anything is trained), or as `train_all`.
         """
         for draw in self.study.draws:
-            check_can_be_scored(self.protocol(draw))
+            check_can_be_scored(self.protocol(draw), self.catalog.clips)
         self.train_all()
         data = self.catalog.fingerprint, self.frames.fingerprint
         reports = []

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from zsar_lab.data.protocols.protocol import Protocol, plain
 from zsar_lab.model.rest import ResT
@@ -100,7 +101,8 @@ def evaluate_draw(
             stay with the frozen model, so that they are comparable over class texts. None where it was frozen.
 
     Raises:
-        ValueError: checkpoint, class texts and protocol are not of one training, or as `check_can_be_scored`.
+        ValueError: checkpoint, embeddings, class texts and protocol are not of one training, a clip of the protocol was not embedded, a class has no
+            text, or as `check_can_be_scored`.
     """
     check_can_be_scored(protocol)
     if (checkpoint.inputs.protocol, checkpoint.inputs.class_embeddings) != (protocol.training_hash, classes.fingerprint):
@@ -109,6 +111,11 @@ def evaluate_draw(
             f" {checkpoint.inputs.protocol} and text {checkpoint.inputs.class_embeddings}, got {protocol.training_hash} and {classes.fingerprint}"
         )
     wanted = f"{classes.encoder}+{checkpoint.fingerprint}" if checkpoint.config.text_layers else None
+    if clips.about.get("checkpoint") != checkpoint.fingerprint:
+        raise ValueError(
+            f"embeddings must be those of the checkpoint scored, {checkpoint.fingerprint}, got embeddings of"
+            f" {clips.about.get('checkpoint', 'no checkpoint')}; take embed_clips"
+        )
     if (trained_text and (trained_text.encoder, trained_text.class_text)) != (wanted and (wanted, classes.class_text)):
         got = f"that of {trained_text.encoder} ({trained_text.class_text.scheme})" if trained_text else "none"
         raise ValueError(
@@ -158,12 +165,24 @@ def evaluate_draw(
     )
 
 
-def check_can_be_scored(protocol: Protocol) -> None:
+def check_can_be_scored(protocol: Protocol, clips: pd.DataFrame | None = None) -> None:
     """Check that `evaluate_draw` can score a protocol; it needs no training for that.
 
+    Args:
+        protocol: the draw.
+        clips: of the catalog, with columns id and class; None to leave out what only they tell.
+
     Raises:
-        ValueError: it has no validation clips, or fewer than two held-out seen clips.
+        ValueError: it has no validation clips, fewer than two held-out seen clips, or an unseen class with fewer than two clips.
     """
+    if clips is not None:
+        counts = clips["class"][clips["id"].isin(protocol.test_clips)].value_counts()
+        few = [name for name in protocol.unseen if counts.get(name, 0) < 2]
+        if few:
+            raise ValueError(
+                f"every unseen class needs 2 test clips (the upper bound leaves one out), {len(few)} of {protocol.name!r} have fewer, the first"
+                f" {few[0]!r} has {int(counts.get(few[0], 0))}; add videos, or leave the class out of the catalog"
+            )
     for what, ids, least, cure in (
         ("clips of validation classes (settings are chosen on them)", protocol.validation_clips, 1, "n_validation of 2 or more"),
         ("held-out clips of seen classes", protocol.seen_test_clips, 2, "a larger seen_test_share"),
