@@ -1,4 +1,5 @@
-"""Embedding the clips of a frame store: against the plain formula, with readers, in bfloat16, in shards, by ranks, and after a kill."""
+"""Embedding the clips of a frame store: against the plain formula, other views too, with readers, in bfloat16, in shards, by ranks, and after a
+kill."""
 
 from __future__ import annotations
 
@@ -18,13 +19,17 @@ import torch
 from safetensors.numpy import load_file, save_file
 from small_training import CONFIG, stripes_store
 from test_ranks import free_port, variables
+from test_spread_views import Clips, six_clips, windows_plain
 from two_embedders import BATCH, as_list, untrained
 
+from zsar_lab.artefacts import fingerprint
 from zsar_lab.data.loader import centre_view
+from zsar_lab.data.spread_views import SpreadFrames
+from zsar_lab.data.video import frame_times, read_frames
 from zsar_lab.training.checkpoint import Checkpoint
 from zsar_lab.training.compiling import mixed_precision
 from zsar_lab.zeroshot import embed, shards
-from zsar_lab.zeroshot.embed import embed_clips, embedding_model
+from zsar_lab.zeroshot.embed import CENTRE, CENTRE_AND_MIRRORED, SPREAD_25, Views, clips_at_once, embed_clips, embedding_model
 
 HERE, CPU = Path(__file__).parent, torch.device("cpu")
 
@@ -50,6 +55,23 @@ def test_an_embedding_is_the_mean_of_two_views(checkpoint, tmp_path, monkeypatch
     np.testing.assert_allclose(found.embedding_ND, mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-3)
     np.testing.assert_allclose(found.tokens_NPD, plain.tokens_BPD.numpy(), atol=5e-3)
     assert found.tokens_NPD.dtype == np.float16 and found.ids == tuple(store.ids)
+
+
+def test_the_usual_views_keep_the_key_they_had(checkpoint, tmp_path):
+    store = stripes_store(tmp_path)
+    found, said = (embed_anew(checkpoint, store, tmp_path / name, **views) for name, views in (("a", {}), ("b", {"views": CENTRE_AND_MIRRORED})))
+    assert found.fingerprint == said.fingerprint == fingerprint("clip embeddings", checkpoint.fingerprint, store.fingerprint, "centre and mirrored")
+    assert found.about == said.about == {"checkpoint": checkpoint.fingerprint}
+
+
+def test_the_centre_view_alone(small_batches, checkpoint, tmp_path):
+    store = stripes_store(tmp_path)
+    both, plain = (embed_anew(checkpoint, store, tmp_path / views.name, views=views) for views in (CENTRE_AND_MIRRORED, CENTRE))
+    with torch.inference_mode():
+        by_hand = checkpoint.model().encode_video(centre_view(torch.from_numpy(np.asarray(store.frames)), CONFIG.view))
+    np.testing.assert_allclose(plain.embedding_ND, by_hand.embedding_BD.numpy(), atol=1e-3)
+    assert np.abs(plain.embedding_ND - both.embedding_ND).max() > 0.01 and (plain.tokens_NPD == both.tokens_NPD).all()
+    assert plain.fingerprint != both.fingerprint and plain.about == {"checkpoint": checkpoint.fingerprint, "views": "centre"}
 
 
 def test_readers_change_nothing(checkpoint, tmp_path, monkeypatch):
@@ -210,6 +232,96 @@ def test_a_full_disk_is_said_and_what_was_written_is_kept(broken, small_batches,
     assert len(list((tmp_path / "full").glob("*.parts/clips_*"))) == (3 if broken == "a shard" else 8)
     assert not list((tmp_path / "full").glob("*.safetensors")) and not list((tmp_path / "full").glob("*.parts/.*"))
     assert len(embed_clips(checkpoint, store, tmp_path / "full", "cpu", shard_clips=2 * BATCH).ids) == 64
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> Clips:
+    return six_clips(tmp_path_factory.mktemp("clips") / "videos")
+
+
+@pytest.mark.parametrize("windows", [1, 4])
+def test_spread_views_equal_one_window_at_a_time(windows, checkpoint, clips, tmp_path):
+    found = embed_anew(checkpoint, clips.store, tmp_path / "found", views=Views(windows), catalog=clips.catalog, readers=1)
+    model, settings = checkpoint.model(), clips.store.settings
+    for row, clip in clips.catalog.usable.iterrows():
+        path, codes = clips.catalog.root / clip["path"], []
+        begin_s = frame_times(path)
+        for instants in windows_plain(clip["start_s"], clip["end_s"], settings, windows):
+            begun = [np.flatnonzero(begin_s <= t + 1e-5)[-1] for t in instants]
+            frames = read_frames(path, begun, settings.size_px)
+            top, left = (np.array(frames.shape[1:3]) - settings.size_px) // 2
+            square = torch.from_numpy(frames[None, :, top : top + settings.size_px, left : left + settings.size_px].copy())
+            with torch.inference_mode():
+                codes.append(model.encode_video(centre_view(square, CONFIG.view)))
+        mean = sum(code.embedding_BD[0].numpy() for code in codes)
+        np.testing.assert_allclose(found.embedding_ND[row], mean / np.linalg.norm(mean), atol=1e-3)
+        np.testing.assert_allclose(found.tokens_NPD[row], codes[windows // 2].tokens_BPD[0].numpy(), atol=5e-3)
+
+
+def test_spread_views_move_the_embedding_and_are_kept_apart(checkpoint, clips, tmp_path):
+    centre, spread = (embed_anew(checkpoint, clips.store, tmp_path / v.name, views=v, catalog=clips.catalog) for v in (CENTRE, SPREAD_25))
+    moved = np.abs(spread.embedding_ND - centre.embedding_ND).max(1)
+    assert moved[clips.store.ids.index("hop/long")] > 0.01 and moved[clips.store.ids.index("hop/short")] < 1e-3  # no longer than a window
+    np.testing.assert_allclose(spread.tokens_NPD, centre.tokens_NPD, atol=5e-3)
+    assert spread.about["views"] == "25 spread windows"
+    # bounds of clips in another catalog, and other numbers of windows, are other embeddings
+    keys = {spread.fingerprint, centre.fingerprint}
+    later = clips.catalog.clips.assign(start_s=0.1)
+    for views, catalog in ((Views(2), clips.catalog), (Views(2), replace(clips.catalog, clips=later))):
+        keys.add(embed_clips(checkpoint, clips.store, tmp_path, "cpu", views=views, catalog=catalog).fingerprint)
+    assert len(keys) == 4
+
+
+def test_interrupted_spread_views_go_on_to_the_same_file(small_batches, checkpoint, clips, tmp_path, monkeypatch):
+    options = {"views": SPREAD_25, "catalog": clips.catalog, "shard_clips": BATCH}
+    whole = embed_anew(checkpoint, clips.store, tmp_path / "whole", **options)
+    rows, real = [], SpreadFrames.__getitem__
+
+    def stopped(self, row):
+        if row == 5:
+            raise KeyboardInterrupt
+        return real(self, row)
+
+    monkeypatch.setattr(SpreadFrames, "__getitem__", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        embed_anew(checkpoint, clips.store, tmp_path / "stopped", readers=1, **options)
+    monkeypatch.setattr(SpreadFrames, "__getitem__", lambda self, row: rows.append(int(row)) or real(self, row))
+    found = embed_clips(checkpoint, clips.store, tmp_path / "stopped", "cpu", readers=2, **options)
+    assert as_list(found) == as_list(whole) and sorted(rows) == [4, 5]
+    one, other = ((tmp_path / name / f"embeddings_{whole.fingerprint}.safetensors").read_bytes() for name in ("whole", "stopped"))
+    assert one == other
+
+
+def test_a_video_that_is_gone_stops_spread_views_until_it_is_back(small_batches, checkpoint, clips, tmp_path):
+    path = clips.catalog.root / "run" / "tall.mp4"
+    options = {"views": Views(3), "catalog": clips.catalog, "shard_clips": BATCH}
+    path.rename(tmp_path / "tall.mp4")
+    try:
+        with pytest.raises(ValueError, match=r"that of clip 'run/tall' is not \('.*tall.mp4' must be a video file, but there is no such file\); put"):
+            embed_anew(checkpoint, clips.store, tmp_path / "found", readers=2, **options)
+    finally:
+        (tmp_path / "tall.mp4").rename(path)
+    assert not list((tmp_path / "found").glob("*.safetensors"))
+    assert embed_clips(checkpoint, clips.store, tmp_path / "found", "cpu", **options).ids == tuple(clips.store.ids)
+
+
+def test_spread_windows_without_a_catalog_are_refused(checkpoint, clips, tmp_path):
+    with pytest.raises(ValueError, match="25 spread windows are read from the videos, so a catalog must be given, got None; give the one that"):
+        embed_clips(checkpoint, clips.store, tmp_path, "cpu", views=SPREAD_25)
+
+
+def test_views_that_cannot_be_are_refused():
+    for windows in (0, 65, 2.5):
+        with pytest.raises(ValueError, match=rf"windows must be a whole number in 1\.\.64 \(what the model reads at once\), got {windows}"):
+            Views(windows)
+    with pytest.raises(ValueError, match="mirrored must be False where windows are spread over the clip, got True with 25 windows; use 1 window"):
+        Views(25, mirrored=True)
+
+
+def test_batches_of_windows_fill_a_shard_and_hold_64_at_most():
+    n_clips = [clips_at_once(windows) for windows in range(1, 65)]
+    assert all(64 % n == 0 and n * windows <= 64 < 4 * n * windows for windows, n in enumerate(n_clips, 1))
+    assert (n_clips[0], n_clips[2], n_clips[24], n_clips[63]) == (64, 16, 2, 1)
 
 
 @pytest.fixture(scope="module")

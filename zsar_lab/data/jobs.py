@@ -30,13 +30,30 @@ def store_clip(task: dict) -> dict:
         {"places": the T + 1 places of the JPEG images in their file}, or {} for raw pixels.
     """
     settings, store = FrameSettings(**task["settings"]), Path(task["store"])
-    frames = _frames_of(task, settings)
-    top, left = (np.array(frames.shape[1:3]) - settings.size_px) // 2
-    square = frames[:, top : top + settings.size_px, left : left + settings.size_px]
+    square = square_frames(task, settings)
     if settings.jpeg_quality is None:
         write_raw(store, task["row"], square)
         return {}
     return {"places": append_jpeg(store, square, settings.jpeg_quality)}
+
+
+def square_frames(task: dict, settings: FrameSettings, windows: int = 1) -> np.ndarray:
+    """Decode the frames that stand for a clip and cut out a centred square, in one reading of its file.
+
+    Args:
+        task: names path, start_s, end_s, the video's frames, fps and variable_rate.
+        settings: frames a window (T), their rate and size.
+        windows: V stretches spread over the clip (see `window_instants`); 1 is the centred one, which a frame store keeps.
+
+    Returns:
+        RGB, uint8 in 0..255, [V * T, size_px, size_px, 3], a window after the other.
+
+    Raises:
+        ValueError: the file cannot be read, or the clip does not lie in it.
+    """
+    frames = _frames_of(task, settings, windows)
+    top, left = (np.array(frames.shape[1:3]) - settings.size_px) // 2
+    return frames[:, top : top + settings.size_px, left : left + settings.size_px]
 
 
 def preview_clip(task: dict) -> dict:
@@ -49,13 +66,13 @@ def preview_clip(task: dict) -> dict:
     return {}
 
 
-def _frames_of(task: dict, settings: FrameSettings) -> np.ndarray:
-    """The frames that stand for a clip, uint8 [T, H, W, 3], the shorter side of settings.size_px."""
+def _frames_of(task: dict, settings: FrameSettings, windows: int = 1) -> np.ndarray:
+    """The frames that stand for a clip, uint8 [windows * T, H, W, 3], the shorter side of settings.size_px."""
     path = Path(task["path"])
     if task["variable_rate"]:
-        chosen = frame_indices_by_time(task["start_s"], task["end_s"], frame_times(path), settings)
+        chosen = frame_indices_by_time(task["start_s"], task["end_s"], frame_times(path), settings, windows)
     else:
-        chosen = frame_indices(task["start_s"], task["end_s"], task["frames"], task["fps"], settings)
+        chosen = frame_indices(task["start_s"], task["end_s"], task["frames"], task["fps"], settings, windows)
     try:
         return read_frames(path, chosen, settings.size_px, "decord", task["frames"])
     except UnreadableVideo:

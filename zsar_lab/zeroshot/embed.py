@@ -1,6 +1,6 @@
 """Embed once: every clip of a frame store through one checkpoint, kept on disk.
 
-Shapes: N clips, B of them at a time, P visual tokens, D width of the shared space.
+Shapes: N clips, B of them at a time, V windows of a clip, T frames of a window, H W pixels, P visual tokens, D width of the shared space.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import numpy as np
 import torch
 
 from zsar_lab.artefacts import fingerprint
+from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import ViewSettings, centre_view, scoring_batches
 from zsar_lab.data.pixels import JpegFrames, StackedFrames
+from zsar_lab.data.spread_views import SpreadFrames
 from zsar_lab.model.rest import ResT
 from zsar_lab.training.checkpoint import Checkpoint
 from zsar_lab.training.compiling import lay_out, mixed_precision
@@ -23,6 +25,40 @@ from zsar_lab.training.loop import choose_device, choose_readers, cpu_threads
 from zsar_lab.training.ranks import ALONE, Ranks
 from zsar_lab.zeroshot import shards
 from zsar_lab.zeroshot.shards import make_in_shards, open_embeddings
+
+MOST_WINDOWS = 64
+
+
+@dataclass(frozen=True)
+class Views:
+    """How a clip is looked at: its embedding is the mean over these views of it.
+
+    Attributes:
+        windows: 1 is the centred stretch that the frame store holds; more (64 at most) are spread over the clip and read from its video.
+        mirrored: left and right exchanged as well, of the stored stretch only.
+
+    Raises:
+        ValueError: windows out of range, or spread windows that are mirrored.
+    """
+
+    windows: int = 1
+    mirrored: bool = False
+
+    def __post_init__(self) -> None:
+        if self.windows not in range(1, MOST_WINDOWS + 1):
+            raise ValueError(f"windows must be a whole number in 1..{MOST_WINDOWS} (what the model reads at once), got {self.windows}")
+        if self.mirrored and self.windows > 1:
+            raise ValueError(f"mirrored must be False where windows are spread over the clip, got True with {self.windows} windows; use 1 window")
+
+    @property
+    def name(self) -> str:
+        """In the fingerprint of embeddings."""
+        if self.windows > 1:
+            return f"{self.windows} spread windows"
+        return "centre and mirrored" if self.mirrored else "centre"
+
+
+CENTRE_AND_MIRRORED, CENTRE, SPREAD_25 = Views(mirrored=True), Views(), Views(windows=25)
 
 
 @dataclass(frozen=True)
@@ -33,10 +69,11 @@ class ClipEmbeddings:
         ids: clip ids, one a row.
         labels: class name of each clip.
         embedding_ND: float32 (fp16 on disk), unit rows: the mean over the views of a clip, normalised.
-        tokens_NPD: float16, the visual tokens of the unmirrored view, for the cross-modal encoder; a read-only memory map, which reads rows
-            when they are asked for. P is 0 where a model gives none.
+        tokens_NPD: float16, the visual tokens of the unmirrored view (of the middle window, where windows are spread), for the cross-modal
+            encoder; a read-only memory map, which reads rows when they are asked for. P is 0 where a model gives none.
         fingerprint: of checkpoint, frame store and views.
-        about: what the file says of the model: its checkpoint's fingerprint, or what is known of a public model.
+        about: what the file says of the model: its checkpoint's fingerprint (and the name of views other than the usual two), or what is known
+            of a public model.
     """
 
     ids: tuple[str, ...]
@@ -61,15 +98,19 @@ class ClipEmbeddings:
 
 def embed_clips(
     checkpoint: Checkpoint, store: FrameStore, folder: Path, device: str | None = None, readers: int | None = None, ranks: Ranks = ALONE,
-    shard_clips: int | None = None,
+    shard_clips: int | None = None, views: Views = CENTRE_AND_MIRRORED, catalog: Catalog | None = None,
 ) -> ClipEmbeddings:  # fmt: skip
-    """Embed every clip of the store: v = normalise(mean over the plain and the mirrored centre view of v_view).
+    """Embed every clip of the store: v = normalise(mean over its views of v_view).
 
-    Both views are of the same stored frames, a second or two from the middle of the clip: one clip a video in the words of protocols, and not
-    comparable with 25 clips of 16 frames taken all over a video (Brattoli et al., 2020), of which the store holds too little.
+    CENTRE_AND_MIRRORED and CENTRE look at the stored frames, a second or two from the middle of the clip: one clip a video in the words of
+    protocols, and not comparable with 25 of them.
+
+    SPREAD_25 looks at the plain view of 25 windows, each as long as the stored stretch and spread from the clip's start to its end (see
+    `window_instants`). The store does not hold them: the videos are decoded again, raw also where the store keeps JPEG.
 
     Kept as `<folder>/embeddings_<fingerprint>.safetensors`; read from there when it is already made. Made shard by shard: a call that was
-    interrupted or killed goes on, see `make_in_shards`. Memory: a shard, and at the end 4 D bytes a clip.
+    interrupted or killed goes on, see `make_in_shards`. Memory: a shard, and at the end 4 D bytes a clip; of 25 windows also the frames of
+    2 clips for every reader.
 
     Args:
         checkpoint: a complete training.
@@ -79,29 +120,37 @@ def embed_clips(
         readers: threads that read batches ahead; None for as many as a training has. The embeddings are the same with any number.
         ranks: those that this process is one of (see `started_ranks`); each embeds a part, and all get the whole.
         shard_clips: clips a shard, a multiple of 64; None for 1,024. The embeddings are the same with any number.
+        views: of a clip; tokens are those of the plain view, and of the middle window.
+        catalog: that the store was made from, where the videos lie; needed for spread windows only.
 
     Raises:
-        ValueError: the checkpoint's training is not finished, an embedding is not a finite number (the clip is named), a kept file is
-            damaged, ranks were given different things, or another shard_clips.
+        ValueError: the checkpoint's training is not finished, an embedding is not a finite number or a video can no longer be read (the clip
+            is named), a kept file is damaged, ranks were given different things, another shard_clips, or spread windows without a catalog.
         RuntimeError: another rank failed or is gone.
         OSError: the disk is full; the shards that were written are kept.
+
+    Source: 25 clips a video, averaged, are those of Brattoli et al., "Rethinking Zero-Shot Video Classification", CVPR 2020. Theirs are
+    of 16 frames; ours have as many, at the rate, as a clip of the store, and it is unit embeddings that are averaged.
     """
     if not checkpoint.complete:
         raise ValueError(
             f"embedding needs a finished training, '{checkpoint.path}' is at step {checkpoint.step} of"
             f" {checkpoint.total_steps}; train on"
         )
-    key = fingerprint("clip embeddings", checkpoint.fingerprint, store.fingerprint, "centre and mirrored")
+    frames, clips_key = (store.frames, ()) if views.windows == 1 else _spread_frames(store, catalog, views)
+    key = fingerprint("clip embeddings", checkpoint.fingerprint, store.fingerprint, views.name, *clips_key)
+    about = {"checkpoint": checkpoint.fingerprint} | ({} if views == CENTRE_AND_MIRRORED else {"views": views.name})
     path = Path(folder) / f"embeddings_{key}.safetensors"
     place, config = choose_device(device, ranks), checkpoint.config
     n_readers = choose_readers(readers, place, ranks)
 
     def embed(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield from embedded(embedding_model(checkpoint, place), store.frames, rows, config.view, n_readers)
+        through = embedded if views.mirrored else embedded_windows
+        yield from through(embedding_model(checkpoint, place), frames, rows, config.view, n_readers)
 
     with ranks.together(f"the shards beside '{path}' are kept, start all of them again to go on from there"), cpu_threads(config.cpu_threads):
         ranks.check_same("checkpoint and frames", key, "give all the same study")
-        make_in_shards(path, store.ids, {"checkpoint": checkpoint.fingerprint}, embed, shard_clips, ranks)
+        make_in_shards(path, store.ids, about, embed, shard_clips, ranks)
     about, embedding_ND, tokens_NPD = open_embeddings(path)
     return ClipEmbeddings(tuple(store.ids), tuple(store.labels), embedding_ND, tokens_NPD, key, about)
 
@@ -137,3 +186,37 @@ def embedded(
             plain, mirrored = (model.encode_video(seen) for seen in views)
         mean = torch.nn.functional.normalize(plain.embedding_BD + mirrored.embedding_BD, dim=-1)
         yield mean.half().cpu().numpy(), plain.tokens_BPD.half().cpu().numpy()
+
+
+@torch.inference_mode()
+def embedded_windows(
+    model: ResT, frames: np.ndarray | JpegFrames | StackedFrames | SpreadFrames, rows: np.ndarray, view: ViewSettings, readers: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `embedded`, of the plain centre view of each window: float16 v = normalise(mean_j v_j) [B, D], and tokens [B, P, D] of window V // 2.
+
+    The model reads 64 windows at once, or as few less as let whole clips fill a shard: of 25 windows, 2 clips.
+
+    Args:
+        model, rows, view, readers: as in `embedded`.
+        frames: uint8 [N, V, T, H, W, 3], or of the store [N, T, H, W, 3], where V is 1.
+    """
+    device, windows = model.clip_token.device, frames.shape[1] if len(frames.shape) == 6 else 1
+    for read in scoring_batches(frames, rows, clips_at_once(windows), readers, pinned=device.type == "cuda"):
+        seen = centre_view(read.to(device, non_blocking=True).reshape(-1, *read.shape[-4:]), view)
+        with mixed_precision(device):
+            code = model.encode_video(seen)
+        mean = torch.nn.functional.normalize(code.embedding_BD.unflatten(0, (-1, windows)).mean(1), dim=-1)
+        yield mean.half().cpu().numpy(), code.tokens_BPD[windows // 2 :: windows].half().cpu().numpy()
+
+
+def clips_at_once(windows: int) -> int:
+    """The most clips of that many windows in a batch; it divides the batch of `embedded`, for a shard must end with a batch."""
+    whole = shards.CLIPS_A_BATCH
+    return next(n_clips for n_clips in range(max(1, whole // windows), 0, -1) if whole % n_clips == 0)
+
+
+def _spread_frames(store: FrameStore, catalog: Catalog | None, views: Views) -> tuple[SpreadFrames, tuple[str]]:
+    """The windows of the store's clips, and what they came from beside the store."""
+    if catalog is None:
+        raise ValueError(f"{views.name} are read from the videos, so a catalog must be given, got None; give the one that the store was made from")
+    return SpreadFrames(catalog, store, views.windows), (catalog.fingerprint,)
