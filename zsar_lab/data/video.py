@@ -1,6 +1,7 @@
 """Reading and writing video files: the one owner of decord and PyAV.
 
-decord reads first; PyAV is the fallback for what decord cannot read (AV1, GIF). Frames come as uint8 RGB arrays.
+decord reads first; PyAV is the fallback for what decord cannot read (AV1, GIF), and reads what decord gives wrong frames of when it
+skips some. Frames come as uint8 RGB arrays.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from zsar_lab.artefacts import writing
 READERS = ("decord", "pyav")
 # Edit lists make the header count a few frames more than are shown; a file that lost more than this is cut off.
 LEAST_SHARE_OF_HEADER_FRAMES = 0.9
+# Where decord 0.6.0 gives the frames asked for when it skips others: in these codecs and containers always, in these codecs without B-frames.
+# Seen wrong by 1 to 250 frames: MPEG-4 with B-frames (many AVI files), H.264 in AVI, H.265 with B-frames, MPEG-1, MPEG-2.
+EXACT = (("h264", "mp4"), ("h264", "matroska"), ("vp8", "matroska"), ("vp9", "matroska"))
+EXACT_WITHOUT_B_FRAMES = ("mpeg4", "hevc", "rawvideo")
 LARGE_FRAME_PIXELS = 4096 * 2304
 
 
@@ -103,8 +108,8 @@ def read_frames(
         frame_indices: T indices in 0..n_frames-1; any order, repeats allowed.
         short_side_px: resize while decoding so that the shorter side has this many pixels, keeping the aspect ratio;
             None keeps the size.
-        reader: "decord" or "pyav". A few narrow frame widths that decord cannot give (48 and 72 pixels for one) are read
-            by PyAV in either case.
+        reader: "decord" or "pyav". What decord gives wrong frames of (see `EXACT`), and a few narrow frame widths that it cannot give (48 and
+            72 pixels for one), are read by PyAV in either case.
         n_frames: how many frames `probe` counted. Where the reader gives a few less (at least nine tenths), indices past
             its end become the last frame; None for no such tolerance.
 
@@ -252,9 +257,13 @@ def _times(packets: Iterable, stream: Any) -> np.ndarray:
     return np.sort(np.array(stamps, dtype=np.float64)) * float(stream.time_base)
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
+def _size_and_exactness(path: Path) -> tuple[int, int, bool]:
+    """Width and height (pixels, upright), and whether decord gives the frames asked for."""
     with _opened(path) as (container, stream):
-        return _first_frame(path, container, stream)[:2]
+        width, height, _ = _first_frame(path, container, stream)
+        codec, names = stream.codec_context, container.format.name.split(",")
+        exact = any(codec.name == name and container_name in names for name, container_name in EXACT)
+        return width, height, exact or (codec.name in EXACT_WITHOUT_B_FRAMES and not codec.has_b_frames)
 
 
 def _open_decord(path: Path, width: int, height: int) -> Any:
@@ -273,7 +282,10 @@ def _decord_errors() -> tuple[type[Exception], ...]:
 
 def _read_decord(path: Path, unique: np.ndarray, short_side_px: int | None, n_frames: int | None) -> np.ndarray:
     errors = _decord_errors()
-    width, height = _resized(*_upright_size(path), short_side_px)
+    *size, exact = _size_and_exactness(path)
+    if not exact:
+        return _read_pyav(path, unique, short_side_px, n_frames)
+    width, height = _resized(*size, short_side_px)
     try:
         video = _open_decord(path, width, height)
         frames = video.get_batch(_in_reach(path, unique, len(video), n_frames).tolist()).asnumpy()
