@@ -28,6 +28,7 @@ from zsar_lab.study import Study
 from zsar_lab.text.leakage import Removal
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.workspace import Workspace
+from zsar_lab.zeroshot.evaluate import evaluate_draw
 from zsar_lab.zeroshot.report import Report
 
 SETTINGS = FrameSettings(n_frames=10, fps=10.0, size_px=48)
@@ -344,3 +345,18 @@ def test_stores_of_other_frames_are_not_joined(pair, field, value):
     other = dataclasses.replace(pair[1].frames, settings=dataclasses.replace(SMALL, **{field: value}))
     with pytest.raises(ValueError, match=f"must have frames of one {field}, got {getattr(SMALL, field):g} and {value:g} .*; prepare one of the"):
         join_frames(pair[0].frames, other)
+
+
+def test_25_views_are_scored_from_the_same_training(finished, reports, tested, train_on, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "work", ignore=shutil.ignore_patterns("study.json", "report.json", "protocols"))
+    workspace = Workspace(tmp_path / "work", study_of(tested, train_on, views=25), workers=1)
+    result, usual = workspace.result("half-0"), reports[0].results[0]
+    assert workspace.protocol("half-0").views == 25 and "25 views a clip" in str(workspace.protocol("half-0"))
+    assert result.fingerprints["checkpoint"] == usual.fingerprints["checkpoint"]
+    assert result.fingerprints["embeddings"] != usual.fingerprints["embeddings"] and result.protocol.hash != usual.protocol.hash
+    assert not np.array_equal(result.rule("transfer").scores_BC, usual.rule("transfer").scores_BC)
+    given = workspace.train("half-0"), finished.embeddings("half-0"), workspace.protocol("half-0"), workspace.class_embeddings()
+    with pytest.raises(ValueError, match="must be of as many views a clip as the protocol says, .* says 25, got 1; embed with VIEWS_OF"):
+        evaluate_draw(*given)
+    with pytest.raises(ValueError, match="views must be 1 or 25"):
+        study_of(tested, train_on, views=3)

@@ -48,6 +48,7 @@ def demo(options: argparse.Namespace) -> None:
         epochs=options.epochs,
         preset=options.preset,
         changes=read_changes(options.set),
+        views=options.views,
     )
     workspace = Workspace(options.workspace, study, options.workers)
     videos = "generated demo videos" if workspace.is_generated else options.videos or options.prepared
@@ -155,6 +156,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="folder that keeps everything; run again to go on")
     command.add_argument("--videos", type=Path, default=None, help="a folder of class folders with videos; without it demo videos are generated")
     command.add_argument("--prepared", type=Path, default=None, help="instead of videos: a folder that the prepare command left")
+    command.add_argument("--views", type=int, default=1, help="test views a clip: 1, or 25 spread over the whole video")
     names = "protocols, such as intra-0 or truze, in the place of draws"
     command.add_argument("--protocol", nargs="+", action="extend", default=[], metavar="NAME", help=names)
     command.add_argument("--draws", type=int, default=3, help="family-stratified draws of unseen classes (needs a family in classes.csv)")

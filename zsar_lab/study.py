@@ -11,6 +11,7 @@ from typing import Any
 from zsar_lab.artefacts import read_json
 from zsar_lab.data.prepare import FOLDER, Source
 from zsar_lab.data.protocols.named import ProtocolName
+from zsar_lab.data.protocols.protocol import VIEWS
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.text.classtext import scheme_named
 from zsar_lab.training.checks import check_values
@@ -49,6 +50,7 @@ class Study:
         seed: of the demo videos; a draw's number is the seed of its classes and its training.
         preset: name of the model and its training in training/presets.py, or that function: demo, rest18, rest101, rest_r3d18, rest_r2plus1d18.
         changes: of single settings of the preset, fields of `TrainConfig`: {"batch_size": 32, "model": {"dropout": 0.2}}; see `config_of`.
+        views: test views a clip whose embeddings are averaged: 1, the centre of the clip and its mirror image; 25, spread over the whole clip.
 
     Raises:
         ValueError: a number is out of range, there is no draw, no such scheme, dataset, protocol, preset or setting, or fields that do not fit.
@@ -74,6 +76,7 @@ class Study:
     text_layers: int = 0
     preset: str = "demo"
     changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    views: int = 1
 
     def __post_init__(self) -> None:
         for name in ("videos", "annotations", "prepared", "train_on"):  # whole paths, for a notebook runs in a folder of its own
@@ -91,6 +94,8 @@ class Study:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number of {least} or more, got {value!r}")
+        if self.views not in VIEWS:
+            raise ValueError(f"views must be 1 or 25 (test views a clip), got {self.views!r}")
         if not self.draws:
             raise ValueError("a study needs at least one draw, got stratified_draws 0 and random_draws 0; set one of them, or name protocols")
         if self.videos is None and (self.dataset != FOLDER or self.annotations):

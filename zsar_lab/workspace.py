@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from zsar_lab.training.ranks import ALONE, Ranks
 from zsar_lab.training.side_by_side import train_side_by_side
 from zsar_lab.training.text_tail import check_text_layers, class_embeddings_of
 from zsar_lab.training.torchrun import train_by_torchrun
-from zsar_lab.zeroshot.embed import ClipEmbeddings, embed_clips
+from zsar_lab.zeroshot.embed import VIEWS_OF, ClipEmbeddings, Views, embed_clips
 from zsar_lab.zeroshot.evaluate import DrawResult, check_can_be_scored, evaluate_draw
 from zsar_lab.zeroshot.report import Report, make_report, save_report
 
@@ -66,7 +67,7 @@ class Workspace:
         self._class_embeddings: dict[ClassText, ClassEmbeddings] = {}
         path, asked = self.folder / "study.json", study.as_json()
         kept = read_json(path) if path.is_file() else asked
-        kept = {"text_layers": 0, "preset": "demo", "changes": {}} | kept if isinstance(kept, dict) else {}  # an older study holds none of them
+        kept = {"text_layers": 0, "preset": "demo", "changes": {}, "views": 1} | kept if isinstance(kept, dict) else {}  # an older study lacks them
         different = [key for key in asked | kept if kept.get(key) != asked.get(key)]
         if different:
             key = "preset" if "preset" in different else different[0]  # it changes epochs too
@@ -186,11 +187,11 @@ class Workspace:
             return catalog.usable if decoded is None else catalog.usable[catalog.usable["id"].isin(decoded)]
 
         if self.train_catalog is None:
-            return protocol_named(draw, self.test_catalog, clips(self.test_catalog))
-        removal = self._removal
-        return protocol_named(
-            draw, self.test_catalog, clips(self.test_catalog), self.train_catalog, clips(self.train_catalog), removal.removed, removal.rule_text
-        )
+            made = protocol_named(draw, self.test_catalog, clips(self.test_catalog))
+        else:
+            given = self.test_catalog, clips(self.test_catalog), self.train_catalog, clips(self.train_catalog)
+            made = protocol_named(draw, *given, self._removal.removed, self._removal.rule_text)
+        return replace(made, views=self.study.views)
 
     def leakage(self, draw: str) -> LeakageAudit:
         """The training classes compared with the test classes: all of both datasets, or seen and unseen of a draw within one."""
@@ -314,10 +315,17 @@ class Workspace:
         except FileNotFoundError:
             return False
 
-    def embeddings(self, draw: str, ranks: Ranks = ALONE) -> ClipEmbeddings:
-        """Every clip through the draw's checkpoint; several ranks (see `started_ranks`) each embed a part."""
-        checkpoint = self.train(draw, ranks=ranks)
-        return self._timed("embedding", lambda: embed_clips(checkpoint, self.frames, self.run_folder(draw), ranks=ranks))
+    def embeddings(self, draw: str, ranks: Ranks = ALONE, views: Views | None = None) -> ClipEmbeddings:
+        """Every clip through the draw's checkpoint.
+
+        Args:
+            draw: its name.
+            ranks: of several (see `started_ranks`) each embeds a part.
+            views: of a clip; None for those of the study. 25 of them are read from the videos.
+        """
+        checkpoint, asked = self.train(draw, ranks=ranks), views or VIEWS_OF[self.study.views]
+        given = checkpoint, self.frames, self.run_folder(draw)
+        return self._timed("embedding", lambda: embed_clips(*given, ranks=ranks, views=asked, catalog=self.catalog))
 
     def result(self, draw: str) -> DrawResult:
         """Every rule on the draw's unseen classes."""

@@ -59,6 +59,7 @@ class Views:
 
 
 CENTRE_AND_MIRRORED, CENTRE, SPREAD_25 = Views(mirrored=True), Views(), Views(windows=25)
+VIEWS_OF = {1: CENTRE_AND_MIRRORED, 25: SPREAD_25}  # by the number of views that a protocol names
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ class ClipEmbeddings:
     tokens_NPD: np.ndarray
     fingerprint: str
     about: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_views(self) -> int:
+        """The number of views in the words of protocols: the centre and its mirror image are one."""
+        return 25 if self.about.get("views") == SPREAD_25.name else 1
 
     def rows(self, ids: tuple[str, ...]) -> np.ndarray:
         """Row numbers of these clips, int64.

@@ -116,6 +116,11 @@ def evaluate_draw(
             f"embeddings must be those of the checkpoint scored, {checkpoint.fingerprint}, got embeddings of"
             f" {clips.about.get('checkpoint', 'no checkpoint')}; take embed_clips"
         )
+    if clips.n_views != protocol.views:
+        raise ValueError(
+            f"embeddings must be of as many views a clip as the protocol says, {protocol.name!r} says {protocol.views}, got {clips.n_views}; embed with"
+            " VIEWS_OF[protocol.views]"
+        )
     if (trained_text and (trained_text.encoder, trained_text.class_text)) != (wanted and (wanted, classes.class_text)):
         got = f"that of {trained_text.encoder} ({trained_text.class_text.scheme})" if trained_text else "none"
         raise ValueError(
