@@ -7,12 +7,15 @@ import math
 import numpy as np
 import pytest
 import reference
+import torch
 
+from zsar_lab.model.rest import ModelConfig, ResT
 from zsar_lab.text.relatedness import Relatedness
 from zsar_lab.zeroshot.transfer import (
     TransferSettings,
     choose_settings,
     class_means,
+    classifier_weights,
     compose_prototypes,
     settings_grid,
     transfer_weights,
@@ -43,6 +46,18 @@ def test_class_means_equal_the_plain_loop():
 def test_a_class_without_clips_has_no_prototype():
     with pytest.raises(ValueError, match="every class needs a clip to have a prototype, class number 1 has none"):
         class_means(np.eye(3), np.array([0, 2, 2]), 3)
+
+
+def test_classifier_weights_are_the_rows_that_training_scores_clips_by():
+    torch.manual_seed(0)
+    model = ResT(ModelConfig(n_frames=2, backbone_widths=(8, 8), width=8, depth=1, heads=2, feedforward=8, text_width=4, word_width=4, n_seen=3))
+    weights = classifier_weights(model)
+    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 1, atol=1e-12)
+    for row, raw in zip(weights, model.seen_weight_SD.tolist(), strict=True):  # by a plain loop, class by class
+        np.testing.assert_allclose(row, np.array(raw) / math.sqrt(sum(x * x for x in raw)), atol=1e-7)
+    clips = unit(RANDOM.normal(size=(5, 8))).astype(np.float32)
+    logits = model.seen_logits(torch.from_numpy(clips), temperature=0.5).detach().numpy()
+    np.testing.assert_allclose(clips @ weights.T / 0.5, logits, atol=1e-5)
 
 
 def test_relatedness_by_hand():

@@ -8,7 +8,7 @@ F width of a class text's embedding.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.metrics import top_k_accuracy
 from zsar_lab.zeroshot.rules import RidgeSums, nearest_scores
-from zsar_lab.zeroshot.transfer import TransferSettings, choose_settings, class_means, compose_prototypes, settings_grid, weights_by_text
+from zsar_lab.zeroshot.transfer import TransferSettings, choose_settings, class_means, compose_prototypes, settings_grid, unit, weights_by_text
 
 RIDGE, RIDGE_CENTRED, TRANSFER = "direct, ridge", "direct, ridge centred", "transfer"
 TEXT_RULES = (RIDGE, RIDGE_CENTRED, TRANSFER)
@@ -67,7 +67,7 @@ class TextRules:
 
     Attributes:
         train, validation, test: clips of the seen, validation and unseen classes.
-        seen_prototypes: [S, D], unit rows.
+        seen_prototypes: [S, D], unit rows: the classes' means, unless `with_prototypes` gave others.
         ridge_sums: of the training clips.
     """
 
@@ -90,6 +90,26 @@ class TextRules:
         n_seen = len(protocol.seen)
         prototypes = class_means(train.embedding_BD, train.targets, n_seen)
         return TextRules(train, validation, test, prototypes, RidgeSums.of(train.embedding_BD, train.targets, n_seen))
+
+    def with_prototypes(self, prototypes_SD: np.ndarray) -> TextRules:
+        """The same clips with other seen prototypes, such as `classifier_weights`: transfer then composes these, with settings chosen for them.
+
+        Args:
+            prototypes_SD: a row a seen class, in the order of `protocol.seen`; of any length above 0.
+
+        Raises:
+            ValueError: another number or width of rows, or a row that is not finite or zero.
+        """
+        rows, wanted = np.asarray(prototypes_SD, dtype=float), self.seen_prototypes.shape
+        if rows.shape != wanted:
+            raise ValueError(
+                f"seen prototypes must be {list(wanted)} (seen classes, width of the clips), got {list(rows.shape)}; take those of the draw's"
+                " checkpoint"
+            )
+        bad = [name for name, row in zip(self.train.names, rows, strict=True) if not (np.isfinite(row).all() and row.any())]
+        if bad:
+            raise ValueError(f"a seen prototype must be finite and not zero, {len(bad)} are not (first {bad[0]!r}); look at the checkpoint")
+        return replace(self, seen_prototypes=unit(rows))
 
     def fit(self, texts: ClassEmbeddings, rule: str) -> FittedRule:
         """Choose a rule's settings for these class texts on the validation classes.

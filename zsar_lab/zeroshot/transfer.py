@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zsar_lab.model.rest import ResT
 from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN, Relatedness, unit
 
 TO_BE_NEAR, TO_LEAVE_CENTRED = 1.0, 2.0  # standard errors, see choose_settings
@@ -37,6 +38,16 @@ def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -
     sums = np.zeros((n_classes, embedding_ND.shape[1]))
     np.add.at(sums, targets, embedding_ND)
     return unit(sums / counts[:, None])
+
+
+def classifier_weights(model: ResT) -> np.ndarray:
+    """Seen visual prototypes p_s = normalise(w_s), w_s the weight of the seen class in the trained cosine classifier, float64 [S, D].
+
+    The other source beside `class_means`, for `TextRules.with_prototypes`. Training numbers the classes by their place in the `seen` of its
+    protocol, so row s is of that class; a protocol's hash does not tell its order, so take the protocol as the training had it (those that
+    this library draws are sorted).
+    """
+    return unit(model.seen_weight_SD.detach().cpu().double().numpy())
 
 
 def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> np.ndarray:

@@ -1,0 +1,314 @@
+"""The ablation: the whole system with one part changed at a time, on identical clips, and the paper's claims against what was found.
+
+Accuracies are fractions, 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.relatedness import KINDS
+from zsar_lab.zeroshot.bank import INDUCTIVE
+from zsar_lab.zeroshot.conventions import check_same_embeddings
+from zsar_lab.zeroshot.corrections import CSLS
+from zsar_lab.zeroshot.embed import ClipEmbeddings
+from zsar_lab.zeroshot.evaluate import DIRECT, FUSED, MATCH, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
+from zsar_lab.zeroshot.metrics import truth_rank
+from zsar_lab.zeroshot.report import CLAIM_LEVEL
+from zsar_lab.zeroshot.rules import RuleScores, nearest_scores
+from zsar_lab.zeroshot.statistics import class_bootstrap, holm, paired_difference, paired_p_value, smallest_detectable
+from zsar_lab.zeroshot.text_rules import TextRules
+from zsar_lab.zeroshot.transfer import TransferSettings, compose_prototypes
+
+WHOLE = "the whole system"
+WITHOUT, NEIGHBOURS, TEMPERATURE, RELATEDNESS = "without transfer", "seen classes used", "temperature", "relatedness"
+SOURCE, CORRECTION, TEXT, JOINT, LOSSES = "seen prototypes", "hubness correction", "class text", "joint encoder", "losses"
+KS, TAUS = (1, 3, 5, 10), (0.05, 0.1, 0.2, 0.3)
+SUPPORTED, CONTRADICTED, OPEN, NOT_TESTED = "supported", "contradicted", "cannot be told from these draws", "not tested"
+FEWEST_TRAININGS = 3  # for a claim about a training choice
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """The system with one part changed, beside the whole one: transfer with all settings chosen on validation classes.
+
+    Attributes:
+        aspect, variant: what is changed, and to what.
+        top1: mean over draws; draws: that of each; ci95: class-bootstrap interval over the clips of all draws.
+        difference: top-1 of the variant less the whole system's, clip by clip; difference_ci95: its class-bootstrap interval.
+        same_in: in how many draws validation chose this very variant, so that it is the whole system there.
+        p: of "no difference", see `paired_p_value`; None for the whole system, and for a variant that is it in every draw.
+        p_holm: p adjusted by `holm` over all variants of the table that have one.
+        detectable: the smallest true difference whose p, not adjusted, is at most 0.05 with 80 % chance, see `smallest_detectable`; None
+            without p.
+    """
+
+    aspect: str
+    variant: str
+    top1: float
+    draws: tuple[float, ...]
+    ci95: tuple[float, float]
+    difference: float
+    difference_ci95: tuple[float, float]
+    same_in: int
+    p: float | None
+    p_holm: float | None
+    detectable: float | None
+
+    @property
+    def claimed(self) -> bool:
+        """True when a difference to the whole system can be claimed: the adjusted p is at most 0.05."""
+        return self.p_holm is not None and self.p_holm <= CLAIM_LEVEL
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """The whole system and every variant.
+
+    Attributes:
+        whole: the row of the whole system.
+        rows: the variants, by aspect.
+        n_clips: scored, over all draws; n_classes: different unseen classes; n_trainings: different checkpoints.
+        left_out: sentences on what could not be scored.
+    """
+
+    whole: AblationRow
+    rows: tuple[AblationRow, ...]
+    n_clips: int
+    n_classes: int
+    n_trainings: int
+    left_out: tuple[str, ...]
+
+    def of(self, aspect: str) -> tuple[AblationRow, ...]:
+        """The variants of an aspect, none where it was not scored."""
+        return tuple(row for row in self.rows if row.aspect == aspect)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim against what was found.
+
+    Attributes:
+        claim: what the paper does, and what would have to hold for it to help.
+        verdict: "supported", "contradicted", "cannot be told from these draws" or "not tested".
+        rows: the comparisons that the verdict rests on; beside: others that speak to it.
+        gain: sign of the differences that would support it: -1 where the variant lacks the part, 1 where it adds it.
+    """
+
+    claim: str
+    verdict: str
+    rows: tuple[AblationRow, ...]
+    beside: tuple[AblationRow, ...]
+    gain: int
+
+
+def ablate(
+    results: Sequence[DrawResult],
+    clips: Sequence[ClipEmbeddings],
+    texts: ClassEmbeddings,
+    classifiers: Sequence[np.ndarray] = (),
+    losses: Mapping[str, Sequence[DrawResult]] | None = None,
+) -> Ablation:
+    """Change one part of the system at a time, and compare with the whole on the same clips of the same draws.
+
+    k, tau and the kind of relatedness are given one by one with the other two as validation chose them; another source of seen prototypes
+    and another class text have settings chosen for them, as the whole system has.
+
+    Args:
+        results: the draws of one kind of protocol.
+        clips: what each was scored from, in the same order.
+        texts: the class texts of the training, of all classes.
+        classifiers: for each draw the `classifier_weights` of its model, as seen prototypes; none to leave that out.
+        losses: for each loss that was left out of the training ("no alignment") the same draws trained so, compared by their transfer.
+
+    Raises:
+        ValueError: no draw, embeddings or class texts other than those of the draws, another number of classifiers or of draws of a training,
+            another protocol than the draw's, or as `TextRules.with_prototypes`.
+    """
+    check_same_embeddings(results, clips)
+    _check_inputs(results, texts, classifiers)
+    rules = [TextRules.of(embedded, result.protocol) for result, embedded in zip(results, clips, strict=True)]
+    left_out: list[str] = []
+    variants = [
+        *_of_rules(results, WITHOUT, (DIRECT, RIDGE, RIDGE_CENTRED)),
+        *_of_settings(results, rules, texts),
+        *_of_classifiers(results, rules, texts, classifiers, left_out),
+        *_of_correction(results, left_out),
+        *_of_texts(results, left_out),
+        *_of_rules(results, JOINT, (MATCH, FUSED)),
+        *_of_losses(results, losses or {}, left_out),
+    ]
+    whole = [_right(result, result.rule(TRANSFER)) for result in results]
+    classes = np.concatenate([np.array(result.protocol.unseen)[result.targets] for result in results])
+    alone = _row(WHOLE, "transfer, settings chosen on validation classes", whole, len(results), whole, classes)
+    rows = _with_holm([_row(*variant, whole, classes) for variant in variants])
+    n_trainings = len({result.fingerprints["checkpoint"] for result in results})
+    return Ablation(alone, rows, len(classes), len(np.unique(classes)), n_trainings, tuple(left_out))
+
+
+def claims_against_findings(ablation: Ablation) -> tuple[Finding, ...]:
+    """What the paper's abstract says against what was found, each with a verdict from Holm's p and the sign of the differences.
+
+    A claim is supported when every comparison it rests on can be claimed in its favour, contradicted when one can be claimed against it and
+    none for it, and otherwise cannot be told, as is one on the training from fewer than three trainings. Of the paper only its abstract is
+    known here: it composes unseen visual prototypes from seen ones by semantic relatedness (motives: information loss, semantic gap,
+    hubness), learns visual representations together with visual-semantic associations, and encodes video and text labels jointly, end to
+    end. It does not say what each part gains; that each should gain something is what an ablation asks.
+    """
+    joint = ablation.of(JOINT)
+    fused, matched = (tuple(row for row in joint if (row.variant == FUSED) == is_fused) for is_fused in (True, False))
+    few = ablation.n_trainings < FEWEST_TRAININGS
+    return (
+        _finding(
+            "The paper composes visual prototypes of unseen classes from those of seen ones, against information loss, the semantic gap and"
+            " hubness. Then transfer should score above comparing clips with texts directly.",
+            ablation.of(WITHOUT), -1,
+        ),
+        _finding(
+            "The paper learns visual representations together with visual-semantic associations. Then leaving out a visual-semantic loss should"
+            " cost.",
+            ablation.of(LOSSES), -1, open_anyway=few,
+        ),
+        _finding(
+            "The paper encodes video and text labels jointly, end to end. Then the joint encoder's score added to transfer's should score above"
+            " transfer alone.",
+            fused, 1, matched,
+        ),
+    )  # fmt: skip
+
+
+def _finding(claim: str, rows: tuple[AblationRow, ...], gain: int, beside: tuple[AblationRow, ...] = (), open_anyway: bool = False) -> Finding:
+    signs = [np.sign(row.difference) * gain for row in rows if row.claimed]
+    if not rows:
+        verdict = NOT_TESTED
+    elif open_anyway:
+        verdict = OPEN
+    elif signs.count(1) == len(rows):
+        verdict = SUPPORTED
+    else:
+        verdict = CONTRADICTED if -1 in signs and 1 not in signs else OPEN
+    return Finding(claim, verdict, rows, beside, gain)
+
+
+# aspect, variant, which clips are right in each draw, in how many draws it is the whole system
+_Variant = tuple[str, str, list[np.ndarray], int]
+
+
+def _right(result: DrawResult, scored: RuleScores) -> np.ndarray:
+    return truth_rank(scored.scores_BC, result.targets) == 1
+
+
+def _row(aspect: str, variant: str, right: list[np.ndarray], same_in: int, whole: list[np.ndarray], classes: np.ndarray) -> AblationRow:
+    """A variant beside the whole system, its p not yet adjusted."""
+    of_variant, of_whole = np.concatenate(right), np.concatenate(whole)
+    differs = same_in < len(whole)
+    draws = tuple(float(of_draw.mean()) for of_draw in right)
+    return AblationRow(
+        aspect, variant, float(np.mean(draws)), draws, class_bootstrap(of_variant, classes),
+        *paired_difference(of_variant, of_whole, classes), same_in,
+        p=paired_p_value(of_variant, of_whole, classes) if differs else None,
+        p_holm=None,
+        detectable=_detectable(of_variant, of_whole, classes) if differs else None,
+    )  # fmt: skip
+
+
+def _detectable(of_variant: np.ndarray, of_whole: np.ndarray, classes: np.ndarray) -> float:
+    """`smallest_detectable` with the deviation over classes that the two show; clips of a class are taken together over draws."""
+    names, group = np.unique(classes, return_inverse=True)
+    per_class = np.bincount(group, weights=of_variant.astype(float) - of_whole) / np.bincount(group)
+    return smallest_detectable(float(per_class.std(ddof=1)), len(names))
+
+
+def _with_holm(rows: list[AblationRow]) -> tuple[AblationRow, ...]:
+    compared = [row for row in rows if row.p is not None]
+    adjusted = iter(holm([row.p for row in compared]).tolist())
+    return tuple(row if row.p is None else replace(row, p_holm=next(adjusted)) for row in rows)
+
+
+def _of_rules(results: Sequence[DrawResult], aspect: str, names: tuple[str, ...]) -> Iterator[_Variant]:
+    for name in names:
+        yield aspect, name, [_right(result, result.rule(name)) for result in results], 0
+
+
+def _of_settings(results: Sequence[DrawResult], rules: Sequence[TextRules], texts: ClassEmbeddings) -> Iterator[_Variant]:
+    """Each of k, tau and the kind of relatedness given, the two others as validation chose them."""
+    fewest = min(len(result.protocol.seen) for result in results)
+    changes: list[tuple[str, str, str, object]] = [(NEIGHBOURS, "all of them (dense)", "k", None)]
+    changes += [(NEIGHBOURS, f"k = {k}", "k", k) for k in KS if k < fewest]
+    changes += [(TEMPERATURE, f"tau = {tau:g}", "tau", tau) for tau in TAUS]
+    changes += [(RELATEDNESS, kind, "relatedness", kind) for kind in KINDS]
+    chosen = [TransferSettings(**result.rule(TRANSFER).settings) for result in results]
+    for aspect, variant, field, value in changes:
+        given = [replace(own, **{field: len(r.protocol.seen) if value is None else value}) for own, r in zip(chosen, results, strict=True)]
+        right = [_right_with(*of_draw, texts, settings) for *of_draw, settings in zip(results, rules, given, strict=True)]
+        yield aspect, variant, right, sum(own == settings for own, settings in zip(chosen, given, strict=True))
+
+
+def _right_with(result: DrawResult, rules: TextRules, texts: ClassEmbeddings, settings: TransferSettings) -> np.ndarray:
+    """Which clips transfer with these settings names rightly."""
+    prototypes = compose_prototypes(rules.weights(texts, rules.test.names, settings), rules.seen_prototypes)
+    return truth_rank(nearest_scores(rules.test.embedding_BD, prototypes), result.targets) == 1
+
+
+def _of_classifiers(
+    results: Sequence[DrawResult], rules: Sequence[TextRules], texts: ClassEmbeddings, classifiers: Sequence[np.ndarray], left_out: list[str]
+) -> Iterator[_Variant]:
+    if not classifiers:
+        left_out.append(f"{SOURCE}: no classifier weights were given")
+        return
+    right = []
+    for result, of_draw, weights_SD in zip(results, rules, classifiers, strict=True):
+        with_weights = of_draw.with_prototypes(weights_SD)
+        right.append(truth_rank(with_weights.fit(texts, TRANSFER).scores(with_weights.test), result.targets) == 1)
+    yield SOURCE, "classifier weights", right, 0
+
+
+def _of_correction(results: Sequence[DrawResult], left_out: list[str]) -> Iterator[_Variant]:
+    found = [[s for s in result.corrected if (s.rule, s.setting) == (f"{TRANSFER}, {CSLS}", INDUCTIVE)] for result in results]
+    if not all(found):
+        left_out.append(f"{CORRECTION}: {CSLS} was not scored")
+        return
+    yield CORRECTION, f"with {CSLS}, inductive", [_right(result, scored[0]) for result, scored in zip(results, found, strict=True)], 0
+
+
+def _of_texts(results: Sequence[DrawResult], left_out: list[str]) -> Iterator[_Variant]:
+    own = results[0].rule(TRANSFER).class_text
+    by_scheme = [{s.class_text: s for s in result.texts if s.rule == TRANSFER and s.class_text != own} for result in results]
+    schemes = [scheme for scheme in by_scheme[0] if all(scheme in scored for scored in by_scheme)]
+    if not schemes:
+        left_out.append(f"{TEXT}: no other scheme was scored")
+    for scheme in schemes:
+        yield TEXT, scheme, [_right(r, scored[scheme]) for r, scored in zip(results, by_scheme, strict=True)], 0
+
+
+def _of_losses(results: Sequence[DrawResult], losses: Mapping[str, Sequence[DrawResult]], left_out: list[str]) -> Iterator[_Variant]:
+    if not losses:
+        left_out.append(f"{LOSSES}: no training without one of them was given")
+    for name, others in losses.items():
+        if len(others) != len(results):
+            raise ValueError(f"a training without a loss must have the same {len(results)} draws, {name!r} has {len(others)}; score all of them")
+        yield LOSSES, name, [_right_of_other(name, result, other) for result, other in zip(results, others, strict=True)], 0
+
+
+def _right_of_other(name: str, result: DrawResult, other: DrawResult) -> np.ndarray:
+    """Which clips the transfer of another training names rightly, in the order of the draw's clips."""
+    hashes = [(r.protocol.hash, r.fingerprints["class_text"]) for r in (result, other)]
+    for what, own, its in zip(("protocol", "class text"), *hashes, strict=True):
+        if own != its:
+            draw = result.protocol.name
+            raise ValueError(f"a training without a loss must share each draw's {what}, {own} for {draw!r}, {name!r} has {its}; train it with that")
+    right = dict(zip(other.ids, _right(other, other.rule(TRANSFER)), strict=True))
+    return np.array([right[clip] for clip in result.ids])
+
+
+def _check_inputs(results: Sequence[DrawResult], texts: ClassEmbeddings, classifiers: Sequence[np.ndarray]) -> None:
+    for result in results:
+        if result.fingerprints["class_text"] != texts.class_text.fingerprint:
+            own, given = (f"{text.scheme!r} ({text.fingerprint})" for text in (result.class_text, texts.class_text))
+            raise ValueError(f"the class texts must be those of the training, {own} for {result.protocol.name!r}, got {given}; give those")
+    if classifiers and len(classifiers) != len(results):
+        raise ValueError(f"classifier weights must be given for all {len(results)} draws or for none, got {len(classifiers)}; take each checkpoint's")
