@@ -77,7 +77,7 @@ def scored_draw(number: int, clips: ClipEmbeddings) -> DrawResult:
     vague = texts_of("vague", MEANING + 2 * np.random.default_rng(2).normal(size=MEANING.shape))
     model = model_of(len(protocol.seen))
     config = SimpleNamespace(model=model.config, text_layers=0)
-    inputs = SimpleNamespace(protocol=protocol.hash, class_embeddings=good.fingerprint)
+    inputs = SimpleNamespace(protocol=protocol.training_hash, class_embeddings=good.fingerprint)
     checkpoint = SimpleNamespace(inputs=inputs, path=Path("x"), fingerprint=CHECKPOINT, config=config, model=lambda: model)
     return evaluate_draw(checkpoint, clips, protocol, good, (vague,))
 

@@ -16,7 +16,7 @@ from zsar_lab.zeroshot.bank import INDUCTIVE
 from zsar_lab.zeroshot.conventions import check_same_embeddings
 from zsar_lab.zeroshot.corrections import CSLS
 from zsar_lab.zeroshot.embed import ClipEmbeddings
-from zsar_lab.zeroshot.evaluate import DIRECT, FUSED, MATCH, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
+from zsar_lab.zeroshot.evaluate import DIRECT, FUSED, MATCH, RERANKED, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
 from zsar_lab.zeroshot.metrics import truth_rank
 from zsar_lab.zeroshot.report import CLAIM_LEVEL
 from zsar_lab.zeroshot.rules import RuleScores, nearest_scores
@@ -139,7 +139,7 @@ def ablate(
         *_of_classifiers(results, rules, texts, classifiers, left_out),
         *_of_correction(results, left_out),
         *_of_texts(results, left_out),
-        *_of_rules(results, JOINT, (MATCH, FUSED)),
+        *_of_rules(results, JOINT, (MATCH, FUSED, *RERANKED.values())),
         *_of_losses(results, losses or {}, left_out),
     ]
     whole = [_right(result, result.rule(TRANSFER)) for result in results]
