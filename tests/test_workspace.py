@@ -20,6 +20,7 @@ from zsar_lab.__main__ import main
 from zsar_lab.data.loader import ViewSettings
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video import write_mp4
+from zsar_lab.loss_ablation import results_without_losses, without_losses
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.training.presets import rest_r3d18
 from zsar_lab.views.explanations import texts_and_parts
@@ -328,3 +329,21 @@ def test_an_interrupted_training_goes_on_where_it_stopped(finished: Workspace, s
     assert "training was interrupted at step" in said and "run it again to go on from there" in said and "Traceback" not in said
     kept = load_checkpoint(workspace.run_folder("stratified-0"))
     assert 0 < kept.step < kept.total_steps and not kept.complete
+
+
+def test_trainings_without_a_loss_are_of_the_same_draws(finished: Workspace, study: Study) -> None:
+    assert results_without_losses(finished) == {} and not (finished.folder / "ablations").exists()
+    others = without_losses(finished)
+    assert list(others) == ["no classification", "no alignment", "no matching"] and results_without_losses(finished) == {}
+    other, draw = others["no alignment"], "stratified-0"
+    assert other.study.draws == (draw,) and other.train_config(draw) == replace(finished.train_config(draw), alignment_weight=0.0)
+    assert other.protocol(draw) == finished.protocol(draw) and other.frames.fingerprint == finished.frames.fingerprint
+    other.train(draw)
+    found = results_without_losses(finished)
+    assert list(found) == ["no alignment"] and found["no alignment"][0].fingerprints["checkpoint"] != finished.train(draw).fingerprint
+    assert Workspace.open(other.folder).study == other.study
+
+
+def test_a_study_of_one_loss_has_none_to_leave_out(finished: Workspace, tmp_path: Path) -> None:
+    alone = Study(prepared=str(finished.folder), protocols=("random-0",), class_text="label", changes={"classification_weight": 0, "matching_weight": 0})
+    assert without_losses(Workspace(tmp_path, alone)) == {}

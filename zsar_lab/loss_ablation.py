@@ -9,6 +9,7 @@ from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.study import Study
 from zsar_lab.training import presets
 from zsar_lab.workspace import Workspace
+from zsar_lab.zeroshot.evaluate import DrawResult
 
 LOSSES = ("classification", "alignment", "matching")
 
@@ -17,7 +18,7 @@ def without_losses(workspace: Workspace) -> dict[str, Workspace]:
     """A workspace for each loss that the study trains with, in `<folder>/ablations/no_<loss>`: the same clips, draws, texts and seeds, without it.
 
     They share the study's frames, and the draws are those of its first kind of protocol. Nothing is trained by this call: `train_all` of
-    each does that. A loss without which nothing would be learnt (the only one) is left out.
+    each does that. Where a study trains with one loss alone there is none.
 
     Returns:
         Workspaces by name: "no classification", "no alignment", "no matching".
@@ -32,6 +33,16 @@ def without_losses(workspace: Workspace) -> dict[str, Workspace]:
     return {
         f"no {loss}": Workspace(workspace.folder / "ablations" / f"no_{loss}", _without(study, loss, workspace), workspace.workers)
         for loss in used if len(used) > 1
+    }  # fmt: skip
+
+
+def results_without_losses(workspace: Workspace) -> dict[str, list[DrawResult]]:
+    """The draws of those workspaces of `without_losses` in which all are trained; it trains nothing."""
+    if not (workspace.folder / "ablations").is_dir():
+        return {}
+    return {
+        name: [other.result(draw) for draw in other.study.draws]
+        for name, other in without_losses(workspace).items() if all(other.is_trained(draw) for draw in other.study.draws)
     }  # fmt: skip
 
 
