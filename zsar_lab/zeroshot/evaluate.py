@@ -5,7 +5,7 @@ Shapes: B test clips, C candidate (unseen) classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class DrawResult:
         fingerprints: of checkpoint, embeddings, class texts and text encoder, and of the trained text where there is one.
         class_text: that of the training, which the rules read.
         corrected: transfer under each correction of hubness, inductive and transductive.
+        text_fingerprints: of the class text of each scheme.
     """
 
     protocol: Protocol
@@ -59,6 +60,7 @@ class DrawResult:
     fingerprints: dict[str, str]
     class_text: ClassText
     corrected: tuple[RuleScores, ...] = ()
+    text_fingerprints: dict[str, str] = field(default_factory=dict)
 
     def rule(self, name: str) -> RuleScores:
         """The scores of the rule of that name; ValueError when it was not scored."""
@@ -141,6 +143,7 @@ def evaluate_draw(
         | ({"trained_text": trained_text.fingerprint} if trained_text else {}),
         class_text=classes.class_text,
         corrected=corrected_scores(fits[TRANSFER], text_rules),
+        text_fingerprints={texts.class_text.scheme: texts.class_text.fingerprint for texts in (*other_texts, classes)},
     )
 
 
