@@ -60,6 +60,34 @@ def test_a_class_list_adds_candidates_in_its_order(tmp_path):
     assert "nan" not in found.text() and "None" not in found.text()
 
 
+def test_a_table_of_classes_is_known_by_its_first_row(tmp_path):
+    table = '\nlabel,name ,description\n"swim, fast",swim,"in\nwater"\nrun,run,\n\njump, jump,x\nfly,fly,x\n'
+    found = scores_of(tmp_path, SMALL, classes=table)
+    assert found.predictions.classes == ("swim", "run", "jump", "fly") and found.chance == 0.25
+    names = "swim\nrun\njump\nfly\n"
+    assert {**found.content(), "fingerprint": ""} == {**scores_of(tmp_path, SMALL, classes=names).content(), "fingerprint": ""}
+    assert scores_of(tmp_path, SMALL, classes="name\n" + names).predictions.classes == found.predictions.classes
+    # a comma in a list of names does not make it a table
+    listed = scores_of(tmp_path, 'label,prediction\n"push, pull",run\nrun,run\n', classes="push, pull\nrun\n")
+    assert listed.predictions.classes == ("push, pull", "run")
+
+
+def test_the_shipped_class_table_is_read(tmp_path):
+    path = Path(__file__).parents[1] / "data" / "ucf101" / "classes.csv"
+    found = read_predictions(written(tmp_path, "label,prediction\nArchery,YoYo\nYoYo,YoYo\n"), path)
+    assert len(found.classes) == 101 and found.classes[0] == "ApplyEyeMakeup" and found.classes_from == f"'{path}'"
+
+
+def test_fingerprints_of_labels_and_candidates_follow_them_alone(tmp_path):
+    first = scores_of(tmp_path, SMALL).content()
+    keys = ("labels_fingerprint", "candidates_fingerprint")
+    turned, other = SMALL.replace("run,jump\nrun,jump", "run,swim\nrun,run"), SMALL.replace("swim,run", "run,swim")
+    assert [scores_of(tmp_path, turned).content()[key] == first[key] for key in keys] == [True, True]
+    assert [scores_of(tmp_path, other).content()[key] == first[key] for key in keys] == [False, True]
+    assert [scores_of(tmp_path, SMALL, "swim\nrun\njump\nfly").content()[key] == first[key] for key in keys] == [True, False]
+    assert [scores_of(tmp_path, SMALL, "swim\nrun\njump").content()[key] == first[key] for key in keys] == [True, True]
+
+
 def test_a_class_that_is_only_predicted_is_a_candidate(tmp_path):
     found = scores_of(tmp_path, "label,prediction\na,c\nb,b\n")
     assert found.predictions.classes == ("a", "b", "c") and found.mean_class == 0.5 and found.content()["per_class"][2]["top1"] is None
@@ -202,6 +230,12 @@ def test_a_file_that_is_no_table_of_predictions_is_refused_in_one_sentence(tmp_p
         ("run\njump\n", r"every label must be a class of '.*', 1 in '.*' are not \('swim'\); mend them or add the classes"),
         ("run\nswim\nfly\n", r"every label must be a class of '.*', 1 in '.*' are not \('jump'\)"),
         ("run\njump\nSwim\n", "got 'Swim' and 'swim'"),
+        ("name,label\nrun,run\njump,a,b\nswim,c\n", "row 2 below the first of '.*' has 3 cells where the first row has 2; mend it"),
+        ("name,label\nrun,run\n,a\nswim,c\n", "must have a name and no cell too many, row 2 below the first of '.*' has no name"),
+        ("name,name\nrun,run\n", "must have one column 'name', '.*' has 2; mend its first row"),
+        ('name,label\nrun,"run\n', "a table of classes must be a csv table, '.*' is not"),
+        ("name;label\nrun;run\n", "must separate its columns by commas, '.*' does by semicolons or tabs; save it anew"),
+        ("name,label\nrun,x\nswim,x\n", r"every label must be a class of '.*', 1 in '.*' are not \('jump'\)"),
         (b"run\njump\nswim\xff\n", r"a file of classes must be UTF-8 text, '.*' is not \(byte 13\)"),
     ],
 )

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import reference
 
-from zsar_lab.zeroshot.statistics import N_RESAMPLES, class_bootstrap, holm, paired_difference, paired_p_value, smallest_detectable
+from zsar_lab.zeroshot.statistics import (
+    N_RESAMPLES,
+    class_bootstrap,
+    compare_by_class,
+    holm,
+    paired_difference,
+    paired_p_value,
+    smallest_detectable,
+)
 
 RANDOM = np.random.default_rng(0)
 CLASSES = [f"class {n // 8}" for n in range(40 * 8)]
@@ -153,6 +161,79 @@ def test_true_zeros_have_a_small_p_about_as_often_as_said():
 
     assert 0.02 <= share(101) <= 0.09  # 5 % are due
     assert 0.05 <= share(10) <= 0.16  # with so few classes it is too sure
+
+
+# counts by class
+
+
+def counts_of(right: np.ndarray, classes: np.ndarray) -> dict[str, tuple[int, int]]:
+    """A plain loop: (right clips, clips) of each class."""
+    counts: dict[str, tuple[int, int]] = {}
+    for hit, name in zip(right, classes):
+        before = counts.get(f"class {name}", (0, 0))
+        counts[f"class {name}"] = before[0] + int(hit), before[1] + 1
+    return counts
+
+
+def uneven_draws(seed: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Three draws of some of 15 classes, of 1 to 9 clips each, under two rules."""
+    random, draws = np.random.default_rng([15, seed]), []
+    for _ in range(3):
+        classes = np.repeat(names := random.choice(15, 8, replace=False), random.integers(1, 10, len(names)))
+        a = random.random(len(classes)) < 0.5
+        draws.append((a, np.where(random.random(len(classes)) < 0.3, ~a, a), classes))
+    return draws
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counts_by_class_give_the_interval_and_p_of_the_clips(seed):
+    draws = uneven_draws(seed)
+    found = compare_by_class(*([counts_of(draw[rule], draw[2]) for draw in draws] for rule in (0, 1)), seed=seed)
+    a, b, classes = (np.concatenate([draw[part] for draw in draws]) for part in range(3))
+    names = [f"class {name}" for name in classes]
+    assert (found.difference, found.ci95) == paired_difference(a, b, names, seed=seed)
+    assert found.p == paired_p_value(a, b, names, seed=seed)
+
+
+def test_the_order_of_draws_and_classes_and_empty_classes_change_nothing():
+    draws = uneven_draws(9)
+    a, b = ([counts_of(draw[rule], draw[2]) for draw in draws] for rule in (0, 1))
+    turned = [[dict(reversed(counts.items())) | {"empty": (0, 0)} for counts in reversed(rule)] for rule in (a, b)]
+    assert compare_by_class(*turned) == compare_by_class(a, b)
+    there, back = compare_by_class(a, b), compare_by_class(b, a)
+    assert (back.difference, back.p, back.detectable) == pytest.approx((-there.difference, there.p, there.detectable))
+
+
+def test_the_detectable_difference_is_that_of_the_classes_differences():
+    # all classes of 10 clips: differences 0.2, -0.1, 0.3, 0
+    a, b = ({name: (right, 10) for name, right in zip("wxyz", rights)} for rights in ((6, 3, 9, 4), (4, 4, 6, 4)))
+    sd = np.std([0.2, -0.1, 0.3, 0], ddof=1)
+    assert compare_by_class([a], [b]).detectable == pytest.approx(smallest_detectable(sd, 4))
+    # the same split over two draws
+    halves = [{name: (counts[name][0] - 1, 6) for name in counts} for counts in (a, b)]
+    rest = [{name: (1, 4) for name in counts} for counts in (a, b)]
+    assert compare_by_class([halves[0], rest[0]], [halves[1], rest[1]]) == compare_by_class([a], [b])
+    assert compare_by_class([a], [a]).detectable == 0 and compare_by_class([a], [a]).p == 1
+
+
+def test_with_uneven_classes_it_is_that_of_the_spread_of_the_resamples():
+    random = np.random.default_rng(16)
+    clips = random.integers(5, 60, 80)
+    right_a, right_b = (random.binomial(clips, random.beta(*shape, 80)) for shape in ((9, 2), (2, 9)))  # far apart, so that uneven clips matter
+    found = compare_by_class(*([{f"{c:02}": (int(r), int(n)) for c, (r, n) in enumerate(zip(right, clips))}] for right in (right_a, right_b)))
+    chosen = random.integers(80, size=(4000, 80))
+    spread = ((right_a - right_b)[chosen].sum(1) / clips[chosen].sum(1)).std()
+    assert found.detectable == pytest.approx(2.8016 * spread, rel=0.06)
+
+
+def test_counts_of_other_clips_are_refused():
+    a, other = {"x": (1, 2), "y": (0, 3)}, {"x": (1, 2), "y": (0, 4)}
+    with pytest.raises(ValueError, match="on the same clips, of class 'y' the first has 3 and the second 4; score both on the same draw"):
+        compare_by_class([a], [other])
+    with pytest.raises(ValueError, match="of class 'z' the first has 0 and the second 1"):
+        compare_by_class([a], [a | {"z": (1, 1)}])
+    with pytest.raises(ValueError, match="needs at least 2 classes, got 1"):
+        compare_by_class([{"x": (1, 2)}], [{"x": (0, 2)}])
 
 
 # several comparisons

@@ -244,9 +244,11 @@ def test_equal_labels_stay_apart(catalog, result):
 
 def test_the_sentence_of_a_comparison_claims_only_what_its_interval_allows(report):
     sentence = tables.comparison_as_text(report, "transfer", "direct")
-    difference, (low, high) = report.compare("transfer", "direct")
-    assert f"difference {100 * difference:+.1f} points, 95 % interval [{100 * low:+.1f}, {100 * high:+.1f}]" in sentence
-    assert sentence.endswith("no difference can be claimed" if high >= 0 else "direct is better")
+    compared = report.compare("transfer", "direct")
+    low, high = compared.ci95
+    assert f"difference {100 * compared.difference:+.1f} points, 95 % interval [{100 * low:+.1f}, {100 * high:+.1f}]: " in sentence
+    claim = "no difference can be claimed" if high >= 0 else "direct is better"
+    assert sentence.endswith(f"{claim} (a true difference of {100 * compared.detectable:.1f} points would be found in four of five such studies)")
     assert tables.comparison_as_text(report, "direct", "match").endswith("[+0.0, +0.0]: no difference can be claimed")
     assert "C (draw 0)" in tables.findings_as_text(report, report)
 

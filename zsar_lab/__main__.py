@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -120,18 +121,39 @@ def bench(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """What predictions from elsewhere are worth."""
+    """What predictions from elsewhere are worth, or how two reports of one protocol differ."""
     from zsar_lab.artefacts import write_json
-    from zsar_lab.zeroshot.predictions import read_predictions, score_predictions
 
-    if options.json and (options.json.is_dir() or options.json.resolve() in {p.resolve() for p in (options.predictions, options.classes) if p}):
+    if bool(options.predictions) == bool(options.compare):
+        got = "both" if options.compare else "neither"
+        raise ValueError(f"evaluate needs either --predictions FILE or --compare A B, got {got}; give one of them")
+    if options.compare and options.classes:
+        raise ValueError(f"--classes goes with --predictions, got '{options.classes}' with --compare; leave it out")
+    read = [path for path in (options.predictions, options.classes, *(options.compare or ())) if path]
+    read += [path / "report.json" for path in read]
+    if options.json and (options.json.is_dir() or options.json.resolve() in {path.resolve() for path in read}):
         raise ValueError(f"--json must name a file of its own, got '{options.json}', a folder or what is read; choose another name")
-    scores = score_predictions(read_predictions(options.predictions, options.classes))
+    content, text = _compared(*options.compare) if options.compare else _scored(options.predictions, options.classes)
     if options.json:
-        write_json(options.json, scores.content())
-    print(scores.text())
+        write_json(options.json, content)
+    print(text)
     if options.json:
         print(f"\nWritten to {options.json}.")
+
+
+def _scored(predictions: Path, classes: Path | None) -> tuple[dict[str, Any], str]:
+    from zsar_lab.zeroshot.predictions import read_predictions, score_predictions
+
+    scores = score_predictions(read_predictions(predictions, classes))
+    return scores.content(), scores.text()
+
+
+def _compared(a: Path, b: Path) -> tuple[dict[str, Any], str]:
+    from zsar_lab.zeroshot.compare_reports import compare_reports
+    from zsar_lab.zeroshot.report_json import read_report
+
+    comparison = compare_reports(read_report(a), read_report(b))
+    return comparison.content(), f"A: {a}\nB: {b}\n\n{comparison.text()}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -210,10 +232,13 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
-    about = "score predictions from elsewhere: accuracy with its interval over classes, hubness, and a table by class"
+    about = "score predictions from elsewhere (accuracy, its interval over classes, hubness, table by class), or compare two reports of one protocol"
     command = commands.add_parser("evaluate", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    command.add_argument("--predictions", type=Path, required=True, help="csv with the columns label and prediction, a row a clip")
-    command.add_argument("--classes", type=Path, default=None, help="file of all candidate classes, one name a line; without it those that occur")
+    command.add_argument("--predictions", type=Path, default=None, help="csv with the columns label and prediction, a row a clip")
+    classes = "file of all candidate classes, one name a line or a csv with a column name; without it those that occur"
+    command.add_argument("--classes", type=Path, default=None, help=classes)
+    two = "two report.json (or folders with one), or two files that --predictions --json wrote"
+    command.add_argument("--compare", type=Path, nargs=2, default=None, metavar=("A", "B"), help=two)
     command.add_argument("--json", type=Path, default=None, help="file for the figures")
     command.set_defaults(command=evaluate)
 

@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 
 from zsar_lab.views.figures import about_report, legend_below
 from zsar_lab.views.figures_style import BLUE, GREY, ORANGE, name_ticks, new_figure, percent, plain, tick
-from zsar_lab.views.tables_text import p_as_text
 from zsar_lab.zeroshot.bank import INDUCTIVE, TRANSDUCTIVE
 from zsar_lab.zeroshot.evaluate import TRANSFER
 from zsar_lab.zeroshot.report import CLAIM_LEVEL, CorrectionRow, Report
+from zsar_lab.zeroshot.wording import detectable_as_text, interval_as_text, p_as_text
 
 LOOKS = {INDUCTIVE: (BLUE, "circle", -0.14), TRANSDUCTIVE: (ORANGE, "diamond", 0.14)}
 MEANING = {INDUCTIVE: "inductive: fitted on training clips", TRANSDUCTIVE: "transductive: fitted on the test clips"}
@@ -42,18 +42,23 @@ def correction_differences(report: Report) -> go.Figure:
 
 
 def correction_table(report: Report) -> pd.DataFrame:
-    """A row a correction and setting, after transfer alone: accuracies in percent, the difference in points, and the skewness of N_1."""
+    """A row a correction and setting, after transfer alone: accuracies in percent, the difference in points, and the skewness of N_1.
+
+    `detectable` is the smallest true difference that would be found in four of five such studies.
+    """
     alone = report.row(TRANSFER)
     content = [
         {"correction": "none", "setting": alone.setting, "top1_%": f"{100 * alone.top1:.1f}", "validation_%": f"{100 * alone.validation_top1:.1f}",
          "N1_skewness": f"{alone.hubness['skewness']:.2f}"}
     ]  # fmt: skip
     for compared in report.compare_corrections():
-        row, (low, high) = compared.row, (100 * end for end in compared.difference_ci95)
+        row = compared.row
         content.append({
             "correction": _name(compared), "setting": row.setting, "top1_%": f"{100 * row.top1:.1f}",
-            "validation_%": f"{100 * row.validation_top1:.1f}", "N1_skewness": f"{row.hubness['skewness']:.2f}", "difference": f"{100 * compared.difference:+.1f}",
-            "its interval": f"[{low:+.1f}, {high:+.1f}]", "p": p_as_text(compared.p), "p (Holm)": p_as_text(compared.p_holm),
+            "validation_%": f"{100 * row.validation_top1:.1f}", "N1_skewness": f"{row.hubness['skewness']:.2f}",
+            "difference": f"{100 * compared.difference:+.1f}", "its interval": interval_as_text(compared.difference_ci95, "+"),
+            "p": p_as_text(compared.p), "p (Holm)": p_as_text(compared.p_holm),
+            "detectable": detectable_as_text(compared.detectable),
         })  # fmt: skip
     return pd.DataFrame(content).fillna("").set_index("correction").rename_axis(None)
 

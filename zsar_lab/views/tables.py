@@ -13,6 +13,7 @@ from zsar_lab.text.classtext import label
 from zsar_lab.zeroshot.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
 from zsar_lab.zeroshot.metrics import per_class_table
 from zsar_lab.zeroshot.report import Report, settings_as_text
+from zsar_lab.zeroshot.wording import detectable_as_text
 
 
 def score_table(report: Report) -> pd.DataFrame:
@@ -33,31 +34,40 @@ def settings_table(report: Report) -> pd.DataFrame:
 
 
 def report_as_text(report: Report) -> str:
-    """The zero-shot table as text: what it was scored on, the rules between chance and upper bound, and the draws.
+    """The zero-shot table as text: what it was scored on, the rules between chance and upper bound, and the smallest detectable differences.
 
     Accuracies are percentages; an interval is the class-bootstrap 95 % interval of top-1.
     """
     table = report.table().map(lambda value: f"{value:.1f}" if isinstance(value, float) else value)
-    content = report.content()
     clips = sum(len(result.targets) for result in report.results)
     lines = [
         f"Zero-shot top-1: {report.name}",
-        f"protocol {content['protocol']['hash']}, {clips} test clips, {len(report.results[0].protocol.seen)} seen,"
+        f"protocol {report.protocol_hash}, {clips} test clips, {len(report.results[0].protocol.seen)} seen,"
         f" {len(report.results[0].protocol.validation)} validation, {len(report.results[0].protocol.unseen)} unseen classes a draw",
         f"seen-class top-1 on held-out clips: {100 * report.seen_top1:.1f} %",
         "",
         table.replace("nan", "").fillna("").to_string(index=False),
+        "",
+        detectables_as_text(report),
     ]
     return "\n".join(lines)
 
 
+def detectables_as_text(report: Report) -> str:
+    """One sentence: how large a difference to transfer must truly be to be found, rule by rule, in points."""
+    found = {row.rule: detectable_as_text(report.compare(row.rule, TRANSFER).detectable) for row in report.rows if row.rule != TRANSFER}
+    by_rule = "; ".join(f"{rule} {points or 'not known'}" for rule, points in found.items())
+    return f"Smallest true difference to {TRANSFER} that would be found in four of five such studies (points): {by_rule}"
+
+
 def comparison_as_text(report: Report, rule_a: str, rule_b: str) -> str:
-    """One sentence: top-1 of two rules, their difference on the same clips with its 95 % interval, and what may be claimed.
+    """One sentence: top-1 of two rules, their difference on the same clips with its 95 % interval, what may be claimed, and what could be found.
 
     Raises:
         ValueError: there is no such rule.
     """
-    difference, (low, high) = report.compare(rule_a, rule_b)
+    compared = report.compare(rule_a, rule_b)
+    (low, high), points = compared.ci95, detectable_as_text(compared.detectable)
     if low > 0:
         claim = f"{rule_a} is better"
     elif high < 0:
@@ -66,7 +76,8 @@ def comparison_as_text(report: Report, rule_a: str, rule_b: str) -> str:
         claim = "no difference can be claimed"
     return (
         f"{rule_a} {100 * report.row(rule_a).top1:.1f} % against {rule_b} {100 * report.row(rule_b).top1:.1f} %: difference"
-        f" {100 * difference:+.1f} points, 95 % interval [{100 * low:+.1f}, {100 * high:+.1f}]: {claim}"
+        f" {100 * compared.difference:+.1f} points, 95 % interval [{100 * low:+.1f}, {100 * high:+.1f}]: {claim}"
+        + (f" (a true difference of {points} points would be found in four of five such studies)" if points else "")
     )
 
 

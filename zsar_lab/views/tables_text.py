@@ -9,6 +9,7 @@ import pandas as pd
 
 from zsar_lab.zeroshot.evaluate import TRANSFER
 from zsar_lab.zeroshot.report import Report, TextRow
+from zsar_lab.zeroshot.wording import detectable_as_text, interval_as_text, p_as_text
 
 FEW_CLASSES = 50  # below it the bootstrap is too sure, see `paired_p_value`
 # what the schemes of the usual question hold: is a class better told by its name, a description, or both
@@ -18,7 +19,8 @@ HELD = {"label": "names", "description": "descriptions", "label_and_description"
 def text_table(report: Report, rule: str = TRANSFER, baseline: str = "label") -> pd.DataFrame:
     """A row a scheme of class text, for reading: accuracies in percent, differences to the baseline in points.
 
-    The intervals are 95 % class-bootstrap intervals, p is that of the difference, alone and adjusted for all schemes compared (Holm).
+    The intervals are 95 % class-bootstrap intervals, p is that of the difference, alone and adjusted for all schemes compared (Holm); `detectable` is
+    the smallest true difference that would be found in four of five such studies.
     `validation chooses it in` counts the draws whose validation classes score best with it: by that a scheme is chosen.
 
     Raises:
@@ -27,13 +29,14 @@ def text_table(report: Report, rule: str = TRANSFER, baseline: str = "label") ->
     rows = report.compare_texts(rule, baseline)
     content = {
         "top1_%": [f"{100 * row.top1:.1f}" for row in rows],
-        "interval": [_interval(row.ci95) for row in rows],
+        "interval": [interval_as_text(row.ci95) for row in rows],
         "validation_%": [f"{100 * row.validation_top1:.1f}" for row in rows],
         "validation chooses it in": [chosen_as_text(row, report) for row in rows],
         f"difference to {baseline}": ["" if row.p is None else f"{100 * row.difference:+.1f}" for row in rows],
-        "its interval": ["" if row.p is None else _interval(row.difference_ci95, "+") for row in rows],
+        "its interval": ["" if row.p is None else interval_as_text(row.difference_ci95, "+") for row in rows],
         "p": [p_as_text(row.p) for row in rows],
         "p (Holm)": [p_as_text(row.p_holm) for row in rows],
+        "detectable": [detectable_as_text(row.detectable) for row in rows],
     }
     return pd.DataFrame(content, index=pd.Index([row.class_text for row in rows]))
 
@@ -68,26 +71,17 @@ def chosen_as_text(row: TextRow, report: Report) -> str:
     return f"{len(row.chosen_in)} of {len(report.results)} draw{'s' * (len(report.results) > 1)}"
 
 
-def p_as_text(p: float | None) -> str:
-    """A p value with two decimals; "" for none, and never 0."""
-    return "" if p is None else "<0.01" if p < 0.01 else f"{p:.2f}"
-
-
 def _score(row: TextRow) -> str:
     name = f"{HELD[row.class_text]} ({row.class_text})" if row.class_text in HELD else row.class_text
-    return f"{name} {100 * row.top1:.1f} % {_interval(row.ci95)}"
+    return f"{name} {100 * row.top1:.1f} % {interval_as_text(row.ci95)}"
 
 
 def _difference(row: TextRow, baseline: str) -> str:
     better = row.class_text if row.difference > 0 else baseline
     claim = f"{better} is better" if row.claimed else "no difference can be claimed"
     p = p_as_text(row.p_holm)
-    return f"{100 * row.difference:+.1f} points {_interval(row.difference_ci95, '+')}, Holm's p {p if p.startswith('<') else '= ' + p}: {claim}"
-
-
-def _interval(ends: tuple[float, float], sign: str = "") -> str:
-    low, high = (format(100 * end, f"{sign}.1f") for end in ends)
-    return f"[{low}, {high}]"
+    interval = interval_as_text(row.difference_ci95, "+")
+    return f"{100 * row.difference:+.1f} points {interval}, Holm's p {p if p.startswith('<') else '= ' + p}: {claim}"
 
 
 def flags_as_text(flags: pd.DataFrame, n_classes: int) -> str:

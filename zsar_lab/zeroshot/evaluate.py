@@ -6,7 +6,7 @@ Shapes: B test clips, C candidate (unseen) classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,7 @@ class DrawResult:
         class_text: that of the training, which the rules read.
         corrected: transfer under each correction of hubness, inductive and transductive.
         generalised: direct, ridge and transfer with seen and unseen classes as candidates. (match would read every clip with every class.)
+        text_fingerprints: of the class text of each scheme.
     """
 
     protocol: Protocol
@@ -69,6 +70,7 @@ class DrawResult:
     class_text: ClassText
     corrected: tuple[RuleScores, ...] = ()
     generalised: tuple[GeneralisedScores, ...] = ()
+    text_fingerprints: dict[str, str] = field(default_factory=dict)
 
     def rule(self, name: str) -> RuleScores:
         """The scores of the rule of that name; ValueError when it was not scored."""
@@ -167,6 +169,7 @@ def evaluate_draw(
         class_text=classes.class_text,
         corrected=corrected_scores(fits[TRANSFER], text_rules),
         generalised=tuple(score_generalised(of_all[name], by_name[name].test, clips, protocol) for name in RULES if name in of_all),
+        text_fingerprints={texts.class_text.scheme: texts.class_text.fingerprint for texts in (*other_texts, classes)},
     )
 
 

@@ -64,7 +64,10 @@ class PredictionScores:
     confusion_CC: np.ndarray
 
     def content(self) -> dict[str, Any]:
-        """The scores as plain json content; the confusion has an entry for every pair of label and prediction that occurs."""
+        """The scores as plain json content; the confusion has an entry for every pair of label and prediction that occurs.
+
+        The labels' fingerprint is of the number of clips of each class, for clips have no name here.
+        """
         names = self.predictions.classes
         rows = self.per_class.astype(object).where(self.per_class.notna(), None).to_dict("records")
         confusion = {name: {names[c]: int(counts[c]) for c in np.flatnonzero(counts)} for name, counts in zip(names, self.confusion_CC)}
@@ -73,6 +76,8 @@ class PredictionScores:
             "classes": len(names),
             "classes_from": self.predictions.classes_from,
             "fingerprint": self.predictions.fingerprint,
+            "labels_fingerprint": fingerprint("labels", {row["class"]: row["clips"] for row in rows if row["clips"]}),
+            "candidates_fingerprint": fingerprint("candidates", sorted(names)),
             "top1": self.top1,
             "top1_ci95": list(self.ci95),
             "mean_class": self.mean_class,
@@ -136,7 +141,8 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> Prediction
 
     Args:
         path: UTF-8, with commas between the columns.
-        classes_path: a file of all candidate classes, UTF-8, one name a line; without it they are those that occur, sorted.
+        classes_path: a file of all candidate classes, UTF-8: one name a line, or a csv table with a column `name` (as classes.csv); without it they
+            are those that occur, sorted.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -197,13 +203,41 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _class_names(path: Path) -> list[str]:
-    """The names of a class list, one a line, in its order."""
-    names = [line.strip() for line in _text(path, "classes").splitlines() if line.strip()]
+    """The names of a class list in its order: the column `name` of a csv table, where the first line says that it has one, else one a line."""
+    text = _text(path, "classes")
+    first = next(line for line in text.splitlines() if line.strip())
+    if any("name" in [cell.strip() for cell in first.split(mark)[:-1]] for mark in ";\t"):
+        raise ValueError(f"a table of classes must separate its columns by commas, '{path}' does by semicolons or tabs; save it anew")
+    names = _column_of_names(path, text) if "name" in _cells(first) else [line.strip() for line in text.splitlines() if line.strip()]
     if len(names) < 2:
         raise ValueError(f"a file of classes must name at least 2 classes, one a line, '{path}' names {len(names)}; add the others")
     twice = [name for n, name in enumerate(names) if name in names[:n]]
     if twice:
         raise ValueError(f"a file of classes must name every class once, '{path}' names {_some(twice)} more than once; delete lines")
+    return names
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line]), [])]
+
+
+def _column_of_names(path: Path, text: str) -> list[str]:
+    """The column `name` of a table of classes."""
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise ValueError(f"a table of classes must be a csv table, '{path}' is not ({error}); save it anew as csv") from error
+    header = [cell.strip() for cell in rows[0]]
+    if header.count("name") != 1:
+        raise ValueError(f"a table of classes must have one column 'name', '{path}' has {header.count('name')}; mend its first row")
+    place = header.index("name")
+    names = [row[place].strip() if place < len(row) else "" for row in rows[1:]]
+    for number, (row, name) in enumerate(zip(rows[1:], names), 1):
+        if not name or len(row) > len(header):
+            problem = f"has {len(row)} cells where the first row has {len(header)}" if name else "has no name"
+            raise ValueError(
+                f"every row of a table of classes must have a name and no cell too many, row {number} below the first of '{path}' {problem}; mend it"
+            )
     return names
 
 

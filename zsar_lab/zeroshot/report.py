@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zsar_lab.artefacts import fingerprint, write_json
+from zsar_lab.artefacts import fingerprint
 from zsar_lab.zeroshot.calibration import calibration
 from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult, RuleScores
 from zsar_lab.zeroshot.generalised_rows import GeneralisedRow, generalised_row
 from zsar_lab.zeroshot.hubness import Hubness, hubness, hubness_interval, k_occurrence
 from zsar_lab.zeroshot.metrics import mean_class_accuracy, top_k_accuracy, truth_rank
-from zsar_lab.zeroshot.statistics import class_bootstrap, holm, paired_difference, paired_p_value
-
-CLAIM_LEVEL = 0.05
+from zsar_lab.zeroshot.report_json import class_lists, scoring, write_report
+from zsar_lab.zeroshot.statistics import CLAIM_LEVEL, PairedComparison, class_bootstrap, compare_by_class, holm
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class RuleRow:
             no temperature was chosen.
         draws: top1 of each draw.
         settings: what validation chose in each draw.
+        per_class: of each draw, by class: (right clips, clips).
     """
 
     rule: str
@@ -52,6 +52,7 @@ class RuleRow:
     confidence: dict[str, float]
     draws: tuple[float, ...]
     settings: tuple[dict[str, Any], ...]
+    per_class: tuple[dict[str, tuple[int, int]], ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class TextRow:
         difference: top-1 less the baseline's, clip by clip; difference_ci95: its class-bootstrap interval; both 0 for the baseline itself.
         p: of "no difference", see `paired_p_value`; None for the baseline.
         p_holm: p adjusted by `holm` over all schemes compared; None for the baseline.
+        detectable: the smallest true difference that such a study would find, see `PairedComparison`; None for the baseline.
     """
 
     class_text: str
@@ -78,6 +80,7 @@ class TextRow:
     difference_ci95: tuple[float, float]
     p: float | None
     p_holm: float | None
+    detectable: float | None
 
     @property
     def claimed(self) -> bool:
@@ -93,6 +96,7 @@ class CorrectionRow:
         row: its scores.
         difference: top-1 less that without correction, clip by clip; difference_ci95: its class-bootstrap interval.
         p, p_holm: of "no difference", alone and adjusted for all corrections of the same setting.
+        detectable: the smallest true difference that such a study would find, see `PairedComparison`.
     """
 
     row: RuleRow
@@ -100,6 +104,7 @@ class CorrectionRow:
     difference_ci95: tuple[float, float]
     p: float
     p_holm: float
+    detectable: float
 
     @property
     def claimed(self) -> bool:
@@ -137,6 +142,7 @@ def rule_row(results: Sequence[DrawResult], scored: Sequence[RuleScores]) -> Rul
         confidence=_confidence(results, scored),
         draws=tuple(top1),
         settings=tuple(s.settings for s in scored),
+        per_class=tuple(_per_class(s.scores_BC, r) for r, s in zip(results, scored)),
     )
 
 
@@ -196,10 +202,9 @@ class Report:
         chance = {"rule": "chance", "top1_%": 100 * self.chance}
         return pd.DataFrame([chance, *[_shown(row) for row in self.rows], bound]).round(3)
 
-    def compare(self, rule_a: str, rule_b: str) -> tuple[float, tuple[float, float]]:
-        """Difference of two rules' top-1 on the same clips, with its class-bootstrap 95 % interval (fractions)."""
-        correct = [_correct([(r.rule(rule).scores_BC, r.targets) for r in self.results]) for rule in (rule_a, rule_b)]
-        return paired_difference(*correct, _classes(self.results))
+    def compare(self, rule_a: str, rule_b: str) -> PairedComparison:
+        """Two rules' top-1 on the same clips, the first less the second; ValueError when there is no such rule."""
+        return compare_by_class(self.row(rule_a).per_class, self.row(rule_b).per_class)
 
     def compare_texts(self, rule: str = TRANSFER, baseline: str = "label") -> tuple[TextRow, ...]:
         """Every scheme of class text under one rule, each against a baseline scheme on the same clips of the same draws.
@@ -224,50 +229,76 @@ class Report:
             raise ValueError(f"the baseline must be a scheme that was scored, one of {', '.join(rows)}, got {baseline!r}")
         scored = {name: [_text_scores(result, rule, name) for result in self.results] for name in rows}
         best = [max(rows, key=lambda name: scored[name][draw].validation_top1) for draw in range(len(self.results))]
-        right = {name: _correct([(s.scores_BC, r.targets) for r, s in zip(self.results, of_draws)]) for name, of_draws in scored.items()}
-        classes, others = _classes(self.results), [name for name in rows if name != baseline]
-        p = {name: paired_p_value(right[name], right[baseline], classes) for name in others}
-        p_holm = dict(zip(others, holm(list(p.values())).tolist()))
-        return tuple(
-            TextRow(
-                name, row.top1, row.ci95, row.draws, row.validation_top1, tuple(draw for draw, chosen in enumerate(best) if chosen == name),
-                *paired_difference(right[name], right[baseline], classes), p.get(name), p_holm.get(name),
-            )
-            for name, row in rows.items()
-        )  # fmt: skip
+        pairs = {name: compare_by_class(row.per_class, rows[baseline].per_class) for name, row in rows.items()}
+        others = [name for name in rows if name != baseline]
+        p_holm = dict(zip(others, holm([pairs[name].p for name in others]).tolist()))
+        found = []
+        for name, row in rows.items():
+            pair, chosen_in = pairs[name], tuple(draw for draw, chosen in enumerate(best) if chosen == name)
+            tested = (None, None, None) if name == baseline else (pair.p, p_holm[name], pair.detectable)
+            found.append(TextRow(name, row.top1, row.ci95, row.draws, row.validation_top1, chosen_in, pair.difference, pair.ci95, *tested))
+        return tuple(found)
 
     def compare_corrections(self) -> tuple[CorrectionRow, ...]:
         """Transfer under each correction of hubness against transfer alone; p is adjusted among the inductive and among the transductive ones."""
-        classes, plain = _classes(self.results), _correct([(r.rule(TRANSFER).scores_BC, r.targets) for r in self.results])
-        found = []
+        alone, found = self.row(TRANSFER).per_class if self.correction_rows else (), []
         for setting in dict.fromkeys(row.setting for row in self.correction_rows):
             rows = [row for row in self.correction_rows if row.setting == setting]
-            right = [_correct([(_of_row(r.corrected, row).scores_BC, r.targets) for r in self.results]) for row in rows]
-            p = [paired_p_value(of_row, plain, classes) for of_row in right]
-            compared = zip(rows, right, p, holm(p).tolist(), strict=True)
-            found += [CorrectionRow(row, *paired_difference(of_row, plain, classes), alone, adjusted) for row, of_row, alone, adjusted in compared]
+            pairs = [compare_by_class(row.per_class, alone) for row in rows]
+            p_holm = holm([pair.p for pair in pairs]).tolist()
+            of_setting = zip(rows, pairs, p_holm, strict=True)
+            found += [CorrectionRow(row, pair.difference, pair.ci95, pair.p, adjusted, pair.detectable) for row, pair, adjusted in of_setting]
         return tuple(found)
+
+    @property
+    def protocol_hash(self) -> str:
+        """Of all draws, in their order."""
+        return fingerprint("draws", [r.protocol.hash for r in self.results])
+
+    def fingerprints(self, row: RuleRow) -> dict[str, str | None]:
+        """What a row came from, by name; checkpoints and rule are hashed over the draws whatever their order.
+
+        Returns:
+            protocol (of all draws), catalog, frames, class_text (of the row's own scheme; None where the draws do not tell), encoder, checkpoints,
+            and rule (its name, setting, and what was chosen in each draw).
+        """
+        draws = [(r.protocol.hash, r.fingerprints["checkpoint"], settings) for r, settings in zip(self.results, row.settings)]
+        draws.sort(key=lambda draw: draw[0])
+        return {
+            "protocol": self.protocol_hash,
+            "catalog": self.catalog_fingerprint,
+            "frames": self.frames_fingerprint,
+            "class_text": self._text_fingerprint(row.class_text),
+            "encoder": self.results[0].fingerprints["encoder"],
+            "checkpoints": fingerprint("checkpoints", [[draw, checkpoint] for draw, checkpoint, _ in draws]),
+            "rule": fingerprint("rule", row.rule, row.setting, [[draw, settings] for draw, _, settings in draws]),
+        }
+
+    def _text_fingerprint(self, scheme: str) -> str | None:
+        first = self.results[0]
+        return ({first.class_text.scheme: first.fingerprints["class_text"]} | first.text_fingerprints).get(scheme)
 
     def content(self) -> dict[str, Any]:
         """The report as plain json content."""
-        first = self.results[0].protocol
-        hashes = [r.protocol.hash for r in self.results]
+        def kept(row: RuleRow) -> dict[str, Any]:
+            return asdict(row) | {"fingerprints": self.fingerprints(row)}
+
         return {
             "protocol": {
                 "name": self.name,
-                "hash": fingerprint("draws", hashes),
+                "hash": self.protocol_hash,
                 "classes_of": "draw 0; each draw's own lists stand under draws",
-                **_class_lists(first),
+                **class_lists(self.results[0].protocol),
             },
             "chance": self.chance,
             "upper_bound": self.upper_bound,
-            "rules": [asdict(row) for row in self.rows],
-            "class_texts": [asdict(row) for row in self.text_rows],
-            "corrections": [asdict(row) for row in self.compare_corrections()],
+            "rules": [kept(row) for row in self.rows],
+            "class_texts": [kept(row) for row in self.text_rows],
+            "corrections": [asdict(row) | {"row": kept(row.row)} for row in self.compare_corrections()],
             "generalised": [asdict(row) for row in self.generalised_rows],
             "seen_top1": self.seen_top1,
             "draws": [
-                {"name": r.protocol.name, "hash": r.protocol.hash, **_class_lists(r.protocol), "seen_top1": r.seen_top1,
+                {"name": r.protocol.name, "hash": r.protocol.hash, **class_lists(r.protocol), **scoring(r.protocol), "seen_top1": r.seen_top1,
                  "upper_bound": top_k_accuracy(r.upper_bound_BC, r.targets, 1), "clips_scored": len(r.targets),
                  "top1": {s.rule: top_k_accuracy(s.scores_BC, r.targets, 1) for s in r.rules}}
                 for r in self.results
@@ -296,7 +327,7 @@ def make_report(name: str, results: Sequence[DrawResult], catalog_fingerprint: s
 
 def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dict[str, float]) -> None:
     """Write report.json: the main report, others beside it under "beside", and the seconds each step took."""
-    write_json(path, main.content() | {"beside": [report.content() for report in beside], "seconds": seconds})
+    write_report(path, main.content() | {"beside": [report.content() for report in beside], "seconds": seconds})
 
 
 def settings_as_text(settings: dict[str, Any]) -> str:
@@ -308,8 +339,10 @@ def _correct(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.concatenate([truth_rank(scores, targets) == 1 for scores, targets in pairs])
 
 
-def _of_row(scored: Sequence[RuleScores], row: RuleRow) -> RuleScores:
-    return next(scores for scores in scored if (scores.rule, scores.setting) == (row.rule, row.setting))
+def _per_class(scores_BC: np.ndarray, result: DrawResult) -> dict[str, tuple[int, int]]:
+    names, right = result.protocol.unseen, truth_rank(scores_BC, result.targets) == 1
+    counts = (np.bincount(result.targets[chosen], minlength=len(names)).tolist() for chosen in (right, slice(None)))
+    return dict(zip(names, zip(*counts)))
 
 
 def _text_scores(result: DrawResult, rule: str, scheme: str) -> RuleScores:
@@ -318,10 +351,6 @@ def _text_scores(result: DrawResult, rule: str, scheme: str) -> RuleScores:
 
 def _classes(results: Sequence[DrawResult]) -> list[str]:
     return [r.protocol.unseen[target] for r in results for target in r.targets]
-
-
-def _class_lists(protocol: Any) -> dict[str, list[str]]:
-    return {"seen": list(protocol.seen), "validation": list(protocol.validation), "unseen": list(protocol.unseen)}
 
 
 def _mean_measures(measures: Sequence[Hubness]) -> dict[str, float]:
