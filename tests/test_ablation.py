@@ -117,9 +117,10 @@ def test_every_row_is_a_paired_comparison_adjusted_over_all(ablation, results): 
         row = row_of(ablation, aspect, name)
         assert (row.difference, row.difference_ci95) == paired_difference(right[name], right[TRANSFER], classes)
         assert row.p == paired_p_value(right[name], right[TRANSFER], classes)
-        shares = [np.mean([float(r[i]) - w[i] for i, c in enumerate(classes) if c == name_c]) for name_c in sorted(set(classes))
-                  for r, w in [(right[name], right[TRANSFER].astype(float))]]  # fmt: skip
-        assert row.detectable == pytest.approx(smallest_detectable(float(np.std(shares, ddof=1)), 11))
+        gained = {c: 0.0 for c in sorted(set(classes))}
+        for c, one, other in zip(classes, right[name], right[TRANSFER], strict=True):
+            gained[c] += (float(one) - float(other) - row.difference) * 11 / len(classes)
+        assert row.detectable == pytest.approx(smallest_detectable(float(np.std(list(gained.values()), ddof=1)), 11))
     compared = [row for row in ablation.rows if row.p is not None]
     assert [row.p_holm for row in compared] == holm([row.p for row in compared]).tolist() and len(compared) < len(ablation.rows)
     assert [row.variant for row in ablation.of(WITHOUT)] == [DIRECT, RIDGE, RIDGE_CENTRED]

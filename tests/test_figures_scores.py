@@ -10,8 +10,9 @@ import pytest
 from test_rescore import NAMES, PROTOCOL, UNSEEN, clips, good, result, vague  # noqa: F401  (fixtures)
 
 from zsar_lab.views.figures_confidence import N_BINS, confidence_curves, confidence_table
-from zsar_lab.views.figures_generalised import generalised_table, seen_unseen_curves
+from zsar_lab.views.figures_generalised import seen_unseen_curves
 from zsar_lab.views.figures_hubs import accuracy_against_hub_rank, hub_table, hubness_table
+from zsar_lab.views.tables import generalised_table, report_as_text
 from zsar_lab.zeroshot.calibration import confidences
 from zsar_lab.zeroshot.evaluate import ALL_RULES, DIRECT, RULES, TRANSFER
 from zsar_lab.zeroshot.hubness import hubness, k_occurrence
@@ -50,6 +51,7 @@ def test_the_generalised_table_in_percent(report):
     table, row = generalised_table(report), report.generalised_rows[3]
     assert table.loc[TRANSFER, ["S_%", "U_%", "H_%"]].tolist() == [f"{100 * value:.1f}" for value in (row.seen, row.unseen, row.harmonic)]
     assert table.loc[TRANSFER, "calibrated H_%"] == f"{100 * row.calibrated_harmonic:.1f}" and table.loc[TRANSFER, "area"] == f"{row.area:.3f}"
+    assert report_as_text(report).endswith(table.to_string()) and f"candidates, protocol {row.protocol}" in report_as_text(report)
     assert table.loc[TRANSFER, "its interval"] == f"[{100 * row.harmonic_ci95[0]:.1f}, {100 * row.harmonic_ci95[1]:.1f}]"
 
 

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from small_report import NAME, as_read, small_report
+from test_rescore import clips, good, result, vague  # noqa: F401  (fixtures)
 
-from zsar_lab.zeroshot.report import Report
+from zsar_lab.zeroshot.report import Report, make_report
 from zsar_lab.zeroshot.report_files import html_page, latex, latex_body, write_report_files
 from zsar_lab.zeroshot.report_json import PARTS, rows_of
 from zsar_lab.zeroshot.report_table import report_table
@@ -205,3 +206,18 @@ def test_fingerprints_stand_under_each_table(content):
     for part in PARTS:
         for row in rows_of(content, part):
             assert row["fingerprints"]["rule"] in text and row["fingerprints"]["checkpoints"] in text
+
+
+def test_generalised_scores_are_rows_of_their_own(content, result):  # noqa: F811
+    scored = as_read(make_report("one draw", [result], "catalog", "frames"))
+    table, rows = report_table(scored), scored["generalised"]
+    of_all = table[table["part"] == "generalised"]
+    assert of_all["rule"].tolist() == [row["rule"] for row in rows] == ["direct", "direct, ridge", "direct, ridge centred", "transfer"]
+    assert of_all["calibrated_harmonic"].tolist() == [row["calibrated_harmonic"] for row in rows] and of_all["top1"].isna().all()
+    assert of_all["fingerprint_protocol"].tolist() == [row["protocol"] for row in rows] and set(of_all["setting"]) == {"inductive"}
+    assert not set(of_all["fingerprint_rule"]) & set(table.loc[table["part"] != "generalised", "fingerprint_rule"])
+    s, u, h = (f"{100 * rows[3][f'calibrated_{name}']:.1f}" for name in ("seen", "unseen", "harmonic"))
+    assert f"transfer & {s} & {u} & {h} [" in latex_body(scored) and "S & U & H & Area" in latex_body(scored)
+    assert f"<td>{h}</td>" in html_page(scored) and "<h3>Seen and unseen classes as candidates</h3>" in html_page(scored)
+    without = {**content, "beside": []} | {"generalised": []}
+    assert "Area" not in latex_body(without) and "candidates</h3>" not in html_page(without)

@@ -20,7 +20,7 @@ from zsar_lab.__main__ import main
 from zsar_lab.data.loader import ViewSettings
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video import write_mp4
-from zsar_lab.loss_ablation import results_without_losses, without_losses
+from zsar_lab.study_ablation import results_without_losses, without_losses
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.training.presets import rest_r3d18
 from zsar_lab.views.explanations import texts_and_parts
@@ -102,7 +102,7 @@ def test_every_clip_is_scored_or_excluded_with_a_reason(finished: Workspace) -> 
 
 def test_a_second_look_makes_nothing_again(finished: Workspace, study: Study) -> None:
     def times() -> dict[str, int]:
-        kept = [p for p in finished.folder.rglob("*") if p.is_file() and p.suffix in {".safetensors", ".npy", ".parquet", ".csv"}]
+        kept = [p for p in finished.folder.rglob("*") if p.is_file() and p.suffix in {".safetensors", ".npy", ".parquet", ".csv"} and p.name != "report.csv"]
         return {str(path): path.stat().st_mtime_ns for path in kept}
 
     before = times()

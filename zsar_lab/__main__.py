@@ -101,6 +101,20 @@ def train(options: argparse.Namespace) -> None:
         print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
 
 
+def ablate(options: argparse.Namespace) -> None:
+    """Train a workspace's study again without each of its losses, and print the whole ablation."""
+    from zsar_lab.study_ablation import ablate_study, without_losses
+    from zsar_lab.views.figures_ablation import ablation_table, claims_as_text
+    from zsar_lab.workspace import Workspace
+
+    workspace = Workspace.open(options.workspace)
+    for name, other in without_losses(workspace).items():
+        print(f"{name}: in {other.folder}", flush=True)
+        other.train_all()
+    ablation = ablate_study(workspace)
+    print("\n" + ablation_table(ablation).to_string() + "\n\n" + claims_as_text(ablation))
+
+
 class _Given(argparse.Action):
     """Values given once or several times, together, in the place of the default."""
 
@@ -167,6 +181,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("draw", help="for example stratified-0")
     command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="a folder made by the demo command or a notebook")
     command.set_defaults(command=train)
+    about = "train a workspace's study again without each of its losses, and print what every part of the system is worth"
+    command = commands.add_parser("ablate", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="a folder made by the demo command or a notebook")
+    command.set_defaults(command=ablate)
     _add_bench(commands)
     _add_evaluate(commands)
     return parser

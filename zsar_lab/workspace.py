@@ -40,6 +40,7 @@ from zsar_lab.training.torchrun import train_by_torchrun
 from zsar_lab.zeroshot.embed import VIEWS_OF, ClipEmbeddings, Views, embed_clips
 from zsar_lab.zeroshot.evaluate import DrawResult, check_can_be_scored, evaluate_draw
 from zsar_lab.zeroshot.report import Report, make_report, save_report
+from zsar_lab.zeroshot.report_files import write_report_files
 
 FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
 
@@ -337,7 +338,7 @@ class Workspace:
     def report(self) -> tuple[Report, Report | None]:
         """The report over the draws of the study's first kind of protocol, and the one of its second (None without one).
 
-        Also written to report.json in the workspace.
+        Also written to report.json, .csv, .tex and .html in the workspace.
 
         Raises:
             ValueError: a protocol cannot be scored (said before anything is trained), or as `train_all`.
@@ -352,7 +353,8 @@ class Workspace:
             reports.append(make_report(title, [self.result(draw) for draw in draws], *data))
         main, beside = (*reports, None)[:2]
         self.seconds = self._kept_seconds()
-        save_report(self.folder / "report.json", main, [beside] if beside else [], self.seconds)
+        content = save_report(self.folder / "report.json", main, [beside] if beside else [], self.seconds)
+        write_report_files(content, self.folder)
         return main, beside
 
     @cached_property

@@ -1,8 +1,7 @@
-"""Seen and unseen classes as candidates together: the curve of one accuracy against the other, and the table of S, U and H."""
+"""Seen and unseen classes as candidates together: the curve of one accuracy against the other."""
 
 from __future__ import annotations
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from zsar_lab.views.figures import about_report, legend_below
@@ -31,23 +30,6 @@ def seen_unseen_curves(report: Report) -> go.Figure:
         figure.update_yaxes(row=row, col=column, range=[0, 101])
     figure.update_layout(legend=legend_below(-0.36), margin_b=140)
     return figure
-
-
-def generalised_table(report: Report) -> pd.DataFrame:
-    """A row a rule: S, U and H in percent as the scores are and calibrated, the interval of the calibrated H, the area under the curve (0..1)."""
-    content = []
-    for row in report.generalised_rows:
-        low, high = (100 * end for end in row.harmonic_ci95)
-        plain_scores, calibrated = (
-            [f"{100 * value:.1f}" for value in values]
-            for values in ((row.seen, row.unseen, row.harmonic), (row.calibrated_seen, row.calibrated_unseen, row.calibrated_harmonic))
-        )
-        names = ("S_%", "U_%", "H_%")
-        content.append(
-            {"rule": row.rule} | dict(zip(names, plain_scores)) | dict(zip((f"calibrated {name}" for name in names), calibrated))
-            | {"its interval": f"[{low:.1f}, {high:.1f}]", "area": f"{row.area:.3f}", "best H on the curve_%": f"{100 * row.harmonic_upper_bound:.1f}"}
-        )  # fmt: skip
-    return pd.DataFrame(content).set_index("rule").rename_axis(None)
 
 
 def _curve(figure: go.Figure, scored: GeneralisedScores, line: dict[str, str], in_legend: bool, row: int, column: int) -> None:

@@ -50,7 +50,26 @@ def report_as_text(report: Report) -> str:
         "",
         detectables_as_text(report),
     ]
+    if report.generalised_rows:
+        lines += ["", f"Seen and unseen classes as candidates, protocol {report.generalised_rows[0].protocol}", "", generalised_table(report).to_string()]
     return "\n".join(lines)
+
+
+def generalised_table(report: Report) -> pd.DataFrame:
+    """A row a rule: S, U and H in percent as the scores are and calibrated, the interval of the calibrated H, the area under the curve (0..1)."""
+    content = []
+    for row in report.generalised_rows:
+        low, high = (100 * end for end in row.harmonic_ci95)
+        plain_scores, calibrated = (
+            [f"{100 * value:.1f}" for value in values]
+            for values in ((row.seen, row.unseen, row.harmonic), (row.calibrated_seen, row.calibrated_unseen, row.calibrated_harmonic))
+        )
+        names = ("S_%", "U_%", "H_%")
+        content.append(
+            {"rule": row.rule} | dict(zip(names, plain_scores)) | dict(zip((f"calibrated {name}" for name in names), calibrated))
+            | {"its interval": f"[{low:.1f}, {high:.1f}]", "area": f"{row.area:.3f}", "best H on the curve_%": f"{100 * row.harmonic_upper_bound:.1f}"}
+        )  # fmt: skip
+    return pd.DataFrame(content).set_index("rule").rename_axis(None)
 
 
 def detectables_as_text(report: Report) -> str:

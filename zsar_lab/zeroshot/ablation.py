@@ -18,9 +18,8 @@ from zsar_lab.zeroshot.corrections import CSLS
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.evaluate import DIRECT, FUSED, MATCH, RERANKED, RIDGE, RIDGE_CENTRED, TRANSFER, DrawResult
 from zsar_lab.zeroshot.metrics import truth_rank
-from zsar_lab.zeroshot.report import CLAIM_LEVEL
 from zsar_lab.zeroshot.rules import RuleScores, nearest_scores
-from zsar_lab.zeroshot.statistics import class_bootstrap, holm, paired_difference, paired_p_value, smallest_detectable
+from zsar_lab.zeroshot.statistics import CLAIM_LEVEL, class_bootstrap, compare_by_class, holm
 from zsar_lab.zeroshot.text_rules import TextRules
 from zsar_lab.zeroshot.transfer import TransferSettings, compose_prototypes
 
@@ -205,22 +204,17 @@ def _right(result: DrawResult, scored: RuleScores) -> np.ndarray:
 def _row(aspect: str, variant: str, right: list[np.ndarray], same_in: int, whole: list[np.ndarray], classes: np.ndarray) -> AblationRow:
     """A variant beside the whole system, its p not yet adjusted."""
     of_variant, of_whole = np.concatenate(right), np.concatenate(whole)
-    differs = same_in < len(whole)
+    pair = compare_by_class([_by_class(of_variant, classes)], [_by_class(of_whole, classes)])
+    p, detectable = (pair.p, pair.detectable) if same_in < len(whole) else (None, None)
     draws = tuple(float(of_draw.mean()) for of_draw in right)
-    return AblationRow(
-        aspect, variant, float(np.mean(draws)), draws, class_bootstrap(of_variant, classes),
-        *paired_difference(of_variant, of_whole, classes), same_in,
-        p=paired_p_value(of_variant, of_whole, classes) if differs else None,
-        p_holm=None,
-        detectable=_detectable(of_variant, of_whole, classes) if differs else None,
-    )  # fmt: skip
+    interval = class_bootstrap(of_variant, classes)
+    return AblationRow(aspect, variant, float(np.mean(draws)), draws, interval, pair.difference, pair.ci95, same_in, p, None, detectable)
 
 
-def _detectable(of_variant: np.ndarray, of_whole: np.ndarray, classes: np.ndarray) -> float:
-    """`smallest_detectable` with the deviation over classes that the two show; clips of a class are taken together over draws."""
+def _by_class(right: np.ndarray, classes: np.ndarray) -> dict[str, tuple[int, int]]:
+    """(right clips, clips) of each class."""
     names, group = np.unique(classes, return_inverse=True)
-    per_class = np.bincount(group, weights=of_variant.astype(float) - of_whole) / np.bincount(group)
-    return smallest_detectable(float(per_class.std(ddof=1)), len(names))
+    return dict(zip(names.tolist(), zip(np.bincount(group, weights=right).astype(int).tolist(), np.bincount(group).tolist())))
 
 
 def _with_holm(rows: list[AblationRow]) -> tuple[AblationRow, ...]:

@@ -274,12 +274,18 @@ class Report:
             "rule": fingerprint("rule", row.rule, row.setting, [[draw, settings] for draw, _, settings in draws]),
         }
 
+    def _of_generalised(self, row: GeneralisedRow) -> dict[str, str | None]:
+        """As `fingerprints`, of the rule with all classes as candidates and of its constants."""
+        plain = self.fingerprints(self.row(row.rule))
+        return plain | {"protocol": row.protocol, "rule": fingerprint("generalised", plain["rule"], row.constants)}
+
     def _text_fingerprint(self, scheme: str) -> str | None:
         first = self.results[0]
         return ({first.class_text.scheme: first.fingerprints["class_text"]} | first.text_fingerprints).get(scheme)
 
     def content(self) -> dict[str, Any]:
         """The report as plain json content."""
+
         def kept(row: RuleRow) -> dict[str, Any]:
             return asdict(row) | {"fingerprints": self.fingerprints(row)}
 
@@ -295,7 +301,7 @@ class Report:
             "rules": [kept(row) for row in self.rows],
             "class_texts": [kept(row) for row in self.text_rows],
             "corrections": [asdict(row) | {"row": kept(row.row)} for row in self.compare_corrections()],
-            "generalised": [asdict(row) for row in self.generalised_rows],
+            "generalised": [asdict(row) | {"fingerprints": self._of_generalised(row)} for row in self.generalised_rows],
             "seen_top1": self.seen_top1,
             "draws": [
                 {"name": r.protocol.name, "hash": r.protocol.hash, **class_lists(r.protocol), **scoring(r.protocol), "seen_top1": r.seen_top1,
@@ -325,9 +331,11 @@ def make_report(name: str, results: Sequence[DrawResult], catalog_fingerprint: s
     return Report(name, tuple(results), rows, texts, catalog_fingerprint, frames_fingerprint, corrected, of_all)
 
 
-def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dict[str, float]) -> None:
-    """Write report.json: the main report, others beside it under "beside", and the seconds each step took."""
-    write_report(path, main.content() | {"beside": [report.content() for report in beside], "seconds": seconds})
+def save_report(path: Path, main: Report, beside: Sequence[Report], seconds: dict[str, float]) -> dict[str, Any]:
+    """Write report.json: the main report, others beside it under "beside", and the seconds each step took; returns its content."""
+    content = main.content() | {"beside": [report.content() for report in beside], "seconds": seconds}
+    write_report(path, content)
+    return content
 
 
 def settings_as_text(settings: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from zsar_lab.artefacts import writing
 from zsar_lab.zeroshot.report_json import check_report
-from zsar_lab.zeroshot.report_table import report_table
+from zsar_lab.zeroshot.report_table import GENERALISED, report_table
 from zsar_lab.zeroshot.wording import detectable_as_text, interval_as_text, p_as_text
 
 TITLES = {"rules": "Rules", "class_texts": "Class texts", "corrections": "Corrections of hubness on transfer"}
@@ -72,9 +72,22 @@ def latex_body(content: dict[str, Any]) -> str:
         for title, rows in _groups(table):
             lines += [r"\midrule", rf"\multicolumn{{5}}{{l}}{{\textit{{{latex(title)}}}}} \\"]
             lines += [_latex_row(row) for _, row in rows.iterrows()]
+        lines += _latex_generalised(one)
         bounds = (("chance", first["chance"]), ("upper bound (true prototypes, not zero-shot)", first["upper_bound"]))
         lines += [r"\midrule", *(rf"{latex(words)} & {100 * share:.1f} & & & \\" for words, share in bounds), r"\bottomrule"]
     return "\n".join(lines) + "\n"
+
+
+def _latex_generalised(content: dict[str, Any]) -> list[str]:
+    """Rows of the rules with seen and unseen classes as candidates, calibrated: S, U, H with its interval, area."""
+    if not content.get(GENERALISED):
+        return []
+    lines = [r"\midrule", r"\multicolumn{5}{l}{\textit{Seen and unseen classes as candidates, calibrated}} \\", r"Name & S & U & H & Area \\", r"\midrule"]
+    for row in content[GENERALISED]:
+        s, u, h = (f"{100 * row[f'calibrated_{name}']:.1f}" for name in ("seen", "unseen", "harmonic"))
+        prints = f"protocol {row['fingerprints']['protocol']}, rule {row['fingerprints']['rule']}"
+        lines.append(rf"{latex(row['rule'])} & {s} & {u} & {h} {interval_as_text(row['harmonic_ci95'])} & {row['area']:.3f} \\ % {prints}")
+    return lines
 
 
 def latex(text: str) -> str:
@@ -110,7 +123,7 @@ def _reports(content: dict[str, Any]) -> list[tuple[dict[str, Any], pd.DataFrame
 def _groups(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each part and setting under a title, which names the class text where they have one in common."""
     found = []
-    for (part, setting), rows in table.groupby(["part", "setting"], sort=False):
+    for (part, setting), rows in table[table["part"] != GENERALISED].groupby(["part", "setting"], sort=False):
         text = f", class text {rows['class_text'].iloc[0]}" if part != "class_texts" else ""
         found.append((f"{TITLES[part]}, {setting}{text}", rows))
     return found
@@ -145,12 +158,30 @@ def _section(content: dict[str, Any], table: pd.DataFrame) -> str:
     parts = [f"<section><h2>{html.escape(name)}</h2><p>{words}</p>"]
     for title, rows in _groups(table):
         parts += [f"<h3>{html.escape(title)}</h3>", _html_table(_shown(rows)), _html_prints(rows)]
+    parts += _html_generalised(table[table["part"] == GENERALISED])
     shown = [
         {"draw": draw["name"], **{kind: len(draw[kind]) for kind in ("seen", "validation", "unseen")}, "clips": draw["clips_scored"],
          "upper bound": f"{100 * draw['upper_bound']:.1f}", "seen classes": f"{100 * draw['seen_top1']:.1f}", "protocol": draw["hash"]}
         for draw in draws
     ]  # fmt: skip
     return "".join([*parts, "<h3>Draws</h3>", _html_table(pd.DataFrame(shown)), "</section>"])
+
+
+def _html_generalised(rows: pd.DataFrame) -> list[str]:
+    if rows.empty:
+        return []
+    shown = {"rule": rows["rule"]}
+    for title, name in (("S", "seen"), ("U", "unseen"), ("H", "harmonic")):
+        shown |= {title: [f"{100 * share:.1f}" for share in rows[name]]}
+    for title, name in (("S calibrated", "seen"), ("U calibrated", "unseen"), ("H calibrated", "harmonic")):
+        shown |= {title: [f"{100 * share:.1f}" for share in rows[f"calibrated_{name}"]]}
+    shown |= {"95 % interval": [interval_as_text(ends) for ends in zip(rows["harmonic_low"], rows["harmonic_high"])]}
+    shown |= {"area": [f"{area:.3f}" for area in rows["area"]]}
+    words = (
+        "S and U: percentages of held-out clips of seen classes and of clips of unseen classes, all classes being candidates; H: their harmonic mean."
+        " Calibrated: with a constant taken off the seen classes' scores, chosen on validation classes."
+    )
+    return ["<h3>Seen and unseen classes as candidates</h3>", f'<p class="note">{words}</p>', _html_table(pd.DataFrame(shown)), _html_prints(rows)]
 
 
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,12 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from zsar_lab.zeroshot.bank import INDUCTIVE
 from zsar_lab.zeroshot.evaluate import TRANSFER
 from zsar_lab.zeroshot.report import settings_as_text
 from zsar_lab.zeroshot.report_json import PARTS, check_report, rows_of
 from zsar_lab.zeroshot.statistics import compare_by_class, holm
 
-BASELINE_TEXT = "label"
+BASELINE_TEXT, GENERALISED = "label", "generalised"
+GENERALISED_FIGURES = (
+    "average", "seen", "unseen", "harmonic", "calibrated_seen", "calibrated_unseen", "calibrated_harmonic", "area", "harmonic_upper_bound",
+)  # fmt: skip
 PLAIN = ("rule", "setting", "class_text", "top1", "std", "top5", "mean_class", "validation_top1")
 
 
@@ -26,11 +30,11 @@ def report_table(content: dict[str, Any]) -> pd.DataFrame:
         content: of `Report.content`, or read from report.json.
 
     Returns:
-        Columns part ("rules", "class_texts", "corrections"), rule, setting, class_text; top1, std (none for a single draw), ci95_low, ci95_high,
+        Columns part ("rules", "class_texts", "corrections", "generalised"), rule, setting, class_text; top1, std (none for a single draw), ci95_low, ci95_high,
         top5, mean_class, validation_top1; hubness_* of each measure (so of any group of measures that rows have; _low and _high of intervals);
         draws_top1 and settings (a value a draw, set apart by ;), compared_with, difference, difference_low, difference_high, p, p_holm, detectable;
-        chance, upper_bound, seen_top1, n_draws, n_clips; protocol_name, and fingerprint_* of all that the row came from. Accuracies and differences
-        are fractions.
+        chance, upper_bound, seen_top1, n_draws, n_clips; protocol_name, and fingerprint_* of all that the row came from. Rows "generalised" have the
+        figures of `GeneralisedRow` instead. Accuracies and differences are fractions.
 
     Raises:
         ValueError: it is no report, or one of an earlier version.
@@ -39,7 +43,7 @@ def report_table(content: dict[str, Any]) -> pd.DataFrame:
     tables = []
     for one in (content, *content.get("beside", ())):
         check_report(one, "a report of the content")
-        tables.append(pd.DataFrame([row for part in PARTS for row in _rows(one, part)]))
+        tables.append(pd.DataFrame([*(row for part in PARTS for row in _rows(one, part)), *_generalised(one)]))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -55,6 +59,16 @@ def _rows(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
         figures |= {"draws_top1": "; ".join(f"{top1:.6g}" for top1 in row["draws"])}
         figures |= {"settings": "; ".join(settings_as_text(settings) for settings in row["settings"]).strip("; ")}
         found.append(figures | compared | shared | {f"fingerprint_{name}": value for name, value in row["fingerprints"].items()})
+    return found
+
+
+def _generalised(content: dict[str, Any]) -> list[dict[str, Any]]:
+    draws, found = content["draws"], []
+    shared = {"n_draws": len(draws), "protocol_name": content["protocol"]["name"]}
+    for row in content.get("generalised", ()):
+        figures = {"part": GENERALISED, "rule": row["rule"], "setting": INDUCTIVE, "class_text": row["class_text"]}
+        figures |= {name: row[name] for name in GENERALISED_FIGURES} | dict(zip(("harmonic_low", "harmonic_high"), row["harmonic_ci95"]))
+        found.append(figures | shared | {f"fingerprint_{name}": value for name, value in row["fingerprints"].items()})
     return found
 
 

@@ -1,4 +1,4 @@
-"""The same study without one of its losses: trained again on the same draws, in folders inside the study's."""
+"""The ablation of a study: what is scored from its own trainings, and the same study trained again without one of its losses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,22 @@ from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.study import Study
 from zsar_lab.training import presets
 from zsar_lab.workspace import Workspace
+from zsar_lab.zeroshot.ablation import Ablation, ablate
 from zsar_lab.zeroshot.evaluate import DrawResult
+from zsar_lab.zeroshot.transfer import classifier_weights
 
 LOSSES = ("classification", "alignment", "matching")
+
+
+def ablate_study(workspace: Workspace) -> Ablation:
+    """One part of the system changed at a time, over the draws of the study's first kind of protocol, see `ablate`.
+
+    Losses are compared where the trainings of `without_losses` are there; what is missing of the study itself is made.
+    """
+    draws = next(iter(workspace.study.families.values()))
+    results, clips = [workspace.result(draw) for draw in draws], [workspace.embeddings(draw) for draw in draws]
+    classifiers = [classifier_weights(workspace.train(draw).model()) for draw in draws]
+    return ablate(results, clips, workspace.class_embeddings(), classifiers, results_without_losses(workspace))
 
 
 def without_losses(workspace: Workspace) -> dict[str, Workspace]:
