@@ -9,7 +9,7 @@ import pytest
 from test_ablation import planted
 
 from zsar_lab.views.figures_ablation import CHOSEN, ablation_differences, ablation_table, claims_as_text
-from zsar_lab.views.figures_conventions import convention_dots, convention_table, grouped, spread_table
+from zsar_lab.views.figures_conventions import convention_dots, convention_table, conventions_as_text, grouped, spread_table
 from zsar_lab.zeroshot.ablation import JOINT, LOSSES, NEIGHBOURS, TEXT, WITHOUT, Ablation
 from zsar_lab.zeroshot.conventions import CANDIDATES, CLIPS, DRAWS, ORDER, REFERENCE, Convention, ConventionTable
 from zsar_lab.zeroshot.conventions import TEXT as CLASS_TEXT
@@ -75,6 +75,9 @@ def test_the_tables_of_conventions_hold_one_decimal(table):
     assert (row["candidates"], row["draws"], row["chance_%"], row["top1_%"], row["std"]) == ("5", "30", "20.0", "75.0", "5.0")
     assert (row["interval"], row["above chance_%"], row["difference"]) == ("[65.0, 95.0]", "68.8", "+25.0")  # (75 - 20) / 80
     assert shown.loc[(DRAWS, "one half"), "std"] == "" and shown.iloc[0]["difference"] == ""
+    words = conventions_as_text(table)
+    assert len([line for line in words.splitlines() if line.startswith("- ")]) == len(table.rows) + len(table.left_out)
+    assert "- draws, halves, 10 seeds: scored halves, 10 seeds." in words and words.endswith(words.split("\n\n")[1]) and "conventions alone move" in words
     spreads = spread_table(table)
     assert spreads.loc[CLIPS].tolist() == ["45.0 (a third of the clips)", "50.0 (reference)", "5.0", "5.6"]
     assert spreads.loc[ORDER].tolist() == ["71.0 (labels)", "75.0 (halves, 10 seeds)", "4.0", "5.0"]

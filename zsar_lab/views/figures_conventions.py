@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
@@ -62,11 +63,16 @@ def convention_table(table: ConventionTable) -> pd.DataFrame:
             "interval": f"[{_one(row.ci95[0])}, {_one(row.ci95[1])}]",
             "above chance_%": _one(row.above_chance),
             "difference": f"{100 * row.difference:+.1f}" if row is not table.reference else "",
-            "what is scored": row.scored,
         }
         for row in table.rows
     ]
     return pd.DataFrame(content).set_index(["aspect", "convention"]).rename_axis([None, None])
+
+
+def conventions_as_text(table: ConventionTable) -> str:
+    """What each convention scores, a line each, what could not be scored, and how far the conventions move the number."""
+    lines = [f"- {row.aspect}, {row.name}: {row.scored}." for row in table.rows] + [f"- Not scored: {words}." for words in table.left_out]
+    return "\n".join(textwrap.fill(line, 110, subsequent_indent="  ") for line in lines) + "\n\n" + textwrap.fill(table.sentence(), 110)
 
 
 def spread_table(table: ConventionTable) -> pd.DataFrame:
