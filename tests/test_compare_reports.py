@@ -87,6 +87,9 @@ def test_what_else_differs_is_said(a, b):
     assert compare_reports(as_read(a), as_read(make_report("x", rules, "catalog", "frames"))).differs == (
         "settings that validation chose of transfer (inductive)",
     )
+    every = [replace(r, rules=tuple(replace(s, settings={"k": 9}) for s in r.rules)) for r in a.results]
+    (words,) = compare_reports(as_read(a), as_read(make_report("x", every, "catalog", "frames"))).differs
+    assert words.startswith("settings that validation chose of direct (inductive), ") and words.endswith(f" and {len(a.rows) - 4} more")
     differs = compare_reports(as_read(a), as_read(other)).differs
     assert differs[:3] == ("encoder (A e, B e2)", "catalog (A catalog, B c2)", "frames (A frames, B f2)")
     assert "class text (A description print of description, B description new)" in differs

@@ -16,6 +16,7 @@ from zsar_lab.zeroshot.wording import detectable_as_text, interval_as_text, p_as
 
 SHARED = ("encoder", "checkpoints", "catalog", "frames")
 TITLES = {"rules": "rules", "class_texts": "class texts", "corrections": "corrections of hubness", "predictions": "predictions"}
+N_NAMED = 4  # of things that differ
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _compared(a: dict[str, Any], b: dict[str, Any], beside: Sequence[ReportCompa
             _note_differences(part, x, y, differing)
     unseen = {name for draw in a["draws"] for name in draw["unseen"]}
     clips = sum(draw["clips_scored"] for draw in a["draws"])
-    differs = tuple(phrase if not of else f"{phrase} of {', '.join(of)}" for phrase, of in differing.items())
+    differs = tuple(phrase if not of else f"{phrase} of {_first_of(list(of))}" for phrase, of in differing.items())
     scored = (a["protocol"]["name"], b["protocol"]["name"]), a["protocol"]["hash"], len(a["draws"]), clips, len(unseen)
     return ReportComparison(*scored, tuple(found), differs, *map(tuple, only), tuple(beside), tuple(not_compared))
 
@@ -194,6 +195,12 @@ def _note_differences(part: str, a: dict[str, Any], b: dict[str, Any], differing
     if prints[0]["rule"] != prints[1]["rule"]:
         of = f"{a['rule']} with {a['class_text']}" if part == "class_texts" else f"{a['rule']} ({a['setting']})"
         differing.setdefault("settings that validation chose", {})[of] = None
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - N_NAMED
+    return ", ".join(names[:N_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _compare_beside(a: Sequence[dict], b: Sequence[dict]) -> tuple[list[ReportComparison], list[str]]:
