@@ -11,14 +11,14 @@ from test_tables_text import N_CLASSES, TARGETS, UNSEEN, draw_of, scores_of
 
 from zsar_lab.views.figures_corrections import correction_differences, correction_table
 from zsar_lab.zeroshot.bank import INDUCTIVE, TRANSDUCTIVE, make_bank
-from zsar_lab.zeroshot.corrected import BETAS, KS, corrected_scores
+from zsar_lab.zeroshot.corrected import BETAS, CENTRING, KS, corrected_scores
 from zsar_lab.zeroshot.corrections import CORRECTIONS, CSLS, GLOBALLY_CORRECTED, INVERTED_SOFTMAX
 from zsar_lab.zeroshot.evaluate import TRANSFER, RuleScores
 from zsar_lab.zeroshot.metrics import top_k_accuracy
 from zsar_lab.zeroshot.report import make_report
 from zsar_lab.zeroshot.rules import nearest_scores
 from zsar_lab.zeroshot.statistics import holm, paired_difference, paired_p_value
-from zsar_lab.zeroshot.text_rules import ClipGroup, TextRules
+from zsar_lab.zeroshot.text_rules import RIDGE, ClipGroup, TextRules
 from zsar_lab.zeroshot.transfer import TransferSettings, compose_prototypes
 
 
@@ -38,9 +38,21 @@ def corrected(rules, fitted) -> dict[tuple[str, str], RuleScores]:
 
 
 def test_each_correction_is_there_in_both_settings(corrected):
-    assert list(corrected) == [(name, setting) for setting in (INDUCTIVE, TRANSDUCTIVE) for name in CORRECTIONS]
+    banked = [(name, setting) for setting in (INDUCTIVE, TRANSDUCTIVE) for name in CORRECTIONS]
+    assert list(corrected) == [(CENTRING, INDUCTIVE), *banked]
     assert all(scored.rule.startswith("transfer, ") and scored.class_text == "good" for scored in corrected.values())
     assert all(np.isfinite(scored.scores_BC).all() for scored in corrected.values())
+
+
+def test_centring_takes_the_training_mean_off_clips_and_prototypes(corrected, rules, fitted, good):  # noqa: F811
+    mean = np.mean([row for row in rules.train.embedding_BD], axis=0)
+    prototypes = compose_prototypes(rules.weights(good, rules.test.names, TransferSettings(**fitted.settings)), rules.seen_prototypes)
+    wanted = [[(clip - mean) @ (p - mean) / np.linalg.norm(clip - mean) / np.linalg.norm(p - mean) for p in prototypes] for clip in rules.test.embedding_BD]
+    found = corrected[CENTRING, INDUCTIVE]
+    np.testing.assert_allclose(found.scores_BC, wanted, atol=1e-6)
+    assert found.settings == fitted.settings
+    with pytest.raises(ValueError, match="compares clips with points, 'direct, ridge' has none; take transfer"):
+        corrected_scores(rules.fit(good, RIDGE), rules)
 
 
 @pytest.mark.parametrize("setting", [INDUCTIVE, TRANSDUCTIVE])

@@ -8,16 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from zsar_lab.zeroshot.bank import INDUCTIVE, TRANSDUCTIVE, Bank, make_bank
-from zsar_lab.zeroshot.corrections import CORRECTIONS, CSLS, INVERTED_SOFTMAX, LOCAL_SCALING, QB_NORM, choose_correction
-from zsar_lab.zeroshot.rules import RuleScores
+from zsar_lab.zeroshot.corrections import CORRECTIONS, CSLS, INVERTED_SOFTMAX, LOCAL_SCALING, QB_NORM, centred, choose_correction
+from zsar_lab.zeroshot.metrics import top_k_accuracy
+from zsar_lab.zeroshot.rules import RuleScores, nearest_scores
 from zsar_lab.zeroshot.text_rules import ClipGroup, FittedRule, TextRules
 
+CENTRING = "centring"
 KS, BETAS = (1, 3, 5, 10), (1.0, 5.0, 10.0, 20.0, 50.0)
 
 
 def corrected_scores(fitted: FittedRule, clips: TextRules) -> tuple[RuleScores, ...]:
-    """The scores of a rule on the test clips under each of CORRECTIONS, first with an inductive bank, then with a transductive one.
+    """The scores of a rule on the test clips: centred, then under each of CORRECTIONS with an inductive bank, then with a transductive one.
 
+    Centring takes the training clips' mean off clips and points (see `centred`); it has no bank, nothing to choose, and is inductive.
     Inductive: the bank is the training clips' scores for the candidate classes. Transductive: it is the scores of the clips themselves,
     all test clips at once. Settings are chosen in the same way on the clips of the validation classes.
 
@@ -29,9 +32,9 @@ def corrected_scores(fitted: FittedRule, clips: TextRules) -> tuple[RuleScores, 
         A row a correction and setting; `rule` is "<rule>, <correction>".
 
     Raises:
-        ValueError: as `FittedRule.scores`.
+        ValueError: the rule has no points, or as `FittedRule.scores`.
     """
-    found = []
+    found = [_centred(fitted, clips)]
     on_validation, on_test = fitted.scores(clips.validation), fitted.scores(clips.test)
     for setting in (INDUCTIVE, TRANSDUCTIVE):
         validation_bank, test_bank = (_bank(fitted, clips, group, setting) for group in (clips.validation, clips.test))
@@ -42,6 +45,17 @@ def corrected_scores(fitted: FittedRule, clips: TextRules) -> tuple[RuleScores, 
             scores = make(test_bank, **chosen).apply(on_test)
             found.append(RuleScores(f"{fitted.rule}, {name}", fitted.class_text, settings, top1, scores, setting))
     return tuple(found)
+
+
+def _centred(fitted: FittedRule, clips: TextRules) -> RuleScores:
+    if fitted.points is None:
+        raise ValueError(f"corrections of hubness are of a rule that compares clips with points, {fitted.rule!r} has none; take transfer")
+    mean_D = clips.train.embedding_BD.mean(0)
+    on_validation, on_test = (
+        nearest_scores(*centred(group.embedding_BD, fitted.points(group.names), mean_D)) for group in (clips.validation, clips.test)
+    )
+    top1 = top_k_accuracy(on_validation, clips.validation.targets, 1)
+    return RuleScores(f"{fitted.rule}, {CENTRING}", fitted.class_text, fitted.settings, top1, on_test, INDUCTIVE)
 
 
 def _bank(fitted: FittedRule, clips: TextRules, group: ClipGroup, setting: str) -> Bank:

@@ -52,6 +52,7 @@ class FittedRule:
         settings: what was chosen.
         validation_top1: of those settings, 0..1.
         scores: from a group of clips to their scores of the group's classes, [B, C].
+        points: from class names to their points among the clips, [C, D], whose cosines the scores are; None where the rule has none.
     """
 
     rule: str
@@ -59,6 +60,7 @@ class FittedRule:
     settings: dict[str, Any]
     validation_top1: float
     scores: Callable[[ClipGroup], np.ndarray]
+    points: Callable[[tuple[str, ...]], np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +133,13 @@ class TextRules:
         grid = settings_grid(len(seen))
         chosen, accuracies = choose_settings(validation.embedding_BD, validation.targets, text_VF, text_SF, self.seen_prototypes, grid)
 
-        def scores(clips: ClipGroup) -> np.ndarray:
-            return nearest_scores(clips.embedding_BD, compose_prototypes(self.weights(texts, clips.names, chosen), self.seen_prototypes))
+        def points(names: tuple[str, ...]) -> np.ndarray:
+            return compose_prototypes(self.weights(texts, names, chosen), self.seen_prototypes)
 
-        return FittedRule(TRANSFER, texts.class_text.scheme, asdict(chosen), accuracies[chosen], scores)
+        def scores(clips: ClipGroup) -> np.ndarray:
+            return nearest_scores(clips.embedding_BD, points(clips.names))
+
+        return FittedRule(TRANSFER, texts.class_text.scheme, asdict(chosen), accuracies[chosen], scores, points)
 
     def _ridge(self, texts: ClassEmbeddings, rule: str) -> FittedRule:
         centred, text_SF = rule == RIDGE_CENTRED, text_of(texts, self.train.names)
