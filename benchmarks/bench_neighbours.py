@@ -5,7 +5,8 @@
 Both sides take the same float32 rows of length 1. Two searches: a set among itself without the query itself (`kneighbors()`), where ours
 computes each product once for both of its rows, and the rows as queries of a copy with one number changed, where it cannot.
 scikit-learn runs with the cosine metric and with the euclidean one, which on such rows gives the same neighbours. Its cosine is
-tried with one job and with one a thread, and the faster is taken. The sides take turns; the best of the rounds counts for each.
+tried with one job and with one a thread, and the faster is taken. The sides take turns; seconds are the best of the rounds, and what
+counts is the median of the rounds' ratios, whose sides were measured next to one another.
 
 Recall is the share of the other side's neighbours that ours finds, and against float64 brute force, of a neighbour as far away as
 the last one within 1e-6, whichever it is. Memory is the peak of a process of its own (VmHWM) above that before the search.
@@ -107,11 +108,13 @@ def compare(what: str, points: np.ndarray, queries: np.ndarray | None, jobs: int
     best = {side: np.min(seconds, axis=0) for side, seconds in figures.items()}
     print(f"\n{what}")
     for side, target in (("ours", ""), ("cosine", "(target: 4)"), ("euclidean", "(target: 1.2)")):
-        clock, processor = best[side] / best["ours"]
+        ratios = np.array(figures[side]) / np.array(figures["ours"])
+        clock, processor = np.median(ratios, axis=0)
         rounds = " ".join(f"{seconds[0]:.2f}" for seconds in figures[side])
         shared = recall(results["ours"][0], results[side][0])
         took = f"{best[side][0]:6.2f} s, {best[side][1]:6.2f} s of processor time"
-        times = f"{clock:5.2f} x on the clock, {processor:5.2f} x by processor time {target}" if target else ""
+        by_round = " ".join(f"{ratio:.2f}" for ratio in ratios[:, 0])
+        times = f"{clock:5.2f} x on the clock (rounds {by_round}), {processor:5.2f} x by processor time {target}" if target else ""
         print(f"{side:10s} {took}  (rounds {rounds})  recall {shared:.6f}  {times}", flush=True)
     print(f"recall against float64 brute force: {exact_recall(results['ours'][0], points, queries):.6f}, ties within 1e-6 counted as found")
 

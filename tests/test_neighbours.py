@@ -53,14 +53,37 @@ def test_the_neighbours_are_scikit_learns():
     np.testing.assert_allclose(cosine, 1 - distance, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_columns", [28, 71, 350, 1033])
+@pytest.mark.parametrize("n_columns", [5, 71, 350, 1033])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_the_best_of_a_tile_are_the_largest(n_columns, transposed):
-    tile = torch.from_numpy(RANDOM.normal(size=(n_columns, 40) if transposed else (40, n_columns)))
-    tile = tile.T if transposed else tile
-    found, columns = neighbours._best_of_tile(tile, 14)
-    torch.testing.assert_close(found.sort(1).values, tile.topk(14).values.sort(1).values, rtol=0, atol=0)
-    torch.testing.assert_close(tile.gather(1, columns), found, rtol=0, atol=0)
+@pytest.mark.parametrize("order", ["as it comes", "rising", "falling", "tied"])
+def test_the_best_of_tiles_are_the_largest(n_columns, transposed, order):
+    """The first tile must be chosen from, later ones have little, nothing or (rising) everything that is better."""
+    every = torch.from_numpy(np.random.default_rng(1).normal(size=(40, 4 * n_columns)).astype(np.float32))
+    if order == "tied":
+        every = every.round()
+    elif order != "as it comes":
+        every = every.sort(1, descending=order == "falling").values
+    best = neighbours._Best(43, 14, torch.device("cpu"))
+    for start in range(0, 4 * n_columns, n_columns):
+        tile = every[:, start : start + n_columns]
+        best.offer(tile.T.contiguous().T if transposed else tile, 3, start)
+    found, columns = best.cosine_NK[3:], best.index_NK[3:]
+    torch.testing.assert_close(found.sort(1).values, every.topk(14).values.sort(1).values, rtol=0, atol=0)
+    torch.testing.assert_close(every.gather(1, columns), found, rtol=0, atol=0)
+    assert (columns.sort(1).values.diff(dim=1) > 0).all()
+    assert best.cosine_NK[:3].isneginf().all()
+
+
+def test_only_what_is_better_is_looked_at():
+    """A plain loop over a tile in which one row has nothing above its least, one a few, one in two columns of a group."""
+    tile = torch.from_numpy(np.random.default_rng(2).uniform(-1, 0.5, size=(3, 320)).astype(np.float32))
+    tile[1, [0, 7, 319]] = torch.tensor([0.9, 0.7, 0.8])
+    tile[2, [5, 45]] = 0.6
+    cosine, columns = neighbours._worth_a_look(tile, 14, torch.tensor([0.5, 0.5, 0.55]))
+    kept = [sorted((j, c) for j, c in zip(columns[i].tolist(), cosine[i].tolist()) if c > -np.inf) for i in range(3)]
+    assert kept == [[(j, tile[i, j].item()) for j in range(320) if tile[i, j] > 0.5] for i in range(3)]
+    assert cosine.shape == columns.shape == (3, 3)
+    assert neighbours._worth_a_look(tile, 14, torch.ones(3))[0].shape == (3, 0)
 
 
 @pytest.mark.parametrize("block", [None, 16])

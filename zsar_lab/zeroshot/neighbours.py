@@ -20,7 +20,7 @@ from zsar_lab.progress import progress
 from zsar_lab.training.loop import choose_device, cpu_threads
 
 SPARE = 4  # candidates beyond k, so that rounding seldom leaves it open which are the k nearest
-TILE_BYTES = {"cpu": 2**24, "cuda": 2**28}  # of one tile of similarities: on a CPU it stays in the cache
+TILE_BYTES = {"cpu": 2**23, "cuda": 2**28}  # of one tile of similarities: on a CPU it stays in the cache
 WORK_BYTES = 2**22  # of the rows gathered at a time for the exact cosines
 SEARCH_BYTES = 2**25  # of cosines to all points at a time
 LONG_WORK = 2e12  # multiplications; from here on a progress bar is shown
@@ -137,31 +137,45 @@ class _Best:
 
     def offer(self, cosine_bc: torch.Tensor, first_row: int, first_column: int) -> None:
         """Take what is better from a tile, whose rows and columns start at these."""
-        rows = slice(first_row, first_row + len(cosine_bc))
-        cosine, index = _best_of_tile(cosine_bc, self.cosine_NK.shape[1])
+        rows, n_columns, n_candidates = slice(first_row, first_row + len(cosine_bc)), cosine_bc.shape[1], self.cosine_NK.shape[1]
+        even = n_columns - n_columns % GROUP
+        if 0 < even < n_columns:
+            self.offer(cosine_bc[:, even:], first_row, first_column + even)
+            cosine_bc = cosine_bc[:, :even]
+        with self.lock:  # half-written rows would give too high a least
+            least_b = self.cosine_NK[rows].amin(1)
+        cosine, index = _worth_a_look(cosine_bc, n_candidates, least_b)
         with self.lock:
             both = torch.cat([self.cosine_NK[rows], cosine], 1)
             both_index = torch.cat([self.index_NK[rows], index + first_column], 1)
-            self.cosine_NK[rows], chosen = both.topk(self.cosine_NK.shape[1], sorted=False)
+            self.cosine_NK[rows], chosen = both.topk(n_candidates, sorted=False)
             self.index_NK[rows] = both_index.gather(1, chosen)
 
 
-def _best_of_tile(cosine_bc: torch.Tensor, n_candidates: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The K largest of each row and their columns, in no order: only the K groups of columns with the largest maxima are looked into.
+def _worth_a_look(cosine_bc: torch.Tensor, n_candidates: int, least_b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and columns, [b, any], among them those of each row's K largest that are above `least_b`; -inf fills up the shorter rows.
 
-    A group holds every (number of groups)-th column, so that maxima are taken over whole stretches of the tile at once, of a transposed
-    one too. The groups are found among the maxima in the same way.
+    Only groups of columns whose maximum is above `least_b` are looked into or, while some row has many, the K groups with the largest
+    maxima. A group holds every (number of groups)-th column, so that maxima are taken over whole stretches of the tile at once, of a
+    transposed one too. The columns are a whole number of groups, or too few for groups.
     """
-    n_columns = cosine_bc.shape[1]
-    n_groups = n_columns // GROUP
+    n_columns, n_groups = cosine_bc.shape[1], cosine_bc.shape[1] // GROUP
     if n_groups < 2 * n_candidates:
         return cosine_bc.topk(min(n_candidates, n_columns), sorted=False)
-    stretches = [cosine_bc[:, start : start + n_groups] for start in range(0, GROUP * n_groups, n_groups)]
-    _, groups = _best_of_tile(functools.reduce(torch.maximum, stretches), n_candidates)
-    rest = torch.arange(GROUP * n_groups, n_columns, device=groups.device).expand(len(groups), -1)
-    columns = torch.cat([*(groups + part * n_groups for part in range(GROUP)), rest], 1)
-    cosine, chosen = cosine_bc.gather(1, columns).topk(n_candidates, sorted=False)
-    return cosine, columns.gather(1, chosen)
+    maxima = functools.reduce(torch.maximum, cosine_bc.split(n_groups, 1))
+    above = (maxima > least_b[:, None]).contiguous()
+    of_group = torch.arange(0, n_columns, n_groups, device=cosine_bc.device)
+    if above.sum(1, dtype=torch.int32).max() > 2 * n_candidates:  # int64 takes 20 times as long
+        columns = (maxima.topk(n_candidates, sorted=False).indices[:, :, None] + of_group).flatten(1)
+        return cosine_bc.gather(1, columns), columns
+    row, group = above.nonzero(as_tuple=True)
+    columns = group[:, None] + of_group
+    cosine = cosine_bc[row[:, None], columns]
+    better = cosine > least_b[row, None]
+    n_better_b = torch.zeros_like(least_b, dtype=torch.int64).index_add_(0, row, better.sum(1))
+    filled = torch.arange(int(n_better_b.max()), device=row.device) < n_better_b[:, None]
+    cosine_ba = torch.full_like(filled, -math.inf, dtype=cosine.dtype).masked_scatter_(filled, cosine[better])
+    return cosine_ba, torch.zeros_like(filled, dtype=torch.int64).masked_scatter_(filled, columns[better])
 
 
 def _on_threads(work: Callable, pieces: Sequence, device: torch.device) -> Iterator:
@@ -221,7 +235,7 @@ def _exact(
     def settle(start: int) -> None:
         rows = slice(start, start + step)
         index = best.index_NK[rows].sort(1).values
-        products = torch.bmm(points.given_ND[index].double(), queries.given_ND[rows, :, None].double())[:, :, 0]
+        products = points.given_ND[index].double().mul_(queries.given_ND[rows, None].double()).sum(2)
         cosine = (products / queries.length_N[rows, None] / points.length_N[index]).float()
         cosine_Nk[rows], order = (part[:, :k] for part in cosine.sort(dim=1, descending=True, stable=True))
         index_Nk[rows] = index.gather(1, order)
