@@ -25,9 +25,13 @@ from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.study import Study
+from zsar_lab.study_ablation import ablate_study
 from zsar_lab.text.leakage import Removal
 from zsar_lab.training.checkpoint import load_checkpoint
+from zsar_lab.views.figures_conventions import conventions_as_text
 from zsar_lab.workspace import Workspace
+from zsar_lab.zeroshot.conventions import class_orders, conventions_of, official_test_lists
+from zsar_lab.zeroshot.embed import CENTRE
 from zsar_lab.zeroshot.evaluate import evaluate_draw
 from zsar_lab.zeroshot.report import Report
 
@@ -360,3 +364,14 @@ def test_25_views_are_scored_from_the_same_training(finished, reports, tested, t
         evaluate_draw(*given)
     with pytest.raises(ValueError, match="views must be 1 or 25"):
         study_of(tested, train_on, views=3)
+
+
+def test_the_conventions_and_the_ablation_of_any_prepared_dataset(finished, reports):
+    catalog, results = finished.test_catalog, reports[0].results
+    clips = [finished.embeddings(draw) for draw in DRAWS]
+    views = [{"centre alone": finished.embeddings(draw, views=CENTRE)} for draw in DRAWS]
+    table = conventions_of(results, clips, orders=class_orders(catalog.classes), official=official_test_lists(catalog.clips), views=views)
+    assert {"clips scored", "candidates", "views", "class text"} <= {row.aspect for row in table.rows} and table.reference.top1 == reports[0].row("transfer").top1
+    assert any("halv" in words or "half" in words for words in table.left_out)  # three classes are too few to halve
+    assert "conventions alone move top-1" in conventions_as_text(table)
+    assert {row.aspect for row in ablate_study(finished).rows} >= {"without transfer", "relatedness", "seen prototypes", "joint encoder"}

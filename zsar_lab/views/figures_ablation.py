@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from zsar_lab.views.figures import legend_below
 from zsar_lab.views.figures_conventions import ROW_PX, grouped
 from zsar_lab.views.figures_style import BLUE, GREY, ORANGE, name_ticks, new_figure, percent, plain
-from zsar_lab.views.tables_text import FEW_CLASSES, p_as_text
+from zsar_lab.views.tables_text import FEW_CLASSES
 from zsar_lab.zeroshot.ablation import NOT_TESTED, Ablation, AblationRow, claims_against_findings
-from zsar_lab.zeroshot.report import CLAIM_LEVEL
+from zsar_lab.zeroshot.statistics import CLAIM_LEVEL
+from zsar_lab.zeroshot.wording import interval_as_text, p_as_text
 
 CHOSEN = "what validation chose in every draw"
 
@@ -60,10 +61,10 @@ def ablation_table(ablation: Ablation) -> pd.DataFrame:
             "aspect": row.aspect,
             "variant": row.variant,
             "top1_%": f"{100 * row.top1:.1f}",
-            "interval": _interval(row.ci95),
+            "interval": interval_as_text(row.ci95),
             "chosen in": f"{row.same_in} of {len(row.draws)} draws" if row.same_in and row is not ablation.whole else "",
             "difference": f"{100 * row.difference:+.1f}" if compared else "",
-            "its interval": _interval(row.difference_ci95, "+") if compared else "",
+            "its interval": interval_as_text(row.difference_ci95, "+") if compared else "",
             "p": p_as_text(row.p),
             "p (Holm)": p_as_text(row.p_holm),
             "detectable": f"{100 * row.detectable:.1f}" if compared else "",
@@ -89,7 +90,7 @@ def claims_as_text(ablation: Ablation) -> str:
 def _compared(row: AblationRow) -> str:
     """A variant's difference and what may be claimed of it: "direct +0.8 points [-7.5, +7.8], Holm's p = 1.00, detectable 10.2"."""
     p = p_as_text(row.p_holm)
-    difference = f"{100 * row.difference:+.1f} points {_interval(row.difference_ci95, '+')}"
+    difference = f"{100 * row.difference:+.1f} points {interval_as_text(row.difference_ci95, '+')}"
     return f"{row.variant} {difference}, Holm's p {p if p.startswith('<') else '= ' + p}, detectable {100 * row.detectable:.1f}"
 
 
@@ -103,8 +104,3 @@ def _hover(row: AblationRow) -> str:
     chosen = f"; validation chose it in {row.same_in} of {len(row.draws)} draws" if row.same_in else ""
     p = f"p {p_as_text(row.p)}, Holm's {p_as_text(row.p_holm)}"
     return f"{plain(row.variant)}: top-1 {100 * row.top1:.1f} %{chosen}<br>{p}; {100 * row.detectable:.1f} points would be found with 80 % chance"
-
-
-def _interval(ends: tuple[float, float], sign: str = "") -> str:
-    low, high = (format(100 * end, f"{sign}.1f") for end in ends)
-    return f"[{low}, {high}]"
