@@ -215,6 +215,9 @@ def test_generalised_scores_are_rows_of_their_own(content, result):  # noqa: F81
     assert of_all["rule"].tolist() == [row["rule"] for row in rows] == ["direct", "direct, ridge", "direct, ridge centred", "transfer"]
     assert of_all["calibrated_harmonic"].tolist() == [row["calibrated_harmonic"] for row in rows] and of_all["top1"].isna().all()
     assert of_all["fingerprint_protocol"].tolist() == [row["protocol"] for row in rows] and set(of_all["setting"]) == {"inductive"}
+    assert set(of_all["n_clips"]) == {len(result.targets) + len(result.protocol.seen_test_clips)} and f", {len(result.targets)} clips}} " in latex_body(scored)
+    assert f"<p>{len(result.targets)} clips in 1 draw" in html_page(scored) and f"% protocol {rows[0]['protocol']}" not in latex_body(scored).splitlines()[2]
+    assert f"protocol {table['fingerprint_protocol'][0]}" in latex_body(scored).splitlines()[2]
     assert not set(of_all["fingerprint_rule"]) & set(table.loc[table["part"] != "generalised", "fingerprint_rule"])
     s, u, h = (f"{100 * rows[3][f'calibrated_{name}']:.1f}" for name in ("seen", "unseen", "harmonic"))
     assert f"transfer & {s} & {u} & {h} [" in latex_body(scored) and "S & U & H & Area" in latex_body(scored)

@@ -67,7 +67,7 @@ def latex_body(content: dict[str, Any]) -> str:
     lines = ["% needs \\usepackage{booktabs}; put it into \\begin{tabular}{lcccc} ... \\end{tabular}"]
     for one, table in _reports(content):
         name, first = one["protocol"]["name"], table.iloc[0]
-        lines += [f"% {_one_line(name)}", f"% {_shared_prints(table)}", r"\toprule"]
+        lines += [f"% {_one_line(name)}", f"% {_shared_prints(table[table['part'] != GENERALISED])}", r"\toprule"]
         lines += [rf"\multicolumn{{5}}{{l}}{{{latex(name)}, {first['n_clips']} clips}} \\", r"Name & Top-1 & 95\,\% interval & Top-5 & Mean class \\"]
         for title, rows in _groups(table):
             lines += [r"\midrule", rf"\multicolumn{{5}}{{l}}{{\textit{{{latex(title)}}}}} \\"]

@@ -64,7 +64,8 @@ def _rows(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
 
 def _generalised(content: dict[str, Any]) -> list[dict[str, Any]]:
     draws, found = content["draws"], []
-    shared = {"n_draws": len(draws), "protocol_name": content["protocol"]["name"]}
+    n_clips = sum(draw["clips_scored"] + draw["clips"]["seen test"]["number"] for draw in draws)
+    shared = {"n_draws": len(draws), "n_clips": n_clips, "protocol_name": content["protocol"]["name"]}
     for row in content.get("generalised", ()):
         figures = {"part": GENERALISED, "rule": row["rule"], "setting": INDUCTIVE, "class_text": row["class_text"]}
         figures |= {name: row[name] for name in GENERALISED_FIGURES} | dict(zip(("harmonic_low", "harmonic_high"), row["harmonic_ci95"]))
