@@ -4,7 +4,7 @@ BIN := .venv/bin
 # small maps are faster on one thread each than on threads that wait for one another
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lab clean
+.PHONY: demo test test-browser lab clean
 
 demo: .venv/installed
 	$(BIN)/python -m zsar_lab demo
@@ -14,6 +14,10 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest -p no:nbmake -n 2 --dist loadfile --no-loadscope-reorder tests
 	$(BIN)/pytest --nbmake --nbmake-timeout=1200 notebooks
+
+test-browser: .venv/installed
+	$(BIN)/pip install -c constraints.txt -e ".[demo,test,browser]"
+	ZSAR_LAB_BROWSER=1 $(BIN)/pytest -p no:nbmake tests/browser
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_prepare_data.ipynb

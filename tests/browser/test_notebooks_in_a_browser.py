@@ -1,0 +1,39 @@
+"""The notebooks as a reader sees them: run in JupyterLab, clicked, looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+PLAYING = """async () => {
+    const videos = [...document.querySelectorAll('SELECTOR video')], before = videos.map(video => video.currentTime);
+    await new Promise(resolve => setTimeout(resolve, 800));
+    return [videos.length, videos.filter((video, i) => video.currentTime != before[i]).length];
+}"""
+
+
+def playing(page, selector: str) -> tuple[int, int]:
+    """How many videos there are below an element, and of how many the time advances."""
+    page.evaluate("selector => document.querySelector(selector).scrollIntoView()", selector)
+    page.wait_for_timeout(1500)
+    return tuple(page.evaluate(PLAYING.replace("SELECTOR", selector)))
+
+
+PANEL = "[...document.querySelectorAll('.jp-WindowedPanel-outer')].sort((a, b) => b.scrollHeight - a.scrollHeight)[0]"
+TITLES = "[...document.querySelectorAll('.js-plotly-plot .gtitle')].map(title => title.textContent)"
+
+
+@pytest.mark.parametrize(("name", "figures"), [("01_prepare_data", 2), ("02_train", 2), ("03_zero_shot_evaluation", 12), ("04_shared_space", 5)])
+def test_a_notebook_runs_and_shows_its_figures(open_notebook, keep, name, figures):
+    page, seen = open_notebook(name), set()
+    for y in range(0, page.evaluate(f"{PANEL}.scrollHeight"), 700):  # JupyterLab draws what is in view
+        page.evaluate(f"{PANEL}.scrollTop = {y}")
+        page.wait_for_timeout(300)
+        seen |= set(page.evaluate(TITLES))
+    assert len(seen) >= figures, seen
+    keep(page, ".js-plotly-plot", name)
+
+
+def test_clips_of_the_first_notebook_play(open_notebook):
+    page = open_notebook("01_prepare_data")
+    found, advancing = playing(page, ".zsar-clips")
+    assert found >= 20 and advancing >= 1
