@@ -316,7 +316,7 @@ def test_a_map_is_laid_out_once_and_drawn(catalog, result, embeddings, tmp_path,
     assert (line.x[0], line.x[1]) == pytest.approx((texts.x[0], result.prototypes["true"][0, 0])) and line.x[2] is None
     with pytest.raises(ValueError, match="guess must be 'composed' or 'text', got 'label'"):
         figures_space.shared_space(space, catalog, guess="label")
-    with pytest.raises(ValueError, match="colour_by must be 'group' or 'class', got 'colour'"):
+    with pytest.raises(ValueError, match="colour_by must be one of 'group', 'class', 'right', 'hubness', got 'colour'"):
         figures_space.shared_space(space, catalog, "colour")
 
 

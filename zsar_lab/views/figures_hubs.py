@@ -1,4 +1,4 @@
-"""Hubs and anti-hubs: which classes catch the answers, whether they are named better, and the measures with their intervals."""
+"""Hubs and anti-hubs: which classes catch the answers, whether they are named better, and the measures, before and after corrections."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from zsar_lab.data.catalog import Catalog
+from zsar_lab.views.figures import about_report, legend_below
 from zsar_lab.views.figures_confidence import SHAPES
-from zsar_lab.views.figures_style import PALETTE, labels_of, new_figure, percent, plain
-from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult
+from zsar_lab.views.figures_corrections import LOOKS, MEANING
+from zsar_lab.views.figures_style import GREY, PALETTE, labels_of, name_ticks, new_figure, new_panels, percent, plain
+from zsar_lab.zeroshot.evaluate import DIRECT, TRANSFER, DrawResult
 from zsar_lab.zeroshot.hubness import accuracy_by_hub_rank, occurrence_table
-from zsar_lab.zeroshot.report import Report
+from zsar_lab.zeroshot.metrics import top_k_accuracy
+from zsar_lab.zeroshot.report import Report, RuleRow
+from zsar_lab.zeroshot.rules import RuleScores
 
 MEASURES = {
     "skewness": "skewness", "robin_hood": "Robin Hood", "gini": "Gini", "atkinson": "Atkinson", "antihubs": "anti-hubs", "hub_occurrence": "hub occurrence",
 }  # fmt: skip
+
+SHOWN = ("skewness", "robin_hood", "antihubs")
+NOT_CORRECTED = "no correction"
 
 
 def hub_table(result: DrawResult, catalog: Catalog, rule: str = TRANSFER) -> pd.DataFrame:
@@ -62,5 +69,77 @@ def hubness_table(report: Report) -> pd.DataFrame:
     return pd.DataFrame(content, index=[row.rule for row in report.rows])
 
 
+def hubness_before_after(report: Report) -> go.Figure:
+    """Skewness, Robin Hood and share of anti-hubs of N_1 under direct, under transfer, and under transfer with each correction.
+
+    Each is the mean over draws with its 95 % bootstrap interval over the candidate classes; a correction that sees the test clips has its own
+    colour and sign. At 0 no class is answered more than another.
+    """
+    rows = [report.row(DIRECT), report.row(TRANSFER), *report.correction_rows]
+    names = list(dict.fromkeys(_correction(row.rule) for row in rows))
+    axes = [({"antihubs": "share of anti-hubs"}.get(measure, MEASURES[measure]), "") for measure in SHOWN]
+    about = f"{about_report(report)}; N_1, 95 % intervals over classes"
+    figure = new_panels("Hubness before and after", about, axes, height=230 + 40 * len(names))
+    marks = [(NOT_CORRECTED, (GREY, "square", 0.0), rows[:2])]
+    marks += [(MEANING[setting], look, [row for row in rows[2:] if row.setting == setting]) for setting, look in LOOKS.items()]
+    for column, measure in enumerate(SHOWN, 1):
+        for legend, look, shown in marks:
+            _measured(figure, column, measure, legend, look, shown, names)
+        figure.add_vline(x=0, line={"color": GREY, "dash": "dot", "width": 2}, row=1, col=column)
+    name_ticks(figure, "y", names, showgrid=False, range=[len(names) - 0.4, -0.6])
+    figure.update_yaxes(tickvals=list(range(len(names))), range=[len(names) - 0.4, -0.6], zeroline=False, showgrid=False)
+    for axis in ("yaxis2", "yaxis3"):
+        figure.update_layout({axis: {"showticklabels": False}})
+    figure.update_layout(legend=legend_below(-64 / max(60, figure.layout.height - 170)), margin_b=110)
+    return figure
+
+
+def hubs_by_name(result: DrawResult, catalog: Catalog) -> pd.DataFrame:
+    """A row for direct, transfer, and transfer under each correction: the classes answered most and least often, by name.
+
+    All hubs are named, or the class answered most often where there is none; all anti-hubs, or the class answered least often. `N_1 expected`
+    is what every class would have if all were answered equally often; a hub has twice as many or more, an anti-hub none.
+    """
+    labels, content = labels_of(catalog), []
+    for scored in (result.rule(DIRECT), result.rule(TRANSFER), *result.corrected):
+        table = _occurrences_of(scored, result)
+        content.append({
+            "rule": _correction(scored.rule), "setting": scored.setting, "top1_%": f"{100 * top_k_accuracy(scored.scores_BC, result.targets, 1):.1f}",
+            "N_1 expected": f"{len(result.targets) / len(table):.1f}",
+            "most answered (N_1)": _named(table[table["is_hub"]], ", hub", labels) or _named(table.head(1), "", labels),
+            "least answered (N_1)": _named(table[table["is_antihub"]], ", anti-hub", labels) or _named(table.tail(1), "", labels),
+        })  # fmt: skip
+    return pd.DataFrame(content).set_index("rule").rename_axis(None)
+
+
+def _named(table: pd.DataFrame, kind: str, labels: dict[str, str]) -> str:
+    return ", ".join(f"{labels[name]} ({count}{kind})" for name, count in zip(table["class"], table["occurrence"]))
+
+
+def _measured(
+    figure: go.Figure, column: int, measure: str, legend: str, look: tuple[str, str, float], rows: list[RuleRow], names: list[str]
+) -> None:  # fmt: skip
+    """One measure of some rules, with its intervals, in a panel; the legend is said once."""
+    colour, symbol, shift = look
+    values, ends = [row.hubness[measure] for row in rows], [row.hubness_ci95[measure] for row in rows]
+    errors = {"array": [high - value for value, (_, high) in zip(values, ends)], "arrayminus": [value - low for value, (low, _) in zip(values, ends)]}
+    figure.add_scatter(
+        x=values, y=[names.index(_correction(row.rule)) + shift for row in rows], mode="markers", name=plain(legend), legendgroup=legend,
+        showlegend=column == 1 and bool(rows), marker={"color": colour, "symbol": symbol, "size": 9},
+        error_x={"type": "data", "symmetric": False, "thickness": 2, "width": 4} | errors, row=1, col=column,
+        customdata=[[plain(row.rule), *row.hubness_ci95[measure]] for row in rows],
+        hovertemplate="%{customdata[0]}: %{x:.2f} [%{customdata[1]:.2f}, %{customdata[2]:.2f}]<extra>" + plain(legend) + "</extra>",
+    )  # fmt: skip
+
+
+def _correction(rule: str) -> str:
+    """A corrected rule as "+ <correction>", another by its name."""
+    return f"+ {rule.removeprefix(f'{TRANSFER}, ')}" if rule.startswith(f"{TRANSFER}, ") else rule
+
+
 def _occurrence(result: DrawResult, rule: str) -> pd.DataFrame:
-    return occurrence_table(result.rule(rule).scores_BC, result.targets, result.protocol.unseen)
+    return _occurrences_of(result.rule(rule), result)
+
+
+def _occurrences_of(scored: RuleScores, result: DrawResult) -> pd.DataFrame:
+    return occurrence_table(scored.scores_BC, result.targets, result.protocol.unseen)

@@ -1,4 +1,4 @@
-"""The map of the shared space as a figure."""
+"""The map of the shared space as a figure, and beside it how many neighbours it keeps."""
 
 from __future__ import annotations
 
@@ -8,43 +8,48 @@ import numpy as np
 import plotly.graph_objects as go
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.views.figures_style import GREEN, GREY, ORANGE, PALETTE, SKY, VERMILLION, labels_of, new_figure, plain
-from zsar_lab.views.projection import SpaceMap
+from zsar_lab.views.figures_style import GREEN, GREY, VERMILLION, labels_of, name_ticks, new_figure, percent, plain
+from zsar_lab.views.map_points import GROUP_COLOURS, answers_on_map, colouring, said_of_clips
+from zsar_lab.views.projection import LEAST_KEPT, SEEN, SpaceMap
+from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult
 
-GROUP_COLOURS = {"seen": GREY, "validation": SKY, "unseen": ORANGE}
-SYMBOLS = ("circle", "square", "triangle-up", "cross")
+MOST_CLASSES = 30
+MOST_SVG = 5000  # points; more are drawn by the graphics card
+PATTERNS = {"seen": "", "validation": "/", "unseen": "x"}
 
 
-def shared_space(space: SpaceMap, catalog: Catalog, colour_by: str = "group", guess: str = "composed") -> go.Figure:
+def shared_space(
+    space: SpaceMap, catalog: Catalog, colour_by: str = "group", guess: str = "composed", result: DrawResult | None = None, rule: str = TRANSFER
+) -> go.Figure:
     """Clips and prototypes on the map; a line leads from where a class is expected to where it is.
 
     Args:
         space: of projection.shared_space_map.
         catalog: gives the labels.
-        colour_by: "group" colours clips as seen, validation or unseen; "class" gives each unseen class a colour and sign of its own.
+        colour_by: "group" colours clips as seen, validation or unseen; "class" gives each unseen class a colour and sign of its own; "right" and
+            "hubness" say how the rule answered, see `map_points.colouring`.
         guess: where an unseen class is expected: "composed" by the prototypes that transfer composed, "text" by its class text, as the direct
             rule does.
+        result: of the same draw; with it, pointing at a clip says how the rule answered it.
+        rule: whose answers.
 
     Raises:
-        ValueError: colour_by or guess is neither.
+        ValueError: colour_by or guess is none of these, colour_by needs a result and got none, the result is of another draw, or there is no
+            such rule.
     """
     if guess not in ("composed", "text"):
         raise ValueError(f"guess must be 'composed' or 'text', got {guess!r}")
-    if colour_by not in ("group", "class"):
-        raise ValueError(f"colour_by must be 'group' or 'class', got {colour_by!r}")
+    answers = None if result is None else answers_on_map(space, result, rule)
+    looks, look_N = colouring(space, catalog, colour_by, answers)
     labels = labels_of(catalog)
-    about = f"{space.about}, {catalog.name}; trustworthiness {space.trustworthiness:.2f}"
+    fitted = ", fitted on seen classes" if space.fitted_on == SEEN else ""
+    about = f"{space.about}, {catalog.name}{fitted}; trustworthiness {space.trustworthiness:.2f}"
     figure = new_figure("Map of the shared space (UMAP: distances far apart mean little)", about, "UMAP 1", "UMAP 2", height=680)
-    groups, classes = np.array(space.groups), np.array(space.classes)
-    for group, colour in GROUP_COLOURS.items():
-        if group == "unseen" and colour_by == "class":
-            for number, name in enumerate(space.unseen):
-                style = {"color": PALETTE[number % len(PALETTE)], "symbol": SYMBOLS[number // len(PALETTE) % len(SYMBOLS)], "size": 7}
-                _points(figure, space.clips_xy[classes == name], labels[name], [labels[name]] * int((classes == name).sum()), style)
-        else:
-            style = {"color": colour, "size": 6 if group == "unseen" else 4, "opacity": 0.8 if group == "unseen" else 0.45}
-            shown = groups == group
-            _points(figure, space.clips_xy[shown], f"clips of {group} classes", [labels[name] for name in classes[shown]], style)
+    said = said_of_clips(space, catalog, answers)
+    for number, look in enumerate(looks):
+        rows = np.flatnonzero(look_N == number)
+        style = {"color": look.colour, "symbol": look.symbol, "size": look.size, "opacity": look.opacity}
+        _points(figure, space.clips_xy[rows], look.name, [said[row] for row in rows], style)
     guess_xy = space.composed_xy if guess == "composed" else space.unseen_text_xy
     lines = np.stack([guess_xy, space.true_xy, np.full_like(space.true_xy, np.nan)], axis=1).reshape(-1, 2)
     figure.add_scatter(
@@ -60,20 +65,52 @@ def shared_space(space: SpaceMap, catalog: Catalog, colour_by: str = "group", gu
         _points(figure, guess_xy, "texts of unseen classes", unseen, {"color": VERMILLION, "symbol": "square", "size": 11, "line": edge})
     else:
         _points(figure, guess_xy, "composed unseen prototypes", unseen, {"color": VERMILLION, "symbol": "x", "size": 11, "line": edge})
-    # neighbours from left to right get their name above and below in turn, so that fewer names overlap
-    for number, i in enumerate(np.argsort(guess_xy[:, 0])):
-        place = {"x": float(guess_xy[i, 0]), "y": float(guess_xy[i, 1]), "yshift": 14 if number % 2 else -14}
-        label = {"text": plain(unseen[i]), "showarrow": False, "font": {"size": 11}} | place
-        figure.add_annotation(**label)
+    _name(figure, guess_xy, unseen)
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}
     figure.update_layout(xaxis=hidden, yaxis=hidden, legend={"orientation": "h", "x": 0, "y": -0.08, "yanchor": "top"}, margin_b=120)
     return figure
 
 
+def neighbours_kept(space: SpaceMap, catalog: Catalog) -> go.Figure:
+    """Of each class, how many of its clips' 10 nearest points in the space are among their 10 nearest on the map; the worst kept first.
+
+    Of more than 30 classes, the 30 worst kept.
+    """
+    labels, classes = labels_of(catalog), np.array(space.classes)
+    share = {name: float(space.kept[classes == name].mean()) for name in dict.fromkeys(space.classes)}
+    group_of = dict(zip(space.classes, space.groups))
+    names = sorted(share, key=lambda name: (share[name], labels[name]))
+    shown = names[:MOST_CLASSES]
+    which = f"the {MOST_CLASSES} worst kept of {len(names)} classes; " if len(names) > len(shown) else ""
+    overall = f"all clips {100 * space.kept.mean():.0f} %, by chance {100 * space.kept_by_chance:.1f} %"
+    about = f"{which}{overall}; dotted: less is warned of; {catalog.name}"
+    figure = new_figure("How many neighbours the map keeps", about, "", "of the 10 nearest (%)", height=400)
+    for group, colour in GROUP_COLOURS.items():
+        places = [place for place, name in enumerate(shown) if group_of[name] == group]
+        figure.add_bar(
+            x=places, y=percent([share[shown[place]] for place in places]), name=f"{group} classes", width=0.8, showlegend=True,
+            marker={"color": colour, "pattern": {"shape": PATTERNS[group], "size": 5, "solidity": 0.5}},
+            customdata=[plain(labels[shown[place]]) for place in places],
+            hovertemplate="%{customdata}: %{y:.0f} % kept<extra>" + group + "</extra>",
+        )  # fmt: skip
+    figure.add_hline(y=100 * LEAST_KEPT, line={"color": VERMILLION, "dash": "dot", "width": 2})
+    name_ticks(figure, "x", [labels[name] for name in shown], showgrid=False, range=[-0.6, len(shown) - 0.4])
+    figure.update_layout(barmode="overlay", yaxis_range=[0, 100], legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"})
+    return figure
+
+
+def _name(figure: go.Figure, xy: np.ndarray, names: Sequence[str]) -> None:
+    """Write names beside points: from left to right above and below in turn, so that fewer of them overlap."""
+    for number, i in enumerate(np.argsort(xy[:, 0])):
+        place = {"x": float(xy[i, 0]), "y": float(xy[i, 1]), "yshift": 14 if number % 2 else -14}
+        figure.add_annotation(text=plain(names[i]), showarrow=False, font={"size": 11}, **place)
+
+
 def _points(figure: go.Figure, xy: np.ndarray, name: str, hover: Sequence[str], style: dict[str, object]) -> None:
-    figure.add_scatter(
-        x=xy[:, 0].tolist(), y=xy[:, 1].tolist(), mode="markers", name=plain(name), marker=style, customdata=[plain(text) for text in hover],
-        hovertemplate="%{customdata}<extra>" + plain(name) + "</extra>",
+    draw = figure.add_scattergl if len(xy) > MOST_SVG else figure.add_scatter
+    draw(
+        x=xy[:, 0].tolist(), y=xy[:, 1].tolist(), mode="markers", name=plain(name), marker=style,
+        customdata=[plain(text).replace("\n", "<br>") for text in hover], hovertemplate="%{customdata}<extra>" + plain(name) + "</extra>",
     )  # fmt: skip
 
 

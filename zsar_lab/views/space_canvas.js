@@ -1,0 +1,381 @@
+// Points on a canvas: a lasso, clicks and pointing, each told to Python by a message that Python answers.
+// Text from the data reaches the page only as textContent or fillText, never as markup.
+
+const SILENT_MS = 15000; // a kernel that does not answer for so long is said to be gone or busy
+const SILENT = "⚠ The kernel does not answer: it is busy, or it was restarted; then run this cell again.";
+const GONE = "⚠ The kernel was restarted or is gone: run this cell again.";
+const REACH_PX = 9; // how far from a point a click may be
+const REST_MS = 120; // how long the pointer rests before a picture is asked for
+const EDGE_PX = 26;
+const TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif);font-size:13px";
+
+const corner = (r, n, turn) => Array.from({ length: n }, (_, i) => [r * Math.sin((2 * Math.PI * i) / n + turn), -r * Math.cos((2 * Math.PI * i) / n + turn)]);
+const plus = (r, w) => [[-w, -r], [w, -r], [w, -w], [r, -w], [r, w], [w, w], [w, r], [-w, r], [-w, w], [-r, w], [-r, -w], [-w, -w]];
+const OUTLINES = {
+  square: (r) => corner(1.25 * r, 4, Math.PI / 4),
+  "square-open": (r) => corner(1.25 * r, 4, Math.PI / 4),
+  diamond: (r) => corner(1.3 * r, 4, 0),
+  "triangle-up": (r) => corner(1.3 * r, 3, 0),
+  star: (r) => corner(1, 10, 0).map(([x, y], i) => [x * r * (i % 2 ? 0.5 : 1.2), y * r * (i % 2 ? 0.5 : 1.2)]),
+  cross: (r) => plus(1.15 * r, 0.42 * r),
+  x: (r) => plus(1.25 * r, 0.4 * r).map(([x, y]) => [(x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2]),
+};
+
+function drawSign(pen, look, x, y) {
+  const r = look.size / 2;
+  pen.beginPath();
+  if (OUTLINES[look.symbol]) OUTLINES[look.symbol](r).forEach(([dx, dy], i) => (i ? pen.lineTo(x + dx, y + dy) : pen.moveTo(x + dx, y + dy)));
+  else pen.arc(x, y, r, 0, 2 * Math.PI);
+  pen.closePath();
+  if (look.symbol.endsWith("-open")) pen.stroke();
+  else pen.fill();
+}
+
+function inside(x, y, polygon) {
+  let odd = false;
+  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
+    const [xi, yi] = polygon[i];
+    const [xj, yj] = polygon[j];
+    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) odd = !odd;
+  }
+  return odd;
+}
+
+function element(kind, parent, style = "", text = "") {
+  const made = document.createElement(kind);
+  made.style.cssText = style;
+  made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+const numbers = (view, Kind) => new Kind(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+
+function render({ model, el }) {
+  const stop = new AbortController();
+  const listen = (target, name, action, more = {}) => target.addEventListener(name, action, { signal: stop.signal, ...more });
+  const root = element("div", el, `position:relative;${TEXT}`);
+  root.className = "zsar-space-canvas";
+  const bar = element("div", root, "display:flex;gap:6px;align-items:center;flex-wrap:wrap;margin-bottom:4px");
+  const stage = element("div", root, "position:relative;height:560px;border:1px solid rgba(128,128,128,.4);overflow:hidden");
+  const ground = element("canvas", stage, "position:absolute;inset:0;width:100%;height:100%");
+  const top = element("canvas", stage, "position:absolute;inset:0;width:100%;height:100%;cursor:crosshair;touch-action:none");
+  top.tabIndex = 0;
+  top.setAttribute("role", "img");
+  top.setAttribute("aria-label", "map of the shared space; clips can also be selected by class in the list above");
+  const tip = element("div", stage, `position:absolute;display:none;pointer-events:none;z-index:2;max-width:260px;padding:5px 7px;border:1px solid #808080;white-space:pre-line;overflow-wrap:anywhere;background:var(--jp-layout-color1,#fff);${TEXT};line-height:1.3`);
+  const tipText = element("div", tip);
+  const picture = element("canvas", tip, "display:none;margin-top:4px;max-width:100%");
+  const legend = element("div", root, "display:flex;flex-wrap:wrap;gap:2px 6px;margin-top:4px");
+  const status = element("div", root, "min-height:18px;margin-top:2px");
+  status.setAttribute("role", "status");
+
+  let xy, looks, lookOf, marks, lines, said, hidden = new Set(), chosen = new Set();
+  let view = { scale: 1, x: 0, y: 0 };
+  let mode = "lasso", drag = null, pointed = null, width = 1, height = 1, fit = { kx: 1, ky: 1, x: 0, y: 0 };
+  const pictures = new Map();
+  let waitingFor = null, asked = 0, timer = null, rest = null;
+
+  const toScreen = (x, y) => [(fit.x + x * fit.kx) * view.scale + view.x, (fit.y - y * fit.ky) * view.scale + view.y];
+
+  function read() {
+    xy = numbers(model.get("xy"), Float32Array);
+    lookOf = numbers(model.get("look_of"), Uint16Array);
+    lines = numbers(model.get("lines"), Float32Array);
+    [looks, marks, said] = ["looks", "marks", "said"].map((name) => model.get(name));
+    chosen = new Set(numbers(model.get("selected"), Uint32Array));
+  }
+
+  function measure() {
+    const ratio = window.devicePixelRatio || 1;
+    [width, height] = [stage.clientWidth, stage.clientHeight];
+    for (const canvas of [ground, top]) {
+      [canvas.width, canvas.height] = [Math.max(1, width * ratio), Math.max(1, height * ratio)];
+      canvas.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
+    }
+    let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
+    const count = (x, y) => ([x0, x1, y0, y1] = [Math.min(x0, x), Math.max(x1, x), Math.min(y0, y), Math.max(y1, y)]);
+    for (let i = 0; i < xy.length; i += 2) count(xy[i], xy[i + 1]);
+    for (const mark of marks) count(mark.x, mark.y);
+    // each axis fills its side, for a layout has no unit
+    const kx = (width - 2 * EDGE_PX) / Math.max(x1 - x0, 1e-9);
+    const ky = (height - 2 * EDGE_PX) / Math.max(y1 - y0, 1e-9);
+    fit = { kx, ky, x: width / 2 - (kx * (x0 + x1)) / 2, y: height / 2 + (ky * (y0 + y1)) / 2 };
+  }
+
+  function drawGround() {
+    const pen = ground.getContext("2d");
+    pen.clearRect(0, 0, width, height);
+    looks.forEach((look, number) => {
+      if (hidden.has(look.name) || look.marks) return;
+      [pen.fillStyle, pen.strokeStyle, pen.globalAlpha] = [look.colour, look.colour, look.opacity];
+      for (let i = 0; i < lookOf.length; i++) if (lookOf[i] === number) drawSign(pen, look, ...toScreen(xy[2 * i], xy[2 * i + 1]));
+    });
+    pen.globalAlpha = 1;
+    pen.setLineDash([2, 3]);
+    pen.strokeStyle = "#D55E00";
+    pen.beginPath();
+    if (!looks.some((look) => look.ends && hidden.has(look.name)))
+      for (let i = 0; i < lines.length; i += 4) {
+        pen.moveTo(...toScreen(lines[i], lines[i + 1]));
+        pen.lineTo(...toScreen(lines[i + 2], lines[i + 3]));
+      }
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.font = "11px sans-serif";
+    pen.textAlign = "center";
+    let above = true;
+    for (const mark of marks) {
+      const look = looks[mark.look];
+      if (hidden.has(look.name)) continue;
+      const [x, y] = toScreen(mark.x, mark.y);
+      [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [look.colour, look.colour, 1.5];
+      drawSign(pen, look, x, y);
+      if (mark.written) {
+        pen.fillStyle = "#808080";
+        pen.fillText(mark.name, x, above ? y - 9 : y + 17);
+        above = !above;
+      }
+    }
+  }
+
+  function drawTop() {
+    const pen = top.getContext("2d");
+    pen.clearRect(0, 0, width, height);
+    [pen.strokeStyle, pen.lineWidth] = ["#CC79A7", 2];
+    for (const i of chosen) {
+      if (hidden.has(looks[lookOf[i]].name)) continue;
+      pen.beginPath();
+      pen.arc(...toScreen(xy[2 * i], xy[2 * i + 1]), 5.5, 0, 2 * Math.PI);
+      pen.stroke();
+    }
+    if (drag?.lasso && drag.path.length > 1) {
+      pen.beginPath();
+      drag.path.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+      pen.closePath();
+      pen.setLineDash([4, 3]);
+      pen.stroke();
+      pen.setLineDash([]);
+      pen.fillStyle = "rgba(204,121,167,.15)";
+      pen.fill();
+    }
+    if (pointed) {
+      pen.strokeStyle = "#808080";
+      pen.beginPath();
+      pen.arc(...toScreen(pointed.x, pointed.y), 8, 0, 2 * Math.PI);
+      pen.stroke();
+    }
+  }
+
+  const draw = () => { drawGround(); drawTop(); };
+
+  function nearest(x, y) {
+    let best = null, reach = REACH_PX ** 2;
+    const offer = (px, py, found) => {
+      const [sx, sy] = toScreen(px, py);
+      const away = (sx - x) ** 2 + (sy - y) ** 2;
+      if (away <= reach) [best, reach] = [{ ...found, x: px, y: py }, away];
+    };
+    for (let i = 0; i < lookOf.length; i++) if (!hidden.has(looks[lookOf[i]].name)) offer(xy[2 * i], xy[2 * i + 1], { clip: i });
+    for (const mark of marks) if (!hidden.has(looks[mark.look].name)) offer(mark.x, mark.y, { mark });
+    return best;
+  }
+
+  function tell(message, buffers = []) {
+    try {
+      model.send(message, undefined, buffers);
+    } catch {
+      clearTimeout(timer);
+      status.textContent = GONE;
+    }
+  }
+
+  function select(rows) {
+    chosen = new Set(rows);
+    drawTop();
+    status.textContent = `opening ${rows.length} …`;
+    asked += 1;
+    clearTimeout(timer);
+    timer = setTimeout(() => (status.textContent = SILENT), SILENT_MS);
+    tell({ kind: "select", number: asked }, [new Uint32Array(rows).buffer]);
+  }
+
+  function onLasso(path) {
+    const rows = [];
+    for (let i = 0; i < lookOf.length; i++) if (!hidden.has(looks[lookOf[i]].name) && inside(...toScreen(xy[2 * i], xy[2 * i + 1]), path)) rows.push(i);
+    select(rows);
+  }
+
+  function onClick(x, y) {
+    const found = nearest(x, y);
+    if (found?.mark) select(found.mark.clips);
+    else select(found ? [found.clip] : []);
+  }
+
+  function paint(found) {
+    picture.style.display = "none";
+    if (!found) return;
+    if (typeof found === "string") return void (tipText.textContent += `\n${found}`);
+    [picture.width, picture.height] = [found.width, found.height];
+    picture.getContext("2d").putImageData(found, 0, 0);
+    picture.style.display = "block";
+  }
+
+  function point(x, y) {
+    const found = nearest(x, y);
+    const same = found && pointed && found.clip === pointed.clip && found.mark === pointed.mark;
+    if (!found) tip.style.display = "none";
+    if (found && !same) {
+      tipText.textContent = found.mark ? `${found.mark.name}\n${looks[found.mark.look].name}` : said[found.clip];
+      paint(pictures.get(found.clip));
+      clearTimeout(rest);
+      if (found.clip !== undefined && !pictures.has(found.clip)) rest = setTimeout(askPicture, REST_MS);
+    }
+    pointed = found;
+    if (found) {
+      tip.style.display = "block";
+      tip.style.left = `${Math.max(0, Math.min(x + 14, width - tip.offsetWidth - 4))}px`;
+      tip.style.top = `${y + 14 + tip.offsetHeight > height ? Math.max(0, y - tip.offsetHeight - 10) : y + 14}px`;
+    }
+    drawTop();
+  }
+
+  function askPicture() {
+    if (pointed?.clip === undefined || waitingFor !== null || pictures.has(pointed.clip)) return;
+    waitingFor = pointed.clip;
+    tell({ kind: "picture", clip: pointed.clip });
+  }
+
+  function onMessage(message, buffers) {
+    if (message.kind === "opened" && message.number === asked) {
+      clearTimeout(timer);
+      status.textContent = "";
+    }
+    if (message.kind !== "picture") return;
+    const pixels = buffers[0] && numbers(buffers[0], Uint8ClampedArray);
+    if (pixels) {
+      const image = new ImageData(message.width, message.height);
+      for (let i = 0, j = 0; i < pixels.length; i += 3, j += 4) image.data.set([pixels[i], pixels[i + 1], pixels[i + 2], 255], j);
+      pictures.set(message.clip, image);
+    } else pictures.set(message.clip, message.text);
+    waitingFor = null;
+    if (pointed?.clip === message.clip) paint(pictures.get(message.clip));
+    else askPicture();
+  }
+
+  function zoom(factor, x = width / 2, y = height / 2) {
+    const scale = Math.min(60, Math.max(0.8, view.scale * factor));
+    view = { scale, x: x - ((x - view.x) * scale) / view.scale, y: y - ((y - view.y) * scale) / view.scale };
+    draw();
+  }
+
+  const place = (event) => { const box = top.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
+  listen(top, "pointerdown", (event) => {
+    if (event.button) return;
+    top.setPointerCapture(event.pointerId);
+    drag = { from: place(event), path: [place(event)], lasso: mode === "lasso" && !event.shiftKey, view: { ...view }, far: false };
+    tip.style.display = "none";
+  });
+  listen(top, "pointermove", (event) => {
+    const [x, y] = place(event);
+    if (!drag) return point(x, y);
+    drag.far ||= Math.hypot(x - drag.from[0], y - drag.from[1]) > 4;
+    if (drag.lasso) drag.path.push([x, y]);
+    else view = { ...view, x: drag.view.x + x - drag.from[0], y: drag.view.y + y - drag.from[1] };
+    drag.lasso ? drawTop() : draw();
+  });
+  listen(top, "pointerup", (event) => {
+    if (!drag) return;
+    const done = drag;
+    drag = null;
+    if (!done.far) onClick(...place(event));
+    else if (done.lasso) onLasso(done.path);
+    drawTop();
+  });
+  listen(top, "pointercancel", () => { drag = null; drawTop(); });
+  listen(top, "pointerleave", () => { pointed = null; tip.style.display = "none"; drawTop(); });
+  listen(top, "wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // else the page could not be scrolled past the map
+    event.preventDefault();
+    zoom(Math.exp(-event.deltaY / 300), ...place(event));
+  }, { passive: false });
+  listen(top, "keydown", (event) => {
+    const known = { Escape: () => select([]), "+": () => zoom(1.4), "-": () => zoom(1 / 1.4), 0: home };
+    if (!known[event.key]) return;
+    event.preventDefault();
+    event.stopPropagation();
+    known[event.key]();
+  });
+
+  function home() { view = { scale: 1, x: 0, y: 0 }; draw(); }
+  function button(text, title, action, parent = bar) {
+    const made = element("button", parent, `${TEXT};padding:2px 8px;cursor:pointer;background:transparent;border:1px solid rgba(128,128,128,.6);border-radius:2px`, text);
+    made.title = title;
+    listen(made, "click", action);
+    return made;
+  }
+  const modes = { lasso: button("lasso", "drag around clips; shift and drag moves the map", () => setMode("lasso")), move: button("move", "drag the map", () => setMode("move")) };
+  function setMode(name) {
+    mode = name;
+    top.style.cursor = name === "lasso" ? "crosshair" : "move";
+    for (const [key, made] of Object.entries(modes)) {
+      made.setAttribute("aria-pressed", key === name);
+      made.style.borderWidth = key === name ? "2px" : "1px";
+      made.style.fontWeight = key === name ? "bold" : "normal";
+    }
+  }
+  button("+", "nearer (Ctrl and wheel)", () => zoom(1.4));
+  button("−", "further away", () => zoom(1 / 1.4));
+  button("whole map", "as it was", home);
+  button("none", "select nothing (Escape)", () => select([]));
+  element("span", bar, "margin-left:6px;opacity:.8", "UMAP 1 across, UMAP 2 upwards, no unit: distances far apart mean little");
+
+  function drawLegend() {
+    legend.replaceChildren();
+    const counts = looks.map((look, number) => (look.marks ? marks.filter((mark) => mark.look === number).length : lookOf.reduce((n, of) => n + (of === number), 0)));
+    looks.forEach((look, number) => {
+      if (!counts[number]) return;
+      const made = button("", "hide or show", () => {
+        hidden.has(look.name) ? hidden.delete(look.name) : hidden.add(look.name);
+        drawLegend();
+        draw();
+      }, legend);
+      made.style.cssText += `;border:0;padding:1px 4px;opacity:${hidden.has(look.name) ? 0.45 : 1}`;
+      made.setAttribute("aria-pressed", !hidden.has(look.name));
+      const sign = element("canvas", made, "width:16px;height:14px;vertical-align:-2px;margin-right:3px");
+      [sign.width, sign.height] = [32, 28];
+      const pen = sign.getContext("2d");
+      pen.scale(2, 2);
+      [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [look.colour, look.colour, 1.5];
+      drawSign(pen, { ...look, size: Math.min(10, Math.max(7, look.size)) }, 8, 7);
+      element("span", made, hidden.has(look.name) ? "text-decoration:line-through" : "", `${look.name} (${counts[number]})`);
+    });
+  }
+
+  function refresh() {
+    read();
+    measure();
+    drawLegend();
+    draw();
+  }
+  const onSelected = () => { chosen = new Set(numbers(model.get("selected"), Uint32Array)); drawTop(); };
+  model.on("change:version", refresh);
+  model.on("change:selected", onSelected);
+  model.on("msg:custom", onMessage);
+  const sizes = new ResizeObserver(() => { measure(); draw(); });
+  read();
+  sizes.observe(stage);
+  setMode("lasso");
+  refresh();
+  return () => {
+    stop.abort();
+    sizes.disconnect();
+    clearTimeout(timer);
+    clearTimeout(rest);
+    model.off("change:version", refresh);
+    model.off("change:selected", onSelected);
+    model.off("msg:custom", onMessage);
+  };
+}
+
+export default { render };
