@@ -122,8 +122,20 @@ def test_what_cannot_be_shown_says_why(catalog, root, tmp_path):
 
 
 def test_a_large_file_is_shown_as_a_preview(catalog, root, monkeypatch, tmp_path):
-    monkeypatch.setattr(previews, "LARGEST_ORIGINAL_BYTES", 100)
+    monkeypatch.setattr(previews, "MOST_BYTES", 100)
     assert make_previews(catalog, ["hop/plain"], folder=tmp_path)["hop/plain"].parent == tmp_path
+
+
+def test_24_previews_of_a_restless_video_stay_below_2_mb(tmp_path):
+    restless = np.random.default_rng(0).integers(0, 256, (48, 128, 160, 3), dtype=np.uint8)
+    for name in ("hop", "run"):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        write_with(tmp_path / "videos" / name / "restless.avi", "mpeg4", "yuv420p", restless)
+    catalog = catalog_folder(tmp_path / "videos", limits=ONE)
+    path = make_previews(catalog, ["hop/restless"], folder=tmp_path / "kept")["hop/restless"]
+    write_mp4(tmp_path / "fine.mp4", restless[::2], 12)
+    assert path.stat().st_size <= previews.MOST_BYTES < (tmp_path / "fine.mp4").stat().st_size  # which a finer one would not
+    assert len(clips.clip_grid(catalog, ["hop/restless"] * 24).encode()) < 2_000_000
 
 
 def test_previews_lie_in_the_users_cache(catalog):

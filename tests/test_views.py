@@ -1,4 +1,4 @@
-"""zsar_lab.views: the numbers in figures, what the explanations count, clips as html, the map and the widget."""
+"""zsar_lab.views: the numbers in figures, what the explanations count, clips as html, and the map."""
 
 from __future__ import annotations
 
@@ -236,7 +236,6 @@ def test_transfer_weights_are_those_of_the_draw(catalog, result):
 def test_equal_labels_stay_apart(catalog, result):
     same = dataclasses.replace(catalog, classes=catalog.classes.assign(label="same"))
     assert list(figures.confusion(result, "transfer", same).layout.xaxis.tickvals) == [0, 1, 2]
-    assert len(widgets.class_options(same, result, "direct")) == 3
 
 
 # tables
@@ -334,35 +333,7 @@ def test_umap_is_the_same_for_the_same_seed():
     np.testing.assert_array_equal(projection._umap(points, 0), first)
 
 
-# the widget
-
-
-def test_the_widget_follows_its_choices(catalog, result):
-    other = dataclasses.replace(result, protocol=dataclasses.replace(result.protocol, name="draw 1"))
-    box = widgets.class_errors(catalog, {"stratified-0": result, "stratified-1": other})
-    (draws, rules, classes), message, figure, texts, shown = box.children[0].children, *box.children[1:]
-    assert classes.value == "C" and [name for _, name in classes.options] == ["C", "A", "B"]
-    assert classes.options[0][0] == "cat walk %{x} $a$ (0 %)"
-    classes.value = "A"
-    assert list(figure.data[0].y) == [1, 2, 1] and shown.value.count("✗") == 3 and "It is &lt;img" in texts.value
-    rules.value = "direct"
-    assert classes.value == "A" and list(figure.data[0].y) == [4, 0, 0] and "✗" not in shown.value
-    draws.value = "stratified-1"
-    assert "draw 1" in figure.layout.title.text and message.value == ""
-
-
-def test_a_failure_inside_the_widget_is_shown_and_raised(catalog, result, monkeypatch):
-    box = widgets.class_errors(catalog, {"stratified-0": result})
-
-    def fail(*_):
-        raise ValueError("it is <b>gone</b>")
-
-    monkeypatch.setattr(explanations, "error_clips", fail)
-    with pytest.raises(ValueError, match="gone"):
-        box.children[0].children[2].value = "B"
-    assert "ValueError: it is &lt;b&gt;gone&lt;/b&gt;" in box.children[1].value
-    with pytest.raises(ValueError, match="at least one draw to choose from, got none"):
-        widgets.class_errors(catalog, {})
+# curves of a running training
 
 
 def test_live_curves_are_drawn_once_and_then_updated_in_place(monkeypatch):

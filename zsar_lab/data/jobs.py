@@ -14,6 +14,8 @@ from zsar_lab.data.pixels import append_jpeg, write_raw
 from zsar_lab.data.sampling import FrameSettings, frame_indices, frame_indices_by_time
 from zsar_lab.data.video import UnreadableVideo, frame_times, probe, read_frames, write_mp4
 
+PREVIEW_CRFS = (23, 29, 35, 41, 47, 51)  # x264's constant rate factor, the finest first
+
 
 def probe_clip(task: dict) -> dict:
     """`probe` of task["path"]."""
@@ -57,12 +59,18 @@ def square_frames(task: dict, settings: FrameSettings, windows: int = 1) -> np.n
 
 
 def preview_clip(task: dict) -> dict:
-    """Write a clip as task["target"], a small H.264 mp4; the task names the clip and settings as for `store_clip`."""
+    """Write a clip as task["target"], an H.264 mp4; the task names the clip and settings as for `store_clip`, and most_bytes.
+
+    A clip that becomes larger than most_bytes is written again, coarser, until it fits or x264 has nothing coarser.
+    """
     asked = FrameSettings(**task["settings"])
     n_frames = max(1, min(asked.n_frames, round((task["end_s"] - task["start_s"]) * asked.fps)))
     frames = _frames_of(task, replace(asked, n_frames=n_frames))
     height, width = (side // 2 * 2 for side in frames.shape[1:3])  # yuv420p needs even sides
-    write_mp4(Path(task["target"]), frames[:, :height, :width], int(asked.fps))
+    for crf in PREVIEW_CRFS:
+        write_mp4(Path(task["target"]), frames[:, :height, :width], int(asked.fps), crf)
+        if Path(task["target"]).stat().st_size <= task["most_bytes"]:
+            break
     return {}
 
 

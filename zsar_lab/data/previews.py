@@ -18,8 +18,8 @@ from zsar_lab.progress import progress
 
 # four seconds around a clip's middle
 PREVIEW = FrameSettings(n_frames=48, fps=12.0, size_px=128)
-# a file of this size or more is shown as a preview too, so that a page stays small
-LARGEST_ORIGINAL_BYTES = 2_000_000
+# of a preview; a larger file is shown as a preview too. A grid of 24 then stays below 2 MB of html (base64 makes 4 bytes of 3)
+MOST_BYTES = 60_000
 FACTS = ["start_s", "end_s", "frames", "fps", "variable_rate"]
 
 
@@ -32,7 +32,7 @@ def make_previews(catalog: Catalog, ids: Sequence[str], limits: Limits = Limits(
     """A file that browsers play for each clip: the video itself where it is one and the clip is all of it, else a preview.
 
     A preview is H.264 in mp4 without sound: up to four seconds around the clip's middle at 12 frames a second, the shorter side 128
-    pixels. It is made once, as long as the video does not change.
+    pixels, as fine as 60 kB allow. It is made once, as long as the video does not change.
 
     Args:
         catalog: of the clips.
@@ -62,7 +62,7 @@ def make_previews(catalog: Catalog, ids: Sequence[str], limits: Limits = Limits(
             continue
         shown[clip_id] = target
         if not target.is_file():
-            tasks.append(clip | {"id": clip_id, "path": str(path), "target": str(target), "settings": asdict(PREVIEW)})
+            tasks.append(clip | {"id": clip_id, "path": str(path), "target": str(target), "settings": asdict(PREVIEW), "most_bytes": MOST_BYTES})
     if tasks:
         try:
             make_folder(folder)
@@ -84,9 +84,10 @@ def _make(tasks: list[dict], limits: Limits, shown: dict[str, Path | str]) -> No
 def _shows_itself(path: Path, clip: dict) -> bool:
     """Whether the file can be shown as it is: small, all of it the clip, and of a kind that browsers play."""
     is_whole = clip["start_s"] == 0 and clip["end_s"] * clip["fps"] > clip["frames"] - 1
-    return is_whole and path.stat().st_size < LARGEST_ORIGINAL_BYTES and plays_in_browser(path)
+    return is_whole and path.stat().st_size <= MOST_BYTES and plays_in_browser(path)
 
 
 def _key(path: Path, clip: dict) -> str:
     status = path.stat()
-    return fingerprint("preview 1", str(path.absolute()), status.st_size, status.st_mtime_ns, clip["start_s"], clip["end_s"], asdict(PREVIEW))
+    made_of = str(path.absolute()), status.st_size, status.st_mtime_ns, clip["start_s"], clip["end_s"]
+    return fingerprint("preview 2", *made_of, asdict(PREVIEW), MOST_BYTES)

@@ -28,7 +28,7 @@ class Caption:
 def clip_grid(catalog: Catalog, ids: Sequence[str], captions: Sequence[Caption] | None = None, columns: int = 8, width_px: int = 112) -> str:
     """Html of playing videos, embedded, so that a saved page needs no files. All text in it is escaped.
 
-    A clip that browsers do not play (AVI and others), a part of a longer video, or one of 2 MB or more is shown as a small preview,
+    A clip that browsers do not play (AVI and others), a part of a longer video, or one of over 60 kB is shown as a small preview,
     see `make_previews`. A clip that cannot be shown (the file is gone, or the page would become too large) is a box that says so.
 
     Args:

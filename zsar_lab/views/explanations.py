@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.text.classtext import label
+from zsar_lab.text.inspection import cluster_order
 from zsar_lab.views.clips import TEXT, Caption, clip_grid
+from zsar_lab.views.figures_style import by_family, labels_of
+from zsar_lab.zeroshot.calibration import confidences
 from zsar_lab.zeroshot.evaluate import DrawResult
 from zsar_lab.zeroshot.metrics import confusion_matrix, per_class_table
 
+CLASS_ORDERS = ("accuracy", "name", "family")
 N_PARTS = 8  # seen classes listed by name
+SIDE_BY_SIDE = f"display:flex;flex-wrap:wrap;gap:24px;font-size:13px;line-height:1.45;{TEXT}"
+MARGIN, CONFIDENCE, TYPICAL, UNTYPICAL = "margin, most wrong first", "confidence, surest wrong first", "most typical first", "least typical first"
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,16 @@ class Verdict:
         predicted: class name with the best score.
         margin: score of the true class minus the best score of another class, in the rule's own units; below 0 when wrong.
         right: the predicted class is the true one.
+        confidence: of the predicted class, 0..1, at the rule's temperature; None where none was chosen.
+        typicality: cosine to the mean of the other clips of its class, -1..1.
     """
 
     clip_id: str
     predicted: str
     margin: float
     right: bool
+    confidence: float | None
+    typicality: float
 
 
 def verdicts(result: DrawResult, rule: str, class_name: str) -> list[Verdict]:
@@ -39,14 +49,52 @@ def verdicts(result: DrawResult, rule: str, class_name: str) -> list[Verdict]:
     Raises:
         ValueError: no such rule, or the class is not one of the draw's unseen ones.
     """
-    target, scores_BC = _index(result, class_name), result.rule(rule).scores_BC
-    found = []
-    for row in np.flatnonzero(result.targets == target):
-        scores = scores_BC[row]
-        best = int(scores.argmax())
-        margin = float(scores[target] - np.delete(scores, target).max())
-        found.append(Verdict(result.ids[row], result.protocol.unseen[best], margin, best == target))
+    target, scored, names = _index(result, class_name), result.rule(rule), result.protocol.unseen
+    rows = np.flatnonzero(result.targets == target)
+    scores = scored.scores_BC[rows]
+    best, margins = scores.argmax(1), scores[:, target] - np.delete(scores, target, 1).max(1)
+    typicality = result.upper_bound_BC[rows, target]
+    sure = [None] * len(rows) if scored.temperature is None else confidences(scores, scored.temperature).max(1).tolist() if len(rows) else []
+    found = [
+        Verdict(result.ids[row], names[answer], float(margin), bool(answer == target), confidence, float(typical))
+        for row, answer, margin, confidence, typical in zip(rows, best, margins, sure, typicality, strict=True)
+    ]
     return sorted(found, key=lambda verdict: verdict.margin)
+
+
+def orders(verdicts: Sequence[Verdict]) -> list[str]:
+    """The orders that `in_order` can put these verdicts in: by confidence only where the rule has one."""
+    return [MARGIN, *([CONFIDENCE] if all(verdict.confidence is not None for verdict in verdicts) else []), TYPICAL, UNTYPICAL]
+
+
+def in_order(verdicts: Sequence[Verdict], order: str = MARGIN) -> list[Verdict]:
+    """Verdicts in one of the `orders`; by confidence: the wrong ones from the surest on, then the right ones from the least sure on.
+
+    Raises:
+        ValueError: no such order of these verdicts.
+    """
+    if order not in orders(verdicts):
+        raise ValueError(f"an order of these clips must be one of {'; '.join(orders(verdicts))}, got {order!r}")
+    keys = {
+        MARGIN: lambda verdict: verdict.margin,
+        CONFIDENCE: lambda verdict: (verdict.right, verdict.confidence if verdict.right else -verdict.confidence),
+        TYPICAL: lambda verdict: -verdict.typicality,
+        UNTYPICAL: lambda verdict: verdict.typicality,
+    }
+    return sorted(verdicts, key=keys[order])
+
+
+def confusion_order(result: DrawResult, rule: str) -> np.ndarray:
+    """Positions of the unseen classes by cluster: classes taken for one another stand side by side, see `cluster_order`.
+
+    The similarity of two classes is the mean of the shares of their clips that were taken for the other one.
+
+    Raises:
+        ValueError: no such rule.
+    """
+    counts = confusion_matrix(result.rule(rule).scores_BC, result.targets, len(result.protocol.unseen))
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return cluster_order((share + share.T) / 2)
 
 
 def taken_for(result: DrawResult, rule: str, class_name: str) -> dict[str, int]:
@@ -86,9 +134,36 @@ def worst_first(result: DrawResult, rule: str) -> list[tuple[str, float]]:
     return list(zip(table["class"], table["top1"].astype(float)))
 
 
-def caption_of(verdict: Verdict, labels: dict[str, str]) -> Caption:
-    """The caption of a clip: the predicted class and the score margin with its sign."""
-    return Caption((labels[verdict.predicted], f"margin {verdict.margin:+.3f}"), verdict.right)
+def classes_in_order(catalog: Catalog, result: DrawResult, rule: str, by: str) -> list[str]:
+    """The unseen classes by "accuracy" (worst first), by "name" (the readable label) or by "family".
+
+    Raises:
+        ValueError: no such rule, or no such order.
+    """
+    names, labels = result.protocol.unseen, labels_of(catalog)
+    if by == "accuracy":
+        return [name for name, _ in worst_first(result, rule)]
+    if by == "name":
+        return sorted(names, key=lambda name: (labels[name].casefold(), name))
+    if by == "family":
+        return [names[place] for place in by_family(names, catalog)]
+    raise ValueError(f"classes must be in the order of {', '.join(CLASS_ORDERS)}, got {by!r}")
+
+
+def caption_of(verdict: Verdict, labels: dict[str, str], number: int | None = None, order: str = MARGIN, kind: str = "") -> Caption:
+    """The caption of a clip: the predicted class, the margin with its sign, the figure it is ordered by, and what it is marked as.
+
+    Args:
+        verdict: on the clip.
+        labels: the readable label of each class name.
+        number: it is called by, before the class; None for none.
+        order: one of `orders`.
+        kind: of its mark; "" without one.
+    """
+    named = labels[verdict.predicted] if number is None else f"{number}. {labels[verdict.predicted]}"
+    margin = f"margin {verdict.margin:+.3f}"
+    ordered = {CONFIDENCE: [f"{100 * (verdict.confidence or 0):.0f} % sure"], MARGIN: []}.get(order, [f"typicality {verdict.typicality:.2f}"])
+    return Caption((named, margin, *ordered, *([f"⚑ {kind}"] if kind else [])), verdict.right)
 
 
 def error_clips(catalog: Catalog, result: DrawResult, rule: str, class_name: str, max_clips: int = 48) -> str:
@@ -97,7 +172,7 @@ def error_clips(catalog: Catalog, result: DrawResult, rule: str, class_name: str
     Raises:
         ValueError: as `verdicts`.
     """
-    labels = dict(zip(catalog.classes["name"], label(catalog.classes)))
+    labels = labels_of(catalog)
     shown = verdicts(result, rule, class_name)[:max_clips]
     return clip_grid(catalog, [verdict.clip_id for verdict in shown], [caption_of(verdict, labels) for verdict in shown])
 
@@ -108,19 +183,36 @@ def texts_and_parts(catalog: Catalog, result: DrawResult, rule: str, class_name:
     Raises:
         ValueError: as `verdicts`.
     """
-    texts = result.class_text
-    scheme, text_of = texts.scheme, dict(zip(texts.names, texts.texts))
-    labels = dict(zip(catalog.classes["name"], label(catalog.classes)))
-    other = rival(result, rule, class_name)
-    columns = [_column("True class", class_name, result, text_of, labels, scheme)]
+    labels, other = labels_of(catalog), rival(result, rule, class_name)
+    columns = [class_column("True class", class_name, result, labels)]
     if other:
-        columns.append(_column("Most often taken for", other, result, text_of, labels, scheme))
+        columns.append(class_column("Most often taken for", other, result, labels))
     else:
         columns.append('<div style="flex:1 1 300px">No clip of it was taken for another class.</div>')
-    return f'<div class="zsar-texts" style="display:flex;flex-wrap:wrap;gap:24px;font-size:13px;line-height:1.45;{TEXT}">{"".join(columns)}</div>'
+    return f'<div class="zsar-texts" style="{SIDE_BY_SIDE}">{"".join(columns)}</div>'
 
 
-def _column(role: str, name: str, result: DrawResult, text_of: dict[str, str], labels: dict[str, str], scheme: str) -> str:
+def class_column(role: str, name: str, result: DrawResult, labels: dict[str, str], parts: str | None = None) -> str:
+    """Html: a class with its class text and, as a table of weights unless other html is given, what transfer composed its prototype of.
+
+    Args:
+        role: what the class is, before its label.
+        name: of an unseen class.
+        result: of the draw.
+        labels: the readable label of each class name.
+        parts: html in the place of the table.
+    """
+    texts = result.class_text
+    text = dict(zip(texts.names, texts.texts))[name].replace("\n", " · ")
+    return (
+        f'<div style="flex:1 1 300px;min-width:0"><div>{role}: <b>{html.escape(labels[name])}</b></div>'
+        f'<div style="margin:4px 0"><i>class text ({html.escape(texts.scheme)}):</i> {html.escape(text)}</div>'
+        f'<div><i>transfer composed its prototype of these seen classes (weight):</i></div>'
+        f"{_weights(name, result, labels) if parts is None else parts}</div>"
+    )
+
+
+def _weights(name: str, result: DrawResult, labels: dict[str, str]) -> str:
     composed = prototype_parts(result, name, at_least=0.005)
     shown, rest = composed[:N_PARTS], [weight for _, weight in composed[N_PARTS:]]
     parts = "".join(
@@ -132,13 +224,7 @@ def _column(role: str, name: str, result: DrawResult, text_of: dict[str, str], l
     if rest:
         more = f'<td style="text-align:left;padding:1px 8px 1px 0">{len(rest)} more</td>'
         parts += f'<tr>{more}<td style="padding:1px 6px">{sum(rest):.2f}</td><td></td></tr>'
-    text = text_of[name].replace("\n", " · ")
-    return (
-        f'<div style="flex:1 1 300px;min-width:0"><div>{role}: <b>{html.escape(labels[name])}</b></div>'
-        f'<div style="margin:4px 0"><i>class text ({html.escape(scheme)}):</i> {html.escape(text)}</div>'
-        f'<div><i>transfer composed its prototype of these seen classes (weight):</i></div>'
-        f'<table style="font-size:13px;line-height:1.45">{parts}</table></div>'
-    )
+    return f'<table style="font-size:13px;line-height:1.45">{parts}</table>'
 
 
 def _index(result: DrawResult, class_name: str) -> int:
