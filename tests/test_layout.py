@@ -33,6 +33,7 @@ OWNERS = {
     "plotly": ("zsar_lab/views/*figures*.py",),
     "ipywidgets": WIDGETS,
     "anywidget": WIDGETS,
+    "jscatter": WIDGETS,
     "IPython": WIDGETS,
     "tqdm": ("zsar_lab/progress.py",),
 }

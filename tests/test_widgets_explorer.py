@@ -50,7 +50,7 @@ def map_of(explorer: Explorer) -> SpaceMap:
     n_unseen = len(protocol.unseen)
     places = xy[:8], xy[10 : 10 + n_unseen], xy[20 : 20 + n_unseen], xy[:8], xy[:n_unseen]
     found = tuple(all_clips.ids[row] for row in rows), names, tuple(of[name] for name in names), xy[rows]
-    return SpaceMap("a map", *found, protocol.seen, protocol.unseen, *places, 0.9, Path("."))
+    return SpaceMap("a map", *found, protocol.seen, protocol.unseen, *places, 0.9, Path("."), "all", np.ones(len(places[0])), 0.01)
 
 
 class Parts:

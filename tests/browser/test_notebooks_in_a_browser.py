@@ -37,3 +37,31 @@ def test_clips_of_the_first_notebook_play(open_notebook):
     page = open_notebook("01_prepare_data")
     found, advancing = playing(page, ".zsar-clips")
     assert found >= 20 and advancing >= 1
+
+
+def test_the_map_and_the_sliders(open_notebook, keep):
+    page = open_notebook("04_shared_space")
+    box = page.locator(".zsar-transfer-explorer")
+    page.evaluate("document.querySelector('.zsar-transfer-explorer').scrollIntoView()")
+    page.wait_for_timeout(1500)
+    before = box.inner_text()
+    handle = box.locator(".noUi-handle").first
+    handle.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(2500)
+    assert box.inner_text() != before and "looking at test accuracy" in before
+    keep(page, ".zsar-transfer-explorer", "04_explorer")
+    keep(page, ".zsar-space", "04_map")
+
+
+def test_class_errors_answer_and_play(open_notebook, keep):
+    page = open_notebook("05_class_errors")
+    found, advancing = playing(page, ".zsar-class-errors .zsar-clips")
+    assert found >= 10 and advancing >= 1
+    box = page.locator(".zsar-class-errors")
+    before = box.inner_text()
+    box.locator("select").nth(2).select_option(index=2)
+    page.wait_for_timeout(3000)
+    assert box.inner_text() != before
+    keep(page, ".zsar-class-errors", "05_class_errors")
