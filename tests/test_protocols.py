@@ -12,7 +12,6 @@ from zsar_lab.artefacts import read_json, write_json
 from zsar_lab.data.protocols.build import account, check_against, make_protocol
 from zsar_lab.data.protocols.draws import family_stratified_draw
 from zsar_lab.data.protocols.protocol import Protocol, generalised, plain
-from zsar_lab.zeroshot.evaluate import check_can_be_scored, evaluate_draw
 
 # family a has 5 classes, b and c 4, d 3: too few to give one away
 FAMILY_SIZES = {"a": 5, "b": 4, "c": 4, "d": 3}
@@ -377,29 +376,9 @@ def test_the_account_refuses_a_protocol_of_unusable_clips():
         account(PLAIN, PLAIN_CLIPS.assign(status="unreadable", reason="cut short"))
 
 
-@pytest.mark.parametrize(
-    ("emptied", "message"),
-    [
-        ({"validation": (), "validation_clips": ()}, "1 or more clips of validation classes .*, protocol 'plain' has 0; make .* with n_validation of 2"),
-        ({"seen_test_clips": ("run/7",)}, "2 or more held-out clips of seen classes, protocol 'plain' has 1; make .* with a larger seen_test_share"),
-    ],
-)
-def test_scoring_says_what_a_protocol_lacks(emptied, message):
-    with pytest.raises(ValueError, match=message):
-        evaluate_draw(None, None, replace(PLAIN, **emptied), None)
-
-
 def test_a_table_with_clips_that_cannot_be_used_is_refused():
     clips = pd.DataFrame({"id": [f"{c}/{n}" for c in "abcdef" for n in range(4)], "class": [c for c in "abcdef" for _ in range(4)]})
     marked = clips.assign(status=["ok"] * 23 + ["missing"])
     make_protocol("whole", clips.assign(status="ok"), ["a", "b"], ["c", "d"], seed=0)
     with pytest.raises(ValueError, match=r"a protocol is made of usable clips, 1 are not \(first 'f/3', 'missing'\); give catalog.usable"):
         make_protocol("marked", marked, ["a", "b"], ["c", "d"], seed=0)
-
-
-def test_an_unseen_class_with_one_clip_is_said_before_anything_is_trained():
-    enough = pd.DataFrame({"id": ["climb/1", "climb/2", "swim/1", "swim/2"], "class": ["climb", "climb", "swim", "swim"]})
-    check_can_be_scored(replace(PLAIN, seen_test_clips=("run/7", "run/8"), test_clips=tuple(enough["id"])), enough)
-    for clips, count in ((("climb/1", "climb/2", "swim/1"), 1), (("climb/1", "climb/2"), 0)):
-        with pytest.raises(ValueError, match=rf"every unseen class needs 2 test clips .*, 1 of 'plain' have fewer, the first 'swim' has {count}; add videos"):
-            check_can_be_scored(replace(PLAIN, test_clips=clips), enough)

@@ -50,3 +50,15 @@ def visibly(action: Callable[[], Any], message: ipywidgets.HTML) -> None:
     except Exception as error:
         message.value = message_box(f"{type(error).__name__}: {error}")
         raise
+
+
+def said_or_shown(action: Callable[[], Any], message: ipywidgets.HTML) -> None:
+    """As `visibly`, but what the user gave may be refused: a ValueError or OSError is said in its sentence and not raised."""
+
+    def refused() -> None:
+        try:
+            action()
+        except (ValueError, OSError) as error:
+            message.value = message_box(str(error))
+
+    visibly(refused, message)

@@ -10,7 +10,7 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.views.clips import GREY, message_box
 from zsar_lab.views.figures_style import labels_of
 from zsar_lab.views.selections import marks_html
-from zsar_lab.views.widgets import visibly
+from zsar_lab.views.widgets import said_or_shown
 from zsar_lab.zeroshot.evaluate import DrawResult
 from zsar_lab.zeroshot.marks import KINDS, Mark, Marks, score_without
 
@@ -84,12 +84,4 @@ class MarkPanel:
         self._list.value = marks_html(table, self._labels, self._marks.path)
 
     def _attempt(self, action: Callable[[], None]) -> None:
-        """Run a callback; a mark that cannot be saved or a file that cannot be read is said in a sentence, any other failure is shown and raised."""
-
-        def refused() -> None:
-            try:
-                action()
-            except (ValueError, OSError) as error:
-                self._message.value = message_box(str(error))
-
-        visibly(refused, self._message)
+        said_or_shown(action, self._message)

@@ -17,7 +17,7 @@ from zsar_lab.text.inspection import edited_names, flags_of, inspect_class, put_
 from zsar_lab.views import class_texts
 from zsar_lab.views.clips import GREY, message_box
 from zsar_lab.views.figures_style import labels_of
-from zsar_lab.views.widgets import visibly
+from zsar_lab.views.widgets import said_or_shown
 from zsar_lab.zeroshot.rescore import UNSEEN, VALIDATION, Rescorer
 from zsar_lab.zeroshot.text_rules import TRANSFER
 
@@ -100,15 +100,7 @@ class _Inspector:
     # what happens
 
     def _attempt(self, action: Callable[[], Any]) -> None:
-        """Run a callback. What was typed may be refused: that is said in a sentence; any other failure is shown and raised."""
-
-        def refused() -> None:
-            try:
-                action()
-            except (ValueError, OSError) as error:
-                self._message.value = message_box(str(error))
-
-        visibly(refused, self._message)
+        said_or_shown(action, self._message)
 
     def _on_draw(self) -> None:
         self._list_classes()

@@ -39,7 +39,7 @@ def corrected_scores(fitted: FittedRule, clips: TextRules) -> tuple[RuleScores, 
     for setting in (INDUCTIVE, TRANSDUCTIVE):
         validation_bank, test_bank = (_bank(fitted, clips, group, setting) for group in (clips.validation, clips.test))
         for name, make in CORRECTIONS.items():
-            grid = _grid(name, min(*validation_bank.scores_NC.shape, *test_bank.scores_NC.shape))
+            grid = correction_grid(name, min(*validation_bank.scores_NC.shape, *test_bank.scores_NC.shape))
             chosen, top1 = choose_correction(make, grid, validation_bank, on_validation, clips.validation.targets)
             settings = fitted.settings | {f"{name} {key}": value for key, value in chosen.items()}  # transfer has a k of its own
             scores = make(test_bank, **chosen).apply(on_test)
@@ -67,7 +67,7 @@ def _bank(fitted: FittedRule, clips: TextRules, group: ClipGroup, setting: str) 
     return make_bank(scores_NC, train.ids, group.ids, clips.test.ids, inductive_only=True)
 
 
-def _grid(name: str, most: int) -> list[dict[str, Any]]:
+def correction_grid(name: str, most: int) -> list[dict[str, Any]]:
     """The settings tried of a correction: k up to the number of classes and clips there are."""
     if name in (CSLS, LOCAL_SCALING):
         return [{"k": k} for k in KS if k <= most]

@@ -17,8 +17,8 @@ from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.relatedness import KINDS, Relatedness
 from zsar_lab.zeroshot.bank import INDUCTIVE, Bank, make_bank
-from zsar_lab.zeroshot.corrected import BETAS, CENTRING, KS
-from zsar_lab.zeroshot.corrections import CORRECTIONS, CSLS, INVERTED_SOFTMAX, LOCAL_SCALING, QB_NORM, Correction, centred, choose_correction
+from zsar_lab.zeroshot.corrected import CENTRING, correction_grid
+from zsar_lab.zeroshot.corrections import CORRECTIONS, Correction, centred, choose_correction
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.evaluate import check_can_be_scored
 from zsar_lab.zeroshot.hubness import Hubness, hubness
@@ -215,7 +215,7 @@ class Explorer:
         bank = self._bank(alone.validation_VD)
         most = min(*bank.scores_NC.shape, len(self.protocol.unseen))
         given = bank, alone.validation_BV, self._validation.targets
-        return {name: choose_correction(make, _grid(name, most), *given)[0] for name, make in CORRECTIONS.items()}
+        return {name: choose_correction(make, correction_grid(name, most), *given)[0] for name, make in CORRECTIONS.items()}
 
     def _corrected(self, choice: Choice) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         """Settings of the correction, and the scores of validation and test clips."""
@@ -299,13 +299,6 @@ def _related(text: ClassEmbeddings, rules: TextRules, kind: str) -> tuple[np.nda
     text_SF = text_of(text, rules.train.names)
     fitted = Relatedness.fit(text_SF, kind)
     return tuple(fitted.between(text_of(text, names), text_SF) for names in (rules.test.names, rules.validation.names))
-
-
-def _grid(name: str, most: int) -> list[dict[str, Any]]:
-    """The settings tried of a correction, as `corrected_scores` tries them; `most` is the number of classes and clips there are."""
-    if name in (CSLS, LOCAL_SCALING):
-        return [{"k": k} for k in KS if k <= most]
-    return [{"beta": beta} for beta in BETAS] if name in (INVERTED_SOFTMAX, QB_NORM) else [{}]
 
 
 def _apply_in_parts(correction: Correction, scores_BC: np.ndarray) -> np.ndarray:
