@@ -102,6 +102,11 @@ class PublicTower(nn.Module):
         super().__init__()
         self.network, self.kind, self.n_frames, self.preprocessing = network, kind, n_frames, preprocessing
 
+    @property
+    def temperature(self) -> float:
+        """Of the softmax that turns cosines to class texts into confidences, as the model learned it; SigLIP learned it for a sigmoid."""
+        return float(torch.exp(-self.network.logit_scale.detach()))
+
     def forward(self, frames_BNHWC: Tensor) -> Tensor:
         """float32 [B, D], unit rows, of uint8 [B, N, H, W, 3].
 

@@ -50,7 +50,7 @@ class Checkpoint:
         history: one dict an epoch (losses, rates, validation figures).
         running: within an epoch, its clips and sums of losses so far; empty at an epoch's end.
         compiled: the transformer was compiled.
-        best: the weights of the best epoch so far, without what a training needs to go on.
+        best: the weights to use alone, without what a training needs to go on: of the best epoch so far, or those that are shared.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class Checkpoint:
 
     @property
     def complete(self) -> bool:
-        """Nothing is left to train in it: all steps are taken, or it is the best epoch's."""
+        """Nothing is left to train in it: all steps are taken, or it holds the weights alone."""
         return self.best or self.step >= self.total_steps
 
     @property
@@ -127,6 +127,16 @@ def save_best(checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> None:
         OSError: as `save_checkpoint`.
     """
     _write(replace(checkpoint, path=checkpoint.path.with_name(BEST_NAME), best=True), weights)
+
+
+def save_weights(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the weights to use of a checkpoint (averages, where there are), with its record, to another path.
+
+    Raises:
+        OSError: as `save_checkpoint`.
+    """
+    weights = {f"{part}.{name}": value for part in ("model", "text") for name, value in checkpoint.weights(part).items()}
+    _write(replace(checkpoint, path=Path(path), best=True), weights)
 
 
 def _write(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.artefacts import fingerprint
+from zsar_lab.text.class_table import read_text, refuse_nearly_same
 from zsar_lab.zeroshot.hubness import Hubness, hubness, hubness_interval
 from zsar_lab.zeroshot.metrics import confusion_of_answers, mean_over_classes, table_of_answers
 from zsar_lab.zeroshot.statistics import class_bootstrap
@@ -153,7 +153,7 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> Prediction
     labels, answers = _columns(path)
     listed = _class_names(Path(classes_path)) if classes_path else None
     occurring = sorted({*labels, *answers})
-    _refuse_nearly_same([*(listed or []), *occurring])
+    refuse_nearly_same([*(listed or []), *occurring])
     if listed:
         for column, names in zip(COLUMNS, (labels, answers)):
             _refuse_unknown(path, column, names, listed, classes_path)
@@ -169,7 +169,7 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> Prediction
 def _columns(path: Path) -> tuple[list[str], list[str]]:
     """The labels and the predictions, without the spaces around them."""
     try:
-        rows = list(csv.reader(io.StringIO(_text(path, "predictions"), newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(read_text(path, "predictions"), newline=""), strict=True))
     except csv.Error as error:
         raise ValueError(f"a file of predictions must be a csv table, '{path}' is not ({error}); save it anew as csv") from error
     header = [cell.strip() for cell in rows[0]] if rows else []
@@ -204,7 +204,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 def _class_names(path: Path) -> list[str]:
     """The names of a class list in its order: the column `name` of a csv table, where the first line says that it has one, else one a line."""
-    text = _text(path, "classes")
+    text = read_text(path, "classes")
     first = next(line for line in text.splitlines() if line.strip())
     if any("name" in [cell.strip() for cell in first.split(mark)[:-1]] for mark in ";\t"):
         raise ValueError(f"a table of classes must separate its columns by commas, '{path}' does by semicolons or tabs; save it anew")
@@ -239,34 +239,6 @@ def _column_of_names(path: Path, text: str) -> list[str]:
                 f"every row of a table of classes must have a name and no cell too many, row {number} below the first of '{path}' {problem}; mend it"
             )
     return names
-
-
-def _text(path: Path, what: str) -> str:
-    if not path.is_file():
-        raise FileNotFoundError(f"a file of {what} must be there, '{path}' is not; check the path")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"a file of {what} must be UTF-8 text, '{path}' is not (byte {error.start}); save it as UTF-8") from error
-    if not text.strip():
-        raise ValueError(f"a file of {what} must not be empty, '{path}' is; write it again")
-    return text
-
-
-def _plain(name: str) -> str:
-    """What is left of a name without case, spaces, hyphens and underscores, and with letters written in one way."""
-    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if not c.isspace() and c not in "-_")
-
-
-def _refuse_nearly_same(names: Iterable[str]) -> None:
-    first: dict[str, str] = {}
-    for name in names:
-        other = first.setdefault(_plain(name) or name, name)
-        if other != name:
-            raise ValueError(
-                f"class names must differ in more than case, spaces, hyphens or underscores, got {other!r} and {name!r}; write one class in one way,"
-                " or rename one of two"
-            )
 
 
 def _refuse_unknown(path: Path, column: str, names: Sequence[str], listed: Sequence[str], classes_path: Path) -> None:

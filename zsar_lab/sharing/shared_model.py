@@ -1,0 +1,218 @@
+"""The folder a trained model is shared as: its files, and one call that opens it.
+
+    model.safetensors    the weights to use, a checkpoint without what a training needs to go on
+    seen.safetensors     prototypes and embedded class texts of the seen classes, and scores of validation clips
+    config.json          frames, class texts, encoder, what was chosen on validation classes, and where all of it comes from
+    class_texts.json     the texts of the seen classes, by scheme
+    README.md            the model card
+
+Shapes: S seen and V validation classes, B clips of validation classes, D width of the shared space, F width of a class text's embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from zsar_lab.artefacts import make_folder, read_json, write_json, writing
+from zsar_lab.data.sampling import FrameSettings
+from zsar_lab.text.classtext import ClassText
+from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint, save_weights
+
+FORMAT = 1
+WEIGHTS_FILE, SEEN_FILE, CONFIG_FILE, TEXTS_FILE = "model.safetensors", "seen.safetensors", "config.json", "class_texts.json"
+CARD_FILE = "README.md"
+SHARED_FILES = (WEIGHTS_FILE, SEEN_FILE, CONFIG_FILE, TEXTS_FILE, CARD_FILE)
+KIND = "zsar_lab shared model"
+
+
+@dataclass(frozen=True, eq=False)
+class SeenTexts:
+    """The texts of the seen classes by one scheme, and their embeddings, float32 [S, F], unit rows."""
+
+    class_text: ClassText
+    pooled_SF: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class NamingRule:
+    """A rule as it was chosen on validation classes.
+
+    Attributes:
+        rule, class_text: "transfer" or "direct", and the scheme of the class texts.
+        settings: what was chosen (k, tau and relatedness of transfer).
+        temperature: of the softmax that turns its scores into confidences.
+        validation_top1: 0..1, with the V validation classes as candidates.
+        scores_BV: of the validation clips, float32.
+    """
+
+    rule: str
+    class_text: str
+    settings: dict[str, Any]
+    temperature: float
+    validation_top1: float
+    scores_BV: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SharedModel:
+    """A trained model with all that names clips of any classes.
+
+    Attributes:
+        checkpoint: the weights to use.
+        frames: how videos must become frames for it.
+        seen: a row a seen class: name, label, description ("" where there is none).
+        prototypes_SD: of the seen classes, float32, unit rows.
+        encoder, encoder_revision: of the text encoder, see `find_encoder`.
+        scheme: of the class texts that it was trained with.
+        texts: of the seen classes, by scheme.
+        rules: what was chosen, by rule and scheme.
+        targets_B: the class of each validation clip, 0..V - 1.
+        about: where it comes from: data, protocol, classes, fingerprints, scores and versions.
+    """
+
+    checkpoint: Checkpoint
+    frames: FrameSettings
+    seen: pd.DataFrame
+    prototypes_SD: np.ndarray
+    encoder: str
+    encoder_revision: str
+    scheme: str
+    texts: Mapping[str, SeenTexts]
+    rules: Mapping[tuple[str, str], NamingRule]
+    targets_B: np.ndarray
+    about: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the checkpoint."""
+        return self.checkpoint.fingerprint
+
+
+def save_shared(shared: SharedModel, folder: Path, card: str) -> Path:
+    """Write the folder; config.json comes last, so that a folder without it is not whole.
+
+    Args:
+        shared: what is shared.
+        folder: made if absent; what an earlier call left there is replaced.
+        card: the text of the model card.
+
+    Raises:
+        PermissionError: the folder cannot be written to.
+        ValueError: it holds other files.
+    """
+    folder = make_folder(Path(folder))
+    strangers = sorted(path.name for path in folder.iterdir() if path.name not in SHARED_FILES and not path.name.startswith("."))
+    if strangers:
+        raise ValueError(f"a shared model needs a folder of its own, '{folder}' holds {strangers[0]!r}; choose an empty one")
+    (folder / CONFIG_FILE).unlink(missing_ok=True)
+    save_weights(shared.checkpoint, folder / WEIGHTS_FILE)
+    arrays = {"prototypes_SD": shared.prototypes_SD.astype(np.float32), "targets_B": shared.targets_B.astype(np.int64)}
+    arrays |= {f"text.{scheme}": np.ascontiguousarray(texts.pooled_SF) for scheme, texts in shared.texts.items()}
+    arrays |= {_key(*names): rule.scores_BV.astype(np.float32) for names, rule in shared.rules.items()}
+    with writing(folder / SEEN_FILE) as temporary:
+        save_file(arrays, temporary)
+    texts = {scheme: {"averaged": seen.class_text.averaged, "texts": dict(zip(seen.class_text.names, seen.class_text.texts, strict=True))}
+             for scheme, seen in shared.texts.items()}  # fmt: skip
+    write_json(folder / TEXTS_FILE, texts)
+    with writing(folder / CARD_FILE) as temporary:
+        temporary.write_text(card, encoding="utf-8")
+    write_json(folder / CONFIG_FILE, _config(shared) | {"sha256": _hashes(folder)})
+    return folder
+
+
+def load_shared(folder: str | Path) -> SharedModel:
+    """Open a folder that `save_shared` wrote, here or elsewhere.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it holds no shared model.
+        ValueError: it is of another version of the library, or one of its files is not the one that config.json was written for.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        what = "holds no config.json" if folder.is_dir() else "is not there"
+        raise FileNotFoundError(f"a shared model must be a folder that the export command left, '{folder}' {what}; export a model there, or mend the path")
+    config = read_json(folder / CONFIG_FILE)
+    if not isinstance(config, dict) or config.get("kind") != KIND:
+        raise ValueError(f"'{folder / CONFIG_FILE}' must be of a {KIND}, but it is of something else; give the folder that the export command left")
+    if config.get("format") != FORMAT:
+        raise ValueError(
+            f"a shared model must be of format {FORMAT}, which this version of zsar_lab reads, '{folder}' is of format {config.get('format')!r}"
+            f" (written by version {config.get('about', {}).get('versions', {}).get('zsar_lab', 'unknown')}); export it again with this version"
+        )
+    for name, wanted in config["sha256"].items():
+        if not (folder / name).is_file() or _sha256(folder / name) != wanted:
+            what = "is not the file that config.json was written for" if (folder / name).is_file() else "is missing"
+            raise ValueError(f"a shared model must be whole, '{folder / name}' {what}; copy the folder again")
+    return _opened(folder, config)
+
+
+def is_shared(folder: str | Path) -> bool:
+    """Whether a folder holds a shared model, by its config.json."""
+    path = Path(folder) / CONFIG_FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _config(shared: SharedModel) -> dict[str, Any]:
+    chosen = [{"rule": rule.rule, "class_text": rule.class_text, "settings": rule.settings, "temperature": rule.temperature}
+              | {"validation_top1": rule.validation_top1} for rule in shared.rules.values()]  # fmt: skip
+    return {
+        "kind": KIND,
+        "format": FORMAT,
+        "frames": asdict(shared.frames),
+        "class_text": shared.scheme,
+        "encoder": {"name": shared.encoder, "revision": shared.encoder_revision},
+        "seen": shared.seen.to_dict("records"),
+        "rules": chosen,
+        "about": dict(shared.about),
+    }
+
+
+def _opened(folder: Path, config: dict[str, Any]) -> SharedModel:
+    try:
+        arrays = load_file(folder / SEEN_FILE)
+        texts = {
+            scheme: SeenTexts(ClassText(scheme, tuple(kept["texts"]), tuple(kept["texts"].values()), kept["averaged"]), arrays[f"text.{scheme}"])
+            for scheme, kept in read_json(folder / TEXTS_FILE).items()
+        }
+        chosen = [NamingRule(**kept, scores_BV=arrays[_key(kept["rule"], kept["class_text"])]) for kept in config["rules"]]
+        return SharedModel(
+            checkpoint=load_checkpoint(folder / WEIGHTS_FILE),
+            frames=FrameSettings(**config["frames"]),
+            seen=pd.DataFrame(config["seen"]),
+            prototypes_SD=arrays["prototypes_SD"],
+            encoder=config["encoder"]["name"],
+            encoder_revision=config["encoder"]["revision"],
+            scheme=config["class_text"],
+            texts=texts,
+            rules={(rule.rule, rule.class_text): rule for rule in chosen},
+            targets_B=arrays["targets_B"],
+            about=config["about"],
+        )
+    except (KeyError, TypeError, SafetensorError) as error:
+        raise ValueError(f"'{folder}' must hold a whole shared model, but {type(error).__name__}: {error}; export it again") from error
+
+
+def _key(rule: str, scheme: str) -> str:
+    return f"validation.{rule}.{scheme}"
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {name: _sha256(folder / name) for name in (WEIGHTS_FILE, SEEN_FILE, TEXTS_FILE)}
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
