@@ -19,7 +19,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # a room imports only from itself and from rooms of a lower level: the model builds on data and text, which do not know each other
 LEVELS = {
     "__init__": 0, "artefacts": 0, "progress": 0, "data": 1, "text": 1, "model": 2, "training": 3, "zeroshot": 4, "sharing": 5, "own_videos": 6, "views": 7,
-    "study": 7, "workspace": 8, "study_ablation": 9, "study_export": 9, "__main__": 10,
+    "study": 7, "workspace": 8, "study_ablation": 9, "study_export": 9, "opening": 10, "prompt": 11,
+    "__main__": 12,
 }  # fmt: skip
 VIDEO, WIDGETS = ("zsar_lab/data/video.py",), ("zsar_lab/views/widgets*",)
 OWNERS = {
@@ -27,7 +28,7 @@ OWNERS = {
     "av": VIDEO,
     "simplejpeg": ("zsar_lab/data/pixels.py",),
     "transformers": ("zsar_lab/text/*", "zsar_lab/model/backbones.py", "zsar_lab/model/public_towers.py"),
-    "huggingface_hub": ("zsar_lab/text/*", "zsar_lab/model/backbones.py"),
+    "huggingface_hub": ("zsar_lab/text/*", "zsar_lab/model/backbones.py", "zsar_lab/sharing/hub.py"),
     "snowballstemmer": ("zsar_lab/text/leakage.py",),
     "umap": ("zsar_lab/views/projection.py",),
     "plotly": ("zsar_lab/views/*figures*.py",),

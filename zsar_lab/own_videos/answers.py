@@ -23,6 +23,8 @@ ANSWER_COLUMNS = ("path", "label", "start_s", "end_s", "name", "confidence", "sc
 
 def window_scores(windows: WindowEmbeddings, candidates: Candidates) -> np.ndarray:
     """Cosine of each window that was read to each class's point, float64 [N read, C]."""
+    if not windows.read.any():
+        return np.zeros((0, len(candidates.names)))
     return nearest_scores(windows.embedding_ND[windows.read].astype(float), candidates.points_CD)
 
 

@@ -79,7 +79,9 @@ def joined(parts: Sequence[WindowEmbeddings], order: Sequence[str]) -> WindowEmb
     table = pd.concat([part.table for part in parts], ignore_index=True)
     place = {path: number for number, path in enumerate(order)}
     rows = np.lexsort((table["start_s"], table["path"].map(place)))
-    return WindowEmbeddings(table.iloc[rows].reset_index(drop=True), np.concatenate([part.embedding_ND for part in parts])[rows], parts[0].model)
+    width = max(part.embedding_ND.shape[1] for part in parts)  # parts of which nothing could be read have none
+    embedding_ND = np.concatenate([np.pad(part.embedding_ND, ((0, 0), (0, width - part.embedding_ND.shape[1]))) for part in parts])
+    return WindowEmbeddings(table.iloc[rows].reset_index(drop=True), embedding_ND[rows], parts[0].model)
 
 
 def _share(reading: ReadWindows) -> float:

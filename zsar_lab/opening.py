@@ -1,0 +1,64 @@
+"""Open whatever can name videos: a shared folder, a study's workspace, a model of the hub, or a public model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zsar_lab.own_videos.naming_model import NamingModel, naming_model
+from zsar_lab.sharing.hub import fetch_shared
+from zsar_lab.sharing.shared_model import is_shared, load_shared
+from zsar_lab.study_export import export_draw
+from zsar_lab.workspace import Workspace
+
+DEMO = "runs/demo"
+
+
+def open_model(checkpoint: str | Path | None = None, draw: str | None = None, device: str | None = None) -> NamingModel:
+    """Open a model that names videos.
+
+    Args:
+        checkpoint: a folder that `export` left; a workspace, or one of its trainings (`runs/demo/trainings/stratified-0`); a folder or hub name of
+            CLIP, SigLIP or X-CLIP; the hub name of a shared model. None: the demo's workspace, `runs/demo`.
+        draw: of a workspace; its first when None. One that is not trained is trained.
+        device: "cpu", "cuda", or None to choose.
+
+    Raises:
+        FileNotFoundError: it is none of these.
+        ValueError: it is damaged, of another version, or a draw is given for what has none.
+    """
+    path = Path(DEMO if checkpoint is None else checkpoint)
+    workspace, draw = _workspace_of(path, draw)
+    if workspace is not None:
+        return naming_model(export_draw(workspace, draw), device, workspace.folder / "class_text")
+    if draw is not None:
+        raise ValueError(f"only a workspace has draws, '{path}' is none, got the draw {draw!r}; leave it out")
+    if is_shared(path):
+        return naming_model(load_shared(path), device)
+    if checkpoint is None:
+        raise FileNotFoundError(f"without a checkpoint the demo's is taken, but '{path}' holds no study; run 'make demo' first, or give a checkpoint")
+    return _elsewhere(str(checkpoint), device)
+
+
+def _workspace_of(path: Path, draw: str | None) -> tuple[Workspace | None, str | None]:
+    """The workspace that a path means, and the draw."""
+    if path.is_file():
+        path = path.parent  # checkpoint.safetensors of a training, or a file of a shared model
+    if (path / "study.json").is_file():
+        return Workspace.open(path), draw
+    of_training = path.parent.name == "trainings" and (path.parent.parent / "study.json").is_file()
+    return (Workspace.open(path.parent.parent), draw or path.name) if of_training else (None, draw)
+
+
+def _elsewhere(name: str, device: str | None) -> NamingModel:
+    """A public model's folder, or a model of the hub of either kind."""
+    from zsar_lab.own_videos.public_naming import public_naming_model
+
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise FileNotFoundError(
+                f"a checkpoint must be a folder that export left, a workspace, or a model's folder, '{name}' holds none of config.json and study.json;"
+                " mend the path"
+            )
+        return public_naming_model(name, device=device)
+    folder = fetch_shared(name)
+    return public_naming_model(name, device=device) if folder is None else naming_model(load_shared(folder), device)
