@@ -6,6 +6,7 @@ import argparse
 import functools
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,71 @@ def ablate(options: argparse.Namespace) -> None:
     print("\n" + ablation_table(ablation).to_string() + "\n\n" + claims_as_text(ablation))
 
 
+def classify(options: argparse.Namespace) -> None:
+    """Name the actions in videos by classes of the user's own, a line a window as they come."""
+    from zsar_lab.data.windows import WindowSettings
+    from zsar_lab.data.workers import Limits
+    from zsar_lab.opening import open_model
+    from zsar_lab.own_videos.classify import answers_as_they_come
+    from zsar_lab.own_videos.written import head, lines, summary
+    from zsar_lab.text.class_table import read_classes
+
+    table = read_classes(options.classes if options.classes else options.names)
+    model = open_model(options.checkpoint, options.draw)
+    given = {"rule": options.rule, "class_text": options.class_text}
+    candidates = model.candidates(table, least_right=options.least_right, **{name: value for name, value in given.items() if value is not None})
+    form = "json" if options.json else "csv" if options.csv else "text"
+    windows, limits = WindowSettings(options.window, options.stride), Limits(options.workers, options.timeout, options.memory)
+    print(f"model: {model.name}, {model.about}", file=sys.stderr)
+    print(head(form), end="")
+    started, parts = time.perf_counter(), []
+    for part in answers_as_they_come(options.videos, candidates, model, windows, limits):
+        print(lines(part, form), end="", flush=True)
+        parts.append(part)
+    print(summary(parts, candidates, time.perf_counter() - started), file=sys.stderr)
+    if options.timeline:
+        _write_timelines(parts, options.timeline, model.about)
+
+
+def _write_timelines(parts: list, path: Path, about: str) -> None:
+    import pandas as pd
+
+    from zsar_lab.own_videos.answers import NO_NAME
+    from zsar_lab.views.figures_data import write_page
+    from zsar_lab.views.figures_own_videos import timeline
+
+    table = pd.concat(parts, ignore_index=True).sort_values(["path", "start_s"], ignore_index=True)
+    paths = table.loc[table["name"] != NO_NAME, "path"].unique()
+    write_page([timeline(table, video, about) for video in paths], path)
+    print(f"Written to {path}.", file=sys.stderr)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write the trained model of a draw as a folder that loads elsewhere, and push it to a hub where asked to."""
+    from zsar_lab.sharing.hub import push_shared
+    from zsar_lab.sharing.model_card import info as about
+    from zsar_lab.study_export import export_draw
+    from zsar_lab.workspace import Workspace
+
+    shared = export_draw(Workspace.open(options.workspace), options.draw, options.out)
+    folder = shared.checkpoint.path.parent
+    print(f"{about(shared)}\nWritten to {folder}.")
+    if options.push:
+        print(f"Pushed to {push_shared(folder, options.push, private=not options.public)}.")
+
+
+def info(options: argparse.Namespace) -> None:
+    """What a shared model is, where it comes from, and how good it is."""
+    from zsar_lab.sharing.hub import fetch_shared
+    from zsar_lab.sharing.model_card import info as about
+    from zsar_lab.sharing.shared_model import load_shared
+
+    folder = Path(options.model) if Path(options.model).is_dir() else fetch_shared(options.model)
+    if folder is None:
+        raise ValueError(f"info tells of models that the export command wrote, '{options.model}' is another kind; give a shared model")
+    print(about(load_shared(folder)))
+
+
 class _Given(argparse.Action):
     """Values given once or several times, together, in the place of the default."""
 
@@ -187,6 +253,8 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=ablate)
     _add_bench(commands)
     _add_evaluate(commands)
+    _add_classify(commands)
+    _add_sharing(commands)
     return parser
 
 
@@ -259,6 +327,46 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--compare", type=Path, nargs=2, default=None, metavar=("A", "B"), help=two)
     command.add_argument("--json", type=Path, default=None, help="file for the figures")
     command.set_defaults(command=evaluate)
+
+
+def _add_classify(commands: argparse._SubParsersAction) -> None:
+    about = "name the actions in videos by classes of your own, with a trained model; a line a video, or a window of a long one, as they come"
+    command = commands.add_parser("classify", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video files, folders of them, or a csv with the columns path and label")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--classes", type=Path, help="csv with the column name, and any of label, description, text; or txt, 'name' or 'name: description' a line")
+    which.add_argument("--names", nargs="+", metavar="NAME", help="the class names themselves")
+    models = "a folder that export left, a workspace, or CLIP, SigLIP or X-CLIP (folder or hub name); without it the demo's, runs/demo"
+    command.add_argument("--checkpoint", default=None, help=models)
+    command.add_argument("--draw", default=None, help="of a workspace; without it its first")
+    command.add_argument("--rule", default=None, choices=("transfer", "direct"), help="without it the model's usual one")
+    command.add_argument("--class-text", default=None, help="scheme of the class texts; without it one that reads all that the classes say")
+    command.add_argument("--least-right", type=float, default=0.8, help="share of sure answers that must be right on validation classes")
+    command.add_argument("--window", type=float, default=None, help="seconds of a window of a long video; without it what the model looks at")
+    command.add_argument("--stride", type=float, default=None, help="seconds from a window's start to the next one's; without it half a window")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="an object of json a line")
+    form.add_argument("--csv", action="store_true", help="a table")
+    command.add_argument("--timeline", type=Path, default=None, metavar="FILE.html", help="page with a timeline of each video")
+    command.add_argument("--workers", type=int, default=2, help="processes that decode at the same time")
+    command.add_argument("--timeout", type=float, default=60.0, help="seconds that a file, or a part of a long one, may take")
+    command.add_argument("--memory", type=int, default=2000, help="MB that a worker may use")
+    command.set_defaults(command=classify)
+
+
+def _add_sharing(commands: argparse._SubParsersAction) -> None:
+    about = "write the trained model of a draw as a folder that loads elsewhere: weights, class texts, provenance and a model card"
+    command = commands.add_parser("export", help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="a folder made by the demo command or a notebook")
+    command.add_argument("--draw", default=None, help="without it the study's first")
+    command.add_argument("--out", type=Path, default=None, help="an empty folder; without it shared/<draw> in the workspace")
+    command.add_argument("--push", default=None, metavar="NAME", help="of a repository of the model hub, such as me/my-model, that is pushed to")
+    command.add_argument("--public", action="store_true", help="a repository that is made is public; without it private")
+    command.set_defaults(command=export)
+    about = "tell what a shared model is, where it comes from, and how good it is"
+    command = commands.add_parser("info", help=about, description=about)
+    command.add_argument("model", help="a folder that export left, or its name in the model hub")
+    command.set_defaults(command=info)
 
 
 if __name__ == "__main__":

@@ -119,8 +119,12 @@ def prepare(source: Source, folder: Path, settings: FrameSettings = FrameSetting
         ValueError, FileNotFoundError, NotADirectoryError, PermissionError: as `make_catalog` and `make_frame_store`.
         OSError: the disk has too little space.
     """
+    return prepare_catalog(make_catalog(source, folder, limits), folder, settings, limits)
+
+
+def prepare_catalog(catalog: Catalog, folder: Path, settings: FrameSettings, limits: Limits = Limits()) -> Prepared:
+    """Decode the clips of a catalog into `<folder>/frames` and leave both tables of `prepare`; Raises as `make_frame_store`."""
     folder = Path(folder)
-    catalog = make_catalog(source, folder, limits)
     prepared = Prepared(catalog, make_frame_store(catalog, folder / "frames", settings, limits))
     for table, name in ((catalog.report(), "catalog_report.csv"), (prepared.bad_clips, "bad_clips.csv")):
         with writing(folder / name) as temporary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Predictions:
         classes: names of the C candidate classes.
         targets, answers: [B] index of each clip's true and predicted class.
         classes_from: where the candidates were read from.
-        fingerprint: of the file's bytes.
+        fingerprint: of the file's bytes, or of both lists.
     """
 
     classes: tuple[str, ...]
@@ -152,18 +152,40 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> Prediction
     path = Path(path)
     labels, answers = _columns(path)
     listed = _class_names(Path(classes_path)) if classes_path else None
-    occurring = sorted({*labels, *answers})
-    refuse_nearly_same([*(listed or []), *occurring])
-    if listed:
-        for column, names in zip(COLUMNS, (labels, answers)):
-            _refuse_unknown(path, column, names, listed, classes_path)
+    listed_in = f"'{classes_path}'" if classes_path else "the candidates"
+    made = predictions_of(labels, answers, listed, f"'{path}'", listed_in)
+    return replace(made, fingerprint=fingerprint(path.read_bytes()))
+
+
+def predictions_of(
+    labels: Sequence[str], names: Sequence[str], candidates: Sequence[str] | None = None, where: str = "the clips", listed_in: str = "the candidates"
+) -> Predictions:
+    """As `read_predictions`, of lists in memory.
+
+    Args:
+        labels, names: true and predicted class of each clip.
+        candidates: all candidate classes; None for those that occur, sorted.
+        where, listed_in: what the lists are called in messages.
+
+    Raises:
+        ValueError: other numbers of labels and names, or as `read_predictions`.
+    """
+    labels, names = list(labels), list(names)
+    if len(labels) != len(names):
+        raise ValueError(f"every clip must have a label and a name, got {len(labels)} labels and {len(names)} names; give one each")
+    occurring = sorted({*labels, *names})
+    refuse_nearly_same([*(candidates or []), *occurring])
+    if candidates is not None:
+        for column, given in zip(COLUMNS, (labels, names)):
+            _refuse_unknown(where, column, given, candidates, listed_in)
     if len(set(labels)) < 2:
-        raise ValueError(f"the clips must be of at least 2 classes, all of '{path}' are labelled {labels[0]!r}; give the clips of all test classes")
-    classes = tuple(listed or occurring)
+        got = f"all of {where} are labelled {labels[0]!r}" if labels else f"there are none in {where}"
+        raise ValueError(f"the clips must be of at least 2 classes, {got}; give the clips of all test classes")
+    classes = tuple(occurring if candidates is None else candidates)
     number = {name: c for c, name in enumerate(classes)}
-    targets, predicted = (np.array([number[name] for name in names], dtype=np.int64) for names in (labels, answers))
-    source = f"'{classes_path}'" if listed else "the names that occur"
-    return Predictions(classes, targets, predicted, source, fingerprint(path.read_bytes()))
+    targets, predicted = (np.array([number[name] for name in given], dtype=np.int64) for given in (labels, names))
+    source = "the names that occur" if candidates is None else listed_in
+    return Predictions(classes, targets, predicted, source, fingerprint(labels, names))
 
 
 def _columns(path: Path) -> tuple[list[str], list[str]]:
@@ -241,13 +263,13 @@ def _column_of_names(path: Path, text: str) -> list[str]:
     return names
 
 
-def _refuse_unknown(path: Path, column: str, names: Sequence[str], listed: Sequence[str], classes_path: Path) -> None:
+def _refuse_unknown(where: str, column: str, names: Sequence[str], listed: Sequence[str], listed_in: str) -> None:
     known = set(listed)
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     if unknown:
         clips = sum(name not in known for name in names)
         raise ValueError(
-            f"every {column} must be a class of '{classes_path}', {clips} in '{path}' are not ({_some(unknown)}); mend them or add the classes"
+            f"every {column} must be a class of {listed_in}, {clips} in {where} are not ({_some(unknown)}); mend them or add the classes"
         )
 
 

@@ -1,0 +1,100 @@
+"""What a model names in a user's videos: a timeline of a long one, and how sure to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from zsar_lab.own_videos.answers import NO_NAME, stretches
+from zsar_lab.own_videos.naming_model import Candidates
+from zsar_lab.own_videos.unsure import Thresholds
+from zsar_lab.views.figures_style import BLUE, COUNT_SCALE, GREY, ORANGE, PALETTE, name_ticks, new_figure, new_panels, percent, plain, tick
+
+MOST_ROWS = 12  # of the heatmap
+
+
+def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
+    """A long video: above, what it shows from second to second (gaps where the answer is unsure); below, the confidence of each class by window.
+
+    Args:
+        table: from `answers`.
+        path: of one video in it, with a window or more that could be read.
+        about: a line below the title; the model, for example.
+
+    Raises:
+        ValueError: the table has no window of that video.
+    """
+    windows = table[(table["path"] == path) & (table["name"] != NO_NAME)]
+    if windows.empty:
+        raise ValueError(f"a timeline needs a video that could be read, got '{path}' with no window; take one of the table's paths")
+    names = _most_named(windows)
+    figure = new_panels(f"What is seen in {Path(path).name}, and when", about, [("", ""), ("time in the video (s)", "")], 240 + 26 * len(names), 1, 0.2)
+    colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
+    for stretch in stretches(windows).itertuples(index=False):
+        if stretch.name:
+            figure.add_bar(
+                x=[stretch.end_s - stretch.start_s], base=[stretch.start_s], y=["sure"], orientation="h", row=1, col=1, name=plain(stretch.name),
+                marker={"color": colours.get(stretch.name, GREY)}, showlegend=False, text=tick(stretch.name), textposition="inside", insidetextanchor="middle",
+                hovertemplate=f"{stretch.start_s:.1f} to {stretch.end_s:.1f} s<br>mean confidence {stretch.confidence:.2f}<extra>{plain(stretch.name)}</extra>",
+            )  # fmt: skip
+    middle = (windows["start_s"] + windows["end_s"]) / 2
+    shares = [dict(best) for best in windows["best"]]
+    figure.add_heatmap(
+        x=middle.tolist(), y=list(range(len(names))), z=[[100 * share.get(name, np.nan) for share in shares] for name in names], row=2, col=1,
+        colorscale=COUNT_SCALE, zmin=0, zmax=100, colorbar={"title": {"text": "confidence (%)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
+        customdata=[[plain(name)] * len(shares) for name in names], hoverongaps=False,
+        hovertemplate="%{customdata}<br>around %{x:.1f} s: %{z:.0f} %<extra></extra>",
+    )  # fmt: skip
+    name_ticks(figure, "y2", names, autorange="reversed")
+    span = [float(windows["start_s"].min()), float(windows["end_s"].max())]
+    figure.update_xaxes(range=span)
+    figure.update_layout(barmode="overlay", xaxis={"matches": "x2", "showticklabels": False}, yaxis={"domain": [0.9, 1.0]}, yaxis2={"domain": [0, 0.82]})
+    return figure
+
+
+def how_sure(thresholds: Thresholds) -> go.Figure:
+    """Error on validation classes among the answers given, as the least confident are left out; the share asked for, and where it is reached."""
+    about = f"validation classes, {thresholds.n_candidates} candidates at a time; their own clips only"
+    figure = new_figure("How many answers are wrong, by how many are given", about, "clips answered (%)", "error among them (%)", 360)
+    curve = thresholds.curve
+    line = {"color": BLUE, "width": 2}
+    figure.add_scatter(x=percent(curve.coverage), y=percent(curve.risk), mode="lines", line=line, showlegend=False,
+                       hovertemplate="%{x:.0f} % answered: %{y:.1f} % wrong<extra></extra>")  # fmt: skip
+    allowed = 100 * (1 - thresholds.least_right)
+    figure.add_hline(y=allowed, line={"color": ORANGE, "dash": "dash"}, annotation_text=f"{allowed:.0f} % wrong, as asked for", annotation_font_color=GREY)
+    figure.update_xaxes(range=[0, 101])
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def composed_of(candidates: Candidates, seen: pd.DataFrame, name: str, most: int = 8) -> go.Figure:
+    """The seen classes whose prototypes compose a class's point, with their weights.
+
+    Args:
+        candidates: of the transfer rule.
+        seen: of the model.
+        name: one of the candidates.
+        most: classes shown.
+
+    Raises:
+        ValueError: another rule, or no such class.
+    """
+    if candidates.weights_CS is None or name not in candidates.names:
+        raise ValueError(f"only a class of the transfer rule is composed of others, got {name!r} of {candidates.rule}; take transfer and one of its names")
+    weights_S = candidates.weights_CS[candidates.names.index(name)]
+    order = np.argsort(-weights_S)[: min(most, int((weights_S > 0).sum()))]
+    labels = seen["label"].tolist()
+    figure = new_figure(f"What {name} is composed of", "seen classes, by the relatedness of their texts", "weight (%)", "", 130 + 26 * len(order))
+    figure.add_bar(x=percent(weights_S[order]), y=list(range(len(order))), orientation="h", marker={"color": BLUE}, showlegend=False,
+                   customdata=[plain(labels[s]) for s in order], hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>")  # fmt: skip
+    name_ticks(figure, "y", [labels[s] for s in order], autorange="reversed")
+    return figure
+
+
+def _most_named(windows: pd.DataFrame) -> list[str]:
+    """The classes that are best anywhere, then those second, and so on, at most MOST_ROWS."""
+    ranked = [best[place][0] for place in range(max(map(len, windows["best"]))) for best in windows["best"] if place < len(best)]
+    return list(dict.fromkeys(ranked))[:MOST_ROWS]
