@@ -16,7 +16,7 @@ import numpy as np
 from zsar_lab.zeroshot.calibration import RiskCoverage, confidences, risk_coverage
 
 NONE_OF_THESE, BETWEEN = "perhaps none of these", "between classes"
-N_DRAWS, LEAST_CANDIDATES = 40, 2
+N_DRAWS, LEAST_CANDIDATES, KEPT = 40, 2, 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,28 +27,32 @@ class Thresholds:
         nearness: least score of the best class; below it the clip is perhaps of none of these.
         confidence: least confidence; below it the clip lies between classes. Above 1 where no confidence is right often enough.
         least_right: share of answers that were right on validation classes at that confidence or above, as asked for, 0..1.
+        answered: share of the candidates' clips that have that confidence, 0..1.
         n_candidates: M, how many validation classes were candidates at a time.
         auroc: how well the best score tells clips of the candidates from clips of the other validation classes, 0.5..1.
-        kept, withheld: shares of clips of the candidates that are near enough, and of the others that are not, 0..1.
+        withheld: share of clips of the other classes that are not near enough, 0..1, where nine in ten of the candidates' own are.
         curve: error of the answers to clips of the candidates, as the least confident ones are left unanswered.
     """
 
     nearness: float
     confidence: float
     least_right: float
+    answered: float
     n_candidates: int
     auroc: float
-    kept: float
     withheld: float
     curve: RiskCoverage
 
     def sentence(self) -> str:
         """What the thresholds did on validation classes."""
-        reach = f"below {self.confidence:.2f}" if self.confidence <= 1 else "at any confidence"
+        share, given = f"{100 * self.least_right:.0f} %", f"{100 * self.answered:.0f} % of answers"
+        sure = f"{share} of the answers with a confidence of {self.confidence:.2f} or more were right, {given}" if self.answered else (
+            f"no confidence was high enough for {share} of answers to be right"
+        )  # fmt: skip
         return (
-            f"On validation classes, {self.n_candidates} candidates at a time: a best score under {self.nearness:.2f} marks {100 * self.withheld:.0f} % of the"
-            f" clips of other classes, and {100 * (1 - self.kept):.0f} % of their own (AUROC {self.auroc:.2f}); {reach} an answer lies between classes, for"
-            f" {100 * self.least_right:.0f} % of answers to be right. Chosen on validation classes of the training's videos, not on yours."
+            f"How sure to be: on validation classes, {self.n_candidates} candidates at a time, {sure}; a best score under {self.nearness:.2f} had"
+            f" {100 * (1 - KEPT):.0f} % of the candidates' own clips and {100 * self.withheld:.0f} % of those of other classes (AUROC {self.auroc:.2f})."
+            " These were classes of the training's videos, not of yours."
         )
 
 
@@ -57,7 +61,7 @@ def choose_thresholds(
 ) -> Thresholds | None:
     """Choose both thresholds on clips of validation classes, over 40 draws of M = min(n_classes, V // 2) of them as candidates.
 
-    nearness: the score at which (share of candidates' clips that reach it and are named right + share of other clips that do not) / 2 is highest.
+    nearness: the highest score that nine in ten of the candidates' clips reach.
     confidence: the lowest at or above which, of the candidates' clips, the share named right is at least `least_right`.
 
     Args:
@@ -88,11 +92,12 @@ def choose_thresholds(
     rng = np.random.default_rng(seed)
     drawn = [_looked_at(scores_BV, targets_B, rng.permutation(n_validation)[:n_candidates], temperature) for _ in range(N_DRAWS)]
     best_N, confidence_N, known_N, right_N = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-    nearness = _best_split(best_N, known_N, right_N)
-    least, curve = _least_confidence(confidence_N[known_N], right_N[known_N], least_right), risk_coverage(confidence_N[known_N], right_N[known_N])
-    near_N = best_N >= nearness
-    kept, withheld = float(near_N[known_N].mean()), float(1 - near_N[~known_N].mean())
-    return Thresholds(nearness, least, least_right, n_candidates, _auroc(best_N, known_N), kept, withheld, curve)
+    nearness = float(np.quantile(best_N[known_N], 1 - KEPT, method="lower"))
+    own = confidence_N[known_N], right_N[known_N]
+    least = _least_confidence(*own, least_right)
+    withheld = float((best_N[~known_N] < nearness).mean())
+    answered = float((own[0] >= least).mean())
+    return Thresholds(nearness, least, least_right, answered, n_candidates, _auroc(best_N, known_N), withheld, risk_coverage(*own))
 
 
 def why_unsure(thresholds: Thresholds | None, best_B: np.ndarray, confidence_B: np.ndarray) -> list[str]:
@@ -108,13 +113,6 @@ def _looked_at(scores_BV: np.ndarray, targets_B: np.ndarray, candidates_M: np.nd
     scores_BM = scores_BV[:, candidates_M].astype(float)
     known = np.isin(targets_B, candidates_M)
     return scores_BM.max(1), confidences(scores_BM, temperature).max(1), known, known & (candidates_M[scores_BM.argmax(1)] == targets_B)
-
-
-def _best_split(best_N: np.ndarray, known_N: np.ndarray, right_N: np.ndarray) -> float:
-    order = np.argsort(-best_N, kind="stable")
-    gained = np.cumsum(right_N[order]) / known_N.sum() - np.cumsum(~known_N[order]) / (~known_N).sum()
-    last_of_level = np.append(np.diff(best_N[order]) != 0, True)  # clips of one score stay together
-    return float(best_N[order][np.where(last_of_level, gained, -np.inf).argmax()])
 
 
 def _least_confidence(confidence_N: np.ndarray, right_N: np.ndarray, least_right: float) -> float:
