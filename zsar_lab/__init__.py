@@ -7,7 +7,7 @@ when it is first asked for, and each room by its name, for example `from zsar_la
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["classify", "embeddings", "export", "figures", "open_model", "open_workspace", "score"]
+__all__ = ["classify", "embeddings", "export", "figures", "open_model", "open_workspace", "read_classes", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,12 @@ DEMO = "runs/demo"
 def open_model(checkpoint: str | Path | None = None, draw: str | None = None, device: str | None = None) -> NamingModel:
     """Open a model that names videos.
 
+    >>> import zsar_lab as zl
+    >>> model = zl.open_model("runs/demo")
+    >>> candidates = model.candidates(zl.read_classes(["walking", "jumping"]))
+    >>> candidates.names, candidates.points_CD.shape
+    (('walking', 'jumping'), (2, 128))
+
     Args:
         checkpoint: a folder that `export` left; a workspace, or one of its trainings (`runs/demo/trainings/stratified-0`); a folder or hub name of
             CLIP, SigLIP or X-CLIP; the hub name of a shared model. None: the demo's workspace, `runs/demo`.

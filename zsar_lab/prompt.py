@@ -27,7 +27,7 @@ from zsar_lab.zeroshot.predictions import predictions_of, score_predictions
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["classify", "embeddings", "export", "figures", "open_model", "open_workspace", "score"]
+__all__ = ["classify", "embeddings", "export", "figures", "open_model", "open_workspace", "read_classes", "score"]
 
 
 def classify(
@@ -95,7 +95,7 @@ def embeddings(workspace: Workspace, draw: str | None = None) -> tuple[np.ndarra
 
     >>> import zsar_lab as zl
     >>> embedding_ND, clips = zl.embeddings(zl.open_workspace("runs/demo"))
-    >>> embedding_ND.shape == (len(clips), 192), embedding_ND.dtype
+    >>> embedding_ND.shape == (len(clips), 128), embedding_ND.dtype
     (True, dtype('float32'))
     >>> list(clips.columns)
     ['id', 'class', 'role']

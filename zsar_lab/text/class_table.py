@@ -22,6 +22,11 @@ Classes = str | Path | Sequence[str] | Mapping[str, str] | pd.DataFrame
 def read_classes(classes: Classes) -> pd.DataFrame:
     """The classes that videos are to be named by.
 
+    >>> import zsar_lab as zl
+    >>> table = zl.read_classes({"GolfSwing": "A club swings over a lawn.", "walking": ""})
+    >>> table["label"].tolist(), table["description"].tolist()
+    (['golf swing', 'walking'], ['A club swings over a lawn.', ''])
+
     Args:
         classes: a list of names; a mapping from names to descriptions; a table with the column name and any of label, description, text; or a
             file: such a table as csv, or a text file with a class a line, "name" or "name: description".

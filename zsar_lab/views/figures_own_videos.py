@@ -48,7 +48,8 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         customdata=[[plain(name)] * len(shares) for name in names], hoverongaps=False,
         hovertemplate="%{customdata}<br>around %{x:.1f} s: %{z:.0f} %<extra></extra>",
     )  # fmt: skip
-    name_ticks(figure, "y2", names, autorange="reversed")
+    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": [tick(name) for name in names]}
+    figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
     span = [float(windows["start_s"].min()), float(windows["end_s"].max())]
     figure.update_xaxes(range=span)
     figure.update_layout(barmode="overlay", xaxis={"matches": "x2", "showticklabels": False}, yaxis={"domain": [0.9, 1.0]}, yaxis2={"domain": [0, 0.82]})
