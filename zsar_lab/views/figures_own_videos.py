@@ -52,7 +52,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
     span = [float(windows["start_s"].min()), float(windows["end_s"].max())]
     figure.update_xaxes(range=span)
-    figure.update_layout(barmode="overlay", xaxis={"matches": "x2", "showticklabels": False}, yaxis={"domain": [0.9, 1.0]}, yaxis2={"domain": [0, 0.82]})
+    figure.update_layout(barmode="overlay", uniformtext={"mode": "hide", "minsize": 10}, xaxis={"matches": "x2", "showticklabels": False}, yaxis={"domain": [0.9, 1.0]}, yaxis2={"domain": [0, 0.82]})
     return figure
 
 
