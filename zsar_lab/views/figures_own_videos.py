@@ -31,14 +31,16 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     if windows.empty:
         raise ValueError(f"a timeline needs a video that could be read, got '{path}' with no window; take one of the table's paths")
     names = _most_named(windows)
-    figure = new_panels(f"What is seen in {Path(path).name}, and when", about, [("", ""), ("time in the video (s)", "")], 240 + 26 * len(names), 1, 0.2)
+    panels, title = [("", ""), ("time in the video (s)", "")], f"What is seen in {Path(path).name}, and when"
+    figure = new_panels(title, about, panels, 240 + 26 * len(names), per_row=1, gap=0.2)
     colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
     for stretch in stretches(windows).itertuples(index=False):
         if stretch.name:
             figure.add_bar(
                 x=[stretch.end_s - stretch.start_s], base=[stretch.start_s], y=["sure"], orientation="h", row=1, col=1, name=plain(stretch.name),
-                marker={"color": colours.get(stretch.name, GREY)}, showlegend=False, text=tick(stretch.name), textposition="inside", insidetextanchor="middle",
-                hovertemplate=f"{stretch.start_s:.1f} to {stretch.end_s:.1f} s<br>mean confidence {stretch.confidence:.2f}<extra>{plain(stretch.name)}</extra>",
+                marker={"color": colours.get(stretch.name, GREY)}, showlegend=False, text=tick(stretch.name), textposition="inside",
+                insidetextanchor="middle", hovertemplate=f"{stretch.start_s:.1f} to {stretch.end_s:.1f} s<br>mean confidence {stretch.confidence:.2f}"
+                f"<extra>{plain(stretch.name)}</extra>",
             )  # fmt: skip
     middle = (windows["start_s"] + windows["end_s"]) / 2
     shares = [dict(best) for best in windows["best"]]
@@ -52,7 +54,8 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
     span = [float(windows["start_s"].min()), float(windows["end_s"].max())]
     figure.update_xaxes(range=span)
-    figure.update_layout(barmode="overlay", uniformtext={"mode": "hide", "minsize": 10}, xaxis={"matches": "x2", "showticklabels": False}, yaxis={"domain": [0.9, 1.0]}, yaxis2={"domain": [0, 0.82]})
+    axes = {"xaxis": {"matches": "x2", "showticklabels": False}, "yaxis": {"domain": [0.9, 1.0]}, "yaxis2": {"domain": [0, 0.82]}}
+    figure.update_layout(axes, barmode="overlay", uniformtext={"mode": "hide", "minsize": 10})
     return figure
 
 
@@ -65,7 +68,8 @@ def how_sure(thresholds: Thresholds) -> go.Figure:
     figure.add_scatter(x=percent(curve.coverage), y=percent(curve.risk), mode="lines", line=line, showlegend=False,
                        hovertemplate="%{x:.0f} % answered: %{y:.1f} % wrong<extra></extra>")  # fmt: skip
     allowed = 100 * (1 - thresholds.least_right)
-    figure.add_hline(y=allowed, line={"color": ORANGE, "dash": "dash"}, annotation_text=f"{allowed:.0f} % wrong, as asked for", annotation_font_color=GREY)
+    dashed, said = {"color": ORANGE, "dash": "dash"}, f"{allowed:.0f} % wrong, as asked for"
+    figure.add_hline(y=allowed, line=dashed, annotation_text=said, annotation_font_color=GREY)
     figure.update_xaxes(range=[0, 101])
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -84,7 +88,8 @@ def composed_of(candidates: Candidates, seen: pd.DataFrame, name: str, most: int
         ValueError: another rule, or no such class.
     """
     if candidates.weights_CS is None or name not in candidates.names:
-        raise ValueError(f"only a class of the transfer rule is composed of others, got {name!r} of {candidates.rule}; take transfer and one of its names")
+        got = f"{name!r} of {candidates.rule}"
+        raise ValueError(f"only a class of the transfer rule is composed of others, got {got}; take transfer and one of its names")
     weights_S = candidates.weights_CS[candidates.names.index(name)]
     order = np.argsort(-weights_S)[: min(most, int((weights_S > 0).sum()))]
     labels = seen["label"].tolist()
