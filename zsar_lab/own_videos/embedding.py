@@ -90,7 +90,7 @@ def _share(reading: ReadWindows) -> float:
 
 
 def _embedded(readings: Sequence[ReadWindows], labels: Sequence[str], model: NamingModel) -> WindowEmbeddings:
-    rows, embeddings = [], []
+    rows = []
     for reading in readings:
         about = reading.path, labels[reading.video]
         if reading.reason:
