@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import decord
 import numpy as np
 import pytest
 
+from zsar_lab.data import video
 from zsar_lab.data.video import READERS, UnreadableVideo, VideoInfo, frame_times, probe, read_frames, write_mp4
 
 N_BITS = 6
@@ -78,10 +80,10 @@ def test_pyav_reads_what_decord_cannot(tmp_path, file_name, codec, pixel_format)
         assert numbers_in(read_frames(path, [19, 4], 48, reader)) == [19, 4]
 
 
-def write_with_b_frames(path: Path, codec: str, n_b_frames: int) -> Path:
+def write_with_b_frames(path: Path, codec: str, n_b_frames: int, options: dict[str, str] | None = None) -> Path:
     """63 numbered frames, a key frame every 12."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 128, 96, "yuv420p", 2_000_000
         stream.codec_context.max_b_frames, stream.codec_context.gop_size = n_b_frames, 12
         for frame in numbered_frames(63):
@@ -100,6 +102,111 @@ def test_frames_are_the_ones_asked_for_when_others_are_skipped(tmp_path, codec, 
     n_frames = probe(path).n_frames
     for wanted in (list(range(1, n_frames, 4)), list(range(1, n_frames, 8)), [30, 31, 33], [n_frames - 2]):
         assert numbers_in(read_frames(path, wanted, n_frames=n_frames)) == wanted
+
+
+@pytest.fixture
+def seeks(monkeypatch) -> list[str]:
+    """What became of every seek, which is tried however early the first frame is; and decoding from the start is not, unless it must."""
+    found, numbered_from = [], video._numbered_from
+
+    def watched(container, stream, first):
+        try:
+            yield from numbered_from(container, stream, first)
+        except video._NoSafeSeek:
+            found.append("not safe")
+            raise
+        finally:
+            found.append("over")
+
+    monkeypatch.setattr(video, "_numbered_from", watched)
+    monkeypatch.setattr(video, "SEEK_FROM_FRAME", 1)
+    return found
+
+
+def check_seeks(path: Path) -> None:
+    """The frames from every one on are those decoded from the start, in which each carries its number."""
+    with av.open(str(path)) as container:
+        expected = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    assert numbers_in(expected) == list(range(len(expected))) == list(range(probe(path).n_frames))
+    for first in range(1, len(expected)):
+        wanted = [number for number in (first, first + 1, first + 4) if number < len(expected)]
+        assert (read_frames(path, wanted, reader="pyav") == expected[wanted]).all(), first
+
+
+SOUGHT = [
+    ("mpeg4", "avi", 2, {}), ("mpeg4", "mp4", 2, {}), ("libx264", "avi", 2, {}), ("libx264", "mp4", 2, {}), ("libx265", "mp4", 2, {}),
+    ("mpeg2video", "ts", 2, {}), ("mpeg2video", "mpg", 2, {}), ("libvpx-vp9", "webm", 0, {"cpu-used": "8", "deadline": "realtime"}),
+    ("libx264", "avi", 3, {"x264-params": "open-gop=1"}), ("libx264", "mp4", 3, {"x264-params": "open-gop=1"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("codec", "suffix", "n_b_frames", "options"), SOUGHT)
+def test_frames_after_a_seek_are_those_decoded_from_the_start(tmp_path, seeks, codec, suffix, n_b_frames, options):
+    check_seeks(write_with_b_frames(tmp_path / f"x.{suffix}", codec, n_b_frames, options))
+    assert seeks.count("over") == 62 and seeks.count("not safe") <= 2
+
+
+def test_frames_after_a_seek_where_the_rate_varies(tmp_path, seeks):
+    check_seeks(write_variable(tmp_path / "v.mp4"))
+    assert seeks == ["over"] * 19
+
+
+def test_a_seek_that_cannot_be_trusted_is_not_used(tmp_path, seeks):
+    # refreshed column by column, its packets that count as key ones show no whole picture
+    check_seeks(write_with_b_frames(tmp_path / "x.mp4", "libx264", 2, {"x264-params": "intra-refresh=1:scenecut=0"}))
+    assert seeks.count("not safe") > 20
+    # two frames of one time: neither stamp says which is which
+    monotone = write_with_b_frames(tmp_path / "x.avi", "mpeg4", 0)
+    packets = [video._Stamps(number, number, True) for number in range(20)]
+    assert [kind for kind, _ in video._numberings(packets, packets)] == ["pts", "dts"]
+    assert not video._numberings([*packets, packets[3]], packets) and not video._numberings([video._Stamps(None, None, True)], packets)
+    late = [video._Stamps(number + 2, None, True) for number in range(18)]
+    ((kind, number_of),) = video._numberings(packets, late)
+    assert kind == "pts" and [number_of[number] for number in (2, 5, 19)] == [0, 3, 17]
+    assert numbers_in(read_frames(monotone, [40], reader="pyav")) == [40]
+
+
+@pytest.mark.parametrize(
+    ("frames", "numbers"),
+    [
+        ([(1, 2, 0, 0), (3, 3, 1, 0), (4, 4, 0, 0), (5, None, 0, 0)], [3, 4, 5]),  # from the first key frame on; the last one has no dts
+        ([(3, 3, 1, 0), (5, 5, 0, 0)], "one is left out"),
+        ([(3, 3, 1, 0), (4, 5, 0, 0)], "the stamps disagree"),
+        ([(3, 3, 1, 0), (99, 99, 0, 0)], "no packet has that stamp"),
+        ([(3, 3, 1, 1)], "it is damaged"),
+        ([(None, None, 1, 0)], "it has no stamp"),
+    ],
+)
+def test_frames_after_a_seek_are_numbered_or_refused(frames, numbers):
+    both = [("pts", {stamp: stamp for stamp in range(10)}), ("dts", {stamp: stamp for stamp in range(10)})]
+    decoded = [SimpleNamespace(**dict(zip(("pts", "dts", "key_frame", "is_corrupt"), frame, strict=True))) for frame in frames]
+    if isinstance(numbers, list):
+        assert [number for number, _ in video._numbered(decoded, both)] == numbers
+    else:
+        with pytest.raises(video._NoSafeSeek):
+            list(video._numbered(decoded, both))
+
+
+def test_decoding_starts_at_a_key_frame_where_that_is_far_in(good, monkeypatch):
+    decoded, real = [], video._numbered
+
+    def watched(frames, numberings):
+        for number, frame in real(frames, numberings):
+            decoded.append(number)
+            yield number, frame
+
+    monkeypatch.setattr(video, "_numbered", watched)
+    assert numbers_in(read_frames(good, [45], reader="pyav")) == [45] and not decoded
+    monkeypatch.setattr(video, "SEEK_FROM_FRAME", 45)
+    assert numbers_in(read_frames(good, [45, 47], reader="pyav")) == [45, 47]
+    assert decoded == list(range(decoded[0], 48))
+
+
+def test_indices_past_the_end_become_the_last_frame_after_a_seek_too(good, seeks):
+    assert numbers_in(read_frames(good, [48, 52], reader="pyav", n_frames=53)) == [48, 49]
+    assert numbers_in(read_frames(good, [51, 52], reader="pyav", n_frames=53)) == [49, 49]
+    with pytest.raises(ValueError, match=r"frame indices must be in 0..49 .*, got 52"):
+        read_frames(good, [3, 52], reader="pyav")
 
 
 def test_decord_itself_gives_wrong_frames_of_a_file_with_b_frames(tmp_path):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, dropwhile, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,10 +25,21 @@ LEAST_SHARE_OF_HEADER_FRAMES = 0.9
 EXACT = (("h264", "mp4"), ("h264", "matroska"), ("vp8", "matroska"), ("vp9", "matroska"))
 EXACT_WITHOUT_B_FRAMES = ("mpeg4", "hevc", "rawvideo")
 LARGE_FRAME_PIXELS = 4096 * 2304
+SEEK_FROM_FRAME = 250  # so many frames are decoded about as soon as a file is searched for its key frames
+SEEK_CHECKED_FRAMES = 16  # at a file's start; more than any codec holds back
+SEEK_TRIES = 3
 
 
 class UnreadableVideo(ValueError):
     """A file that is not a whole video; the message is one sentence with the path and the reason."""
+
+
+class _NoSafeSeek(Exception):
+    """What is decoded after a seek cannot be numbered for certain."""
+
+
+# of a packet or frame: when it is shown and decoded (ticks of the stream; None: not known), and whether it is a key one
+_Stamps = NamedTuple("_Stamps", [("pts", int | None), ("dts", int | None), ("is_key", bool)])
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ def probe(path: Path) -> VideoInfo:
     with _opened(path) as (container, stream):
         width, height, waiting = _first_frame(path, container, stream)
         fps, n_promised = float(stream.average_rate or 0), _promised(container, stream)
-        times = _times([*waiting, *container.demux(stream)], stream)
+        times = _times(chain(waiting, container.demux(stream)), stream)
     if fps <= 0:
         raise UnreadableVideo(f"'{path}' must have a known frame rate above 0, got {fps}")
     if len(times) < LEAST_SHARE_OF_HEADER_FRAMES * n_promised:
@@ -250,8 +262,8 @@ def _promised(container: Any, stream: Any) -> int:
 
 def _times(packets: Iterable, stream: Any) -> np.ndarray:
     """The instants of the packets that are shown, float64 seconds, rising; an even grid where the file has no time stamps."""
-    shown = [packet for packet in packets if packet.size and not packet.is_discard]
-    stamps = [packet.pts if packet.pts is not None else packet.dts for packet in shown]
+    # one packet at a time: all of them are the whole file
+    stamps = [packet.pts if packet.pts is not None else packet.dts for packet in packets if packet.size and not packet.is_discard]
     if any(stamp is None for stamp in stamps):
         return np.arange(len(stamps)) / float(stream.average_rate or 1)
     return np.sort(np.array(stamps, dtype=np.float64)) * float(stream.time_base)
@@ -299,16 +311,90 @@ def _read_decord(path: Path, unique: np.ndarray, short_side_px: int | None, n_fr
 
 
 def _read_pyav(path: Path, unique: np.ndarray, short_side_px: int | None, n_frames: int | None) -> np.ndarray:
-    frames, n_seen, last = {}, 0, int(unique[-1])
-    wanted = set(unique.tolist())
+    """Decode from the key frame before the first wanted frame where that is worth it and surely gives the same, else from the start."""
+    first = int(unique[0])
+    if first >= SEEK_FROM_FRAME:
+        try:
+            with _opened(path) as (container, stream):
+                return _gathered(path, _numbered_from(container, stream, first), unique, short_side_px, n_frames)
+        except (_NoSafeSeek, UnreadableVideo):
+            pass  # decoding from the start reads the file, or says why not
     with _opened(path) as (container, stream):
-        for number, frame in enumerate(container.decode(stream)):
-            n_seen = number + 1
-            # the last one seen stands in where the reader ends early
-            if number in wanted or (n_frames is not None and number >= LEAST_SHARE_OF_HEADER_FRAMES * n_frames - 1):
-                width, height = _resized(frame.width, frame.height, short_side_px)
-                image = frame.to_ndarray(width=width, height=height, format="rgb24")
-                frames[number] = np.rot90(image, k=round(frame.rotation / 90) % 4)
-            if number == last:
-                break
-    return np.stack([frames[number] for number in _in_reach(path, unique, n_seen, n_frames).tolist()])
+        return _gathered(path, enumerate(container.decode(stream)), unique, short_side_px, n_frames)
+
+
+def _gathered(path: Path, numbered: Iterable[tuple[int, Any]], unique: np.ndarray, short_side_px: int | None, n_frames: int | None) -> np.ndarray:
+    images, wanted, n_seen = {}, set(unique.tolist()), 0
+    for number, frame in numbered:
+        n_seen = number + 1
+        if number in wanted:
+            images[number] = _upright(frame, short_side_px)
+        if n_seen > unique[-1]:
+            break
+    reached = _in_reach(path, unique, n_seen, n_frames)
+    if reached[-1] not in images:  # the last one seen stands in where the reader ends early
+        images[n_seen - 1] = _upright(frame, short_side_px)
+    return np.stack([images[number] for number in reached.tolist()])
+
+
+def _upright(frame: Any, short_side_px: int | None) -> np.ndarray:
+    width, height = _resized(frame.width, frame.height, short_side_px)
+    image = frame.to_ndarray(width=width, height=height, format="rgb24")
+    return np.rot90(image, k=round(frame.rotation / 90) % 4)
+
+
+def _numbered_from(container: Any, stream: Any, first: int) -> Iterator[tuple[int, Any]]:
+    """Frames and their numbers, one by one from a key frame at or before number `first`, which is sought."""
+    packets, frames = [], []
+    for packet in container.demux(stream):
+        if len(frames) < SEEK_CHECKED_FRAMES:
+            frames += [_Stamps(frame.pts, frame.dts, frame.key_frame) for frame in packet.decode()]
+        if packet.size and not packet.is_discard:
+            packets.append(_Stamps(packet.pts, packet.dts, packet.is_keyframe))
+    numberings = _numberings(packets, frames)
+    keys = [packet for packet in packets[: first + 1] if packet.is_key]
+    for before, key in list(pairwise([*keys[:1], *keys]))[: -SEEK_TRIES - 1 : -1] if numberings else []:
+        numbered = _numbered(_decoded_from(container, stream, key, before), numberings)
+        start = next(numbered, None)
+        if start is not None and start[0] <= first:
+            yield from chain([start], numbered)
+            return
+    raise _NoSafeSeek
+
+
+def _numberings(packets: list[_Stamps], frames: list[_Stamps]) -> list[tuple[str, dict[int, int]]]:
+    """What numbers the first frames of the file as they come: "pts", "dts" or both, each with the frame number of every stamp.
+
+    A frame's dts is that of the packet which let it out, a fixed number of packets after its own. H.264 in AVI has no true pts.
+    """
+    found = []
+    for kind in ("pts", "dts"):
+        stamps = [getattr(packet, kind) for packet in packets]
+        if None not in stamps and len(set(stamps)) == len(stamps):
+            rank = {stamp: number for number, stamp in enumerate(sorted(stamps))}
+            ranks = [rank.get(getattr(frame, kind), -1) for frame in frames]
+            if ranks and ranks[0] >= 0 and ranks == list(range(ranks[0], ranks[0] + len(ranks))):
+                found.append((kind, {stamp: number - ranks[0] for stamp, number in rank.items()}))
+    return found
+
+
+def _decoded_from(container: Any, stream: Any, key: _Stamps, sought: _Stamps) -> Iterator[Any]:
+    """Frames decoded from a key packet on, where a seek to an earlier one (for it may lead a little too far) comes before it; else none."""
+    container.seek(sought.pts if sought.dts is None else sought.dts, stream=stream)
+    for packet in dropwhile(lambda packet: not packet.is_keyframe or packet.pts != key.pts, container.demux(stream)):
+        yield from packet.decode()
+
+
+def _numbered(frames: Iterable[Any], numberings: list[tuple[str, dict[int, int]]]) -> Iterator[tuple[int, Any]]:
+    """Frames and their numbers, from the first key frame on: those shown before it refer to some that were not decoded."""
+    expected = None
+    for frame in frames:
+        if expected is None and not frame.key_frame:
+            continue
+        stamps = [(getattr(frame, kind), number_of) for kind, number_of in numberings]
+        said = {number_of.get(stamp) for stamp, number_of in stamps if stamp is not None} or {expected}  # the last ones have no dts
+        number = said.pop()
+        if said or number is None or expected not in (None, number) or frame.is_corrupt:
+            raise _NoSafeSeek
+        yield number, frame
+        expected = number + 1
