@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zsar_lab.sharing.export import origin, shared_model
+from zsar_lab.sharing.export import check_can_be_shared, origin, shared_model
 from zsar_lab.sharing.model_card import model_card
 from zsar_lab.sharing.shared_model import SharedModel, is_shared, load_shared, save_shared
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.workspace import Workspace
 
 USERS_SCHEMES = ("label", "description", "label_and_description")  # what a user's own class table can fill
@@ -26,21 +25,30 @@ def export_draw(workspace: Workspace, draw: str | None = None, folder: str | Pat
         ValueError: no such draw, no validation classes, or the folder holds other files.
     """
     draw = workspace.study.draws[0] if draw is None else draw
-    protocol, checkpoint = workspace.protocol(draw), workspace.train(draw)
+    protocol = workspace.protocol(draw)
+    check_can_be_shared(protocol)  # before hours of training
+    checkpoint = workspace.train(draw)
     target = workspace.folder / "shared" / draw if folder is None else Path(folder)
-    if folder is None and is_shared(target):
-        kept = load_shared(target)
-        if (kept.fingerprint, kept.about["protocol"]["hash"]) == (checkpoint.fingerprint, protocol.hash):
-            return kept
+    kept = _kept(target) if folder is None else None
+    if kept is not None and (kept.fingerprint, kept.about["protocol"]["hash"]) == (checkpoint.fingerprint, protocol.hash):
+        return kept
     result, config = workspace.result(draw), checkpoint.config
     n_parameters = sum(weight.numel() for weight in checkpoint.model().parameters())
     counts = {"parameters": n_parameters, "epochs": config.epochs, "steps": checkpoint.step, "clips a step": config.batch_size * config.accumulate}
     data = {"catalog": workspace.catalog.fingerprint, "frames": workspace.frames.fingerprint}
     about = origin(workspace.catalog.name, workspace.is_generated, protocol, result, counts, data)
-    given = checkpoint, workspace.embeddings(draw), protocol, _texts(workspace), workspace.catalog.classes, workspace.frames.settings, workspace.encoder
-    shared = shared_model(*given, about)
+    trained = checkpoint, workspace.embeddings(draw), protocol, _texts(workspace)
+    shared = shared_model(*trained, workspace.catalog.classes, workspace.frames.settings, workspace.encoder, about)
     save_shared(shared, target, model_card(shared, target.name))
     return load_shared(target)
+
+
+def _kept(folder: Path) -> SharedModel | None:
+    """What an earlier export left; None where it is not whole or of another format, so that it is made again."""
+    try:
+        return load_shared(folder) if is_shared(folder) else None
+    except ValueError:
+        return None
 
 
 def _texts(workspace: Workspace) -> dict[str, ClassEmbeddings]:
@@ -50,6 +58,6 @@ def _texts(workspace: Workspace) -> dict[str, ClassEmbeddings]:
     for scheme in USERS_SCHEMES:
         try:
             texts.setdefault(scheme, workspace.class_embeddings(scheme))
-        except (ValueError, TextTooLong):  # no descriptions, or too long ones
+        except ValueError:  # no descriptions, or too long ones
             continue
     return texts

@@ -24,7 +24,7 @@ from zsar_lab.training.text_tail import class_embeddings_of
 from zsar_lab.zeroshot.calibration import choose_temperature
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.evaluate import DIRECT, DrawResult
-from zsar_lab.zeroshot.metrics import top_k_accuracy
+from zsar_lab.zeroshot.metrics import top_k_accuracy, truth_rank
 from zsar_lab.zeroshot.rules import label_embeddings, nearest_scores
 from zsar_lab.zeroshot.statistics import class_bootstrap
 from zsar_lab.zeroshot.text_rules import TRANSFER, TextRules
@@ -58,13 +58,11 @@ def shared_model(
         about: where the model comes from, see `origin`.
 
     Raises:
-        ValueError: the protocol has no validation clips, the texts of the training are not there, or as `TextRules.of`.
+        ValueError: the protocol has no validation clips, the training is not finished, or protocol, clips or texts are not its own, or as
+            `TextRules.of`.
     """
-    if not protocol.validation_clips:
-        raise ValueError(
-            f"a model is shared with settings that validation classes chose, protocol {protocol.name!r} has none; make it with n_validation of 2"
-            " or more and train on it"
-        )
+    check_can_be_shared(protocol)
+    _check_of_one_training(checkpoint, clips, protocol)
     scheme = next((name for name, embedded in texts.items() if embedded.fingerprint == checkpoint.inputs.class_embeddings), None)
     if scheme is None:
         raise ValueError(f"the class texts of the training must be among those shared, got {', '.join(texts) or 'none'}; add the study's own")
@@ -73,7 +71,7 @@ def shared_model(
     rules = {(TRANSFER, name): _transfer(gathered, embedded, name) for name, embedded in texts.items()}
     rules[DIRECT, scheme] = _direct(checkpoint, gathered, trained, scheme)
     rows = classes.set_index("name").loc[list(protocol.seen)].reset_index()
-    described = rows["description"] if "description" in rows else ""
+    described = rows["description"].fillna("") if "description" in rows else ""
     return SharedModel(
         checkpoint=checkpoint,
         frames=frames,
@@ -87,6 +85,36 @@ def shared_model(
         targets_B=gathered.validation.targets,
         about=about,
     )
+
+
+def check_can_be_shared(protocol: Protocol) -> None:
+    """Check that a protocol has validation clips; it needs no training for that.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not protocol.validation_clips:
+        raise ValueError(
+            f"a model is shared with settings that validation classes chose, protocol {protocol.name!r} has none; make it with n_validation of 2"
+            " or more and train on it"
+        )
+
+
+def _check_of_one_training(checkpoint: Checkpoint, clips: ClipEmbeddings, protocol: Protocol) -> None:
+    if not checkpoint.complete:
+        raise ValueError(
+            f"a shared model needs a finished training, '{checkpoint.path}' is at step {checkpoint.step} of {checkpoint.total_steps}; train on"
+        )
+    if checkpoint.inputs.protocol != protocol.training_hash:
+        raise ValueError(
+            f"a model is shared with the protocol that it was trained on, of training side {checkpoint.inputs.protocol}, got {protocol.name!r} of"
+            f" {protocol.training_hash}; take the draw's own"
+        )
+    if clips.about.get("checkpoint") != checkpoint.fingerprint:
+        raise ValueError(
+            f"embeddings must be those of the checkpoint shared, {checkpoint.fingerprint}, got embeddings of"
+            f" {clips.about.get('checkpoint', 'no checkpoint')}; take embed_clips"
+        )
 
 
 def origin(
@@ -106,7 +134,8 @@ def origin(
         "data": data,
         "generated": generated,
         "protocol": {"name": protocol.name, "hash": protocol.hash, "seen": list(protocol.seen), "validation": list(protocol.validation)}
-        | {"unseen": list(protocol.unseen), "train_clips": len(protocol.train_clips), "test_clips": len(protocol.test_clips)},
+        | {"unseen": list(protocol.unseen), "train_clips": len(protocol.train_clips), "test_clips": len(protocol.test_clips)}
+        | {"views": protocol.views},
         "scores": {"chance": 1 / len(protocol.unseen), "upper_bound": top_k_accuracy(result.upper_bound_BC, result.targets, 1)}
         | {"seen_top1": result.seen_top1, "rules": [_score(result, rule) for rule in NAMING_RULES]},
         "counts": dict(counts),
@@ -138,6 +167,6 @@ def _seen(embedded: ClassEmbeddings, seen: tuple[str, ...]) -> SeenTexts:
 
 def _score(result: DrawResult, rule: str) -> dict[str, Any]:
     scored = result.rule(rule)
-    right = scored.scores_BC.argmax(1) == result.targets
+    right = truth_rank(scored.scores_BC, result.targets) == 1  # a tie is not right, as in the report
     names = [result.protocol.unseen[target] for target in result.targets]
     return {"rule": rule, "class_text": scored.class_text, "top1": float(right.mean()), "ci95": list(class_bootstrap(right, names))}

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from typing import Any
 
 from zsar_lab.sharing.shared_model import SharedModel
 
+# signs that mean something in Markdown, HTML or a formula; an underscore within a word does not
+MARKUP = re.compile(r"[\\`*\[\]<>&|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
 
 def model_card(shared: SharedModel, name: str) -> str:
-    """The card as Markdown, with the front matter that model hubs read; every figure is from `shared.about` and the rules."""
+    """The card as Markdown, with the front matter that model hubs read; every figure is from `shared.about` and the rules.
+
+    What comes from the data (names of classes, schemes, the catalog) is shown letter by letter, whatever markup it holds.
+
+    Args:
+        shared: the model.
+        name: of its folder, or in the hub.
+    """
     about = shared.about
-    parts = (_front(), f"# {name}", _what(shared), _use(name), _scores(about), _texts(shared), _classes(about), _origin(shared))
+    parts = (_front(), f"# {_shown(name)}", _what(shared), _use(name), _scores(about), _texts(shared), _classes(about), _origin(shared))
     return "\n\n".join(parts) + "\n"
 
 
 def info(shared: SharedModel) -> str:
     """The same as plain lines, for a terminal."""
     about, config = shared.about, shared.checkpoint.config
+    protocol, chance = about["protocol"], _percent(about["scores"]["chance"])
+    against = f"on {len(protocol['unseen'])} unseen classes (chance {chance}, upper bound {_percent(about['scores']['upper_bound'])})"
     lines = [
         f"fingerprint {shared.fingerprint}, step {shared.checkpoint.step} of {shared.checkpoint.total_steps}",
-        f"trained on {_data(about)}; {len(shared.seen)} seen classes; protocol {about['protocol']['name']} ({about['protocol']['hash']})",
+        f"trained on {_data(about)}{', a toy world: generated videos' if about['generated'] else ''}; {len(shared.seen)} seen classes;"
+        f" protocol {protocol['name']} ({protocol['hash']})",
         f"frames: {_frames(shared)}; the model sees {config.view.n_frames} of {config.view.size_px} px ({config.view.channels})",
         f"text encoder: {shared.encoder} (revision {shared.encoder_revision}), trained with the class text {shared.scheme}",
-        *(f"{row['rule']}: {_percent(row['top1'])} top-1 {_interval(row)} on {len(about['protocol']['unseen'])} unseen classes"
-          f" (chance {_percent(about['scores']['chance'])}, upper bound {_percent(about['scores']['upper_bound'])})" for row in about["scores"]["rules"]),
+        *(f"{row['rule']}: {_percent(row['top1'])} top-1 {_interval(row)} {against}" for row in about["scores"]["rules"]),
         "names any classes by " + "; ".join(f"{rule} with {scheme}" for rule, scheme in shared.rules),
         "versions: " + ", ".join(f"{key} {value}" for key, value in about["versions"].items()),
-    ]  # fmt: skip
-    return "\n".join(lines)
+    ]
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _printable(text: Any) -> str:
+    """On one line, without signs that steer a terminal."""
+    return "".join(sign if sign.isprintable() else " " for sign in str(text))
+
+
+def _shown(text: Any) -> str:
+    """Text as Markdown that shows just that text: a character reference never begins markup."""
+    return MARKUP.sub(lambda sign: f"&#{ord(sign.group())};", _printable(text))
 
 
 def _front() -> str:
@@ -41,38 +66,40 @@ def _what(shared: SharedModel) -> str:
     )  # fmt: skip
     return (
         "A cross-modal video and text model that names actions in short videos, also actions it was never shown, from their names or descriptions"
-        f" (zero-shot action recognition). A reconstruction of ResT (Lin et al., CVPR 2022). Trained from random weights on {_data(shared.about)}.{toy}"
+        " (zero-shot action recognition). A reconstruction of ResT (Lin et al., CVPR 2022). Trained from random weights on"
+        f" {_shown(_data(shared.about))}.{toy}"
     )
 
 
 def _use(name: str) -> str:
+    code = f"zsar_lab.classify(['VIDEO'], ['first action', 'second action'], checkpoint={json.dumps(name, ensure_ascii=False)})"
     return (
         "## Use\n\n"
-        f"    python -m zsar_lab classify VIDEO... --classes classes.csv --checkpoint {name}\n\n"
-        "or, in Python, `zsar_lab.classify([\"VIDEO\"], [\"first action\", \"second action\"], checkpoint=\"" + name + "\")`. The weights are safetensors;"
-        " nothing in this folder is run."
+        f"    python -m zsar_lab classify VIDEO... --classes classes.csv --checkpoint {_printable(shlex.quote(name))}\n\n"
+        f"or, in Python,\n\n    {_printable(code)}\n\n"
+        "with this folder, or its name in a model hub, as the checkpoint. The weights are safetensors; nothing in this folder is run."
     )
 
 
 def _scores(about: dict[str, Any]) -> str:
     protocol, scores = about["protocol"], about["scores"]
     rows = "\n".join(
-        f"| {row['rule']} | {row['class_text']} | {_percent(row['top1'])} | {_interval(row)} |" for row in scores["rules"]
+        f"| {_shown(row['rule'])} | {_shown(row['class_text'])} | {_percent(row['top1'])} | {_interval(row)} |" for row in scores["rules"]
     )
     return (
-        f"## How good\n\nOn the {protocol['test_clips']} clips of {len(protocol['unseen'])} classes that it was never shown ({protocol['name']}, hash"
-        f" {protocol['hash']}; one view a clip, centre and mirrored; one training):\n\n"
+        f"## How good\n\nOn the {protocol['test_clips']} clips of {len(protocol['unseen'])} classes that it was never shown"
+        f" ({_shown(protocol['name'])}, hash {protocol['hash']}; {_views(protocol['views'])}; one training):\n\n"
         f"| rule | class text | top-1 | 95 % interval over classes |\n|---|---|---|---|\n{rows}\n\n"
-        f"Chance is {_percent(scores['chance'])}; the upper bound (true prototypes, not zero-shot) {_percent(scores['upper_bound'])}; on held-out clips of"
-        f" seen classes {_percent(scores['seen_top1'])}. k, tau, temperatures and the threshold of \"unsure\" come from validation classes. Scores on"
-        " other videos and classes will be others: try it on labelled ones of yours first."
+        f"Chance is {_percent(scores['chance'])}; the upper bound (true prototypes, not zero-shot) {_percent(scores['upper_bound'])}; on held-out"
+        f" clips of seen classes {_percent(scores['seen_top1'])}. k, tau, temperatures and the threshold of \"unsure\" come from validation classes."
+        " Scores on other videos and classes will be others: try it on labelled ones of yours first."
     )
 
 
 def _texts(shared: SharedModel) -> str:
-    rows = "\n".join(f"| {rule.rule} | {rule.class_text} | {_percent(rule.validation_top1)} |" for rule in shared.rules.values())
+    rows = "\n".join(f"| {_shown(rule.rule)} | {_shown(rule.class_text)} | {_percent(rule.validation_top1)} |" for rule in shared.rules.values())
     return (
-        f"## What a class may be told by\n\nTexts are read by {shared.encoder} (revision {shared.encoder_revision}). On the"
+        f"## What a class may be told by\n\nTexts are read by {_shown(shared.encoder)} (revision {shared.encoder_revision}). On the"
         f" {rules_classes(shared)} validation classes:\n\n| rule | class text | validation top-1 |\n|---|---|---|\n{rows}"
     )
 
@@ -84,16 +111,16 @@ def rules_classes(shared: SharedModel) -> int:
 
 def _classes(about: dict[str, Any]) -> str:
     protocol = about["protocol"]
-    lists = (f"{kind} ({len(protocol[kind])}): {', '.join(protocol[kind])}" for kind in ("seen", "validation", "unseen"))
+    lists = (f"{kind} ({len(protocol[kind])}): {', '.join(map(_shown, protocol[kind]))}" for kind in ("seen", "validation", "unseen"))
     return "## Classes\n\n" + "\n\n".join(lists)
 
 
 def _origin(shared: SharedModel) -> str:
     about = shared.about
     lines = [f"- frames: {_frames(shared)}"]
-    lines += [f"- {key}: {value}" for key, value in about["counts"].items()]
-    lines += [f"- fingerprint of {key}: {value}" for key, value in about["fingerprints"].items()]
-    lines += [f"- {key} {value}" for key, value in about["versions"].items()]
+    lines += [f"- {_shown(key)}: {_shown(value)}" for key, value in about["counts"].items()]
+    lines += [f"- fingerprint of {_shown(key)}: {_shown(value)}" for key, value in about["fingerprints"].items()]
+    lines += [f"- {_shown(key)} {_shown(value)}" for key, value in about["versions"].items()]
     return "## Where it comes from\n\n" + "\n".join(lines)
 
 
@@ -103,7 +130,12 @@ def _data(about: dict[str, Any]) -> str:
 
 def _frames(shared: SharedModel) -> str:
     frames = shared.frames
-    return f"{frames.n_frames} at {frames.fps:g} a second, {frames.size_px} x {frames.size_px} px, the middle {frames.n_frames / frames.fps:g} s of a clip"
+    side, span_s = frames.size_px, frames.n_frames / frames.fps
+    return f"{frames.n_frames} at {frames.fps:g} a second, {side} x {side} px, the middle {span_s:g} s of a clip"
+
+
+def _views(n_views: int) -> str:
+    return "one view a clip, centre and mirrored" if n_views == 1 else f"{n_views} views a clip, averaged"
 
 
 def _interval(row: dict[str, Any]) -> str:

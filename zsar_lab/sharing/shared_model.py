@@ -31,7 +31,8 @@ from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint, save_weigh
 FORMAT = 1
 WEIGHTS_FILE, SEEN_FILE, CONFIG_FILE, TEXTS_FILE = "model.safetensors", "seen.safetensors", "config.json", "class_texts.json"
 CARD_FILE = "README.md"
-SHARED_FILES = (WEIGHTS_FILE, SEEN_FILE, CONFIG_FILE, TEXTS_FILE, CARD_FILE)
+HASHED_FILES = (WEIGHTS_FILE, SEEN_FILE, TEXTS_FILE)
+SHARED_FILES = (*HASHED_FILES, CONFIG_FILE, CARD_FILE)
 KIND = "zsar_lab shared model"
 
 
@@ -140,18 +141,22 @@ def load_shared(folder: str | Path) -> SharedModel:
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         what = "holds no config.json" if folder.is_dir() else "is not there"
-        raise FileNotFoundError(f"a shared model must be a folder that the export command left, '{folder}' {what}; export a model there, or mend the path")
+        raise FileNotFoundError(
+            f"a shared model must be a folder that the export command left, '{folder}' {what}; export a model there, or mend the path"
+        )
     config = read_json(folder / CONFIG_FILE)
     if not isinstance(config, dict) or config.get("kind") != KIND:
         raise ValueError(f"'{folder / CONFIG_FILE}' must be of a {KIND}, but it is of something else; give the folder that the export command left")
     if config.get("format") != FORMAT:
         raise ValueError(
-            f"a shared model must be of format {FORMAT}, which this version of zsar_lab reads, '{folder}' is of format {config.get('format')!r}"
-            f" (written by version {config.get('about', {}).get('versions', {}).get('zsar_lab', 'unknown')}); export it again with this version"
+            f"a shared model must be of format {FORMAT}, which this version of zsar_lab reads, '{folder}' is of format {config.get('format')!r};"
+            " export it again with this version, or install the version that wrote it"
         )
-    for name, wanted in config["sha256"].items():
-        if not (folder / name).is_file() or _sha256(folder / name) != wanted:
-            what = "is not the file that config.json was written for" if (folder / name).is_file() else "is missing"
+    hashes = config.get("sha256")
+    for name in HASHED_FILES:
+        there = (folder / name).is_file()
+        if not there or not isinstance(hashes, dict) or _sha256(folder / name) != hashes.get(name):
+            what = "is not the file that config.json was written for" if there else "is missing"
             raise ValueError(f"a shared model must be whole, '{folder / name}' {what}; copy the folder again")
     return _opened(folder, config)
 
@@ -201,7 +206,7 @@ def _opened(folder: Path, config: dict[str, Any]) -> SharedModel:
             targets_B=arrays["targets_B"],
             about=config["about"],
         )
-    except (KeyError, TypeError, SafetensorError) as error:
+    except (AttributeError, KeyError, TypeError, SafetensorError) as error:
         raise ValueError(f"'{folder}' must hold a whole shared model, but {type(error).__name__}: {error}; export it again") from error
 
 
@@ -210,7 +215,7 @@ def _key(rule: str, scheme: str) -> str:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    return {name: _sha256(folder / name) for name in (WEIGHTS_FILE, SEEN_FILE, TEXTS_FILE)}
+    return {name: _sha256(folder / name) for name in HASHED_FILES}
 
 
 def _sha256(path: Path) -> str:
