@@ -10,7 +10,7 @@ import pandas as pd
 
 from zsar_lab.artefacts import fingerprint, read_json, write_json, writing
 
-VIDEO_SUFFIXES = frozenset(".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .gif .flv .wmv".split())
+VIDEO_SUFFIXES = frozenset(".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .mts .m2ts .3gp .ogv .gif .flv .wmv".split())
 CLIP_COLUMNS = [
     "id", "path", "class", "group", "splits", "start_s", "end_s", "frames", "fps", "width", "height", "variable_rate", "status", "reason", "remark",
 ]  # fmt: skip
