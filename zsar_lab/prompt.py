@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,6 @@ from zsar_lab.study_export import export_draw
 from zsar_lab.text.class_table import Classes, read_classes
 from zsar_lab.workspace import Workspace
 from zsar_lab.zeroshot.predictions import predictions_of, score_predictions
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 __all__ = ["classify", "embeddings", "export", "figures", "open_model", "open_workspace", "read_classes", "score"]
 
@@ -136,8 +133,8 @@ def score(labels: Sequence[str], names: Sequence[str], candidates: Sequence[str]
     return score_predictions(predictions_of(labels, names, candidates)).content()
 
 
-def figures(workspace: Workspace, draw: str | None = None) -> dict[str, go.Figure]:
-    """The figures of a study's report, and of one draw, by name; each shows itself at the end of a notebook's cell.
+def figures(workspace: Workspace, draw: str | None = None) -> dict[str, Any]:
+    """The plotly figures of a study's report, and of one draw, by name; each shows itself at the end of a notebook's cell.
 
     >>> import zsar_lab as zl
     >>> sorted(zl.figures(zl.open_workspace("runs/demo")))
