@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zsar_lab.artefacts import fingerprint, make_folder, read_json, write_json, writing
+from zsar_lab.artefacts import fingerprint, make_folder, read_json, read_path, write_json, writing, written_path
 
 
 def test_a_fingerprint_is_a_stated_hash():
@@ -161,3 +161,12 @@ def test_a_full_disk_is_one_sentence_whatever_the_library_says(error, tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
     with pytest.raises(RuntimeError, match="^other$"), writing(tmp_path / "a.txt"):
         raise RuntimeError("other")
+
+
+def test_paths_in_one_folder_move_with_it(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    written = written_path(here / "videos", here / "catalog")
+    assert written == "../videos" and read_path(written, there / "catalog") == there / "videos"
+    assert written_path(tmp_path / "elsewhere", here / "catalog") == str(tmp_path / "elsewhere")
+    assert read_path(str(tmp_path / "elsewhere"), here / "catalog") == tmp_path / "elsewhere"
+    assert written_path(Path("/videos"), Path("/catalog")) == "/videos"

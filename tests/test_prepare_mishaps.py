@@ -212,3 +212,14 @@ def test_a_mistake_ends_in_one_sentence_and_status_2(written, tmp_path, capsys, 
     said = capsys.readouterr().err.strip()
     assert len(said.splitlines()) == 1 and pd.Series([said]).str.contains(sentence).all(), said
     assert not (tmp_path / "out" / "source.json").exists()
+
+
+def test_a_prepared_folder_that_holds_its_videos_can_be_moved(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    make_dataset(here / "videos", {"hop": {"a.mp4": 12}, "run": {"b.mp4": 12}})
+    before = make_catalog(Source("folder", str(here / "videos")), here)
+    here.rename(there)
+    moved = make_catalog(Source("folder", str(there / "videos")), there)
+    assert moved.root == there / "videos" and moved.fingerprint == before.fingerprint
+    with pytest.raises(ValueError, match="holds clips with videos '.*there/videos', got '.*six'; choose another folder"):
+        make_catalog(Source("folder", str(tmp_path / "six")), there)

@@ -119,6 +119,17 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def written_path(path: Path, folder: Path) -> str:
+    """A path as a file in `folder` names it: whole, or from that folder where it lies in its parent, so that both can be moved together."""
+    path, folder = Path(path).absolute(), Path(folder).absolute()
+    return os.path.relpath(path, folder) if path.is_relative_to(folder.parent) and folder.parent.parent != folder.parent else str(path)
+
+
+def read_path(written: str, folder: Path) -> Path:
+    """The whole path that `written_path` wrote into a file in `folder`."""
+    return Path(os.path.normpath(Path(folder).absolute() / written))
+
+
 def read_json(path: Path) -> Any:
     """Read a json file.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zsar_lab.artefacts import fingerprint, read_json, write_json, writing
+from zsar_lab.artefacts import fingerprint, read_json, read_path, write_json, writing, written_path
 
 VIDEO_SUFFIXES = frozenset(".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .mts .m2ts .3gp .ogv .gif .flv .wmv".split())
 CLIP_COLUMNS = [
@@ -99,7 +99,8 @@ class Catalog:
         for table, file_name in ((self.clips, "clips.parquet"), (self.classes, "classes.parquet")):
             with writing(folder / file_name) as temporary:
                 table.to_parquet(temporary, index=False)
-        write_json(folder / "catalog.json", {"name": self.name, "root": str(self.root), "fingerprint": self.fingerprint, "notes": list(self.notes)})
+        about = {"name": self.name, "root": written_path(self.root, folder), "fingerprint": self.fingerprint, "notes": list(self.notes)}
+        write_json(folder / "catalog.json", about)
 
     @staticmethod
     def load(folder: Path) -> Catalog:
@@ -117,7 +118,7 @@ class Catalog:
                 f"'{folder}' must hold a catalog with the clip columns {CLIP_COLUMNS}, got {list(clips.columns)}; "
                 "catalog the videos again"
             )
-        catalog = Catalog(name=about["name"], root=Path(about["root"]), clips=clips, classes=classes, notes=tuple(about.get("notes", ())))
+        catalog = Catalog(name=about["name"], root=read_path(about["root"], folder), clips=clips, classes=classes, notes=tuple(about.get("notes", ())))
         if catalog.fingerprint != about["fingerprint"]:
             raise ValueError(
                 f"the tables in '{folder}' must have the fingerprint {about['fingerprint']} that catalog.json names, "

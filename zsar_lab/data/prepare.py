@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -83,7 +85,7 @@ def make_catalog(source: Source, folder: Path, limits: Limits = Limits()) -> Cat
     if Path(folder).resolve().is_relative_to(source.inputs["videos"]):
         raise ValueError(f"the output folder must not lie among the videos, '{folder}' lies in '{source.videos}'; choose another")
     place, about = make_folder(Path(folder)) / "catalog", Path(folder) / "source.json"
-    if about.is_file() and (kept := read_json(about)) != source.inputs:
+    if about.is_file() and (kept := _inputs_in(about)) != source.inputs:
         if not isinstance(kept, dict) or kept.keys() != source.inputs.keys():
             raise ValueError(f"'{about}' must name a source of this version of the library, got {str(kept)[:60]}; choose another folder, or delete it")
         key = next(key for key, value in source.inputs.items() if kept[key] != value)
@@ -96,8 +98,16 @@ def make_catalog(source: Source, folder: Path, limits: Limits = Limits()) -> Cat
     else:
         catalog = catalog_dataset(source.dataset, Path(source.videos), Path(source.annotations), source.unit, limits, journal)
     catalog.save(place)
-    write_json(about, source.inputs)
+    within = Path(source.inputs["videos"]).is_relative_to(about.parent.resolve())  # such as the demo's: they move with the folder
+    write_json(about, source.inputs | ({"videos": os.path.relpath(source.inputs["videos"], about.parent.resolve())} if within else {}))
     return catalog
+
+
+def _inputs_in(path: Path) -> Any:
+    """What source.json says, with whole paths."""
+    kept = read_json(path)
+    whole = isinstance(kept, dict) and "dataset" in kept and "videos" in kept
+    return kept | {"videos": str((path.parent / kept["videos"]).resolve())} if whole else kept
 
 
 def prepare(source: Source, folder: Path, settings: FrameSettings = FrameSettings(), limits: Limits = Limits()) -> Prepared:

@@ -1,0 +1,66 @@
+"""Name a thousand short videos: the rate, what overlapping decoding and model gains, and memory as they go by.
+
+    python benchmarks/bench_own_videos.py [WORKSPACE] [CLIPS]
+
+Needs a finished demo (make demo). Ratio: the time of decoding all and then embedding all, over that of both at once.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import zsar_lab as zl
+from zsar_lab.data.own_videos import find_videos
+from zsar_lab.data.reading import read_windows
+from zsar_lab.own_videos.answers import answers
+from zsar_lab.own_videos.embedding import AT_ONCE, embed_windows
+
+NAMES = ["jumping", "sitting down", "swimming", "playing an instrument", "sweeping the floor"]
+
+
+def rss_mb() -> float:
+    """Of this process now (MB); of Linux."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def at_once(videos, model, candidates) -> tuple[float, list[float]]:
+    """Seconds, and memory after each tenth of the clips."""
+    started, named, memory = time.perf_counter(), 0, []
+    for part in embed_windows(videos, model, shown=False):
+        named += len(answers(part, candidates))
+        if named >= (len(memory) + 1) * len(videos) / 10:
+            memory.append(rss_mb())
+    return time.perf_counter() - started, memory
+
+
+def one_after_the_other(videos, model) -> tuple[float, float]:
+    """Seconds of decoding all, and of embedding all."""
+    started = time.perf_counter()
+    frames = np.concatenate([read.frames_VTHWC for read in read_windows(videos["path"].tolist(), model.frames)])
+    decoded = time.perf_counter()
+    for first in range(0, len(frames), AT_ONCE):
+        model.embed(frames[first : first + AT_ONCE])
+    return decoded - started, time.perf_counter() - decoded
+
+
+def main() -> None:
+    workspace = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
+    n_clips = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+    model = zl.open_model(workspace)
+    candidates = model.candidates(zl.read_classes(NAMES))
+    videos = find_videos(workspace / "videos").iloc[:n_clips].reset_index(drop=True)
+    at_once(videos.iloc[:50], model, candidates)
+    seconds, memory = at_once(videos, model, candidates)
+    decoding, embedding = one_after_the_other(videos, model)
+    print(f"{len(videos)} videos named in {seconds:.1f} s: {len(videos) / seconds:.0f} videos/s")
+    print(f"decoding {decoding:.1f} s, then embedding {embedding:.1f} s: {(decoding + embedding) / seconds:.2f} times as long")
+    print("memory of this process after each tenth (MB): " + " ".join(f"{mb:.0f}" for mb in memory))
+
+
+if __name__ == "__main__":
+    main()
