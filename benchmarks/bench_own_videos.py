@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 import zsar_lab as zl
 from zsar_lab.data.own_videos import find_videos
 from zsar_lab.data.reading import read_windows

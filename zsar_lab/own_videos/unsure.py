@@ -1,8 +1,9 @@
 """When to say "unsure": two thresholds chosen on validation classes, for as many candidates as the user has.
 
 A clip can be of none of the classes given, which shows in the score of its best class; or lie between two of them, which shows in the
-confidence. Measured on the demo's unseen classes: the best score tells clips of none of five classes with an AUROC of .72 where confidence
-reaches .64, and of the answers given the confident ones are right more often, not the near ones.
+confidence. On the demo's unseen classes (benchmarks/how_sure.py) the best score tells clips of none of five classes better than confidence does (AUROC
+.68 to .75 against .60 to .65), and confident answers are right more often; but of answers called sure at 80 % 64 to 76 % were right there, since
+k, tau and the temperature were chosen on the same validation classes.
 
 Shapes: B clips of V validation classes, M of which are candidates in a draw.
 """
