@@ -111,3 +111,6 @@ def test_the_summary_counts_and_scores(windows, candidates):
     said = summary([answers(windows, candidates)], candidates, 2.0)
     assert "3 of 4 videos read, 4 windows in 2.0 s: 2.0 windows a second; 3 unsure, 1 could not be read." in said
     assert "4 labelled windows: 75.0 % right (chance 33.3 %)" in said and "of the 25 % that are sure 100.0 %" in said
+    strange = summary([answers(windows, candidates).assign(label="camera 1")], candidates, 2.0)
+    assert "Not scored: 1 of the 1 labels are none of the classes, such as 'camera 1'." in strange
+    assert "labelled windows" not in summary([answers(windows, candidates).assign(label="")], candidates, 2.0)

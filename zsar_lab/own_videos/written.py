@@ -47,7 +47,11 @@ def summary(parts: list[pd.DataFrame], candidates: Candidates, seconds: float) -
     ]
     said += [remark for remark in dict.fromkeys(table["remark"]) if remark]
     said.append(candidates.thresholds.sentence() if candidates.thresholds else "Nothing is marked unsure: no threshold could be chosen for this model.")
-    if (read["label"] != "").any():
+    labels = sorted(set(read["label"]) - {""})
+    strange = [label for label in labels if label not in candidates.names]
+    if strange:  # folders need not be named after classes
+        said.append(f"Not scored: {len(strange)} of the {len(labels)} labels are none of the classes, such as {strange[0]!r}.")
+    elif labels:
         said.append(score_sentence(score_of(table, candidates)))
     return "\n".join(said)
 
