@@ -1,7 +1,11 @@
-"""What every test runs under: one thread, a cache folder of its own, a Ctrl-C that works, and the longest files first, so that none is waited for."""
+"""What every test runs under: one thread, a cache folder of its own, a Ctrl-C that works, and the longest files first, so that none is waited for.
+
+The modules of the libraries are half a million objects that stay; Python's search for garbage is spared from going through them again and again.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -9,6 +13,7 @@ import pytest
 
 # before numpy and torch are loaded, and for the processes that tests start: threads that wait for one another cost half as much again
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+gc.disable()  # until everything is imported
 
 LONGEST_FIRST = (
     "test_workspace.py", "test_ranks.py", "test_resume.py", "test_cross_dataset.py", "test_frames.py", "test_prepare.py", "test_prepare_mishaps.py",
@@ -19,6 +24,11 @@ LONGEST_FIRST = (
 def pytest_collection_modifyitems(items):
     order = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -138,6 +138,16 @@ def test_24_previews_of_a_restless_video_stay_below_2_mb(tmp_path):
     assert len(clips.clip_grid(catalog, ["hop/restless"] * 24).encode()) < 2_000_000
 
 
+def test_a_previews_name_holds_nothing_of_the_clips(tmp_path):
+    hostile = "<img src=x onerror=alert(1)>"
+    for name in (hostile, "other"):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        write_with(tmp_path / "videos" / name / f"{hostile}.avi", "mpeg4", "yuv420p", np.zeros((4, 32, 32, 3), dtype=np.uint8))
+    catalog = catalog_folder(tmp_path / "videos", limits=ONE)
+    (path,) = make_previews(catalog, [f"{hostile}/{hostile}"], folder=tmp_path / "kept").values()
+    assert path.is_file() and set(path.name.removesuffix(".mp4")) <= set("0123456789abcdef")
+
+
 def test_previews_lie_in_the_users_cache(catalog):
     assert make_previews(catalog, ["hop/avi"])["hop/avi"].parent == preview_folder()
 

@@ -105,6 +105,15 @@ def test_the_k_nearest_of_many_are_found(k):
     np.testing.assert_allclose(1 - np.exp(corrected("local scaling", scores, bank, k=k)), reference.local_scaling(scores, bank, k), atol=1e-9)
 
 
+@pytest.mark.parametrize("values", [(-1e100, -1.0, 0.0, 1e-300, 1e100), (5.0, 5.0 + 1e-12, 5.0 + 2e-12), (-0.3, -0.2, -0.2), (7.0,)])
+def test_places_in_a_bank_are_counted_one_by_one(values):
+    random = np.random.default_rng(7)
+    scores, bank = random.choice(values, (50, 3)), random.choice(values, (40, 3))
+    for side, below in (("left", np.less), ("right", np.less_equal)):
+        found = corrections._places(np.sort(bank.T, axis=1), scores, side)
+        assert found.tolist() == [[sum(below(other, s) for other in bank[:, c]) for c, s in enumerate(row)] for row in scores]
+
+
 # each a second way
 
 

@@ -49,8 +49,7 @@ def test_what_validation_chose_scores_as_the_rule_does(explorer, rules, scheme, 
     outcome = explorer.score(chosen)
     assert outcome.unseen.top1 == top_k_accuracy(fitted.scores(rules.test), rules.test.targets, 1)
     assert outcome.validation.top1 == top_k_accuracy(fitted.scores(rules.validation), rules.validation.targets, 1)
-    if source == CLASS_MEANS:  # the other prototypes are random, and two classes composed of one are a tie, which choosing gives to the first
-        assert outcome.validation.mean_class == pytest.approx(fitted.validation_top1)
+    assert outcome.validation.mean_class == pytest.approx(fitted.validation_top1)
     assert outcome.uncorrected is outcome.unseen and outcome.correction_settings == {}
     np.testing.assert_array_equal(outcome.prototypes_UD, fitted.points(UNSEEN))
 

@@ -69,3 +69,14 @@ def test_a_figure_is_written_as_a_page_that_needs_no_network(catalog, tmp_path):
     assert page.count("plotly-graph-div") >= 2 and page.count('src="plotly.min.js"') == 1 and "http" not in page.split("plotly.min.js")[0].split("<script")[-1]
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["one.html", "plotly.min.js", "two.html"]
     assert (tmp_path / "report" / "plotly.min.js").stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize("hostile", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
+def test_a_page_holds_no_markup_of_the_data(catalog, tmp_path, hostile):
+    classes = pd.DataFrame({"name": ["a", "b", "c"], "label": [hostile] * 3, "family": [hostile] * 3})
+    odd = Catalog(hostile, Path("nowhere"), catalog.clips, classes)
+    figures_data.write_page([figures_data.status_overview(odd), figures_data.class_overview(odd)], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for mark in ("<img", "\\u003cimg", "<script>alert", "\\u003cscript", "\\u003c\\u002fscript"):
+        assert mark not in page, mark
+    assert "alert(1)" in page  # as text

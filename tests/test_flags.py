@@ -13,7 +13,7 @@ from zsar_lab.text import flags
 from zsar_lab.text.flags import COLUMNS, DUPLICATE, OTHER_LABEL, OUTLIER, find_flags
 
 DATA = Path(__file__).parents[1] / "data"
-DATASETS = ("ucf101", "hmdb51", "activitynet", "demo")  # of kinetics400, 600 and 700 3 to 4 % have a flag; they would take half a minute
+DATASETS = ("ucf101", "hmdb51", "demo")  # of kinetics400, 600 and 700 3 to 4 % have a flag; they and activitynet would take most of a minute
 N = 12
 RANDOM = np.random.default_rng(0)
 LABEL_CF = RANDOM.normal(size=(N, 40))
@@ -159,7 +159,7 @@ def test_at_most_one_in_twenty_of_our_own_descriptions_is_flagged(shipped, datas
     assert set(table["flag"]) <= {OTHER_LABEL}
 
 
-@pytest.mark.parametrize(("dataset", "share"), [("ucf101", 0.95), ("hmdb51", 0.8), ("activitynet", 0.95), ("demo", 0.95)])
+@pytest.mark.parametrize(("dataset", "share"), [("ucf101", 0.95), ("hmdb51", 0.8), ("demo", 0.95)])
 def test_swapped_descriptions_of_unrelated_classes_are_flagged(shipped, dataset, share):
     names, labels, label_CF, text_CF, texts = shipped[dataset]
     random, related = np.random.default_rng(0), label_CF @ label_CF.T

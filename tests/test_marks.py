@@ -35,6 +35,13 @@ def test_marks_are_kept_in_a_csv_file_and_read_back(tmp_path):
     assert Marks(marks.path).table().to_numpy().tolist() == rows[1:] and marks.kinds() == {"A/0": LABEL_WRONG, "B/0": TEXT_WRONG}
 
 
+def test_names_with_markup_and_commas_come_back_letter_by_letter(tmp_path):
+    marks = Marks(tmp_path / "marks.csv")
+    for hostile in ("<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", 'a, "b" & c'):
+        marks.add(Mark(f"{hostile}/0", hostile, hostile, hostile, AMBIGUOUS, hostile, time="now"))
+        assert marks.table().to_numpy().tolist()[-1] == [f"{hostile}/0", hostile, hostile, hostile, AMBIGUOUS, hostile, "now"]
+
+
 def test_a_clip_has_one_mark_the_last_and_it_can_be_removed(tmp_path):
     first, second = Marks(tmp_path / "marks.csv"), Marks(tmp_path / "marks.csv")
     first.add(Mark("A/0", "A", "draw-0", "transfer", LABEL_WRONG))

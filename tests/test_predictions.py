@@ -50,6 +50,15 @@ def test_the_scores_by_hand(tmp_path):
     assert 0 <= low <= 0.4 <= high <= 1
 
 
+def test_names_with_markup_and_commas_are_names(tmp_path):
+    names = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", 'a, "b"']
+    with open(tmp_path / "p.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("label", "prediction"), *zip(names, names[1:] + names[:1]), (names[0], names[0])])
+    found = score_predictions(read_predictions(tmp_path / "p.csv"))
+    assert set(found.predictions.classes) == set(names) and found.top1 == 0.25
+    assert json.loads(json.dumps(found.content()))["confusion"][names[2]] == {names[0]: 1} and all(name in found.text() for name in names)
+
+
 def test_a_class_list_adds_candidates_in_its_order(tmp_path):
     found = scores_of(tmp_path, SMALL, classes="swim\nrun\n\njump\n fly \n")
     assert found.predictions.classes == ("swim", "run", "jump", "fly") and found.chance == 0.25

@@ -147,7 +147,8 @@ def test_the_accuracies_of_the_grid_equal_a_plain_loop():
     for settings, accuracy in accuracies.items():
         weights = reference.transfer_weights(related[settings.relatedness], settings.k, settings.tau)
         points = weights @ prototypes
-        right = [max(range(3), key=lambda c: reference.cosine(clip, points[c])) == t for clip, t in zip(clips, targets)]
+        nearness = [[reference.cosine(clip, point) for point in points] for clip in clips]
+        right = [all(near[t] > near[c] for c in range(3) if c != t) for near, t in zip(nearness, targets)]
         assert accuracy == pytest.approx(sum(right) / 30)
 
 
@@ -160,7 +161,17 @@ def test_a_setting_far_behind_is_not_chosen_however_even():
     sharp = TransferSettings(1, 0.1)
     for grid in ([dull, sharp], [sharp, dull]):
         chosen, accuracies = choose_settings(prototypes[related], np.arange(4), validation_text, seen_text, prototypes, grid)
-        assert chosen == sharp and accuracies == {sharp: 1.0, dull: pytest.approx(0.25)}
+        assert chosen == sharp and accuracies == {sharp: 1.0, dull: 0.0}  # every class ties with the true one
+
+
+def test_classes_composed_of_the_same_seen_class_are_a_tie_and_none_of_them_is_right():
+    # the first two validation classes are nearest to seen class 0, so with k = 1 they have one prototype; the third has its own
+    seen_text, prototypes = np.eye(3), np.eye(3)
+    validation_text = np.array([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]])
+    clips = unit(np.array([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]]))
+    one, all_of_them = TransferSettings(1, 0.1, "plain"), TransferSettings(3, 0.2, "plain")
+    chosen, accuracies = choose_settings(clips, np.arange(3), validation_text, seen_text, prototypes, [one, all_of_them])
+    assert accuracies == {one: pytest.approx(1 / 3), all_of_them: 1.0} and chosen == all_of_them
 
 
 def plant(monkeypatch, n_right) -> None:

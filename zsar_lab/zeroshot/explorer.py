@@ -31,6 +31,7 @@ CORRECTION_CHOICES = (NO_CORRECTION, CENTRING, *CORRECTIONS)
 N_NEAREST = 5  # clips whose places on a map make the place of a prototype
 N_KEPT = 32  # outcomes, so that a setting looked at before is there at once
 N_THREADS = 2
+LARGE = 50_000  # products, from which on a second thread is worth its start
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Explorer:
         prototypes_SD, related = self._prototypes[choice.source], self._related[choice.class_text, choice.transfer.relatedness]
         weights = [transfer_weights(of_group, choice.transfer) for of_group in related]
         unseen_UD, validation_VD = (compose_prototypes(of_group, prototypes_SD) for of_group in weights)
-        scores = self._unseen.unit_BD @ unit(unseen_UD).T, self._validation.unit_BD @ unit(validation_VD).T
+        scores = _products(self._unseen.unit_BD, unit(unseen_UD)), _products(self._validation.unit_BD, unit(validation_VD))
         return _Alone(weights[0], unseen_UD, validation_VD, *scores)
 
     def _score_train(self, choice: Choice) -> tuple[Bank, Bank]:
@@ -207,7 +208,7 @@ class Explorer:
 
     def _bank(self, points_CD: np.ndarray) -> Bank:
         """The training clips' scores, those of a class side by side in memory, as corrections read them."""
-        return Bank((unit(points_CD) @ self._train_ND.T).T, self._train_ids, INDUCTIVE, 0)
+        return Bank(_products(unit(points_CD), self._train_ND).T, self._train_ids, INDUCTIVE, 0)
 
     def _choose_corrections(self, chosen: Choice) -> dict[str, dict[str, Any]]:
         """k or beta of each correction by the validation classes, as `corrected_scores` chooses them, at the settings chosen."""
@@ -226,11 +227,13 @@ class Explorer:
         if choice.correction == CENTRING:
             groups = (self._validation, alone.validation_VD), (self._unseen, alone.unseen_UD)
             nothing = np.zeros((0, len(self._mean_D)))
-            return {}, *(clips.centred_BD @ unit(centred(nothing, points_CD, self._mean_D)[1]).T for clips, points_CD in groups)
+            return {}, *(_products(clips.centred_BD, unit(centred(nothing, points_CD, self._mean_D)[1])) for clips, points_CD in groups)
         validation_bank, unseen_bank = self._banks(plain)
         make, settings = CORRECTIONS[choice.correction], self._correction_settings[choice.class_text, choice.source][choice.correction]
-        on_validation = make(validation_bank, **settings).apply(alone.validation_BV)
-        return settings, on_validation, _apply_in_parts(make(unseen_bank, **settings), alone.unseen_BU)
+        with ThreadPoolExecutor(N_THREADS) as threads:
+            on_validation = threads.submit(lambda: make(validation_bank, **settings).apply(alone.validation_BV))
+            fitted = make(unseen_bank, **settings)
+            return settings, on_validation.result(), _apply_in_parts(fitted, alone.unseen_BU)
 
     def _check(self, choice: Choice) -> None:
         self._check_names(choice.class_text, choice.source)
@@ -301,7 +304,23 @@ def _related(text: ClassEmbeddings, rules: TextRules, kind: str) -> tuple[np.nda
     return tuple(fitted.between(text_of(text, names), text_SF) for names in (rules.test.names, rules.validation.names))
 
 
+def _products(left_XD: np.ndarray, right_YD: np.ndarray) -> np.ndarray:
+    """left @ right.T, [X, Y]; where large, two blocks of rows side by side, as numpy's own products may have one thread (OMP_NUM_THREADS=1)."""
+    product_XY = np.empty((len(left_XD), len(right_YD)))
+    n_blocks = N_THREADS if product_XY.size >= LARGE else 1
+    blocks = (np.array_split(rows, n_blocks) for rows in (left_XD, product_XY))
+    with ThreadPoolExecutor(n_blocks) as threads:
+        list(threads.map(lambda block, out: np.matmul(block, right_YD.T, out=out), *blocks))
+    return product_XY
+
+
 def _apply_in_parts(correction: Correction, scores_BC: np.ndarray) -> np.ndarray:
     """The correction of blocks of clips side by side: what a clip gets depends on its own scores and the bank alone."""
+    corrected_BC = np.empty(scores_BC.shape)
+
+    def apply(block_BC: np.ndarray, out_BC: np.ndarray) -> None:
+        out_BC[:] = correction.apply(block_BC)
+
     with ThreadPoolExecutor(N_THREADS) as threads:
-        return np.concatenate(list(threads.map(correction.apply, np.array_split(scores_BC, min(N_THREADS, len(scores_BC))))))
+        list(threads.map(apply, *(np.array_split(rows, N_THREADS) for rows in (scores_BC, corrected_BC))))
+    return corrected_BC

@@ -13,6 +13,7 @@ import numpy as np
 
 from zsar_lab.model.rest import ResT
 from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN, Relatedness, unit
+from zsar_lab.zeroshot.metrics import truth_rank
 
 TO_BE_NEAR, TO_LEAVE_CENTRED = 1.0, 2.0  # standard errors, see choose_settings
 
@@ -118,10 +119,11 @@ def choose_settings(
         grid: the settings to try.
 
     Returns:
-        The setting chosen, and the validation top-1 (mean per class) of each setting, 0..1.
+        The setting chosen, and the validation top-1 (mean per class) of each setting, 0..1. A tie with the true class is wrong, as in
+        `truth_rank`: with k = 1 classes of one nearest seen class have one prototype, and the first of them would get all their clips.
 
     Raises:
-        ValueError: an empty grid, or as `transfer_weights`, `Relatedness.fit` and `Relatedness.between`.
+        ValueError: an empty grid, or as `truth_rank`, `transfer_weights`, `Relatedness.fit` and `Relatedness.between`.
 
     Source: the rule is Breiman et al., Classification and Regression Trees, 1984, section 3.4.3; there over folds, here over classes.
     """
@@ -132,7 +134,7 @@ def choose_settings(
         if settings.relatedness not in related:
             related[settings.relatedness] = Relatedness.fit(text_SF, settings.relatedness).between(text_VF, text_SF)
         weights = transfer_weights(related[settings.relatedness], settings)
-        right = (embedding_ND @ compose_prototypes(weights, prototypes_SD).T).argmax(1) == targets
+        right = truth_rank(embedding_ND @ compose_prototypes(weights, prototypes_SD).T, targets) == 1
         by_class[settings] = np.array([right[targets == c].mean() for c in np.unique(targets)])
         entropy[settings] = float(-(weights * np.log(np.maximum(weights, 1e-300))).sum(1).mean())
     if not by_class:
