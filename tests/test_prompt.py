@@ -137,6 +137,14 @@ def test_without_the_demo(tmp_path, monkeypatch):
         open_model()
 
 
+def test_a_file_by_itself_is_no_model(there, tmp_path):
+    shutil.copy("runs/demo/trainings/random-0/checkpoint.safetensors", tmp_path / "c.safetensors")
+    with pytest.raises(ValueError, match="a folder, or a file in a workspace or a shared model, '.*c.safetensors' is a file by itself; give the folder"):
+        open_model(tmp_path / "c.safetensors")
+    with pytest.raises(FileNotFoundError, match="holds none of config.json and study.json; mend the path"):
+        open_model(tmp_path)
+
+
 def test_a_model_is_opened_by_its_workspace_training_or_export(there):
     shared = zl.export(zl.open_workspace(), folder="shared/elsewhere")
     forms = ("runs/demo", "runs/demo/trainings/random-0", "runs/demo/trainings/random-0/checkpoint.safetensors", "shared/elsewhere")

@@ -59,6 +59,8 @@ def _elsewhere(name: str, device: str | None) -> NamingModel:
     """A public model's folder, or a model of the hub of either kind."""
     from zsar_lab.own_videos.public_naming import public_naming_model
 
+    if Path(name).is_file():
+        raise ValueError(f"a checkpoint must be a folder, or a file in a workspace or a shared model, '{name}' is a file by itself; give the folder")
     if Path(name).is_dir():
         if not (Path(name) / "config.json").is_file():
             raise FileNotFoundError(
