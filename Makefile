@@ -4,7 +4,7 @@ BIN := .venv/bin
 # small maps are faster on one thread each than on threads that wait for one another
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-browser lab clean
+.PHONY: demo test test-browser lab docs clean
 
 demo: .venv/installed
 	$(BIN)/python -m zsar_lab demo
@@ -26,6 +26,14 @@ lab: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -c constraints.txt -e ".[demo,test]"
 	touch $@
+
+# the rooms are named because pdoc reads of a package only what its __all__ names
+ROOMS = $(subst /,.,$(basename $(patsubst %/__init__.py,%,$(wildcard zsar_lab/[a-z]*.py zsar_lab/[a-z]*/__init__.py))))
+
+docs: .venv/installed
+	$(BIN)/pip install -c constraints.txt -e ".[docs]"
+	$(BIN)/pdoc --docformat google --no-include-undocumented --output-directory executed/api zsar_lab $(ROOMS)
+	@echo "The API is described in executed/api/index.html."
 
 clean:
 	rm -rf runs executed .venv

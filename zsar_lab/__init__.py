@@ -1,7 +1,11 @@
 """zsar_lab: a workbench for zero-shot action recognition.
 
-`import zsar_lab as zl` is instant: what a person wants at a prompt (`zl.classify`, `zl.open_workspace`, ..., see zsar_lab/prompt.py) is imported
-when it is first asked for, and each room by its name, for example `from zsar_lab.zeroshot.transfer import compose_prototypes`.
+`import zsar_lab as zl` is instant. What a person wants at a prompt (`zl.classify`, `zl.open_workspace`, ...) is imported when it is first asked
+for; each is described, with an example, in **`zsar_lab.prompt`**.
+
+A study is asked with `zsar_lab.study` and lives in a folder that `zsar_lab.workspace` opens. What they are made of is imported from its room, for
+example `from zsar_lab.zeroshot.transfer import compose_prototypes`. The rooms, each built on those before it (text not on data): `zsar_lab.data`,
+`zsar_lab.text`, `zsar_lab.model`, `zsar_lab.training`, `zsar_lab.zeroshot`, `zsar_lab.sharing`, `zsar_lab.own_videos`, `zsar_lab.views`.
 """
 
 from typing import Any
