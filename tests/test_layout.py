@@ -6,6 +6,7 @@ import ast
 import fnmatch
 import functools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,17 @@ def test_no_file_is_too_long():
 
 def test_every_module_says_what_it_is():
     assert not [shown(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+def test_angle_brackets_in_docstrings_stand_in_backticks():
+    """The API pages take others for html and lose them."""
+    named = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    lost = []
+    for path in SOURCES:
+        nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, named)]
+        texts = (ast.get_docstring(node) or "" for node in nodes)
+        lost += [f"{shown(path)}: {found}" for text in texts for found in re.findall(r"<[A-Za-z/][^<>\n]*>", re.sub(r"`[^`]*`", "", text))]
+    assert not lost
 
 
 def test_no_star_import():

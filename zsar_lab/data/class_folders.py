@@ -21,7 +21,7 @@ def catalog_folder(folder: Path, name: str | None = None, limits: Limits = Limit
 
     Every file in a class folder is listed: videos that can be read are "ok", files with a video suffix that cannot be
     read are "unreadable", other files and inner folders are "not a video", and videos beside the class folders are "not
-    listed"; hidden (dot) files are left out. An id is "<class>/<file name without suffix>", with the suffix where two would be equal.
+    listed"; hidden (dot) files are left out. An id is `<class>/<file name without suffix>`, with the suffix where two would be equal.
 
     An optional classes.csv (UTF-8; name, and any of label, description, ...) describes classes. A class named there
     without a folder is kept with zero clips; a folder not named there gets its name only.

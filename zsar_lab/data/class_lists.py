@@ -30,7 +30,7 @@ def class_list(dataset: str) -> pd.DataFrame:
 
 
 def classes_path(dataset: str) -> Path:
-    """A shipped class table: data/<dataset>/classes.csv of the repository, or its copy inside an installed package.
+    """A shipped class table: `data/<dataset>/classes.csv` of the repository, or its copy inside an installed package.
 
     Raises:
         FileNotFoundError: it is in neither place.

@@ -28,7 +28,7 @@ def find_videos(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> pd.Da
     """The videos that paths stand for; none is opened.
 
     A file is itself. A folder stands for the video files at any depth below it, sorted by path; hidden (dot) files and folders are left
-    out, links are followed, each real folder once. A video one folder down (<folder>/<class>/<video>) gets that folder's name as its
+    out, links are followed, each real folder once. A video one folder down (`<folder>/<class>/<video>`) gets that folder's name as its
     label. A csv file (UTF-8) names one video a row in its column path, relative to its own folder, and may name labels in a column label;
     these go before the names of folders. A video that is named more than once stands once, where it is named first.
 

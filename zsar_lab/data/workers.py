@@ -204,7 +204,7 @@ class _Crew:
 
 
 def serve(job: str, memory_mb: int) -> None:
-    """The life of a worker process for the job "<module>:<function>": a task a line from stdin, an answer a line to stdout."""
+    """The life of a worker process for the job `<module>:<function>`: a task a line from stdin, an answer a line to stdout."""
     _limit_memory(memory_mb)
     module, name = job.split(":")
     function = getattr(importlib.import_module(module), name)

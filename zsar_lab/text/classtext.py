@@ -76,7 +76,7 @@ class ClassText:
             raise ValueError(f"'{path}' must hold class texts as this library writes them, but it does not ({error}); delete it") from error
 
     def edited(self, name: str, text: str) -> ClassText:
-        """The same with another text for one class; its scheme is "<scheme>, edited".
+        """The same with another text for one class; its scheme is `<scheme>, edited`.
 
         Raises:
             ValueError: there is no such class, or the text is empty.
@@ -117,7 +117,7 @@ def label(classes: pd.DataFrame) -> list[str]:
 
 
 def template(classes: pd.DataFrame) -> list[str]:
-    """ "a video of a person <label>"."""
+    """`a video of a person <label>`."""
     return [f"a video of a person {text}" for text in label(classes)]
 
 
@@ -127,12 +127,12 @@ def description(classes: pd.DataFrame) -> list[str]:
 
 
 def label_and_description(classes: pd.DataFrame) -> list[str]:
-    """ "<label>: <description>"."""
+    """`<label>: <description>`."""
     return [f"{name}: {text}" for name, text in zip(label(classes), description(classes))]
 
 
 def structure(classes: pd.DataFrame) -> list[str]:
-    """ "<label>: <posture>; <arms>; <legs>; <travel>; <prop>", a hand annotation, from the column `structure`."""
+    """`<label>: <posture>; <arms>; <legs>; <travel>; <prop>`, a hand annotation, from the column `structure`."""
     return _filled(classes, "structure")
 
 
@@ -140,7 +140,7 @@ def description_and_parts(classes: pd.DataFrame) -> list[str]:
     """Six lines, each read by itself: the description, then posture, arms, legs, travel and prop out of the column `structure`.
 
     Raises:
-        ValueError: a structure has not the form "<label>: <posture>; <arms>; <legs>; <travel>; <prop>".
+        ValueError: a structure has not the form `<label>: <posture>; <arms>; <legs>; <travel>; <prop>`.
     """
     lines = []
     for name, sentence, annotated in zip(classes["name"], description(classes), structure(classes)):

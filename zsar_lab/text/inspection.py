@@ -177,7 +177,7 @@ def text_overview(
 def flags_of(class_text: ClassText, labels: Mapping[str, str], embed: Callable[[ClassText], ClassEmbeddings]) -> pd.DataFrame:
     """`find_flags` on class texts of any scheme.
 
-    What stands in front of a text as "<label>: ", of its own class or another, is left out, for it would hide that the rest is of another class.
+    What stands in front of a text as `<label>: `, of its own class or another, is left out, for it would hide that the rest is of another class.
     Lines set side by side count by their mean, as flags compare a text with a label, which is one line. Where most texts are the label, or one
     template filled with it, only those that are not can be "nearer another label".
 
@@ -212,7 +212,7 @@ def made_of_labels(labels: Sequence[str], texts: Sequence[str]) -> list[bool]:
 
 
 def _behind_label(text: str, labels: set[str]) -> str:
-    """What stands behind "<label>: " of any class; the text itself where nothing does."""
+    """What stands behind `<label>: ` of any class; the text itself where nothing does."""
     front, _, rest = text.partition(": ")
     return rest.strip() if front in labels and rest.strip() else text
 

@@ -262,7 +262,7 @@ def audit(
     - normalised: the same word stems (`normalised`);
     - contained: all stems of one are in the other, at least two of them ("front crawl", "swimming front crawl"). It also finds
       pairs that differ ("petting cat", "petting animal (not cat)"), so it is listed and removes only when asked;
-    - embedding: none of these. distance = 1 - <a, b> / (|a| |b|).
+    - embedding: none of these. distance = `1 - <a, b> / (|a| |b|)`.
 
     Distances of another encoder or another class text are other numbers: a threshold goes with both.
 

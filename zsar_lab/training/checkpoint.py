@@ -91,7 +91,7 @@ class Checkpoint:
 
 
 def weights_by_name(model: ResT, text: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """All that a training moves, as a checkpoint names it: "text.<name>" and "model.<name>", sharing the memory of what is trained."""
+    """All that a training moves, as a checkpoint names it: `text.<name>` and `model.<name>`, sharing the memory of what is trained."""
     named = {f"text.{name}": value.detach() for name, value in (text or {}).items()}
     return named | {f"model.{name}": value.detach() for name, value in model.state_dict().items()}
 
@@ -108,8 +108,8 @@ def save_checkpoint(
     Args:
         checkpoint: its record and where it goes.
         model, optimiser: at that step.
-        text: the trained tensors of the text encoder, kept as "text.<name>".
-        average: of the weights, by the names of `weights_by_name`; kept as "average.<name>".
+        text: the trained tensors of the text encoder, kept as `text.<name>`.
+        average: of the weights, by the names of `weights_by_name`; kept as `average.<name>`.
 
     Raises:
         OSError: it cannot be written, for example because the disk is full; one sentence.

@@ -229,7 +229,7 @@ def read_changes(settings: Sequence[str]) -> dict[str, Any]:
 def ablations(config: TrainConfig) -> dict[str, TrainConfig]:
     """What each choice is worth: the configuration by itself ("whole"), then with one choice changed a time, by what is changed.
 
-    "no <loss>" and "<loss> only" for each loss that is on, "no label smoothing", "frozen text" (where layers of the text encoder are trained),
+    `no <loss>` and `<loss> only` for each loss that is on, "no label smoothing", "frozen text" (where layers of the text encoder are trained),
     "mean over space" or "tokens over space" (where the backbone has more than one place). Those that cannot be trained are left out: without
     any loss, or with text layers that no loss reaches. Two names of equal configurations are kept once.
     """

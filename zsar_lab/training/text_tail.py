@@ -229,7 +229,7 @@ def class_embeddings_of(checkpoint: Checkpoint, class_text: ClassText, files: En
         device: "cpu", "cuda", or None to choose.
 
     Returns:
-        Embeddings whose `encoder` is "<revision>+<the checkpoint's fingerprint>".
+        Embeddings whose `encoder` is `<revision>+<the checkpoint's fingerprint>`.
 
     Raises:
         ValueError: the checkpoint's text encoder was frozen, or as `TextTail.keep`.

@@ -33,7 +33,7 @@ from zsar_lab.zeroshot.metrics import confusion_matrix, per_class_table
 from zsar_lab.zeroshot.report import Report, RuleRow, settings_as_text
 
 ACCURACY = "top-1 accuracy (%)"
-RULE_COLOURS = dict(zip(RULES, PALETTE))
+RULE_COLOURS = {rule: PALETTE[place % len(PALETTE)] for place, rule in enumerate(RULES)}
 # the three forms of the direct rule stand together, the others apart
 RULE_PLACES = {rule: place + (0.6 if rule not in (DIRECT, RIDGE, RIDGE_CENTRED) else 0.0) for place, rule in enumerate(ALL_RULES)}
 

@@ -14,7 +14,7 @@ from zsar_lab.zeroshot.metrics import truth_rank
 from zsar_lab.zeroshot.report import Report
 
 N_BINS = 8
-SHAPES = dict(zip(RULES, ("circle", "square", "diamond", "cross", "x", "triangle-up")))
+SHAPES = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 
 
 def confidence_curves(report: Report) -> go.Figure:
@@ -29,14 +29,15 @@ def confidence_curves(report: Report) -> go.Figure:
             continue
         confidence, right = _pooled(report, row.rule)
         kept, bins = risk_coverage(confidence, right), reliability(confidence, right, EQUAL_MASS, N_BINS).table
+        colour, shape = RULE_COLOURS[row.rule], SHAPES[RULES.index(row.rule) % len(SHAPES)]
         look = {"legendgroup": row.rule, "name": plain(row.rule)}
         figure.add_scatter(
-            x=percent(kept.coverage), y=percent(kept.risk), mode="lines", line={"color": RULE_COLOURS[row.rule]}, row=1, col=1, **look,
+            x=percent(kept.coverage), y=percent(kept.risk), mode="lines", line={"color": colour}, row=1, col=1, **look,
             hovertemplate="%{x:.0f} % answered: %{y:.1f} % wrong<extra>" + plain(row.rule) + "</extra>",
         )  # fmt: skip
         figure.add_scatter(
             x=percent(bins["confidence"]), y=percent(bins["accuracy"]), mode="lines+markers", showlegend=False, row=1, col=2, **look,
-            line={"color": RULE_COLOURS[row.rule], "width": 1}, marker={"symbol": SHAPES[row.rule], "size": 8, "color": RULE_COLOURS[row.rule]},
+            line={"color": colour, "width": 1}, marker={"symbol": shape, "size": 8, "color": colour},
             customdata=bins["clips"].tolist(), hovertemplate="confidence %{x:.1f} %, right %{y:.1f} % of %{customdata} clips<extra></extra>",
         )  # fmt: skip
     figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", line={"color": GREY, "dash": "dot"}, showlegend=False, hoverinfo="skip", row=1, col=2)

@@ -50,7 +50,7 @@ def accuracy_against_hub_rank(report: Report, rule: str = TRANSFER) -> go.Figure
     for number, result in enumerate(report.results):
         table = _occurrence(result, rule)
         found = accuracy_by_hub_rank(table)
-        marker = {"color": PALETTE[number % len(PALETTE)], "symbol": list(SHAPES.values())[number % len(SHAPES)], "size": 10}
+        marker = {"color": PALETTE[number % len(PALETTE)], "symbol": SHAPES[number % len(SHAPES)], "size": 10}
         figure.add_scatter(
             x=found.hub_rank.tolist(), y=percent(found.top1), mode="markers", marker=marker, showlegend=True,
             name=f"{plain(result.protocol.name)}, rank correlation {found.spearman:+.2f}", customdata=[plain(name) for name in table["class"]],
@@ -133,7 +133,7 @@ def _measured(
 
 
 def _correction(rule: str) -> str:
-    """A corrected rule as "+ <correction>", another by its name."""
+    """A corrected rule as `+ <correction>`, another by its name."""
     return f"+ {rule.removeprefix(f'{TRANSFER}, ')}" if rule.startswith(f"{TRANSFER}, ") else rule
 
 

@@ -40,7 +40,7 @@ ANY, WRONG = Answer(), Answer(wrong=True)
 
 
 def class_options(catalog: Catalog, result: DrawResult, rule: str) -> list[tuple[str, str]]:
-    """What the class dropdown offers: "<label> (<top-1> %)" and the class name, the worst class first; texts are made unlike."""
+    """What the class dropdown offers: `<label> (<top-1> %)` and the class name, the worst class first; texts are made unlike."""
     labels = labels_of(catalog)
     options: dict[str, str] = {}
     for name, top1 in worst_first(result, rule):

@@ -29,7 +29,7 @@ def corrected_scores(fitted: FittedRule, clips: TextRules) -> tuple[RuleScores, 
         clips: of the draw.
 
     Returns:
-        A row a correction and setting; `rule` is "<rule>, <correction>".
+        A row a correction and setting; `rule` is `<rule>, <correction>`.
 
     Raises:
         ValueError: the rule has no points, or as `FittedRule.scores`.

@@ -26,7 +26,7 @@ def read_activitynet(folder: Path, unit: str) -> Annotations:
     Args:
         folder: the folder of activity_net.v1-3.min.json, or up to two levels above it; without a file of that name, the one
             json that has a "database" is read.
-        unit: "segment" (id "<class>/<video>#<n>", n counting the video's annotations from 0) or "video" ("<class>/<video>").
+        unit: "segment" (id `<class>/<video>#<n>`, n counting the video's annotations from 0) or "video" (`<class>/<video>`).
 
     Raises:
         FileNotFoundError: no such folder, or no json in it.

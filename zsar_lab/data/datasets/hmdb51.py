@@ -33,7 +33,7 @@ def read_hmdb51(folder: Path) -> Annotations:
         FileNotFoundError: no such folder, or a class lacks the list of a split.
         NotADirectoryError: it is a file.
         ValueError: another dataset's folder, a fourth split, a file that is not UTF-8, or a line of another form than
-            "<video>.avi <0|1|2>".
+            `<video>.avi <0|1|2>`.
     """
     files = annotation_files(folder, "HMDB51")
     home = nearest_folder(files, "HMDB51")

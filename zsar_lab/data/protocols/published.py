@@ -71,7 +71,7 @@ def kinetics220(
     """Trained on Kinetics-400; validated and tested on classes that only Kinetics-600 has, with all their usable clips.
 
     Args:
-        k400_clips, k600_clips: usable clips, columns `id`, `class`, and optionally `group` ("youtube:<id>") and `splits`.
+        k400_clips, k600_clips: usable clips, columns `id`, `class`, and optionally `group` (`youtube:<id>`) and `splits`.
         validation, unseen: names of new classes, 60 and 160 in publications.
         name: of the protocol; says which lists.
         seed, seen_test_share, terms: see `Options`.
