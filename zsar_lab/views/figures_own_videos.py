@@ -34,14 +34,14 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     panels, title = [("", ""), ("time in the video (s)", "")], f"What is seen in {Path(path).name}, and when"
     figure = new_panels(title, about, panels, 240 + 26 * len(names), per_row=1, gap=0.2)
     colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
-    for stretch in stretches(windows).itertuples(index=False):
-        if stretch.name:
-            figure.add_bar(
-                x=[stretch.end_s - stretch.start_s], base=[stretch.start_s], y=["sure"], orientation="h", row=1, col=1, name=plain(stretch.name),
-                marker={"color": colours.get(stretch.name, GREY)}, showlegend=False, text=tick(stretch.name), textposition="inside",
-                insidetextanchor="middle", hovertemplate=f"{stretch.start_s:.1f} to {stretch.end_s:.1f} s<br>mean confidence {stretch.confidence:.2f}"
-                f"<extra>{plain(stretch.name)}</extra>",
-            )  # fmt: skip
+    sure = stretches(windows)
+    for name, of_name in sure[sure["name"] != NO_NAME].groupby("name", sort=False):
+        figure.add_bar(
+            x=(of_name["end_s"] - of_name["start_s"]).tolist(), base=of_name["start_s"].tolist(), y=["sure"] * len(of_name), orientation="h", row=1,
+            col=1, name=plain(name), marker={"color": colours.get(name, GREY)}, showlegend=False, text=[tick(name)] * len(of_name), textposition="inside",
+            insidetextanchor="middle", customdata=of_name[["start_s", "end_s", "confidence"]].to_numpy().tolist(),
+            hovertemplate="%{customdata[0]:.1f} to %{customdata[1]:.1f} s<br>mean confidence %{customdata[2]:.2f}<extra>" + plain(name) + "</extra>",
+        )  # fmt: skip
     middle = (windows["start_s"] + windows["end_s"]) / 2
     shares = [dict(best) for best in windows["best"]]
     figure.add_heatmap(
