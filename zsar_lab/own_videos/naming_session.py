@@ -84,8 +84,7 @@ class NamingSession:
         """
         table = self._answered()
         rows = [row for row in table.index[~table["unsure"].astype(bool)] if row not in self.accepted] if rows is None else list(rows)
-        for row in rows:
-            self.correct(row, table["name"][self._checked(row)])
+        self.accepted |= {self._checked(row): table["name"][row] for row in rows}
         return len(rows)
 
     def correct(self, row: int, name: str) -> None:
@@ -103,8 +102,12 @@ class NamingSession:
             self.accepted[row] = name
 
     def catalog(self) -> Catalog:
-        """A catalog of every window that was read, to play them, each of the class accepted or named; its usable clips stand in the order of `table`."""
-        table = self._answered()
+        """A catalog of every window that was read, to play them, each of the class accepted or named; its clips stand in the order of `table`.
+
+        Raises:
+            ValueError: there are no answers yet, or no video could be read.
+        """
+        table = self._as_clips()
         shown = table[table["name"] != NO_NAME]
         names = [self.accepted.get(row, table["name"][row]) for row in shown.index]
         return catalog_of(shown, names, self.candidates.table, self.limits)
@@ -115,7 +118,7 @@ class NamingSession:
         Raises:
             ValueError: no name is accepted yet, or as `save_labelled`.
         """
-        table = self._answered()
+        table = self._as_clips()
         if not self.accepted:
             raise ValueError("there must be accepted names to save, got none; accept the sure ones, or name clips yourself")
         rows = sorted(self.accepted)
@@ -126,6 +129,12 @@ class NamingSession:
         if self.table is None:
             raise ValueError("there are no answers yet; read videos and give classes first")
         return self.table
+
+    def _as_clips(self) -> pd.DataFrame:
+        """The table, without bounds where a window is the whole of its video."""
+        table, read = self._answered(), self.read.table
+        whole = (read["start_s"] == 0) & (read["end_s"] == read["duration_s"])
+        return table.assign(start_s=table["start_s"].mask(whole), end_s=table["end_s"].mask(whole))
 
     def _checked(self, row: int) -> int:
         table = self._answered()

@@ -14,6 +14,7 @@ from zsar_lab.own_videos.unsure import Thresholds
 from zsar_lab.views.figures_style import BLUE, COUNT_SCALE, GREY, ORANGE, PALETTE, name_ticks, new_figure, new_panels, percent, plain, tick
 
 MOST_ROWS = 12  # of the heatmap
+ROW_PX, LANE_PX, GAP_PX = 26, 32, 16  # of the timeline: a class, the lane above with names in it, and what is between
 
 
 def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
@@ -32,7 +33,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         raise ValueError(f"a timeline needs a video that could be read, got '{path}' with no window; take one of the table's paths")
     names = _most_named(windows)
     panels, title = [("", ""), ("time in the video (s)", "")], f"What is seen in {Path(path).name}, and when"
-    figure = new_panels(title, about, panels, 240 + 26 * len(names), per_row=1, gap=0.2)
+    figure = new_panels(title, about, panels, 180 + LANE_PX + GAP_PX + ROW_PX * max(4, len(names)), per_row=1, gap=0.2)
     colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
     sure = stretches(windows)
     for name, of_name in sure[sure["name"] != NO_NAME].groupby("name", sort=False):
@@ -50,11 +51,14 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         customdata=[[plain(name)] * len(shares) for name in names], hoverongaps=False,
         hovertemplate="%{customdata}<br>around %{x:.1f} s: %{z:.0f} %<extra></extra>",
     )  # fmt: skip
-    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": [tick(name) for name in names]}
+    rows = [f"{tick(name)} <span style='color:{colours[name]}'>■</span>" for name in names]
+    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": rows}
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
     span = [float(windows["start_s"].min()), float(windows["end_s"].max())]
     figure.update_xaxes(range=span)
-    axes = {"xaxis": {"matches": "x2", "showticklabels": False}, "yaxis": {"domain": [0.9, 1.0]}, "yaxis2": {"domain": [0, 0.82]}}
+    inside = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    below, lane = 1 - (LANE_PX + GAP_PX) / inside, 1 - LANE_PX / inside
+    axes = {"xaxis": {"matches": "x2", "showticklabels": False}, "yaxis": {"domain": [lane, 1]}, "yaxis2": {"domain": [0, below]}}
     figure.update_layout(axes, barmode="overlay", uniformtext={"mode": "hide", "minsize": 10})
     return figure
 

@@ -1,0 +1,101 @@
+"""Notebook 06 as a reader uses it: other class names typed, a clip named by hand, names accepted and saved, and a large file uploaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from zsar_lab.data.catalog import Catalog
+from zsar_lab.data.video import write_mp4
+
+NAME, BOX = "06_your_own_videos", ".zsar-own-videos"
+ADVANCING = """async selector => {
+    const videos = [...document.querySelectorAll(selector)], before = videos.map(video => video.currentTime);
+    await new Promise(resolve => setTimeout(resolve, 900));
+    return [videos.length, videos.filter((video, i) => video.currentTime != before[i]).length];
+}"""
+
+
+def see(page, selector: str) -> None:
+    """Bring an element into view; JupyterLab makes what is in view."""
+    page.evaluate("selector => document.querySelector(selector).scrollIntoView()", selector)
+    page.wait_for_timeout(1500)
+
+
+def until(page, selector: str, text: str) -> None:
+    """Wait until an element says this."""
+    page.wait_for_function("([selector, text]) => document.querySelector(selector)?.innerText.includes(text)", arg=[selector, text], timeout=60_000)
+
+
+def names(page) -> list[str]:
+    return [text.strip() for text in page.locator(f"{BOX} .zsar-clips figcaption").all_inner_texts() if text.strip()]
+
+
+def test_names_are_typed_given_and_saved(open_notebook, keep, tmp_path):
+    page = open_notebook(NAME)
+    box = page.locator(BOX)
+    see(page, BOX)
+    before = names(page)
+    found, advancing = page.evaluate(ADVANCING, f"{BOX} .zsar-clips video")
+    assert len(before) == 24 and found >= 24 and advancing >= 1
+    keep(page, BOX, "06_own_videos")
+
+    typed = "cooking", "walking a dog: Someone walks with a dog on a lead.", "playing the guitar: Someone plucks the strings of a guitar."
+    box.locator("textarea").fill("\n".join(typed))
+    box.get_by_role("button", name="name them").click()
+    until(page, BOX, "3 classes; 47 of 47 clips moved")
+    after = names(page)
+    assert after != before and all(re.match("cooking|walking a dog|playing the guitar", name) for name in after)
+
+    page.locator(f"{BOX} .zsar-clips figure").nth(2).click()
+    until(page, ".zsar-own-clip", "confidence of the 3 best")
+    chosen = page.locator(".zsar-own-clip select")
+    other = next(name for name in ("cooking", "walking a dog") if not after[2].startswith(name))
+    chosen.select_option(label=other)
+    page.get_by_role("button", name="accept this name").click()
+    until(page, f"{BOX} .zsar-clips figure:nth-child(3) figcaption", f"✓ {other}")
+    box.get_by_role("button", name="accept all sure ones").click()
+    until(page, BOX, "names accepted;")
+    box.get_by_label("save in").fill(str(tmp_path / "named"))
+    box.get_by_role("button", name="save", exact=True).click()
+    until(page, ".zsar-saved", "are saved in")
+    kept = Catalog.load(tmp_path / "named" / "catalog").usable
+    assert other in kept.loc[kept["id"].str.contains("clip02"), "class"].tolist()
+    keep(page, ".zsar-own-clip", "06_own_videos_clip")
+
+    box.get_by_label("clip", exact=True).select_option(index=24)
+    box.get_by_role("button", name="later").click()
+    page.wait_for_timeout(1500)
+    page.locator(f"{BOX} .zsar-clips figure", has_text="long.mp4").nth(3).click()
+    until(page, ".zsar-own-clip", "What is seen in long.mp4")
+    keep(page, ".zsar-own-clip", "06_own_videos_timeline")
+
+
+def test_a_video_of_more_than_ten_megabytes_is_uploaded(open_notebook, keep, tmp_path):
+    path = padded(tmp_path / "telephone.mp4", 12_000_000)
+    (tmp_path / "notes.mp4.txt").write_text("no video")
+    page = open_notebook(NAME)
+    see(page, BOX)
+    page.locator(f"{BOX} input[type=file]").set_input_files([path, tmp_path / "notes.mp4.txt"])
+    until(page, BOX, "uploaded: telephone.mp4 (12.0 MB)")
+    until(page, BOX, "an uploaded file must be a video")
+    page.locator(BOX).get_by_role("button", name="read the uploads").click()
+    until(page, BOX, "1 of 1 video read.")
+    assert len(names(page)) == 1
+    keep(page, BOX, "06_own_videos_upload")
+    page.locator(BOX).get_by_role("button", name="read", exact=True).click()
+    until(page, BOX, "naming:")
+    until(page, BOX, "33 of 34 videos read.")
+    page.wait_for_timeout(500)
+    assert "naming:" not in page.locator(BOX).inner_text() and len(names(page)) == 24
+
+
+def padded(path: Path, size: int) -> Path:
+    """A small video in a file of this size: mp4 lets a box of nothing stand at its end."""
+    write_mp4(path, np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8), fps=12)
+    missing = size - path.stat().st_size
+    with open(path, "ab") as file:
+        file.write(missing.to_bytes(4, "big") + b"free" + bytes(missing - 8))
+    return path
