@@ -114,7 +114,7 @@ def _candidates(
     shared: SharedModel, files: EncoderFiles, cache: Path | None, table: pd.DataFrame, rule: str, scheme: str | None, least_right: float
 ) -> Candidates:
     chosen = _rule(shared, table, rule, scheme)
-    texts = embed_class_text(texts_of(table, chosen.class_text), files, cache)
+    texts = embed_class_text(_texts(table, chosen), files, cache)
     check_differ(texts)
     if rule == TRANSFER:
         weights_CS = _weights(shared, chosen, texts)
@@ -136,6 +136,15 @@ def _rule(shared: SharedModel, table: pd.DataFrame, rule: str, scheme: str | Non
         cure = "leave the descriptions out" if scheme is None and wanted == scheme_of(table) != "label" else "choose one of those"
         raise ValueError(f"{rule} of this model reads class texts by {', '.join(of_rule)}, got {wanted}; {cure}")
     return shared.rules[rule, wanted]
+
+
+def _texts(table: pd.DataFrame, chosen: NamingRule) -> ClassText:
+    try:
+        return texts_of(table, chosen.class_text)
+    except ValueError as error:
+        if chosen.rule == TRANSFER:
+            raise
+        raise ValueError(f"direct reads class texts as in training, by {chosen.class_text}, but {error}; or take transfer") from error
 
 
 def _weights(shared: SharedModel, chosen: NamingRule, texts: ClassEmbeddings) -> np.ndarray:
