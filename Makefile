@@ -12,7 +12,8 @@ demo: .venv/installed
 	@echo "Executed notebooks lie in executed; 'make lab' opens JupyterLab."
 
 test: .venv/installed
-	$(BIN)/pytest -p no:nbmake -n 2 --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/pytest -p no:nbmake -n 2 --dist loadfile --no-loadscope-reorder -m "not long" tests
+	$(BIN)/pytest -p no:nbmake -n 2 --dist loadfile --no-loadscope-reorder -m long tests
 	$(BIN)/pytest --nbmake --nbmake-timeout=1200 notebooks
 
 test-browser: .venv/installed

@@ -35,6 +35,8 @@ from zsar_lab.zeroshot.embed import CENTRE
 from zsar_lab.zeroshot.evaluate import evaluate_draw
 from zsar_lab.zeroshot.report import Report
 
+pytestmark = pytest.mark.long
+
 SETTINGS = FrameSettings(n_frames=10, fps=10.0, size_px=48)
 ONE = Limits(workers=1)
 # the first three are classes of the test dataset: by their letters, by their stems, and by their very name

@@ -12,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from zsar_lab.model.flops import clip_gflop
 from zsar_lab.model.rest import ModelConfig, ResT, build_backbone
 
+pytestmark = pytest.mark.long
+
 
 def made(name: str) -> nn.Module:
     with torch.device("meta"):

@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc")
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc"), pytest.mark.long]
 
 HELD = """
 import json, os, sys

@@ -76,7 +76,7 @@ def test_what_is_no_video_has_its_reason_and_the_rest_goes_on(tmp_path):
         ("notes.txt", "its suffix '.txt' is not that of a video"), ("gone.mp4", "there is no such file"), ("none", "no video"), ("a.mp4", ""),
         ("link/x.mp4", ""), ("link/y.mp4", "it is a link that leads to no file"),
     ]  # fmt: skip
-    assert "(.avi .flv .gif" in found[0][2] and found[2][2].endswith("lies in the folder")
+    assert "(.3gp .avi .flv .gif" in found[0][2] and found[2][2].endswith("lies in the folder")
 
 
 def test_links_are_followed_once_and_never_in_circles(tmp_path):
@@ -116,7 +116,7 @@ def test_nothing_found_is_one_sentence(tmp_path):
         find_videos(tmp_path / "gone")
     with pytest.raises(FileNotFoundError, match=r"'.*gone' \(and 1 more\); check"):
         find_videos([tmp_path / "gone", tmp_path / "gone.mp4"])
-    with pytest.raises(ValueError, match=r"at least one video \(.avi .*\) must be found in '.*empty', got none; the first reason: .*no video"):
+    with pytest.raises(ValueError, match=r"at least one video \(.3gp .*\) must be found in '.*empty', got none; the first reason: .*no video"):
         find_videos(tmp_path / "empty")
     with pytest.raises(ValueError, match="must be found in '.*notes.txt', got none; the first reason: '.*notes.txt': its suffix '.txt' is not"):
         find_videos(tmp_path / "notes.txt")

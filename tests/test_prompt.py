@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from zsar_lab.data.windows import WindowSettings
 
 import zsar_lab as zl
 from zsar_lab import prompt
 from zsar_lab.__main__ import main
 from zsar_lab.data.video import write_mp4
+from zsar_lab.data.windows import WindowSettings
 from zsar_lab.opening import open_model
 from zsar_lab.workspace import Study, Workspace
 from zsar_lab.zeroshot.text_rules import TextRules
+
+pytestmark = pytest.mark.long
 
 CLASSES = ("climb", "crawl", "fall", "glide", "jump", "lift", "roll", "shake", "slide", "spin", "swing", "walk")
 

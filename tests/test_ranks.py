@@ -23,6 +23,8 @@ from zsar_lab.training.rank_batch_norm import RankBatchNorm, synchronised
 from zsar_lab.training.ranks import ALONE, VARIABLES, Ranks, started_ranks
 from zsar_lab.training.torchrun import cause_in, train_by_torchrun
 
+pytestmark = pytest.mark.long
+
 HERE = Path(__file__).parent
 
 

@@ -27,6 +27,8 @@ from zsar_lab.data.video import write_mp4
 from zsar_lab.data.windows import WindowSettings, windows_of
 from zsar_lab.data.workers import Limits
 
+pytestmark = pytest.mark.long
+
 SETTINGS = FrameSettings(n_frames=6, fps=6.0, size_px=64)
 MANY_WINDOWS = WindowSettings(stride_s=0.01, whole_up_to_s=0.0)  # of so many that a video of 5 s is read in two runs
 

@@ -20,6 +20,8 @@ from zsar_lab.training.loop import train
 from zsar_lab.training.meters import FORMATS
 from zsar_lab.training.stopping import TrainingInterrupted
 
+pytestmark = pytest.mark.long
+
 # steps of 10, 10 and 4 clips in batches of 5: two, two and one (of 4) batches
 ACCUMULATED = replace(CONFIG, batch_size=5, accumulate=2)
 CONFIGS = {

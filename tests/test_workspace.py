@@ -26,6 +26,8 @@ from zsar_lab.training.presets import rest_r3d18
 from zsar_lab.views.explanations import texts_and_parts
 from zsar_lab.workspace import Study, Workspace
 
+pytestmark = pytest.mark.long
+
 FAMILIES = {"sliding": ["SlideLeft", "SlideRight", "SlideUp", "SlideDown"], "blinking": ["Blink", "SlowBlink", "Fade", "Pulse"]}
 
 

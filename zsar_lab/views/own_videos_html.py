@@ -30,7 +30,7 @@ def typed(table: pd.DataFrame) -> str:
 
 
 def choices(session: NamingSession) -> list[tuple[str, str]]:
-    """What can be shown of a session's clips, with how many there are of each, as options of a dropdown: "all", "unsure", ..., "class <name>"."""
+    """What can be shown of a session's clips, with how many there are of each, as options of a dropdown: "all", "unsure", ..., `class <name>`."""
     read = _read(session)
     counts = {key: len(rows_of(session, key)) for key in (ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN)}
     named = read["name"].value_counts()
