@@ -15,9 +15,10 @@ from test_views import IMAGE, LABELS, SCRIPT
 
 from zsar_lab.views import clips, explanations, explanations_clip, figures_errors, selections
 from zsar_lab.views.explanations import CONFIDENCE, MARGIN, TYPICAL, UNTYPICAL, Verdict
-from zsar_lab.views.figures_style import as_widget, plain, redraw
+from zsar_lab.views.figures_style import plain, redraw
 from zsar_lab.views.selections import ANY, WRONG, Answer
 from zsar_lab.views.widgets_errors import class_errors
+from zsar_lab.views.widgets_figures import as_widget
 from zsar_lab.zeroshot.marks import AMBIGUOUS, LABEL_WRONG, Mark, Marks
 
 catalog, embeddings, result = test_views.catalog, test_views.embeddings, test_views.result
@@ -85,7 +86,7 @@ def test_classes_in_their_orders(catalog, result, by, names):
 def test_every_bar_can_be_clicked_and_the_chosen_one_is_seen(catalog, result):
     figure = figures_errors.accuracy_bars(result, "transfer", catalog, ["C", "A", "B"], "C", with_family=True)
     behind, bars = figure.data
-    assert list(behind.y) == [100] * 3 and list(bars.y) == [0, 25, 100] and list(bars.text) == ["0", "25", "100"]
+    assert list(behind.y) == [100] * 3 and list(bars.y) == [0, 25, 100] and list(behind.text) == ["0", "25", "100"] and bars.text is None
     assert len({behind.marker.color[0], *behind.marker.color[1:]}) == 2 and behind.marker.color[1] == behind.marker.color[2]
     assert behind.customdata[1] == f"{plain(IMAGE)}: 25.0 % (1 of 4)<br>most taken for {plain(SCRIPT)} (2)" and bars.hoverinfo == "skip"
     assert figure.layout.xaxis.ticktext[0].startswith("<b>cat walk") and figure.layout.xaxis.ticktext[0].endswith("<br><i>two</i>")

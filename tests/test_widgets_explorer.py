@@ -60,7 +60,7 @@ class Parts:
         self.box = box
         self.warning, *rows, self.message, self.summary, self.accuracy, self.bars = box.children[:8]
         self.controls = {widget.description: widget for row in rows for widget in row.children}
-        self.map, self.note = box.children[8:] if len(box.children) > 8 else (None, None)
+        self.map, self.note = box.children[8:10] if len(box.children) > 9 else (None, None)
 
     def set(self, name: str, value: object) -> None:
         self.controls[name].value = value
@@ -199,7 +199,7 @@ def test_the_note_says_how_far_off_places_are(parts, explorers):
 def test_without_a_map_there_is_none(explorers):
     parts = Parts(transfer_explorer(CATALOG, explorers))
     parts.set("k", 1)
-    assert parts.map is None and len(parts.box.children) == 8
+    assert parts.map is None and len(parts.box.children) == 9
     assert_shown(parts, explorers["one"], parts.box.outcome.choice)
 
 

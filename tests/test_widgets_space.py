@@ -187,7 +187,7 @@ def test_choosing_rule_colour_and_class(explorer, space):
         classes.value = "C"
         assert explorer.said.startswith("4 clips are selected: 4 of cat walk")
         explorer.select(0)
-        assert classes.value is None
+        assert classes.value == ""
 
 
 def test_the_picture_of_a_clip_comes_when_it_is_asked_for(explorer, space, catalog):  # noqa: F811

@@ -46,9 +46,10 @@ def accuracy_bars(result: DrawResult, rule: str, catalog: Catalog, names: Sequen
     about = f"rule {rule}, {result.protocol.name}, {catalog.name}; dotted: chance {chance:.0f} %; click a bar to choose its class"
     figure = new_figure("Top-1 of each unseen class", about, "", "top-1 accuracy (%)", height=430)
     places = list(range(len(names)))
-    figure.add_bar(x=places, y=[100] * len(names), customdata=hover, hovertemplate="%{customdata}<extra></extra>")
-    marks = [f"{share:.0f}" for share in top1] if len(names) <= MOST_TICKS else [""] * len(names)
-    figure.add_bar(x=places, y=top1, hoverinfo="skip", text=marks, textposition="outside", cliponaxis=False)
+    # the numbers stand in a row above all bars, where neither a bar nor the dotted line crosses them
+    numbers = {"text": [f"{share:.0f}" for share in top1] if len(names) <= MOST_TICKS else [""] * len(names), "textposition": "outside"}
+    figure.add_bar(x=places, y=[100] * len(names), customdata=hover, hovertemplate="%{customdata}<extra></extra>", cliponaxis=False, **numbers)
+    figure.add_bar(x=places, y=top1, hoverinfo="skip")
     figure.add_hline(y=chance, line={"color": GREY, "dash": "dot", "width": 2})
     _ticks(figure, "x", places, names)
     figure.update_xaxes(tickangle=-40)
@@ -90,7 +91,12 @@ def confusion_by_cluster(result: DrawResult, rule: str, catalog: Catalog, names:
     height = min(230 + (30 if few else 16) * len(names), 1000)
     figure = new_figure("What was taken for what", about, "predicted class", "true class", height=height)
     text = {"text": np.where(counts > 0, counts.astype(str), "").tolist(), "texttemplate": "%{text}"} if few else {"text": None, "texttemplate": ""}
-    bar = {"title": {"text": "% of the<br>true class", "font": {"color": GREY}}, "tickfont": {"color": GREY}, "outlinewidth": 0, "thickness": 14}
+    bar = {
+        "title": {"text": "% of the true class", "side": "right", "font": {"color": GREY}},
+        "tickfont": {"color": GREY},
+        "outlinewidth": 0,
+        "thickness": 14,
+    }
     gap, keys = 1 if len(names) <= MOST_TICKS else 0, _keys(catalog, names)
     figure.add_heatmap(
         x=keys, y=keys, z=np.round(share, 2).tolist(), zmin=0, zmax=100, colorscale=COUNT_SCALE, colorbar=bar, xgap=gap, ygap=gap, **text,

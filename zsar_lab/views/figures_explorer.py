@@ -18,6 +18,7 @@ from zsar_lab.views.figures_style import (
     BLUE,
     GREEN,
     GREY,
+    LONGEST_TICK,
     ORANGE,
     SKY,
     VERMILLION,
@@ -36,6 +37,12 @@ from zsar_lab.zeroshot.explorer import Outcome
 NOW, CHOSEN = "now", "chosen on validation classes"
 CHOSEN_MARK = {"color": ORANGE, "symbol": "diamond-open", "line": {"width": 3}}
 MOST_NAMES = 40  # more class names would overlap below the bars; hovering names them all
+LEAST_DRAWN = np.array([700.0, 410.0])  # pixels of the map in a window of 1000; in a wider one names only draw apart
+LETTER = (6.5, 14.0)  # pixels of a letter in names on the map
+PLACES = {  # of a name beside its point: right, up
+    "top center": (0, 1), "bottom center": (0, -1), "middle right": (1, 0), "middle left": (-1, 0),
+    "top right": (1, 1), "top left": (-1, 1), "bottom right": (1, -1), "bottom left": (-1, -1),
+}  # fmt: skip
 Moved = dict[str, Any]  # what moves of a trace: its x, y, text and the like
 GROUPS = ("unseen classes (test)", "validation classes")
 
@@ -47,10 +54,10 @@ def accuracy_dots(protocol: Protocol, catalog: Catalog) -> go.Figure:
         protocol: the draw.
         catalog: of the clips.
     """
-    figure = new_figure("Top-1 of transfer", f"{protocol.name}, {catalog.name}", "top-1 accuracy (%)", "", height=270)
+    figure = new_figure("Top-1 of transfer", f"{protocol.name}, {catalog.name}", "top-1 accuracy (%)", "", height=350)
     chance = [100 / len(names) for names in (protocol.unseen, protocol.validation)]
     figure.add_scatter(
-        x=chance, y=[0, 1], mode="markers", name="chance", marker={"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": GREY}},
+        x=chance, y=[0, 1], mode="markers", name="chance", marker={"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": GREY}},
         hovertemplate="chance %{x:.1f} %<extra></extra>",
     )  # fmt: skip
     for name, marker, place in ((CHOSEN, CHOSEN_MARK | {"size": 17}, "bottom center"), (NOW, {"color": BLUE, "size": 12}, "top center")):
@@ -58,8 +65,9 @@ def accuracy_dots(protocol: Protocol, catalog: Catalog) -> go.Figure:
             y=[0, 1], mode="markers+text", name=name, marker=marker, textposition=place, cliponaxis=False,
             hovertemplate="%{x:.1f} %, mean of the classes %{customdata:.1f} %<extra>" + name + "</extra>",
         )  # fmt: skip
-    name_ticks(figure, "y", GROUPS, range=[1.6, -0.6], showgrid=False)
-    figure.update_layout(xaxis_range=[-2, 102], legend={"orientation": "h", "x": 0, "y": -0.42, "yanchor": "top"}, margin_b=90)
+    # the rows stand so far apart that what is written below a dot of one never touches what is written above a dot of the other
+    name_ticks(figure, "y", GROUPS, range=[1.5, -0.5], showgrid=False)
+    figure.update_layout(xaxis_range=[-2, 102], legend={"orientation": "h", "x": 0, "y": -0.34, "yanchor": "top"}, margin={"b": 100, "r": 70})
     return figure
 
 
@@ -147,18 +155,51 @@ def moving_map(space: SpaceMap, catalog: Catalog) -> go.Figure:
     return figure
 
 
-def map_traces(space: SpaceMap, now_xy: np.ndarray, chosen_xy: np.ndarray) -> list[Moved]:
+def map_traces(space: SpaceMap, catalog: Catalog, now_xy: np.ndarray, chosen_xy: np.ndarray) -> list[Moved]:
     """What of the traces of `moving_map` moves.
 
     Args:
-        space: the map.
+        space, catalog: as `moving_map`.
         now_xy, chosen_xy: places of the composed prototypes of `space.unseen`, of the choice and of what validation chose, [U, 2].
     """
     ends = zip(now_xy.tolist(), space.true_xy.tolist(), strict=True)
     lines = np.array([[*start, *end] for start, end in ends], dtype=object)
     gaps = np.full(len(lines), None)
     x, y = (np.stack([lines[:, axis], lines[:, axis + 2], gaps], axis=1).ravel().tolist() for axis in (0, 1))
-    return [{}] * 5 + [{"x": x, "y": y}, *({"x": xy[:, 0].tolist(), "y": xy[:, 1].tolist()} for xy in (chosen_xy, now_xy))]
+    chosen, now = ({"x": xy[:, 0].tolist(), "y": xy[:, 1].tolist()} for xy in (chosen_xy, now_xy))
+    if len(now_xy) <= MOST_NAMES:
+        labels = labels_of(catalog)
+        corner, far = (np.array([_around(space, axis)[end] for axis in (0, 1)]) for end in (0, 1))
+        drawn = [(xy - corner) / (far - corner) * LEAST_DRAWN for xy in (now_xy, chosen_xy, space.true_xy, space.seen_xy)]
+        now["textposition"] = name_places(drawn[0], [len(labels[name][:LONGEST_TICK]) for name in space.unseen], np.concatenate(drawn))
+    return [{}] * 5 + [{"x": x, "y": y}, chosen, now]
+
+
+def name_places(xy: np.ndarray, lengths: Sequence[int], signs_xy: np.ndarray) -> list[str]:
+    """Where the name beside each point stands, in plotly's words: where it covers least of the names placed before, then the fewest signs.
+
+    Args:
+        xy: of the points, in pixels, upwards, [N, 2].
+        lengths: of their names, in letters.
+        signs_xy: what had better not be covered, in pixels, [M, 2].
+    """
+    placed: list[np.ndarray] = []
+    found = []
+    for (x, y), length in zip(xy, lengths, strict=True):
+        half = np.array([length * LETTER[0], LETTER[1]]) / 2
+        boxes = {}
+        for place, (right, up) in PLACES.items():
+            middle = np.array([x + right * (half[0] + 5), y + up * (half[1] + 8)])
+            boxes[place] = np.stack([middle - half, middle + half])
+
+        def cost(place: str) -> tuple[float, int]:
+            low, high = boxes[place]
+            covered = sum(float(np.prod(np.clip(np.minimum(high, other[1]) - np.maximum(low, other[0]), 0, None))) for other in placed)
+            return covered, int(((signs_xy >= low - 4) & (signs_xy <= high + 4)).all(1).sum())
+
+        found.append(min(PLACES, key=cost))
+        placed.append(boxes[found[-1]])
+    return found
 
 
 def _marks(figure: go.Figure, name: str, hover: list[str], style: dict[str, object], xy: np.ndarray | None = None) -> None:

@@ -23,6 +23,8 @@ COUNT_SCALE = "Cividis"
 GRID = "rgba(128, 128, 128, 0.25)"
 CLEAR = "rgba(0, 0, 0, 0)"
 LONGEST_TICK = 28
+# buttons that cover titles and are of no use here; the first one would send the figure away
+NO_BUTTONS = ("sendChartToCloud", "select", "lasso", "zoomin", "zoomout", "autoscale")
 
 
 def plain(text: object) -> str:
@@ -100,6 +102,7 @@ def _style(figure: go.Figure, title: str, about: str, height: int) -> None:
         title=title_text,
         legend={"bgcolor": CLEAR, "font": font},
         margin={"l": 70, "r": 20, "t": 84, "b": 60},
+        modebar={"remove": list(NO_BUTTONS), "bgcolor": CLEAR, "color": "rgba(128, 128, 128, 0.8)", "activecolor": BLUE},
     )
     axis = {"color": GREY, "gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GREY, "automargin": True, "title_standoff": 10}
     figure.update_xaxes(**axis)
@@ -119,15 +122,8 @@ def mime_bundle(figure: go.Figure) -> dict[str, Any]:
     return {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/plain": "a figure"}
 
 
-def as_widget(figure: go.Figure) -> go.FigureWidget:
-    """The figure as a widget that can stand in a box of widgets."""
-    widget = go.FigureWidget(figure)
-    widget.layout.autosize = True
-    return widget
-
-
 def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
-    """Make a widget of `as_widget` show another figure of the same kind (as many traces)."""
+    """Make a widget of `widgets_figures.as_widget` show another figure of the same kind (as many traces)."""
     if len(widget.data) != len(figure.data):
         raise ValueError(f"a redrawn figure must have as many traces as before ({len(widget.data)}), got {len(figure.data)}; make a new widget")
     with widget.batch_update():

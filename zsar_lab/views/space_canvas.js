@@ -7,6 +7,7 @@ const GONE = "⚠ The kernel was restarted or is gone: run this cell again.";
 const REACH_PX = 9; // how far from a point a click may be
 const REST_MS = 120; // how long the pointer rests before a picture is asked for
 const EDGE_PX = 26;
+const SPOTS = [[0, 1], [0, -1], [1, 0], [-1, 0], [1, 1], [-1, 1], [1, -1], [-1, -1]]; // of a name beside its sign: right, up
 const TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif);font-size:13px";
 
 const corner = (r, n, turn) => Array.from({ length: n }, (_, i) => [r * Math.sin((2 * Math.PI * i) / n + turn), -r * Math.cos((2 * Math.PI * i) / n + turn)]);
@@ -124,18 +125,33 @@ function render({ model, el }) {
     pen.setLineDash([]);
     pen.font = "11px sans-serif";
     pen.textAlign = "center";
-    let above = true;
+    const signs = [];
     for (const mark of marks) {
       const look = looks[mark.look];
       if (hidden.has(look.name)) continue;
       const [x, y] = toScreen(mark.x, mark.y);
       [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [look.colour, look.colour, 1.5];
       drawSign(pen, look, x, y);
-      if (mark.written) {
-        pen.fillStyle = "#808080";
-        pen.fillText(mark.name, x, above ? y - 9 : y + 17);
-        above = !above;
-      }
+      signs.push({ mark, x, y });
+    }
+    writeNames(pen, signs);
+  }
+
+  // names last, each where it covers no other name and the fewest signs; one without such a place is left to pointing
+  function writeNames(pen, signs) {
+    const style = getComputedStyle(root), written = [];
+    [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [style.color, style.getPropertyValue("--jp-layout-color0") || "transparent", 3];
+    for (const { mark, x, y } of signs.filter((sign) => sign.mark.written)) {
+      const half = pen.measureText(mark.name).width / 2 + 1;
+      const free = ([cx, cy]) => Math.min(cx, width - cx) > half && Math.min(cy, height - cy) > 7
+        && written.every((other) => Math.abs(cx - other.cx) > half + other.half || Math.abs(cy - other.cy) > 14);
+      const covered = ([cx, cy]) => signs.filter((sign) => Math.abs(sign.x - cx) < half + 5 && Math.abs(sign.y - cy) < 12).length;
+      const places = SPOTS.map(([right, up]) => [x + right * (half + 9), y - up * (right ? 10 : 15)]).filter(free);
+      if (!places.length) continue;
+      const [cx, cy] = places.reduce((best, place) => (covered(place) < covered(best) ? place : best));
+      pen.strokeText(mark.name, cx, cy + 4);
+      pen.fillText(mark.name, cx, cy + 4);
+      written.push({ cx, cy, half });
     }
   }
 
@@ -363,13 +379,16 @@ function render({ model, el }) {
   model.on("change:selected", onSelected);
   model.on("msg:custom", onMessage);
   const sizes = new ResizeObserver(() => { measure(); draw(); });
+  const themes = new MutationObserver(draw);
   read();
   sizes.observe(stage);
+  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
   setMode("lasso");
   refresh();
   return () => {
     stop.abort();
     sizes.disconnect();
+    themes.disconnect();
     clearTimeout(timer);
     clearTimeout(rest);
     model.off("change:version", refresh);

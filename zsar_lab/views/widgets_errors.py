@@ -12,9 +12,10 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.views import explanations, explanations_clip, figures_errors
 from zsar_lab.views.clips import GREY, clip_grid, message_box
 from zsar_lab.views.figures import taken_for_bars
-from zsar_lab.views.figures_style import as_widget, labels_of, redraw
+from zsar_lab.views.figures_style import labels_of, redraw
 from zsar_lab.views.selections import ANY, PER_PAGE, Answer, answer_options, class_options, in_words, page_of, pages
 from zsar_lab.views.widgets import visibly
+from zsar_lab.views.widgets_figures import FigureFitter, as_widget
 from zsar_lab.views.widgets_marks import MarkPanel
 from zsar_lab.zeroshot.embed import ClipEmbeddings
 from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult
@@ -104,7 +105,7 @@ class _ClassErrors:
         marking = [] if self._marks is None else [self._marks.box]
         restarted = ipywidgets.HTML(f'{STYLE}<div class="zsar-without-kernel">{message_box(RESTARTED)}</div>')
         parts = [restarted, above, self._message, self._bars, self._confusion, self._taken, self._texts]
-        self.box = ipywidgets.VBox([*parts, of_clips, self._said, self._grid, self._clip, self._why, *marking])
+        self.box = ipywidgets.VBox([*parts, of_clips, self._said, self._grid, self._clip, self._why, *marking, FigureFitter()])
         self.box.add_class("zsar-class-errors")
 
     def _observe(self) -> None:

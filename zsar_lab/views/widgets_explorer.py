@@ -14,9 +14,10 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.text.relatedness import KINDS
 from zsar_lab.views.clips import TEXT, message_box
 from zsar_lab.views.figures_explorer import accuracy_dots, accuracy_traces, class_bars, class_traces, map_traces, move, moving_map
-from zsar_lab.views.figures_style import as_widget, redraw
+from zsar_lab.views.figures_style import redraw
 from zsar_lab.views.projection import SpaceMap
 from zsar_lab.views.widgets import visibly
+from zsar_lab.views.widgets_figures import FigureFitter, as_widget
 from zsar_lab.zeroshot.explorer import CORRECTION_CHOICES, N_NEAREST, NO_CORRECTION, Choice, Explorer, Outcome, places_on_map
 from zsar_lab.zeroshot.report import settings_as_text
 from zsar_lab.zeroshot.transfer import TransferSettings
@@ -84,7 +85,7 @@ class _Sliders:
     def _make_box(self) -> None:
         wrap = {"flex_flow": "row wrap"}
         rows = [self._draw, self._text, self._source], [self._kind, self._correction], [self._k, self._tau, self._back]
-        shown = [self._summary, *self._figures, *([self._note] if self._maps else [])]
+        shown = [self._summary, *self._figures, *([self._note] if self._maps else []), FigureFitter()]
         self.box = ipywidgets.VBox([self._warning, *(ipywidgets.HBox(row, layout=wrap) for row in rows), self._message, *shown])
         self.box.add_class("zsar-transfer-explorer")
         self._draw.observe(lambda _: self._attempt(self._on_draw), "value")
@@ -148,7 +149,7 @@ class _Sliders:
         moved = [accuracy_traces(outcome, chosen), class_traces(outcome, chosen, protocol, self._catalog)]
         if self._maps:
             places = self._places_of(self._draw.value)
-            moved.append(map_traces(places.space, places.of(outcome), places.of(chosen)))
+            moved.append(map_traces(places.space, self._catalog, places.of(outcome), places.of(chosen)))
             self._note.value = places.note
         for figure, traces in zip(self._figures, moved, strict=True):
             move(figure, traces)

@@ -24,7 +24,8 @@ from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult
 
 MOST_ON_CANVAS = 50_000  # clips
 MOST_WRITTEN = 40  # names beside prototypes
-NO_CLASS = "—"
+NO_CLASS = "—", ""  # as an option; of None the list would show nothing
+STYLE = "<style>.zsar-space .widget-html-content{min-width:0}</style>"  # else wide clip grids would be cut, not wrapped
 # each kind of prototype: where it is on a SpaceMap, whose it is, and how it is drawn
 MARKS = (
     ("seen_text_xy", "seen", Look("texts of seen classes", GREY, "square-open", 7)),
@@ -86,7 +87,7 @@ class _Explorer:
         self._space, self._catalog, self._result = space, catalog, result
         self._answers = answers_on_map(space, result, rule)
         self._rows: list[int] = []
-        classes = [(NO_CLASS, None), *_class_options(space, catalog)]
+        classes = [NO_CLASS, *_class_options(space, catalog)]
         style = {"description_width": "60px"}
         self._rule = ipywidgets.Dropdown(
             options=[scored.rule for scored in result.rules], value=rule, description="rule", style=style, layout={"width": "260px"}
@@ -107,7 +108,7 @@ class _Explorer:
         self._class.observe(self._on_class, "value")
         choices = ipywidgets.HBox([self._rule, self._colour, self._class], layout={"flex_flow": "row wrap"})
         shown = self.canvas if self.canvas is not None else self._large.box
-        self.box = ipywidgets.VBox([choices, ipywidgets.HTML(_about(space, catalog)), shown, self._message, self._clips])
+        self.box = ipywidgets.VBox([choices, ipywidgets.HTML(STYLE + _about(space, catalog)), shown, self._message, self._clips])
         self.box.add_class("zsar-space")
         self._open([])
 
@@ -126,7 +127,7 @@ class _Explorer:
         visibly(lambda: self._open(rows), self._message)
 
     def _on_class(self, change: dict[str, Any]) -> None:
-        if change["new"] is not None:
+        if change["new"]:
             visibly(lambda: self._open(self._rows_of(change["new"])), self._message)
 
     def _on_rule(self) -> None:
@@ -137,7 +138,7 @@ class _Explorer:
     def _choose_no_class(self) -> None:
         """So that the class chosen before can be chosen again."""
         self._class.unobserve(self._on_class, "value")
-        self._class.value = None
+        self._class.value = NO_CLASS[1]
         self._class.observe(self._on_class, "value")
 
     def _open(self, rows: list[int]) -> None:
@@ -175,7 +176,7 @@ class _Explorer:
             canvas.version += 1
 
     def _marks(self, first_look: int) -> list[dict[str, Any]]:
-        """Prototypes and texts; of each kind from left to right, so that names are written above and below in turn."""
+        """Prototypes and texts; of each kind from left to right."""
         labels, written, found = labels_of(self._catalog), len(self._space.unseen) <= MOST_WRITTEN, []
         for number, (kind, group, _) in enumerate(MARKS):
             names, xy = getattr(self._space, group), getattr(self._space, kind)

@@ -1,0 +1,72 @@
+"""Notebooks with widgets that were saved, closed and opened again, and kernels that were restarted with a widget on screen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from conftest import IDLE, run_all
+from test_widgets_in_a_browser import ANSWER_MS, choice, expect, options, show
+
+WIDGETS = {"04_shared_space": ".zsar-transfer-explorer", "05_class_errors": ".zsar-class-errors"}
+DRAWN = "selector => [...document.querySelectorAll(`${selector} .js-plotly-plot .main-svg`)].length >= 3"
+BAD = ("Traceback", "Error displaying widget", "Error creating widget", "[Open Browser Console for more detailed log")
+
+
+def assert_no_error_is_shown(page) -> None:
+    text = page.locator(".jp-Notebook").inner_text()
+    assert not [bad for bad in BAD if bad in text]
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_a_saved_notebook_opens_again(open_notebook, lab, name):
+    folder, widget = lab.folder / "notebooks", WIDGETS[name]
+    saved = f"saved_{name}"
+    shutil.copy(folder / f"{name}.ipynb", folder / f"{saved}.ipynb")
+    page = open_notebook(saved)
+    show(page, widget)
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
+    page.close()
+    content = json.loads((folder / f"{saved}.ipynb").read_text(encoding="utf-8"))
+    state = content["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    assert sum("plotly" in json.dumps(model)[:2_000_000] and len(json.dumps(model)) > 1_000_000 for model in state.values()) <= 1  # its code, once
+
+    page = open_notebook(saved, run=False)
+    show(page, widget)
+    page.wait_for_function(DRAWN, arg=widget, timeout=ANSWER_MS)
+    assert_no_error_is_shown(page)
+    run_all(page)
+    show(page, widget)
+    page.wait_for_function(DRAWN, arg=widget, timeout=ANSWER_MS)
+    assert_no_error_is_shown(page)
+
+
+def test_a_restarted_kernel_is_said_and_all_can_be_run_again(open_notebook):
+    page = open_notebook("05_class_errors")
+    box = show(page, ".zsar-class-errors")
+    expect(box.get_by_text("The kernel was restarted or is gone")).to_be_hidden()
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.wait_for_function(IDLE, timeout=ANSWER_MS)
+    expect(box.get_by_text("The kernel was restarted or is gone")).to_be_visible(timeout=ANSWER_MS)
+    choice(box, "class").select_option(index=2)
+    page.wait_for_timeout(2000)
+    assert_no_error_is_shown(page)
+    run_all(page)
+    box = show(page, ".zsar-class-errors")
+    expect(box.get_by_text("The kernel was restarted or is gone")).to_be_hidden()
+    name = options(choice(box, "class"))[2].rsplit(" (", 1)[0]
+    choice(box, "class").select_option(index=2)
+    expect(box).to_contain_text(f"True class: {name}", timeout=ANSWER_MS)
+    assert_no_error_is_shown(page)
+
+
+def test_the_map_says_that_its_kernel_was_restarted(open_notebook):
+    page = open_notebook("04_shared_space")
+    canvas = show(page, ".zsar-space-canvas")
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.wait_for_function(IDLE, timeout=ANSWER_MS)
+    canvas.get_by_role("button", name="none").click()
+    expect(canvas.get_by_role("status")).to_contain_text("run this cell again", timeout=ANSWER_MS)
+    assert_no_error_is_shown(page)
