@@ -12,9 +12,10 @@ from zsar_lab.own_videos.answers import NO_NAME
 from zsar_lab.own_videos.naming_session import NamingSession
 from zsar_lab.views.clips import GREY, Caption, clip_grid, message_box
 from zsar_lab.views.figures_own_videos import composed_of, timeline
-from zsar_lab.views.figures_style import as_widget, redraw
+from zsar_lab.views.figures_style import redraw
 from zsar_lab.views.own_videos_html import best_html
 from zsar_lab.views.widgets import said_or_shown
+from zsar_lab.views.widgets_figures import FigureFitter, as_widget
 
 
 class ClipPanel:
@@ -42,7 +43,7 @@ class ClipPanel:
         self._best.layout.flex = "1 1 340px"
         beside = ipywidgets.HBox([self._video, self._best, self._composed], layout=wrap | {"align_items": "flex-start"})
         naming = ipywidgets.HBox([self._name, self._accept, self._back], layout=wrap)
-        self.box = ipywidgets.VBox([naming, self._message, beside, self._long], layout={"display": "none"})
+        self.box = ipywidgets.VBox([naming, self._message, beside, self._long, FigureFitter()], layout={"display": "none"})
         self.box.add_class("zsar-own-clip")
         self._name.observe(self._on_name, "value")
         self._accept.on_click(lambda _: self._give(self._name.value))
