@@ -33,7 +33,7 @@ def names(page) -> list[str]:
     return [text.strip() for text in page.locator(f"{BOX} .zsar-clips figcaption").all_inner_texts() if text.strip()]
 
 
-def test_names_are_typed_given_and_saved(open_notebook, keep, tmp_path):
+def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path):
     page = open_notebook(NAME)
     box = page.locator(BOX)
     see(page, BOX)
@@ -41,11 +41,12 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, tmp_path):
     found, advancing = page.evaluate(ADVANCING, f"{BOX} .zsar-clips video")
     assert len(before) == 24 and found >= 24 and advancing >= 1
     keep(page, BOX, "06_own_videos")
+    picture(page, f"{BOX} textarea", f"{BOX} .zsar-clips", "own_videos")
 
     typed = "cooking", "walking a dog: Someone walks with a dog on a lead.", "playing the guitar: Someone plucks the strings of a guitar."
     box.locator("textarea").fill("\n".join(typed))
     box.get_by_role("button", name="name them").click()
-    until(page, BOX, "3 classes; 47 of 47 clips moved")
+    until(page, BOX, "3 classes; 59 of 59 clips moved")
     after = names(page)
     assert after != before and all(re.match("cooking|walking a dog|playing the guitar", name) for name in after)
 
@@ -87,7 +88,7 @@ def test_a_video_of_more_than_ten_megabytes_is_uploaded(open_notebook, keep, tmp
     keep(page, BOX, "06_own_videos_upload")
     page.locator(BOX).get_by_role("button", name="read", exact=True).click()
     until(page, BOX, "naming:")
-    until(page, BOX, "33 of 34 videos read.")
+    until(page, BOX, "41 of 42 videos read.")
     page.wait_for_timeout(500)
     assert "naming:" not in page.locator(BOX).inner_text() and len(names(page)) == 24
 
