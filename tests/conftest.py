@@ -16,8 +16,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 gc.disable()  # until everything is imported
 
 LONGEST_FIRST = (
-    "test_workspace.py", "test_ranks.py", "test_resume.py", "test_cross_dataset.py", "test_frames.py", "test_prepare.py", "test_prepare_mishaps.py",
-    "test_checkpoint.py", "test_text_tail.py", "test_embed.py", "test_memory.py",
+    "test_workspace.py", "test_ranks.py", "test_resume.py", "test_cross_dataset.py", "test_prompt.py", "test_reading.py", "test_flops.py",
+    "test_frames.py", "test_prepare.py", "test_prepare_mishaps.py", "test_checkpoint.py", "test_text_tail.py", "test_embed.py", "test_memory.py",
 )  # fmt: skip
 
 

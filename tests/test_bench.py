@@ -22,6 +22,8 @@ from zsar_lab.training.bench import BareLoop, Engine, Side, alternate, measure
 from zsar_lab.training.bench_study import as_jpeg, bench_config, generated
 from zsar_lab.training.presets import PRESETS
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 RATIOS = ("engine_over_bare", "engine_over_bare_process", "loader_in_over_memory", "loader_in_over_memory_process")
 

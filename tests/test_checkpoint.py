@@ -199,6 +199,7 @@ def test_an_error_of_writing_is_a_sentence(tmp_path):
         raise PermissionError(errno.EACCES, "not allowed")
 
 
+@pytest.mark.long
 def test_a_saving_that_is_killed_leaves_a_checkpoint_that_loads(tmp_path):
     path = tmp_path / FILE_NAME
     paths = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])

@@ -22,7 +22,7 @@ from zsar_lab.sharing.model_card import model_card
 from zsar_lab.sharing.shared_model import CONFIG_FILE, HASHED_FILES, SHARED_FILES, load_shared, save_shared
 
 # the client's plain uploads, which a hub with xet does without, are written for an older HTTP package
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"), pytest.mark.long]
 REPO = "team/stripes"
 IN_A_PROCESS = """
 import sys

@@ -17,6 +17,8 @@ from zsar_lab.own_videos.naming_session import NamingSession
 from zsar_lab.own_videos.unsure import NONE_OF_THESE
 from zsar_lab.workspace import Study, Workspace
 
+pytestmark = pytest.mark.long
+
 PLAIN = ["red", "green", "blue"]
 FILES = ["a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4", *["long.mp4"] * 6]
 NAMES = ["red", "green", "blue", "red", "", *["red"] * 3, *["blue"] * 3]

@@ -24,6 +24,8 @@ from zsar_lab.data.prepare import Prepared, Source, make_catalog, prepare, summa
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def six(tmp_path) -> Source:

@@ -103,6 +103,7 @@ def test_a_model_saved_again_is_bit_for_bit_the_same(saved, tmp_path):
     assert all((again / name).read_bytes() == (saved / name).read_bytes() for name in (*HASHED_FILES, CONFIG_FILE))
 
 
+@pytest.mark.long
 def test_a_copy_opened_in_another_process_embeds_bit_for_bit_the_same(made, saved, tmp_path):
     shutil.copytree(saved, tmp_path / "elsewhere" / "model")
     stripes_store(tmp_path)  # the same frames as in the other process

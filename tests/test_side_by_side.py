@@ -10,6 +10,8 @@ import torch
 
 from zsar_lab.training.side_by_side import train_side_by_side, visible_gpus
 
+pytestmark = pytest.mark.long
+
 # a command that leaves a log of one epoch and says which GPU it was given
 TRAINS = """
 import os, sys, time

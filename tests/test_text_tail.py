@@ -38,6 +38,8 @@ from zsar_lab.training.stopping import TrainingInterrupted
 from zsar_lab.training.text_tail import LINES_A_BATCH, TextTail, check_text_layers, class_embeddings_of
 from zsar_lab.workspace import Workspace
 
+pytestmark = pytest.mark.long
+
 WORDS = "<s> <pad> </s> <unk> a run walk jump sit wave clap person arm leg fast slow up down".split()
 NAMES = ("run", "walk", "jump", "sit", "wave", "clap", "run fast", "walk slow")
 # two lines a class, one line of two classes, and lines of 1..6 words

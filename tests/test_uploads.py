@@ -11,6 +11,8 @@ from test_widgets_own_videos import Box, box, catalog, folder, read, session, te
 
 from zsar_lab.views import widgets_own_videos_upload as upload
 
+pytestmark = pytest.mark.long
+
 
 def send(box: Box, name: str, content: bytes, part: int = 1000) -> None:
     """As the button does it: a part only when the one before was answered by "more"."""

@@ -20,6 +20,8 @@ from zsar_lab.views import own_videos_html as words
 from zsar_lab.views.figures_own_videos import composed_of, how_sure, timeline
 from zsar_lab.views.widgets_own_videos import own_videos
 
+pytestmark = pytest.mark.long
+
 PLAIN = ["red", "green", "blue"]
 EVIL_CLASSES = {EVIL[0]: "red", EVIL[1]: "blue", "leaf": "green"}
 
