@@ -127,9 +127,9 @@ def test_it_opens_on_what_the_session_has(box, session):
 
 def test_a_caption_says_name_confidence_second_best_doubt_and_place(box, session):
     share = 100 * session.table["confidence"]
-    assert box.captions[0].split("|") == [f"red {share[0]:.0f} %", "then green 0 %", "a.mp4"]
+    assert box.captions[0].split("|") == [f"red {share[0]:.0f}\u00a0%", "then green 0\u00a0%", "a.mp4"]
     second = 100 * session.table["best"][3][1][1]
-    assert box.captions[3].split("|")[:3] == [f"red {share[3]:.0f} %", f"then blue {second:.0f} %", "⚠ perhaps none of these"]
+    assert box.captions[3].split("|")[:3] == [f"red {share[3]:.0f}\u00a0%", f"then blue {second:.0f}\u00a0%", "⚠ perhaps none of these"]
     assert box.captions[5].endswith("long.mp4, 2.0 to 4.0 s")
 
 

@@ -41,7 +41,7 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path)
     found, advancing = page.evaluate(ADVANCING, f"{BOX} .zsar-clips video")
     assert len(before) == 24 and found >= 24 and advancing >= 1
     keep(page, BOX, "06_own_videos")
-    picture(page, f"{BOX} textarea", f"{BOX} .zsar-clips", "own_videos")
+    picture(page, BOX, f"{BOX} .zsar-clips", "own_videos")
 
     typed = "cooking", "walking a dog: Someone walks with a dog on a lead.", "playing the guitar: Someone plucks the strings of a guitar."
     box.locator("textarea").fill("\n".join(typed))

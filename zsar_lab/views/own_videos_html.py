@@ -69,9 +69,9 @@ def caption(session: NamingSession, row: int, was: Mapping[int, str]) -> Caption
         was: the name that a row had before the last change of classes, of those that moved.
     """
     window, accepted = session.table.loc[row], session.accepted.get(row)
-    answered = f"{window['name']} {100 * window['confidence']:.0f} %"
+    answered = f"{window['name']} {100 * window['confidence']:.0f}\u00a0%"  # the sign stays with its number
     lines = [answered] if accepted in (None, window["name"]) else [accepted, f"answer: {answered}"]
-    lines += [f"then {name} {100 * share:.0f} %" for name, share in window["best"][1:2]]
+    lines += [f"then {name} {100 * share:.0f}\u00a0%" for name, share in window["best"][1:2]]
     lines += [f"⚠ {window['why']}"] if window["unsure"] else []
     lines += [f"↻ was {was[row]}"] if row in was else []
     return Caption((*lines, place_of(session.table, row)), True if accepted else None)
