@@ -72,7 +72,9 @@ class _OwnVideos:
         restarted = ipywidgets.HTML(f'{STYLE}<div class="zsar-without-kernel">{message_box(RESTARTED)}</div>')
         self.box = ipywidgets.VBox([restarted, self._reading, self._naming, self._table, self._panel.box, self._saving])
         self.box.add_class("zsar-own-videos")
+        self._is_on_page = False
         visibly(self._show_all, self._read_said)
+        self._is_on_page = True
 
     # what stands there
 
@@ -175,7 +177,13 @@ class _OwnVideos:
         self._read_said.value = message_box(words.read_sentence(self._session), GREY)
 
     def _with_progress(self, action: Callable[[], Any]) -> None:
-        """The bars of an action stand in the box until it is done; what it raises is raised, which Output alone would swallow."""
+        """The bars of an action stand in the box until it is done; what it raises is raised, which Output alone would swallow.
+
+        While the box is made they stand in the cell's output: notebooks that are executed without widget state know no Output.
+        """
+        if not self._is_on_page:
+            action()
+            return
         failures: list[BaseException] = []
         self._progress.layout.display = None
         with self._progress:
