@@ -8,32 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from coloured_videos import COLOURS, colour_session, write_folder, write_video
+from coloured_videos import COLOURS, colour_session, write_video
+from test_widgets_own_videos import PLAIN, folder, read  # noqa: F401  (folder and read are fixtures)
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.own_videos.embedding import WindowEmbeddings
 from zsar_lab.own_videos.naming_session import NamingSession
 from zsar_lab.own_videos.unsure import NONE_OF_THESE
 from zsar_lab.workspace import Study, Workspace
 
 pytestmark = pytest.mark.long
 
-PLAIN = ["red", "green", "blue"]
 FILES = ["a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4", *["long.mp4"] * 6]
 NAMES = ["red", "green", "blue", "red", "", *["red"] * 3, *["blue"] * 3]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("videos"))
-
-
-@pytest.fixture(scope="module")
-def read(folder) -> WindowEmbeddings:
-    session = colour_session()
-    session.read_videos(folder)
-    return session.read
 
 
 @pytest.fixture

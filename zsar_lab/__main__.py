@@ -300,10 +300,14 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--unit", default="segment", help="what one clip of ActivityNet is: segment or video")
     _add_frames(command)
     command.add_argument("--jpeg-quality", type=int, default=None, help="1..100: keep JPEG images, a tenth of the size; without it raw pixels")
-    command.add_argument("--workers", type=int, default=2, help="processes that decode at the same time")
-    command.add_argument("--timeout", type=float, default=60.0, help="seconds that a file may take")
-    command.add_argument("--memory", type=int, default=2000, help="MB that a worker may use")
+    _add_limits(command)
     command.set_defaults(command=prepare)
+
+
+def _add_limits(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--workers", type=int, default=2, help="processes that decode at the same time")
+    command.add_argument("--timeout", type=float, default=60.0, help="seconds that a file, or a part of a long one, may take")
+    command.add_argument("--memory", type=int, default=2000, help="MB that a worker may use")
 
 
 def _add_bench(commands: argparse._SubParsersAction) -> None:
@@ -348,9 +352,7 @@ def _add_classify(commands: argparse._SubParsersAction) -> None:
     form.add_argument("--json", action="store_true", help="an object of json a line")
     form.add_argument("--csv", action="store_true", help="a table")
     command.add_argument("--timeline", type=Path, default=None, metavar="FILE.html", help="page with a timeline of each video")
-    command.add_argument("--workers", type=int, default=2, help="processes that decode at the same time")
-    command.add_argument("--timeout", type=float, default=60.0, help="seconds that a file, or a part of a long one, may take")
-    command.add_argument("--memory", type=int, default=2000, help="MB that a worker may use")
+    _add_limits(command)
     command.set_defaults(command=classify)
 
 

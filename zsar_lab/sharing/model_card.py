@@ -100,11 +100,11 @@ def _texts(shared: SharedModel) -> str:
     rows = "\n".join(f"| {_shown(rule.rule)} | {_shown(rule.class_text)} | {_percent(rule.validation_top1)} |" for rule in shared.rules.values())
     return (
         f"## What a class may be told by\n\nTexts are read by {_shown(shared.encoder)} (revision {shared.encoder_revision}). On the"
-        f" {rules_classes(shared)} validation classes:\n\n| rule | class text | validation top-1 |\n|---|---|---|\n{rows}"
+        f" {_n_validation(shared)} validation classes:\n\n| rule | class text | validation top-1 |\n|---|---|---|\n{rows}"
     )
 
 
-def rules_classes(shared: SharedModel) -> int:
+def _n_validation(shared: SharedModel) -> int:
     """How many validation classes the settings were chosen on."""
     return next(iter(shared.rules.values())).scores_BV.shape[1]
 

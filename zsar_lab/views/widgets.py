@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets
@@ -62,3 +63,22 @@ def said_or_shown(action: Callable[[], Any], message: ipywidgets.HTML) -> None:
             message.value = message_box(str(error))
 
     visibly(refused, message)
+
+
+class Quiet:
+    """Lets a program set several choices at once without each calling what it means; that is shown after.
+
+    Attributes:
+        now: inside `with quiet():`, where what choices call must do nothing.
+    """
+
+    def __init__(self) -> None:
+        self.now = False
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        before, self.now = self.now, True
+        try:
+            yield
+        finally:
+            self.now = before

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets
@@ -14,7 +13,7 @@ from zsar_lab.views.clips import GREY, clip_grid, message_box
 from zsar_lab.views.figures import taken_for_bars
 from zsar_lab.views.figures_style import labels_of, redraw
 from zsar_lab.views.selections import ANY, PER_PAGE, Answer, answer_options, class_options, in_words, page_of, pages
-from zsar_lab.views.widgets import visibly
+from zsar_lab.views.widgets import Quiet, visibly
 from zsar_lab.views.widgets_figures import FigureFitter, as_widget
 from zsar_lab.views.widgets_marks import MarkPanel
 from zsar_lab.zeroshot.embed import ClipEmbeddings
@@ -64,7 +63,7 @@ class _ClassErrors:
     def __init__(self, catalog: Catalog, results: dict[str, DrawResult], rule: str, clips: dict[str, ClipEmbeddings], marks: Marks | None) -> None:
         self._catalog, self._results, self._clips, self._labels = catalog, results, clips, labels_of(catalog)
         self._marks = None if marks is None else MarkPanel(catalog, marks, self._show_grid)
-        self._quiet = False
+        self._quiet = Quiet()
         self._page = 0
         self._cells: list[str] = []
         self._verdicts: list[explanations.Verdict] = []
@@ -110,7 +109,7 @@ class _ClassErrors:
 
     def _observe(self) -> None:
         def on(widget: ipywidgets.Widget, action: Callable[[], Any]) -> None:
-            widget.observe(lambda _: None if self._quiet else visibly(action, self._message), "value")
+            widget.observe(lambda _: None if self._quiet.now else visibly(action, self._message), "value")
 
         for widget in (self._draw, self._rule):
             on(widget, self._on_draw)
@@ -121,15 +120,6 @@ class _ClassErrors:
         on(self._clip, self._show_clip)
         self._back.on_click(lambda _: visibly(lambda: self._turn(-1), self._message))
         self._on.on_click(lambda _: visibly(lambda: self._turn(1), self._message))
-
-    @contextmanager
-    def _silently(self) -> Iterator[None]:
-        """Set several choices at once; what they mean is shown after."""
-        before, self._quiet = self._quiet, True
-        try:
-            yield
-        finally:
-            self._quiet = before
 
     # what happens
 
@@ -162,11 +152,11 @@ class _ClassErrors:
 
     def _choose(self, name: str, answer: Answer) -> None:
         """Show a class and those of its clips with that answer; all its clips, and a sentence, where there are none."""
-        with self._silently():
+        with self._quiet():
             self._class.value = name
         self._read_class()
         found = answer in [value for _, value in self._answer.options]
-        with self._silently():
+        with self._quiet():
             self._answer.value = answer if found else ANY
         self._show_all()
         if not found:
@@ -178,7 +168,7 @@ class _ClassErrors:
     def _list_classes(self) -> None:
         options = class_options(self._catalog, self._result, self._rule.value)
         kept = self._class.value
-        with self._silently():
+        with self._quiet():
             self._class.options = options
             self._class.value = kept if kept in dict(options).values() else options[0][1]
 
@@ -186,7 +176,7 @@ class _ClassErrors:
         """Read the verdicts on the class, and offer what can be chosen of its clips."""
         self._verdicts, self._page = explanations.verdicts(self._result, self._rule.value, self._class.value), 0
         order, orders = self._order.value, explanations.orders(self._verdicts)
-        with self._silently():
+        with self._quiet():
             self._answer.options = answer_options(self._verdicts, self._labels)
             self._answer.value = ANY
             self._order.options = orders
@@ -251,7 +241,7 @@ class _ClassErrors:
         named = [f"{verdict.clip_id}, taken for {self._labels[verdict.predicted]}" for verdict in shown]
         listed = [(f"{number}. {text}", verdict.clip_id) for number, (text, verdict) in enumerate(zip(named, shown), start=first)]
         kept = self._clip.value
-        with self._silently():
+        with self._quiet():
             self._clip.options = [NO_CLIP, *listed]
             self._clip.value = kept if kept in [clip for _, clip in listed] else NO_CLIP[1]
         self._show_clip()

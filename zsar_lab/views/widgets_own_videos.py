@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from zsar_lab.text.class_table import classes_of_lines
 from zsar_lab.views import own_videos_html as words
 from zsar_lab.views.clips import GREY, clip_grid, message_box
 from zsar_lab.views.selections import pages
-from zsar_lab.views.widgets import said_or_shown, visibly
+from zsar_lab.views.widgets import Quiet, said_or_shown, visibly
 from zsar_lab.views.widgets_errors import RESTARTED
 from zsar_lab.views.widgets_own_videos_clip import ClipPanel
 from zsar_lab.views.widgets_own_videos_grid import ClickedGrid
@@ -62,7 +61,7 @@ class _OwnVideos:
         self._catalog: Catalog | None = None
         self._catalog_of: object = None
         self._was: dict[int, str] = {}
-        self._page, self._rows, self._quiet, self._saved, self._warned = 0, [], False, dict(session.accepted), False
+        self._page, self._rows, self._quiet, self._saved, self._warned = 0, [], Quiet(), dict(session.accepted), False
         if not classes and session.candidates is not None:
             classes = words.typed(session.candidates.table)
         self._make_reading(folder)
@@ -118,9 +117,9 @@ class _OwnVideos:
         above = _row(self._filter, self._order, self._back, self._on, self._accept_sure)
         self._table = ipywidgets.VBox([above, self._counted, self._table_said, self._grid, self._clip])
         for widget in (self._filter, self._order):
-            widget.observe(lambda _: None if self._quiet else self._attempt(self._on_filter, self._table_said), "value")
-        self._clip.observe(lambda _: None if self._quiet else self._attempt(self._on_clip, self._table_said), "value")
-        self._grid.observe(lambda _: None if self._quiet else self._attempt(self._on_click, self._table_said), "chosen")
+            widget.observe(lambda _: None if self._quiet.now else self._attempt(self._on_filter, self._table_said), "value")
+        self._clip.observe(lambda _: None if self._quiet.now else self._attempt(self._on_clip, self._table_said), "value")
+        self._grid.observe(lambda _: None if self._quiet.now else self._attempt(self._on_click, self._table_said), "chosen")
         self._back.on_click(lambda _: self._attempt(lambda: self._turn(-1), self._table_said))
         self._on.on_click(lambda _: self._attempt(lambda: self._turn(1), self._table_said))
         self._accept_sure.on_click(lambda _: self._attempt(self._on_sure, self._table_said))
@@ -264,7 +263,7 @@ class _OwnVideos:
     def _show_table(self) -> None:
         session = self._session
         self._play()
-        with self._silently():
+        with self._quiet():
             key, options = self._filter.value, words.choices(session)
             self._filter.options = options
             self._filter.value = key if key in [value for _, value in options] else words.ALL
@@ -278,7 +277,7 @@ class _OwnVideos:
         grid: list[str] = []
         self._with_progress(lambda: grid.append(clip_grid(self._catalog, [self._id_of[row] for row in self._rows], captions)))
         listed = [(f"{number}. {caption.lines[0]}, {caption.lines[-1]}", row) for number, (row, caption) in enumerate(zip(self._rows, captions), 1)]
-        with self._silently():
+        with self._quiet():
             self._grid.html = grid[0]
             self._clip.options = [NO_CLIP, *listed]
         self._choose(self._panel.row if self._panel.row in self._rows else None)
@@ -293,19 +292,10 @@ class _OwnVideos:
             self._id_of = dict(zip(words.rows_of(session), self._catalog.clips["id"], strict=True))
 
     def _choose(self, row: int | None) -> None:
-        with self._silently():
+        with self._quiet():
             self._clip.value = NO_CLIP[1] if row is None else row
             self._grid.chosen = self._rows.index(row) if row is not None else -1
         self._panel.show(row, self._catalog, "" if row is None else self._id_of[row])
-
-    @contextmanager
-    def _silently(self) -> Iterator[None]:
-        """Set several choices at once; what they mean is shown after."""
-        before, self._quiet = self._quiet, True
-        try:
-            yield
-        finally:
-            self._quiet = before
 
 
 def _wide(pixels: int) -> dict[str, str]:
