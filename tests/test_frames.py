@@ -359,7 +359,7 @@ def test_an_interrupted_store_goes_on_without_decoding_its_clips_again(catalog, 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
         assert process.stdout.readline() == b"five\n"
         process.send_signal(how)
-        assert process.wait(timeout=20) == -how
+        assert process.wait(timeout=60) == -how
     with pytest.raises(ValueError, match="must be finished, but it was interrupted"):
         FrameStore.open(tmp_path / "store")
     done = np.load(tmp_path / "store" / "done.npy")

@@ -68,7 +68,7 @@ def test_a_killed_prepare_goes_on(six, tmp_path, monkeypatch, module, n_opened, 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
         assert process.stdout.readline() == b"two\n"
         process.send_signal(signal.SIGKILL)
-        assert process.wait(timeout=20) == -signal.SIGKILL
+        assert process.wait(timeout=60) == -signal.SIGKILL
     assert not (tmp_path / "out" / "bad_clips.csv").exists()
     opened, stored = count_tasks(monkeypatch, probing), count_tasks(monkeypatch, frames)
     resumed = prepare(six, tmp_path / "out", SETTINGS, ONE)
