@@ -18,7 +18,9 @@ def job(tmp_path, monkeypatch):
     """A job that sleeps, dies by a signal or raises, as its task says, and else answers with its process number."""
     (tmp_path / "odd_job.py").write_text(
         "import os, time\n"
+        "kept = []\n"
         "def odd_job(task):\n"
+        "    kept.append(bytearray(task.get('keep_mb', 0) * 1_000_000))\n"
         "    print('noise on stdout')\n"
         "    os.system('echo noise of a child')\n"
         "    time.sleep(task.get('sleep_s', 0))\n"
@@ -82,6 +84,15 @@ def test_a_task_that_needs_too_much_memory_is_answered_and_the_worker_lives_on(j
     answers = list(run_tasks(job, tasks, 3, Limits(workers=1, memory_mb=300)))
     assert [answer.reason for answer in answers] == ["", "'large' needs more than the 300 MB that a worker may use", ""]
     assert answers[0].result == answers[2].result and not any(answer.ended for answer in answers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the memory of a process this way")
+def test_what_a_task_leaves_behind_is_not_put_upon_the_next(job):
+    tasks = [{"path": "first"}, {"path": "leaves little", "keep_mb": 50}, {"path": "leaves much", "keep_mb": 180}, {"path": "large", "size_mb": 200}]
+    answers = list(run_tasks(job, tasks, 4, Limits(workers=1, memory_mb=300)))
+    assert [answer.reason for answer in answers] == [""] * 4
+    first, second, third, fourth = (answer.result["process"] for answer in answers)
+    assert first == second == third != fourth
 
 
 def test_tasks_are_taken_as_they_are_needed(job):

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 START_LIMIT_S = 120.0
 LEAST_MEMORY_MB = 256
+SPENT_SHARE = 0.75  # of its memory that a worker may still hold between two tasks
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,10 @@ class _Crew:
             if not line.endswith(b"\n"):
                 how = f"took longer than {self.limits.timeout_s:g} s" if late else f"ended its worker process (exit code {code})"
                 return Answer(index, None, f"'{task.get('path')}' {how}", ended=True)
-        return Answer(index, **json.loads(line))
+        said = json.loads(line)
+        if said.pop("spent"):
+            self._end_process()
+        return Answer(index, **said)
 
     def _end_process(self) -> int | None:
         with self.lock:
@@ -223,7 +227,7 @@ def serve(job: str, memory_mb: int) -> None:
         except Exception as error:  # the boundary of the process: every reason goes to the parent
             reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             answer = {"result": None, "reason": " ".join(reason.split())}
-        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.write(json.dumps(answer | {"spent": _is_spent(memory_mb)}).encode() + b"\n")
 
 
 def _limit_memory(memory_mb: int) -> None:
@@ -232,6 +236,15 @@ def _limit_memory(memory_mb: int) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (memory_mb * 1_000_000, memory_mb * 1_000_000))
+
+
+def _is_spent(memory_mb: int) -> bool:
+    """Whether what earlier tasks left behind takes so much of the memory that the next task might fail for it."""
+    if sys.platform != "linux":
+        return False
+    with open("/proc/self/status") as status:
+        held_kib = next((int(line.split()[1]) for line in status if line.startswith("VmData:")), 0)
+    return held_kib * 1024 > SPENT_SHARE * memory_mb * 1_000_000
 
 
 if __name__ == "__main__":
