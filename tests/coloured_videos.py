@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.windows import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.own_videos.naming_model import Candidates, NamingModel

@@ -12,7 +12,7 @@ from test_video import numbered_frames
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.data.class_folders import catalog_folder
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.workers import Limits
 
 ODD_NAMES = ["two words.mp4", "it's \"quoted\".mp4", "#1.mp4", "é.mp4", "你好.mp4", "[a-z]*.mp4", "CAPS.MP4"]

@@ -15,7 +15,8 @@ from zsar_lab.data import previews
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.class_folders import catalog_folder
 from zsar_lab.data.previews import make_previews, preview_folder
-from zsar_lab.data.video import plays_in_browser, probe, read_frames, write_mp4
+from zsar_lab.data.video import plays_in_browser, probe, read_frames
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.workers import Limits
 from zsar_lab.views import clips
 

@@ -26,7 +26,8 @@ from zsar_lab.data.class_folders import catalog_folder
 from zsar_lab.data.frames import FrameStore, decoded_clips, make_frame_store
 from zsar_lab.data.loader import scoring_batches
 from zsar_lab.data.sampling import FrameSettings, frame_indices, frame_indices_by_time
-from zsar_lab.data.video import frame_times, write_mp4
+from zsar_lab.data.video import frame_times
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.workers import Limits
 
 SETTINGS = FrameSettings(n_frames=6, fps=6.0, size_px=32)
@@ -348,6 +349,7 @@ frames.make_frame_store(Catalog.load(sys.argv[1]), sys.argv[2], settings)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("how", "quality"), [(signal.SIGKILL, 0), (signal.SIGINT, 0), (signal.SIGKILL, 95)], ids=["SIGKILL", "Ctrl-C", "SIGKILL, JPEG"])
 def test_an_interrupted_store_goes_on_without_decoding_its_clips_again(catalog, whole, whole_jpeg, tmp_path, how, quality):
     settings, whole = (JPEG, whole_jpeg) if quality else (SETTINGS, whole)

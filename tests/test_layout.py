@@ -23,7 +23,7 @@ LEVELS = {
     "study": 7, "workspace": 8, "study_ablation": 9, "study_export": 9, "opening": 10, "prompt": 11,
     "__main__": 12, "__init__": 12,  # which imports the prompt when it is first asked for
 }  # fmt: skip
-VIDEO, WIDGETS = ("zsar_lab/data/video.py",), ("zsar_lab/views/widgets*",)
+VIDEO, WIDGETS = ("zsar_lab/data/video*.py",), ("zsar_lab/views/widgets*",)
 OWNERS = {
     "decord": VIDEO,
     "av": VIDEO,

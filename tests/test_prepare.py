@@ -23,11 +23,12 @@ from zsar_lab.data.protocols.build import account
 from zsar_lab.data.protocols.named import protocol_named
 from zsar_lab.data.protocols.protocol import Protocol
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.workers import Limits
 
 SETTINGS = FrameSettings(n_frames=4, fps=4.0, size_px=24)
 ONE = Limits(workers=1)
+pytestmark = pytest.mark.long
 CASES = ("ucf101", "hmdb51", "kinetics400", "kinetics600", "kinetics700", "activitynet", "activitynet video", "folder")
 KINETICS_EIGHT = [*KINETICS_CLASSES, "yoga", "zumba"]
 ACTIVITYNET_EIGHT = [*ACTIVITYNET_CLASSES, "Welding", "Windsurfing", "Wrapping presents", "Zumba"]

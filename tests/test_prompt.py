@@ -14,7 +14,7 @@ import pytest
 import zsar_lab as zl
 from zsar_lab import prompt
 from zsar_lab.__main__ import main
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.windows import WindowSettings
 from zsar_lab.opening import open_model
 from zsar_lab.workspace import Study, Workspace

@@ -9,7 +9,7 @@ import torch
 from test_public_models import KINDS, folders  # noqa: F401  (folders is a fixture)
 
 import zsar_lab as zl
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.model.public_towers import load_public_tower
 from zsar_lab.opening import open_model
 from zsar_lab.text.embeddings import embed_class_text

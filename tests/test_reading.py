@@ -23,7 +23,7 @@ from zsar_lab.data.frames import make_frame_store
 from zsar_lab.data.jobs import probe_clip, square_frames
 from zsar_lab.data.reading import ReadWindows, read_windows
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.windows import WindowSettings, windows_of
 from zsar_lab.data.workers import Limits
 

@@ -18,7 +18,8 @@ from zsar_lab.data.frames import FrameStore, join_frames, make_frame_store
 from zsar_lab.data.loader import scoring_batches
 from zsar_lab.data.sampling import FrameSettings, clip_instants, frame_indices, frame_indices_by_time, window_instants
 from zsar_lab.data.spread_views import SpreadFrames
-from zsar_lab.data.video import frame_times, read_frames, write_mp4
+from zsar_lab.data.video import frame_times, read_frames
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.workers import Limits
 
 SETTINGS = FrameSettings(n_frames=4, fps=6.0, size_px=24)

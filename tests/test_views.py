@@ -13,7 +13,7 @@ import pytest
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.data.protocols.protocol import Protocol
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.text.classtext import class_text, description
 from zsar_lab.views import (
     clips,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_views import IMAGE, SCRIPT, catalog, embeddings, result  # noqa: F401  (fixtures)
 
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.views import explanations, map_points, projection, widgets_space
 from zsar_lab.views.map_points import answers_on_map, colouring, legend_html, middle_frame, opened, said_of_clips, select
 from zsar_lab.views.projection import SpaceMap, shared_space_map

@@ -19,7 +19,7 @@ from tiny_encoders import save_tiny
 from zsar_lab.__main__ import main
 from zsar_lab.data.loader import ViewSettings
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.study_ablation import results_without_losses, without_losses
 from zsar_lab.training.checkpoint import load_checkpoint
 from zsar_lab.training.presets import rest_r3d18

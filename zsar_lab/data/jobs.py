@@ -12,7 +12,8 @@ import numpy as np
 
 from zsar_lab.data.pixels import append_jpeg, write_raw
 from zsar_lab.data.sampling import FrameSettings, frame_indices, frame_indices_by_time
-from zsar_lab.data.video import UnreadableVideo, frame_times, probe, read_frames, write_mp4
+from zsar_lab.data.video import UnreadableVideo, frame_times, probe, read_frames
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.windows import WindowSettings, chunks_of, windows_of
 
 LEAST_PIXELS_PER_S = 20e6  # that a worker decodes; 60e6 were seen on a busy machine

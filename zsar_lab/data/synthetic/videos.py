@@ -11,7 +11,7 @@ import pandas as pd
 from zsar_lab.artefacts import fingerprint, make_folder, read_json, write_json, writing
 from zsar_lab.data import class_lists
 from zsar_lab.data.synthetic.clip import render_clip
-from zsar_lab.data.video import write_mp4
+from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.workers import Limits, run_tasks
 from zsar_lab.progress import progress
 
