@@ -72,6 +72,7 @@ def planted_figures(monkeypatch, figures: list[float]) -> None:
     monkeypatch.setattr(loop._Training, "validate", lambda *_: {"seen_top1": 0.1, "validation_direct_top1": next(found)})
 
 
+@pytest.mark.long
 def test_the_best_epoch_by_validation_classes_is_kept(data, tmp_path, monkeypatch):
     planted_figures(monkeypatch, [0.2, 0.6, 0.6, 0.4])
     states = []

@@ -346,6 +346,7 @@ def seen(folder) -> list[dict]:
     return [json.loads((folder / f"rank {number}.json").read_text()) for number in range(2)]
 
 
+@pytest.mark.long
 def test_two_ranks_embed_as_one_and_each_embeds_half(small_batches, folder, seen, checkpoint, tmp_path):
     alone = as_list(embed_anew(checkpoint, stripes_store(tmp_path), tmp_path / "alone"))
     assert seen[0]["together"] == seen[1]["together"] == alone
@@ -353,6 +354,7 @@ def test_two_ranks_embed_as_one_and_each_embeds_half(small_batches, folder, seen
     assert not list((folder / "together").glob("*.parts"))
 
 
+@pytest.mark.long
 def test_a_killed_rank_leaves_shards_that_another_number_of_ranks_goes_on_from(small_batches, folder, checkpoint, tmp_path, rows_read):
     store = stripes_store(tmp_path)
     whole = embed_anew(checkpoint, store, tmp_path / "whole")
@@ -365,12 +367,14 @@ def test_a_killed_rank_leaves_shards_that_another_number_of_ranks_goes_on_from(s
     assert 0 < len(rows_read) < 64 and sorted([*rows_read, *(row for rows in there for row in rows)]) == list(range(64))
 
 
+@pytest.mark.long
 def test_what_one_rank_refuses_is_said_by_the_other(seen):
     assert seen[1]["spoiled"].startswith("ValueError: embeddings must be finite numbers in 16 bits and not all zero, that of clip ")
     assert seen[0]["spoiled"] == "RuntimeError: rank 0 waited for rank 1, which failed; see what rank 1 said"
     assert all(rank["differ"].startswith("all 2 ranks must have the same checkpoint and frames, but they differ") for rank in seen)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc")
 def test_memory_grows_with_embeddings_and_not_with_tokens(seen):
     of_200, of_2000 = seen[0]["peak_mb"]

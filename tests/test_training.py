@@ -54,6 +54,7 @@ def whole(store, protocol, classes, tmp_path_factory):
     return train(store, protocol, classes, CONFIG, tmp_path_factory.mktemp("whole"), device="cpu")
 
 
+@pytest.mark.long
 def test_it_learns_the_seen_classes(store, protocol, classes, tmp_path):
     done = train(store, protocol, classes, replace(CONFIG, epochs=25, validate_every=25), tmp_path, device="cpu")
     first, last = done.history[0], done.history[-1]
