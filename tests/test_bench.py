@@ -285,8 +285,14 @@ def test_what_was_read_ahead_is_not_measured():
 
 
 def test_a_wrong_convolution_is_seen(monkeypatch):
+    exact = conv3d_check.conv3d
+
+    def right(clip, weight, **options):
+        """Without bfloat16 instructions: oneDNN's gave wrong gradients of the deepest case on an EPYC that has them."""
+        return exact(clip.float(), weight.float(), **options).to(clip.dtype)
+
+    monkeypatch.setattr(conv3d_check, "conv3d", right)
     assert all(result.max_error < MOST_ERROR for result in check_conv3d(CPU, 1, tiny=True).values())
-    right = conv3d_check.conv3d
 
     def wrong(clip, weight, **options):
         return right(clip, weight, **options) * (1.1 if clip.dtype == torch.bfloat16 else 1.0)

@@ -251,12 +251,13 @@ def test_the_tail_alone_brings_labels_to_clips(store, protocol, classes, files):
 
 
 def test_a_learning_rate_of_0_equals_a_frozen_text_encoder(store, protocol, classes, files, tmp_path):
-    still = train(store, protocol, classes, replace(CONFIG, text_learning_rate=0.0), tmp_path / "still", device="cpu", files=files)
-    frozen = train(store, protocol, classes, replace(CONFIG, text_layers=0), tmp_path / "frozen", device="cpu")
+    config = replace(CONFIG, optimiser="sgd")  # AdamW makes much of how a small gradient was rounded
+    still = train(store, protocol, classes, replace(config, text_learning_rate=0.0), tmp_path / "still", device="cpu", files=files)
+    frozen = train(store, protocol, classes, replace(config, text_layers=0), tmp_path / "frozen", device="cpu")
     for ours, theirs in zip(still.history, frozen.history, strict=True):
         assert ours | dict.fromkeys(FORMATS, 0) == pytest.approx(theirs | dict.fromkeys(FORMATS, 0), rel=1e-4)
     one, other = still.tensors("model."), frozen.tensors("model.")
-    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-3
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-5
     published = TextTail(files, 1).trained
     assert still.tensors("text.").keys() == published.keys()
     assert all(torch.equal(tensor, published[name]) for name, tensor in still.tensors("text.").items())
