@@ -18,6 +18,7 @@ test: .venv/installed
 
 test-browser: .venv/installed
 	$(BIN)/pip install -c constraints.txt -e ".[demo,test,browser]"
+	$(BIN)/python -m zsar_lab demo
 	ZSAR_LAB_BROWSER=1 $(BIN)/pytest -p no:nbmake tests/browser
 
 lab: .venv/installed
