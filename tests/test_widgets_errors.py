@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +39,7 @@ class Widget:
     def __post_init__(self) -> None:
         found = list(self._all(self.box))
         self.named = {part.description: part for part in found if getattr(part, "description", "")}
+        self.named |= {part.value: beside for part, beside in pairwise(found) if type(part).__name__ == "Label"}
         self.bars, self.cells, self.taken = (part for part in found if hasattr(part, "data") and hasattr(part, "batch_update"))
         self.pages = [part for part in found if type(part).__name__ == "HTML"]
 

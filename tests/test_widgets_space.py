@@ -190,6 +190,34 @@ def test_choosing_rule_colour_and_class(explorer, space):
         assert classes.value == ""
 
 
+def of_seen(space: SpaceMap) -> SpaceMap:
+    """A map of the same clips with other places."""
+    return dataclasses.replace(space, fitted_on=projection.SEEN, clips_xy=-space.clips_xy, true_xy=space.true_xy + 1, trustworthiness=0.5)
+
+
+def test_changing_between_maps_keeps_what_is_chosen(space, catalog, result, monkeypatch):  # noqa: F811
+    explorer = Sent(space_explorer([space, of_seen(space)], catalog, result), monkeypatch)
+    rules, colours, _, fitted = explorer.box.children[0].children
+    assert fitted.options == (("all clips", "all"), ("seen classes", "seen"))
+    rules.value, colours.value = "direct", "right"
+    explorer.select(space.ids.index("A/1"))
+    fitted.value = "seen"
+    np.testing.assert_allclose(np.frombuffer(explorer.canvas.xy, np.float32).reshape(-1, 2), -space.clips_xy, atol=1e-6)
+    np.testing.assert_allclose(np.frombuffer(explorer.canvas.lines, np.float32).reshape(-1, 4)[:, 2:], space.true_xy + 1, atol=1e-6)
+    assert "fitted on seen classes" in explorer.box.children[1].value and "trustworthiness 0.50" in explorer.box.children[1].value
+    assert explorer.canvas.looks[1]["name"] == "right (direct)" and explorer.box.selected_ids == ("A/1",) and "by direct 1 right" in explorer.said
+    fitted.value = "all"
+    np.testing.assert_allclose(np.frombuffer(explorer.canvas.xy, np.float32).reshape(-1, 2), space.clips_xy, atol=1e-6)
+    assert "fitted on" not in explorer.box.children[1].value and f"trustworthiness {space.trustworthiness:.2f}" in explorer.box.children[1].value
+
+
+def test_maps_that_cannot_be_changed_between_are_refused(space, catalog, result):  # noqa: F811
+    fewer = dataclasses.replace(of_seen(space), ids=space.ids[:-1])
+    for maps, got in (([], "none"), ([space, space], "'all' of 28, 'all' of 28"), ([space, fewer], "'all' of 28, 'seen' of 27")):
+        with pytest.raises(ValueError, match=f"must be of the same clips, each fitted in its own way, got {got}; make them with one max_clips"):
+            space_explorer(maps, catalog, result)
+
+
 def test_the_picture_of_a_clip_comes_when_it_is_asked_for(explorer, space, catalog):  # noqa: F811
     explorer.point(space.ids.index("A/0"))
     content, (pixels,) = explorer.messages.pop()
@@ -239,7 +267,7 @@ def test_a_large_map_is_drawn_by_jupyter_scatter_and_opens_what_is_selected(spac
     pytest.importorskip("jscatter", reason="needs the extra zsar_lab[large]")
     monkeypatch.setattr(widgets_space, "MOST_ON_CANVAS", 20)
     box = space_explorer(space, catalog, result)
-    legend, _, pointed = box.children[2].children
+    legend, _, pointed = box.children[2].children[0].children
     widget = _large_of(box)
     widget.selection = np.array([space.ids.index("A/1"), space.ids.index("S1/0"), 30], np.uint32)  # 30 is a prototype
     assert text_of(box.children[4].value).startswith(f"2 clips are selected: 1 of {IMAGE}, 1 of stand")

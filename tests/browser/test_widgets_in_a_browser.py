@@ -80,12 +80,12 @@ def errors(open_notebook):
     return page
 
 
-def places_px(page) -> tuple[np.ndarray, np.ndarray]:
-    """Where clips and signs of the map are on the page, as space_canvas.js puts them there."""
+def places_px(page, space: str = "space") -> tuple[np.ndarray, np.ndarray]:
+    """Where clips and signs of a map, a variable of the notebook, are on the page, as space_canvas.js puts them there."""
     stage = page.locator(".zsar-space-canvas canvas").nth(1).bounding_box()
-    clips = np.array(in_kernel(page, "space.clips_xy.tolist()"))
+    clips = np.array(in_kernel(page, f"{space}.clips_xy.tolist()"))
     kinds = "seen_text_xy", "seen_xy", "unseen_text_xy", "true_xy", "composed_xy"
-    signs = np.concatenate([in_kernel(page, f"space.{kind}.tolist()") for kind in kinds])
+    signs = np.concatenate([in_kernel(page, f"{space}.{kind}.tolist()") for kind in kinds])
     both = np.concatenate([clips, signs])
     low, high = both.min(0), both.max(0)
     size = np.array([stage["width"], stage["height"]])
@@ -107,6 +107,20 @@ def rectangle(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
     return [tuple(map(float, place)) for place in (low, (high[0], low[1]), high, (low[0], high[1]), low)]
 
 
+def click_a_lone_clip(page, space: str) -> None:
+    """Click on the clip of a map that lies farthest from all else; it alone is then selected, on the page and in Python."""
+    show(page, ".zsar-space-canvas")
+    page.wait_for_timeout(500)
+    clips_px, signs_px = places_px(page, space)
+    apart = np.linalg.norm(clips_px[:, None] - np.concatenate([clips_px, signs_px])[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    alone = int(apart.min(1).argmax())
+    assert apart[alone].min() > 4
+    page.mouse.click(*map(float, clips_px[alone]))
+    expect(page.locator(".zsar-space")).to_contain_text("1 clip is selected", timeout=ANSWER_MS)
+    assert in_kernel(page, "list(explorer.selected_ids)") == in_kernel(page, f"[{space}.ids[{alone}]]")
+
+
 def test_a_lasso_and_a_click_on_the_map_open_their_clips(space, picture):
     box = space.locator(".zsar-space")
     clips_px, signs_px = places_px(space)
@@ -120,17 +134,12 @@ def test_a_lasso_and_a_click_on_the_map_open_their_clips(space, picture):
     found, advancing = playing(space, ".zsar-space .zsar-clips")
     assert found >= 20 and advancing >= 1
 
-    show(space, ".zsar-space-canvas")
-    clips_px, signs_px = places_px(space)
-    everything = np.concatenate([clips_px, signs_px])
-    apart = np.linalg.norm(clips_px[:, None] - everything[None], axis=-1)
-    np.fill_diagonal(apart, np.inf)
-    alone = int(apart.min(1).argmax())
-    assert apart[alone].min() > 4
-    space.mouse.click(*map(float, clips_px[alone]))
-    expect(box).to_contain_text("1 clip is selected", timeout=ANSWER_MS)
-    assert in_kernel(space, "[list(explorer.selected_ids), [space.ids[%d]]]" % alone) == [in_kernel(space, f"[space.ids[{alone}]]")] * 2
-    assert playing(space, ".zsar-space .zsar-clips") == (1, 1)
+    for fitted_on, name in (("all clips", "space"), ("seen classes", "of_seen")):
+        choice(box, "fitted on").select_option(label=fitted_on)
+        expect(box).to_contain_text(f"trustworthiness {in_kernel(space, f'{name}.trustworthiness'):.2f}", timeout=ANSWER_MS)
+        click_a_lone_clip(space, name)
+        assert playing(space, ".zsar-space .zsar-clips") == (1, 1)
+    choice(box, "fitted on").select_option(label="all clips")
 
     show(space, ".zsar-space-canvas")
     clips_px, _ = places_px(space)

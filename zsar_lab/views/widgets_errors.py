@@ -84,9 +84,7 @@ class _ClassErrors:
         self._draw = dropdown("draw", "220px", options=list(self._results))
         self._rule = dropdown("rule", "270px", options=names, value=rule)
         self._class = dropdown("class", "380px")
-        self._by = ipywidgets.ToggleButtons(
-            options=explanations.CLASS_ORDERS, description="bars by", style=style | {"button_width": "90px"}, layout={"margin": "2px"}
-        )
+        self._by = ipywidgets.ToggleButtons(options=explanations.CLASS_ORDERS, style={"button_width": "90px"})
         self._answer, self._order, self._clip = dropdown("answer", "380px"), dropdown("order", "320px"), dropdown("clip", "520px")
         self._back, self._on = (ipywidgets.Button(description=text, layout={"width": "110px"}) for text in ("◀ earlier", "later ▶"))
         self._message, self._texts, self._said, self._grid, self._why = (ipywidgets.HTML(layout={"width": "98%"}) for _ in range(5))
@@ -99,7 +97,8 @@ class _ClassErrors:
 
     def _lay_out(self) -> None:
         wrap = {"flex_flow": "row wrap"}
-        rows = [[self._draw, self._rule, self._class, self._by], [self._answer, self._order, self._back, self._on]]
+        by = ipywidgets.HBox([ipywidgets.Label("bars by", layout={"margin": "2px 8px"}), self._by])
+        rows = [[self._draw, self._rule, self._class, by], [self._answer, self._order, self._back, self._on]]
         above, of_clips = (ipywidgets.HBox(row, layout=wrap) for row in rows)
         marking = [] if self._marks is None else [self._marks.box]
         restarted = ipywidgets.HTML(f'{STYLE}<div class="zsar-without-kernel">{message_box(RESTARTED)}</div>')

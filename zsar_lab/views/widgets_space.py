@@ -17,13 +17,14 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.views.clips import message_box
 from zsar_lab.views.figures_style import GREEN, GREY, PURPLE, VERMILLION, labels_of
 from zsar_lab.views.map_points import COLOURINGS, Look, answers_on_map, colouring, middle_frame, opened, said_of_clips, select
-from zsar_lab.views.projection import SEEN, SpaceMap, warning_of
+from zsar_lab.views.projection import ALL, SEEN, SpaceMap, warning_of
 from zsar_lab.views.widgets import visibly
 from zsar_lab.views.widgets_large import LargeMap
 from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult
 
 MOST_ON_CANVAS = 50_000  # clips
 MOST_WRITTEN = 40  # names beside prototypes
+FITTED = {ALL: "all clips", SEEN: "seen classes"}
 NO_CLASS = "—", ""  # as an option; of None the list would show nothing
 STYLE = "<style>.zsar-space .widget-html-content{min-width:0}</style>"  # else wide clip grids would be cut, not wrapped
 # each kind of prototype: where it is on a SpaceMap, whose it is, and how it is drawn
@@ -60,7 +61,7 @@ class SpaceCanvas(anywidget.AnyWidget):
     version = traitlets.Int().tag(sync=True)
 
 
-def space_explorer(space: SpaceMap, catalog: Catalog, result: DrawResult, rule: str = TRANSFER) -> ipywidgets.VBox:
+def space_explorer(space: SpaceMap | Sequence[SpaceMap], catalog: Catalog, result: DrawResult, rule: str = TRANSFER) -> ipywidgets.VBox:
     """Draw a lasso around clips on the map, or click on one, on a prototype or choose a class; the clips selected play below.
 
     Pointing at a clip says its class, how the rule answered it with which margin, and shows the frame in its middle. A click on a prototype
@@ -68,23 +69,29 @@ def space_explorer(space: SpaceMap, catalog: Catalog, result: DrawResult, rule: 
     in the box, and raised.
 
     Args:
-        space: a map of the draw, of projection.shared_space_map. One of more than 50,000 clips is drawn by jupyter-scatter (zsar_lab[large]).
+        space: a map of the draw, of projection.shared_space_map; or several of the same clips, fitted on all and on seen ones, to change between.
+            One of more than 50,000 clips is drawn by jupyter-scatter (zsar_lab[large]).
         catalog: of the clips.
         result: the draw.
         rule: the one chosen at first.
 
     Raises:
-        ValueError: the map is of another draw, or there is no such rule.
+        ValueError: a map is of another draw, two are of other clips or fitted alike, or there is no such rule.
         ImportError: a map of more than 50,000 clips, and jupyter-scatter is not installed.
     """
-    return _Explorer(space, catalog, result, rule).box
+    maps = [space] if isinstance(space, SpaceMap) else list(space)
+    if not maps or len({one.fitted_on for one in maps}) < len(maps) or len({one.ids for one in maps}) > 1:
+        fitted = ", ".join(f"{one.fitted_on!r} of {len(one.ids)}" for one in maps) or "none"
+        raise ValueError(f"maps to change between must be of the same clips, each fitted in its own way, got {fitted}; make them with one max_clips and seed")
+    return _Explorer(maps, catalog, result, rule).box
 
 
 class _Explorer:
     """The widgets, and what is selected."""
 
-    def __init__(self, space: SpaceMap, catalog: Catalog, result: DrawResult, rule: str) -> None:
-        self._space, self._catalog, self._result = space, catalog, result
+    def __init__(self, maps: Sequence[SpaceMap], catalog: Catalog, result: DrawResult, rule: str) -> None:
+        space = maps[0]
+        self._maps, self._space, self._catalog, self._result = {one.fitted_on: one for one in maps}, space, catalog, result
         self._answers = answers_on_map(space, result, rule)
         self._rows: list[int] = []
         classes = [NO_CLASS, *_class_options(space, catalog)]
@@ -95,20 +102,23 @@ class _Explorer:
         colours = [(text, name) for name, text in COLOURINGS.items()]
         self._colour = ipywidgets.Dropdown(options=colours, description="colour by", style={"description_width": "70px"}, layout={"width": "270px"})
         self._class = ipywidgets.Dropdown(options=classes, description="class", style=style, layout={"width": "min(360px, 100%)"})
+        self._fitted = ipywidgets.Dropdown(
+            options=[(FITTED[name], name) for name in self._maps], description="fitted on", style=style, layout={"width": "210px"}
+        )
+        self._about, self._drawing = ipywidgets.HTML(), ipywidgets.Box(layout={"display": "block"})
         self._message, self._clips = ipywidgets.HTML(layout={"width": "98%"}), ipywidgets.HTML(layout={"width": "98%"})
-        is_large = len(space.ids) > MOST_ON_CANVAS
-        self.canvas = None if is_large else SpaceCanvas()
-        marks = [(look, getattr(space, kind)) for kind, _, look in MARKS]
-        self._large = LargeMap(space.clips_xy, marks, self._open_visibly) if is_large else None
-        self._colour_points()
+        self.canvas = None if len(space.ids) > MOST_ON_CANVAS else SpaceCanvas()
+        self._show_map()
         if self.canvas is not None:
             self.canvas.on_msg(self._on_message)
         self._rule.observe(lambda _: visibly(self._on_rule, self._message), "value")
         self._colour.observe(lambda _: visibly(self._colour_points, self._message), "value")
         self._class.observe(self._on_class, "value")
-        choices = ipywidgets.HBox([self._rule, self._colour, self._class], layout={"flex_flow": "row wrap"})
-        shown = self.canvas if self.canvas is not None else self._large.box
-        self.box = ipywidgets.VBox([choices, ipywidgets.HTML(STYLE + _about(space, catalog)), shown, self._message, self._clips])
+        self._fitted.observe(lambda _: visibly(self._on_fitted, self._message), "value")
+        switch = [self._fitted] if len(self._maps) > 1 else []
+        choices = ipywidgets.HBox([self._rule, self._colour, self._class, *switch], layout={"flex_flow": "row wrap"})
+        shown = self.canvas if self.canvas is not None else self._drawing
+        self.box = ipywidgets.VBox([choices, self._about, shown, self._message, self._clips])
         self.box.add_class("zsar-space")
         self._open([])
 
@@ -133,6 +143,11 @@ class _Explorer:
     def _on_rule(self) -> None:
         self._answers = answers_on_map(self._space, self._result, self._rule.value)
         self._colour_points()
+        self._open(self._rows)
+
+    def _on_fitted(self) -> None:
+        self._space = self._maps[self._fitted.value]
+        self._show_map()
         self._open(self._rows)
 
     def _choose_no_class(self) -> None:
@@ -160,10 +175,18 @@ class _Explorer:
 
     # what is shown
 
+    def _show_map(self) -> None:
+        self._about.value = STYLE + _about(self._space, self._catalog)
+        if self.canvas is None:
+            marks = [(look, getattr(self._space, kind)) for kind, _, look in MARKS]
+            self._large = LargeMap(self._space.clips_xy, marks, self._open_visibly)
+            self._drawing.children = (self._large.box,)
+        self._colour_points()
+
     def _colour_points(self) -> None:
         looks, look_N = colouring(self._space, self._catalog, self._colour.value, self._answers)
         said = said_of_clips(self._space, self._catalog, self._answers)
-        if self._large is not None:
+        if self.canvas is None:
             self._large.show(looks, look_N, said)
             return
         space, canvas = self._space, self.canvas
