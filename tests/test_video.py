@@ -348,3 +348,35 @@ def test_odd_names(tmp_path, file_name):
 def test_read_frames_refuses(good, indices, short_side_px, reader, message):
     with pytest.raises(ValueError, match=message):
         read_frames(good, indices, short_side_px, reader)
+
+
+def write_with_long_sound(path: Path, video_codec: str, audio_codec: str, n_frames: int, sound_s: float) -> Path:
+    """Numbered frames, 25 a second, and silence that is longer."""
+    rate = 48_000
+    with av.open(str(path), mode="w") as container:
+        picture, sound = container.add_stream(video_codec, rate=25), container.add_stream(audio_codec, rate=rate, layout="mono")
+        picture.width, picture.height, picture.pix_fmt = 128, 96, "yuv420p"
+        for frame in numbered_frames(n_frames):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(picture.encode())
+        for start in range(0, int(sound_s * rate), 960):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.float32), format="fltp", layout="mono")
+            frame.rate, frame.pts = rate, start
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "video_codec", "audio_codec"), [
+    ("mkv", "libx264", "aac"), ("webm", "libvpx-vp9", "libopus"), ("ts", "libx264", "aac"), ("flv", "libx264", "aac"), ("mp4", "libx264", "aac"),
+])  # fmt: skip
+def test_a_video_whose_sound_is_longer_is_whole(tmp_path, suffix, video_codec, audio_codec):
+    path = write_with_long_sound(tmp_path / f"x.{suffix}", video_codec, audio_codec, 50, 4.0)
+    assert probe(path).n_frames == 50
+
+
+def test_a_cut_off_video_with_sound_is_found_by_the_length_of_its_picture(tmp_path):
+    whole = write_with_long_sound(tmp_path / "whole.mkv", "libx264", "aac", 50, 2.0).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 6 // 10])
+    with pytest.raises(UnreadableVideo, match="is cut off: its header promises 50 frames, but only"):
+        probe(tmp_path / "cut.mkv")

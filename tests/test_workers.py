@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -93,6 +96,50 @@ def test_what_a_task_leaves_behind_is_not_put_upon_the_next(job):
     assert [answer.reason for answer in answers] == [""] * 4
     first, second, third, fourth = (answer.result["process"] for answer in answers)
     assert first == second == third != fourth
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
+def test_a_failure_ends_workers_whose_tasks_are_held_up(job):
+    free = threading.Event()
+
+    def tasks():
+        yield {"path": "0", "write_to": "/dev/full"}
+        assert free.wait(60)
+
+    with pytest.raises(OSError, match="it is full"):
+        list(run_tasks(job, tasks(), 2, Limits(workers=2), ending=free.set))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
+def test_a_worker_in_a_task_ends_when_its_parent_is_killed(job, tmp_path):
+    code = (
+        "from contextlib import closing\nfrom odd_job import odd_job\nfrom zsar_lab.data.workers import Limits, run_tasks\n"
+        "tasks = [{'path': '0'}, {'path': '1', 'sleep_s': 60}]\n"
+        "for answer in run_tasks(odd_job, tasks, 2, Limits(workers=1)):\n    print(answer.result['process'], flush=True)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[1])))}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as parent:
+        worker = Path(f"/proc/{int(parent.stdout.readline())}")
+        parent.kill()
+    until = time.monotonic() + 20
+    while worker.exists() and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not worker.exists()
+
+
+def test_more_files_may_be_open_than_select_knows_of(job, tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] < 2048:
+        pytest.skip("so many files may not be opened here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2048), before[1]))
+    held = [open(os.devnull) for _ in range(1100)]
+    try:
+        assert len(list(run_tasks(job, [{"path": "0"}], 1, Limits(workers=1)))) == 1
+    finally:
+        for file in held:
+            file.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_tasks_are_taken_as_they_are_needed(job):

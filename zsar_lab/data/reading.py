@@ -130,12 +130,10 @@ def _answers(
 ) -> Generator[tuple[Answer, np.ndarray | None], None, None]:
     """Run a job over tasks; the answers, each with the frames that the job wrote as task["target"] (None if none)."""
     ahead = _Ahead(folder)
-    with closing(run_tasks(job, ahead.let_through(tasks), n_tasks, limits)) as answers:
-        try:
-            for answer in answers:
-                yield answer, ahead.take(answer)
-        finally:
-            ahead.end()  # before the workers are ended: one of their threads may be waiting
+    # one of the workers' threads may be waiting in it when they are ended
+    with closing(run_tasks(job, ahead.let_through(tasks), n_tasks, limits, ending=ahead.end)) as answers:
+        for answer in answers:
+            yield answer, ahead.take(answer)
 
 
 class _Ahead:

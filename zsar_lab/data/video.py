@@ -6,6 +6,7 @@ skips some. Frames come as uint8 RGB arrays.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -211,9 +212,19 @@ def _first_frame(path: Path, container: Any, stream: Any) -> tuple[int, int, lis
 
 def _promised(container: Any, stream: Any) -> int:
     """The number of frames that the header speaks of; by its duration where it names no number, 0 where it has neither."""
-    if stream.frames or not container.duration or not stream.average_rate or container.format.name == "gif":
+    if stream.frames or not stream.average_rate or container.format.name == "gif":
         return stream.frames
-    return int(container.duration / 1e6 * float(stream.average_rate))
+    return int(_promised_s(container, stream) * float(stream.average_rate))
+
+
+def _promised_s(container: Any, stream: Any) -> float:
+    """How long the picture is, as the header says, in seconds; 0 where it only says how long picture or sound are."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    if found := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # of Matroska and WebM
+        hours, minutes, seconds = map(float, found.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return 0.0 if container.streams.audio or not container.duration else container.duration / 1e6
 
 
 def _times(packets: Iterable, stream: Any) -> np.ndarray:

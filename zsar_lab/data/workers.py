@@ -2,7 +2,7 @@
 
 A worker is a plain `python -m zsar_lab.data.workers <module>:<function> <MB>` that reads tasks and writes answers as json lines.
 Unlike multiprocessing it never imports the caller's main module, so scripts without a main guard and notebooks are safe; it
-ends by itself when its parent is gone. This module and those of the jobs stay light because each worker imports them.
+ends by itself within a second or two when its parent is gone. This module and those of the jobs stay light because each worker imports them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import importlib
 import json
 import os
 import queue
-import select
+import selectors
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -64,7 +65,9 @@ class Answer:
     disk_full: bool = False
 
 
-def run_tasks(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits) -> Generator[Answer, None, None]:
+def run_tasks(
+    job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits, ending: Callable[[], None] = lambda: None
+) -> Generator[Answer, None, None]:
     """Run one job over all tasks in worker processes and yield the answers as they come (in any order).
 
     Close the iterator (contextlib.closing) when leaving it early: that ends the workers at once.
@@ -74,6 +77,7 @@ def run_tasks(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, 
         tasks: the job's arguments, one a task, taken one by one as workers become free; task["path"] is named in messages.
         n_tasks: how many tasks there are.
         limits: of the workers.
+        ending: called before the workers are ended, also after a failure; it must let go whoever waits inside `tasks`.
 
     Raises:
         ValueError: a job that cannot be imported elsewhere (at the call already).
@@ -82,10 +86,12 @@ def run_tasks(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, 
     """
     if job.__module__ == "__main__" or "." in job.__qualname__:
         raise ValueError(f"a job must be a function at the top of an importable module, got {job.__module__}.{job.__qualname__}")
-    return _answers(job, tasks, n_tasks, limits)
+    return _answers(job, tasks, n_tasks, limits, ending)
 
 
-def _answers(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits) -> Generator[Answer, None, None]:
+def _answers(
+    job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits, ending: Callable[[], None]
+) -> Generator[Answer, None, None]:
     to_do = _Shared(enumerate(tasks))
     answers: queue.SimpleQueue = queue.SimpleQueue()
     crews = [_Crew(job, to_do, answers, limits) for _ in range(min(limits.workers, n_tasks))]
@@ -100,6 +106,7 @@ def _answers(job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, l
                 raise OSError(f"the disk must have room for what is written, but it is full ({answer.reason}); free some and run again to go on")
             yield answer
     finally:
+        ending()
         for crew in crews:
             crew.stop()
 
@@ -166,8 +173,10 @@ class _Crew:
     def _readline(self, limit_s: float) -> tuple[bytes, bool]:
         """The worker's next line (empty when it died or was ended), and whether it was ended for taking too long."""
         process = self.process
-        if select.select([process.stdout], [], [], limit_s)[0]:
-            return process.stdout.readline(), False
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            if selector.select(limit_s):
+                return process.stdout.readline(), False
         process.kill()
         return process.stdout.readline(), True
 
@@ -209,6 +218,7 @@ class _Crew:
 
 def serve(job: str, memory_mb: int) -> None:
     """The life of a worker process for the job `<module>:<function>`: a task a line from stdin, an answer a line to stdout."""
+    threading.Thread(target=_end_without_parent, args=[os.getppid()], daemon=True).start()
     _limit_memory(memory_mb)
     module, name = job.split(":")
     function = getattr(importlib.import_module(module), name)
@@ -228,6 +238,13 @@ def serve(job: str, memory_mb: int) -> None:
             reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             answer = {"result": None, "reason": " ".join(reason.split())}
         answers.write(json.dumps(answer | {"spent": _is_spent(memory_mb)}).encode() + b"\n")
+
+
+def _end_without_parent(parent: int) -> None:
+    """End this process when its parent is gone: a decoder that hangs would never ask for another task."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _limit_memory(memory_mb: int) -> None:
