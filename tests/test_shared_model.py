@@ -17,7 +17,17 @@ from small_training import stripes_store
 from test_export import Trained, trained
 
 from zsar_lab.sharing import shared_model as room
-from zsar_lab.sharing.shared_model import CONFIG_FILE, FORMAT, HASHED_FILES, SHARED_FILES, SharedModel, is_shared, load_shared, save_shared
+from zsar_lab.sharing.shared_model import (
+    CONFIG_FILE,
+    FORMAT,
+    HASHED_FILES,
+    SHARED_FILES,
+    SharedModel,
+    _of_config,
+    is_shared,
+    load_shared,
+    save_shared,
+)
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.zeroshot.shards import open_embeddings
 
@@ -152,8 +162,8 @@ def test_a_folder_without_config_is_refused(folder, tmp_path):
 @pytest.mark.parametrize("content", ['{"model_type": "clip"}', "[]", '"zsar_lab shared model"', "{", "null", '{"kind": 1}'])
 def test_a_config_of_something_else_is_refused(folder, content):
     (folder / CONFIG_FILE).write_text(content)
-    assert not is_shared(folder)
-    with pytest.raises(ValueError, match=r"config.json' must be (of a zsar_lab shared model, but it is of something else|a whole json file)"):
+    assert is_shared(folder) == (content == "{")  # a damaged one is known by the files beside it
+    with pytest.raises(ValueError, match=r"config.json' (must be of a zsar_lab shared model, but it is of something else|is no whole json file)"):
         load_shared(folder)
 
 
@@ -181,6 +191,10 @@ def test_hashes_that_are_not_those_of_the_files_are_refused(folder, hashes):
 )
 def test_a_config_that_lacks_what_is_needed_is_refused(folder, changes):
     changed(folder, **changes)
+    with pytest.raises(ValueError, match=r"must be as it was exported, '.*config.json' was changed since; copy the folder again"):
+        load_shared(folder)
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    changed(folder, fingerprint=_of_config(config))  # as another version may have written it
     with pytest.raises(ValueError, match=r"must hold a whole shared model, but (KeyError|TypeError): .*; export it again"):
         load_shared(folder)
 

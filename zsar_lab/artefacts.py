@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,23 @@ def written_path(path: Path, folder: Path) -> str:
 def read_path(written: str, folder: Path) -> Path:
     """The whole path that `written_path` wrote into a file in `folder`."""
     return Path(os.path.normpath(Path(folder).absolute() / written))
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Hold a folder inside the block; another process that asks for it waits. Windows, and some disks of a network, know no such lock."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not on this disk
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def read_json(path: Path) -> Any:

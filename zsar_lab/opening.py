@@ -30,9 +30,11 @@ def open_model(checkpoint: str | Path | None = None, draw: str | None = None, de
 
     Raises:
         FileNotFoundError: it is none of these.
-        ValueError: it is damaged, of another version, or a draw is given for what has none.
+        ValueError: it is damaged, of another version, or a draw is given for what has none or another one.
     """
     path = Path(DEMO if checkpoint is None else checkpoint)
+    if path.is_file():
+        path = path.parent  # checkpoint.safetensors of a training, or a file of a shared model
     workspace, draw = _workspace_of(path, draw)
     if workspace is not None:
         return naming_model(export_draw(workspace, draw), device, workspace.folder / "class_text")
@@ -47,12 +49,14 @@ def open_model(checkpoint: str | Path | None = None, draw: str | None = None, de
 
 def _workspace_of(path: Path, draw: str | None) -> tuple[Workspace | None, str | None]:
     """The workspace that a path means, and the draw."""
-    if path.is_file():
-        path = path.parent  # checkpoint.safetensors of a training, or a file of a shared model
     if (path / "study.json").is_file():
         return Workspace.open(path), draw
     of_training = path.parent.name == "trainings" and (path.parent.parent / "study.json").is_file()
-    return (Workspace.open(path.parent.parent), draw or path.name) if of_training else (None, draw)
+    if not of_training:
+        return None, draw
+    if draw not in (None, path.name):
+        raise ValueError(f"the draw of a training must be its own, '{path}' is of {path.name!r}, got {draw!r}; leave the draw out, or give the workspace")
+    return Workspace.open(path.parent.parent), path.name
 
 
 def _elsewhere(name: str, device: str | None) -> NamingModel:

@@ -54,7 +54,7 @@ def answers(windows: WindowEmbeddings, candidates: Candidates) -> pd.DataFrame:
 
 
 def stretches(table: pd.DataFrame) -> pd.DataFrame:
-    """Neighbouring windows of a video with one answer put together.
+    """Neighbouring windows of a video with one answer put together; what was not looked at, or could not be read, parts them.
 
     Args:
         table: from `answers`, the windows of a video in the order of time.
@@ -64,7 +64,9 @@ def stretches(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     shown = table.assign(name=table["name"].where(~table["unsure"], NO_NAME))
-    for (path, name), group in groupby(shown.itertuples(index=False), key=lambda window: (window.path, window.name)):
+    after_gap = (table["start_s"] > table.groupby("path")["end_s"].shift()).cumsum()
+    shown = shown.assign(part=after_gap)
+    for (path, name, _), group in groupby(shown.itertuples(index=False), key=lambda window: (window.path, window.name, window.part)):
         windows = list(group)
         rows.append((path, windows[0].start_s, windows[-1].end_s, name, len(windows), float(np.mean([window.confidence for window in windows]))))
     return pd.DataFrame(rows, columns=["path", "start_s", "end_s", "name", "windows", "confidence"])

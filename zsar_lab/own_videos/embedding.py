@@ -86,7 +86,7 @@ def joined(parts: Sequence[WindowEmbeddings], order: Sequence[str]) -> WindowEmb
 
 def _share(reading: ReadWindows) -> float:
     """How much of its video a reading is."""
-    return len(reading.frames_VTHWC) / reading.n_windows if reading.n_windows and len(reading.frames_VTHWC) else 1.0
+    return len(reading.start_s) / reading.n_windows if reading.n_windows else 1.0
 
 
 def _embedded(readings: Sequence[ReadWindows], labels: Sequence[str], model: NamingModel) -> WindowEmbeddings:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zsar_lab.artefacts import fingerprint, make_folder, read_json, write_json
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.class_folders import LISTED_COLUMNS
 from zsar_lab.data.prepare import Prepared, prepare_catalog
@@ -15,7 +16,7 @@ from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits
 
 NAME = "own videos"
-LEFT = ("catalog", "frames", "catalog_report.csv", "bad_clips.csv", "labels.csv")
+ABOUT = "labelled.json"  # what the frames are of
 
 
 def catalog_of(clips: pd.DataFrame, names: Sequence[str], classes: pd.DataFrame, limits: Limits = Limits()) -> Catalog:
@@ -58,15 +59,25 @@ def save_labelled(catalog: Catalog, folder: str | Path, frames: FrameSettings, l
         limits: of the processes that decode.
 
     Raises:
-        ValueError: the folder holds other clips, labels or files, or no clip can be decoded.
+        ValueError: the folder holds other clips, labels or files, its videos have changed since, or no clip can be decoded.
         PermissionError, OSError: it cannot be written to.
     """
-    folder = Path(folder)
-    strangers = sorted(entry.name for entry in folder.iterdir() if entry.name not in LEFT) if folder.is_dir() else []
-    if strangers and not (folder / "frames" / "store.json").is_file():
-        raise ValueError(f"names are saved in an empty folder, '{folder}' holds {strangers[0]!r}; choose another")
+    folder, of_clips = Path(folder), _of_clips(catalog)
+    there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    if there and not (folder / ABOUT).is_file():
+        raise ValueError(f"names are saved in an empty folder, '{folder}' holds {there[0]!r}; choose another")
+    if there and read_json(folder / ABOUT) != {"clips": of_clips}:
+        raise ValueError(f"names of the same clips alone may be saved again in one folder, '{folder}' holds other clips or labels; choose another")
+    write_json(make_folder(folder) / ABOUT, {"clips": of_clips})
     prepared = prepare_catalog(catalog, folder, frames, limits)
     catalog.save(folder / "catalog")
     labels = catalog.usable.rename(columns={"class": "label"})[["path", "label", "start_s", "end_s"]]
     labels.assign(path="/" + labels["path"].str.removeprefix("/")).to_csv(folder / "labels.csv", index=False)
     return prepared
+
+
+def _of_clips(catalog: Catalog) -> str:
+    """A fingerprint of the clips, their labels, and the files that they are in."""
+    files = {path: (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None for path in map(catalog.root.joinpath, catalog.clips["path"])}
+    rows = catalog.clips[["id", "path", "class", "start_s", "end_s"]].to_numpy().tolist()
+    return fingerprint("labelled clips", rows, [(str(path), mark) for path, mark in files.items()])

@@ -130,12 +130,23 @@ def _rule(shared: SharedModel, table: pd.DataFrame, rule: str, scheme: str | Non
     of_rule = [name for other, name in shared.rules if other == rule]
     if not of_rule:
         raise ValueError(f"a rule must be one of {' or '.join(dict.fromkeys(other for other, _ in shared.rules))}, got {rule!r}")
-    fits = shared.scheme if "structure" in table and (table["structure"] != "").all() else scheme_of(table)
-    wanted = scheme or (fits if rule == TRANSFER else shared.scheme)
+    wanted = scheme or (_fitting(shared, table, of_rule) if rule == TRANSFER else shared.scheme)
     if wanted not in of_rule:
         cure = "leave the descriptions out" if scheme is None and wanted == scheme_of(table) != "label" else "choose one of those"
         raise ValueError(f"{rule} of this model reads class texts by {', '.join(of_rule)}, got {wanted}; {cure}")
     return shared.rules[rule, wanted]
+
+
+def _fitting(shared: SharedModel, table: pd.DataFrame, of_rule: list[str]) -> str:
+    """The scheme that reads all that a table says, as far as the model has one."""
+    n_structures = int((table["structure"] != "").sum()) if "structure" in table else 0
+    if not n_structures:
+        return scheme_of(table)
+    if n_structures < len(table):
+        raise ValueError(f"every class must have a structure, or none, got {n_structures} of {len(table)}; write the others, or drop the column")
+    if (table["description"] != "").all():
+        return shared.scheme
+    return "structure" if "structure" in of_rule else scheme_of(table)
 
 
 def _texts(table: pd.DataFrame, chosen: NamingRule) -> ClassText:
@@ -144,7 +155,8 @@ def _texts(table: pd.DataFrame, chosen: NamingRule) -> ClassText:
     except ValueError as error:
         if chosen.rule == TRANSFER:
             raise
-        raise ValueError(f"direct reads class texts as in training, by {chosen.class_text}, but {error}; or take transfer") from error
+        what = str(error).partition(";")[0]
+        raise ValueError(f"direct reads class texts as in training, by {chosen.class_text}, but {what}; write it, or take transfer") from error
 
 
 def _weights(shared: SharedModel, chosen: NamingRule, texts: ClassEmbeddings) -> np.ndarray:

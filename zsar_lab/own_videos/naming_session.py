@@ -34,6 +34,7 @@ class NamingSession:
         table: the answers, as `answers` gives them; None until there are videos and classes.
         moved: rows whose name the last change of classes changed.
         accepted: the name that a person gave to a row, by row number.
+        saved: of the names accepted, those that were saved last.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class NamingSession:
         self.table: pd.DataFrame | None = None
         self.moved: list[int] = []
         self.accepted: dict[int, str] = {}
+        self.saved: dict[int, str] = {}
 
     def read_videos(self, paths: Paths) -> None:
         """Embed these videos, in the place of earlier ones; names that were accepted for those are forgotten.
@@ -53,7 +55,7 @@ class NamingSession:
             FileNotFoundError, ValueError: as `embed_videos`; what was there before is kept.
         """
         self.read = embed_videos(paths, self.model, self.windows, self.limits)
-        self.table, self.moved, self.accepted = None, [], {}
+        self.table, self.moved, self.accepted, self.saved = None, [], {}, {}
         self._answer()
 
     def name_by(self, classes: Classes, rule: str | None = None) -> None:
@@ -123,7 +125,9 @@ class NamingSession:
             raise ValueError("there must be accepted names to save, got none; accept the sure ones, or name clips yourself")
         rows = sorted(self.accepted)
         catalog = catalog_of(table.loc[rows], [self.accepted[row] for row in rows], self.candidates.table, self.limits)
-        return save_labelled(catalog, folder, self.model.frames, self.limits)
+        prepared = save_labelled(catalog, folder, self.model.frames, self.limits)
+        self.saved = dict(self.accepted)
+        return prepared
 
     def _answered(self) -> pd.DataFrame:
         if self.table is None:

@@ -45,7 +45,8 @@ def summary(parts: list[pd.DataFrame], candidates: Candidates, seconds: float) -
         f"{n_read} of {n_videos} videos read, {len(read)} windows in {seconds:.1f} s: {len(read) / seconds:.1f} windows a second; {n_unsure} unsure,"
         f" {len(table) - len(read)} could not be read."
     ]
-    said += [remark for remark in dict.fromkeys(table["remark"]) if remark]
+    remarks = table[table["remark"] != ""].drop_duplicates("path")
+    said += [f"{path}: {remark}" for path, remark in zip(remarks["path"], remarks["remark"], strict=True)]
     said.append(candidates.thresholds.sentence() if candidates.thresholds else "Nothing is marked unsure: no threshold could be chosen for this model.")
     labels = sorted(set(read["label"]) - {""})
     strange = [label for label in labels if label not in candidates.names]

@@ -127,7 +127,8 @@ def save_shared(shared: SharedModel, folder: Path, card: str) -> Path:
     write_json(folder / TEXTS_FILE, texts)
     with writing(folder / CARD_FILE) as temporary:
         temporary.write_text(card, encoding="utf-8")
-    write_json(folder / CONFIG_FILE, _config(shared) | {"sha256": _hashes(folder)})
+    config = _config(shared) | {"sha256": _hashes(folder)}
+    write_json(folder / CONFIG_FILE, config | {"fingerprint": _of_config(config)})
     return folder
 
 
@@ -144,7 +145,10 @@ def load_shared(folder: str | Path) -> SharedModel:
         raise FileNotFoundError(
             f"a shared model must be a folder that the export command left, '{folder}' {what}; export a model there, or mend the path"
         )
-    config = read_json(folder / CONFIG_FILE)
+    try:
+        config = read_json(folder / CONFIG_FILE)
+    except ValueError as error:
+        raise ValueError(f"a shared model must be whole, '{folder / CONFIG_FILE}' is no whole json file; copy the folder again") from error
     if not isinstance(config, dict) or config.get("kind") != KIND:
         raise ValueError(f"'{folder / CONFIG_FILE}' must be of a {KIND}, but it is of something else; give the folder that the export command left")
     if config.get("format") != FORMAT:
@@ -158,16 +162,19 @@ def load_shared(folder: str | Path) -> SharedModel:
         if not there or not isinstance(hashes, dict) or _sha256(folder / name) != hashes.get(name):
             what = "is not the file that config.json was written for" if there else "is missing"
             raise ValueError(f"a shared model must be whole, '{folder / name}' {what}; copy the folder again")
+    if config.get("fingerprint") != _of_config(config):
+        raise ValueError(f"a shared model must be as it was exported, '{folder / CONFIG_FILE}' was changed since; copy the folder again")
     return _opened(folder, config)
 
 
 def is_shared(folder: str | Path) -> bool:
-    """Whether a folder holds a shared model, by its config.json."""
-    path = Path(folder) / CONFIG_FILE
+    """Whether a folder holds a shared model, by its config.json, or by a file that no other model has where that is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
-    except (OSError, ValueError, AttributeError):
+        return json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8")).get("kind") == KIND
+    except (OSError, AttributeError):
         return False
+    except ValueError:
+        return (Path(folder) / SEEN_FILE).is_file()
 
 
 def _config(shared: SharedModel) -> dict[str, Any]:
@@ -208,6 +215,12 @@ def _opened(folder: Path, config: dict[str, Any]) -> SharedModel:
         )
     except (AttributeError, KeyError, TypeError, SafetensorError) as error:
         raise ValueError(f"'{folder}' must hold a whole shared model, but {type(error).__name__}: {error}; export it again") from error
+
+
+def _of_config(config: Mapping[str, Any]) -> str:
+    """A hash of all that config.json says but this."""
+    said = json.dumps({key: value for key, value in config.items() if key != "fingerprint"}, sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _key(rule: str, scheme: str) -> str:

@@ -14,7 +14,7 @@ from zsar_lab.views.clips import TEXT, Caption, clip_grid
 from zsar_lab.views.figures_style import by_family, labels_of
 from zsar_lab.zeroshot.calibration import confidences
 from zsar_lab.zeroshot.evaluate import DrawResult
-from zsar_lab.zeroshot.metrics import confusion_matrix, per_class_table
+from zsar_lab.zeroshot.metrics import answers_of, confusion_matrix, per_class_table
 
 CLASS_ORDERS = ("accuracy", "name", "family")
 N_PARTS = 8  # seen classes listed by name
@@ -28,7 +28,7 @@ class Verdict:
 
     Attributes:
         clip_id: of the catalog.
-        predicted: class name with the best score.
+        predicted: class name with the best score; of tied ones not the true one, as scores count.
         margin: score of the true class minus the best score of another class, in the rule's own units; below 0 when wrong.
         right: the predicted class is the true one.
         confidence: of the predicted class, 0..1, at the rule's temperature; None where none was chosen.
@@ -52,7 +52,7 @@ def verdicts(result: DrawResult, rule: str, class_name: str) -> list[Verdict]:
     target, scored, names = _index(result, class_name), result.rule(rule), result.protocol.unseen
     rows = np.flatnonzero(result.targets == target)
     scores = scored.scores_BC[rows]
-    best, margins = scores.argmax(1), scores[:, target] - np.delete(scores, target, 1).max(1)
+    best, margins = answers_of(scores, result.targets[rows]), scores[:, target] - np.delete(scores, target, 1).max(1, initial=-np.inf)
     typicality = result.upper_bound_BC[rows, target]
     sure = [None] * len(rows) if scored.temperature is None else confidences(scores, scored.temperature).max(1).tolist() if len(rows) else []
     found = [

@@ -58,7 +58,7 @@ def clip_answer(result: DrawResult, rule: str, clip_id: str, n_best: int = N_BES
     row, scored, names = _row(result, clip_id), result.rule(rule), result.protocol.unseen
     scores, target = scored.scores_BC[row], int(result.targets[row])
     sure = None if scored.temperature is None else confidences(scores[None], scored.temperature)[0]
-    order = np.argsort(-scores, kind="stable").tolist()
+    order = np.lexsort((np.arange(len(scores)) == target, -scores)).tolist()  # of tied classes the true one counts as the worst
     found = [Candidate(rank, names[i], float(scores[i]), None if sure is None else float(sure[i])) for rank, i in enumerate(order, start=1)]
     rival = next(candidate.name for candidate in found if candidate.name != names[target])
     shown = [candidate for candidate in found if candidate.rank <= n_best or candidate.name == names[target]]

@@ -28,14 +28,15 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     Raises:
         ValueError: the table has no window of that video.
     """
-    windows = table[(table["path"] == path) & (table["name"] != NO_NAME)]
+    of_video = table[table["path"] == path]
+    windows = of_video[of_video["name"] != NO_NAME]
     if windows.empty:
         raise ValueError(f"a timeline needs a video that could be read, got '{path}' with no window; take one of the table's paths")
     names = _most_named(windows)
     panels, title = [("", ""), ("time in the video (s)", "")], f"What is seen in {Path(path).name}, and when"
     figure = new_panels(title, about, panels, 180 + LANE_PX + GAP_PX + ROW_PX * max(4, len(names)), per_row=1, gap=0.2)
     colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
-    sure = stretches(windows)
+    sure = stretches(of_video)
     for name, of_name in sure[sure["name"] != NO_NAME].groupby("name", sort=False):
         figure.add_bar(
             x=(of_name["end_s"] - of_name["start_s"]).tolist(), base=of_name["start_s"].tolist(), y=["sure"] * len(of_name), orientation="h", row=1,

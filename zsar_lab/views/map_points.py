@@ -21,6 +21,7 @@ from zsar_lab.views.figures_style import BLUE, GREEN, GREY, ORANGE, PALETTE, SKY
 from zsar_lab.views.projection import SpaceMap
 from zsar_lab.zeroshot.evaluate import TRANSFER, DrawResult
 from zsar_lab.zeroshot.hubness import HUB, k_occurrence
+from zsar_lab.zeroshot.metrics import answers_of
 
 COLOURINGS = {"group": "split", "class": "class", "right": "right or wrong", "hubness": "hubness of the answer"}
 GROUP_COLOURS = {"seen": GREY, "validation": SKY, "unseen": ORANGE}
@@ -77,7 +78,7 @@ def answers_on_map(space: SpaceMap, result: DrawResult, rule: str = TRANSFER) ->
         raise ValueError(f"map and result must be of one draw, the map is of '{space.about}', got a result of {result.protocol.name!r}; map that one")
     scores_BC, names = result.rule(rule).scores_BC, result.protocol.unseen
     rows = np.arange(len(scores_BC))
-    best, others_BC = scores_BC.argmax(1), scores_BC.astype(float)
+    best, others_BC = answers_of(scores_BC, result.targets), scores_BC.astype(float)
     others_BC[rows, result.targets] = -np.inf
     margin_B = scores_BC[rows, result.targets] - others_BC.max(1)
     place = {clip_id: row for row, clip_id in enumerate(result.ids)}

@@ -24,7 +24,7 @@ MOST_LISTED = 20
 
 
 def typed(table: pd.DataFrame) -> str:
-    """A table of classes as the lines that `classes_of_lines` reads."""
+    """Names and descriptions of a table of classes, as lines to be edited; a name with a colon must then be written without."""
     rows = zip(table["name"], (" ".join(text.split()) for text in table["description"]), strict=True)
     return "\n".join(f"{name}: {text}" if text else name for name, text in rows)
 

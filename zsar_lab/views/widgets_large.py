@@ -45,6 +45,12 @@ class LargeMap:
         self.scatter.widget.observe(lambda change: on_selected(self._clips_in(change["new"])), "selection")
         self.scatter.widget.observe(self._on_pointed, "hovering")
 
+    def close(self) -> None:
+        """Let go of the scatter."""
+        self.scatter.widget.unobserve_all()
+        self.scatter.widget.close()
+        self.box.close()
+
     def show(self, looks: Sequence[Look], look_N: np.ndarray, said: Sequence[str]) -> None:
         """Colour the clips by the number of their look, and say of each what stands in `said` when it is pointed at."""
         self._said = list(said)

@@ -11,7 +11,7 @@ import ipywidgets
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.own_videos.classify import Paths
 from zsar_lab.own_videos.naming_session import NamingSession
-from zsar_lab.text.class_table import classes_of_lines
+from zsar_lab.text.class_table import Classes, classes_of_lines
 from zsar_lab.views import own_videos_html as words
 from zsar_lab.views.clips import GREY, clip_grid, message_box
 from zsar_lab.views.selections import pages
@@ -61,7 +61,8 @@ class _OwnVideos:
         self._catalog: Catalog | None = None
         self._catalog_of: object = None
         self._was: dict[int, str] = {}
-        self._page, self._rows, self._quiet, self._saved, self._warned = 0, [], Quiet(), dict(session.accepted), False
+        self._page, self._rows, self._quiet = 0, [], Quiet()
+        self._warned_of: dict[int, str] = {}
         if not classes and session.candidates is not None:
             classes = words.typed(session.candidates.table)
         self._make_reading(folder)
@@ -157,10 +158,11 @@ class _OwnVideos:
         self._on_upload("")
 
     def _read_these(self, paths: Paths) -> None:
-        unsaved = len(self._session.accepted.items() - self._saved.items())
-        if unsaved and not self._warned:
-            self._warned = True
-            raise ValueError(f"other videos take the place of these, {unsaved} accepted names are not saved; save them, or press again to drop them")
+        unsaved = dict(self._session.accepted.items() - self._session.saved.items())
+        if unsaved and unsaved != self._warned_of:
+            self._warned_of = unsaved
+            are, them = ("name is", "it") if len(unsaved) == 1 else ("names are", "them")
+            raise ValueError(f"other videos take the place of these, {len(unsaved)} accepted {are} not saved; save {them}, or press again to drop {them}")
         buttons = self._read, self._read_uploads, self._name
         before = [button.disabled for button in buttons]
         for button in buttons:
@@ -171,7 +173,8 @@ class _OwnVideos:
         finally:
             for button, disabled in zip(buttons, before, strict=True):
                 button.disabled = disabled
-        self._was, self._saved, self._warned, self._page = {}, {}, False, 0
+        self._was, self._warned_of, self._page = {}, {}, 0
+        self._panel.show(None, None, "")
         self._show_all()
         self._read_said.value = message_box(words.read_sentence(self._session), GREY)
 
@@ -197,11 +200,18 @@ class _OwnVideos:
 
     def _on_name(self) -> None:
         session, before, accepted = self._session, self._session.table, len(self._session.accepted)
-        session.name_by(classes_of_lines(self._classes.value), self._rule.value or None)
+        session.name_by(self._given_classes(), self._rule.value or None)
         self._was = {row: before["name"][row] for row in session.moved}
         self._page = 0
         self._show_all()
         self._named_said.value = message_box(words.moved_sentence(session, self._was, accepted - len(session.accepted)), GREY)
+
+    def _given_classes(self) -> Classes:
+        """What is typed; the classes that are named by now while their lines were not touched, for lines do not hold all that a table may say."""
+        candidates = self._session.candidates
+        if candidates is not None and self._classes.value.strip() == words.typed(candidates.table).strip():
+            return candidates.table
+        return classes_of_lines(self._classes.value)
 
     def _on_filter(self) -> None:
         self._page = 0
@@ -242,7 +252,6 @@ class _OwnVideos:
             self._with_progress(lambda: kept.append(self._session.save(folder)))
         finally:
             self._save.disabled = False
-        self._saved = dict(self._session.accepted)
         prepared = kept[0]
         uploads = sum(path.startswith(str(self._uploads.folder.resolve())) for path in "/" + prepared.catalog.usable["path"].str.removeprefix("/"))
         self._save_said.value = words.saved_html(prepared.catalog, folder, len(prepared.bad_clips), uploads)
@@ -272,11 +281,12 @@ class _OwnVideos:
         self._page = min(max(self._page, 0), n_pages - 1)
         self._rows = chosen[self._page * self._most : (self._page + 1) * self._most]
         self._back.disabled, self._on.disabled = self._page == 0, self._page == n_pages - 1
-        self._counted.value = message_box(words.counted(session, self._rows, self._page * self._most + 1, len(chosen)), "transparent")
+        first = self._page * self._most + 1
+        self._counted.value = message_box(words.counted(session, self._rows, first, len(chosen)), "transparent")
         captions = [words.caption(session, row, self._was) for row in self._rows]
         grid: list[str] = []
         self._with_progress(lambda: grid.append(clip_grid(self._catalog, [self._id_of[row] for row in self._rows], captions)))
-        listed = [(f"{number}. {caption.lines[0]}, {caption.lines[-1]}", row) for number, (row, caption) in enumerate(zip(self._rows, captions), 1)]
+        listed = [(f"{n}. {caption.lines[0]}, {caption.lines[-1]}", row) for n, (row, caption) in enumerate(zip(self._rows, captions), first)]
         with self._quiet():
             self._grid.html = grid[0]
             self._clip.options = [NO_CLIP, *listed]

@@ -33,7 +33,8 @@ class ClipPanel:
     def __init__(self, session: NamingSession, changed: Callable[[], None]) -> None:
         self.row: int | None = None
         self._session, self._changed = session, changed
-        self._listing, self._figure, self._timeline_of = False, None, (None, None)
+        self._listing, self._figure = False, None
+        self._timeline_of: tuple[str, object] = "", None
         self._name = ipywidgets.Dropdown(description="name", style={"description_width": "50px"}, layout={"width": "min(380px, 100%)"})
         self._accept = ipywidgets.Button(description="accept this name", button_style="primary", layout={"width": "150px"})
         self._back = ipywidgets.Button(description="take back", tooltip="the name that was accepted", layout={"width": "110px"})
@@ -94,10 +95,9 @@ class ClipPanel:
     def _show_timeline(self, path: str) -> None:
         """That of a video of several windows; drawn anew when the video or the answers are others."""
         table = self._session.table
-        wanted = (path, id(table))
-        if wanted == self._timeline_of:
+        if path == self._timeline_of[0] and table is self._timeline_of[1]:
             return
-        before, self._timeline_of = self._long.children, wanted
+        before, self._timeline_of = self._long.children, (path, table)
         several = ((table["path"] == path) & (table["name"] != NO_NAME)).sum() > 1
         self._long.children = (as_widget(timeline(table, path, self._session.model.about)),) if several else ()
         for figure in before:

@@ -5,9 +5,9 @@ ipywidgets' FileUpload sends all files in one message, and Jupyter drops a messa
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class UploadButton(anywidget.AnyWidget):
 
 
 class Uploads:
-    """Uploaded videos in a temporary folder, which goes with this object.
+    """Uploaded videos in a temporary folder, which goes with the kernel: a session that read them may play them until then.
 
     Args:
         changed: called with a sentence that is to be said ("" for none) when a file came or was refused.
@@ -78,7 +78,7 @@ class Uploads:
         self.button, self.files, self._changed = UploadButton(), [], changed
         self.folder = Path(tempfile.mkdtemp(prefix="zsar_lab_uploads_"))
         self._coming: dict[str, tuple[Path, int]] = {}
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.button.on_msg(self.take)
 
     def take(self, _: Any, message: dict[str, Any], buffers: Sequence[Any]) -> None:

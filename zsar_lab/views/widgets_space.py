@@ -107,6 +107,7 @@ class _Explorer:
         )
         self._about, self._drawing = ipywidgets.HTML(), ipywidgets.Box(layout={"display": "block"})
         self._message, self._clips = ipywidgets.HTML(layout={"width": "98%"}), ipywidgets.HTML(layout={"width": "98%"})
+        self._large: LargeMap | None = None
         self.canvas = None if len(space.ids) > MOST_ON_CANVAS else SpaceCanvas()
         self._show_map()
         if self.canvas is not None:
@@ -179,8 +180,10 @@ class _Explorer:
         self._about.value = STYLE + _about(self._space, self._catalog)
         if self.canvas is None:
             marks = [(look, getattr(self._space, kind)) for kind, _, look in MARKS]
-            self._large = LargeMap(self._space.clips_xy, marks, self._open_visibly)
+            before, self._large = self._large, LargeMap(self._space.clips_xy, marks, self._open_visibly)
             self._drawing.children = (self._large.box,)
+            if before is not None:
+                before.close()
         self._colour_points()
 
     def _colour_points(self) -> None:

@@ -22,6 +22,13 @@ def truth_rank(scores_BC: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return (scores_BC >= own).sum(1)
 
 
+def answers_of(scores_BC: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The class that each clip is taken for, int64 [B]: the one of the best score; of tied ones not the true one, as in `truth_rank`."""
+    rows, others_BC = np.arange(len(targets)), scores_BC.astype(float)
+    others_BC[rows, targets] = -np.inf
+    return np.where(scores_BC[rows, targets] > others_BC.max(1), targets, others_BC.argmax(1))
+
+
 def top_k_accuracy(scores_BC: np.ndarray, targets: np.ndarray, k: int) -> float:
     """Share of clips whose true class is among the k best."""
     return float((truth_rank(scores_BC, targets) <= k).mean())
@@ -29,23 +36,21 @@ def top_k_accuracy(scores_BC: np.ndarray, targets: np.ndarray, k: int) -> float:
 
 def per_class_table(scores_BC: np.ndarray, targets: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
     """One row a class, see `table_of_answers`; a clip whose true class ties with another is not correct, as in `truth_rank`."""
-    return table_of_answers(confusion_matrix(scores_BC, targets, len(names)), names, targets[truth_rank(scores_BC, targets) == 1])
+    return table_of_answers(confusion_matrix(scores_BC, targets, len(names)), names)
 
 
-def table_of_answers(confusion_CC: np.ndarray, names: Sequence[str], right_targets: np.ndarray | None = None) -> pd.DataFrame:
+def table_of_answers(confusion_CC: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     """One row a class: class, clips, correct, top1, taken_for (the most frequent wrong answer, "" if none), taken_for_clips.
 
     Args:
         confusion_CC: counts, row true class, column answer.
         names: of the classes.
-        right_targets: true classes of the clips that are right; without it those of the diagonal.
 
     Returns:
         Rows in the order of names; top1 of a class without clips is 0.
     """
-    correct = np.diag(confusion_CC) if right_targets is None else np.bincount(right_targets, minlength=len(names))
-    clips = confusion_CC.sum(1)
-    wrong = confusion_CC - np.diag(np.diag(confusion_CC))
+    correct, clips = np.diag(confusion_CC), confusion_CC.sum(1)
+    wrong = confusion_CC - np.diag(correct)
     rival = wrong.argmax(1)
     count = wrong[np.arange(len(names)), rival]
     taken_for = [names[r] if c else "" for r, c in zip(rival, count)]
@@ -70,8 +75,8 @@ def mean_over_classes(right: np.ndarray, targets: np.ndarray) -> float:
 
 
 def confusion_matrix(scores_BC: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
-    """Counts, int64 [C, C]: row true class, column predicted class (the first of tied ones)."""
-    return confusion_of_answers(scores_BC.argmax(1), targets, n_classes)
+    """Counts, int64 [C, C]: row true class, column predicted class, see `answers_of`."""
+    return confusion_of_answers(answers_of(scores_BC, targets), targets, n_classes)
 
 
 def confusion_of_answers(answers: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
