@@ -146,7 +146,9 @@ def _fitting(shared: SharedModel, table: pd.DataFrame, of_rule: list[str]) -> st
         raise ValueError(f"every class must have a structure, or none, got {n_structures} of {len(table)}; write the others, or drop the column")
     if (table["description"] != "").all():
         return shared.scheme
-    return "structure" if "structure" in of_rule else scheme_of(table)
+    if "structure" not in of_rule:
+        raise ValueError("structures are read by this model beside a description of every class, and some have none; write them, or drop the structures")
+    return "structure"
 
 
 def _texts(table: pd.DataFrame, chosen: NamingRule) -> ClassText:
