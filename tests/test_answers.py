@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zsar_lab.own_videos.answers import answers, score_of, stretches, window_scores
+from zsar_lab.own_videos.answers import answers, own_names, score_of, stretches, window_scores
 from zsar_lab.own_videos.embedding import WINDOW_COLUMNS, WindowEmbeddings, joined
 from zsar_lab.own_videos.naming_model import Candidates
 from zsar_lab.own_videos.unsure import BETWEEN, NONE_OF_THESE, Thresholds
@@ -92,6 +93,17 @@ def test_what_was_not_seen_parts_a_stretch():
     assert sure[["path", "start_s", "end_s", "windows"]].values.tolist() == [["v", 0, 4, 2], ["v", 60, 62, 1], ["v", 64, 66, 1], ["w", 66, 68, 1]]
     (bars,) = [trace for trace in timeline(table, "v").data if trace.type == "bar"]
     assert list(zip(bars.base, bars.x)) == [(0, 4), (60, 2), (64, 2)]
+    (cells,) = [trace for trace in timeline(table, "v").data if trace.type == "heatmap"]
+    assert list(cells.x) == [0, 2, 4, 60, 62, 64, 66] and np.isnan(np.array(cells.z, float)).tolist() == [[False, False, True, False, True, False]]
+
+
+def test_cells_of_a_timeline_have_the_time_about_the_middle_of_their_windows():
+    table = pd.DataFrame([("v", start, start + 2.0, "run", 0.9, False, [("run", 0.9)]) for start in (0.0, 1.0, 2.5)],
+                         columns=["path", "start_s", "end_s", "name", "confidence", "unsure", "best"])  # fmt: skip
+    (cells,) = [trace for trace in timeline(table, "v").data if trace.type == "heatmap"]
+    assert list(cells.x) == [0, 1.5, 2.75, 4.5]
+    (alone,) = [trace for trace in timeline(table[:1], "v").data if trace.type == "heatmap"]
+    assert list(alone.x) == [0, 2]
 
 
 def test_a_score_where_labels_are_known(windows, candidates):
@@ -103,7 +115,7 @@ def test_what_cannot_be_scored(windows, candidates):
     table = answers(windows, candidates)
     with pytest.raises(ValueError, match="a score needs videos with labels, got none; put them into class folders"):
         score_of(table.assign(label=""), candidates)
-    with pytest.raises(ValueError, match="every label must be one of the 3 classes, got 'run'; add the class, or rename the folder"):
+    with pytest.raises(ValueError, match="a label must be one of the 3 classes, got none that is, such as 'run'; add the class, or rename"):
         score_of(table.assign(label="run"), candidates)
 
 
@@ -123,6 +135,20 @@ def test_the_summary_counts_and_scores(windows, candidates):
     said = summary([answers(windows, candidates)], candidates, 2.0)
     assert "3 of 4 videos read, 4 windows in 2.0 s: 2.0 windows a second; 3 unsure, 1 could not be read." in said
     assert "4 labelled windows: 75.0 % right (chance 33.3 %)" in said and "of the 25 % that are sure 100.0 %" in said
-    strange = summary([answers(windows, candidates).assign(label="camera 1")], candidates, 2.0)
-    assert "Not scored: 1 of the 1 labels are none of the classes, such as 'camera 1'." in strange
     assert "labelled windows" not in summary([answers(windows, candidates).assign(label="")], candidates, 2.0)
+    strange = summary([answers(windows, candidates).assign(label="camera 1")], candidates, 2.0)
+    assert "Not scored: 1 of the 1 labels is none of the classes, such as 'camera 1'; add such a class, or rename the label." in strange
+    table = answers(windows, candidates)
+    some = table.assign(label=["Walk", "run", "JUMP ", "", "swim"], remark="only its middle was looked at")
+    said = summary([some], candidates, 2.0)
+    assert "2 labelled windows: 50.0 % right" in said and "Not scored: 2 of the 4 labels are none of the classes, such as 'run'" in said
+    assert said.count("only its middle") == 3 and "a.mp4: only its middle was looked at" in said and "1 more videos have such a remark." in said
+    unknown = summary([table], dataclasses.replace(candidates, thresholds=None), 2.0)
+    assert "which does not mean that it is sure: thresholds are chosen on validation classes, of which this model has fewer than 4" in unknown
+
+
+def test_labels_mean_classes_as_people_write_them():
+    classes = read_classes(pd.DataFrame({"name": ["SkippingRope", "run"], "label": ["skipping rope", "jogging"]}))
+    assert own_names(["skipping_rope", "Skipping Rope", "SKIPPINGROPE", "Jogging", "run", "", "swim"], classes) == {
+        "skipping_rope": "SkippingRope", "Skipping Rope": "SkippingRope", "SKIPPINGROPE": "SkippingRope", "Jogging": "run", "run": "run",
+    }  # fmt: skip

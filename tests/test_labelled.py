@@ -76,7 +76,7 @@ def test_what_is_no_catalog_is_refused(videos):
 def test_saving_leaves_what_prepare_leaves_and_a_list_of_labels(catalog, tmp_path):
     prepared = save_labelled(catalog, tmp_path / "new" / "named", FRAMES, ONE)
     folder = tmp_path / "new" / "named"
-    assert sorted(entry.name for entry in folder.iterdir()) == ["bad_clips.csv", "catalog", "catalog_report.csv", "frames", "labels.csv"]
+    assert sorted(entry.name for entry in folder.iterdir()) == ["bad_clips.csv", "catalog", "catalog_report.csv", "frames", "labelled.json", "labels.csv"]
     opened = open_prepared("prepared", folder)
     assert opened.catalog.fingerprint == Catalog.load(folder / "catalog").fingerprint == catalog.fingerprint == prepared.catalog.fingerprint
     assert opened.frames.settings == FRAMES and opened.frames.frames.shape == (3, 4, 16, 16, 3)
@@ -92,7 +92,7 @@ def test_the_same_again_is_opened_and_other_names_are_refused(catalog, tmp_path)
     before = (tmp_path / "labels.csv").read_text(), (tmp_path / "catalog" / "catalog.json").read_text()
     assert len(save_labelled(catalog, tmp_path, FRAMES, ONE).frames) == 3
     other = Catalog(catalog.name, catalog.root, catalog.clips.assign(**{"class": ["r", "r", "g"]}), catalog.classes)
-    with pytest.raises(ValueError, match="must be of the catalog's clips, but it is of others; delete it, or choose another folder"):
+    with pytest.raises(ValueError, match="the same clips alone may be saved again in one folder, '.*' holds other clips or labels; choose another"):
         save_labelled(other, tmp_path, FRAMES, ONE)
     assert ((tmp_path / "labels.csv").read_text(), (tmp_path / "catalog" / "catalog.json").read_text()) == before
 

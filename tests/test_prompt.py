@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,11 +124,34 @@ def test_the_command_writes_a_table_and_a_timeline(there, capsys, tmp_path):
         (["--names", "walk", "run", "--draw", "random-7"], "a draw must be one of random-0, got 'random-7'"),
         (["--names", "walk", "run", "--class-text", "description"], "transfer of this model reads class texts by label, got description; choose one"),
         (["--names", "walk", "run", "--stride", "-1"], "stride_s"),
+        (["--names", "walk", "run", "b.mp4"], "a class name must not be a video file, got 'b.mp4' after --names; put videos before --names"),
+        (["--names", "walk", "run", "--timeline", "walk.mp4"], "must name a page, a file that ends in .html in a folder that is there, got 'walk.mp4'"),
+        (["--names", "walk", "run", "--timeline", "nowhere/t.html"], "must name a page, a file that ends in .html in a folder that is there"),
     ],
 )
 def test_bad_input_is_one_sentence(there, capsys, arguments, said):
     assert main(["classify", "walk.mp4", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_timeline_of_nothing_is_not_written(there, capsys, tmp_path):
+    (tmp_path / "x.mp4").write_bytes(b"no video")
+    assert main(["classify", str(tmp_path / "x.mp4"), "--names", "walk", "run", "--timeline", str(tmp_path / "t.html")]) == 0
+    assert "No video could be read, so there is no timeline" in capsys.readouterr().err and not (tmp_path / "t.html").exists()
+
+
+def test_who_reads_the_output_may_have_enough(there):
+    command = [sys.executable, "-m", "zsar_lab", "classify", "long.mp4", "--names", "walk", "run", "--stride", "0.2", "--csv"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout.readline().startswith(b"path,label")
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait(120) == 141 and "Broken pipe" not in said and "Traceback" not in said
+
+
+def test_a_folder_is_a_workspace_too(there):
+    assert zl.embeddings("runs/demo")[1].equals(zl.embeddings(zl.open_workspace("runs/demo"))[1])
 
 
 def test_without_any_video(there, tmp_path):

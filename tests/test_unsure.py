@@ -70,6 +70,17 @@ def test_more_classes_than_validation_has_are_chosen_for_with_half_of_them():
     assert choose_thresholds(scores, targets, 1.0, 2).n_candidates == 2
 
 
+def test_what_is_said_was_measured():
+    scores, targets = _scores(np.random.default_rng(3), clips=30)
+    for least_right in (0.0, 0.3, 0.7):
+        found = choose_thresholds(scores, targets, 1.0, 4, least_right)
+        assert found.right >= least_right and f"{100 * found.right:.0f} % of the answers with a confidence of" in found.sentence()
+        assert f"({100 * least_right:.0f} % were asked for)" in found.sentence()
+    everything = choose_thresholds(scores, targets, 1.0, 4, 0.0)
+    assert everything.answered == 1 and everything.right == pytest.approx(1 - everything.curve.risk[-1])
+    assert "With 9 classes to choose from, fewer answers are right than with 4." in found.sentence(9) and "classes to choose from" not in found.sentence(4)
+
+
 def test_asking_for_more_marks_more():
     scores, targets = _scores(np.random.default_rng(4), clips=30)
     levels = [choose_thresholds(scores, targets, 1.0, 4, least_right=share).confidence for share in (0.0, 0.6, 0.7, 0.8)]

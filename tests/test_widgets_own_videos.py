@@ -203,7 +203,8 @@ def test_labels_are_scored_and_unknown_ones_are_said(session):
     assert "label: green" in text_of(box.best.value)
     box.classes.value = "red\nblue"
     box.name.click()
-    assert "Not scored: every label must be one of the 2 classes, got 'green'" in text_of(box.about.value)
+    assert "Not scored: 1 of the 3 labels is none of the classes, such as 'green'; add such a class" in text_of(box.about.value)
+    assert "8 labelled windows:" in text_of(box.about.value)
 
 
 # the table

@@ -31,7 +31,10 @@ def random_cuts(n_cuts: int = 200):
     ("duration_s", "settings", "expected"),
     [
         (0.5, WindowSettings(), [[0, 0.5]]),
-        (10.0, WindowSettings(), [[0, 10.0]]),
+        (4.0, WindowSettings(), [[0, 4.0]]),
+        (4.0, WindowSettings(window_s=2), [[0, 2], [1, 3], [2, 4]]),
+        (4.0, WindowSettings(stride_s=2), [[0, 2], [2, 4]]),
+        (4.0, WindowSettings(window_s=2, whole_up_to_s=5), [[0, 4]]),
         (1.5, WindowSettings(whole_up_to_s=0), [[0, 1.5]]),
         (2.0, WindowSettings(whole_up_to_s=0), [[0, 2.0]]),
         (2.5, WindowSettings(whole_up_to_s=0), [[0, 2], [0.5, 2.5]]),
@@ -40,12 +43,23 @@ def random_cuts(n_cuts: int = 200):
         (12.0, WindowSettings(window_s=6), [[0, 6], [3, 9], [6, 12]]),
         (12.0, WindowSettings(window_s=20, whole_up_to_s=0), [[0, 12]]),
         (12.0, WindowSettings(window_s=2, stride_s=5), [[0, 2], [5, 7], [10, 12]]),
-        (500.0, WindowSettings(whole_up_to_s=float("inf")), [[0, 500]]),
+        (500.0, WindowSettings(window_s=2, whole_up_to_s=float("inf")), [[0, 500]]),
     ],
 )
 def test_windows_by_hand(duration_s, settings, expected):
     windows, remark = windows_of(duration_s, TWO_SECONDS, settings)
     assert windows.dtype == np.float64 and windows.tolist() == expected and remark == ""
+
+
+def test_a_whole_video_of_which_little_is_looked_at_says_so():
+    windows, remark = windows_of(10.0, TWO_SECONDS)
+    assert windows.tolist() == [[0, 10.0]] and remark == "of its 10.0 s the middle 2 s are looked at; give a window or a stride for all of it"
+    assert windows_of(4.01, TWO_SECONDS)[1] and not windows_of(4.0, TWO_SECONDS)[1]
+
+
+def test_a_stride_of_too_many_windows_is_refused():
+    with pytest.raises(ValueError, match="must leave at most 50,000 windows, 0.0001 s gives 80,001 in 10 s; take a longer one"):
+        windows_of(10.0, TWO_SECONDS, WindowSettings(stride_s=0.0001))
 
 
 def test_windows_are_those_of_a_plain_loop():

@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
         if rank == "0":
             print(f"\n{who}{str(interrupt) or 'interrupted; what was finished is kept, run it again to go on'}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has enough, as head has
+        return 141
     except (ValueError, OSError, RuntimeError) as error:
         print(f"\n{who}{error}", file=sys.stderr)
         return 2
@@ -125,6 +128,7 @@ def classify(options: argparse.Namespace) -> None:
     from zsar_lab.own_videos.written import head, lines, summary
     from zsar_lab.text.class_table import read_classes
 
+    _check_classify(options)
     table = read_classes(options.classes if options.classes else options.names)
     model = open_model(options.checkpoint, options.draw)
     given = {"rule": options.rule, "class_text": options.class_text}
@@ -134,12 +138,28 @@ def classify(options: argparse.Namespace) -> None:
     print(f"model: {model.name}, {model.about}", file=sys.stderr)
     print(head(form), end="")
     started, parts = time.perf_counter(), []
-    for part in answers_as_they_come(options.videos, candidates, model, windows, limits):
-        print(lines(part, form), end="", flush=True)
-        parts.append(part)
+    try:
+        for part in answers_as_they_come(options.videos, candidates, model, windows, limits):
+            print(lines(part, form), end="", flush=True)
+            parts.append(part)
+    except KeyboardInterrupt as interrupt:
+        n_windows = sum(map(len, parts))
+        raise KeyboardInterrupt(f"interrupted after {n_windows} windows, which stand above; the other videos were not named") from interrupt
     print(summary(parts, candidates, time.perf_counter() - started), file=sys.stderr)
     if options.timeline:
         _write_timelines(parts, options.timeline, model.about)
+
+
+def _check_classify(options: argparse.Namespace) -> None:
+    """What can be seen to go wrong before any video is read."""
+    from zsar_lab.data.catalog import VIDEO_SUFFIXES
+
+    videos = [name for name in options.names or () if Path(name).suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        raise ValueError(f"a class name must not be a video file, got {videos[0]!r} after --names; put videos before --names")
+    page = options.timeline
+    if page is not None and (page.suffix.lower() not in (".html", ".htm") or page.is_dir() or not page.resolve().parent.is_dir()):
+        raise ValueError(f"--timeline must name a page, a file that ends in .html in a folder that is there, got '{page}'; choose another name")
 
 
 def _write_timelines(parts: list, path: Path, about: str) -> None:
@@ -151,8 +171,11 @@ def _write_timelines(parts: list, path: Path, about: str) -> None:
 
     table = pd.concat(parts, ignore_index=True).sort_values(["path", "start_s"], ignore_index=True)
     paths = table.loc[table["name"] != NO_NAME, "path"].unique()
+    if not len(paths):
+        print(f"No video could be read, so there is no timeline to write to {path}.", file=sys.stderr)
+        return
     write_page([timeline(table, video, about) for video in paths], path)
-    print(f"Written to {path}.", file=sys.stderr)
+    print(f"Written to {path}, with plotly.min.js beside it, which it needs.", file=sys.stderr)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -346,8 +369,8 @@ def _add_classify(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--rule", default=None, choices=("transfer", "direct"), help="without it the model's usual one")
     command.add_argument("--class-text", default=None, help="scheme of the class texts; without it one that reads all that the classes say")
     command.add_argument("--least-right", type=float, default=0.8, help="share of sure answers that must be right on validation classes")
-    command.add_argument("--window", type=float, default=None, help="seconds of a window of a long video; without it what the model looks at")
-    command.add_argument("--stride", type=float, default=None, help="seconds from a window's start to the next one's; without it half a window")
+    command.add_argument("--window", type=float, default=None, help="seconds of a window; without it what the model looks at")
+    command.add_argument("--stride", type=float, default=None, help="seconds from a window's start to the next one's; without it half a window; without both videos of up to 10 s are one window")
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="an object of json a line")
     form.add_argument("--csv", action="store_true", help="a table")

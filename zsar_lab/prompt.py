@@ -87,7 +87,7 @@ def open_workspace(folder: str | Path = "runs/demo") -> Workspace:
     return Workspace.open(folder)
 
 
-def embeddings(workspace: Workspace, draw: str | None = None) -> tuple[np.ndarray, pd.DataFrame]:
+def embeddings(workspace: Workspace | str | Path, draw: str | None = None) -> tuple[np.ndarray, pd.DataFrame]:
     """Every clip of a study in the shared space of a draw's model.
 
     >>> import zsar_lab as zl
@@ -98,12 +98,13 @@ def embeddings(workspace: Workspace, draw: str | None = None) -> tuple[np.ndarra
     ['id', 'class', 'role']
 
     Args:
-        workspace: of the study.
+        workspace: of the study, or its folder.
         draw: its name; the study's first when None. One that is not trained is trained.
 
     Returns:
         float32 [N, D], unit rows; and a row a clip: id, class, and role in the draw (train, seen test, validation, test, or "").
     """
+    workspace = _opened(workspace)
     draw = workspace.study.draws[0] if draw is None else draw
     clips = workspace.embeddings(draw)
     role_of = {clip: role for role, ids in workspace.protocol(draw).roles.items() for clip in ids}
@@ -133,7 +134,7 @@ def score(labels: Sequence[str], names: Sequence[str], candidates: Sequence[str]
     return score_predictions(predictions_of(labels, names, candidates)).content()
 
 
-def figures(workspace: Workspace, draw: str | None = None) -> dict[str, Any]:
+def figures(workspace: Workspace | str | Path, draw: str | None = None) -> dict[str, Any]:
     """The plotly figures of a study's report, and of one draw, by name; each shows itself at the end of a notebook's cell.
 
     >>> import zsar_lab as zl
@@ -145,6 +146,7 @@ def figures(workspace: Workspace, draw: str | None = None) -> dict[str, Any]:
     from zsar_lab.views import figures as views
     from zsar_lab.zeroshot.text_rules import TRANSFER
 
+    workspace = _opened(workspace)
     draw = workspace.study.draws[0] if draw is None else draw
     report, beside = workspace.report()
     result, catalog = workspace.result(draw), workspace.catalog
@@ -157,7 +159,7 @@ def figures(workspace: Workspace, draw: str | None = None) -> dict[str, Any]:
     }
 
 
-def export(workspace: Workspace, draw: str | None = None, folder: str | Path | None = None) -> SharedModel:
+def export(workspace: Workspace | str | Path, draw: str | None = None, folder: str | Path | None = None) -> SharedModel:
     """Write the trained model of a draw as a folder that loads elsewhere with one call, `open_model(folder)`.
 
     >>> import zsar_lab as zl
@@ -167,4 +169,8 @@ def export(workspace: Workspace, draw: str | None = None, folder: str | Path | N
 
     Args and Raises: as `export_draw`.
     """
-    return export_draw(workspace, draw, folder)
+    return export_draw(_opened(workspace), draw, folder)
+
+
+def _opened(workspace: Workspace | str | Path) -> Workspace:
+    return workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)

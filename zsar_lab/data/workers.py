@@ -23,6 +23,8 @@ from dataclasses import dataclass
 
 START_LIMIT_S = 120.0
 LEAST_MEMORY_MB = 256
+# poll knows no limit of open files, as select does, and opens none itself, as epoll does
+Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
 SPENT_SHARE = 0.75  # of its memory that a worker may still hold between two tasks
 
 
@@ -173,7 +175,7 @@ class _Crew:
     def _readline(self, limit_s: float) -> tuple[bytes, bool]:
         """The worker's next line (empty when it died or was ended), and whether it was ended for taking too long."""
         process = self.process
-        with selectors.DefaultSelector() as selector:
+        with Selector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             if selector.select(limit_s):
                 return process.stdout.readline(), False

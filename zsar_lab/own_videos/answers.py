@@ -5,6 +5,7 @@ Shapes: N windows, C candidate classes, D width of the shared space.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from zsar_lab.own_videos.embedding import WindowEmbeddings
 from zsar_lab.own_videos.naming_model import Candidates
 from zsar_lab.own_videos.unsure import why_unsure
+from zsar_lab.text.class_table import plain
 from zsar_lab.zeroshot.calibration import confidences
 from zsar_lab.zeroshot.rules import nearest_scores
 
@@ -72,27 +74,36 @@ def stretches(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["path", "start_s", "end_s", "name", "windows", "confidence"])
 
 
+def own_names(labels: Iterable[str], classes: pd.DataFrame) -> dict[str, str]:
+    """The class name that each label means, by name or label of a class but for case, spaces, hyphens and underscores; others are left out."""
+    meant = {plain(text): name for column in ("label", "name") for text, name in zip(classes[column], classes["name"], strict=True)}
+    return {label: meant[plain(label)] for label in labels if label and plain(label) in meant}
+
+
 def score_of(table: pd.DataFrame, candidates: Candidates) -> dict[str, float]:
     """What the names are worth where labels are known.
 
     Args:
-        table: from `answers`; videos without a label, or that could not be read, are left out, and counted.
+        table: from `answers`; videos without a label, of a label that is none of the candidates (see `own_names`), or that could not be read,
+            are left out, and counted.
 
     Returns:
         clips (scored), top1 and top5 (shares of them), chance, answered (share that is sure), top1_answered (share right among the sure ones; nan
         where there is none), not_scored (windows left out).
 
     Raises:
-        ValueError: no clip has a label, or a label is none of the candidates.
+        ValueError: no clip has a label, or no label is one of the candidates.
     """
     labelled = table[(table["label"] != "") & (table["name"] != NO_NAME)]
     if labelled.empty:
         raise ValueError("a score needs videos with labels, got none; put them into class folders, or give a csv with the columns path and label")
-    unknown = sorted(set(labelled["label"]) - set(candidates.names))
-    if unknown:
-        raise ValueError(f"every label must be one of the {len(candidates.names)} classes, got {unknown[0]!r}; add the class, or rename the folder")
-    right = (labelled["label"] == labelled["name"]).to_numpy()
-    among = np.array([label in [name for name, _ in best] for label, best in zip(labelled["label"], labelled["best"], strict=True)])
+    true = labelled["label"].map(own_names(labelled["label"], candidates.table))
+    if true.isna().all():
+        got = labelled["label"].iloc[0]
+        raise ValueError(f"a label must be one of the {len(candidates.names)} classes, got none that is, such as {got!r}; add the class, or rename the folder")
+    labelled, true = labelled[true.notna()], true.dropna()
+    right = (true == labelled["name"]).to_numpy()
+    among = np.array([name in [one for one, _ in best] for name, best in zip(true, labelled["best"], strict=True)])
     sure = ~labelled["unsure"].to_numpy(dtype=bool)
     top1_answered = float(right[sure].mean()) if sure.any() else float("nan")
     return {"clips": len(labelled), "top1": float(right.mean()), "top5": float(among.mean()), "chance": 1 / len(candidates.names),

@@ -69,7 +69,7 @@ def embed_windows(
             if sum(len(read.frames_VTHWC) for read in waiting) >= AT_ONCE:
                 yield _embedded(waiting, labels, model)
                 waiting = []
-            bar.update(_share(reading))
+            bar.update(min(_share(reading), bar.total - bar.n))  # shares of a video add up to one by rounding only
         if waiting:
             yield _embedded(waiting, labels, model)
 

@@ -44,16 +44,25 @@ class Thresholds:
     withheld: float
     curve: RiskCoverage
 
-    def sentence(self) -> str:
-        """What the thresholds did on validation classes."""
-        share, given = f"{100 * self.least_right:.0f} %", f"{100 * self.answered:.0f} % of answers"
-        sure = f"{share} of the answers with a confidence of {self.confidence:.2f} or more were right, {given}" if self.answered else (
-            f"no confidence was high enough for {share} of answers to be right"
-        )  # fmt: skip
+    @property
+    def right(self) -> float:
+        """Share of the candidates' clips with that confidence that were right, 0..1; nan where there is none."""
+        return 1 - float(np.interp(self.answered, self.curve.coverage, self.curve.risk)) if self.answered else float("nan")
+
+    def sentence(self, n_classes: int = 0) -> str:
+        """What the thresholds did on validation classes; where there are more classes to choose from, what that means for them."""
+        share = f"{100 * self.least_right:.0f} %"
+        sure = (
+            f"{100 * self.right:.0f} % of the answers with a confidence of {self.confidence:.2f} or more were right ({share} were asked for), and"
+            f" {100 * self.answered:.0f} % of all answers had it"
+            if self.answered
+            else f"no confidence was high enough for {share} of answers to be right"
+        )
+        more = f" With {n_classes} classes to choose from, fewer answers are right than with {self.n_candidates}." if n_classes > self.n_candidates else ""
         return (
             f"How sure to be: on validation classes, {self.n_candidates} candidates at a time, {sure}; a best score under {self.nearness:.2f} had"
             f" {100 * (1 - KEPT):.0f} % of the candidates' own clips and {100 * self.withheld:.0f} % of those of other classes (AUROC {self.auroc:.2f})."
-            " These were classes of the training's videos, not of yours."
+            f" These were classes of the training's videos, not of yours.{more}"
         )
 
 

@@ -8,11 +8,12 @@ import json
 
 import pandas as pd
 
-from zsar_lab.own_videos.answers import ANSWER_COLUMNS, NO_NAME, score_of
+from zsar_lab.own_videos.answers import ANSWER_COLUMNS, NO_NAME, own_names, score_of
 from zsar_lab.own_videos.naming_model import Candidates
 
 TEXT, CSV, JSON = "text", "csv", "json"
 N_BESIDE = 2
+MOST_REMARKS = 3
 
 
 def head(form: str) -> str:
@@ -46,15 +47,32 @@ def summary(parts: list[pd.DataFrame], candidates: Candidates, seconds: float) -
         f" {len(table) - len(read)} could not be read."
     ]
     remarks = table[table["remark"] != ""].drop_duplicates("path")
-    said += [f"{path}: {remark}" for path, remark in zip(remarks["path"], remarks["remark"], strict=True)]
-    said.append(candidates.thresholds.sentence() if candidates.thresholds else "Nothing is marked unsure: no threshold could be chosen for this model.")
-    labels = sorted(set(read["label"]) - {""})
-    strange = [label for label in labels if label not in candidates.names]
-    if strange:  # folders need not be named after classes
-        said.append(f"Not scored: {len(strange)} of the {len(labels)} labels are none of the classes, such as {strange[0]!r}.")
-    elif labels:
-        said.append(score_sentence(score_of(table, candidates)))
-    return "\n".join(said)
+    said += [f"{path}: {remark}" for path, remark in remarks[["path", "remark"]].head(MOST_REMARKS).itertuples(index=False)]
+    said += [f"{len(remarks) - MOST_REMARKS} more videos have such a remark."] if len(remarks) > MOST_REMARKS else []
+    said.append(sure_sentence(candidates))
+    return "\n".join(said + scored_sentences(table, candidates))
+
+
+def sure_sentence(candidates: Candidates) -> str:
+    """How sure to be by the thresholds, or why there are none."""
+    if candidates.thresholds:
+        return candidates.thresholds.sentence(len(candidates.names))
+    return (
+        "Nothing is marked unsure, which does not mean that it is sure: thresholds are chosen on validation classes, of which this model has fewer than 4;"
+        " train with more classes, or look at labelled clips of yours."
+    )
+
+
+def scored_sentences(table: pd.DataFrame, candidates: Candidates) -> list[str]:
+    """What `score_of` found where any label is one of the classes, and which labels are none; nothing where there are no labels."""
+    labels = sorted(set(table.loc[table["name"] != NO_NAME, "label"]) - {""})
+    known = own_names(labels, candidates.table)
+    strange = [label for label in labels if label not in known]  # folders need not be named after classes
+    said = [score_sentence(score_of(table, candidates))] if known else []
+    if strange:
+        what = f"{len(strange)} of the {len(labels)} labels {'is' if len(strange) == 1 else 'are'} none of the classes, such as {strange[0]!r}"
+        said.append(f"Not scored: {what}; add such a class, or rename the label.")
+    return said
 
 
 def score_sentence(score: dict[str, float]) -> str:

@@ -115,7 +115,7 @@ def refuse_nearly_same(names: Iterable[str]) -> None:
     """ValueError when two different names differ in case, spaces, hyphens or underscores alone."""
     first: dict[str, str] = {}
     for name in names:
-        other = first.setdefault(_plain(name) or name, name)
+        other = first.setdefault(plain(name) or name, name)
         if other != name:
             raise ValueError(
                 f"class names must differ in more than case, spaces, hyphens or underscores, got {other!r} and {name!r}; write one class in one way,"
@@ -123,7 +123,7 @@ def refuse_nearly_same(names: Iterable[str]) -> None:
             )
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """What is left of a name without case, spaces, hyphens and underscores, and with letters written in one way."""
     return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if not c.isspace() and c not in "-_")
 
@@ -158,6 +158,9 @@ def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise ValueError(f"there must be 2 classes or more to choose from, {where} has {len(names)}; add names")
     if "" in names:
         raise ValueError(f"every class must have a name, number {names.index('') + 1} in {where} has none; write it, or delete the line")
+    odd = next((name for name in names if not name.isprintable()), None)
+    if odd is not None:
+        raise ValueError(f"a class name must be one line of printable text, got {odd!r} in {where}; write it anew")
     twice = [name for number, name in enumerate(names) if name in names[:number]]
     if twice:
         raise ValueError(f"each class must be named once, {where} names {twice[0]!r} more than once; delete one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,9 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
             insidetextanchor="middle", customdata=of_name[["start_s", "end_s", "confidence"]].to_numpy().tolist(),
             hovertemplate="%{customdata[0]:.1f} to %{customdata[1]:.1f} s<br>mean confidence %{customdata[2]:.2f}<extra>" + plain(name) + "</extra>",
         )  # fmt: skip
-    middle = (windows["start_s"] + windows["end_s"]) / 2
-    shares = [dict(best) for best in windows["best"]]
+    edges, shares = _cells(windows)
     figure.add_heatmap(
-        x=middle.tolist(), y=list(range(len(names))), z=[[100 * share.get(name, np.nan) for share in shares] for name in names], row=2, col=1,
+        x=edges, y=list(range(len(names))), z=[[100 * share.get(name, np.nan) for share in shares] for name in names], row=2, col=1,
         colorscale=COUNT_SCALE, zmin=0, zmax=100, colorbar={"title": {"text": "confidence (%)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
         customdata=[[plain(name)] * len(shares) for name in names], hoverongaps=False,
         hovertemplate="%{customdata}<br>around %{x:.1f} s: %{z:.0f} %<extra></extra>",
@@ -103,6 +103,24 @@ def composed_of(candidates: Candidates, seen: pd.DataFrame, name: str, most: int
                    customdata=[plain(labels[s]) for s in order], hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>")  # fmt: skip
     name_ticks(figure, "y", [labels[s] for s in order], autorange="reversed")
     return figure
+
+
+def _cells(windows: pd.DataFrame) -> tuple[list[float], list[dict[str, float]]]:
+    """Edges in time of one cell more than there are windows or gaps between them, and the confidences in each; {} in a gap.
+
+    Of windows that overlap each has the time about its middle; the first begins and the last ends where their windows do.
+    """
+    bounds = list(windows[["start_s", "end_s"]].itertuples(index=False, name=None))
+    best = [dict(one) for one in windows["best"]]
+    edges, shares = [bounds[0][0]], [best[0]]
+    for (before, after), share in zip(pairwise(bounds), best[1:]):
+        if after[0] > before[1]:
+            edges += [before[1], after[0]]
+            shares += [{}, share]
+        else:
+            edges.append((sum(before) + sum(after)) / 4)
+            shares.append(share)
+    return [*edges, bounds[-1][1]], shares
 
 
 def _most_named(windows: pd.DataFrame) -> list[str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.own_videos.answers import NO_NAME, score_of
+from zsar_lab.own_videos.answers import NO_NAME
 from zsar_lab.own_videos.naming_model import Candidates, NamingModel
 from zsar_lab.own_videos.naming_session import NamingSession
-from zsar_lab.own_videos.written import score_sentence
+from zsar_lab.own_videos.written import scored_sentences, sure_sentence
 from zsar_lab.views.clips import TEXT, Caption
 from zsar_lab.views.figures_style import BLUE
 
@@ -119,13 +119,8 @@ def about_html(model: NamingModel, candidates: Candidates | None, table: pd.Data
     said = [f"{model.name}: {model.about}."]
     if candidates is not None:
         said.append(f"Named by {candidates.rule}, class texts by {candidates.class_text.scheme}.")
-        sure = candidates.thresholds
-        said.append(sure.sentence() if sure else "Nothing is marked unsure: no threshold could be chosen for this model.")
-    if table is not None and ((table["label"] != "") & (table["name"] != NO_NAME)).any():
-        try:
-            said.append(score_sentence(score_of(table, candidates)))
-        except ValueError as error:
-            said.append(f"Not scored: {error}.")
+        said.append(sure_sentence(candidates))
+        said += scored_sentences(table, candidates) if table is not None else []
     return f'<div class="zsar-about" style="line-height:1.4;{TEXT}">{"".join(f"<p>{html.escape(line)}</p>" for line in said)}</div>'
 
 
