@@ -38,4 +38,4 @@ docs: .venv/installed
 	@echo "The API is described in executed/api/index.html."
 
 clean:
-	rm -rf runs executed .venv
+	rm -rf runs/demo executed .venv

@@ -231,9 +231,11 @@ def _drawn_to_hold_out(training: pd.DataFrame, seen: Sequence[str], share: float
             is_held[group] = n_held < wanted and (to_train_on or group != free[-1])
             n_held += int(sizes[group]) * is_held[group]
         if len({is_held[group] for group in groups}) < 2:
+            others = [other for other in seen if other != label and groups_of.get(other, training["group"][:0]).nunique() < 2]
+            more = f", and a single one have {', '.join(map(repr, others))}" if others else ""
             raise ValueError(
                 f"a seen class needs a source group to train on and another to hold out, {label!r} has {len(groups)} (clips: {int(sizes.sum())}) on"
-                " one side only; add videos or hold out none (seen_test_share=0)"
+                f" one side only{more}; add videos, take such classes out of the folder, or in Python hold out none (seen_test_share=0)"
             )
     return set(training["id"][training["group"].map(is_held).astype(bool)].tolist())
 
