@@ -279,6 +279,19 @@ def test_a_large_map_is_drawn_by_jupyter_scatter_and_opens_what_is_selected(spac
     assert f"{IMAGE} (4)" in text_of(legend.value) and "<img" not in legend.value
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_large_maps_are_changed_between(space, catalog, result, monkeypatch):  # noqa: F811
+    pytest.importorskip("jscatter", reason="needs the extra zsar_lab[large]")
+    monkeypatch.setattr(widgets_space, "MOST_ON_CANVAS", 20)
+    box = space_explorer([space, of_seen(space)], catalog, result)
+    first = _large_of(box)
+    box.children[0].children[3].value = "seen"
+    second = _large_of(box)
+    assert second is not first and first.comm is None and "fitted on seen classes" in box.children[1].value
+    second.selection = np.array([space.ids.index("A/1")], np.uint32)
+    assert text_of(box.children[4].value).startswith(f"1 clip is selected: 1 of {IMAGE}")
+
+
 def _large_of(box) -> object:
     """The scatter's widget, somewhere in the box that jupyter-scatter gives."""
     waiting = list(box.children)
