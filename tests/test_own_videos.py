@@ -31,6 +31,12 @@ def test_a_file_is_itself_as_text_or_path(tmp_path, monkeypatch):
     assert listed("run/a.MP4") == [("run/a.MP4", "", "")]
 
 
+@pytest.mark.parametrize("paths", [3, None, [1], [None]])
+def test_what_is_no_path_is_refused(paths):
+    with pytest.raises(ValueError, match="paths must be a video, a folder, a csv file or a list of them, got"):
+        find_videos(paths)
+
+
 def test_a_folder_is_the_videos_below_it_with_the_names_of_class_folders(tmp_path):
     videos, others = ["b.mov", "run/b.mp4", "run/a.avi", "a b/é.webm", "run/inner/c.mp4"], ["run/notes.txt", "README"]
     root = touch(tmp_path / "own", *videos, *others, ".h.mp4", ".cache/x.mp4", "run/.x.mp4")

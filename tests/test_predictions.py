@@ -17,7 +17,7 @@ from sklearn import metrics as sklearn_metrics
 from zsar_lab.__main__ import main
 from zsar_lab.zeroshot.hubness import hubness, k_occurrence
 from zsar_lab.zeroshot.metrics import mean_class_accuracy, per_class_table, top_k_accuracy
-from zsar_lab.zeroshot.predictions import read_predictions, score_predictions
+from zsar_lab.zeroshot.predictions import predictions_of, read_predictions, score_predictions
 from zsar_lab.zeroshot.statistics import class_bootstrap
 
 SMALL = "label,prediction\nrun,run\nrun,jump\nrun,jump\njump,jump\nswim,run\n"
@@ -57,6 +57,12 @@ def test_names_with_markup_and_commas_are_names(tmp_path):
     found = score_predictions(read_predictions(tmp_path / "p.csv"))
     assert set(found.predictions.classes) == set(names) and found.top1 == 0.25
     assert json.loads(json.dumps(found.content()))["confusion"][names[2]] == {names[0]: 1} and all(name in found.text() for name in names)
+
+
+@pytest.mark.parametrize("names", [[1, 2], ["a", None], ["a", float("nan")]])
+def test_names_that_are_no_texts_are_refused(names):
+    with pytest.raises(ValueError, match="labels and names must be texts, got (1|None|nan); write class names"):
+        predictions_of(["a", "b"], names)
 
 
 def test_a_class_list_adds_candidates_in_its_order(tmp_path):

@@ -13,7 +13,7 @@ from zsar_lab.workspace import Workspace
 DEMO = "runs/demo"
 
 
-def open_model(checkpoint: str | Path | None = None, draw: str | None = None, device: str | None = None) -> NamingModel:
+def open_model(checkpoint: str | Path | Workspace | None = None, draw: str | None = None, device: str | None = None) -> NamingModel:
     """Open a model that names videos.
 
     >>> import zsar_lab as zl
@@ -32,6 +32,8 @@ def open_model(checkpoint: str | Path | None = None, draw: str | None = None, de
         FileNotFoundError: it is none of these.
         ValueError: it is damaged, of another version, or a draw is given for what has none or another one.
     """
+    if isinstance(checkpoint, Workspace):
+        checkpoint = checkpoint.folder
     path = Path(DEMO if checkpoint is None else checkpoint)
     if path.is_file():
         path = path.parent  # checkpoint.safetensors of a training, or a file of a shared model

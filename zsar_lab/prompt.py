@@ -30,7 +30,7 @@ __all__ = ["classify", "embeddings", "export", "figures", "open_model", "open_wo
 def classify(
     paths: Paths,
     classes: Classes,
-    checkpoint: str | Path | NamingModel | None = None,
+    checkpoint: str | Path | Workspace | NamingModel | None = None,
     *,
     rule: str | None = None,
     class_text: str | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +43,9 @@ def find_videos(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> pd.Da
         FileNotFoundError: there is none of the files, or not the one folder.
         ValueError: nothing usable is found, or a csv file is no table of paths or gives a video two labels.
     """
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths) if isinstance(paths, Iterable) else None
+    if given is None or not all(isinstance(path, (str, os.PathLike)) for path in given):
+        raise ValueError(f"paths must be a video, a folder, a csv file or a list of them, got {paths!r}; give paths as text")
     if not given:
         raise ValueError("paths must name at least one video, folder or csv file, got none")
     rows: dict[str, _Found] = {}

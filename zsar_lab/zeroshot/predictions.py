@@ -173,6 +173,9 @@ def predictions_of(
     labels, names = list(labels), list(names)
     if len(labels) != len(names):
         raise ValueError(f"every clip must have a label and a name, got {len(labels)} labels and {len(names)} names; give one each")
+    odd = [name for name in (*labels, *names) if not isinstance(name, str)]
+    if odd:
+        raise ValueError(f"labels and names must be texts, got {odd[0]!r}; write class names, or str() of numbers")
     occurring = sorted({*labels, *names})
     refuse_nearly_same([*(candidates or []), *occurring])
     if candidates is not None:

@@ -15,6 +15,9 @@ def interval_as_text(ends: tuple[float, float], sign: str = "") -> str:
 
 
 def detectable_as_text(detectable: float | None) -> str:
-    """A smallest detectable difference in points; "" for none, and where two rules differ by as much in every class, which says nothing of others."""
+    """A smallest detectable difference in points; "" for none, and where two rules differ by as much in every class, which says nothing of others.
+
+    No difference is larger than 100 points, so that with few classes none may be large enough to be found: "over 100".
+    """
     points = "" if detectable is None else f"{100 * detectable:.1f}"
-    return "" if points == "0.0" else points
+    return "" if points == "0.0" else "over 100" if detectable is not None and detectable > 1 else points
