@@ -127,6 +127,7 @@ def classify(options: argparse.Namespace) -> None:
     from zsar_lab.own_videos.classify import answers_as_they_come
     from zsar_lab.own_videos.written import head, lines, summary
     from zsar_lab.text.class_table import read_classes
+    from zsar_lab.views.figures_own_videos import write_timelines
 
     _check_classify(options)
     table = read_classes(options.classes if options.classes else options.names)
@@ -147,7 +148,7 @@ def classify(options: argparse.Namespace) -> None:
         raise KeyboardInterrupt(f"interrupted after {n_windows} windows, which stand above; the other videos were not named") from interrupt
     print(summary(parts, candidates, time.perf_counter() - started), file=sys.stderr)
     if options.timeline:
-        _write_timelines(parts, options.timeline, model.about)
+        print(write_timelines(parts, options.timeline, model.about), file=sys.stderr)
 
 
 def _check_classify(options: argparse.Namespace) -> None:
@@ -160,22 +161,6 @@ def _check_classify(options: argparse.Namespace) -> None:
     page = options.timeline
     if page is not None and (page.suffix.lower() not in (".html", ".htm") or page.is_dir() or not page.resolve().parent.is_dir()):
         raise ValueError(f"--timeline must name a page, a file that ends in .html in a folder that is there, got '{page}'; choose another name")
-
-
-def _write_timelines(parts: list, path: Path, about: str) -> None:
-    import pandas as pd
-
-    from zsar_lab.own_videos.answers import NO_NAME
-    from zsar_lab.views.figures_data import write_page
-    from zsar_lab.views.figures_own_videos import timeline
-
-    table = pd.concat(parts, ignore_index=True).sort_values(["path", "start_s"], ignore_index=True)
-    paths = table.loc[table["name"] != NO_NAME, "path"].unique()
-    if not len(paths):
-        print(f"No video could be read, so there is no timeline to write to {path}.", file=sys.stderr)
-        return
-    write_page([timeline(table, video, about) for video in paths], path)
-    print(f"Written to {path}, with plotly.min.js beside it, which it needs.", file=sys.stderr)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -198,7 +183,12 @@ def info(options: argparse.Namespace) -> None:
     from zsar_lab.sharing.model_card import info as about
     from zsar_lab.sharing.shared_model import load_shared
 
-    folder = Path(options.model) if Path(options.model).is_dir() else fetch_shared(options.model)
+    folder = Path(options.model)
+    if not folder.is_dir():
+        try:
+            folder = fetch_shared(options.model)
+        except OSError as error:
+            raise type(error)(f"'{options.model}' is no folder here, and of the hub: {error}") from error
     if folder is None:
         raise ValueError(f"info tells of models that the export command wrote, '{options.model}' is another kind; give a shared model")
     print(about(load_shared(folder)))

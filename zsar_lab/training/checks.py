@@ -91,7 +91,7 @@ def check_frames(config: TrainConfig, settings: FrameSettings) -> None:
         enough = replace(settings, n_frames=max(settings.n_frames, -(-3 * n_frames // 2)), size_px=max(settings.size_px, -(-8 * size_px // 7)))
         raise ValueError(
             f"a clip must have at least the {n_frames} frames of {size_px} px that the view takes, got {settings.n_frames} of {settings.size_px} px;"
-            f" make the frames with {enough}"
+            f" make the frames with {enough} (--frames and --size on the command line)"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import plotly.graph_objects as go
 from zsar_lab.own_videos.answers import NO_NAME, stretches
 from zsar_lab.own_videos.naming_model import Candidates
 from zsar_lab.own_videos.unsure import Thresholds
+from zsar_lab.views.figures_data import write_page
 from zsar_lab.views.figures_style import BLUE, COUNT_SCALE, GREY, ORANGE, PALETTE, name_ticks, new_figure, new_panels, percent, plain, tick
 
 MOST_ROWS = 12  # of the heatmap
@@ -62,6 +64,22 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     axes = {"xaxis": {"matches": "x2", "showticklabels": False}, "yaxis": {"domain": [lane, 1]}, "yaxis2": {"domain": [0, below]}}
     figure.update_layout(axes, barmode="overlay", uniformtext={"mode": "hide", "minsize": 10})
     return figure
+
+
+def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") -> str:
+    """Write a page with the timeline of every video that could be read, and say so; no page where there is none.
+
+    Args:
+        parts: from `answers`, in any order.
+        path: of the page; plotly.min.js is put beside it.
+        about: a line below the titles.
+    """
+    table = pd.concat(parts, ignore_index=True).sort_values(["path", "start_s"], ignore_index=True)
+    videos = table.loc[table["name"] != NO_NAME, "path"].unique()
+    if not len(videos):
+        return f"No video could be read, so there is no timeline to write to {path}."
+    write_page([timeline(table, video, about) for video in videos], path)
+    return f"Written to {path}, with plotly.min.js beside it, which it needs."
 
 
 def how_sure(thresholds: Thresholds) -> go.Figure:

@@ -74,7 +74,7 @@ def family_stratified_draw(clips: pd.DataFrame, classes: pd.DataFrame, draw: int
         ValueError: there is no column `family`, or fewer than two families are large enough.
     """
     if "family" not in classes:
-        raise ValueError("a family-stratified draw needs the column 'family' in classes.csv; add it or use random_draw")
+        raise ValueError("a family-stratified draw needs the column 'family' in classes.csv; add it, or draw at random (--draws 0 --random-draws 3)")
     with_clips = classes[classes["name"].isin(set(clips["class"])) & (classes["family"].fillna("") != "")]
     random = np.random.default_rng([draw, 1])
     unseen, validation = [], []
