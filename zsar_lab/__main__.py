@@ -360,7 +360,8 @@ def _add_classify(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--class-text", default=None, help="scheme of the class texts; without it one that reads all that the classes say")
     command.add_argument("--least-right", type=float, default=0.8, help="share of sure answers that must be right on validation classes")
     command.add_argument("--window", type=float, default=None, help="seconds of a window; without it what the model looks at")
-    command.add_argument("--stride", type=float, default=None, help="seconds from a window's start to the next one's; without it half a window; without both videos of up to 10 s are one window")
+    strides = "seconds from a window's start to the next one's; without it half a window; without both a video of up to 10 s is one window"
+    command.add_argument("--stride", type=float, default=None, help=strides)
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="an object of json a line")
     form.add_argument("--csv", action="store_true", help="a table")

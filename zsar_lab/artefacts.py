@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +131,18 @@ def read_path(written: str, folder: Path) -> Path:
 
 
 @contextmanager
-def in_turn(folder: Path) -> Iterator[None]:
-    """Hold a folder inside the block; another process that asks for it waits. Windows, and some disks of a network, know no such lock."""
+def held(folder: Path, waits: bool = True) -> Iterator[None]:
+    """Hold a folder inside the block, against other processes; the system lets go of it when the process ends, however it does.
+
+    Nothing is written. Windows, and some disks of a network, know no such lock: there nothing is held.
+
+    Args:
+        folder: that is there.
+        waits: for another process that holds it.
+
+    Raises:
+        BlockingIOError: another process holds it, and this one does not wait.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -140,8 +150,12 @@ def in_turn(folder: Path) -> Iterator[None]:
         return
     opened = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # not on this disk
-            fcntl.flock(opened, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:  # not on this disk
+            pass
         yield
     finally:
         os.close(opened)

@@ -48,7 +48,8 @@ class WindowSettings:
 def windows_of(duration_s: float, frames: FrameSettings, settings: WindowSettings = WindowSettings()) -> tuple[np.ndarray, str]:
     """The windows of a video: one every stride_s from 0 on, and the last one ends where the video ends.
 
-    A video of at most whole_up_to_s, or no longer than a window, is one window, of which the middle is looked at. With stride <= window every instant lies in a window.
+    A video of at most whole_up_to_s, or no longer than a window, is one window, of which the middle is looked at. With stride <= window every
+    instant lies in a window.
     More than most_windows (see `WindowSettings`) are spread evenly over the video instead; a single one lies in its middle.
 
     Args:

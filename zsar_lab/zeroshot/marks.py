@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zsar_lab.artefacts import in_turn, make_folder, writing
+from zsar_lab.artefacts import held, make_folder, writing
 from zsar_lab.zeroshot.evaluate import DrawResult
 from zsar_lab.zeroshot.metrics import mean_over_classes, truth_rank
 
@@ -106,7 +106,7 @@ class Marks:
         time = mark.time or datetime.now(UTC).isoformat(timespec="seconds")
         row = asdict(replace(mark, note=" ".join(mark.note.split()), time=time))
         row["class"] = row.pop("class_name")
-        with in_turn(make_folder(self.path.parent)):
+        with held(make_folder(self.path.parent)):
             kept = self.table()
             self._write(pd.concat([kept[kept["clip"] != mark.clip], pd.DataFrame([row], columns=list(COLUMNS), dtype=str)]))
 
@@ -116,7 +116,7 @@ class Marks:
         Raises:
             ValueError: the clip is not marked, or as `table`.
         """
-        with in_turn(make_folder(self.path.parent)):
+        with held(make_folder(self.path.parent)):
             kept = self.table()
             if clip not in set(kept["clip"]):
                 raise ValueError(f"a mark can be removed from one of the {len(kept)} marked clips, got {clip!r}")
