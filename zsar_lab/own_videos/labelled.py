@@ -66,7 +66,7 @@ def save_labelled(catalog: Catalog, folder: str | Path, frames: FrameSettings, l
     there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     if there and not (folder / ABOUT).is_file():
         raise ValueError(f"names are saved in an empty folder, '{folder}' holds {there[0]!r}; choose another")
-    if there and read_json(folder / ABOUT) != {"clips": of_clips}:
+    if set(there) - {ABOUT} and read_json(folder / ABOUT) != {"clips": of_clips}:
         raise ValueError(f"names of the same clips alone may be saved again in one folder, '{folder}' holds other clips or labels; choose another")
     write_json(make_folder(folder) / ABOUT, {"clips": of_clips})
     prepared = prepare_catalog(catalog, folder, frames, limits)

@@ -2,7 +2,7 @@
 
 A clip can be of none of the classes given, which shows in the score of its best class; or lie between two of them, which shows in the
 confidence. On the demo's unseen classes (benchmarks/how_sure.py) the best score tells clips of none of five classes better than confidence does (AUROC
-.68 to .75 against .60 to .66), and confident answers are right more often; but of answers called sure at 80 % 64 to 78 % were right there, since
+.68 to .75 against .60 to .65), and confident answers are right more often; but of answers called sure at 80 % 64 to 78 % were right there, since
 k, tau and the temperature were chosen on the same validation classes.
 
 Shapes: B clips of V validation classes, M of which are candidates in a draw.
