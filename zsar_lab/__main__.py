@@ -183,12 +183,7 @@ def info(options: argparse.Namespace) -> None:
     from zsar_lab.sharing.model_card import info as about
     from zsar_lab.sharing.shared_model import load_shared
 
-    folder = Path(options.model)
-    if not folder.is_dir():
-        try:
-            folder = fetch_shared(options.model)
-        except OSError as error:
-            raise type(error)(f"'{options.model}' is no folder here, and of the hub: {error}") from error
+    folder = Path(options.model) if Path(options.model).is_dir() else fetch_shared(options.model)
     if folder is None:
         raise ValueError(f"info tells of models that the export command wrote, '{options.model}' is another kind; give a shared model")
     print(about(load_shared(folder)))
