@@ -142,7 +142,7 @@ def test_the_summary_counts_and_scores(windows, candidates):
     some = table.assign(label=["Walk", "run", "JUMP ", "", "swim"], remark="only its middle was looked at")
     said = summary([some], candidates, 2.0)
     assert "2 labelled windows: 50.0 % right" in said and "Not scored: 2 of the 4 labels are none of the classes, such as 'run'" in said
-    assert said.count("only its middle") == 3 and "a.mp4: only its middle was looked at" in said and "1 more videos have such a remark." in said
+    assert said.count("only its middle") == 3 and "a.mp4: only its middle was looked at" in said and "such a remark that are not listed: 1." in said
     unknown = summary([table], dataclasses.replace(candidates, thresholds=None), 2.0)
     assert "which does not mean that it is sure: thresholds are chosen on validation classes, of which this model has fewer than 4" in unknown
 

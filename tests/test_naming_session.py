@@ -12,7 +12,9 @@ from coloured_videos import COLOURS, colour_session, write_video
 from test_widgets_own_videos import PLAIN, folder, read  # noqa: F401  (folder and read are fixtures)
 
 from zsar_lab.data.catalog import Catalog
+from zsar_lab.data.reading import ReadWindows
 from zsar_lab.data.sampling import FrameSettings
+from zsar_lab.own_videos import embedding
 from zsar_lab.own_videos.naming_session import NamingSession
 from zsar_lab.own_videos.unsure import NONE_OF_THESE
 from zsar_lab.workspace import Study, Workspace
@@ -138,6 +140,28 @@ def test_a_window_of_a_long_video_is_saved_as_that_stretch_of_it(session, tmp_pa
     kept = session.save(tmp_path / "named").catalog.usable
     np.testing.assert_allclose(kept[["start_s", "end_s"]], session.table.loc[rows, ["start_s", "end_s"]])
     assert kept["group"].tolist() == kept["path"].tolist() == session.table.loc[rows, "path"].tolist()
+
+
+def test_the_parts_of_a_video_add_up_to_it_where_some_could_not_be_read(monkeypatch, folder):
+    moved, whole = [], embedding.progress
+
+    def counted(**about):
+        bar = whole(**about)
+        update = bar.update
+        bar.update = lambda n: (moved.append(n), update(n))
+        return bar
+
+    def reading(video: int, n: int, of: int, reason: str = "") -> ReadWindows:
+        frames = np.zeros((0 if reason else n, 4, 16, 16, 3), np.uint8) + 9
+        return ReadWindows(video, f"{video}.mp4", np.arange(n) * 1.0, np.arange(n) + 1.0, frames, 0, of, 9.0, "", reason)
+
+    nowhere = ReadWindows(1, "1.mp4", np.empty(0), np.empty(0), np.zeros((0, 4, 16, 16, 3), np.uint8), 0, 0, 0.0, "", "no video")
+    readings = [reading(0, 3, 10), reading(0, 3, 10, "damaged"), nowhere, reading(0, 4, 10, "damaged")]
+    monkeypatch.setattr(embedding, "progress", counted)
+    monkeypatch.setattr(embedding, "read_windows", lambda *_: (one for one in readings))
+    videos = pd.DataFrame({"path": ["0.mp4", "1.mp4"], "label": "", "reason": ""})
+    list(embedding.embed_windows(videos, colour_session().model))
+    assert moved == pytest.approx([0.3, 0.3, 1.0, 0.4]) and sum(moved) <= 2
 
 
 def test_other_videos_under_the_same_names_do_not_take_the_frames_of_the_first(tmp_path):

@@ -49,6 +49,8 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path)
     until(page, BOX, "3 classes; 59 of 59 clips moved")
     after = names(page)
     assert after != before and all(re.match("cooking|walking a dog|playing the guitar", name) for name in after)
+    titles = [video.get_attribute("title") for video in page.locator(f"{BOX} .zsar-clips video").all()]
+    assert all(name.splitlines()[0] in title for name, title in zip(after, titles, strict=True))  # the same videos, newly named
 
     page.locator(f"{BOX} .zsar-clips figure").nth(2).click()
     until(page, ".zsar-own-clip", "confidence of the 3 best")

@@ -109,8 +109,9 @@ def rectangle(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
 
 def click_a_lone_clip(page, space: str) -> None:
     """Click on the clip of a map that lies farthest from all else; it alone is then selected, on the page and in Python."""
-    show(page, ".zsar-space-canvas")
-    page.wait_for_timeout(500)
+    canvas = show(page, ".zsar-space-canvas")
+    canvas.get_by_role("button", name="none").click()  # so that what is said below is said of this click
+    expect(page.locator(".zsar-space")).to_contain_text("No clip is selected", timeout=ANSWER_MS)
     clips_px, signs_px = places_px(page, space)
     apart = np.linalg.norm(clips_px[:, None] - np.concatenate([clips_px, signs_px])[None], axis=-1)
     np.fill_diagonal(apart, np.inf)

@@ -48,7 +48,7 @@ def summary(parts: list[pd.DataFrame], candidates: Candidates, seconds: float) -
     ]
     remarks = table[table["remark"] != ""].drop_duplicates("path")
     said += [f"{path}: {remark}" for path, remark in remarks[["path", "remark"]].head(MOST_REMARKS).itertuples(index=False)]
-    said += [f"{len(remarks) - MOST_REMARKS} more videos have such a remark."] if len(remarks) > MOST_REMARKS else []
+    said += [f"Videos with such a remark that are not listed: {len(remarks) - MOST_REMARKS}."] if len(remarks) > MOST_REMARKS else []
     said.append(sure_sentence(candidates))
     return "\n".join(said + scored_sentences(table, candidates))
 

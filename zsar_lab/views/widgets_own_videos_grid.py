@@ -30,9 +30,9 @@ function render({ model, el }) {
     const same = before.length && before.length === after.length && after.every((figure, place) => shown(figure) === shown(before[place]));
     if (same) after.forEach((figure, place) => { // the videos play on
       before[place].querySelector("figcaption").replaceWith(figure.querySelector("figcaption"));
-      const [old, anew] = [before[place].firstElementChild, figure.firstElementChild];
-      old.style.cssText = anew.style.cssText;
-      for (const name of ["title", "aria-label"]) if (anew.hasAttribute(name)) old.setAttribute(name, anew.getAttribute(name));
+      before[place].firstElementChild.style.cssText = figure.firstElementChild.style.cssText;
+      const [old, anew] = [before[place], figure].map((one) => one.querySelector("video"));
+      if (old) for (const name of ["title", "aria-label"]) old.setAttribute(name, anew.getAttribute(name));
     });
     else root.replaceChildren(page.content);
     for (const figure of figures()) {
