@@ -14,25 +14,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zsar_lab.views.explanations import classes_in_order
-from zsar_lab.views.widgets_errors import class_errors
+from zsar_lab.results.tags import Marks
+from zsar_lab.viz.explanations import classes_in_order
+from zsar_lab.viz.widgets_errors import class_errors
 from zsar_lab.workspace import Workspace
-from zsar_lab.zeroshot.marks import Marks
 
 
 def main(folder: str) -> None:
     workspace = Workspace.open(folder)
-    draws = workspace.study.draws[:2]
-    results, clips = ({draw: read(draw) for draw in draws} for read in (workspace.result, workspace.embeddings))
+    splits = workspace.study.splits[:2]
+    results, clips = (
+        {split: read(split) for split in splits} for read in (workspace.result, workspace.embeddings)
+    )
     with tempfile.TemporaryDirectory() as kept:
         marks, boxes = Marks(Path(kept) / "marks.csv"), []
         for what in ("the widget, with previews made where needed", "the widget again"):
-            seconds = timed(lambda: boxes.append(class_errors(workspace.catalog, results, clips=clips, marks=marks)))
+            seconds = timed(
+                lambda: boxes.append(class_errors(workspace.catalog, results, clips=clips, marks=marks))
+            )
             print(f"{what:44s} {seconds:6.3f} s")
-        measure(boxes[0], classes_in_order(workspace.catalog, results[draws[0]], "transfer", "name"), draws)
+        measure(boxes[0], classes_in_order(workspace.catalog, results[splits[0]], "transfer", "name"), splits)
 
 
-def measure(box: Any, names: list[str], draws: list[str]) -> None:
+def measure(box: Any, names: list[str], splits: list[str]) -> None:
     """Work the widget, each callback several times."""
     held = {widget.description: widget for widget in descendants(box) if getattr(widget, "description", "")}
     grid = next(widget for widget in descendants(box) if "zsar-clips" in str(getattr(widget, "value", "")))
@@ -46,15 +50,36 @@ def measure(box: Any, names: list[str], draws: list[str]) -> None:
         choose(name)
     sizes.clear()
     report("open a class", [timed(lambda name=name: choose(name)) for name in [*names, *names][1:]])
-    report("its order", [timed(lambda order=order: setattr(held["order"], "value", order)) for order in held["order"].options[1:]])
+    report(
+        "its order",
+        [
+            timed(lambda order=order: setattr(held["order"], "value", order))
+            for order in held["order"].options[1:]
+        ],
+    )
     held["clip"].value = ""
     shown = [clip for _, clip in held["clip"].options[1:9]]
-    report("choose a clip, first time", [timed(lambda clip=clip: setattr(held["clip"], "value", clip)) for clip in shown])
-    report("choose a clip, again", [timed(lambda clip=clip: setattr(held["clip"], "value", clip)) for clip in shown])
+    report(
+        "choose a clip, first time",
+        [timed(lambda clip=clip: setattr(held["clip"], "value", clip)) for clip in shown],
+    )
+    report(
+        "choose a clip, again",
+        [timed(lambda clip=clip: setattr(held["clip"], "value", clip)) for clip in shown],
+    )
     report("mark a clip", [timed(held["Mark"].click)])
     report("remove its mark", [timed(held["Remove mark"].click)])
-    report("another rule", [timed(lambda rule=rule: setattr(held["rule"], "value", rule)) for rule in held["rule"].options])
-    report("another draw", [timed(lambda draw=draw: setattr(held["draw"], "value", draw)) for draw in reversed(draws)])
+    report(
+        "another method",
+        [
+            timed(lambda method=method: setattr(held["method"], "value", method))
+            for method in held["method"].options
+        ],
+    )
+    report(
+        "another split",
+        [timed(lambda split=split: setattr(held["split"], "value", split)) for split in reversed(splits)],
+    )
     print(f"a page of clips: {max(sizes) / 1e6:.2f} MB of html at most (target: under 2 MB)")
 
 

@@ -1,6 +1,6 @@
 """Class texts: the first reading of 1,100 of them, the same from the cache, a plain loop over single texts, and looking for faults in them.
 
-    python benchmarks/bench_class_texts.py
+python benchmarks/bench_class_texts.py
 """
 
 from __future__ import annotations
@@ -23,10 +23,16 @@ N_TEXTS, N_ALONE = 1100, 100
 
 
 def main() -> None:
-    lists = [class_list(dataset) for dataset in ("ucf101", "hmdb51", "activitynet", "kinetics400", "kinetics600", "kinetics700")]
+    lists = [
+        class_list(dataset)
+        for dataset in ("ucf101", "hmdb51", "activitynet", "kinetics400", "kinetics600", "kinetics700")
+    ]
     lists.append(pd.read_csv(Path(__file__).parents[1] / "data" / "demo" / "classes.csv"))
     classes = pd.concat(lists).drop_duplicates("description").head(N_TEXTS)
-    text = class_text(classes.assign(name=[f"{number} {name}" for number, name in enumerate(classes["name"])]), label_and_description)
+    text = class_text(
+        classes.assign(name=[f"{number} {name}" for number, name in enumerate(classes["name"])]),
+        label_and_description,
+    )
     files = find_encoder()
     with tempfile.TemporaryDirectory() as folder:
         first = timed(lambda: embed_class_text(text, files, Path(folder)))
@@ -39,11 +45,17 @@ def main() -> None:
         overview = timed(lambda: text_overview(embeddings, labels, open_encoder(files)))
     encoder = TextEncoder(files)
     encoder.encode(["warm up"])
-    alone = timed(lambda: [encoder.encode([line]) for line in text.texts[:N_ALONE]]) * len(text.texts) / N_ALONE
+    alone = (
+        timed(lambda: [encoder.encode([line]) for line in text.texts[:N_ALONE]]) * len(text.texts) / N_ALONE
+    )
     print(f"{len(text.texts)} class texts ('label: description'), {files}")
     print(f"first time, loading the encoder included  {first:7.2f} s   (target: under 20)")
-    print(f"from the cache                            {again:7.2f} s   (target: under 0.5)   {first / again:6.0f} x faster")
-    print(f"one by one ({N_ALONE} measured, scaled)          {alone:7.2f} s   {alone / first:6.1f} x slower than in batches")
+    print(
+        f"from the cache                            {again:7.2f} s   (target: under 0.5)   {first / again:6.0f} x faster"
+    )
+    print(
+        f"one by one ({N_ALONE} measured, scaled)          {alone:7.2f} s   {alone / first:6.1f} x slower than in batches"
+    )
     print(f"flags of all of them, texts embedded      {flags:7.2f} s")
     print(f"overview (words, lengths, nearest)        {overview:7.2f} s")
 

@@ -2,14 +2,15 @@
 
     python benchmarks/bench_decode.py [--clips 48] [--rounds 5] [--folder runs/bench_decode]
 
-Makes videos like those of public datasets (340 x 256, H.264, 30 frames a second, 10 s, a key frame every 250), prepares them twice
-(raw and JPEG frames, 16 of 112 x 112 pixels) and reads 16 frames with stride 4 from each side, everything in the page cache. The
-videos are textured and moving, with scenes that turn and pan, discs that cross them, and noise, so that decoding them costs what it costs of real
-ones: compare the printed bit rate. With --folder, videos and stores are kept for the next run.
+Makes videos like those of public datasets (340 x 256, H.264, 30 frames a second, 10 s, a key frame every
+250), prepares them twice (raw and JPEG frames, 16 of 112 x 112 pixels) and reads 16 frames with stride 4 from
+each side, everything in the page cache. The videos are textured and moving, with scenes that turn and pan,
+discs that cross them, and noise, so that decoding them costs what it costs of real ones: compare the printed
+bit rate. With --folder, videos and stores are kept for the next run.
 
-decord stands twice: through zsar_lab.data.video.read_frames and called bare; the ratios are to the faster. The sides take
-turns, and the best of the rounds counts for each, for on a shared machine the best one is disturbed the least.
-"""
+decord stands twice: through zsar_lab.data.video.read_frames and called bare; the ratios are to the faster.
+The sides take turns, and the best of the rounds counts for each, for on a shared machine the best one is
+disturbed the least."""
 
 from __future__ import annotations
 
@@ -29,12 +30,12 @@ import numpy as np
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
-from zsar_lab.artefacts import writing
 from zsar_lab.data.class_folders import catalog_folder
 from zsar_lab.data.frames import FrameStore, make_frame_store
 from zsar_lab.data.loader import training_batches
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video import read_frames
+from zsar_lab.files import writing
 
 WIDTH, HEIGHT, FPS, N_FRAMES, KEY_FRAME_DISTANCE = 340, 256, 30, 300, 250
 STRIDE, BATCH_SIZE = 4, 32
@@ -46,7 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=48, help="videos, one clip each")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured")
-    parser.add_argument("--folder", type=Path, help="where videos and frame stores are kept; by default they are deleted")
+    parser.add_argument(
+        "--folder", type=Path, help="where videos and frame stores are kept; by default they are deleted"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -106,7 +109,9 @@ def scene(seed: int) -> Iterator[np.ndarray]:
 def texture(random: np.random.Generator, side: int = 512) -> np.ndarray:
     """float32 [side, side, 3] around 128: noise whose amplitude falls with frequency, as it does in photographs."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]) * side
-    image = np.fft.irfft2(np.fft.rfft2(random.normal(size=(3, side, side))) / np.maximum(frequency, 2.0) ** 1.2)
+    image = np.fft.irfft2(
+        np.fft.rfft2(random.normal(size=(3, side, side))) / np.maximum(frequency, 2.0) ** 1.2
+    )
     image = image.mean(0) + 0.5 * image
     return np.ascontiguousarray(128 + 45 * image / image.std(), dtype=np.float32).transpose(1, 2, 0)
 
@@ -114,14 +119,22 @@ def texture(random: np.random.Generator, side: int = 512) -> np.ndarray:
 def wandering(random: np.random.Generator) -> np.ndarray:
     """float64 [N_FRAMES, 3]: three numbers that wander smoothly, about 0.1 a frame."""
     steps = np.cumsum(random.normal(0, 0.1, (N_FRAMES + 30, 3)), axis=0)
-    return np.stack([np.convolve(column, np.ones(31) / 31, mode="valid") for column in steps.T], axis=1) + random.uniform(-1, 1, 3)
+    return np.stack(
+        [np.convolve(column, np.ones(31) / 31, mode="valid") for column in steps.T], axis=1
+    ) + random.uniform(-1, 1, 3)
 
 
 def seen(image: torch.Tensor, angle: float, x: float, y: float) -> np.ndarray:
     """float32 [H, W, 3]: half of the image, turned by an angle and moved."""
     cos, sin = np.cos(angle) / 2, np.sin(angle) / 2
-    grid = affine_grid(torch.tensor([[[cos, -sin, x], [sin, cos, y]]], dtype=torch.float32), [1, 3, HEIGHT, WIDTH], align_corners=False)
-    return np.ascontiguousarray(grid_sample(image, grid, padding_mode="reflection", align_corners=False)[0].permute(1, 2, 0).numpy())
+    grid = affine_grid(
+        torch.tensor([[[cos, -sin, x], [sin, cos, y]]], dtype=torch.float32),
+        [1, 3, HEIGHT, WIDTH],
+        align_corners=False,
+    )
+    return np.ascontiguousarray(
+        grid_sample(image, grid, padding_mode="reflection", align_corners=False)[0].permute(1, 2, 0).numpy()
+    )
 
 
 def prepared(folder: Path, n_videos: int, jpeg_quality: int | None) -> FrameStore:
@@ -138,10 +151,14 @@ def use_one_core() -> None:
 
 def describe(videos: list[Path], raw: FrameStore, jpeg: FrameStore) -> None:
     n_bytes = sum(path.stat().st_size for path in videos)
-    print(f"{len(videos)} videos of {WIDTH} x {HEIGHT}, {N_FRAMES} frames, a key frame every {KEY_FRAME_DISTANCE}: "
-          f"{n_bytes / 1e6:.0f} MB, {8 * n_bytes / len(videos) / (N_FRAMES / FPS) / 1e3:.0f} kbit/s")  # fmt: skip
-    print(f"frame stores of {raw.frames.shape[1:]} uint8 a clip: raw {raw.frames.nbytes / 1e6:.0f} MB, JPEG {jpeg.frames.nbytes / 1e6:.0f} MB; "
-          f"batches of {BATCH_SIZE}; one core; load {', '.join(f'{load:.1f}' for load in os.getloadavg())}")  # fmt: skip
+    print(
+        f"{len(videos)} videos of {WIDTH} x {HEIGHT}, {N_FRAMES} frames, a key frame every {KEY_FRAME_DISTANCE}: "
+        f"{n_bytes / 1e6:.0f} MB, {8 * n_bytes / len(videos) / (N_FRAMES / FPS) / 1e3:.0f} kbit/s"
+    )
+    print(
+        f"frame stores of {raw.frames.shape[1:]} uint8 a clip: raw {raw.frames.nbytes / 1e6:.0f} MB, JPEG {jpeg.frames.nbytes / 1e6:.0f} MB; "
+        f"batches of {BATCH_SIZE}; one core; load {', '.join(f'{load:.1f}' for load in os.getloadavg())}"
+    )
 
 
 def measure(videos: list[Path], raw: FrameStore, jpeg: FrameStore, rounds: int) -> None:
@@ -182,7 +199,9 @@ def read_videos(videos: list[Path], read: Callable[[Path, list[int]], np.ndarray
 
 def bare_decord(path: Path, indices: list[int]) -> np.ndarray:
     width = round(WIDTH * SETTINGS.size_px / HEIGHT)
-    video = decord.VideoReader(str(path), ctx=decord.cpu(0), width=width, height=SETTINGS.size_px, num_threads=1)
+    video = decord.VideoReader(
+        str(path), ctx=decord.cpu(0), width=width, height=SETTINGS.size_px, num_threads=1
+    )
     return video.get_batch(indices).asnumpy()
 
 
@@ -193,7 +212,10 @@ def our_decord(path: Path, indices: list[int]) -> np.ndarray:
 def read_batches(store: FrameStore, seed: int) -> int:
     """One epoch of training batches; how many clips were read."""
     rows = np.arange(len(store))
-    return sum(len(batch.frames_BNHWC) for batch in training_batches(store.frames, rows, rows, BATCH_SIZE, seed, epoch=0))
+    return sum(
+        len(batch.frames_BNHWC)
+        for batch in training_batches(store.frames, rows, rows, BATCH_SIZE, seed, epoch=0)
+    )
 
 
 if __name__ == "__main__":

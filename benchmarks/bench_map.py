@@ -2,9 +2,9 @@
 
     python benchmarks/bench_map.py [--points 1000 10000] [--seen]
 
-Points are 101 clusters in 256 dimensions, float32. The layout's first call in a process compiles; a small one goes before, and its seconds are
-printed apart. `--seen` also fits on two thirds of the points and puts the others in.
-"""
+Points are 101 clusters in 256 dimensions, float32. The layout's first call in a process compiles; a small one
+goes before, and its seconds are printed apart. `--seen` also fits on two thirds of the points and puts the
+others in."""
 
 from __future__ import annotations
 
@@ -15,35 +15,51 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.views import projection
-from zsar_lab.zeroshot.neighbours import nearest_neighbours
+from zsar_lab.results.neighbours import nearest_neighbours
+from zsar_lab.viz import projection
 
 WIDTH, CLUSTERS = 256, 101
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, nargs="+", default=[1000, 10_000], help="how many, one map each")
+    parser.add_argument(
+        "--points", type=int, nargs="+", default=[1000, 10_000], help="how many, one map each"
+    )
     parser.add_argument("--seen", action="store_true", help="fit on a part, too")
     options = parser.parse_args()
     small = made_up(200)
     print(f"compiling: layout {seconds(lambda: projection._umap(small, 0))[1]:.1f} s", flush=True)
     if options.seen:
-        print(f"compiling: putting in {seconds(lambda: projection._umap_of_part(small, np.arange(200) < 130, 0))[1]:.1f} s", flush=True)
+        print(
+            f"compiling: putting in {seconds(lambda: projection._umap_of_part(small, np.arange(200) < 130, 0))[1]:.1f} s",
+            flush=True,
+        )
     for n_points in options.points:
         measure(made_up(n_points), options.seen)
 
 
 def measure(points: np.ndarray, of_part: bool) -> None:
     """Print the seconds of each step for these points."""
-    _, near = seconds(lambda: nearest_neighbours(points, points, projection.N_NEIGHBOURS - 1, exclude_self=True))
+    _, near = seconds(
+        lambda: nearest_neighbours(points, points, projection.N_NEIGHBOURS - 1, exclude_self=True)
+    )
     xy, layout = seconds(lambda: projection._umap(points, 0))
     found, trusted = seconds(lambda: projection.trust(points, xy))
-    print(f"{len(points):6d} points: neighbours {near:.2f} s, layout with them {layout:.1f} s, trust {trusted:.2f} s", end="; ")
-    print(f"trustworthiness {float(found['trustworthiness']):.3f}, kept {100 * found['kept'].mean():.0f} %", flush=True)
+    print(
+        f"{len(points):6d} points: neighbours {near:.2f} s, layout with them {layout:.1f} s, trust {trusted:.2f} s",
+        end="; ",
+    )
+    print(
+        f"trustworthiness {float(found['trustworthiness']):.3f}, kept {100 * found['kept'].mean():.0f} %",
+        flush=True,
+    )
     if of_part:
         fitted = np.arange(len(points)) % 3 > 0
-        print(f"       fitted on {fitted.sum()}: {seconds(lambda: projection._umap_of_part(points, fitted, 0))[1]:.1f} s", flush=True)
+        print(
+            f"       fitted on {fitted.sum()}: {seconds(lambda: projection._umap_of_part(points, fitted, 0))[1]:.1f} s",
+            flush=True,
+        )
 
 
 def made_up(n_points: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
     python benchmarks/bench_own_videos.py [WORKSPACE] [CLIPS]
 
-Needs a finished demo (make demo). Ratio: the time of decoding all and then embedding all, over that of both at once.
-"""
+Needs a finished demo (make demo). Ratio: the time of decoding all and then embedding all, over that of both
+at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import numpy as np
 import zsar_lab as zl
 from zsar_lab.data.own_videos import find_videos
 from zsar_lab.data.reading import read_windows
-from zsar_lab.own_videos.answers import answers
-from zsar_lab.own_videos.embedding import AT_ONCE, embed_windows
+from zsar_lab.infer.answers import answers
+from zsar_lab.infer.embedding import AT_ONCE, embed_windows
 
 NAMES = ["jumping", "sitting down", "swimming", "playing an instrument", "sweeping the floor"]
 
@@ -42,7 +42,9 @@ def at_once(videos, model, candidates) -> tuple[float, list[float]]:
 def one_after_the_other(videos, model) -> tuple[float, float]:
     """Seconds of decoding all, and of embedding all."""
     started = time.perf_counter()
-    frames = np.concatenate([read.frames_VTHWC for read in read_windows(videos["path"].tolist(), model.frames)])
+    frames = np.concatenate(
+        [read.frames_VTHWC for read in read_windows(videos["path"].tolist(), model.frames)]
+    )
     decoded = time.perf_counter()
     for first in range(0, len(frames), AT_ONCE):
         model.embed(frames[first : first + AT_ONCE])
@@ -59,7 +61,9 @@ def main() -> None:
     seconds, memory = at_once(videos, model, candidates)
     decoding, embedding = one_after_the_other(videos, model)
     print(f"{len(videos)} videos named in {seconds:.1f} s: {len(videos) / seconds:.0f} videos/s")
-    print(f"decoding {decoding:.1f} s, then embedding {embedding:.1f} s: {(decoding + embedding) / seconds:.2f} times as long")
+    print(
+        f"decoding {decoding:.1f} s, then embedding {embedding:.1f} s: {(decoding + embedding) / seconds:.2f} times as long"
+    )
     print("memory of this process after each tenth (MB): " + " ".join(f"{mb:.0f}" for mb in memory))
 
 

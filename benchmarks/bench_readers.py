@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python benchmarks/bench_readers.py [--seconds 1] [--rounds 5] [--readers 0 2]
 
-Frames are generated and in the system's memory. The ways take turns; the middle of the rounds counts. Nothing else is done with a batch, so
-readers gain only by running beside each other: beside a GPU's work one would gain too.
-"""
+Frames are generated and in the system's memory. The ways take turns; the middle of the rounds counts. Nothing
+else is done with a batch, so readers gain only by running beside each other: beside a GPU's work one would
+gain too."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import numpy as np
 
 from zsar_lab.data.loader import training_batches
 from zsar_lab.data.pixels import JpegFrames
-from zsar_lab.training.bench import LONG_EPOCH
-from zsar_lab.training.bench_study import as_jpeg, bench_config, generated
+from zsar_lab.train.bench import LONG_EPOCH
+from zsar_lab.train.bench_study import as_jpeg, bench_config, generated
 
 
 def main() -> None:
@@ -36,17 +36,28 @@ def main() -> None:
         ways = {(kind, readers): [] for kind in kinds for readers in options.readers}
         for number in range(options.rounds):
             for kind, readers in list(ways)[:: 1 if number % 2 else -1]:
-                ways[kind, readers].append(seconds_a_batch(kinds[kind], config.batch_size, readers, options.seconds))
+                ways[kind, readers].append(
+                    seconds_a_batch(kinds[kind], config.batch_size, readers, options.seconds)
+                )
     print(f"{config.batch_size} clips of {store.settings.n_frames} x {store.settings.size_px} px a batch")
-    print("frames   readers   batches/s   clips/s   on the clock    by processor time   (times as fast as with the first number of readers)")
+    print(
+        "frames   readers   batches/s   clips/s   on the clock    by processor time   (times as fast as with the first number of readers)"
+    )
     for (kind, readers), found in ways.items():
         alone = ways[kind, options.readers[0]]
-        gains = [statistics.median(a[clock] / b[clock] for a, b in zip(alone, found, strict=True)) for clock in (0, 1)]
+        gains = [
+            statistics.median(a[clock] / b[clock] for a, b in zip(alone, found, strict=True))
+            for clock in (0, 1)
+        ]
         rate = 1 / statistics.median(wall for wall, _ in found)
-        print(f"{kind:8} {readers:7} {rate:11.2f} {rate * config.batch_size:9.0f} {gains[0]:14.2f} {gains[1]:20.2f}")
+        print(
+            f"{kind:8} {readers:7} {rate:11.2f} {rate * config.batch_size:9.0f} {gains[0]:14.2f} {gains[1]:20.2f}"
+        )
 
 
-def seconds_a_batch(frames: np.ndarray | JpegFrames, batch_size: int, readers: int, seconds: float) -> tuple[float, float]:
+def seconds_a_batch(
+    frames: np.ndarray | JpegFrames, batch_size: int, readers: int, seconds: float
+) -> tuple[float, float]:
     """On the clock and of the processor, of all threads; without the batches that were read ahead at the start."""
     rows = np.tile(np.arange(len(frames)), LONG_EPOCH)
     with closing(training_batches(frames, rows, rows, batch_size, 0, 0, readers=readers)) as batches:

@@ -2,10 +2,10 @@
 
     python benchmarks/bench_widgets.py [--rounds 5] [--threads 1]
 
-The transfer explorer: 13,320 test clips of 101 unseen classes, 13,320 training clips of 400 seen ones, 2,000 clips of 20 validation classes,
-512 numbers a clip, class texts of 384, 1,010 clips on the map. Every change is to a setting not looked at before. The logic is
-`Explorer.score`; the callback is all that happens in Python when a slider moves, figures and map included. The median of the rounds counts.
-"""
+The transfer explorer: 13,320 test clips of 101 unseen classes, 13,320 training clips of 400 seen ones, 2,000
+clips of 20 validation classes, 512 numbers a clip, class texts of 384, 1,010 clips on the map. Every change
+is to a setting not looked at before. The logic is `Explorer.score`; the callback is all that happens in
+Python when a slider moves, figures and map included. The median of the rounds counts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,26 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.data.protocols.protocol import Protocol
+from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.methods.transfer import TransferSettings
+from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.results.explorer import CORRECTION_CHOICES, NO_CORRECTION, Choice, Explorer
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.relatedness import KINDS, unit
-from zsar_lab.views.projection import SpaceMap, even_subset
-from zsar_lab.views.widgets_explorer import transfer_explorer
-from zsar_lab.zeroshot.embed import ClipEmbeddings
-from zsar_lab.zeroshot.explorer import CORRECTION_CHOICES, NO_CORRECTION, Choice, Explorer
-from zsar_lab.zeroshot.transfer import TransferSettings
+from zsar_lab.viz.projection import SpaceMap, even_subset
+from zsar_lab.viz.widgets_explorer import transfer_explorer
 
-N_CLIPS, N_UNSEEN, N_SEEN, N_VALIDATION, VALIDATION_CLIPS, WIDTH, TEXT_WIDTH, ON_MAP = 13_320, 101, 400, 20, 2_000, 512, 384, 1_010
+N_CLIPS, N_UNSEEN, N_SEEN, N_VALIDATION, VALIDATION_CLIPS, WIDTH, TEXT_WIDTH, ON_MAP = (
+    13_320,
+    101,
+    400,
+    20,
+    2_000,
+    512,
+    384,
+    1_010,
+)
 NOISE = 6  # of a clip around its class, of which each number is about 1
 TARGET_MS = 150
 OTHER_SOURCE = "classifier weights"
@@ -54,11 +63,15 @@ def bench_explorer(rounds: int) -> None:
     clips, protocol, texts, weights_SD, catalog = made_up()
     started = time.perf_counter()
     explorer = Explorer(clips, protocol, texts, {OTHER_SOURCE: weights_SD})
-    print(f"transfer explorer: made once a draw in {time.perf_counter() - started:.1f} s ({len(texts)} class texts, 2 sources of prototypes)")
-    box = transfer_explorer(catalog, {"draw": explorer}, {"draw": made_up_map(clips, protocol)})
+    print(
+        f"transfer explorer: made once a split in {time.perf_counter() - started:.1f} s ({len(texts)} class texts, 2 sources of prototypes)"
+    )
+    box = transfer_explorer(catalog, {"split": explorer}, {"split": made_up_map(clips, protocol)})
     worst = 0.0
     for what, logic, callback in changes(explorer, box, rounds):
-        (logic_ms, logic_cpu), (callback_ms, callback_cpu) = (1000 * np.median(seconds, axis=0) for seconds in (logic, callback))
+        (logic_ms, logic_cpu), (callback_ms, callback_cpu) = (
+            1000 * np.median(seconds, axis=0) for seconds in (logic, callback)
+        )
         worst = max(worst, callback_ms)
         print(
             f"{what:34s} logic {logic_ms:5.0f} ms ({logic_cpu:4.0f} of processor time)   callback {callback_ms:5.0f} ms ({callback_cpu:4.0f})",
@@ -79,39 +92,71 @@ def changes(explorer: Explorer, box: Any, rounds: int) -> Iterator[tuple[str, li
     def by_widget(name: str, number: int) -> Seconds:
         control = controls[name]
         controls["k"].value = next(fresh_k)  # so that nothing was looked at before
-        values = [next(fresh_k)] if name == "k" else [value for value in control.options if value != control.value]
+        values = (
+            [next(fresh_k)] if name == "k" else [value for value in control.options if value != control.value]
+        )
         return timed(lambda: setattr(control, "value", values[number % len(values)]))
 
     for correction in CORRECTION_CHOICES:
         controls["correction"].value = correction
-        yield f"k, correction {correction}", *([measure(of, n) for n in range(rounds)] for measure, of in ((by_logic, correction), (by_widget, "k")))
+        yield (
+            f"k, correction {correction}",
+            *(
+                [measure(of, n) for n in range(rounds)]
+                for measure, of in ((by_logic, correction), (by_widget, "k"))
+            ),
+        )
     controls["correction"].value = NO_CORRECTION
     for name in ("tau", "relatedness", "prototypes", "class text"):
-        yield name, *([measure(of, n) for n in range(rounds)] for measure, of in ((by_logic, NO_CORRECTION), (by_widget, name)))
+        yield (
+            name,
+            *(
+                [measure(of, n) for n in range(rounds)]
+                for measure, of in ((by_logic, NO_CORRECTION), (by_widget, name))
+            ),
+        )
 
 
 def made_up() -> tuple[ClipEmbeddings, Protocol, dict[str, ClassEmbeddings], np.ndarray, Catalog]:
     random = np.random.default_rng(0)
-    groups = {"seen": (N_SEEN, N_CLIPS + N_SEEN), "validation": (N_VALIDATION, VALIDATION_CLIPS), "unseen": (N_UNSEEN, N_CLIPS)}
+    groups = {
+        "seen": (N_SEEN, N_CLIPS + N_SEEN),
+        "validation": (N_VALIDATION, VALIDATION_CLIPS),
+        "unseen": (N_UNSEEN, N_CLIPS),
+    }
     names = {group: tuple(f"{group}{number}" for number in range(n)) for group, (n, _) in groups.items()}
     everyone = sum(names.values(), ())
     text_CF = random.normal(size=(len(everyone), TEXT_WIDTH))
     to_visual = random.normal(size=(TEXT_WIDTH, WIDTH)) / TEXT_WIDTH**0.5
     labels = [names[group][number % n] for group, (n, n_clips) in groups.items() for number in range(n_clips)]
     position = {name: row for row, name in enumerate(everyone)}
-    rows = unit(text_CF[[position[name] for name in labels]] @ to_visual + NOISE * random.normal(size=(len(labels), WIDTH))).astype(np.float32)
+    rows = unit(
+        text_CF[[position[name] for name in labels]] @ to_visual
+        + NOISE * random.normal(size=(len(labels), WIDTH))
+    ).astype(np.float32)
     ids = tuple(f"clip{number}" for number in range(len(labels)))
     clips = ClipEmbeddings(ids, tuple(labels), rows, np.zeros((len(ids), 0, WIDTH), np.float16), "print")
-    held_out, trained, validated = ids[:N_SEEN], ids[N_SEEN : N_CLIPS + N_SEEN], ids[N_CLIPS + N_SEEN : -N_CLIPS]
-    protocol = Protocol("made-up draw", *names.values(), trained, held_out, validated, ids[-N_CLIPS:])
+    held_out, trained, validated = (
+        ids[:N_SEEN],
+        ids[N_SEEN : N_CLIPS + N_SEEN],
+        ids[N_CLIPS + N_SEEN : -N_CLIPS],
+    )
+    protocol = Protocol("made-up split", *names.values(), trained, held_out, validated, ids[-N_CLIPS:])
     noisy = text_CF + random.normal(size=text_CF.shape)
-    texts = {scheme: embedded(scheme, everyone, values) for scheme, values in (("one", text_CF), ("two", noisy))}
-    catalog = Catalog("made-up", Path("."), pd.DataFrame([], columns=CLIP_COLUMNS), pd.DataFrame({"name": everyone, "label": everyone}))
+    texts = {
+        prompt: embedded(prompt, everyone, values) for prompt, values in (("one", text_CF), ("two", noisy))
+    }
+    catalog = Catalog(
+        "made-up",
+        Path("."),
+        pd.DataFrame([], columns=CLIP_COLUMNS),
+        pd.DataFrame({"name": everyone, "label": everyone}),
+    )
     return clips, protocol, texts, random.normal(size=(N_SEEN, WIDTH)), catalog
 
 
-def embedded(scheme: str, names: tuple[str, ...], values_CF: np.ndarray) -> ClassEmbeddings:
-    text = ClassText(scheme, names, tuple(f"{scheme} of {name}" for name in names))
+def embedded(prompt: str, names: tuple[str, ...], values_CF: np.ndarray) -> ClassEmbeddings:
+    text = ClassText(prompt, names, tuple(f"{prompt} of {name}" for name in names))
     words, mask = np.zeros((len(names), 1, 4), np.float32), np.ones((len(names), 1), bool)
     return ClassEmbeddings(text, "encoder", unit(values_CF).astype(np.float32), words, mask)
 
@@ -126,7 +171,18 @@ def made_up_map(clips: ClipEmbeddings, protocol: Protocol) -> SpaceMap:
     classes = tuple(clips.labels[row] for row in rows)
     ids = tuple(clips.ids[row] for row in rows)
     found = ids, classes, tuple(group_of[name] for name in classes), random.normal(size=(len(rows), 2))
-    return SpaceMap("made-up map", *found, protocol.seen, protocol.unseen, *places, 0.9, Path("."), "all", np.ones(len(rows)), 0.01)
+    return SpaceMap(
+        "made-up map",
+        *found,
+        protocol.seen,
+        protocol.unseen,
+        *places,
+        0.9,
+        Path("."),
+        "all",
+        np.ones(len(rows)),
+        0.01,
+    )
 
 
 def timed(action: Callable[[], object]) -> Seconds:

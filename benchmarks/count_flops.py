@@ -1,15 +1,15 @@
 """GFLOP per clip and parameters of each backbone at the paper's size, beside the published figures, and of the presets' visual side.
 
-    python benchmarks/count_flops.py
+python benchmarks/count_flops.py
 """
 
 from __future__ import annotations
 
 import torch
 
-from zsar_lab.model.flops import clip_gflop
-from zsar_lab.model.rest import ResT
-from zsar_lab.training.presets import rest18, rest101, rest_r2plus1d18, rest_r3d18
+from zsar_lab.models.flops import clip_gflop
+from zsar_lab.models.rest import ResT
+from zsar_lab.train.presets import rest18, rest101, rest_r2plus1d18, rest_r3d18
 
 PUBLISHED = {"resnet-18": (29, 85), "resnet-101": (125, 373), "r3d-18": (81, 241), "r(2+1)d-18": (81, 242)}
 

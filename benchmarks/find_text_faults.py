@@ -2,9 +2,9 @@
 
     python benchmarks/find_text_faults.py [TRIALS]
 
-A swap exchanges the descriptions of two unrelated classes (labels less alike than half of all pairs); a single fault gives one class the description of
-an unrelated one and leaves the other out of the set; a copy gives one class the very text of another.
-"""
+A swap exchanges the descriptions of two unrelated classes (labels less alike than half of all pairs); a
+single fault gives one class the description of an unrelated one and leaves the other out of the set; a copy
+gives one class the very text of another."""
 
 from __future__ import annotations
 
@@ -25,11 +25,20 @@ DATASETS = ("ucf101", "kinetics400", "hmdb51", "activitynet", "kinetics600", "ki
 
 def main(n_trials: int) -> None:
     print(f"{n_trials} trials of each fault, seed 0, {find_encoder()}")
-    print(f"{'dataset':14}{'classes':>8}{'own flagged':>14}{'swap: both':>12}{'swap: one':>11}{'single':>8}{'copy: pair':>12}")
+    print(
+        f"{'dataset':14}{'classes':>8}{'own flagged':>14}{'swap: both':>12}{'swap: one':>11}{'single':>8}{'copy: pair':>12}"
+    )
     for dataset in DATASETS:
         classes = pd.read_csv(DATA / dataset / "classes.csv")
-        names, labels, texts = list(classes["name"]), label(classes), list(class_text(classes, description).texts)
-        label_CF, text_CF = (embed_class_text(class_text(classes, scheme), find_encoder()).pooled_CF for scheme in (label, description))
+        names, labels, texts = (
+            list(classes["name"]),
+            label(classes),
+            list(class_text(classes, description).texts),
+        )
+        label_CF, text_CF = (
+            embed_class_text(class_text(classes, prompt), find_encoder()).pooled_CF
+            for prompt in (label, description)
+        )
 
         def flagged(order: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
             """Flags when class i has the description of class order[i], on the kept classes."""
@@ -54,7 +63,10 @@ def main(n_trials: int) -> None:
             copies = flagged(order, everything)
             copied += {names[i], names[j]} <= set(copies["name"][copies["flag"] == DUPLICATE])
         shares = [f"{count / n_trials:.3f}" for count in (both, one, single, copied)]
-        print(f"{dataset:14}{len(names):8}{clean:8} {100 * clean / len(names):4.1f} %{shares[0]:>12}{shares[1]:>11}{shares[2]:>8}{shares[3]:>12}", flush=True)
+        print(
+            f"{dataset:14}{len(names):8}{clean:8} {100 * clean / len(names):4.1f} %{shares[0]:>12}{shares[1]:>11}{shares[2]:>8}{shares[3]:>12}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

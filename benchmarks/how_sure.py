@@ -1,9 +1,9 @@
-"""Do the marks of "unsure", chosen on validation classes, hold on unseen ones? Every draw of a study, several class texts, 40 draws of candidates.
+"""Do the marks of "unsure", chosen on validation classes, hold on unseen ones? Every split of a study, several class texts, 40 splits of candidates.
 
     python benchmarks/how_sure.py [WORKSPACE] [CANDIDATES]
 
-Needs a finished demo (make demo). Half of each draw's unseen classes at most are candidates, the others are "none of these".
-"""
+Needs a finished demo (make demo). Half of each split's unseen classes at most are candidates, the others are
+"none of these"."""
 
 from __future__ import annotations
 
@@ -14,43 +14,58 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 import zsar_lab as zl
-from zsar_lab.own_videos.unsure import N_DRAWS, choose_thresholds
-from zsar_lab.study_export import export_draw
-from zsar_lab.zeroshot.calibration import confidences
-from zsar_lab.zeroshot.text_rules import TRANSFER, TextRules
+from zsar_lab.infer.unsure import N_SPLITS, choose_thresholds
+from zsar_lab.methods.fitted import TRANSFER, TextMethods
+from zsar_lab.results.calibration import confidences
+from zsar_lab.study_export import export_split
 
 
-def on_unseen(scores_BU, targets_B, rule, thresholds, n_candidates: int) -> dict[str, float]:
-    """Shares over the draws of candidates: what is told apart, marked and right."""
+def on_unseen(scores_BU, targets_B, method, thresholds, n_candidates: int) -> dict[str, float]:
+    """Shares over the splits of candidates: what is told apart, marked and right."""
     rng, rows = np.random.default_rng(1), []
-    for _ in range(N_DRAWS):
+    for _ in range(N_SPLITS):
         chosen = rng.permutation(scores_BU.shape[1])[:n_candidates]
         scores = scores_BU[:, chosen].astype(float)
         known = np.isin(targets_B, chosen)
-        best, confidence = scores.max(1), confidences(scores, rule.temperature).max(1)
-        right, near, sure = chosen[scores.argmax(1)] == targets_B, best >= thresholds.nearness, confidence >= thresholds.confidence
+        best, confidence = scores.max(1), confidences(scores, method.temperature).max(1)
+        right, near, sure = (
+            chosen[scores.argmax(1)] == targets_B,
+            best >= thresholds.nearness,
+            confidence >= thresholds.confidence,
+        )
         answered = known & near & sure
-        rows.append({
-            "AUROC of none of these": roc_auc_score(known, best), "by confidence": roc_auc_score(known, confidence),
-            "own marked": (~near)[known].mean(), "others marked": (~near)[~known].mean(), "own sure": answered[known].mean(),
-            "right": right[known].mean(), "right of sure": right[answered].mean() if answered.any() else np.nan,
-            "others sure": (near & sure)[~known].mean(),
-        })  # fmt: skip
+        rows.append(
+            {
+                "AUROC of none of these": roc_auc_score(known, best),
+                "by confidence": roc_auc_score(known, confidence),
+                "own marked": (~near)[known].mean(),
+                "others marked": (~near)[~known].mean(),
+                "own sure": answered[known].mean(),
+                "right": right[known].mean(),
+                "right of sure": right[answered].mean() if answered.any() else np.nan,
+                "others sure": (near & sure)[~known].mean(),
+            }
+        )
     return pd.DataFrame(rows).mean().to_dict()
 
 
 def main() -> None:
     workspace = zl.open_workspace(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
     wanted, rows = int(sys.argv[2]) if len(sys.argv) > 2 else 5, []
-    for draw in workspace.study.draws:
-        shared, gathered = export_draw(workspace, draw), TextRules.of(workspace.embeddings(draw), workspace.protocol(draw))
-        for (name, scheme), rule in shared.rules.items():
+    for split in workspace.study.splits:
+        shared, gathered = (
+            export_split(workspace, split),
+            TextMethods.of(workspace.embeddings(split), workspace.protocol(split)),
+        )
+        for (name, prompt), method in shared.methods.items():
             if name == TRANSFER:
-                scores = gathered.fit(workspace.class_embeddings(scheme), TRANSFER).scores(gathered.test)
-                thresholds = choose_thresholds(rule.scores_BV, shared.targets_B, rule.temperature, wanted)
-                found = on_unseen(scores, gathered.test.targets, rule, thresholds, thresholds.n_candidates)
-                rows.append({"class text": scheme, "draw": draw, "promised sure": thresholds.answered} | found)
-    print(pd.DataFrame(rows).drop(columns="draw").groupby("class text").mean().round(3).T.to_string())
+                scores = gathered.fit(workspace.class_embeddings(prompt), TRANSFER).scores(gathered.test)
+                thresholds = choose_thresholds(method.scores_BV, shared.targets_B, method.temperature, wanted)
+                found = on_unseen(scores, gathered.test.targets, method, thresholds, thresholds.n_candidates)
+                rows.append(
+                    {"class text": prompt, "split": split, "promised sure": thresholds.answered} | found
+                )
+    print(pd.DataFrame(rows).drop(columns="split").groupby("class text").mean().round(3).T.to_string())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What every test runs under: one thread, a cache folder of its own, a Ctrl-C that works, and the longest files first, so that none is waited for.
 
-The modules of the libraries are half a million objects that stay; Python's search for garbage is spared from going through them again and again.
-"""
+The modules of the libraries are half a million objects that stay; Python's search for garbage is spared from
+going through them again and again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,27 @@ import signal
 
 import pytest
 
-# before numpy and torch are loaded, and for the processes that tests start: threads that wait for one another cost half as much again
+# before numpy and torch are loaded, and for the processes that tests start: threads that wait for one another
+# cost half as much again
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 gc.disable()  # until everything is imported
 
 LONGEST_FIRST = (
-    "test_workspace.py", "test_ranks.py", "test_resume.py", "test_cross_dataset.py", "test_prompt.py", "test_reading.py", "test_flops.py",
-    "test_frames.py", "test_prepare.py", "test_prepare_mishaps.py", "test_checkpoint.py", "test_text_tail.py", "test_embed.py", "test_memory.py",
-)  # fmt: skip
+    "test_workspace.py",
+    "test_ranks.py",
+    "test_resume.py",
+    "test_cross_dataset.py",
+    "test_api.py",
+    "test_reading.py",
+    "test_flops.py",
+    "test_frames.py",
+    "test_prepare.py",
+    "test_prepare_mishaps.py",
+    "test_checkpoint.py",
+    "test_text_tail.py",
+    "test_embed.py",
+    "test_memory.py",
+)
 
 
 def pytest_collection_modifyitems(items):

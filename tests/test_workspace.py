@@ -16,19 +16,22 @@ import numpy as np
 import pytest
 from tiny_encoders import save_tiny
 
-from zsar_lab.__main__ import main
+from zsar_lab.cli import main
 from zsar_lab.data.loader import ViewSettings
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.study_ablation import results_without_losses, without_losses
-from zsar_lab.training.checkpoint import load_checkpoint
-from zsar_lab.training.presets import rest_r3d18
-from zsar_lab.views.explanations import texts_and_parts
+from zsar_lab.train.checkpoint import load_checkpoint
+from zsar_lab.train.presets import rest_r3d18
+from zsar_lab.viz.explanations import texts_and_parts
 from zsar_lab.workspace import Study, Workspace
 
 pytestmark = pytest.mark.long
 
-FAMILIES = {"sliding": ["SlideLeft", "SlideRight", "SlideUp", "SlideDown"], "blinking": ["Blink", "SlowBlink", "Fade", "Pulse"]}
+FAMILIES = {
+    "sliding": ["SlideLeft", "SlideRight", "SlideUp", "SlideDown"],
+    "blinking": ["Blink", "SlowBlink", "Fade", "Pulse"],
+}
 
 
 def _frames(kind: int, random: np.random.Generator) -> np.ndarray:
@@ -37,7 +40,11 @@ def _frames(kind: int, random: np.random.Generator) -> np.ndarray:
     for t in range(16):
         way = (t * 2 + 4, 20) if kind < 4 else (20, 20)
         x, y = [way, (36 - way[0], 20), (20, 36 - way[0]), (20, way[0])][kind % 4] if kind < 4 else way
-        light = 255 if kind < 4 else [255 * (t % 2), 255 * (t // 4 % 2), 16 * t, int(127 + 127 * np.sin(t))][kind - 4]
+        light = (
+            255
+            if kind < 4
+            else [255 * (t % 2), 255 * (t // 4 % 2), 16 * t, int(127 + 127 * np.sin(t))][kind - 4]
+        )
         frames[t, y : y + 8, x : x + 8] = light
     return frames
 
@@ -62,14 +69,14 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def study(videos: Path) -> Study:
-    return Study(videos=str(videos), stratified_draws=1, random_draws=1, class_text="description", epochs=2)
+    return Study(videos=str(videos), stratified_splits=1, random_splits=1, class_text="description", epochs=2)
 
 
 @pytest.fixture(scope="module")
 def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("work") / "study", study)
-    for draw in study.draws:  # here; the interrupted training below is one in processes of its own
-        workspace._timed("training", lambda: workspace.train(draw))
+    for split in study.splits:  # here; the interrupted training below is one in processes of its own
+        workspace._timed("training", lambda: workspace.train(split))
     workspace.report()
     return workspace
 
@@ -78,25 +85,32 @@ def test_report_holds_what_it_promises(finished: Workspace) -> None:
     report = json.loads((finished.folder / "report.json").read_text())
     protocol = report["protocol"]
     assert set(protocol) >= {"name", "hash", "seen", "validation", "unseen"}
-    assert not set(protocol["seen"]) & set(protocol["unseen"]) and not set(protocol["validation"]) & set(protocol["unseen"])
+    assert not set(protocol["seen"]) & set(protocol["unseen"]) and not set(protocol["validation"]) & set(
+        protocol["unseen"]
+    )
     assert report["chance"] == pytest.approx(1 / len(protocol["unseen"]))
-    assert {rule["rule"] for rule in report["rules"]} >= {"direct", "transfer", "match"}
-    for rule in report["rules"]:
-        assert rule["setting"] == "inductive"
-        assert 0 <= rule["ci95"][0] <= rule["top1"] <= rule["ci95"][1] <= 1
-        assert rule["top1"] <= rule["top5"] <= 1 and "skewness" in rule["hubness"]
+    assert {method["method"] for method in report["methods"]} >= {"direct", "transfer", "match"}
+    for method in report["methods"]:
+        assert method["setting"] == "inductive"
+        assert 0 <= method["ci95"][0] <= method["top1"] <= method["ci95"][1] <= 1
+        assert method["top1"] <= method["top5"] <= 1 and "skewness" in method["hubness"]
     assert {"catalog", "frames", "class_text", "checkpoints"} <= set(report["fingerprints"])
-    assert report["seconds"]["training"] > 0 and len(report["draws"]) == 1 and len(report["beside"]) == 1
+    assert report["seconds"]["training"] > 0 and len(report["splits"]) == 1 and len(report["beside"]) == 1
 
 
-def test_one_draw_shows_no_deviation_over_draws(finished: Workspace) -> None:
+def test_one_split_shows_no_deviation_over_splits(finished: Workspace) -> None:
     main_report, _ = finished.report()
     assert main_report.table()["std"].isna().all() and (main_report.table()["top1_%"] >= 0).all()
 
 
 def test_every_clip_is_scored_or_excluded_with_a_reason(finished: Workspace) -> None:
     catalog, protocol = finished.catalog, finished.protocol("stratified-0")
-    in_protocol = {*protocol.train_clips, *protocol.seen_test_clips, *protocol.validation_clips, *protocol.test_clips}
+    in_protocol = {
+        *protocol.train_clips,
+        *protocol.seen_test_clips,
+        *protocol.validation_clips,
+        *protocol.test_clips,
+    }
     assert in_protocol == set(catalog.usable["id"])
     assert len(catalog.excluded) == 2 and (catalog.excluded["reason"].str.len() > 0).all()
     assert set(finished.result("stratified-0").ids) == set(protocol.test_clips)
@@ -104,15 +118,21 @@ def test_every_clip_is_scored_or_excluded_with_a_reason(finished: Workspace) -> 
 
 def test_a_second_look_makes_nothing_again(finished: Workspace, study: Study) -> None:
     def times() -> dict[str, int]:
-        kept = [p for p in finished.folder.rglob("*") if p.is_file() and p.suffix in {".safetensors", ".npy", ".parquet", ".csv"} and p.name != "report.csv"]
+        kept = [
+            p
+            for p in finished.folder.rglob("*")
+            if p.is_file()
+            and p.suffix in {".safetensors", ".npy", ".parquet", ".csv"}
+            and p.name != "report.csv"
+        ]
         return {str(path): path.stat().st_mtime_ns for path in kept}
 
     before = times()
     kept = json.loads((finished.folder / "report.json").read_text())
     main, beside = Workspace(finished.folder, study).report()
     assert times() == before and len(before) >= 8
-    assert json.loads(json.dumps(main.content()))["rules"] == kept["rules"]
-    assert beside is not None and beside.name.startswith("random classes, 1 draw")
+    assert json.loads(json.dumps(main.content()))["methods"] == kept["methods"]
+    assert beside is not None and beside.name.startswith("random classes, 1 split")
 
 
 @pytest.fixture(scope="module")
@@ -120,17 +140,34 @@ def clip_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("models") / "tiny-clip", "clip")
 
 
-def test_a_study_with_another_encoder_and_templates_of_its_own(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:
+def test_a_study_with_another_encoder_and_templates_of_its_own(
+    videos: Path, clip_encoder: Path, tmp_path: Path
+) -> None:
     own = ["a film of {label}", "someone: {label}"]
-    study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text=own, epochs=1, encoder=str(clip_encoder))
+    study = Study(
+        videos=str(videos),
+        stratified_splits=1,
+        random_splits=0,
+        class_text=own,
+        epochs=1,
+        encoder=str(clip_encoder),
+    )
     workspace = Workspace(tmp_path / "work", study, workers=1)
-    with pytest.warns(UserWarning, match=r"leaves out what the encoder cannot read whole \(templates, .*\): the class text of .* at most 24 tokens"):
+    with pytest.warns(
+        UserWarning,
+        match=r"leaves out what the encoder cannot read whole \(templates, .*\): the class text of .* at most 24 tokens",
+    ):
         result = workspace.result("stratified-0")
     read = workspace.class_embeddings()
     assert read.encoder == workspace.encoder.revision == result.fingerprints["encoder"]
     assert read.pooled_CF.shape == (8, 16) and read.words_CLE.shape[2] == 32
-    assert {scored.class_text for scored in result.rules} == {"a film of {label} | someone: {label}"}
-    assert {scored.class_text for scored in result.texts} == {"a film of {label} | someone: {label}", "label", "template", "description"}
+    assert {scored.class_text for scored in result.methods} == {"a film of {label} | someone: {label}"}
+    assert {scored.class_text for scored in result.texts} == {
+        "a film of {label} | someone: {label}",
+        "label",
+        "template",
+        "description",
+    }
     # what the folder keeps is the same study
     again = Workspace.open(workspace.folder)
     assert again.study == study and again.class_embeddings().fingerprint == read.fingerprint
@@ -140,81 +177,209 @@ def test_a_study_with_another_encoder_and_templates_of_its_own(videos: Path, cli
 
 def test_a_file_of_texts_is_checked_before_videos_are_opened(videos: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("name;text\nBlink;a\n")
-    for texts, sentence in (("none.csv", "must be there"), ("mine.csv", "separates its columns by semicolons")):
-        study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text=str(tmp_path / texts))
+    for texts, sentence in (
+        ("none.csv", "must be there"),
+        ("mine.csv", "separates its columns by semicolons"),
+    ):
+        study = Study(
+            videos=str(videos), stratified_splits=1, random_splits=0, class_text=str(tmp_path / texts)
+        )
         with pytest.raises((ValueError, FileNotFoundError), match=sentence):
             Workspace(tmp_path / "work", study).catalog  # noqa: B018
         assert not (tmp_path / "work" / "catalog").exists()
 
 
-def test_the_command_line_takes_several_templates(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["demo", "--videos", videos, "--workspace", tmp_path / "w", "--random-draws", "0", "--draws", "1", "--workers", "1"]
-    said = _refusal(capsys, *command, "--class-text", "{label}", "someone {nothing}", "--class-text", "x {label}")
+def test_the_command_line_takes_several_templates(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "demo",
+        "--videos",
+        videos,
+        "--workspace",
+        tmp_path / "w",
+        "--random-splits",
+        "0",
+        "--splits",
+        "1",
+        "--workers",
+        "1",
+    ]
+    said = _refusal(
+        capsys, *command, "--class-text", "{label}", "someone {nothing}", "--class-text", "x {label}"
+    )
     assert "a template's field must be a column of classes.csv, got {nothing}" in said
     said = _refusal(capsys, *command, "--class-text", "{label}", "no field", "--class-text", "{label}")
     assert "with a field such as {label} or {description}, got 'no field'" in said
 
 
-def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:
-    long = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="{label} " * 30, encoder=str(clip_encoder))
-    with pytest.raises(ValueError, match=r"class text of .* cannot be read: a class text must have at most 24 tokens for the encoder tiny-clip"):
+def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(
+    videos: Path, clip_encoder: Path, tmp_path: Path
+) -> None:
+    long = Study(
+        videos=str(videos),
+        stratified_splits=1,
+        random_splits=0,
+        class_text="{label} " * 30,
+        encoder=str(clip_encoder),
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"class text of .* cannot be read: a class text must have at most 24 tokens for the encoder tiny-clip",
+    ):
         Workspace(tmp_path / "work", long, workers=1).frames  # noqa: B018
     assert not (tmp_path / "work" / "frames").exists() and not (tmp_path / "work" / "study.json").exists()
 
 
-def test_a_study_trains_the_preset_that_it_asks_for_with_its_changes(finished: Workspace, videos: Path, tmp_path: Path) -> None:
-    asked = dict(videos=str(videos), stratified_draws=0, protocols=("random-3",), class_text="label", preset=rest_r3d18)
+def test_a_study_trains_the_preset_that_it_asks_for_with_its_changes(
+    finished: Workspace, videos: Path, tmp_path: Path
+) -> None:
+    asked = dict(
+        videos=str(videos),
+        stratified_splits=0,
+        protocols=("random-3",),
+        class_text="label",
+        preset=rest_r3d18,
+    )
     changes = {"batch_size": 8, "view": {"n_frames": 8}, "model": {"width": 64}}
     study = Study(**asked, changes=changes, frames=FrameSettings(12, size_px=128), text_layers=1)
     config = Workspace(tmp_path / "work", study).train_config("random-3")
     model = config.model
-    assert (config.epochs, config.batch_size, config.seed, config.text_layers, config.learning_rate) == (150, 8, 3, 1, 1e-3)
-    assert config.view == ViewSettings(8, 112, "rgb") and (model.n_frames, model.size_px, model.width, model.backbone) == (8, 112, 64, "r3d-18")
+    assert (config.epochs, config.batch_size, config.seed, config.text_layers, config.learning_rate) == (
+        150,
+        8,
+        3,
+        1,
+        1e-3,
+    )
+    assert config.view == ViewSettings(8, 112, "rgb") and (
+        model.n_frames,
+        model.size_px,
+        model.width,
+        model.backbone,
+    ) == (8, 112, 64, "r3d-18")
     # as the demo's preset, it gets its sizes from the protocol and the class texts
     text = finished.train_config("random-0").model
-    assert (model.n_seen, model.text_width, model.word_width) == (text.n_seen, text.text_width, text.word_width) == (4, 384, 384)
+    assert (
+        (model.n_seen, model.text_width, model.word_width)
+        == (text.n_seen, text.text_width, text.word_width)
+        == (4, 384, 384)
+    )
     assert Workspace.open(tmp_path / "work").study == study
 
 
-def test_frames_that_are_too_small_are_said_before_videos_are_opened(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="label", preset="rest18")
-    with pytest.raises(ValueError, match="at least the 8 frames of 224 px .* got 24 of 64 px; make the frames with .*n_frames=24, .* size_px=256"):
+def test_frames_that_are_too_small_are_said_before_videos_are_opened(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Study(
+        videos=str(videos), stratified_splits=1, random_splits=0, class_text="label", preset="rest18"
+    )
+    with pytest.raises(
+        ValueError,
+        match="at least the 8 frames of 224 px .* got 24 of 64 px; make the frames with .*n_frames=24, .* size_px=256",
+    ):
         Workspace(tmp_path / "work", study).catalog  # noqa: B018
-    command = ["demo", "--videos", videos, "--workspace", tmp_path / "work", "--class-text", "label", "--frames", "8", "--fps", "6", "--size", "56"]
+    command = [
+        "demo",
+        "--videos",
+        videos,
+        "--workspace",
+        tmp_path / "work",
+        "--class-text",
+        "label",
+        "--frames",
+        "8",
+        "--fps",
+        "6",
+        "--size",
+        "56",
+    ]
     said = _refusal(capsys, *command, "--preset", "rest_r3d18")
-    assert "got 8 of 56 px; make the frames with FrameSettings(n_frames=24, fps=6.0, size_px=128, jpeg_quality=None)" in said
+    assert (
+        "got 8 of 56 px; make the frames with FrameSettings(n_frames=24, fps=6.0, size_px=128, jpeg_quality=None)"
+        in said
+    )
     assert "the 8 frames of 64 px" in _refusal(capsys, *command, "--set", "view.size_px=64")
     assert not any((tmp_path / "work").iterdir())
 
 
-def test_the_command_line_asks_for_a_preset_with_changes_on_a_prepared_folder(videos: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_the_command_line_asks_for_a_preset_with_changes_on_a_prepared_folder(
+    videos: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
     configs = []
-    monkeypatch.setattr(Workspace, "report", lambda workspace: (configs.append(workspace.train_config("random-1")), None))  # nothing is trained
+    monkeypatch.setattr(
+        Workspace, "report", lambda workspace: (configs.append(workspace.train_config("random-1")), None)
+    )  # nothing is trained
     out, work = tmp_path / "out", tmp_path / "work"
-    assert main(["prepare", "folder", "--videos", str(videos), "--out", str(out), "--frames", "8", "--size", "32"]) == 0
-    command = ["demo", "--prepared", str(out), "--protocol", "random-1", "--class-text", "label", "--workspace", str(work), "--epochs", "1"]
-    small = ["--set", "view.size_px=32", "--set", "view.n_frames=4", "--set", "model.backbone_widths=[8, 16]", "--set", "optimiser=sgd"]
+    assert (
+        main(
+            ["prepare", "folder", "--videos", str(videos), "--out", str(out), "--frames", "8", "--size", "32"]
+        )
+        == 0
+    )
+    command = [
+        "demo",
+        "--prepared",
+        str(out),
+        "--protocol",
+        "random-1",
+        "--class-text",
+        "label",
+        "--workspace",
+        str(work),
+        "--epochs",
+        "1",
+    ]
+    small = [
+        "--set",
+        "view.size_px=32",
+        "--set",
+        "view.n_frames=4",
+        "--set",
+        "model.backbone_widths=[8, 16]",
+        "--set",
+        "optimiser=sgd",
+    ]
     assert "at least the 8 frames of 48 px that the view takes, got 8 of 32 px" in _refusal(capsys, *command)
     assert main([*command, *small]) == 0 and f"Videos: {out}" in capsys.readouterr().out
     (config,) = configs
-    assert (config.epochs, config.optimiser, config.view, config.model.backbone_widths) == (1, "sgd", ViewSettings(4, 32), (8, 16))
-    assert "batch_size must be a value like 32, got 'many'" in _refusal(capsys, *command, "--set", "batch_size=many")
+    assert (config.epochs, config.optimiser, config.view, config.model.backbone_widths) == (
+        1,
+        "sgd",
+        ViewSettings(4, 32),
+        (8, 16),
+    )
+    assert "batch_size must be a value like 32, got 'many'" in _refusal(
+        capsys, *command, "--set", "batch_size=many"
+    )
     assert "prepared stands instead of videos and frames" in _refusal(capsys, *command, "--size", "48")
 
 
-def test_an_encoder_that_is_not_there_is_said_before_videos_are_opened(videos: Path, tmp_path: Path, monkeypatch) -> None:
+def test_an_encoder_that_is_not_there_is_said_before_videos_are_opened(
+    videos: Path, tmp_path: Path, monkeypatch
+) -> None:
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    study = Study(videos=str(videos), stratified_draws=1, random_draws=0, class_text="label", encoder="nobody/none")
-    with pytest.raises(FileNotFoundError, match="'nobody/none' is no folder, not in the hub's cache, and the hub did not give it"):
+    study = Study(
+        videos=str(videos), stratified_splits=1, random_splits=0, class_text="label", encoder="nobody/none"
+    )
+    with pytest.raises(
+        FileNotFoundError,
+        match="'nobody/none' is no folder, not in the hub's cache, and the hub did not give it",
+    ):
         Workspace(tmp_path / "work", study).catalog  # noqa: B018
     assert not (tmp_path / "work" / "catalog").exists()
 
 
 def test_another_study_in_the_folder_is_refused(finished: Workspace, videos: Path) -> None:
     with pytest.raises(ValueError, match=r"holds a study with epochs = 2, got 3; choose another folder"):
-        Workspace(finished.folder, Study(videos=str(videos), stratified_draws=1, random_draws=1, class_text="description", epochs=3))
+        Workspace(
+            finished.folder,
+            Study(
+                videos=str(videos), stratified_splits=1, random_splits=1, class_text="description", epochs=3
+            ),
+        )
 
 
 @pytest.mark.parametrize(
@@ -222,8 +387,8 @@ def test_another_study_in_the_folder_is_refused(finished: Workspace, videos: Pat
     [
         ({"epochs": 0}, "epochs must be a whole number of 1 or more, got 0"),
         ({"clips_per_class": -3}, "clips_per_class must be a whole number of 1 or more, got -3"),
-        ({"stratified_draws": 0, "random_draws": 0}, "a study needs at least one draw"),
-        ({"class_text": "names"}, "a class-text scheme must be one of label, template, .*, got 'names'"),
+        ({"stratified_splits": 0, "random_splits": 0}, "a study needs at least one split"),
+        ({"class_text": "names"}, "a class-text prompt must be one of label, template, .*, got 'names'"),
     ],
 )
 def test_an_impossible_study_is_refused_before_anything_is_made(wrong: dict, sentence: str) -> None:
@@ -231,8 +396,10 @@ def test_an_impossible_study_is_refused_before_anything_is_made(wrong: dict, sen
         Study(**wrong)
 
 
-def test_an_unknown_draw_is_refused(finished: Workspace) -> None:
-    with pytest.raises(ValueError, match=r"a draw must be one of stratified-0, random-0, got 'stratified-7'"):
+def test_an_unknown_split_is_refused(finished: Workspace) -> None:
+    with pytest.raises(
+        ValueError, match=r"a split must be one of stratified-0, random-0, got 'stratified-7'"
+    ):
         finished.protocol("stratified-7")
 
 
@@ -252,21 +419,35 @@ def _refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     ],
     ids=["empty", "one class", "a file", "absent"],
 )
-def test_a_bad_folder_ends_in_one_sentence(make, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_folder_ends_in_one_sentence(
+    make, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make(tmp_path / "videos")
-    assert sentence in _refusal(capsys, "demo", "--videos", tmp_path / "videos", "--workspace", tmp_path / "work")
+    assert sentence in _refusal(
+        capsys, "demo", "--videos", tmp_path / "videos", "--workspace", tmp_path / "work"
+    )
 
 
 def test_a_refused_study_does_not_hold_the_folder(videos: Path, tmp_path: Path) -> None:
-    wrong = Workspace(tmp_path / "work", Study(videos=str(videos), stratified_draws=0, random_draws=1, class_text="structure"), workers=1)
-    with pytest.raises(ValueError, match="the scheme 'structure' needs a structure for every class"):
+    wrong = Workspace(
+        tmp_path / "work",
+        Study(videos=str(videos), stratified_splits=0, random_splits=1, class_text="structure"),
+        workers=1,
+    )
+    with pytest.raises(ValueError, match="the prompt 'structure' needs a structure for every class"):
         wrong.catalog  # noqa: B018
     assert not (tmp_path / "work" / "study.json").exists() and not (tmp_path / "work" / "frames").exists()
-    right = Workspace(tmp_path / "work", Study(videos=str(videos), stratified_draws=0, random_draws=1, class_text="label"), workers=1)
+    right = Workspace(
+        tmp_path / "work",
+        Study(videos=str(videos), stratified_splits=0, random_splits=1, class_text="label"),
+        workers=1,
+    )
     assert len(right.catalog.usable) == 40 and (tmp_path / "work" / "study.json").is_file()
 
 
-def test_train_without_a_study_ends_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_without_a_study_ends_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     said = _refusal(capsys, "train", "random-0", "--workspace", tmp_path)
     assert "must hold a study, but it has no study.json; make one with the demo command" in said
 
@@ -280,17 +461,25 @@ def test_an_interrupt_while_preparing_says_so(tmp_path: Path) -> None:
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "interrupted; what was finished is kept, run it again to go on" in said
+    assert (
+        process.returncode == 130 and "interrupted; what was finished is kept, run it again to go on" in said
+    )
 
 
-def test_an_unwritable_workspace_ends_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unwritable_workspace_ends_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert "the output folder must be writable" in _refusal(capsys, "demo", "--workspace", tmp_path / "file" / "work")
+    assert "the output folder must be writable" in _refusal(
+        capsys, "demo", "--workspace", tmp_path / "file" / "work"
+    )
 
 
 def test_help_reads_well() -> None:
-    done = subprocess.run([sys.executable, "-m", "zsar_lab", "--help"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and "zero-shot table" in done.stdout and "train one draw" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "zsar_lab", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "zero-shot table" in done.stdout and "train one split" in done.stdout
 
 
 def copy_without_trainings(finished: Workspace, study: Study, folder: Path) -> Workspace:
@@ -298,8 +487,13 @@ def copy_without_trainings(finished: Workspace, study: Study, folder: Path) -> W
     return Workspace(folder, study)
 
 
-@pytest.mark.skipif("ZSAR_LAB_SLOW" not in os.environ, reason="starts torchrun and two ranks for 15 s; set ZSAR_LAB_SLOW to run it")
-def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one(finished: Workspace, study: Study, tmp_path: Path, capsys) -> None:
+@pytest.mark.skipif(
+    "ZSAR_LAB_SLOW" not in os.environ,
+    reason="starts torchrun and two ranks for 15 s; set ZSAR_LAB_SLOW to run it",
+)
+def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one(
+    finished: Workspace, study: Study, tmp_path: Path, capsys
+) -> None:
     workspace, histories = copy_without_trainings(finished, replace(study, epochs=6), tmp_path / "work"), []
 
     def interrupt_the_first_time(history: list) -> None:
@@ -307,20 +501,42 @@ def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one
             os.kill(os.getpid(), signal.SIGINT)
         histories.append(history)
 
-    with pytest.raises(KeyboardInterrupt, match="training on 2 ranks was interrupted; .* keeps its checkpoint, run it again to go on"):
+    with pytest.raises(
+        KeyboardInterrupt,
+        match="training on 2 ranks was interrupted; .* keeps its checkpoint, run it again to go on",
+    ):
         workspace.train("stratified-0", interrupt_the_first_time, processes=2)
     said, kept = capsys.readouterr().out, load_checkpoint(workspace.run_folder("stratified-0"))
-    assert "training, family-stratified draw 0" in said and "rank 0: training was interrupted at step" in said and "Error" not in said
+    assert (
+        "training, family-stratified split 0" in said
+        and "rank 0: training was interrupted at step" in said
+        and "Error" not in said
+    )
     assert 0 < kept.step < kept.total_steps
-    assert workspace.train("stratified-0").complete and len(load_checkpoint(workspace.run_folder("stratified-0")).history) == 6
+    assert (
+        workspace.train("stratified-0").complete
+        and len(load_checkpoint(workspace.run_folder("stratified-0")).history) == 6
+    )
     assert workspace.train("stratified-0", processes=2).complete  # nothing is left to do
 
 
-def test_an_interrupted_training_goes_on_where_it_stopped(finished: Workspace, study: Study, tmp_path: Path) -> None:
+def test_an_interrupted_training_goes_on_where_it_stopped(
+    finished: Workspace, study: Study, tmp_path: Path
+) -> None:
     workspace = copy_without_trainings(finished, replace(study, epochs=400), tmp_path / "work")
     workspace.train_config("stratified-0")
-    command = [sys.executable, "-m", "zsar_lab", "train", "stratified-0", "--workspace", str(workspace.folder)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "zsar_lab",
+        "train",
+        "stratified-0",
+        "--workspace",
+        str(workspace.folder),
+    ]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     log = workspace.run_folder("stratified-0") / "log.csv"
     limit = time.monotonic() + 60
     while not log.is_file() and time.monotonic() < limit:
@@ -328,24 +544,44 @@ def test_an_interrupted_training_goes_on_where_it_stopped(finished: Workspace, s
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "training was interrupted at step" in said and "run it again to go on from there" in said and "Traceback" not in said
+    assert (
+        "training was interrupted at step" in said
+        and "run it again to go on from there" in said
+        and "Traceback" not in said
+    )
     kept = load_checkpoint(workspace.run_folder("stratified-0"))
     assert 0 < kept.step < kept.total_steps and not kept.complete
 
 
-def test_trainings_without_a_loss_are_of_the_same_draws(finished: Workspace, study: Study) -> None:
+def test_trainings_without_a_loss_are_of_the_same_splits(finished: Workspace, study: Study) -> None:
     assert results_without_losses(finished) == {} and not (finished.folder / "ablations").exists()
     others = without_losses(finished)
-    assert list(others) == ["no classification", "no alignment", "no matching"] and results_without_losses(finished) == {}
-    other, draw = others["no alignment"], "stratified-0"
-    assert other.study.draws == (draw,) and other.train_config(draw) == replace(finished.train_config(draw), alignment_weight=0.0)
-    assert other.protocol(draw) == finished.protocol(draw) and other.frames.fingerprint == finished.frames.fingerprint
-    other.train(draw)
+    assert (
+        list(others) == ["no classification", "no alignment", "no matching"]
+        and results_without_losses(finished) == {}
+    )
+    other, split = others["no alignment"], "stratified-0"
+    assert other.study.splits == (split,) and other.train_config(split) == replace(
+        finished.train_config(split), alignment_weight=0.0
+    )
+    assert (
+        other.protocol(split) == finished.protocol(split)
+        and other.frames.fingerprint == finished.frames.fingerprint
+    )
+    other.train(split)
     found = results_without_losses(finished)
-    assert list(found) == ["no alignment"] and found["no alignment"][0].fingerprints["checkpoint"] != finished.train(draw).fingerprint
+    assert (
+        list(found) == ["no alignment"]
+        and found["no alignment"][0].fingerprints["checkpoint"] != finished.train(split).fingerprint
+    )
     assert Workspace.open(other.folder).study == other.study
 
 
 def test_a_study_of_one_loss_has_none_to_leave_out(finished: Workspace, tmp_path: Path) -> None:
-    alone = Study(prepared=str(finished.folder), protocols=("random-0",), class_text="label", changes={"classification_weight": 0, "matching_weight": 0})
+    alone = Study(
+        prepared=str(finished.folder),
+        protocols=("random-0",),
+        class_text="label",
+        changes={"classification_weight": 0, "matching_weight": 0},
+    )
     assert without_losses(Workspace(tmp_path, alone)) == {}

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 from tqdm.auto import tqdm
 
 
-def progress(items: Iterable | None = None, *, what: str, unit: str, total: int | None = None, done: int = 0, shown: bool = True) -> tqdm:
+def progress(
+    items: Iterable | None = None,
+    *,
+    what: str,
+    unit: str,
+    total: int | None = None,
+    done: int = 0,
+    shown: bool = True,
+) -> tqdm:
     """A progress bar over `items`, or one that is moved on by hand with `.update(n)` and closed with `.close()`.
 
     Args:
@@ -20,7 +28,17 @@ def progress(items: Iterable | None = None, *, what: str, unit: str, total: int 
         shown: False for work that is over in a moment.
 
     Returns:
-        A tqdm bar; `set_postfix` shows figures behind it. Written to stderr; to a log file it writes a line every ten seconds.
+        A tqdm bar; `set_postfix` shows figures behind it. Written to stderr; to a log file it writes a line
+        every ten seconds.
     """
     interval = 0.2 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10.0
-    return tqdm(items, desc=what, unit=f" {unit}", total=total, initial=done, mininterval=interval, dynamic_ncols=True, disable=not shown)
+    return tqdm(
+        items,
+        desc=what,
+        unit=f" {unit}",
+        total=total,
+        initial=done,
+        mininterval=interval,
+        dynamic_ncols=True,
+        disable=not shown,
+    )

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zsar_lab.artefacts import read_json
 from zsar_lab.data.prepare import FOLDER, Source
-from zsar_lab.data.protocols.named import ProtocolName
-from zsar_lab.data.protocols.protocol import VIEWS
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.text.classtext import scheme_named
-from zsar_lab.training.checks import check_values
-from zsar_lab.training.presets import as_kept, config_of
+from zsar_lab.files import read_json
+from zsar_lab.protocols.named import ProtocolName
+from zsar_lab.protocols.protocol import VIEWS
+from zsar_lab.text.classtext import prompt_named
+from zsar_lab.train.checks import check_values
+from zsar_lab.train.presets import as_kept, config_of
 
 DEMO_NAME = "generated demo videos"
 MOST_FAMILIES = 2
@@ -28,38 +28,44 @@ class Study:
 
     Attributes:
         videos: a folder of videos; None for the generated demo videos.
-        dataset: what lies there: "folder" for any folder of class folders, or ucf101, hmdb51, kinetics400, kinetics600,
-            kinetics700, activitynet.
+        dataset: what lies there: "folder" for any folder of class folders, or ucf101, hmdb51, kinetics400,
+            kinetics600, kinetics700, activitynet.
         annotations: the folder of the dataset's official annotation files; None for "folder".
         unit: what one clip of ActivityNet is, "segment" or "video".
         frames: frames a clip, their rate and size, raw or JPEG.
-        protocols: short names of protocols, see `ProtocolName`, at most two kinds; empty for the two numbers below.
-        stratified_draws: family-stratified draws of unseen classes, the main protocol.
-        random_draws: plain random draws, reported beside it.
-        prepared: instead of videos, dataset, annotations, unit and frames: the folder that `prepare` left. Many studies can share one.
+        protocols: short names of protocols, see `ProtocolName`, at most two kinds; empty for the two numbers
+            below.
+        stratified_splits: family-stratified splits of unseen classes, the main protocol.
+        random_splits: plain random splits, reported beside it.
+        prepared: instead of videos, dataset, annotations, unit and frames: the folder that `prepare` left.
+            Many studies can share one.
         train_on: for protocols that train on another dataset: the folder that `prepare` left for it.
-        leakage_distance: cosine distance of class texts under which a training class is removed, beside those with the same name;
-            None for the names alone.
-        strict: refuse to train when a seen class is an unseen one by that rule.
-        class_text: scheme of the class texts trained with: the name of one, a template such as "a video of {label}" or several of them, or a csv
-            file with the user's own texts (see `scheme_named`).
+        leakage_distance: cosine distance of class texts under which a training class is removed, beside those
+            with the same name; None for the names alone.
+        strict: refuse to train when a seen class is an unseen one by that method.
+        class_text: prompt of the class texts trained with: the name of one, a template such as "a video of
+            {label}" or several of them, or a csv file with the user's own texts (see `prompt_named`).
         encoder: the text encoder: a folder, or a hub name; None for all-MiniLM-L6-v2.
         text_layers: how many of the encoder's last layers are trained with the rest; 0 keeps it frozen.
         epochs: of each training; None is the number of the preset: 25 of demo, 150 of the others.
         clips_per_class: of the demo videos.
-        seed: of the demo videos; a draw's number is the seed of its classes and its training.
-        preset: name of the model and its training in training/presets.py, or that function: demo, rest18, rest101, rest_r3d18, rest_r2plus1d18.
-        changes: of single settings of the preset, fields of `TrainConfig`: {"batch_size": 32, "model": {"dropout": 0.2}}; see `config_of`.
-        views: test views a clip whose embeddings are averaged: 1, the centre of the clip and its mirror image; 25, spread over the whole clip.
+        seed: of the demo videos; a split's number is the seed of its classes and its training.
+        preset: name of the model and its training in training/presets.py, or that function: demo, rest18,
+            rest101, rest_r3d18, rest_r2plus1d18.
+        changes: of single settings of the preset, fields of `TrainConfig`: {"batch_size": 32, "model":
+            {"dropout": 0.2}}; see `config_of`.
+        views: test views a clip whose embeddings are averaged: 1, the centre of the clip and its mirror
+            image; 25, spread over the whole clip.
 
     Raises:
-        ValueError: a number is out of range, there is no draw, no such scheme, dataset, protocol, preset or setting, or fields that do not fit.
+        ValueError: a number is out of range, there is no split, no such prompt, dataset, protocol, preset or
+            setting, or fields that do not fit.
     """
 
     videos: str | None = None
     clips_per_class: int = 30
-    stratified_draws: int = 3
-    random_draws: int = 1
+    stratified_splits: int = 3
+    random_splits: int = 1
     class_text: str | tuple[str, ...] = "description_and_parts"
     epochs: int | None = None
     seed: int = 0
@@ -79,27 +85,47 @@ class Study:
     views: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("videos", "annotations", "prepared", "train_on"):  # whole paths, for a notebook runs in a folder of its own
+        for name in (
+            "videos",
+            "annotations",
+            "prepared",
+            "train_on",
+        ):  # whole paths, for a notebook runs in a folder of its own
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
         self._resolve_texts()
         self._resolve_training()
         if isinstance(self.protocols, str):
-            raise ValueError(f"protocols must be a tuple of names, got the text {self.protocols!r}; write ({self.protocols!r},)")
+            raise ValueError(
+                f"protocols must be a tuple of names, got the text {self.protocols!r}; write ({self.protocols!r},)"
+            )
         object.__setattr__(self, "protocols", tuple(self.protocols))
         if not isinstance(self.frames, FrameSettings):
-            raise ValueError(f"frames must be FrameSettings, got {self.frames!r}; write FrameSettings(size_px=...)")
-        scheme_named(self.class_text)
-        for name, least in (("clips_per_class", 1), ("stratified_draws", 0), ("random_draws", 0), ("text_layers", 0), ("epochs", 1), ("seed", 0)):
+            raise ValueError(
+                f"frames must be FrameSettings, got {self.frames!r}; write FrameSettings(size_px=...)"
+            )
+        prompt_named(self.class_text)
+        for name, least in (
+            ("clips_per_class", 1),
+            ("stratified_splits", 0),
+            ("random_splits", 0),
+            ("text_layers", 0),
+            ("epochs", 1),
+            ("seed", 0),
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number of {least} or more, got {value!r}")
         if self.views not in VIEWS:
             raise ValueError(f"views must be 1 or 25 (test views a clip), got {self.views!r}")
-        if not self.draws:
-            raise ValueError("a study needs at least one draw, got stratified_draws 0 and random_draws 0; set one of them, or name protocols")
+        if not self.splits:
+            raise ValueError(
+                "a study needs at least one split, got stratified_splits 0 and random_splits 0; set one of them, or name protocols"
+            )
         if self.videos is None and (self.dataset != FOLDER or self.annotations):
-            raise ValueError(f"the dataset {self.dataset!r} needs its folder of videos, got videos None; give it, or leave dataset out for the demo")
+            raise ValueError(
+                f"the dataset {self.dataset!r} needs its folder of videos, got videos None; give it, or leave dataset out for the demo"
+            )
         if self.videos is not None:
             self.source("")
         self._check_data()
@@ -107,18 +133,24 @@ class Study:
 
     def _resolve_texts(self) -> None:
         """Whole paths of a csv file with texts and of an encoder's folder."""
-        if self.encoder is not None and (not isinstance(self.encoder, (str, Path)) or not str(self.encoder).strip()):
+        if self.encoder is not None and (
+            not isinstance(self.encoder, (str, Path)) or not str(self.encoder).strip()
+        ):
             raise ValueError(f"encoder must be a folder, a hub name, or None, got {self.encoder!r}")
         if isinstance(self.class_text, Path):
             object.__setattr__(self, "class_text", str(self.class_text))
         if isinstance(self.class_text, list):
             object.__setattr__(self, "class_text", tuple(self.class_text))
         if not isinstance(self.class_text, str):
-            scheme_named(self.class_text)  # said before it is taken for a path
+            prompt_named(self.class_text)  # said before it is taken for a path
         elif self.class_text.lower().endswith(".csv") and "{" not in self.class_text:
             object.__setattr__(self, "class_text", str(Path(self.class_text).resolve()))
         if self.encoder is not None:  # what is no folder is a name of the hub
-            object.__setattr__(self, "encoder", str(Path(self.encoder).resolve()) if Path(self.encoder).is_dir() else str(self.encoder))
+            object.__setattr__(
+                self,
+                "encoder",
+                str(Path(self.encoder).resolve()) if Path(self.encoder).is_dir() else str(self.encoder),
+            )
 
     def _resolve_training(self) -> None:
         """The preset by its name, the number of its epochs, and changes that it can be trained with."""
@@ -132,9 +164,13 @@ class Study:
 
     def _check_data(self) -> None:
         if self.prepared is not None and (self.videos is not None or self.frames != FrameSettings()):
-            raise ValueError(f"prepared stands instead of videos and frames, got prepared {self.prepared!r} beside them; give the one or the others")
+            raise ValueError(
+                f"prepared stands instead of videos and frames, got prepared {self.prepared!r} beside them; give the one or the others"
+            )
         if self.dataset != FOLDER and not self.protocols:
-            raise ValueError(f"a study of {self.dataset} needs names of protocols, got none; give for example protocols=('intra-0',)")
+            raise ValueError(
+                f"a study of {self.dataset} needs names of protocols, got none; give for example protocols=('intra-0',)"
+            )
         if self.dataset != FOLDER and self.class_text in NEEDS_STRUCTURE:
             raise ValueError(
                 f"a class of {self.dataset} has a label and a description, no structure, got class_text {self.class_text!r}; choose label, template, "
@@ -142,33 +178,43 @@ class Study:
             )
 
     def _check_protocols(self) -> None:
-        names = [ProtocolName.of(name) for name in self.draws]
+        names = [ProtocolName.of(name) for name in self.splits]
         crossing = {name.is_cross_dataset for name in names}
         if crossing != {self.train_on is not None}:
-            wrong = next(draw for draw, name in zip(self.draws, names, strict=True) if name.is_cross_dataset != (self.train_on is not None))
+            wrong = next(
+                split
+                for split, name in zip(self.splits, names, strict=True)
+                if name.is_cross_dataset != (self.train_on is not None)
+            )
             cure = "set train_on" if self.train_on is None else "leave train_on out"
-            raise ValueError(f"protocols that train on another dataset need train_on, and others must not have it, got {wrong!r} with train_on "
-                             f"{self.train_on!r}; {cure}")  # fmt: skip
-        if len(set(self.draws)) < len(self.draws):
-            raise ValueError(f"each protocol must be named once, got {', '.join(self.draws)}; drop one")
+            raise ValueError(
+                f"protocols that train on another dataset need train_on, and others must not have it, got {wrong!r} with train_on "
+                f"{self.train_on!r}; {cure}"
+            )
+        if len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"each protocol must be named once, got {', '.join(self.splits)}; drop one")
         if len(self.families) > MOST_FAMILIES:
-            raise ValueError(f"a study reports at most {MOST_FAMILIES} kinds of protocols, got {', '.join(self.families)}; make another study")
+            raise ValueError(
+                f"a study reports at most {MOST_FAMILIES} kinds of protocols, got {', '.join(self.families)}; make another study"
+            )
         if self.leakage_distance is not None and not 0 <= self.leakage_distance <= 2:
-            raise ValueError(f"leakage_distance must be a cosine distance in 0..2 or None, got {self.leakage_distance}")
+            raise ValueError(
+                f"leakage_distance must be a cosine distance in 0..2 or None, got {self.leakage_distance}"
+            )
 
     @property
-    def draws(self) -> tuple[str, ...]:
+    def splits(self) -> tuple[str, ...]:
         """Names of the protocols: those named, else stratified-0, ..., random-0, ..."""
-        stratified = [f"stratified-{n}" for n in range(self.stratified_draws)]
-        return tuple(self.protocols) or (*stratified, *(f"random-{n}" for n in range(self.random_draws)))
+        stratified = [f"stratified-{n}" for n in range(self.stratified_splits)]
+        return tuple(self.protocols) or (*stratified, *(f"random-{n}" for n in range(self.random_splits)))
 
     @property
     def families(self) -> dict[str, tuple[str, ...]]:
-        """The draws of each kind of protocol; the first kind is the main one."""
+        """The splits of each kind of protocol; the first kind is the main one."""
         found: dict[str, tuple[str, ...]] = {}
-        for draw in self.draws:
-            family = ProtocolName.of(draw).family
-            found[family] = (*found.get(family, ()), draw)
+        for split in self.splits:
+            family = ProtocolName.of(split).family
+            found[family] = (*found.get(family, ()), split)
         return found
 
     def source(self, demo_videos: str) -> Source:
@@ -192,8 +238,14 @@ class Study:
         content = read_json(path)
         try:
             frames = FrameSettings(**content.pop("frames"))
-            return Study(**content | {"frames": frames, "protocols": tuple(content["protocols"])})  # a list of templates becomes a tuple there
+            return Study(
+                **content | {"frames": frames, "protocols": tuple(content["protocols"])}
+            )  # a list of templates becomes a tuple there
         except KeyError as error:
-            raise ValueError(f"'{path}' must hold a study of this version of the library, but it has no {error}; choose another folder") from error
+            raise ValueError(
+                f"'{path}' must hold a study of this version of the library, but it has no {error}; choose another folder"
+            ) from error
         except (TypeError, AttributeError) as error:
-            raise ValueError(f"'{path}' must hold a study of this version of the library, but {error}; choose another folder") from error
+            raise ValueError(
+                f"'{path}' must hold a study of this version of the library, but {error}; choose another folder"
+            ) from error

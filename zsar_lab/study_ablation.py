@@ -6,32 +6,38 @@ from dataclasses import replace
 
 from zsar_lab.data.prepare import FOLDER
 from zsar_lab.data.sampling import FrameSettings
+from zsar_lab.methods.transfer import classifier_weights
+from zsar_lab.results.ablation import Ablation, ablate
+from zsar_lab.results.evaluate import SplitResult
 from zsar_lab.study import Study
-from zsar_lab.training import presets
+from zsar_lab.train import presets
 from zsar_lab.workspace import Workspace
-from zsar_lab.zeroshot.ablation import Ablation, ablate
-from zsar_lab.zeroshot.evaluate import DrawResult
-from zsar_lab.zeroshot.transfer import classifier_weights
 
 LOSSES = ("classification", "alignment", "matching")
 
 
 def ablate_study(workspace: Workspace) -> Ablation:
-    """One part of the system changed at a time, over the draws of the study's first kind of protocol, see `ablate`.
+    """One part of the system changed at a time, over the splits of the study's first kind of protocol, see `ablate`.
 
-    Losses are compared where the trainings of `without_losses` are there; what is missing of the study itself is made.
+    Losses are compared where the trainings of `without_losses` are there; what is missing of the study itself
+    is made.
     """
-    draws = next(iter(workspace.study.families.values()))
-    results, clips = [workspace.result(draw) for draw in draws], [workspace.embeddings(draw) for draw in draws]
-    classifiers = [classifier_weights(workspace.train(draw).model()) for draw in draws]
-    return ablate(results, clips, workspace.class_embeddings(), classifiers, results_without_losses(workspace))
+    splits = next(iter(workspace.study.families.values()))
+    results, clips = (
+        [workspace.result(split) for split in splits],
+        [workspace.embeddings(split) for split in splits],
+    )
+    classifiers = [classifier_weights(workspace.train(split).model()) for split in splits]
+    return ablate(
+        results, clips, workspace.class_embeddings(), classifiers, results_without_losses(workspace)
+    )
 
 
 def without_losses(workspace: Workspace) -> dict[str, Workspace]:
-    """A workspace for each loss that the study trains with, in `<folder>/ablations/no_<loss>`: the same clips, draws, texts and seeds, without it.
+    """A workspace for each loss that the study trains with, in `<folder>/ablations/no_<loss>`: the same clips, splits, texts and seeds, without it.
 
-    They share the study's frames, and the draws are those of its first kind of protocol. Nothing is trained by this call: `train_all` of
-    each does that. Where a study trains with one loss alone there is none.
+    They share the study's frames, and the splits are those of its first kind of protocol. Nothing is trained
+    by this call: `train_all` of each does that. Where a study trains with one loss alone there is none.
 
     Returns:
         Workspaces by name: "no classification", "no alignment", "no matching".
@@ -44,25 +50,35 @@ def without_losses(workspace: Workspace) -> dict[str, Workspace]:
     used = [loss for loss in LOSSES if getattr(config, f"{loss}_weight")]
     workspace.frames  # noqa: B018  (the others open what is made here)
     return {
-        f"no {loss}": Workspace(workspace.folder / "ablations" / f"no_{loss}", _without(study, loss, workspace), workspace.workers)
-        for loss in used if len(used) > 1
-    }  # fmt: skip
+        f"no {loss}": Workspace(
+            workspace.folder / "ablations" / f"no_{loss}", _without(study, loss, workspace), workspace.workers
+        )
+        for loss in used
+        if len(used) > 1
+    }
 
 
-def results_without_losses(workspace: Workspace) -> dict[str, list[DrawResult]]:
-    """The draws of those workspaces of `without_losses` in which all are trained; it trains nothing."""
+def results_without_losses(workspace: Workspace) -> dict[str, list[SplitResult]]:
+    """The splits of those workspaces of `without_losses` in which all are trained; it trains nothing."""
     if not (workspace.folder / "ablations").is_dir():
         return {}
     return {
-        name: [other.result(draw) for draw in other.study.draws]
-        for name, other in without_losses(workspace).items() if all(other.is_trained(draw) for draw in other.study.draws)
-    }  # fmt: skip
+        name: [other.result(split) for split in other.study.splits]
+        for name, other in without_losses(workspace).items()
+        if all(other.is_trained(split) for split in other.study.splits)
+    }
 
 
 def _without(study: Study, loss: str, workspace: Workspace) -> Study:
-    draws = next(iter(study.families.values()))
+    splits = next(iter(study.families.values()))
     changes = dict(study.changes) | {f"{loss}_weight": 0.0}
     return replace(
-        study, videos=None, dataset=FOLDER, annotations=None, frames=FrameSettings(), prepared=study.prepared or str(workspace.folder), changes=changes,
-        protocols=draws,
-    )  # fmt: skip
+        study,
+        videos=None,
+        dataset=FOLDER,
+        annotations=None,
+        frames=FrameSettings(),
+        prepared=study.prepared or str(workspace.folder),
+        changes=changes,
+        protocols=splits,
+    )

@@ -13,34 +13,34 @@ from typing import Any
 
 import pandas as pd
 
-from zsar_lab.artefacts import make_folder, read_json, write_json
 from zsar_lab.data.catalog import Catalog, join_catalogs
 from zsar_lab.data.frames import FrameStore, check_joinable, check_settings, join_frames, make_frame_store
 from zsar_lab.data.prepare import Prepared, make_catalog, open_prepared
-from zsar_lab.data.protocols.named import ProtocolName, protocol_named
-from zsar_lab.data.protocols.protocol import Protocol
-from zsar_lab.data.synthetic import DemoSettings, make_demo_videos
 from zsar_lab.data.workers import Limits
+from zsar_lab.demo import DemoSettings, make_demo_videos
+from zsar_lab.embed.checkpoint import VIEWS_OF, ClipEmbeddings, Views, embed_clips
+from zsar_lab.files import make_folder, read_json, write_json
+from zsar_lab.protocols.leakage import LeakageAudit, Removal, audit, audit_classes
+from zsar_lab.protocols.named import ProtocolName, protocol_named
+from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate_split
+from zsar_lab.results.report import Report, make_report, save_report
+from zsar_lab.results.report_files import write_report_files
 from zsar_lab.study import Study
-from zsar_lab.text.classtext import SCHEMES, ClassText, class_text, scheme_named
+from zsar_lab.text.classtext import PROMPTS, ClassText, class_text, prompt_named
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.text.kept_texts import kept_text
-from zsar_lab.text.leakage import LeakageAudit, Removal, audit, audit_classes
 from zsar_lab.text.own_texts import TextsFromFile
-from zsar_lab.training import presets
-from zsar_lab.training.checkpoint import Checkpoint, load_checkpoint
-from zsar_lab.training.checks import check_frames
-from zsar_lab.training.loop import train
-from zsar_lab.training.ranks import ALONE, Ranks
-from zsar_lab.training.side_by_side import train_side_by_side
-from zsar_lab.training.text_tail import check_text_layers, class_embeddings_of
-from zsar_lab.training.torchrun import train_by_torchrun
-from zsar_lab.zeroshot.embed import VIEWS_OF, ClipEmbeddings, Views, embed_clips
-from zsar_lab.zeroshot.evaluate import DrawResult, check_can_be_scored, evaluate_draw
-from zsar_lab.zeroshot.report import Report, make_report, save_report
-from zsar_lab.zeroshot.report_files import write_report_files
+from zsar_lab.train import presets
+from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint
+from zsar_lab.train.checks import check_frames
+from zsar_lab.train.loop import train
+from zsar_lab.train.ranks import ALONE, Ranks
+from zsar_lab.train.side_by_side import train_side_by_side
+from zsar_lab.train.text_tail import check_text_layers, class_embeddings_of
+from zsar_lab.train.torchrun import train_by_torchrun
 
 FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
 
@@ -68,7 +68,11 @@ class Workspace:
         self._class_embeddings: dict[ClassText, ClassEmbeddings] = {}
         path, asked = self.folder / "study.json", study.as_json()
         kept = read_json(path) if path.is_file() else asked
-        kept = {"text_layers": 0, "preset": "demo", "changes": {}, "views": 1} | kept if isinstance(kept, dict) else {}  # an older study lacks them
+        kept = (
+            {"text_layers": 0, "preset": "demo", "changes": {}, "views": 1} | kept
+            if isinstance(kept, dict)
+            else {}
+        )  # an older study lacks them
         different = [key for key in asked | kept if kept.get(key) != asked.get(key)]
         if different:
             key = "preset" if "preset" in different else different[0]  # it changes epochs too
@@ -103,7 +107,9 @@ class Workspace:
         if self.is_generated:
             settings = DemoSettings(self.study.clips_per_class, self.study.seed)
             self._timed("videos", lambda: make_demo_videos(videos, settings, self.workers))
-        return self._timed("catalog", lambda: make_catalog(self.study.source(str(videos)), self.folder, Limits(self.workers)))
+        return self._timed(
+            "catalog", lambda: make_catalog(self.study.source(str(videos)), self.folder, Limits(self.workers))
+        )
 
     @cached_property
     def train_catalog(self) -> Catalog | None:
@@ -119,21 +125,28 @@ class Workspace:
         """The catalog of all clips, trained on and tested on.
 
         Raises:
-            ValueError: the study cannot be carried out on these clips; the folder then keeps no study, and another can be tried.
+            ValueError: the study cannot be carried out on these clips; the folder then keeps no study, and
+                another can be tried.
             FileNotFoundError: the folder `prepared` or `train_on` holds no prepared dataset.
         """
         self._check_frames()
-        check_text_layers(self.study.text_layers, self.encoder)  # an encoder that is not there, or has fewer, is said before any video is opened
-        scheme = scheme_named(self.study.class_text)
-        if isinstance(scheme, TextsFromFile) and not (self.folder / "study.json").is_file():
-            scheme.check()
-        catalog = self.test_catalog if self.train_catalog is None else join_catalogs(self.train_catalog, self.test_catalog)
+        check_text_layers(
+            self.study.text_layers, self.encoder
+        )  # an encoder that is not there, or has fewer, is said before any video is opened
+        prompt = prompt_named(self.study.class_text)
+        if isinstance(prompt, TextsFromFile) and not (self.folder / "study.json").is_file():
+            prompt.check()
+        catalog = (
+            self.test_catalog
+            if self.train_catalog is None
+            else join_catalogs(self.train_catalog, self.test_catalog)
+        )
         if (self.folder / "study.json").is_file():  # checked when it was written
             return catalog
-        text = class_text(catalog.classes, scheme)
+        text = class_text(catalog.classes, prompt)
         check_differ(self.embed(text))
-        for draw in self.study.draws:
-            self._make_protocol(draw, None)
+        for split in self.study.splits:
+            self._make_protocol(split, None)
         if self.train_catalog is not None:
             self._removal.save(self.folder / "leakage.json")
         # only now, so that a study that was refused does not hold the folder
@@ -157,7 +170,12 @@ class Workspace:
         if self._prepared is not None:
             made = self._prepared.frames
         else:
-            made = self._timed("frames", lambda: make_frame_store(self.test_catalog, self.folder / "frames", self.study.frames, Limits(self.workers)))
+            made = self._timed(
+                "frames",
+                lambda: make_frame_store(
+                    self.test_catalog, self.folder / "frames", self.study.frames, Limits(self.workers)
+                ),
+            )
         return made if self._train_data is None else join_frames(self._train_data.frames, made)
 
     @cached_property
@@ -168,59 +186,71 @@ class Workspace:
     def _train_data(self) -> Prepared | None:
         return None if self.study.train_on is None else open_prepared("train_on", self.study.train_on)
 
-    def protocol(self, draw: str) -> Protocol:
-        """The protocol of a draw, for example "stratified-0"; saved as json in protocols."""
-        if draw not in self.study.draws:
-            got = repr(draw) if isinstance(draw, str) else f"a {type(draw).__name__}; a workspace makes its protocols by name"
-            raise ValueError(f"a draw must be one of {', '.join(self.study.draws)}, got {got}")
+    def protocol(self, split: str) -> Protocol:
+        """The protocol of a split, for example "stratified-0"; saved as json in protocols."""
+        if split not in self.study.splits:
+            got = (
+                repr(split)
+                if isinstance(split, str)
+                else f"a {type(split).__name__}; a workspace makes its protocols by name"
+            )
+            raise ValueError(f"a split must be one of {', '.join(self.study.splits)}, got {got}")
         self.catalog  # noqa: B018
-        if draw not in self._protocols:
-            protocol, path = self._make_protocol(draw, set(self.frames.ids)), self.folder / "protocols" / f"{draw}.json"
+        if split not in self._protocols:
+            protocol, path = (
+                self._make_protocol(split, set(self.frames.ids)),
+                self.folder / "protocols" / f"{split}.json",
+            )
             if not path.is_file() or Protocol.load(path) != protocol:
                 protocol.save(path)
-            self._protocols[draw] = protocol
-        return self._protocols[draw]
+            self._protocols[split] = protocol
+        return self._protocols[split]
 
-    def _make_protocol(self, draw: str, decoded: set[str] | None) -> Protocol:
-        """A draw over the usable clips, or over those that were decoded."""
+    def _make_protocol(self, split: str, decoded: set[str] | None) -> Protocol:
+        """A split over the usable clips, or over those that were decoded."""
 
         def clips(catalog: Catalog) -> pd.DataFrame:
             return catalog.usable if decoded is None else catalog.usable[catalog.usable["id"].isin(decoded)]
 
         if self.train_catalog is None:
-            made = protocol_named(draw, self.test_catalog, clips(self.test_catalog))
+            made = protocol_named(split, self.test_catalog, clips(self.test_catalog))
         else:
             given = self.test_catalog, clips(self.test_catalog), self.train_catalog, clips(self.train_catalog)
-            made = protocol_named(draw, *given, self._removal.removed, self._removal.rule_text)
+            made = protocol_named(split, *given, self._removal.removed, self._removal.rule_text)
         return replace(made, views=self.study.views)
 
-    def leakage(self, draw: str) -> LeakageAudit:
-        """The training classes compared with the test classes: all of both datasets, or seen and unseen of a draw within one."""
+    def leakage(self, split: str) -> LeakageAudit:
+        """The training classes compared with the test classes: all of both datasets, or seen and unseen of a split within one."""
         if self.train_catalog is not None:
             return self._audit
-        return audit_classes(*self._sides(draw), self.encoder, folder=self.folder / "class_text")
+        return audit_classes(*self._sides(split), self.encoder, folder=self.folder / "class_text")
 
-    def _sides(self, draw: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The rows of the seen and of the unseen classes of a draw."""
-        protocol, classes = self.protocol(draw), self.catalog.classes
+    def _sides(self, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows of the seen and of the unseen classes of a split."""
+        protocol, classes = self.protocol(split), self.catalog.classes
         return classes[classes["name"].isin(protocol.seen)], classes[classes["name"].isin(protocol.unseen)]
 
     @cached_property
     def _audit(self) -> LeakageAudit:
-        return audit_classes(self.train_catalog.classes, self.test_catalog.classes, self.encoder, folder=self.folder / "class_text")
+        return audit_classes(
+            self.train_catalog.classes,
+            self.test_catalog.classes,
+            self.encoder,
+            folder=self.folder / "class_text",
+        )
 
     @cached_property
     def _removal(self) -> Removal:
         return self._audit.decide(self.study.leakage_distance)
 
-    def refuse_leakage(self, draw: str) -> pd.DataFrame:
-        """Pairs of a seen and an unseen class of a draw that the study's leakage rule takes for one class.
+    def refuse_leakage(self, split: str) -> pd.DataFrame:
+        """Pairs of a seen and an unseen class of a split that the study's leakage method takes for one class.
 
         Raises:
             ValueError: there are such pairs, and the study is strict.
         """
-        protocol, distance = self.protocol(draw), self.study.leakage_distance
-        found = audit(*self._sides(draw)) if distance is None else self.leakage(draw)
+        protocol, distance = self.protocol(split), self.study.leakage_distance
+        found = audit(*self._sides(split)) if distance is None else self.leakage(split)
         return found.refuse(protocol.seen, protocol.unseen, distance, strict=self.study.strict)
 
     @cached_property
@@ -228,129 +258,161 @@ class Workspace:
         """The text encoder of the study; Raises as `find_encoder`."""
         return find_encoder(self.study.encoder)
 
-    def class_text(self, scheme: str | tuple[str, ...] | None = None) -> ClassText:
-        """The class text of every class: the study's own, as it was when the study began, or by another scheme (see `scheme_named`).
+    def class_text(self, prompt: str | tuple[str, ...] | None = None) -> ClassText:
+        """The class text of every class: the study's own, as it was when the study began, or by another prompt (see `prompt_named`).
 
         Raises:
-            ValueError: the study's own texts were changed since (in a csv file, or in classes.csv), or as `class_text`.
+            ValueError: the study's own texts were changed since (in a csv file, or in classes.csv), or as
+                `class_text`.
         """
-        return self._own_text if scheme is None else class_text(self.catalog.classes, scheme_named(scheme))
+        return self._own_text if prompt is None else class_text(self.catalog.classes, prompt_named(prompt))
 
     @cached_property
     def _own_text(self) -> ClassText:
         classes = self.catalog.classes
-        return kept_text(self.folder / "class_text.json", lambda: class_text(classes, scheme_named(self.study.class_text)))
+        return kept_text(
+            self.folder / "class_text.json", lambda: class_text(classes, prompt_named(self.study.class_text))
+        )
 
     def embed(self, text: ClassText) -> ClassEmbeddings:
         """Class texts through the study's encoder; each text is read once and kept in the folder."""
         return embed_class_text(text, self.encoder, self.folder / "class_text")
 
-    def class_embeddings(self, scheme: str | tuple[str, ...] | None = None) -> ClassEmbeddings:
-        """Embedded class texts of every class, by the study's scheme or another one (see `scheme_named`)."""
-        text = self.class_text(scheme)
+    def class_embeddings(self, prompt: str | tuple[str, ...] | None = None) -> ClassEmbeddings:
+        """Embedded class texts of every class, by the study's prompt or another one (see `prompt_named`)."""
+        text = self.class_text(prompt)
         if text not in self._class_embeddings:
             self._class_embeddings[text] = self.embed(text)
         return self._class_embeddings[text]
 
-    def train_config(self, draw: str) -> presets.TrainConfig:
-        """The configuration of a draw's training."""
+    def train_config(self, split: str) -> presets.TrainConfig:
+        """The configuration of a split's training."""
         texts = self.class_embeddings()
-        sizes = len(self.protocol(draw).seen), texts.pooled_CF.shape[1], texts.words_CLE.shape[2]
-        study, seed = self.study, ProtocolName.of(self._trained_as(draw)).number or 0
-        return presets.config_of(study.preset, study.changes, *sizes, seed=seed, epochs=study.epochs, text_layers=study.text_layers)
+        sizes = len(self.protocol(split).seen), texts.pooled_CF.shape[1], texts.words_CLE.shape[2]
+        study, seed = self.study, ProtocolName.of(self._trained_as(split)).number or 0
+        return presets.config_of(
+            study.preset, study.changes, *sizes, seed=seed, epochs=study.epochs, text_layers=study.text_layers
+        )
 
-    def run_folder(self, draw: str) -> Path:
-        """The folder of a draw's training: that of the first draw of the study that is trained alike, such as half-0 for half-3."""
-        return self.folder / "trainings" / self._trained_as(draw)
+    def run_folder(self, split: str) -> Path:
+        """The folder of a split's training: that of the first split of the study that is trained alike, such as half-0 for half-3."""
+        return self.folder / "trainings" / self._trained_as(split)
 
-    def _trained_as(self, draw: str) -> str:
-        name = ProtocolName.of(draw).training
-        return next((other for other in self.study.draws if ProtocolName.of(other).training == name), draw)
+    def _trained_as(self, split: str) -> str:
+        name = ProtocolName.of(split).training
+        return next((other for other in self.study.splits if ProtocolName.of(other).training == name), split)
 
     def train(
-        self, draw: str, on_epoch: Callable[[list[dict[str, Any]]], None] | None = None, processes: int = 1, ranks: Ranks = ALONE
+        self,
+        split: str,
+        on_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
+        processes: int = 1,
+        ranks: Ranks = ALONE,
     ) -> Checkpoint:
-        """Train a draw, or open its finished checkpoint; refused where classes leak, see `refuse_leakage`.
+        """Train a split, or open its finished checkpoint; refused where classes leak, see `refuse_leakage`.
 
         Args:
-            draw: its name.
+            split: its name.
             on_epoch: called with the history after each epoch.
-            processes: above 1: that many ranks by torchrun, a GPU each, with their log streamed; 1: in this process.
+            processes: above 1: that many ranks by torchrun, a GPU each, with their log streamed; 1: in this
+                process.
             ranks: those that this process is one of (see `started_ranks`).
         """
         if processes < 1:
             raise ValueError(f"processes must be 1 or more, got {processes}")
         with ranks.first_alone():
-            self.refuse_leakage(draw)
-            given = self.frames, self.protocol(draw), self.class_embeddings(), self.train_config(draw), self.run_folder(draw)
-        if processes > 1 and not self.is_trained(draw):
-            train_by_torchrun(self._command(draw)[3:], self.run_folder(draw), processes, on_epoch)
+            self.refuse_leakage(split)
+            given = (
+                self.frames,
+                self.protocol(split),
+                self.class_embeddings(),
+                self.train_config(split),
+                self.run_folder(split),
+            )
+        if processes > 1 and not self.is_trained(split):
+            train_by_torchrun(self._command(split)[3:], self.run_folder(split), processes, on_epoch)
         return train(*given, on_epoch=on_epoch, files=self.encoder, ranks=ranks)
 
-    def train_all(self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None) -> dict[str, Checkpoint]:
-        """Train every draw that is not trained yet, `workers` at a time, each in a process of its own; one training serves draws that are trained alike.
+    def train_all(
+        self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None
+    ) -> dict[str, Checkpoint]:
+        """Train every split that is not trained yet, `workers` at a time, each in a process of its own; one training serves splits that are trained alike.
 
         Args:
-            on_epoch: called with the history of each draw after every epoch of any, for live figures; once where all are trained.
+            on_epoch: called with the history of each split after every epoch of any, for live figures; once
+                where all are trained.
 
         Returns:
-            The complete checkpoint of each draw; draws that are trained alike have the same one.
+            The complete checkpoint of each split; splits that are trained alike have the same one.
         """
         self.frames, self.class_embeddings()
-        for draw in self.study.draws:
-            self.refuse_leakage(draw)
-        once = dict.fromkeys(self._trained_as(draw) for draw in self.study.draws)
-        waiting = {draw: make_folder(self.run_folder(draw)) for draw in once if not self.is_trained(draw)}
-        self._timed("training", lambda: train_side_by_side(waiting, self._command, self.study.epochs, self.workers, on_epoch))
-        checkpoints = {draw: load_checkpoint(self.run_folder(draw)) for draw in self.study.draws}
+        for split in self.study.splits:
+            self.refuse_leakage(split)
+        once = dict.fromkeys(self._trained_as(split) for split in self.study.splits)
+        waiting = {split: make_folder(self.run_folder(split)) for split in once if not self.is_trained(split)}
+        self._timed(
+            "training",
+            lambda: train_side_by_side(waiting, self._command, self.study.epochs, self.workers, on_epoch),
+        )
+        checkpoints = {split: load_checkpoint(self.run_folder(split)) for split in self.study.splits}
         if on_epoch:
-            on_epoch({draw: checkpoints[draw].history for draw in once})
+            on_epoch({split: checkpoints[split].history for split in once})
         return checkpoints
 
-    def _command(self, draw: str) -> list[str]:
-        return [sys.executable, "-m", "zsar_lab", "train", draw, "--workspace", str(self.folder)]
+    def _command(self, split: str) -> list[str]:
+        return [sys.executable, "-m", "zsar_lab", "train", split, "--workspace", str(self.folder)]
 
-    def is_trained(self, draw: str) -> bool:
+    def is_trained(self, split: str) -> bool:
         try:
-            return load_checkpoint(self.run_folder(draw)).complete
+            return load_checkpoint(self.run_folder(split)).complete
         except FileNotFoundError:
             return False
 
-    def embeddings(self, draw: str, ranks: Ranks = ALONE, views: Views | None = None) -> ClipEmbeddings:
-        """Every clip through the draw's checkpoint.
+    def embeddings(self, split: str, ranks: Ranks = ALONE, views: Views | None = None) -> ClipEmbeddings:
+        """Every clip through the split's checkpoint.
 
         Args:
-            draw: its name.
+            split: its name.
             ranks: of several (see `started_ranks`) each embeds a part.
             views: of a clip; None for those of the study. 25 of them are read from the videos.
         """
-        checkpoint, asked = self.train(draw, ranks=ranks), views or VIEWS_OF[self.study.views]
-        given = checkpoint, self.frames, self.run_folder(draw)
-        return self._timed("embedding", lambda: embed_clips(*given, ranks=ranks, views=asked, catalog=self.catalog))
+        checkpoint, asked = self.train(split, ranks=ranks), views or VIEWS_OF[self.study.views]
+        given = checkpoint, self.frames, self.run_folder(split)
+        return self._timed(
+            "embedding", lambda: embed_clips(*given, ranks=ranks, views=asked, catalog=self.catalog)
+        )
 
-    def result(self, draw: str) -> DrawResult:
-        """Every rule on the draw's unseen classes."""
-        embeddings, texts, checkpoint = self.embeddings(draw), tuple(self._other_texts.values()), self.train(draw)
-        trained = class_embeddings_of(checkpoint, self.class_text(), self.encoder) if self.study.text_layers else None
-        arguments = checkpoint, embeddings, self.protocol(draw), self.class_embeddings(), texts, trained
-        return self._timed("evaluation", lambda: evaluate_draw(*arguments))
+    def result(self, split: str) -> SplitResult:
+        """Every method on the split's unseen classes."""
+        embeddings, texts, checkpoint = (
+            self.embeddings(split),
+            tuple(self._other_texts.values()),
+            self.train(split),
+        )
+        trained = (
+            class_embeddings_of(checkpoint, self.class_text(), self.encoder)
+            if self.study.text_layers
+            else None
+        )
+        arguments = checkpoint, embeddings, self.protocol(split), self.class_embeddings(), texts, trained
+        return self._timed("evaluation", lambda: evaluate_split(*arguments))
 
     def report(self) -> tuple[Report, Report | None]:
-        """The report over the draws of the study's first kind of protocol, and the one of its second (None without one).
+        """The report over the splits of the study's first kind of protocol, and the one of its second (None without one).
 
         Also written to report.json, .csv, .tex and .html in the workspace.
 
         Raises:
             ValueError: a protocol cannot be scored (said before anything is trained), or as `train_all`.
         """
-        for draw in self.study.draws:
-            check_can_be_scored(self.protocol(draw), self.catalog.clips)
+        for split in self.study.splits:
+            check_can_be_scored(self.protocol(split), self.catalog.clips)
         self.train_all()
         data = self.catalog.fingerprint, self.frames.fingerprint
         reports = []
-        for family, draws in self.study.families.items():
-            title = f"{FAMILY_TITLES.get(family, family)}, {len(draws)} draw{'s' if len(draws) > 1 else ''}, {self.catalog.name}"
-            reports.append(make_report(title, [self.result(draw) for draw in draws], *data))
+        for family, splits in self.study.families.items():
+            title = f"{FAMILY_TITLES.get(family, family)}, {len(splits)} split{'s' if len(splits) > 1 else ''}, {self.catalog.name}"
+            reports.append(make_report(title, [self.result(split) for split in splits], *data))
         main, beside = (*reports, None)[:2]
         self.seconds = self._kept_seconds()
         content = save_report(self.folder / "report.json", main, [beside] if beside else [], self.seconds)
@@ -359,17 +421,17 @@ class Workspace:
 
     @cached_property
     def _other_texts(self) -> dict[str, ClassEmbeddings]:
-        """The schemes that are compared with the study's: those that the classes have what is needed for, and that the encoder can read whole."""
+        """The prompts that are compared with the study's: those that the classes have what is needed for, and that the encoder can read whole."""
         texts, too_long = {}, {}
-        for scheme in (scheme.__name__ for scheme in SCHEMES if scheme.__name__ != self.study.class_text):
+        for prompt in (prompt.__name__ for prompt in PROMPTS if prompt.__name__ != self.study.class_text):
             try:
-                text = self.class_text(scheme)
+                text = self.class_text(prompt)
             except ValueError:  # no description, no structure
                 continue
             try:
-                texts[scheme] = self.embed(text)
+                texts[prompt] = self.embed(text)
             except TextTooLong as error:
-                too_long[scheme] = error
+                too_long[prompt] = error
         if too_long:
             first = next(iter(too_long.values()))
             warnings.warn(
@@ -388,4 +450,6 @@ class Workspace:
         """The most seconds each step took: of an earlier report where a step was only opened this time."""
         path = self.folder / "report.json"
         earlier = read_json(path)["seconds"] if path.is_file() else {}
-        return {step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds}
+        return {
+            step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds
+        }

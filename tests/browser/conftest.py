@@ -21,14 +21,20 @@ ROOT = Path(__file__).parents[2]
 STUDY, SHOTS = ROOT / "runs" / "demo", ROOT / "executed" / "screenshots"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
     "--disable-sync",
     # as with a mouse: without one plotly never hides its buttons
     "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
-)  # fmt: skip
+)
 IDLE = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
 WIDTH, HEIGHT = 1400, 1000
-# anywidget gives a model up after two seconds in which the browser was busy, as it is when the machine has other work
+# anywidget gives a model up after two seconds in which the browser was busy, as it is when the machine has
+# other work
 TOO_BUSY, TRIES = "[anywidget] Failed to initialize model", 3
 LARGEST_PICTURE = 200_000  # bytes
 
@@ -53,7 +59,9 @@ class Lab:
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
     """Chromium as it is installed, for playwright's own is another download."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'"
+    )
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip(f"no browser is installed ({', '.join(NAMES)}); install chromium")
@@ -73,17 +81,38 @@ def lab(theme: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab with settings of its own, in a folder with the notebooks and the demo study; it saves the state of widgets."""
     if not (STUDY / "report.json").is_file():
         pytest.skip("the demo study is not there: make demo")
-    folder, own, token = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("jupyter"), secrets.token_hex(8)
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    folder, own, token = (
+        tmp_path_factory.mktemp("lab"),
+        tmp_path_factory.mktemp("jupyter"),
+        secrets.token_hex(8),
+    )
+    shutil.copytree(
+        ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
+    )
     (folder / "runs").symlink_to(ROOT / "runs")
-    _keep_marks_out_of_the_study(folder / "notebooks" / "05_class_errors.ipynb")
+    _keep_tags_out_of_the_study(folder / "notebooks" / "05_class_errors.ipynb")
     settings = own / "config" / "lab" / "user-settings"
     apputils = settings / "@jupyterlab" / "apputils-extension"
     _write(apputils / "themes.jupyterlab-settings", {"theme": f"JupyterLab {theme.capitalize()}"})
     _write(apputils / "notification.jupyterlab-settings", {"fetchNews": "false", "checkForUpdates": False})
-    _write(settings / "@jupyter-widgets" / "jupyterlab-manager" / "plugin.jupyterlab-settings", {"saveState": True})
-    environment = os.environ | {f"JUPYTER_{kind.upper()}_DIR": str(own / kind) for kind in ("config", "data", "runtime")} | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", f"--IdentityProvider.token={token}"]
+    _write(
+        settings / "@jupyter-widgets" / "jupyterlab-manager" / "plugin.jupyterlab-settings",
+        {"saveState": True},
+    )
+    environment = (
+        os.environ
+        | {f"JUPYTER_{kind.upper()}_DIR": str(own / kind) for kind in ("config", "data", "runtime")}
+        | {"OMP_NUM_THREADS": "1"}
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--port=0",
+        "--allow-root",
+        f"--IdentityProvider.token={token}",
+    ]
     command += ["--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder}"]
     with open(own / "log.txt", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
@@ -114,7 +143,9 @@ def open_notebook(lab: Lab, browser) -> Iterator[Callable]:
         pages.append(page)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.goto(f"{lab.url}lab/workspaces/{secrets.token_hex(4)}/tree/notebooks/{name}.ipynb?token={lab.token}")
+        page.goto(
+            f"{lab.url}lab/workspaces/{secrets.token_hex(4)}/tree/notebooks/{name}.ipynb?token={lab.token}"
+        )
         page.wait_for_function(IDLE, timeout=90_000)
         page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
         if run:
@@ -126,7 +157,9 @@ def open_notebook(lab: Lab, browser) -> Iterator[Callable]:
         if not page.is_closed():
             page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
             page.close()
-    faults = [fault for fault in faults if TOO_BUSY not in fault]  # of a later run in a page; a widget that hears nothing fails its test
+    faults = [
+        fault for fault in faults if TOO_BUSY not in fault
+    ]  # of a later run in a page; a widget that hears nothing fails its test
     assert not faults, faults
 
 
@@ -172,17 +205,24 @@ def picture(theme: str) -> Callable:
         page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         SHOTS.mkdir(parents=True, exist_ok=True)
         path = SHOTS / f"{name}.png"
-        Image.open(io.BytesIO(content)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2).save(path, optimize=True)
-        assert path.stat().st_size <= LARGEST_PICTURE, f"{path.name} must be at most {LARGEST_PICTURE} bytes, got {path.stat().st_size}"
+        Image.open(io.BytesIO(content)).convert("RGB").quantize(
+            256, Image.Quantize.MAXCOVERAGE, kmeans=2
+        ).save(path, optimize=True)
+        assert path.stat().st_size <= LARGEST_PICTURE, (
+            f"{path.name} must be at most {LARGEST_PICTURE} bytes, got {path.stat().st_size}"
+        )
 
     return kept
 
 
-def _keep_marks_out_of_the_study(notebook: Path) -> None:
-    """Let a copied notebook keep its marks beside itself."""
-    source, in_study = notebook.read_text(encoding="utf-8"), json.dumps('Marks(workspace.folder / "marks.csv")')[1:-1]
+def _keep_tags_out_of_the_study(notebook: Path) -> None:
+    """Let a copied notebook keep its tags beside itself."""
+    source, in_study = (
+        notebook.read_text(encoding="utf-8"),
+        json.dumps('Tags(workspace.folder / "tags.csv")')[1:-1],
+    )
     assert source.count(in_study) == 1
-    notebook.write_text(source.replace(in_study, json.dumps('Marks("marks.csv")')[1:-1]), encoding="utf-8")
+    notebook.write_text(source.replace(in_study, json.dumps('Tags("tags.csv")')[1:-1]), encoding="utf-8")
 
 
 def _write(path: Path, content: dict) -> None:

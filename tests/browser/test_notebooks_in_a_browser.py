@@ -22,7 +22,10 @@ PANEL = "[...document.querySelectorAll('.jp-WindowedPanel-outer')].sort((a, b) =
 TITLES = "[...document.querySelectorAll('.js-plotly-plot .gtitle')].map(title => title.textContent)"
 
 
-@pytest.mark.parametrize(("name", "figures"), [("01_prepare_data", 2), ("02_train", 2), ("03_zero_shot_evaluation", 12), ("04_shared_space", 5)])
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [("01_prepare_data", 2), ("02_train", 2), ("03_zero_shot_evaluation", 12), ("04_shared_space", 5)],
+)
 def test_a_notebook_runs_and_shows_its_figures(open_notebook, keep, name, figures):
     page, seen = open_notebook(name), set()
     for y in range(0, page.evaluate(f"{PANEL}.scrollHeight"), 700):  # JupyterLab draws what is in view
@@ -41,7 +44,11 @@ def test_clips_of_the_first_notebook_play(open_notebook):
 
 def test_the_widgets_of_the_shared_space_are_seen(open_notebook, keep):
     page = open_notebook("04_shared_space")
-    for selector, name in ((".zsar-transfer-explorer", "04_explorer"), (".zsar-space", "04_map"), (".zsar-class-texts", "04_class_texts")):
+    for selector, name in (
+        (".zsar-transfer-explorer", "04_explorer"),
+        (".zsar-space", "04_map"),
+        (".zsar-class-texts", "04_class_texts"),
+    ):
         keep(page, selector, name)
 
 
@@ -50,7 +57,19 @@ def test_class_errors_answer_and_play(open_notebook, keep):
     found, advancing = playing(page, ".zsar-class-errors .zsar-clips")
     assert found >= 10 and advancing >= 1
     box = page.locator(".zsar-class-errors")
-    name = box.locator("select").nth(2).locator("option").nth(2).inner_text().replace("\xa0", " ").rsplit(" (", 1)[0]
+    name = (
+        box.locator("select")
+        .nth(2)
+        .locator("option")
+        .nth(2)
+        .inner_text()
+        .replace("\xa0", " ")
+        .rsplit(" (", 1)[0]
+    )
     box.locator("select").nth(2).select_option(index=2)
-    page.wait_for_function("name => document.querySelector('.zsar-class-errors').innerText.includes(`True class: ${name}`)", arg=name, timeout=60_000)
+    page.wait_for_function(
+        "name => document.querySelector('.zsar-class-errors').innerText.includes(`True class: ${name}`)",
+        arg=name,
+        timeout=60_000,
+    )
     keep(page, ".zsar-class-errors", "05_class_errors")

@@ -26,11 +26,19 @@ def see(page, selector: str) -> None:
 
 def until(page, selector: str, text: str) -> None:
     """Wait until an element says this."""
-    page.wait_for_function("([selector, text]) => document.querySelector(selector)?.innerText.includes(text)", arg=[selector, text], timeout=60_000)
+    page.wait_for_function(
+        "([selector, text]) => document.querySelector(selector)?.innerText.includes(text)",
+        arg=[selector, text],
+        timeout=60_000,
+    )
 
 
 def names(page) -> list[str]:
-    return [text.strip() for text in page.locator(f"{BOX} .zsar-clips figcaption").all_inner_texts() if text.strip()]
+    return [
+        text.strip()
+        for text in page.locator(f"{BOX} .zsar-clips figcaption").all_inner_texts()
+        if text.strip()
+    ]
 
 
 def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path):
@@ -43,14 +51,22 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path)
     keep(page, BOX, "06_own_videos")
     picture(page, BOX, f"{BOX} .zsar-clips", "own_videos")
 
-    typed = "cooking", "walking a dog: Someone walks with a dog on a lead.", "playing the guitar: Someone plucks the strings of a guitar."
+    typed = (
+        "cooking",
+        "walking a dog: Someone walks with a dog on a lead.",
+        "playing the guitar: Someone plucks the strings of a guitar.",
+    )
     box.locator("textarea").fill("\n".join(typed))
     box.get_by_role("button", name="name them").click()
     until(page, BOX, "3 classes; 59 of 59 clips moved")
     after = names(page)
-    assert after != before and all(re.match("cooking|walking a dog|playing the guitar", name) for name in after)
+    assert after != before and all(
+        re.match("cooking|walking a dog|playing the guitar", name) for name in after
+    )
     titles = [video.get_attribute("title") for video in page.locator(f"{BOX} .zsar-clips video").all()]
-    assert all(name.splitlines()[0] in title for name, title in zip(after, titles, strict=True))  # the same videos, newly named
+    assert all(
+        name.splitlines()[0] in title for name, title in zip(after, titles, strict=True)
+    )  # the same videos, newly named
 
     page.locator(f"{BOX} .zsar-clips figure").nth(2).click()
     until(page, ".zsar-own-clip", "confidence of the 3 best")

@@ -11,7 +11,12 @@ from test_widgets_in_a_browser import ANSWER_MS, choice, expect, options, show
 
 WIDGETS = {"04_shared_space": ".zsar-transfer-explorer", "05_class_errors": ".zsar-class-errors"}
 DRAWN = "selector => [...document.querySelectorAll(`${selector} .js-plotly-plot .main-svg`)].length >= 3"
-BAD = ("Traceback", "Error displaying widget", "Error creating widget", "[Open Browser Console for more detailed log")
+BAD = (
+    "Traceback",
+    "Error displaying widget",
+    "Error creating widget",
+    "[Open Browser Console for more detailed log",
+)
 
 
 def assert_no_error_is_shown(page) -> None:
@@ -31,7 +36,13 @@ def test_a_saved_notebook_opens_again(open_notebook, lab, name):
     page.close()
     content = json.loads((folder / f"{saved}.ipynb").read_text(encoding="utf-8"))
     state = content["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
-    assert sum("plotly" in json.dumps(model)[:2_000_000] and len(json.dumps(model)) > 1_000_000 for model in state.values()) <= 1  # its code, once
+    assert (
+        sum(
+            "plotly" in json.dumps(model)[:2_000_000] and len(json.dumps(model)) > 1_000_000
+            for model in state.values()
+        )
+        <= 1
+    )  # its code, once
 
     page = open_notebook(saved, run=False)
     show(page, widget)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from test_notebooks_in_a_browser import PANEL, playing
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'"
+)
 expect = sync_api.expect
 EDGE_PX = 26  # as in space_canvas.js
 ANSWER_MS = 60_000
@@ -33,7 +35,9 @@ def in_kernel(page, expression: str):
 
 def show(page, selector: str):
     """An element, scrolled to; JupyterLab may hold only what is near the view, so the notebook is scrolled until it is there."""
-    wait = "async step => { PANEL.scrollTop = 700 * step; await new Promise(resolve => setTimeout(resolve, 700)); }".replace("PANEL", PANEL)
+    wait = "async step => { PANEL.scrollTop = 700 * step; await new Promise(resolve => setTimeout(resolve, 700)); }".replace(
+        "PANEL", PANEL
+    )
     for step in range(60):
         if page.locator(selector).count():
             break
@@ -137,7 +141,9 @@ def test_a_lasso_and_a_click_on_the_map_open_their_clips(space, picture):
 
     for fitted_on, name in (("all clips", "space"), ("seen classes", "of_seen")):
         choice(box, "fitted on").select_option(label=fitted_on)
-        expect(box).to_contain_text(f"trustworthiness {in_kernel(space, f'{name}.trustworthiness'):.2f}", timeout=ANSWER_MS)
+        expect(box).to_contain_text(
+            f"trustworthiness {in_kernel(space, f'{name}.trustworthiness'):.2f}", timeout=ANSWER_MS
+        )
         click_a_lone_clip(space, name)
         assert playing(space, ".zsar-space .zsar-clips") == (1, 1)
     choice(box, "fitted on").select_option(label="all clips")
@@ -158,9 +164,14 @@ def test_a_lasso_around_an_expected_class_is_kept_as_a_picture(space, picture):
     near = [int((np.abs(unseen_px - place) < 45).all(1).sum()) for place in expected_px]
     middle = expected_px[int(np.argmax(near))]
     assert max(near) > 0
-    round_px = [(float(middle[0] + 60 * np.cos(turn)), float(middle[1] + 60 * np.sin(turn))) for turn in np.linspace(0, 2 * np.pi, 25)]
+    round_px = [
+        (float(middle[0] + 60 * np.cos(turn)), float(middle[1] + 60 * np.sin(turn)))
+        for turn in np.linspace(0, 2 * np.pi, 25)
+    ]
     draw_lasso(space, round_px)
-    expect(space.locator(".zsar-space")).to_contain_text(re.compile(r"\d+ clips? (is|are) selected:"), timeout=ANSWER_MS)
+    expect(space.locator(".zsar-space")).to_contain_text(
+        re.compile(r"\d+ clips? (is|are) selected:"), timeout=ANSWER_MS
+    )
     assert playing(space, ".zsar-space .zsar-clips")[0] >= 1
     picture(space, ".zsar-space", ".zsar-space .zsar-clips", "map")
 
@@ -177,13 +188,21 @@ def test_a_slider_moves_figures_and_table(space, picture):
     expect(box.locator(".zsar-summary")).to_contain_text("Now: k 8,", timeout=ANSWER_MS)
     space.wait_for_function(f"{dots} != {drawn!r}", timeout=ANSWER_MS)
     assert box.inner_text() != before
-    picture(space, ".zsar-transfer-explorer", ".zsar-transfer-explorer .js-plotly-plot >> nth=1", "transfer_explorer")
+    picture(
+        space,
+        ".zsar-transfer-explorer",
+        ".zsar-transfer-explorer .js-plotly-plot >> nth=1",
+        "transfer_explorer",
+    )
 
 
 def test_a_bar_and_a_cell_open_the_clips_of_their_class(errors, picture):
     box = errors.locator(".zsar-class-errors")
     bars, cells = box.locator(".js-plotly-plot").nth(0), box.locator(".js-plotly-plot").nth(1)
-    names = [name.replace("<b>", "").replace("</b>", "") for name in bars.evaluate("figure => figure.layout.xaxis.ticktext")]
+    names = [
+        name.replace("<b>", "").replace("</b>", "")
+        for name in bars.evaluate("figure => figure.layout.xaxis.ticktext")
+    ]
     click_on(errors, bars, 4, 50)
     expect(box).to_contain_text(f"of “{names[4]}”", timeout=ANSWER_MS)
     expect(box).to_contain_text(f"True class: {names[4]}", timeout=ANSWER_MS)
@@ -191,30 +210,45 @@ def test_a_bar_and_a_cell_open_the_clips_of_their_class(errors, picture):
     counts = np.array(cells.evaluate("figure => figure._fullData[0].customdata.map(row => [...row])"))
     wrong = counts - np.diag(np.diag(counts))
     true, named = (int(place) for place in np.unravel_index(wrong.argmax(), wrong.shape))
-    labels = [name.replace("<b>", "").replace("</b>", "") for name in cells.evaluate("figure => figure.layout.xaxis.ticktext")]
+    labels = [
+        name.replace("<b>", "").replace("</b>", "")
+        for name in cells.evaluate("figure => figure.layout.xaxis.ticktext")
+    ]
     click_on(errors, cells, named, true)
-    said = re.compile(f"{wrong.max()} (clips )?of “{re.escape(labels[true])}” taken for “{re.escape(labels[named])}”")
+    said = re.compile(
+        f"{wrong.max()} (clips )?of “{re.escape(labels[true])}” taken for “{re.escape(labels[named])}”"
+    )
     expect(box).to_contain_text(said, timeout=ANSWER_MS)
     expect(choice(box, "class").locator("option:checked")).to_contain_text(labels[true], timeout=ANSWER_MS)
     found, advancing = playing(errors, ".zsar-class-errors .zsar-clips")
     assert found == min(24, wrong.max()) and advancing >= 1
-    picture(errors, ".zsar-class-errors .js-plotly-plot >> nth=2", ".zsar-class-errors .zsar-clips", "class_errors")
+    picture(
+        errors,
+        ".zsar-class-errors .js-plotly-plot >> nth=2",
+        ".zsar-class-errors .zsar-clips",
+        "class_errors",
+    )
 
 
-def test_a_mark_is_saved_and_taken_away(errors, lab):
-    box, path = errors.locator(".zsar-class-errors"), lab.folder / "notebooks" / "marks.csv"
+def test_a_tag_is_saved_and_taken_away(errors, lab):
+    box, path = errors.locator(".zsar-class-errors"), lab.folder / "notebooks" / "tags.csv"
     clip = options(choice(box, "clip"))[1].removeprefix("1. ").split(",")[0]
     choice(box, "clip").select_option(index=1)
-    expect(box).to_contain_text(f"Mark {clip}:", timeout=ANSWER_MS)
+    expect(box).to_contain_text(f"Tag {clip}:", timeout=ANSWER_MS)
     box.get_by_role("button", name="label wrong").click()
     box.get_by_placeholder("why").fill("it <b>stands</b> still")
-    box.get_by_role("button", name="Mark", exact=True).click()
-    expect(box).to_contain_text("1 clip marked", timeout=ANSWER_MS)
+    box.get_by_role("button", name="Tag", exact=True).click()
+    expect(box).to_contain_text("1 clip tagged", timeout=ANSWER_MS)
     expect(box.locator(".zsar-clips").first).to_contain_text("⚑ label wrong", timeout=ANSWER_MS)
     (row,) = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-    assert (row["clip"], row["kind"], row["note"], row["draw"]) == (clip, "label wrong", "it <b>stands</b> still", "stratified-0")
-    box.get_by_role("button", name="Remove mark").click()
-    expect(box).to_contain_text("No clip is marked", timeout=ANSWER_MS)
+    assert (row["clip"], row["kind"], row["note"], row["split"]) == (
+        clip,
+        "label wrong",
+        "it <b>stands</b> still",
+        "stratified-0",
+    )
+    box.get_by_role("button", name="Remove tag").click()
+    expect(box).to_contain_text("No clip is tagged", timeout=ANSWER_MS)
     assert len(path.read_text(encoding="utf-8").splitlines()) == 1
 
 

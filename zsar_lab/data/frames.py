@@ -1,8 +1,8 @@
 """The frame store: every usable clip decoded once, sampled and cropped, in one file that is read by row.
 
-A store is a folder that can be read without this library: the pixels (frames.npy, uint8 [N, T, H, W, 3]; or frames.jpegs with
-places.npy, see `JpegFrames`), clips.parquet (row i describes row i of the pixels), done.npy (uint8 a row: 0 to do, 1 done,
-2 failed) and store.json.
+A store is a folder that can be read without this library: the pixels (frames.npy, uint8 [N, T, H, W, 3]; or
+frames.jpegs with places.npy, see `JpegFrames`), clips.parquet (row i describes row i of the pixels), done.npy
+(uint8 a row: 0 to do, 1 done, 2 failed) and store.json.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zsar_lab.artefacts import fingerprint, make_folder, read_json, write_json, writing
 from zsar_lab.data.catalog import OK, UNDECODABLE, Catalog
 from zsar_lab.data.jobs import store_clip
 from zsar_lab.data.pixels import JPEG_FILE, PLACES_FILE, RAW_FILE, JpegFrames, StackedFrames
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits, run_tasks
+from zsar_lab.files import fingerprint, make_folder, read_json, write_json, writing
 from zsar_lab.progress import progress
 
 TO_DO, DONE, FAILED = 0, 1, 2
@@ -39,12 +39,14 @@ class FrameStore:
 
     Attributes:
         folder: where the store lies.
-        frames: RGB, uint8 in 0..255, shape [N, T, H, W, 3]; memory-mapped and read-only, or JpegFrames, which decodes a row when asked.
+        frames: RGB, uint8 in 0..255, shape [N, T, H, W, 3]; memory-mapped and read-only, or JpegFrames, which
+            decodes a row when asked.
         ids: the clip ids.
         labels: the class names.
         settings: how the frames were chosen.
         fingerprint: the hash of the catalog and the settings.
-        excluded: id and reason of the catalog's usable clips that failed to decode; they have no row in `frames`.
+        excluded: id and reason of the catalog's usable clips that failed to decode; they have no row in
+            `frames`.
         parts: the stores it was joined of (see `join_frames`), mostly none.
     """
 
@@ -73,7 +75,8 @@ class FrameStore:
             int64 array, values in 0..N-1.
 
         Raises:
-            ValueError: a mask of another length, or an id that has no row here; the message gives the reason of a failed one.
+            ValueError: a mask of another length, or an id that has no row here; the message gives the reason
+                of a failed one.
         """
         chosen = list(ids_or_mask)
         if chosen and all(isinstance(value, (bool, np.bool_)) for value in chosen):
@@ -102,26 +105,41 @@ class FrameStore:
         folder = Path(folder)
         about = read_json(folder / "store.json")
         if not about["complete"]:
-            raise ValueError(f"the frame store in '{folder}' must be finished, but it was interrupted; call make_frame_store again to go on")
+            raise ValueError(
+                f"the frame store in '{folder}' must be finished, but it was interrupted; call make_frame_store again to go on"
+            )
         settings = FrameSettings(**about["settings"])
         pixels = _pixel_files(settings)
         absent = [name for name in (*pixels, "clips.parquet") if not (folder / name).is_file()]
         if absent:
-            raise FileNotFoundError(f"'{folder}' must hold {', '.join(pixels)} and clips.parquet, but {absent[0]} is missing; delete it and make the store again")
+            raise FileNotFoundError(
+                f"'{folder}' must hold {', '.join(pixels)} and clips.parquet, but {absent[0]} is missing; delete it and make the store again"
+            )
         clips = pd.read_parquet(folder / "clips.parquet")
         good = clips["status"] == STATUS_NAMES[DONE]
         failed = clips.loc[~good, ["id", "reason"]].sort_values("id", ignore_index=True)
         good_clips = clips[good]  # these come first, see _close_gaps
         frames = _open_pixels(folder, len(clips), len(good_clips), settings)
-        return FrameStore(folder, frames, good_clips["id"].tolist(), good_clips["class"].tolist(), settings, about["fingerprint"], failed)
+        return FrameStore(
+            folder,
+            frames,
+            good_clips["id"].tolist(),
+            good_clips["class"].tolist(),
+            settings,
+            about["fingerprint"],
+            failed,
+        )
 
 
-def make_frame_store(catalog: Catalog, folder: Path, settings: FrameSettings = FrameSettings(), limits: Limits = Limits()) -> FrameStore:
+def make_frame_store(
+    catalog: Catalog, folder: Path, settings: FrameSettings = FrameSettings(), limits: Limits = Limits()
+) -> FrameStore:
     """Decode the catalog's usable clips into a frame store; go on where an interrupted or killed call stopped.
 
-    In time: see `frame_indices`. In space: the shorter side is resized to size_px, then the centred square is cut out.
-    A finished store of the same clips and settings is opened without work. A clip that cannot be decoded is listed in
-    `excluded` and does not stop the rest. An interrupted store does not decode its finished clips again.
+    In time: see `frame_indices`. In space: the shorter side is resized to size_px, then the centred square is
+    cut out. A finished store of the same clips and settings is opened without work. A clip that cannot be
+    decoded is listed in `excluded` and does not stop the rest. An interrupted store does not decode its
+    finished clips again.
 
     Args:
         catalog: its usable clips are decoded, from `catalog.root`.
@@ -133,7 +151,8 @@ def make_frame_store(catalog: Catalog, folder: Path, settings: FrameSettings = F
         The finished store, frames [N, T, size_px, size_px, 3].
 
     Raises:
-        ValueError: the folder holds a store of other clips or settings, or files of no store, or no clip can be decoded.
+        ValueError: the folder holds a store of other clips or settings, or files of no store, or no clip can
+            be decoded.
         PermissionError: the folder cannot be made or written to.
         OSError: the disk has too little space.
     """
@@ -143,12 +162,19 @@ def make_frame_store(catalog: Catalog, folder: Path, settings: FrameSettings = F
         return FrameStore.open(folder)
     make_folder(folder)
     clips = catalog.usable
-    about = {"settings": asdict(settings), "catalog_fingerprint": catalog.fingerprint, "fingerprint": wanted, "complete": False}
+    about = {
+        "settings": asdict(settings),
+        "catalog_fingerprint": catalog.fingerprint,
+        "fingerprint": wanted,
+        "complete": False,
+    }
     done = _allocate(folder, clips, settings, about)
     reasons = _decode(catalog.root, clips, folder, done, settings, limits)
     if not (done == DONE).any():
         first = next(iter(reasons.values()), "no clip")
-        raise ValueError(f"at least one of {len(clips)} clips must be decodable, got none; the first reason: {first}")
+        raise ValueError(
+            f"at least one of {len(clips)} clips must be decodable, got none; the first reason: {first}"
+        )
     order = _close_gaps(folder, clips, done, reasons, settings)
     write_json(folder / "store.json", about | {"complete": True})
     done[:] = done[order]
@@ -164,10 +190,14 @@ def _open_pixels(folder: Path, n_rows: int, n_good: int, settings: FrameSettings
     """The pixels of the first n_good of n_rows rows."""
     raw = settings.jpeg_quality is None
     found = np.load(folder / (RAW_FILE if raw else PLACES_FILE), mmap_mode="r")
-    shape, dtype = (_shape(n_rows, settings), np.uint8) if raw else ((n_rows, settings.n_frames + 1), np.int64)
+    shape, dtype = (
+        (_shape(n_rows, settings), np.uint8) if raw else ((n_rows, settings.n_frames + 1), np.int64)
+    )
     if found.shape != shape or found.dtype != dtype:
         name = _pixel_files(settings)[-1]
-        raise ValueError(f"{name} in '{folder}' must be {np.dtype(dtype)} {shape}, got {found.dtype} {found.shape}; delete the store and make it again")
+        raise ValueError(
+            f"{name} in '{folder}' must be {np.dtype(dtype)} {shape}, got {found.dtype} {found.shape}; delete the store and make it again"
+        )
     return found[:n_good] if raw else JpegFrames(folder, n_good, settings.size_px)
 
 
@@ -197,7 +227,10 @@ def decoded_clips(catalog: Catalog, store: FrameStore) -> pd.DataFrame:
         The rows and columns of `catalog.clips`.
     """
     reasons = dict(zip(store.excluded["id"], store.excluded["reason"], strict=True))
-    clips, failed = catalog.clips.copy(), (catalog.clips["id"].isin(reasons) & (catalog.clips["status"] == OK)).to_numpy()
+    clips, failed = (
+        catalog.clips.copy(),
+        (catalog.clips["id"].isin(reasons) & (catalog.clips["status"] == OK)).to_numpy(),
+    )
     clips.loc[failed, "status"] = UNDECODABLE
     clips.loc[failed, "reason"] = [reasons[clip] for clip in clips["id"][failed]]
     return clips
@@ -210,8 +243,12 @@ def check_settings(folder: Path, settings: FrameSettings) -> None:
     kept, asked = read_json(folder / "store.json")["settings"], asdict(settings)
     different = [key for key in asked if kept.get(key) != asked[key]]
     if different:
-        stored, wanted = (", ".join(f"{key} {values.get(key)}" for key in different) for values in (kept, asked))
-        raise ValueError(f"the frame store in '{folder}' has {stored}, asked for is {wanted}; ask for what is there, or choose another folder")
+        stored, wanted = (
+            ", ".join(f"{key} {values.get(key)}" for key in different) for values in (kept, asked)
+        )
+        raise ValueError(
+            f"the frame store in '{folder}' has {stored}, asked for is {wanted}; ask for what is there, or choose another folder"
+        )
 
 
 def check_joinable(train: FrameSettings, test: FrameSettings) -> None:
@@ -231,11 +268,15 @@ def _is_finished(folder: Path, wanted: str, settings: FrameSettings) -> bool:
         about = read_json(folder / "store.json")
         if about["fingerprint"] != wanted:
             check_settings(folder, settings)
-            raise ValueError(f"the frame store in '{folder}' must be of the catalog's clips, but it is of others; delete it, or choose another folder")
+            raise ValueError(
+                f"the frame store in '{folder}' must be of the catalog's clips, but it is of others; delete it, or choose another folder"
+            )
         return about["complete"]
     for name in (RAW_FILE, JPEG_FILE):
         if (folder / name).exists():
-            raise ValueError(f"'{folder}' must be empty or hold a frame store, but it holds {name} without store.json; choose another")
+            raise ValueError(
+                f"'{folder}' must be empty or hold a frame store, but it holds {name} without store.json; choose another"
+            )
     return False
 
 
@@ -258,7 +299,9 @@ def _allocate(folder: Path, clips: pd.DataFrame, settings: FrameSettings, about:
             )
         write_json(folder / "store.json", about)
         if settings.jpeg_quality is None:
-            np.lib.format.open_memmap(folder / RAW_FILE, mode="w+", dtype=np.uint8, shape=_shape(len(clips), settings))
+            np.lib.format.open_memmap(
+                folder / RAW_FILE, mode="w+", dtype=np.uint8, shape=_shape(len(clips), settings)
+            )
             _reserve(folder / RAW_FILE)
         else:
             (folder / JPEG_FILE).touch()
@@ -279,10 +322,14 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _decode(root: Path, clips: pd.DataFrame, folder: Path, done: np.memmap, settings: FrameSettings, limits: Limits) -> dict[int, str]:
+def _decode(
+    root: Path, clips: pd.DataFrame, folder: Path, done: np.memmap, settings: FrameSettings, limits: Limits
+) -> dict[int, str]:
     """Decode the rows that are not done (failed ones are tried again); returns the reason of each row that failed."""
     to_do, reasons, flushed = np.flatnonzero(done != DONE), {}, time.monotonic()
-    places = None if settings.jpeg_quality is None else np.lib.format.open_memmap(folder / PLACES_FILE, mode="r+")
+    places = (
+        None if settings.jpeg_quality is None else np.lib.format.open_memmap(folder / PLACES_FILE, mode="r+")
+    )
     tasks = _tasks(root, clips, to_do, folder, settings)
     bar = progress(what="decoding", unit="clip", total=len(clips), done=len(clips) - len(to_do))
     with closing(run_tasks(store_clip, tasks, len(to_do), limits)) as answers, bar:
@@ -293,7 +340,9 @@ def _decode(root: Path, clips: pd.DataFrame, folder: Path, done: np.memmap, sett
             elif places is not None:
                 places[row] = answer.result["places"]
             done[row] = DONE if answer.result is not None else FAILED
-            if time.monotonic() - flushed > FLUSH_EVERY_S:  # for a power cut; a kill loses nothing of a memory map
+            if (
+                time.monotonic() - flushed > FLUSH_EVERY_S
+            ):  # for a power cut; a kill loses nothing of a memory map
                 _flush(places, done)
                 flushed = time.monotonic()
             bar.update(1)
@@ -307,7 +356,9 @@ def _flush(places: np.memmap | None, done: np.memmap) -> None:
     done.flush()
 
 
-def _tasks(root: Path, clips: pd.DataFrame, rows: np.ndarray, folder: Path, settings: FrameSettings) -> Iterator[dict]:
+def _tasks(
+    root: Path, clips: pd.DataFrame, rows: np.ndarray, folder: Path, settings: FrameSettings
+) -> Iterator[dict]:
     common = {"store": str(folder.absolute()), "settings": asdict(settings)}
     columns = [clips[name].tolist() for name in TASK_COLUMNS]
     for row in rows.tolist():
@@ -315,7 +366,9 @@ def _tasks(root: Path, clips: pd.DataFrame, rows: np.ndarray, folder: Path, sett
         yield clip | common | {"path": str(root / clip["path"]), "row": row}
 
 
-def _close_gaps(folder: Path, clips: pd.DataFrame, done: np.memmap, reasons: dict[int, str], settings: FrameSettings) -> np.ndarray:
+def _close_gaps(
+    folder: Path, clips: pd.DataFrame, done: np.memmap, reasons: dict[int, str], settings: FrameSettings
+) -> np.ndarray:
     """Move the last good clips into the rows of failed ones, so that good rows come first, and write clips.parquet.
 
     A kill in between does no harm: only failed rows are written over, and done.npy changes after store.json.

@@ -28,8 +28,8 @@ def probe_clip(task: dict) -> dict:
 def store_clip(task: dict) -> dict:
     """Decode a clip of task["path"], crop a centred square, and write it as row task["row"] of the store task["store"].
 
-    The task also names start_s, end_s, the video's frames, fps and variable_rate, and the settings. The pixels are on disk before
-    the answer is given.
+    The task also names start_s, end_s, the video's frames, fps and variable_rate, and the settings. The
+    pixels are on disk before the answer is given.
 
     Returns:
         {"places": the T + 1 places of the JPEG images in their file}, or {} for raw pixels.
@@ -48,7 +48,8 @@ def square_frames(task: dict, settings: FrameSettings, windows: int = 1) -> np.n
     Args:
         task: names path, start_s, end_s, the video's frames, fps and variable_rate.
         settings: frames a window (T), their rate and size.
-        windows: V stretches spread over the clip (see `window_instants`); 1 is the centred one, which a frame store keeps.
+        windows: V stretches spread over the clip (see `window_instants`); 1 is the centred one, which a frame
+            store keeps.
 
     Returns:
         RGB, uint8 in 0..255, [V * T, size_px, size_px, 3], a window after the other.
@@ -62,13 +63,16 @@ def square_frames(task: dict, settings: FrameSettings, windows: int = 1) -> np.n
 def read_video(task: dict) -> dict:
     """`probe` of task["path"]; one of so few windows that they can be read at a time is read too, as by `read_chunk`.
 
-    The task also names target, settings, how the video is cut (cut) and the time limit of the worker (timeout_s).
+    The task also names target, settings, how the video is cut (cut) and the time limit of the worker
+    (timeout_s).
 
     Returns:
         The fields of `VideoInfo`.
     """
     info = asdict(probe(Path(task["path"])))
-    windows_V2, _, chunks = cut(info, FrameSettings(**task["settings"]), WindowSettings(**task["cut"]), task["timeout_s"])
+    windows_V2, _, chunks = cut(
+        info, FrameSettings(**task["settings"]), WindowSettings(**task["cut"]), task["timeout_s"]
+    )
     if len(chunks) == 1:
         read_chunk(task | {"info": info, "bounds": windows_V2.tolist()})
     return info
@@ -77,12 +81,15 @@ def read_video(task: dict) -> dict:
 def read_chunk(task: dict) -> dict:
     """Decode windows of task["path"] in one reading and write them as task["target"], a npy file: uint8 [V, T, size_px, size_px, 3].
 
-    The task also names the video (info, the fields of `VideoInfo`), the settings, and start_s and end_s of each window (bounds).
-    A window that is the whole video has the frames that a frame store keeps of it.
+    The task also names the video (info, the fields of `VideoInfo`), the settings, and start_s and end_s of
+    each window (bounds). A window that is the whole video has the frames that a frame store keeps of it.
     """
     path, settings, info = Path(task["path"]), FrameSettings(**task["settings"]), task["info"]
     times_s = frame_times(path) if info["variable_rate"] else None
-    chosen = [_chosen(start_s, end_s, info["n_frames"], info["fps"], times_s, settings) for start_s, end_s in task["bounds"]]
+    chosen = [
+        _chosen(start_s, end_s, info["n_frames"], info["fps"], times_s, settings)
+        for start_s, end_s in task["bounds"]
+    ]
     frames = _centred(_read(path, np.concatenate(chosen), settings, info["n_frames"]), settings.size_px)
     np.save(task["target"], frames.reshape(len(chosen), settings.n_frames, *frames.shape[1:]))
     return {}
@@ -100,13 +107,18 @@ def cut(
     """
     windows_V2, remark = windows_of(info["n_frames"] / info["fps"], settings, window_settings)
     pixels_per_video_s = info["fps"] * info["width"] * info["height"]
-    return windows_V2, remark, chunks_of(windows_V2, settings, timeout_s * LEAST_PIXELS_PER_S / pixels_per_video_s)
+    return (
+        windows_V2,
+        remark,
+        chunks_of(windows_V2, settings, timeout_s * LEAST_PIXELS_PER_S / pixels_per_video_s),
+    )
 
 
 def preview_clip(task: dict) -> dict:
     """Write a clip as task["target"], an H.264 mp4; the task names the clip and settings as for `store_clip`, and most_bytes.
 
-    A clip that becomes larger than most_bytes is written again, coarser, until it fits or x264 has nothing coarser.
+    A clip that becomes larger than most_bytes is written again, coarser, until it fits or x264 has nothing
+    coarser.
     """
     asked = FrameSettings(**task["settings"])
     n_frames = max(1, min(asked.n_frames, round((task["end_s"] - task["start_s"]) * asked.fps)))
@@ -123,11 +135,22 @@ def _frames_of(task: dict, settings: FrameSettings, windows: int = 1) -> np.ndar
     """The frames that stand for a clip, uint8 [windows * T, H, W, 3], the shorter side of settings.size_px."""
     path = Path(task["path"])
     times_s = frame_times(path) if task["variable_rate"] else None
-    return _read(path, _chosen(task["start_s"], task["end_s"], task["frames"], task["fps"], times_s, settings, windows), settings, task["frames"])
+    return _read(
+        path,
+        _chosen(task["start_s"], task["end_s"], task["frames"], task["fps"], times_s, settings, windows),
+        settings,
+        task["frames"],
+    )
 
 
 def _chosen(
-    start_s: float, end_s: float, n_frames: int, fps: float, times_s: np.ndarray | None, settings: FrameSettings, windows: int = 1
+    start_s: float,
+    end_s: float,
+    n_frames: int,
+    fps: float,
+    times_s: np.ndarray | None,
+    settings: FrameSettings,
+    windows: int = 1,
 ) -> np.ndarray:
     """The numbers of the frames that stand for a clip, int64 [windows * T]; by the time stamps of a video with a variable rate."""
     if times_s is None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from zsar_lab.artefacts import later
+from zsar_lab.files import later
 
 # of red, green and blue in 0..1, as peers' recipes have them
 RGB_MEAN, RGB_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
@@ -30,7 +30,8 @@ class ViewSettings:
     """How a stored clip becomes the model's input: `n_frames` frames of `size_px` pixels.
 
     Attributes:
-        channels: "motion" (grey, and its change from frame to frame: `motion_channels`) or "rgb" (standardised colours).
+        channels: "motion" (grey, and its change from frame to frame: `motion_channels`) or "rgb"
+            (standardised colours).
     """
 
     n_frames: int = 8
@@ -76,21 +77,33 @@ def share_of(total: int, rank: int = 0, ranks: int = 1) -> Share:
 
 
 def training_batches(
-    frames: np.ndarray, rows: np.ndarray, targets: np.ndarray, batch_size: int, seed: int, epoch: int, first_step: int = 0,
-    rank: int = 0, ranks: int = 1, readers: int = 0, pinned: bool = False,
-) -> Iterator[Batch]:  # fmt: skip
+    frames: np.ndarray,
+    rows: np.ndarray,
+    targets: np.ndarray,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    readers: int = 0,
+    pinned: bool = False,
+) -> Iterator[Batch]:
     """One epoch in the order of a permutation seeded by (seed, epoch); every clip once, the last batch may be smaller.
 
-    The order is one for all ranks, and each reads its share of every batch: another number of ranks takes the same steps.
+    The order is one for all ranks, and each reads its share of every batch: another number of ranks takes the
+    same steps.
 
     Args:
         frames: the store's uint8 [clips, N, H, W, 3].
         rows, targets: rows of the store to use and the class index of each, int64.
         batch_size: clips a batch, of all ranks together, at least 1.
         seed, epoch: decide the order.
-        first_step: steps of the whole training already taken; those of this epoch are skipped without being read.
+        first_step: steps of the whole training already taken; those of this epoch are skipped without being
+            read.
         rank, ranks: this process, from 0, of how many.
-        readers: threads that read batches ahead, as many batches as there are threads; 0 reads each when it is asked for.
+        readers: threads that read batches ahead, as many batches as there are threads; 0 reads each when it
+            is asked for.
         pinned: in memory that a GPU copies from by itself.
 
     Raises:
@@ -107,7 +120,13 @@ def training_batches(
         own = chosen[share.rows]
         target_B = torch.from_numpy(targets[own])
         step = epoch * steps_an_epoch + number
-        return Batch(_read(frames, rows[own], pinned), target_B.pin_memory() if pinned else target_B, torch.from_numpy(rows[own]), step, share)
+        return Batch(
+            _read(frames, rows[own], pinned),
+            target_B.pin_memory() if pinned else target_B,
+            torch.from_numpy(rows[own]),
+            step,
+            share,
+        )
 
     left = (number for number in range(steps_an_epoch) if epoch * steps_an_epoch + number >= first_step)
     yield from _read_ahead((functools.partial(read, number) for number in left), readers)
@@ -117,10 +136,15 @@ def steps_per_epoch(n_clips: int, batch_size: int) -> int:
     return -(-n_clips // batch_size)
 
 
-def scoring_batches(frames: np.ndarray, rows: np.ndarray, batch_size: int, readers: int = 0, pinned: bool = False) -> Iterator[Tensor]:
+def scoring_batches(
+    frames: np.ndarray, rows: np.ndarray, batch_size: int, readers: int = 0, pinned: bool = False
+) -> Iterator[Tensor]:
     """uint8 [B, N, H, W, 3] batches of these rows in their order; every row once. `readers` and `pinned` as in `training_batches`."""
     starts = range(0, len(rows), batch_size)
-    yield from _read_ahead((functools.partial(_read, frames, rows[start : start + batch_size], pinned) for start in starts), readers)
+    yield from _read_ahead(
+        (functools.partial(_read, frames, rows[start : start + batch_size], pinned) for start in starts),
+        readers,
+    )
 
 
 def _read_ahead(reads: Iterator[Callable[[], Read]], readers: int) -> Iterator[Read]:
@@ -142,7 +166,9 @@ def _read_ahead(reads: Iterator[Callable[[], Read]], readers: int) -> Iterator[R
         pool.shutdown(cancel_futures=True)
 
 
-def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch.Generator, share: Share | None = None) -> Tensor:
+def training_view(
+    frames_BNHWC: Tensor, settings: ViewSettings, generator: torch.Generator, share: Share | None = None
+) -> Tensor:
     """A random view of each clip.
 
     Motion: time span and jitter, grey weights, affine crop, flip, contrast, brightness, inversion.
@@ -152,35 +178,55 @@ def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch
         frames_BNHWC: uint8, on the model's device.
         settings: size and channels of the view.
         generator: on the same device; the only source of randomness.
-        share: which clips of a step they are: random numbers are drawn for the whole step, so that its views do not depend on how it is
-            divided. None: they are all.
+        share: which clips of a step they are: random numbers are drawn for the whole step, so that its views
+            do not depend on how it is divided. None: they are all.
 
     Returns:
-        float32 [B, T, 3, size_px, size_px]: as `motion_channels` gives, or colours less `RGB_MEAN` over `RGB_STD`.
+        float32 [B, T, 3, size_px, size_px]: as `motion_channels` gives, or colours less `RGB_MEAN` over
+            `RGB_STD`.
 
     Raises:
         ValueError: channels of another name.
 
-    Source: the crop of the RGB view is that of Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, from less small an area.
+    Source: the crop of the RGB view is that of Szegedy et al., "Going Deeper with Convolutions", CVPR 2015,
+    from less small an area.
     """
     device, n_clips = frames_BNHWC.device, len(frames_BNHWC)
     share = share or share_of(n_clips)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(share.total, *shape, generator=generator, device=device)[share.rows] * (high - low) + low
+        return (
+            torch.rand(share.total, *shape, generator=generator, device=device)[share.rows] * (high - low)
+            + low
+        )
 
     last = frames_BNHWC.shape[1] - 1
     span = uniform(0.7, 1.0) * last
     start = uniform(0.0, 1.0) * (last - span)
-    steps = (torch.arange(settings.n_frames, device=device) + uniform(0.2, 0.8, settings.n_frames)) / settings.n_frames
+    steps = (
+        torch.arange(settings.n_frames, device=device) + uniform(0.2, 0.8, settings.n_frames)
+    ) / settings.n_frames
     centre_BT = (start[:, None] + steps * span[:, None]).round().long()
     if _is_rgb(settings):
         height, width = frames_BNHWC.shape[2:4]
         area, log_aspect = uniform(0.5, 1.0), uniform(-math.log(4 / 3), math.log(4 / 3))
-        sides_B2 = (area[:, None] * torch.stack([log_aspect.exp() * height / width, (-log_aspect).exp() * width / height], 1)).sqrt().clamp(max=1)
+        sides_B2 = (
+            (
+                area[:, None]
+                * torch.stack([log_aspect.exp() * height / width, (-log_aspect).exp() * width / height], 1)
+            )
+            .sqrt()
+            .clamp(max=1)
+        )
         shift = uniform(-1.0, 1.0, 2) * (1 - sides_B2)
         sides_B2[:, 0] *= torch.where(uniform(0.0, 1.0) < 0.5, -1.0, 1.0)
-        return _rgb(frames_BNHWC, centre_BT, torch.cat([torch.diag_embed(sides_B2), shift[:, :, None]], 2), settings, uniform(0.8, 1.2, 1, 1, 1))
+        return _rgb(
+            frames_BNHWC,
+            centre_BT,
+            torch.cat([torch.diag_embed(sides_B2), shift[:, :, None]], 2),
+            settings,
+            uniform(0.8, 1.2, 1, 1, 1),
+        )
     grey_weights = 0.15 + uniform(0.0, 1.0, 3)
     grey = _grey(frames_BNHWC, centre_BT, grey_weights / grey_weights.sum(1, keepdim=True))
     angle, zoom = uniform(-0.15, 0.15), uniform(0.72, 1.0)
@@ -189,7 +235,11 @@ def training_view(frames_BNHWC: Tensor, settings: ViewSettings, generator: torch
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     rows_x = torch.stack([cos * flip * stretch, -sin, shift[:, 0]], 1)
     rows_y = torch.stack([sin * flip, cos / stretch, shift[:, 1]], 1)
-    grid = affine_grid(torch.stack([rows_x, rows_y], 1), [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
+    grid = affine_grid(
+        torch.stack([rows_x, rows_y], 1),
+        [n_clips, 1, settings.size_px, settings.size_px],
+        align_corners=False,
+    )
     cropped = grid_sample(grey, grid, padding_mode="border", align_corners=False)
     contrast, brightness = uniform(0.7, 1.3, 1, 1, 1), uniform(-0.15, 0.15, 1, 1, 1)
     invert = torch.where(uniform(0.0, 1.0, 1, 1, 1) < 0.5, -1.0, 1.0)
@@ -202,7 +252,8 @@ def centre_view(frames_BNHWC: Tensor, settings: ViewSettings, mirrored: bool = F
     Motion: equal grey weights, 0.86 of each side. RGB: a square of 0.875 of the shorter side (112 of 128).
 
     Returns:
-        float32 [B, T, 3, size_px, size_px] as `training_view` gives; left and right exchanged when `mirrored`.
+        float32 [B, T, 3, size_px, size_px] as `training_view` gives; left and right exchanged when
+        `mirrored`.
 
     Raises:
         ValueError: channels of another name.
@@ -214,10 +265,14 @@ def centre_view(frames_BNHWC: Tensor, settings: ViewSettings, mirrored: bool = F
     if _is_rgb(settings):
         height, width = frames_BNHWC.shape[2:4]
         side = 0.875 * min(height, width)
-        theta = torch.tensor([[side / width * (-1 if mirrored else 1), 0.0, 0.0], [0.0, side / height, 0.0]], device=device)
+        theta = torch.tensor(
+            [[side / width * (-1 if mirrored else 1), 0.0, 0.0], [0.0, side / height, 0.0]], device=device
+        )
         return _rgb(frames_BNHWC, centre_BT, theta.expand(n_clips, -1, -1), settings)
     grey = _grey(frames_BNHWC, centre_BT, torch.full((n_clips, 3), 1 / 3, device=device))
-    theta = torch.tensor([[-0.86 if mirrored else 0.86, 0.0, 0.0], [0.0, 0.86, 0.0]], device=device).expand(n_clips, -1, -1)
+    theta = torch.tensor([[-0.86 if mirrored else 0.86, 0.0, 0.0], [0.0, 0.86, 0.0]], device=device).expand(
+        n_clips, -1, -1
+    )
     grid = affine_grid(theta, [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
     return motion_channels(grid_sample(grey, grid, padding_mode="border", align_corners=False))
 
@@ -235,14 +290,28 @@ def motion_channels(grey_BTHW: Tensor) -> Tensor:
 
 def _is_rgb(settings: ViewSettings) -> bool:
     if settings.channels not in ("motion", "rgb"):
-        raise ValueError(f"channels must be 'motion' or 'rgb', got {settings.channels!r}; set it in the view's settings")
+        raise ValueError(
+            f"channels must be 'motion' or 'rgb', got {settings.channels!r}; set it in the view's settings"
+        )
     return settings.channels == "rgb"
 
 
-def _rgb(frames_BNHWC: Tensor, index_BT: Tensor, theta_B23: Tensor, settings: ViewSettings, brightness: Tensor | float = 1.0) -> Tensor:
+def _rgb(
+    frames_BNHWC: Tensor,
+    index_BT: Tensor,
+    theta_B23: Tensor,
+    settings: ViewSettings,
+    brightness: Tensor | float = 1.0,
+) -> Tensor:
     """Frames at these indices, cropped by `theta_B23`, in 0..1 times the brightness (cut at 1), standardised: float32 [B, T, 3, H, W]."""
     n_clips, device = len(frames_BNHWC), frames_BNHWC.device
-    chosen = frames_BNHWC[torch.arange(n_clips, device=device)[:, None], index_BT].permute(0, 1, 4, 2, 3).flatten(1, 2).float() / 255
+    chosen = (
+        frames_BNHWC[torch.arange(n_clips, device=device)[:, None], index_BT]
+        .permute(0, 1, 4, 2, 3)
+        .flatten(1, 2)
+        .float()
+        / 255
+    )
     grid = affine_grid(theta_B23, [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
     cropped = grid_sample(chosen, grid, padding_mode="border", align_corners=False) * brightness
     mean, std = _standard(device)
@@ -258,7 +327,9 @@ def _standard(device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _read(frames: np.ndarray, rows: np.ndarray, pinned: bool = False) -> Tensor:
     if isinstance(frames, np.memmap):
-        found = torch.from_numpy(np.take(frames.view(np.ndarray), rows, axis=0))  # half the time of a stack of memory maps
+        found = torch.from_numpy(
+            np.take(frames.view(np.ndarray), rows, axis=0)
+        )  # half the time of a stack of memory maps
     else:
         found = torch.from_numpy(np.stack([frames[row] for row in rows]))
     return found.pin_memory() if pinned else found
@@ -269,4 +340,6 @@ def _grey(frames_BNHWC: Tensor, index_BT: Tensor, weights_B3: Tensor) -> Tensor:
     clip_B1 = torch.arange(len(frames_BNHWC), device=index_BT.device)[:, None]
     red, green, blue = (plane.float() for plane in frames_BNHWC[clip_B1, index_BT].unbind(-1))
     weight_R, weight_G, weight_B = (weights_B3 / 255)[:, :, None, None, None].unbind(1)
-    return red.mul_(weight_R).addcmul_(green, weight_G).addcmul_(blue, weight_B)  # 3x faster than an einsum over the colours
+    return (
+        red.mul_(weight_R).addcmul_(green, weight_G).addcmul_(blue, weight_B)
+    )  # 3x faster than an einsum over the colours

@@ -14,8 +14,8 @@ RAW_FILE, JPEG_FILE, PLACES_FILE = "frames.npy", "frames.jpegs", "places.npy"
 class JpegFrames:
     """Clips kept as JPEG images, read like an array: `frames[row]` is uint8 [T, H, W, 3] in 0..255.
 
-    On disk: frames.jpegs, whole JPEG images one after another, and places.npy, int64 [N, T + 1]: image t of row i are the bytes
-    places[i, t] to places[i, t + 1].
+    On disk: frames.jpegs, whole JPEG images one after another, and places.npy, int64 [N, T + 1]: image t of
+    row i are the bytes places[i, t] to places[i, t + 1].
 
     Args:
         folder: of the store.
@@ -32,7 +32,9 @@ class JpegFrames:
         self.shape = (n_clips, self.places.shape[1] - 1, size_px, size_px, 3)
         self.dtype = np.dtype(np.uint8)
         if n_clips and (self.places.max() > len(self.images) or self.places.min() < 0):
-            raise ValueError(f"'{folder / JPEG_FILE}' must hold {self.places.max()} bytes or more, got {len(self.images)}; delete the store and make it again")
+            raise ValueError(
+                f"'{folder / JPEG_FILE}' must hold {self.places.max()} bytes or more, got {len(self.images)}; delete the store and make it again"
+            )
 
     @property
     def nbytes(self) -> int:
@@ -100,7 +102,10 @@ def append_jpeg(folder: Path, frames: np.ndarray, quality: int) -> list[int]:
     """
     import simplejpeg
 
-    images = [simplejpeg.encode_jpeg(np.ascontiguousarray(frame), quality=quality, colorsubsampling="420") for frame in frames]
+    images = [
+        simplejpeg.encode_jpeg(np.ascontiguousarray(frame), quality=quality, colorsubsampling="420")
+        for frame in frames
+    ]
     with open(folder / JPEG_FILE, "ab") as file:
         _lock(file.fileno())
         start = file.seek(0, os.SEEK_END)

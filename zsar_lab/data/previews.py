@@ -8,17 +8,18 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from zsar_lab.artefacts import fingerprint, make_folder
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.jobs import preview_clip
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video import UnreadableVideo, plays_in_browser
 from zsar_lab.data.workers import Limits, run_tasks
+from zsar_lab.files import fingerprint, make_folder
 from zsar_lab.progress import progress
 
 # four seconds around a clip's middle
 PREVIEW = FrameSettings(n_frames=48, fps=12.0, size_px=128)
-# of a preview; a larger file is shown as a preview too. A grid of 24 then stays below 2 MB of html (base64 makes 4 bytes of 3)
+# of a preview; a larger file is shown as a preview too. A grid of 24 then stays below 2 MB of html (base64
+# makes 4 bytes of 3)
 MOST_BYTES = 60_000
 FACTS = ["start_s", "end_s", "frames", "fps", "variable_rate"]
 
@@ -28,11 +29,14 @@ def preview_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsar_lab" / "previews"
 
 
-def make_previews(catalog: Catalog, ids: Sequence[str], limits: Limits = Limits(timeout_s=20.0), folder: Path | None = None) -> dict[str, Path | str]:
+def make_previews(
+    catalog: Catalog, ids: Sequence[str], limits: Limits = Limits(timeout_s=20.0), folder: Path | None = None
+) -> dict[str, Path | str]:
     """A file that browsers play for each clip: the video itself where it is one and the clip is all of it, else a preview.
 
-    A preview is H.264 in mp4 without sound: up to four seconds around the clip's middle at 12 frames a second, the shorter side 128
-    pixels, as fine as 60 kB allow. It is made once, as long as the video does not change.
+    A preview is H.264 in mp4 without sound: up to four seconds around the clip's middle at 12 frames a
+    second, the shorter side 128 pixels, as fine as 60 kB allow. It is made once, as long as the video does
+    not change.
 
     Args:
         catalog: of the clips.
@@ -62,7 +66,16 @@ def make_previews(catalog: Catalog, ids: Sequence[str], limits: Limits = Limits(
             continue
         shown[clip_id] = target
         if not target.is_file():
-            tasks.append(clip | {"id": clip_id, "path": str(path), "target": str(target), "settings": asdict(PREVIEW), "most_bytes": MOST_BYTES})
+            tasks.append(
+                clip
+                | {
+                    "id": clip_id,
+                    "path": str(path),
+                    "target": str(target),
+                    "settings": asdict(PREVIEW),
+                    "most_bytes": MOST_BYTES,
+                }
+            )
     if tasks:
         try:
             make_folder(folder)

@@ -13,10 +13,10 @@ from typing import TextIO
 import numpy as np
 import pandas as pd
 
-from zsar_lab.artefacts import make_folder
 from zsar_lab.data.catalog import CLIP_COLUMNS, EXCLUDED, OK, UNREADABLE
 from zsar_lab.data.jobs import probe_clip
 from zsar_lab.data.workers import Limits, run_tasks
+from zsar_lab.files import make_folder
 from zsar_lab.progress import progress
 
 FLUSH_EVERY_S = 1.0
@@ -24,15 +24,18 @@ FLUSH_EVERY_S = 1.0
 END_TOLERANCE_S = 0.5
 
 
-def probe_files(root: Path, paths: Sequence[str], limits: Limits, journal: Path | None = None) -> dict[str, dict | str]:
+def probe_files(
+    root: Path, paths: Sequence[str], limits: Limits, journal: Path | None = None
+) -> dict[str, dict | str]:
     """What each video holds, or the reason why it cannot be read.
 
     Args:
         root: the folder that paths are relative to.
         paths: of the videos; repeats are opened once.
         limits: workers, time and memory of each.
-        journal: a file of json lines, one an opened video with its size and time of change. A video that stands there
-            unchanged is not opened again, unless it took too long or ended its worker. None keeps nothing.
+        journal: a file of json lines, one an opened video with its size and time of change. A video that
+            stands there unchanged is not opened again, unless it took too long or ended its worker. None
+            keeps nothing.
 
     Returns:
         For each path the fields of `VideoInfo` as a dict, or a sentence.
@@ -62,8 +65,8 @@ def probe_files(root: Path, paths: Sequence[str], limits: Limits, journal: Path 
 def complete_clips(table: pd.DataFrame, found: dict[str, dict | str]) -> pd.DataFrame:
     """The catalog's clips: the rows with status "" get what was found in their video, and their final status.
 
-    A clip without bounds (NaN) is the whole video. One that starts after its video's end, or ends more than 0.5 s after it, is
-    excluded; an end less than that after it is moved to the end, and the remark says so.
+    A clip without bounds (NaN) is the whole video. One that starts after its video's end, or ends more than
+    0.5 s after it, is excluded; an end less than that after it is moved to the end, and the remark says so.
 
     Args:
         table: id, path, class, group, splits, start_s, end_s, status and reason.
@@ -76,7 +79,13 @@ def complete_clips(table: pd.DataFrame, found: dict[str, dict | str]) -> pd.Data
     infos = [found[path] if asked else "" for path, asked in zip(table["path"], to_do, strict=True)]
     read = np.array([isinstance(info, dict) for info in infos], dtype=bool)
     clips = table.assign(remark="").reset_index(drop=True)
-    for column, key in (("frames", "n_frames"), ("fps", "fps"), ("width", "width"), ("height", "height"), ("variable_rate", "variable_rate")):
+    for column, key in (
+        ("frames", "n_frames"),
+        ("fps", "fps"),
+        ("width", "width"),
+        ("height", "height"),
+        ("variable_rate", "variable_rate"),
+    ):
         clips[column] = [info[key] if isinstance(info, dict) else 0 for info in infos]
     clips = clips.astype({"frames": int, "fps": float, "width": int, "height": int, "variable_rate": bool})
     clips.loc[read, "status"] = OK
@@ -100,7 +109,8 @@ def _set_bounds(clips: pd.DataFrame, read: np.ndarray) -> None:
     ]
     moved = read & ~whole & ~late & (clips["end_s"] > duration)
     clips.loc[moved, "remark"] = [
-        f"its end was moved from {end:g} to {last:.2f} s, where the video ends" for end, last in zip(clips["end_s"][moved], duration[moved], strict=True)
+        f"its end was moved from {end:g} to {last:.2f} s, where the video ends"
+        for end, last in zip(clips["end_s"][moved], duration[moved], strict=True)
     ]
     clips.loc[moved, "end_s"] = duration[moved]
 

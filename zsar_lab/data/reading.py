@@ -32,7 +32,8 @@ class ReadWindows:
     Attributes:
         video: which of the paths, from 0.
         path: of the video.
-        start_s, end_s: of each window in its video, float64 [V]; of those that could not be read, where they are known.
+        start_s, end_s: of each window in its video, float64 [V]; of those that could not be read, where they
+            are known.
         frames_VTHWC: RGB, uint8 in 0..255, [V, T, size_px, size_px, 3]; V = 0 where they could not be read.
         first: number of the first of these windows in the video, from 0.
         n_windows: of the whole video; 0 where it could not be read.
@@ -54,16 +55,20 @@ class ReadWindows:
 
 
 def read_windows(
-    paths: Sequence[str], frames: FrameSettings, settings: WindowSettings = WindowSettings(), limits: Limits = Limits()
+    paths: Sequence[str],
+    frames: FrameSettings,
+    settings: WindowSettings = WindowSettings(),
+    limits: Limits = Limits(),
 ) -> Generator[ReadWindows, None, None]:
     """Read the windows of videos, in worker processes that stay a little ahead of whoever takes them.
 
-    A video comes whole where its windows are at most 25 MB of frames and quickly decoded. Longer ones come in runs of windows, after all
-    others. Neither videos nor the runs of one come in order. A video that cannot be read comes once, with its reason; so does a run
-    of windows. The frames are those that a frame store keeps of the same stretch of video, always raw.
+    A video comes whole where its windows are at most 25 MB of frames and quickly decoded. Longer ones come in
+    runs of windows, after all others. Neither videos nor the runs of one come in order. A video that cannot
+    be read comes once, with its reason; so does a run of windows. The frames are those that a frame store
+    keeps of the same stretch of video, always raw.
 
-    At most some 200 MB of frames, and what the workers are at, wait in a temporary folder, which goes with the iterator. Close it
-    (contextlib.closing) when leaving early: that ends the workers at once.
+    At most some 200 MB of frames, and what the workers are at, wait in a temporary folder, which goes with
+    the iterator. Close it (contextlib.closing) when leaving early: that ends the workers at once.
 
     Args:
         paths: of the videos.
@@ -77,14 +82,18 @@ def read_windows(
         OSError: the disk is full.
     """
     if isinstance(paths, (str, Path)):
-        raise ValueError(f"paths must be a list of video files, got '{paths}' alone; put it into a list, or give a folder to find_videos")
+        raise ValueError(
+            f"paths must be a list of video files, got '{paths}' alone; put it into a list, or give a folder to find_videos"
+        )
     return _Reader(list(map(str, paths)), frames, settings, limits).items()
 
 
 class _Reader:
     """What `read_windows` was asked for; `items` does it."""
 
-    def __init__(self, paths: list[str], frames: FrameSettings, settings: WindowSettings, limits: Limits) -> None:
+    def __init__(
+        self, paths: list[str], frames: FrameSettings, settings: WindowSettings, limits: Limits
+    ) -> None:
         self.paths, self.frames, self.settings, self.limits = paths, frames, settings, limits
         self.common = {"settings": asdict(frames), "cut": asdict(settings), "timeout_s": limits.timeout_s}
         self.none_VTHWC = np.empty((0, frames.n_frames, frames.size_px, frames.size_px, 3), dtype=np.uint8)
@@ -97,7 +106,18 @@ class _Reader:
                     video, info = answer.index, answer.result
                     if info is None:
                         nowhere = np.empty(0)
-                        yield ReadWindows(video, self.paths[video], nowhere, nowhere, self.none_VTHWC, 0, 0, 0.0, "", answer.reason)
+                        yield ReadWindows(
+                            video,
+                            self.paths[video],
+                            nowhere,
+                            nowhere,
+                            self.none_VTHWC,
+                            0,
+                            0,
+                            0.0,
+                            "",
+                            answer.reason,
+                        )
                     elif frames_VTHWC is None:
                         long_videos[video] = info
                     else:
@@ -107,22 +127,46 @@ class _Reader:
     def _items_of_long(self, infos: dict[int, dict], folder: str) -> Generator[ReadWindows, None, None]:
         runs = [(video, run) for video, info in infos.items() for run in self._cut(info)[2]]
         tasks = (
-            self.common | {"path": self.paths[video], "info": infos[video], "bounds": self._cut(infos[video])[0][slice(*run)].tolist()}
+            self.common
+            | {
+                "path": self.paths[video],
+                "info": infos[video],
+                "bounds": self._cut(infos[video])[0][slice(*run)].tolist(),
+            }
             for video, run in runs
         )
         with closing(_answers(read_chunk, tasks, len(runs), folder, self.limits)) as answers:
             for answer, frames_VTHWC in answers:
                 video, run = runs[answer.index]
-                yield self._item(video, infos[video], run, self.none_VTHWC if frames_VTHWC is None else frames_VTHWC, answer.reason)
+                yield self._item(
+                    video,
+                    infos[video],
+                    run,
+                    self.none_VTHWC if frames_VTHWC is None else frames_VTHWC,
+                    answer.reason,
+                )
 
     def _cut(self, info: dict) -> tuple[np.ndarray, str, list[tuple[int, int]]]:
         return cut(info, self.frames, self.settings, self.limits.timeout_s)
 
-    def _item(self, video: int, info: dict, run: tuple[int, int], frames_VTHWC: np.ndarray, reason: str = "") -> ReadWindows:
+    def _item(
+        self, video: int, info: dict, run: tuple[int, int], frames_VTHWC: np.ndarray, reason: str = ""
+    ) -> ReadWindows:
         windows_V2, remark, _ = self._cut(info)
         start_s, end_s = windows_V2[slice(*run)].T.copy()
         duration_s = info["n_frames"] / info["fps"]
-        return ReadWindows(video, self.paths[video], start_s, end_s, frames_VTHWC, run[0], len(windows_V2), duration_s, remark, reason)
+        return ReadWindows(
+            video,
+            self.paths[video],
+            start_s,
+            end_s,
+            frames_VTHWC,
+            run[0],
+            len(windows_V2),
+            duration_s,
+            remark,
+            reason,
+        )
 
 
 def _answers(

@@ -12,12 +12,14 @@ from zsar_lab.data.jobs import square_frames
 class SpreadFrames:
     """The clips of a frame store, read like an array from their videos: `frames[row]` is uint8 [V, T, H, W, 3] in 0..255.
 
-    Each of the V windows is chosen, resized and cropped as the store's one is, and lies where `window_instants` says. The middle one of an odd V
-    shows the store's own frames. They are raw decodes, also where the store keeps JPEG. A file is opened when its row is asked for, once for
-    all windows, by the thread that asks; nothing is kept.
+    Each of the V windows is chosen, resized and cropped as the store's one is, and lies where
+    `window_instants` says. The middle one of an odd V shows the store's own frames. They are raw decodes,
+    also where the store keeps JPEG. A file is opened when its row is asked for, once for all windows, by the
+    thread that asks; nothing is kept.
 
     Args:
-        catalog: that the store was made from; of joined stores, the joined one. The videos must lie under its root.
+        catalog: that the store was made from; of joined stores, the joined one. The videos must lie under its
+            root.
         store: says which clips, row by row, and n_frames (T), fps and size_px (H and W) of a window.
         windows: V, 1 or more.
 
@@ -35,10 +37,18 @@ class SpreadFrames:
                 f"every clip of the frame store must be a usable one of the catalog, {len(missing)} are not (first {missing[0]!r}); "
                 "give the catalog that the store was made from"
             )
-        self.ids, self.root, self.settings, self.windows = store.ids, catalog.root, store.settings, int(windows)
+        self.ids, self.root, self.settings, self.windows = (
+            store.ids,
+            catalog.root,
+            store.settings,
+            int(windows),
+        )
         self.clips = usable.loc[store.ids, TASK_COLUMNS]
         size_px = store.settings.size_px
-        self.shape, self.dtype = (len(store), self.windows, store.settings.n_frames, size_px, size_px, 3), np.dtype(np.uint8)
+        self.shape, self.dtype = (
+            (len(store), self.windows, store.settings.n_frames, size_px, size_px, 3),
+            np.dtype(np.uint8),
+        )
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -51,7 +61,9 @@ class SpreadFrames:
         """
         clip = self.clips.iloc[row].to_dict()
         try:
-            frames = square_frames(clip | {"path": str(self.root / clip["path"])}, self.settings, self.windows)
+            frames = square_frames(
+                clip | {"path": str(self.root / clip["path"])}, self.settings, self.windows
+            )
         except (ValueError, OSError) as error:
             raise ValueError(
                 f"the video of every clip must still be readable for spread windows, that of clip {self.ids[row]!r} is not ({error}); "

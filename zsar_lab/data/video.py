@@ -1,7 +1,7 @@
 """Reading video files: the one owner of decord, and with video_writing.py of PyAV.
 
-decord reads first; PyAV is the fallback for what decord cannot read (AV1, GIF), and reads what decord gives wrong frames of when it
-skips some. Frames come as uint8 RGB arrays.
+decord reads first; PyAV is the fallback for what decord cannot read (AV1, GIF), and reads what decord gives
+wrong frames of when it skips some. Frames come as uint8 RGB arrays.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 READERS = ("decord", "pyav")
-# Edit lists make the header count a few frames more than are shown; a file that lost more than this is cut off.
+# Edit lists make the header count a few frames more than are shown; a file that lost more than this is cut
+# off.
 LEAST_SHARE_OF_HEADER_FRAMES = 0.9
-# Where decord 0.6.0 gives the frames asked for when it skips others: in these codecs and containers always, in these codecs without B-frames.
-# Seen wrong by 1 to 250 frames: MPEG-4 with B-frames (many AVI files), H.264 in AVI, H.265 with B-frames, MPEG-1, MPEG-2.
+# Where decord 0.6.0 gives the frames asked for when it skips others: in these codecs and containers always,
+# in these codecs without B-frames.
+# Seen wrong by 1 to 250 frames: MPEG-4 with B-frames (many AVI files), H.264 in AVI, H.265 with B-frames,
+# MPEG-1, MPEG-2.
 EXACT = (("h264", "mp4"), ("h264", "matroska"), ("vp8", "matroska"), ("vp9", "matroska"))
 EXACT_WITHOUT_B_FRAMES = ("mpeg4", "hevc", "rawvideo")
 LARGE_FRAME_PIXELS = 4096 * 2304
@@ -37,8 +40,12 @@ class _NoSafeSeek(Exception):
     """What is decoded after a seek cannot be numbered for certain."""
 
 
-# of a packet or frame: when it is shown and decoded (ticks of the stream; None: not known), and whether it is a key one
-_Stamps = NamedTuple("_Stamps", [("pts", int | None), ("dts", int | None), ("is_key", bool)])
+# of a packet or frame: when it is shown and decoded (ticks of the stream; None: not known), and whether it is
+# a key one
+class _Stamps(NamedTuple):
+    pts: int | None
+    dts: int | None
+    is_key: bool
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,12 @@ def probe(path: Path) -> VideoInfo:
     """Open a video, decode its first frame, and count the frames that the file really holds (without decoding them).
 
     Returns:
-        The number of frames, the mean frame rate (1/s; n_frames / fps is the duration), the size (pixels), and whether some frame
-        lies more than one frame's time away from an even grid.
+        The number of frames, the mean frame rate (1/s; n_frames / fps is the duration), the size (pixels),
+        and whether some frame lies more than one frame's time away from an even grid.
 
     Raises:
-        UnreadableVideo: the file is absent, empty, cut off, damaged or no video; the message says which, as far as known.
-            Damage inside a whole file shows when it is decoded.
+        UnreadableVideo: the file is absent, empty, cut off, damaged or no video; the message says which, as
+            far as known. Damage inside a whole file shows when it is decoded.
     """
     path = Path(path)
     _check_file(path)
@@ -72,12 +79,20 @@ def probe(path: Path) -> VideoInfo:
     if fps <= 0:
         raise UnreadableVideo(f"'{path}' must have a known frame rate above 0, got {fps}")
     if len(times) < LEAST_SHARE_OF_HEADER_FRAMES * n_promised:
-        raise UnreadableVideo(f"'{path}' is cut off: its header promises {n_promised} frames, but only {len(times)} can be read")
+        raise UnreadableVideo(
+            f"'{path}' is cut off: its header promises {n_promised} frames, but only {len(times)} can be read"
+        )
     drift = np.abs((times - times[0]) * fps - np.arange(len(times))).max()
     if drift <= 1.0:
         return VideoInfo(len(times), fps, width, height, variable_rate=False)
     # the header's mean rate leaves out how long the last frame stands; let it stand as long as the one before
-    return VideoInfo(len(times), float(len(times) / (2 * times[-1] - times[-2] - times[0])), width, height, variable_rate=True)
+    return VideoInfo(
+        len(times),
+        float(len(times) / (2 * times[-1] - times[-2] - times[0])),
+        width,
+        height,
+        variable_rate=True,
+    )
 
 
 def plays_in_browser(path: Path) -> bool:
@@ -90,7 +105,11 @@ def plays_in_browser(path: Path) -> bool:
     _check_file(path)
     with _opened(path) as (container, stream):
         codec = stream.codec_context
-        return path.suffix.lower() in (".mp4", ".m4v") and codec.name == "h264" and (codec.pix_fmt or "") in ("yuv420p", "yuvj420p")
+        return (
+            path.suffix.lower() in (".mp4", ".m4v")
+            and codec.name == "h264"
+            and (codec.pix_fmt or "") in ("yuv420p", "yuvj420p")
+        )
 
 
 def frame_times(path: Path) -> np.ndarray:
@@ -110,19 +129,23 @@ def frame_times(path: Path) -> np.ndarray:
 
 
 def read_frames(
-    path: Path, frame_indices: Sequence[int], short_side_px: int | None = None, reader: str = "decord", n_frames: int | None = None
+    path: Path,
+    frame_indices: Sequence[int],
+    short_side_px: int | None = None,
+    reader: str = "decord",
+    n_frames: int | None = None,
 ) -> np.ndarray:
     """Decode chosen frames of a video, in the order asked for.
 
     Args:
         path: a video file.
         frame_indices: T indices in 0..n_frames-1; any order, repeats allowed.
-        short_side_px: resize while decoding so that the shorter side has this many pixels, keeping the aspect ratio;
-            None keeps the size.
-        reader: "decord" or "pyav". What decord gives wrong frames of (see `EXACT`), and a few narrow frame widths that it cannot give (48 and
-            72 pixels for one), are read by PyAV in either case.
-        n_frames: how many frames `probe` counted. Where the reader gives a few less (at least nine tenths), indices past
-            its end become the last frame; None for no such tolerance.
+        short_side_px: resize while decoding so that the shorter side has this many pixels, keeping the aspect
+            ratio; None keeps the size.
+        reader: "decord" or "pyav". What decord gives wrong frames of (see `EXACT`), and a few narrow frame
+            widths that it cannot give (48 and 72 pixels for one), are read by PyAV in either case.
+        n_frames: how many frames `probe` counted. Where the reader gives a few less (at least nine tenths),
+            indices past its end become the last frame; None for no such tolerance.
 
     Returns:
         RGB frames, uint8 in 0..255, shape [T, H, W, 3].
@@ -134,7 +157,9 @@ def read_frames(
     path = Path(path)
     wanted = np.asarray(frame_indices, dtype=np.int64)
     if wanted.ndim != 1 or wanted.size == 0 or wanted.min() < 0:
-        raise ValueError(f"frame_indices must be a list of one or more indices from 0 on, got {frame_indices!r}; see probe(path).n_frames")
+        raise ValueError(
+            f"frame_indices must be a list of one or more indices from 0 on, got {frame_indices!r}; see probe(path).n_frames"
+        )
     if short_side_px is not None and short_side_px < 1:
         raise ValueError(f"short_side_px must be 1 or more, got {short_side_px}; pass None to keep the size")
     if reader not in READERS:
@@ -156,12 +181,20 @@ def _check_file(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Exception, stream: Any = None) -> UnreadableVideo:
-    lines = [line.strip() for line in str(getattr(error, "strerror", None) or error).splitlines() if line.strip()]
+    lines = [
+        line.strip() for line in str(getattr(error, "strerror", None) or error).splitlines() if line.strip()
+    ]
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     # a decoder that runs out of memory speaks of invalid data
     size = (stream.width, stream.height) if stream else (0, 0)
-    large = f", or its frames of {size[0]} x {size[1]} pixels need more memory than a worker may use" if size[0] * size[1] > LARGE_FRAME_PIXELS else ""
-    return UnreadableVideo(f"'{path}' could not be decoded ({reason}); the file is damaged, cut off or no video{large}")
+    large = (
+        f", or its frames of {size[0]} x {size[1]} pixels need more memory than a worker may use"
+        if size[0] * size[1] > LARGE_FRAME_PIXELS
+        else ""
+    )
+    return UnreadableVideo(
+        f"'{path}' could not be decoded ({reason}); the file is damaged, cut off or no video{large}"
+    )
 
 
 def _resized(width: int, height: int, short_side_px: int | None) -> tuple[int, int]:
@@ -221,7 +254,9 @@ def _promised_s(container: Any, stream: Any) -> float:
     """How long the picture is, as the header says, in seconds; 0 where it only says how long picture or sound are."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    if found := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # of Matroska and WebM
+    if found := re.fullmatch(
+        r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")
+    ):  # of Matroska and WebM
         hours, minutes, seconds = map(float, found.groups())
         return 3600 * hours + 60 * minutes + seconds
     return 0.0 if container.streams.audio or not container.duration else container.duration / 1e6
@@ -230,7 +265,11 @@ def _promised_s(container: Any, stream: Any) -> float:
 def _times(packets: Iterable, stream: Any) -> np.ndarray:
     """The instants of the packets that are shown, float64 seconds, rising; an even grid where the file has no time stamps."""
     # one packet at a time: all of them are the whole file
-    stamps = [packet.pts if packet.pts is not None else packet.dts for packet in packets if packet.size and not packet.is_discard]
+    stamps = [
+        packet.pts if packet.pts is not None else packet.dts
+        for packet in packets
+        if packet.size and not packet.is_discard
+    ]
     if any(stamp is None for stamp in stamps):
         return np.arange(len(stamps)) / float(stream.average_rate or 1)
     return np.sort(np.array(stamps, dtype=np.float64)) * float(stream.time_base)
@@ -259,7 +298,9 @@ def _decord_errors() -> tuple[type[Exception], ...]:
     return (decord.DECORDError, RuntimeError, IndexError)
 
 
-def _read_decord(path: Path, unique: np.ndarray, short_side_px: int | None, n_frames: int | None) -> np.ndarray:
+def _read_decord(
+    path: Path, unique: np.ndarray, short_side_px: int | None, n_frames: int | None
+) -> np.ndarray:
     errors = _decord_errors()
     *size, exact = _size_and_exactness(path)
     if not exact:
@@ -271,7 +312,8 @@ def _read_decord(path: Path, unique: np.ndarray, short_side_px: int | None, n_fr
         del video  # a held reader costs a thread, a file descriptor and 4 MB
     except errors as error:
         if "size must exactly match" in str(error):
-            # decord takes padded rows for more channels at some widths (24, 48 and 72 here; its issues 93 and 336)
+            # decord takes padded rows for more channels at some widths (24, 48 and 72 here; its issues 93 and
+            # 336)
             return _read_pyav(path, unique, short_side_px, n_frames)
         raise _unreadable(path, error) from error
     return frames
@@ -283,14 +325,22 @@ def _read_pyav(path: Path, unique: np.ndarray, short_side_px: int | None, n_fram
     if first >= SEEK_FROM_FRAME:
         try:
             with _opened(path) as (container, stream):
-                return _gathered(path, _numbered_from(container, stream, first), unique, short_side_px, n_frames)
+                return _gathered(
+                    path, _numbered_from(container, stream, first), unique, short_side_px, n_frames
+                )
         except (_NoSafeSeek, UnreadableVideo):
             pass  # decoding from the start reads the file, or says why not
     with _opened(path) as (container, stream):
         return _gathered(path, enumerate(container.decode(stream)), unique, short_side_px, n_frames)
 
 
-def _gathered(path: Path, numbered: Iterable[tuple[int, Any]], unique: np.ndarray, short_side_px: int | None, n_frames: int | None) -> np.ndarray:
+def _gathered(
+    path: Path,
+    numbered: Iterable[tuple[int, Any]],
+    unique: np.ndarray,
+    short_side_px: int | None,
+    n_frames: int | None,
+) -> np.ndarray:
     images, wanted, n_seen = {}, set(unique.tolist()), 0
     for number, frame in numbered:
         n_seen = number + 1
@@ -332,7 +382,8 @@ def _numbered_from(container: Any, stream: Any, first: int) -> Iterator[tuple[in
 def _numberings(packets: list[_Stamps], frames: list[_Stamps]) -> list[tuple[str, dict[int, int]]]:
     """What numbers the first frames of the file as they come: "pts", "dts" or both, each with the frame number of every stamp.
 
-    A frame's dts is that of the packet which let it out, a fixed number of packets after its own. H.264 in AVI has no true pts.
+    A frame's dts is that of the packet which let it out, a fixed number of packets after its own. H.264 in
+    AVI has no true pts.
     """
     found = []
     for kind in ("pts", "dts"):
@@ -348,18 +399,24 @@ def _numberings(packets: list[_Stamps], frames: list[_Stamps]) -> list[tuple[str
 def _decoded_from(container: Any, stream: Any, key: _Stamps, sought: _Stamps) -> Iterator[Any]:
     """Frames decoded from a key packet on, where a seek to an earlier one (for it may lead a little too far) comes before it; else none."""
     container.seek(sought.pts if sought.dts is None else sought.dts, stream=stream)
-    for packet in dropwhile(lambda packet: not packet.is_keyframe or packet.pts != key.pts, container.demux(stream)):
+    for packet in dropwhile(
+        lambda packet: not packet.is_keyframe or packet.pts != key.pts, container.demux(stream)
+    ):
         yield from packet.decode()
 
 
-def _numbered(frames: Iterable[Any], numberings: list[tuple[str, dict[int, int]]]) -> Iterator[tuple[int, Any]]:
+def _numbered(
+    frames: Iterable[Any], numberings: list[tuple[str, dict[int, int]]]
+) -> Iterator[tuple[int, Any]]:
     """Frames and their numbers, from the first key frame on: those shown before it refer to some that were not decoded."""
     expected = None
     for frame in frames:
         if expected is None and not frame.key_frame:
             continue
         stamps = [(getattr(frame, kind), number_of) for kind, number_of in numberings]
-        said = {number_of.get(stamp) for stamp, number_of in stamps if stamp is not None} or {expected}  # the last ones have no dts
+        said = {number_of.get(stamp) for stamp, number_of in stamps if stamp is not None} or {
+            expected
+        }  # the last ones have no dts
         number = said.pop()
         if said or number is None or expected not in (None, number) or frame.is_corrupt:
             raise _NoSafeSeek

@@ -7,9 +7,10 @@ from platform import machine
 
 import numpy as np
 
-from zsar_lab.artefacts import writing
+from zsar_lab.files import writing
 
-# x264 with AVX-512 gives other bytes from one call to the next; with these instructions, which all of today's processors have, it does not
+# x264 with AVX-512 gives other bytes from one call to the next; with these instructions, which all of today's
+# processors have, it does not
 REPEATABLE = "asm=sse4.2"
 
 
@@ -31,13 +32,17 @@ def write_mp4(path: Path, frames: np.ndarray, fps: int, crf: int = 23) -> None:
     import av
 
     height, width = frames.shape[1:3]
-    options = {"crf": str(crf), "preset": "veryfast", "threads": "1"} | ({"x264-params": REPEATABLE} if machine() in ("x86_64", "AMD64") else {})
+    options = {"crf": str(crf), "preset": "veryfast", "threads": "1"} | (
+        {"x264-params": REPEATABLE} if machine() in ("x86_64", "AMD64") else {}
+    )
     with writing(path) as temporary:
         with av.open(str(temporary), mode="w", options={"movflags": "+faststart"}) as container:
             stream = container.add_stream("libx264", rate=int(fps), options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for image in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+                container.mux(
+                    stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
+                )
             container.mux(stream.encode())
 
 
@@ -45,10 +50,14 @@ def _check_writable_request(path: Path, frames: np.ndarray, fps: int, crf: int) 
     if path.suffix.lower() != ".mp4":
         raise ValueError(f"the file must end in '.mp4', got '{path}'")
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) == 0:
-        raise ValueError(f"frames must be uint8 of shape [T, H, W, 3] with T >= 1, got {frames.dtype} {frames.shape}")
+        raise ValueError(
+            f"frames must be uint8 of shape [T, H, W, 3] with T >= 1, got {frames.dtype} {frames.shape}"
+        )
     height, width = frames.shape[1:3]
     if height % 2 or width % 2 or not height or not width:
-        raise ValueError(f"height and width must be even for yuv420p, got {height} x {width}; crop or pad by one pixel")
+        raise ValueError(
+            f"height and width must be even for yuv420p, got {height} x {width}; crop or pad by one pixel"
+        )
     if int(fps) != fps or fps < 1:
         raise ValueError(f"fps must be a whole number of 1 or more, got {fps}")
     if not 0 <= crf <= 51:

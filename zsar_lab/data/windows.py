@@ -22,10 +22,12 @@ class WindowSettings:
     """How a video is cut into windows (times in seconds).
 
     Attributes:
-        window_s: length of a window; None for the stretch that a model looks at, n_frames / fps. Of a longer one the middle stretch is looked at.
-        stride_s: from the start of one window to that of the next, used as it is; None for half a window, or more where that makes more than
-            most_windows.
-        whole_up_to_s: a video up to this length is one window, the whole; None for 10 s, or none where a window or a stride is given.
+        window_s: length of a window; None for the stretch that a model looks at, n_frames / fps. Of a longer
+            one the middle stretch is looked at.
+        stride_s: from the start of one window to that of the next, used as it is; None for half a window, or
+            more where that makes more than most_windows.
+        whole_up_to_s: a video up to this length is one window, the whole; None for 10 s, or none where a
+            window or a stride is given.
         most_windows: that a video is cut into as long as stride_s is None, 1 or more.
     """
 
@@ -35,7 +37,10 @@ class WindowSettings:
     most_windows: int = 1000
 
     def __post_init__(self) -> None:
-        for field, default in (("window_s", "the stretch that the model looks at"), ("stride_s", "half a window")):
+        for field, default in (
+            ("window_s", "the stretch that the model looks at"),
+            ("stride_s", "half a window"),
+        ):
             value = getattr(self, field)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{field} must be above 0 and finite, or None for {default}, got {value}")
@@ -45,12 +50,14 @@ class WindowSettings:
             raise ValueError(f"most_windows must be a whole number of 1 or more, got {self.most_windows}")
 
 
-def windows_of(duration_s: float, frames: FrameSettings, settings: WindowSettings = WindowSettings()) -> tuple[np.ndarray, str]:
+def windows_of(
+    duration_s: float, frames: FrameSettings, settings: WindowSettings = WindowSettings()
+) -> tuple[np.ndarray, str]:
     """The windows of a video: one every stride_s from 0 on, and the last one ends where the video ends.
 
-    A video of at most whole_up_to_s, or no longer than a window, is one window, of which the middle is looked at. With stride <= window every
-    instant lies in a window.
-    More than most_windows (see `WindowSettings`) are spread evenly over the video instead; a single one lies in its middle.
+    A video of at most whole_up_to_s, or no longer than a window, is one window, of which the middle is looked
+    at. With stride <= window every instant lies in a window. More than most_windows (see `WindowSettings`)
+    are spread evenly over the video instead; a single one lies in its middle.
 
     Args:
         duration_s: of the video, above 0.
@@ -58,8 +65,9 @@ def windows_of(duration_s: float, frames: FrameSettings, settings: WindowSetting
         settings: of the cut.
 
     Returns:
-        float64 [V, 2], start_s and end_s of each window within 0..duration_s, both rising; and a sentence where they were spread, or where less
-        than half of a whole video is looked at and no window was given, else "".
+        float64 [V, 2], start_s and end_s of each window within 0..duration_s, both rising; and a sentence
+        where they were spread, or where less than half of a whole video is looked at and no window was given,
+        else "".
 
     Raises:
         ValueError: a duration out of range, or a stride of which there are more than 50,000 in it.
@@ -71,11 +79,17 @@ def windows_of(duration_s: float, frames: FrameSettings, settings: WindowSetting
     last_s = duration_s - window_s
     if duration_s <= _whole_up_to_s(settings) or last_s <= 0:
         part = f"of its {duration_s:.1f} s the middle {looked_at_s:g} s are looked at; give a window or a stride for all of it"
-        return np.array([[0.0, duration_s]]), part if settings.window_s is None and looked_at_s < duration_s / 2 else ""
+        return np.array(
+            [[0.0, duration_s]]
+        ), part if settings.window_s is None and looked_at_s < duration_s / 2 else ""
     stride_s = window_s / 2 if settings.stride_s is None else settings.stride_s
-    n_windows = math.ceil(last_s / stride_s - 1e-6) + 1  # a last window that is moved by next to nothing is no other one
+    n_windows = (
+        math.ceil(last_s / stride_s - 1e-6) + 1
+    )  # a last window that is moved by next to nothing is no other one
     if settings.stride_s is not None and n_windows > MOST_BY_STRIDE:
-        raise ValueError(f"a stride must leave at most {MOST_BY_STRIDE:,} windows, {stride_s:g} s gives {n_windows:,} in {duration_s:.0f} s; take a longer one")
+        raise ValueError(
+            f"a stride must leave at most {MOST_BY_STRIDE:,} windows, {stride_s:g} s gives {n_windows:,} in {duration_s:.0f} s; take a longer one"
+        )
     remark = ""
     if settings.stride_s is None and n_windows > settings.most_windows:
         n_windows = settings.most_windows
@@ -83,7 +97,9 @@ def windows_of(duration_s: float, frames: FrameSettings, settings: WindowSetting
         remark = _spread(duration_s, window_s, n_windows, last_s / max(1, n_windows - 1))
     else:
         starts_s = np.append(np.arange(n_windows - 1) * stride_s, last_s)
-    ends_s = np.where(starts_s == last_s, duration_s, np.minimum(starts_s + window_s, duration_s))  # the very end, not what rounding makes of it
+    ends_s = np.where(
+        starts_s == last_s, duration_s, np.minimum(starts_s + window_s, duration_s)
+    )  # the very end, not what rounding makes of it
     return np.stack([starts_s, ends_s], axis=1), remark
 
 
@@ -108,7 +124,8 @@ def chunks_of(windows_V2: np.ndarray, frames: FrameSettings, seconds: float) -> 
     Args:
         windows_V2: of `windows_of`.
         frames: how many pixels a window has.
-        seconds: of video that a run may reach over, above 0. A single window may be longer, and of more bytes.
+        seconds: of video that a run may reach over, above 0. A single window may be longer, and of more
+            bytes.
 
     Returns:
         (first, end) of each run, in order: windows first..end-1. Together they are all windows.

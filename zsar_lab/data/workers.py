@@ -1,8 +1,9 @@
 """Worker processes that probe and decode videos, so that a file which crashes or hangs a decoder costs one clip only.
 
-A worker is a plain `python -m zsar_lab.data.workers <module>:<function> <MB>` that reads tasks and writes answers as json lines.
-Unlike multiprocessing it never imports the caller's main module, so scripts without a main guard and notebooks are safe; it
-ends by itself within a second or two when its parent is gone. This module and those of the jobs stay light because each worker imports them.
+A worker is a plain `python -m zsar_lab.data.workers <module>:<function> <MB>` that reads tasks and writes
+answers as json lines. Unlike multiprocessing it never imports the caller's main module, so scripts without a
+main guard and notebooks are safe; it ends by itself within a second or two when its parent is gone. This
+module and those of the jobs stay light because each worker imports them.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Limits:
     Attributes:
         workers: processes at the same time, 1 or more; results do not depend on it.
         timeout_s: a task that takes longer (seconds, above 0) is ended and answered with a reason.
-        memory_mb: the memory a worker may ask for (MB, 256 or more; not where the system knows no such limit, as macOS and Windows).
-            All workers together stay below workers * memory_mb.
+        memory_mb: the memory a worker may ask for (MB, 256 or more; not where the system knows no such limit,
+            as macOS and Windows). All workers together stay below workers * memory_mb.
     """
 
     workers: int = 2
@@ -49,15 +50,17 @@ class Limits:
         if not self.timeout_s > 0:
             raise ValueError(f"timeout_s must be above 0 seconds, got {self.timeout_s}")
         if int(self.memory_mb) != self.memory_mb or self.memory_mb < LEAST_MEMORY_MB:
-            raise ValueError(f"memory_mb must be a whole number of {LEAST_MEMORY_MB} or more, got {self.memory_mb}")
+            raise ValueError(
+                f"memory_mb must be a whole number of {LEAST_MEMORY_MB} or more, got {self.memory_mb}"
+            )
 
 
 @dataclass(frozen=True)
 class Answer:
     """What became of task number `index`: its `result`, or None and the `reason` in one sentence.
 
-    `ended` tells that the worker took too long or died, so that another try may end otherwise; `disk_full` that nothing more can be
-    written, which is no fault of the task.
+    `ended` tells that the worker took too long or died, so that another try may end otherwise; `disk_full`
+    that nothing more can be written, which is no fault of the task.
     """
 
     index: int
@@ -68,18 +71,25 @@ class Answer:
 
 
 def run_tasks(
-    job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits, ending: Callable[[], None] = lambda: None
+    job: Callable[[dict], dict],
+    tasks: Iterable[dict],
+    n_tasks: int,
+    limits: Limits,
+    ending: Callable[[], None] = lambda: None,
 ) -> Generator[Answer, None, None]:
     """Run one job over all tasks in worker processes and yield the answers as they come (in any order).
 
     Close the iterator (contextlib.closing) when leaving it early: that ends the workers at once.
 
     Args:
-        job: a function at the top of an importable module, from a json-ready dict to another; exceptions become reasons.
-        tasks: the job's arguments, one a task, taken one by one as workers become free; task["path"] is named in messages.
+        job: a function at the top of an importable module, from a json-ready dict to another; exceptions
+            become reasons.
+        tasks: the job's arguments, one a task, taken one by one as workers become free; task["path"] is named
+            in messages.
         n_tasks: how many tasks there are.
         limits: of the workers.
-        ending: called before the workers are ended, also after a failure; it must let go whoever waits inside `tasks`.
+        ending: called before the workers are ended, also after a failure; it must let go whoever waits inside
+            `tasks`.
 
     Raises:
         ValueError: a job that cannot be imported elsewhere (at the call already).
@@ -87,12 +97,18 @@ def run_tasks(
         OSError: a worker found the disk full; the tasks that were answered are done.
     """
     if job.__module__ == "__main__" or "." in job.__qualname__:
-        raise ValueError(f"a job must be a function at the top of an importable module, got {job.__module__}.{job.__qualname__}")
+        raise ValueError(
+            f"a job must be a function at the top of an importable module, got {job.__module__}.{job.__qualname__}"
+        )
     return _answers(job, tasks, n_tasks, limits, ending)
 
 
 def _answers(
-    job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, limits: Limits, ending: Callable[[], None]
+    job: Callable[[dict], dict],
+    tasks: Iterable[dict],
+    n_tasks: int,
+    limits: Limits,
+    ending: Callable[[], None],
 ) -> Generator[Answer, None, None]:
     to_do = _Shared(enumerate(tasks))
     answers: queue.SimpleQueue = queue.SimpleQueue()
@@ -105,7 +121,9 @@ def _answers(
             if isinstance(answer, Exception):
                 raise answer
             if answer.disk_full:
-                raise OSError(f"the disk must have room for what is written, but it is full ({answer.reason}); free some and run again to go on")
+                raise OSError(
+                    f"the disk must have room for what is written, but it is full ({answer.reason}); free some and run again to go on"
+                )
             yield answer
     finally:
         ending()
@@ -127,7 +145,9 @@ class _Shared:
 class _Crew:
     """One thread that keeps one worker process at work and starts another when it died or was ended."""
 
-    def __init__(self, job: Callable[[dict], dict], to_do: _Shared, answers: queue.SimpleQueue, limits: Limits) -> None:
+    def __init__(
+        self, job: Callable[[dict], dict], to_do: _Shared, answers: queue.SimpleQueue, limits: Limits
+    ) -> None:
         self.job = f"{job.__module__}:{job.__name__}"
         self.to_do, self.answers, self.limits = to_do, answers, limits
         self.process: subprocess.Popen | None = None
@@ -162,14 +182,21 @@ class _Crew:
                 return False
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "zsar_lab.data.workers", self.job, str(self.limits.memory_mb)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.stderr,
+                env=environment,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its workers in order
             )
         line, _ = self._readline(START_LIMIT_S)
         if not line and not self.stopped.is_set():
             self.stderr.seek(0)
-            tail = self.stderr.read().decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise RuntimeError(f"a worker process must start with '{sys.executable}', but it ended at once: {tail[0]}")
+            tail = self.stderr.read().decode(errors="replace").strip().splitlines()[-1:] or [
+                "it said nothing"
+            ]
+            raise RuntimeError(
+                f"a worker process must start with '{sys.executable}', but it ended at once: {tail[0]}"
+            )
         return bool(line)
 
     def _readline(self, limit_s: float) -> tuple[bytes, bool]:
@@ -192,7 +219,11 @@ class _Crew:
         if late or not line.endswith(b"\n"):
             code = self._end_process()
             if not line.endswith(b"\n"):
-                how = f"took longer than {self.limits.timeout_s:g} s" if late else f"ended its worker process (exit code {code})"
+                how = (
+                    f"took longer than {self.limits.timeout_s:g} s"
+                    if late
+                    else f"ended its worker process (exit code {code})"
+                )
                 return Answer(index, None, f"'{task.get('path')}' {how}", ended=True)
         said = json.loads(line)
         if said.pop("spent"):
@@ -232,10 +263,17 @@ def serve(job: str, memory_mb: int) -> None:
         try:
             answer = {"result": function(task), "reason": ""}
         except MemoryError:
-            answer = {"result": None, "reason": f"'{task.get('path')}' needs more than the {memory_mb} MB that a worker may use"}
+            answer = {
+                "result": None,
+                "reason": f"'{task.get('path')}' needs more than the {memory_mb} MB that a worker may use",
+            }
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            answer = {"result": None, "reason": f"'{task.get('path')}': {error.strerror or error}", "disk_full": full}
+            answer = {
+                "result": None,
+                "reason": f"'{task.get('path')}': {error.strerror or error}",
+                "disk_full": full,
+            }
         except Exception as error:  # the boundary of the process: every reason goes to the parent
             reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             answer = {"result": None, "reason": " ".join(reason.split())}

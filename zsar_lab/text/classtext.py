@@ -10,16 +10,17 @@ from typing import ClassVar
 
 import pandas as pd
 
-from zsar_lab.artefacts import fingerprint, read_json, write_json
+from zsar_lab.files import fingerprint, read_json, write_json
 from zsar_lab.text.own_texts import TextsFromFile
 
 
 def readable_label(name: str) -> str:
     """The readable form of a dataset's class name.
 
-    HandstandPushups -> "handstand pushups", climb_stairs -> "climb stairs", Run100mHurdles -> "run 100m hurdles",
-    MMAFight -> "mma fight". Words are split at underscores, spaces, before a capital that follows a small letter, before the
-    last capital of an abbreviation, and before a number; everything is put in lower case.
+    HandstandPushups -> "handstand pushups", climb_stairs -> "climb stairs", Run100mHurdles -> "run 100m
+    hurdles", MMAFight -> "mma fight". Words are split at underscores, spaces, before a capital that follows a
+    small letter, before the last capital of an abbreviation, and before a number; everything is put in lower
+    case.
 
     Args:
         name: the class name as the dataset writes it.
@@ -35,12 +36,16 @@ def readable_label(name: str) -> str:
     for index, character in enumerate(characters):
         before = characters[index - 1] if index else " "
         after = characters[index + 1] if index + 1 < len(characters) else " "
-        new_word = character.isupper() and (before.islower() or before.isdigit() or (before.isupper() and after.islower()))
+        new_word = character.isupper() and (
+            before.islower() or before.isdigit() or (before.isupper() and after.islower())
+        )
         new_number = character.isdigit() and before.isalpha()
         parts.append(" " + character if new_word or new_number else character)
     label = " ".join("".join(parts).replace("_", " ").split()).lower()
     if not any(character.isalnum() for character in label):
-        raise ValueError(f"a class name must hold at least one letter or digit, got {name!r}; rename the class")
+        raise ValueError(
+            f"a class name must hold at least one letter or digit, got {name!r}; rename the class"
+        )
     return label
 
 
@@ -48,72 +53,100 @@ def readable_label(name: str) -> str:
 class ClassText:
     """The class text of each class: `texts[i]` is what the language model reads for `names[i]`.
 
-    A text of several lines is several texts, each read by itself. Their embeddings are set side by side, then all texts of one scheme
-    have equally many lines; or they are averaged (`averaged`), as with several templates.
+    A text of several lines is several texts, each read by itself. Their embeddings are set side by side, then
+    all texts of one prompt have equally many lines; or they are averaged (`averaged`), as with several
+    templates.
     """
 
-    scheme: str
+    prompt: str
     names: tuple[str, ...]
     texts: tuple[str, ...]
     averaged: bool = False
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the names, the exact texts, and how lines are combined (the scheme's name does not enter)."""
-        return fingerprint("class text", list(self.names), list(self.texts), *(["averaged"] if self.averaged else []))
+        """Hash of the names, the exact texts, and how lines are combined (the prompt's name does not enter)."""
+        return fingerprint(
+            "class text", list(self.names), list(self.texts), *(["averaged"] if self.averaged else [])
+        )
 
     def save(self, path: Path) -> None:
-        """Write scheme, names and texts as json."""
-        write_json(path, {"scheme": self.scheme, "averaged": self.averaged, "texts": dict(zip(self.names, self.texts, strict=True))})
+        """Write prompt, names and texts as json."""
+        write_json(
+            path,
+            {
+                "prompt": self.prompt,
+                "averaged": self.averaged,
+                "texts": dict(zip(self.names, self.texts, strict=True)),
+            },
+        )
 
     @staticmethod
     def load(path: Path) -> ClassText:
         """Read what `save` wrote; ValueError when the file is not that."""
         content = read_json(path)
         try:
-            return ClassText(content["scheme"], tuple(content["texts"]), tuple(content["texts"].values()), content["averaged"])
+            return ClassText(
+                content["prompt"],
+                tuple(content["texts"]),
+                tuple(content["texts"].values()),
+                content["averaged"],
+            )
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"'{path}' must hold class texts as this library writes them, but it does not ({error}); delete it") from error
+            raise ValueError(
+                f"'{path}' must hold class texts as this library writes them, but it does not ({error}); delete it"
+            ) from error
 
     def edited(self, name: str, text: str) -> ClassText:
-        """The same with another text for one class; its scheme is `<scheme>, edited`.
+        """The same with another text for one class; its prompt is `<prompt>, edited`.
 
         Raises:
             ValueError: there is no such class, or the text is empty.
         """
         if name not in self.names:
-            raise ValueError(f"the class to edit must be one of the {len(self.names)} that have a text, got {name!r}")
+            raise ValueError(
+                f"the class to edit must be one of the {len(self.names)} that have a text, got {name!r}"
+            )
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"a class text must hold a word, got {text!r} for {name!r}; write it")
-        texts = tuple(text if own == name else before for own, before in zip(self.names, self.texts, strict=True))
-        return replace(self, scheme=self.scheme.removesuffix(EDITED) + EDITED, texts=texts)
+        texts = tuple(
+            text if own == name else before for own, before in zip(self.names, self.texts, strict=True)
+        )
+        return replace(self, prompt=self.prompt.removesuffix(EDITED) + EDITED, texts=texts)
 
 
 EDITED = ", edited"
-Scheme = Callable[[pd.DataFrame], list[str]]
+Prompt = Callable[[pd.DataFrame], list[str]]
 
 
-def class_text(classes: pd.DataFrame, scheme: Scheme) -> ClassText:
-    """Apply a scheme to a table of classes.
+def class_text(classes: pd.DataFrame, prompt: Prompt) -> ClassText:
+    """Apply a prompt to a table of classes.
 
     Args:
-        classes: one row a class; the column `name`, and what the scheme needs (`label`, `description`, `structure`).
-        scheme: one of the functions below, a `Templates`, a `TextsFromFile`, or any function from such a table to one string a row; where it has an
-            attribute `averaged` that is True, the lines of a string are averaged.
+        classes: one row a class; the column `name`, and what the prompt needs (`label`, `description`,
+            `structure`).
+        prompt: one of the functions below, a `Templates`, a `TextsFromFile`, or any function from such a
+            table to one string a row; where it has an attribute `averaged` that is True, the lines of a
+            string are averaged.
 
     Returns:
-        The class text; its `scheme` is the function's name.
+        The class text; its `prompt` is the function's name.
 
     Raises:
-        ValueError: the scheme needs a column that is missing or empty for a class.
+        ValueError: the prompt needs a column that is missing or empty for a class.
     """
-    return ClassText(scheme.__name__, tuple(classes["name"]), tuple(scheme(classes)), getattr(scheme, "averaged", False))
+    return ClassText(
+        prompt.__name__, tuple(classes["name"]), tuple(prompt(classes)), getattr(prompt, "averaged", False)
+    )
 
 
 def label(classes: pd.DataFrame) -> list[str]:
     """The readable label: the column `label` where it is filled, else made from the name."""
     given = classes["label"] if "label" in classes else [None] * len(classes)
-    return [text.strip() if isinstance(text, str) and text.strip() else readable_label(name) for name, text in zip(classes["name"], given)]
+    return [
+        text.strip() if isinstance(text, str) and text.strip() else readable_label(name)
+        for name, text in zip(classes["name"], given)
+    ]
 
 
 def template(classes: pd.DataFrame) -> list[str]:
@@ -155,11 +188,11 @@ def description_and_parts(classes: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class Templates:
-    """A scheme of one or several templates whose embeddings are averaged: one line a template, its fields filled from the table.
+    """A prompt of one or several templates whose embeddings are averaged: one line a template, its fields filled from the table.
 
     Attributes:
         patterns: such as "a video of {label}", "{label}: {description}"; a field is a column of the table.
-        title: what the scheme is called in a score's provenance; the patterns themselves when empty.
+        title: what the prompt is called in a score's provenance; the patterns themselves when empty.
 
     Raises:
         ValueError: no pattern, one without a field, or one that cannot be filled.
@@ -183,9 +216,19 @@ class Templates:
         columns = {}
         for field in dict.fromkeys(field for pattern in self.patterns for field in self._fields(pattern)):
             if field not in ("label", "name", *classes.columns):
-                known = ", ".join(f"{{{column}}}" for column in dict.fromkeys(("name", "label", *classes.columns)))
-                raise ValueError(f"a template's field must be a column of classes.csv, got {{{field}}}; these are there: {known}")
-            columns[field] = label(classes) if field == "label" else list(classes["name"]) if field == "name" else _filled(classes, field)
+                known = ", ".join(
+                    f"{{{column}}}" for column in dict.fromkeys(("name", "label", *classes.columns))
+                )
+                raise ValueError(
+                    f"a template's field must be a column of classes.csv, got {{{field}}}; these are there: {known}"
+                )
+            columns[field] = (
+                label(classes)
+                if field == "label"
+                else list(classes["name"])
+                if field == "name"
+                else _filled(classes, field)
+            )
             columns[field] = [" ".join(value.split()) for value in columns[field]]  # one line a template
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         return ["\n".join(pattern.format(**row) for pattern in self.patterns) for row in rows]
@@ -195,9 +238,16 @@ class Templates:
         try:
             parsed = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
         except (ValueError, TypeError) as error:
-            raise ValueError(f"a template must be a text with fields such as {{label}}, got {pattern!r} ({error}); mend its braces") from error
+            raise ValueError(
+                f"a template must be a text with fields such as {{label}}, got {pattern!r} ({error}); mend its braces"
+            ) from error
         fields = [field for _, field, form, how in parsed if not form and not how]
-        if not fields or len(fields) < len(parsed) or "\n" in pattern or not all(field.isidentifier() for field in fields):
+        if (
+            not fields
+            or len(fields) < len(parsed)
+            or "\n" in pattern
+            or not all(field.isidentifier() for field in fields)
+        ):
             raise ValueError(
                 f"a template must be one line with a field such as {{label}} or {{description}}, got {pattern!r}; write"
                 f" for example 'a video of {{label}}'"
@@ -207,47 +257,66 @@ class Templates:
 
 templates = Templates(
     (
-        "a video of a person {label}", "someone {label}", "people {label}", "a short clip that shows {label}", "the action of {label}",
-        "this is how {label} looks", "a person is filmed while {label}", "a demonstration of {label}",
+        "a video of a person {label}",
+        "someone {label}",
+        "people {label}",
+        "a short clip that shows {label}",
+        "the action of {label}",
+        "this is how {label} looks",
+        "a person is filmed while {label}",
+        "a demonstration of {label}",
     ),
     "templates",
-)  # fmt: skip
+)
 
-SCHEMES: tuple[Scheme, ...] = (label, template, templates, description, label_and_description, structure, description_and_parts)
+PROMPTS: tuple[Prompt, ...] = (
+    label,
+    template,
+    templates,
+    description,
+    label_and_description,
+    structure,
+    description_and_parts,
+)
 
 
-def scheme_named(name: str | Sequence[str]) -> Scheme:
-    """The scheme that a setting names, for settings that come from a file or the command line.
+def prompt_named(name: str | Sequence[str]) -> Prompt:
+    """The prompt that a setting names, for settings that come from a file or the command line.
 
     Args:
-        name: the name of one of SCHEMES; a template with a field in braces, or several of them; or the path of a csv file with the user's own texts.
+        name: the name of one of PROMPTS; a template with a field in braces, or several of them; or the path
+            of a csv file with the user's own texts.
 
     Raises:
-        ValueError: there is no such scheme.
+        ValueError: there is no such prompt.
     """
     if not isinstance(name, str):
         if not isinstance(name, Sequence) or not all(isinstance(pattern, str) for pattern in name):
-            raise ValueError(f"a class text must be the name of a scheme, a template, a tuple of templates, or a csv file, got {name!r}")
+            raise ValueError(
+                f"a class text must be the name of a prompt, a template, a tuple of templates, or a csv file, got {name!r}"
+            )
         return Templates(tuple(name))
     if "{" in name:
         return Templates((name,))
     if name.lower().endswith(".csv"):
         return TextsFromFile(name)
-    for scheme in SCHEMES:
-        if scheme.__name__ == name:
-            return scheme
+    for prompt in PROMPTS:
+        if prompt.__name__ == name:
+            return prompt
     raise ValueError(
-        f"a class-text scheme must be one of {', '.join(s.__name__ for s in SCHEMES)}, a template such as 'a video of {{label}}',"
+        f"a class-text prompt must be one of {', '.join(s.__name__ for s in PROMPTS)}, a template such as 'a video of {{label}}',"
         f" or a csv file, got {name!r}"
     )
 
 
 def _filled(classes: pd.DataFrame, column: str) -> list[str]:
     values: Sequence = list(classes[column]) if column in classes else [None] * len(classes)
-    empty = [name for name, text in zip(classes["name"], values) if not (isinstance(text, str) and text.strip())]
+    empty = [
+        name for name, text in zip(classes["name"], values) if not (isinstance(text, str) and text.strip())
+    ]
     if empty:
         raise ValueError(
-            f"the scheme '{column}' needs a {column} for every class, missing for {len(empty)} of {len(values)}"
-            f" ({', '.join(empty[:3])}{', ...' if len(empty) > 3 else ''}); add it to classes.csv or choose the scheme 'label'"
+            f"the prompt '{column}' needs a {column} for every class, missing for {len(empty)} of {len(values)}"
+            f" ({', '.join(empty[:3])}{', ...' if len(empty) > 3 else ''}); add it to classes.csv or choose the prompt 'label'"
         )
     return [text.strip() for text in values]

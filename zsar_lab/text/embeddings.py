@@ -1,7 +1,7 @@
 """Embedded class texts, and the cache that reads a text only once with an encoder.
 
-Shapes: C classes, L tokens, M lines of a class text, E width of the encoder's last layer, D of a line's embedding,
-F of a class text's (M D; D where lines are averaged).
+Shapes: C classes, L tokens, M lines of a class text, E width of the encoder's last layer, D of a line's
+embedding, F of a class text's (M D; D where lines are averaged).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zsar_lab.artefacts import fingerprint, writing
+from zsar_lab.files import fingerprint, writing
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.encoder import TextTooLong, has_word, open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
@@ -26,9 +26,10 @@ class ClassEmbeddings:
     Attributes:
         class_text: the texts embedded, in the order of the rows.
         encoder: the encoder's revision.
-        pooled_CF: float32, unit rows: the embeddings of a text's lines side by side, so that a cosine of two rows is the mean of the cosines
-            line by line; or their mean, where the class text is averaged.
-        words_CLE: float32, the encoder's last layer for each token of all lines, zero where `mask_CL` is False.
+        pooled_CF: float32, unit rows: the embeddings of a text's lines side by side, so that a cosine of two
+            rows is the mean of the cosines line by line; or their mean, where the class text is averaged.
+        words_CLE: float32, the encoder's last layer for each token of all lines, zero where `mask_CL` is
+            False.
         mask_CL: bool, True at a token.
     """
 
@@ -62,11 +63,13 @@ class ClassEmbeddings:
         return np.array([position[name] for name in names], dtype=np.int64)
 
 
-def embed_class_text(class_text: ClassText, files: EncoderFiles, folder: Path | None = None) -> ClassEmbeddings:
+def embed_class_text(
+    class_text: ClassText, files: EncoderFiles, folder: Path | None = None
+) -> ClassEmbeddings:
     """Embed class texts, line by line; a line that the encoder read before is taken from the cache.
 
-    With e_m the unit embedding of line m: pooled = (e_1, ..., e_M) / sqrt(M) side by side, or normalise(sum_m e_m) where the class
-    text is averaged.
+    With e_m the unit embedding of line m: pooled = (e_1, ..., e_M) / sqrt(M) side by side, or normalise(sum_m
+    e_m) where the class text is averaged.
 
     Args:
         class_text: one text a class, of equally many lines (of any number where it is averaged).
@@ -77,14 +80,17 @@ def embed_class_text(class_text: ClassText, files: EncoderFiles, folder: Path | 
         Embeddings in the order of `class_text.names`.
 
     Raises:
-        ValueError: no class, texts of different numbers of lines, an empty one (the class is named), or as `load_language_model`.
+        ValueError: no class, texts of different numbers of lines, an empty one (the class is named), or as
+            `load_language_model`.
         TextTooLong: one is longer than the encoder reads (the class is named).
 
     Source: averaging over templates is what CLIP does (Radford et al., 2021); lines side by side are ours.
     """
     lines_of = [text.split("\n") for text in class_text.texts]
     if not lines_of:
-        raise ValueError("there must be at least one class with a text, got none; give the classes of a catalog")
+        raise ValueError(
+            "there must be at least one class with a text, got none; give the classes of a catalog"
+        )
     check_lines(class_text)
     read = _read(class_text, files, folder)
     pooled, words = [], []
@@ -98,7 +104,9 @@ def embed_class_text(class_text: ClassText, files: EncoderFiles, folder: Path | 
     for row, tokens in enumerate(words):
         words_CLE[row, : len(tokens)] = tokens
     mask_CL = np.arange(n_tokens.max()) < n_tokens[:, None]
-    return ClassEmbeddings(class_text, files.revision, np.stack(pooled).astype(np.float32), words_CLE, mask_CL)
+    return ClassEmbeddings(
+        class_text, files.revision, np.stack(pooled).astype(np.float32), words_CLE, mask_CL
+    )
 
 
 def check_differ(embedded: ClassEmbeddings) -> None:
@@ -110,7 +118,7 @@ def check_differ(embedded: ClassEmbeddings) -> None:
     pooled_CF, text = embedded.pooled_CF, embedded.class_text
     if len(pooled_CF) > 1 and np.allclose(pooled_CF, pooled_CF[0], atol=1e-5):
         raise ValueError(
-            f"class texts must differ from class to class, those of {text.scheme!r} are all the same to the encoder (such as {text.texts[0]!r});"
+            f"class texts must differ from class to class, those of {text.prompt!r} are all the same to the encoder (such as {text.texts[0]!r});"
             " write others, or choose another encoder"
         )
 
@@ -119,38 +127,60 @@ def check_lines(class_text: ClassText) -> None:
     """Check that every line can be read, and that lines which are set side by side are equally many.
 
     Raises:
-        ValueError: a line without a letter or digit, or another number of lines than the first text has; the class is named.
+        ValueError: a line without a letter or digit, or another number of lines than the first text has; the
+            class is named.
     """
     lines_of = [text.split("\n") for text in class_text.texts]
     for name, lines in zip(class_text.names, lines_of, strict=True):
         if not all(has_word(line) for line in lines):
-            raise ValueError(f"a class text must hold a letter or digit in each line, that of {name!r} does not ({class_text.scheme}); write it")
+            raise ValueError(
+                f"a class text must hold a letter or digit in each line, that of {name!r} does not ({class_text.prompt}); write it"
+            )
         if not class_text.averaged and len(lines) != len(lines_of[0]):
             raise ValueError(
                 f"every class text must have as many lines as the first ({len(lines_of[0])}), that of {name!r} has {len(lines)}; mend it"
             )
 
 
-def _read(class_text: ClassText, files: EncoderFiles, folder: Path | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _read(
+    class_text: ClassText, files: EncoderFiles, folder: Path | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Embedding [D] and last layer [L, E] of each line: from the cache, the missing ones by the encoder, which are then kept."""
-    class_of = {line: name for name, text in zip(class_text.names, class_text.texts, strict=True) for line in text.split("\n")}
+    class_of = {
+        line: name
+        for name, text in zip(class_text.names, class_text.texts, strict=True)
+        for line in text.split("\n")
+    }
     kept = {} if folder is None else _kept(set(class_of), Path(folder) / files.revision)
     missing = [line for line in class_of if line not in kept]
     if missing:
         try:
             pooled_ND, words = open_encoder(files).encode(missing)
         except TextTooLong as error:
-            raise TextTooLong(f"the class text of {class_of[error.text]!r} ({class_text.scheme}) cannot be read: {error}", error.text) from error
+            raise TextTooLong(
+                f"the class text of {class_of[error.text]!r} ({class_text.prompt}) cannot be read: {error}",
+                error.text,
+            ) from error
         if folder is not None:
             _keep(missing, pooled_ND, words, Path(folder) / files.revision, files)
         kept |= {line: (pooled_ND[row], words[row]) for row, line in enumerate(missing)}
     return kept
 
 
-def _keep(lines: Sequence[str], pooled_ND: np.ndarray, words: Sequence[np.ndarray], folder: Path, files: EncoderFiles) -> None:
+def _keep(
+    lines: Sequence[str],
+    pooled_ND: np.ndarray,
+    words: Sequence[np.ndarray],
+    folder: Path,
+    files: EncoderFiles,
+) -> None:
     from safetensors.numpy import save_file
 
-    tensors = {"pooled_ND": pooled_ND, "words_TE": np.concatenate(words), "n_tokens_N": np.array([len(tokens) for tokens in words])}
+    tensors = {
+        "pooled_ND": pooled_ND,
+        "words_TE": np.concatenate(words),
+        "n_tokens_N": np.array([len(tokens) for tokens in words]),
+    }
     about = {"encoder": files.name, "revision": files.revision, "texts": json.dumps(list(lines))}
     with writing(folder / f"{fingerprint(list(lines))}.safetensors") as temporary:
         save_file(tensors, temporary, metadata=about)
@@ -163,10 +193,16 @@ def _kept(lines: set[str], folder: Path) -> dict[str, tuple[np.ndarray, np.ndarr
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "numpy") as opened:
-            wanted = {row: line for row, line in enumerate(json.loads(opened.metadata()["texts"])) if line in lines and line not in found}
+            wanted = {
+                row: line
+                for row, line in enumerate(json.loads(opened.metadata()["texts"]))
+                if line in lines and line not in found
+            }
             if wanted:
                 pooled_ND, words_TE = opened.get_tensor("pooled_ND"), opened.get_tensor("words_TE")
                 ends = np.cumsum(opened.get_tensor("n_tokens_N"))
                 starts = np.concatenate([[0], ends[:-1]])
-                found |= {line: (pooled_ND[row], words_TE[starts[row] : ends[row]]) for row, line in wanted.items()}
+                found |= {
+                    line: (pooled_ND[row], words_TE[starts[row] : ends[row]]) for row, line in wanted.items()
+                }
     return found

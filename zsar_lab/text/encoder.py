@@ -76,7 +76,9 @@ class TextEncoder:
         """
         empty = [number for number, text in enumerate(texts) if not has_word(text)]
         if empty:
-            raise ValueError(f"a class text must hold a letter or digit, that of number {empty[0]} is {texts[empty[0]]!r}; write it")
+            raise ValueError(
+                f"a class text must hold a letter or digit, that of number {empty[0]} is {texts[empty[0]]!r}; write it"
+            )
         most = self.model.most_tokens  # first, for a model without a text side has no tokenizer either
         ids = self.tokenizer(list(texts), verbose=False)["input_ids"] if texts else []
         longest = max(range(len(ids)), key=lambda i: len(ids[i]), default=None)
@@ -103,7 +105,8 @@ class TextEncoder:
             batch_size: texts read at once.
 
         Returns:
-            Embeddings float32 [N, D], unit rows, and the last layer of each text, float32 [L, E], all in the order of the texts.
+            Embeddings float32 [N, D], unit rows, and the last layer of each text, float32 [L, E], all in the
+            order of the texts.
 
         Raises:
             ValueError: as `tokens`.
@@ -111,7 +114,9 @@ class TextEncoder:
         ids = self.tokens(texts)
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         pooled, words = {}, {}
-        with progress(what="class texts", unit="text", total=len(ids), shown=len(ids) >= SHOW_BAR_FROM) as bar:
+        with progress(
+            what="class texts", unit="text", total=len(ids), shown=len(ids) >= SHOW_BAR_FROM
+        ) as bar:
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
                 ids_NL, mask_NL = self.padded([ids[i] for i in chosen])
@@ -140,7 +145,9 @@ class TextEncoder:
 
     def words(self, text: str) -> list[Word]:
         """The words of a text, each with the pieces it is read in and whether one is unknown; punctuation counts as a word."""
-        encoded = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+        encoded = self.tokenizer(
+            text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
+        )
         pieces = self.tokenizer.convert_ids_to_tokens(encoded["input_ids"])
         words: dict[int, list[int]] = {}
         for position, word in enumerate(encoded.word_ids()):
@@ -148,7 +155,10 @@ class TextEncoder:
                 words.setdefault(word, []).append(position)
         found = []
         for positions in words.values():
-            start, end = encoded["offset_mapping"][positions[0]][0], encoded["offset_mapping"][positions[-1]][1]
+            start, end = (
+                encoded["offset_mapping"][positions[0]][0],
+                encoded["offset_mapping"][positions[-1]][1],
+            )
             unknown = any(encoded["input_ids"][p] == self.tokenizer.unk_token_id for p in positions)
             found.append(Word(text[start:end].strip(), tuple(pieces[p] for p in positions), unknown))
         return found

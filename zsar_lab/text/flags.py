@@ -1,6 +1,7 @@
 """Faults of class texts that show without any video: texts that are the same, that fit another class, or that fit none.
 
-Every limit is in units of the set itself, so that the scale of an encoder's cosines does not matter. Shapes: C classes, F width of an embedding.
+Every limit is in units of the set itself, so that the scale of an encoder's cosines does not matter. Shapes:
+C classes, F width of an embedding.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from zsar_lab.text.relatedness import unit
 DUPLICATE, OTHER_LABEL, OUTLIER = "near-duplicate", "nearer another label", "outlier"
 FLAGS = (DUPLICATE, OTHER_LABEL, OUTLIER)
 COLUMNS = ("name", "flag", "other", "value", "limit", "sentence")
-# chosen on our descriptions of ucf101 and kinetics400, checked on those of hmdb51, activitynet, kinetics600, kinetics700 and the demo
+# chosen on our descriptions of ucf101 and kinetics400, checked on those of hmdb51, activitynet, kinetics600,
+# kinetics700 and the demo
 MOST_ALIKE = 0.93
 MOST_GAIN = 2.5
 LEAST_FIT = 0.8
@@ -28,25 +30,36 @@ COMPANY_NEIGHBOURS, COMPANY_SPREAD = 3, 0.05
 
 
 def find_flags(
-    names: Sequence[str], labels: Sequence[str], label_CF: np.ndarray, text_CF: np.ndarray, texts: Sequence[str], described: bool = True
+    names: Sequence[str],
+    labels: Sequence[str],
+    label_CF: np.ndarray,
+    text_CF: np.ndarray,
+    texts: Sequence[str],
+    described: bool = True,
 ) -> pd.DataFrame:
     """Find class texts that are probably wrong, from the texts and labels alone.
 
-    With t_i and l_i the unit embeddings of text and label, each less the mean over the classes and made unit again,
+    With t_i and l_i the unit embeddings of text and label, each less the mean over the classes and made unit
+    again,
 
-        S_ij = t_i . l_j,   T_ij = t_i . t_j,   L_ij = l_i . l_j,   s = standard deviation of S_ij over i != j,
+        S_ij = t_i . l_j,   T_ij = t_i . t_j,   L_ij = l_i . l_j,   s = standard deviation of S_ij over i !=
+        j,
 
     the text of i is
 
-    - "near-duplicate" of that of j when T_ij > MOST_ALIKE, or when the two are equal but for case, punctuation and spaces (value 1);
-    - "nearer another label" when it is better swapped with that of some j, by the gain (S_ij + S_ji - S_ii - S_jj) / s > MOST_GAIN (j, too,
-      is flagged), or when another label is nearer than its own and its fit
-      S_ii / s + w corr_j(T_ij, L_ij) is below LEAST_FIT or MOST_BELOW robust deviations below the median fit. The correlation is over the
-      other classes j and says whether the text is like the texts of those classes whose labels are like its label;
-      w = PROFILE_WEIGHT C / (C + PROFILE_CLASSES), as few classes say little of it;
-    - "outlier" when the mean T_ij of its COMPANY_NEIGHBOURS nearest others is more than -LEAST_COMPANY robust deviations below its median.
+    - "near-duplicate" of that of j when T_ij > MOST_ALIKE, or when the two are equal but for case,
+    punctuation and spaces (value 1);
+    - "nearer another label" when it is better swapped with that of some j, by the gain (S_ij + S_ji - S_ii -
+      S_jj) / s > MOST_GAIN (j, too, is flagged), or when another label is nearer than its own and its fit
+      S_ii / s + w corr_j(T_ij, L_ij) is below LEAST_FIT or MOST_BELOW robust deviations below the median fit.
+      The correlation is over the other classes j and says whether the text is like the texts of those classes
+      whose labels are like its label; w = PROFILE_WEIGHT C / (C + PROFILE_CLASSES), as few classes say little
+      of it;
+    - "outlier" when the mean T_ij of its COMPANY_NEIGHBOURS nearest others is more than -LEAST_COMPANY robust
+    deviations below its median.
 
-    A robust deviation is 1.4826 times the median absolute deviation over the classes, at least FIT_SPREAD or COMPANY_SPREAD.
+    A robust deviation is 1.4826 times the median absolute deviation over the classes, at least FIT_SPREAD or
+    COMPANY_SPREAD.
 
     A flag asks for a look, it proves nothing: a right text in words far from its label is flagged, too.
 
@@ -56,14 +69,17 @@ def find_flags(
         label_CF: embeddings of the labels, [C, F].
         text_CF: embeddings of the texts by the same encoder, [C, F].
         texts: the texts.
-        described: False when the class text is the label, or is made of it by a template: then no text is "nearer another label".
+        described: False when the class text is the label, or is made of it by a template: then no text is
+            "nearer another label".
 
     Returns:
-        One row a class and flag, in the order of the classes, at most one a flag: name, flag, other (the name of the other class, "" when
-        there is none), value, limit, sentence. Without rows, but with these columns, when nothing is found.
+        One row a class and flag, in the order of the classes, at most one a flag: name, flag, other (the name
+        of the other class, "" when there is none), value, limit, sentence. Without rows, but with these
+        columns, when nothing is found.
 
     Raises:
-        ValueError: names, labels, texts and embeddings are not of the same classes, or embeddings are not finite or not of one width.
+        ValueError: names, labels, texts and embeddings are not of the same classes, or embeddings are not
+            finite or not of one width.
 
     Source: ours.
     """
@@ -74,10 +90,15 @@ def find_flags(
         text_CF, label_CF = _centred(text_CF), _centred(label_CF)
         alike_CC = text_CF @ text_CF.T
         found += _duplicates(labels, texts, alike_CC)
-        found += _other_labels(labels, text_CF @ label_CF.T, alike_CC, label_CF @ label_CF.T) if described else ()
+        found += (
+            _other_labels(labels, text_CF @ label_CF.T, alike_CC, label_CF @ label_CF.T) if described else ()
+        )
         found += _outliers(labels, alike_CC)
     found.sort(key=lambda row: (row[0], FLAGS.index(row[1])))
-    rows = [(names[i], flag, "" if j is None else names[j], value, limit, sentence) for i, flag, j, value, limit, sentence in found]
+    rows = [
+        (names[i], flag, "" if j is None else names[j], value, limit, sentence)
+        for i, flag, j, value, limit, sentence in found
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float, "limit": float})
 
 
@@ -88,13 +109,22 @@ def _duplicates(labels: list[str], texts: list[str], alike_CC: np.ndarray) -> It
     for i, j in enumerate(alike_CC.argmax(1)):
         value = float(alike_CC[i, j])
         if plain[i] == plain[j]:
-            yield i, DUPLICATE, j, value, MOST_ALIKE, f"the texts of '{labels[i]}' and '{labels[j]}' are the same"
+            yield (
+                i,
+                DUPLICATE,
+                j,
+                value,
+                MOST_ALIKE,
+                f"the texts of '{labels[i]}' and '{labels[j]}' are the same",
+            )
         elif value > MOST_ALIKE:
             sentence = f"the texts of '{labels[i]}' and '{labels[j]}' are nearly the same (similarity {_short(value)}, limit {_short(MOST_ALIKE)})"
             yield i, DUPLICATE, j, value, MOST_ALIKE, sentence
 
 
-def _other_labels(labels: list[str], near_CC: np.ndarray, alike_CC: np.ndarray, label_CC: np.ndarray) -> Iterator[tuple]:
+def _other_labels(
+    labels: list[str], near_CC: np.ndarray, alike_CC: np.ndarray, label_CC: np.ndarray
+) -> Iterator[tuple]:
     own_C, n = near_CC.diagonal(), len(labels)
     others_CC = np.where(np.eye(n, dtype=bool), -np.inf, near_CC)
     spread = max(float(near_CC[~np.eye(n, dtype=bool)].std()), 1e-12)
@@ -154,12 +184,21 @@ def _short(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _check(names: list[str], labels: list[str], texts: list[str], label_CF: np.ndarray, text_CF: np.ndarray) -> None:
+def _check(
+    names: list[str], labels: list[str], texts: list[str], label_CF: np.ndarray, text_CF: np.ndarray
+) -> None:
     n = len(names)
-    sizes = {"labels": len(labels), "texts": len(texts), "label embeddings": len(label_CF), "text embeddings": len(text_CF)}
+    sizes = {
+        "labels": len(labels),
+        "texts": len(texts),
+        "label embeddings": len(label_CF),
+        "text embeddings": len(text_CF),
+    }
     for what, size in sizes.items():
         if size != n:
-            raise ValueError(f"flags need one of each for every class, got {n} names and {size} {what}; take all from one table of classes")
+            raise ValueError(
+                f"flags need one of each for every class, got {n} names and {size} {what}; take all from one table of classes"
+            )
     if np.ndim(label_CF) != 2 or np.shape(label_CF) != np.shape(text_CF):
         raise ValueError(
             f"labels and texts must be embedded by one encoder, one row a class, got shapes {np.shape(label_CF)} and {np.shape(text_CF)};"
@@ -168,4 +207,6 @@ def _check(names: list[str], labels: list[str], texts: list[str], label_CF: np.n
     for what, rows in (("label", label_CF), ("text", text_CF)):
         bad = np.flatnonzero(~np.isfinite(rows).all(1))
         if len(bad):
-            raise ValueError(f"embeddings must be finite, that of the {what} of {names[bad[0]]!r} is not; embed it again")
+            raise ValueError(
+                f"embeddings must be finite, that of the {what} of {names[bad[0]]!r} is not; embed it again"
+            )

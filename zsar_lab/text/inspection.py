@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from zsar_lab.artefacts import writing
+from zsar_lab.files import writing
 from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.flags import COLUMNS, OTHER_LABEL, find_flags
 from zsar_lab.text.own_texts import TextsFromFile
@@ -57,7 +57,7 @@ class ClassInspection:
 
     Attributes:
         name, label: of the class.
-        scheme: of the class texts.
+        prompt: of the class texts.
         lines: the exact text, line by line.
         most_tokens: that the encoder reads of a line.
         averaged: the lines' embeddings are averaged, else set side by side.
@@ -67,7 +67,7 @@ class ClassInspection:
 
     name: str
     label: str
-    scheme: str
+    prompt: str
     lines: tuple[LineRead, ...]
     most_tokens: int
     averaged: bool
@@ -82,13 +82,21 @@ def read_lines(texts: Sequence[str], encoder: TextEncoder) -> dict[str, LineRead
         ValueError: a line is empty, or longer than the encoder reads.
     """
     lines = list(dict.fromkeys(line for text in texts for line in text.split("\n")))
-    return {line: LineRead(line, tuple(encoder.words(line)), len(ids)) for line, ids in zip(lines, encoder.tokens(lines), strict=True)}
+    return {
+        line: LineRead(line, tuple(encoder.words(line)), len(ids))
+        for line, ids in zip(lines, encoder.tokens(lines), strict=True)
+    }
 
 
 def inspect_class(
-    embeddings: ClassEmbeddings, labels: Mapping[str, str], name: str, encoder: TextEncoder, flags: pd.DataFrame = NO_FLAGS, n: int = 8,
+    embeddings: ClassEmbeddings,
+    labels: Mapping[str, str],
+    name: str,
+    encoder: TextEncoder,
+    flags: pd.DataFrame = NO_FLAGS,
+    n: int = 8,
     seen: Sequence[str] | None = None,
-) -> ClassInspection:  # fmt: skip
+) -> ClassInspection:
     """Look at one class text.
 
     Args:
@@ -107,11 +115,13 @@ def inspect_class(
     read = read_lines([text], encoder)
     own = flags[flags["name"] == name].reset_index(drop=True)
     lines = tuple(read[line] for line in text.split("\n"))
-    scheme, averaged = embeddings.class_text.scheme, embeddings.class_text.averaged
-    return ClassInspection(name, labels[name], scheme, lines, encoder.model.most_tokens, averaged, near, own)
+    prompt, averaged = embeddings.class_text.prompt, embeddings.class_text.averaged
+    return ClassInspection(name, labels[name], prompt, lines, encoder.model.most_tokens, averaged, near, own)
 
 
-def nearest(embeddings: ClassEmbeddings, name: str, n: int = 8, seen: Sequence[str] | None = None) -> pd.DataFrame:
+def nearest(
+    embeddings: ClassEmbeddings, name: str, n: int = 8, seen: Sequence[str] | None = None
+) -> pd.DataFrame:
     """The classes whose texts are most related to that of one class.
 
     Args:
@@ -121,7 +131,8 @@ def nearest(embeddings: ClassEmbeddings, name: str, n: int = 8, seen: Sequence[s
         seen: the classes whose mean is the centre, as in transfer; all of them when None.
 
     Returns:
-        Columns class, centred, cosine (relatedness "centred" and "plain", -1..1), the largest centred one first.
+        Columns class, centred, cosine (relatedness "centred" and "plain", -1..1), the largest centred one
+        first.
 
     Raises:
         ValueError: there is no such class, n is below 1, or as `Relatedness.fit`.
@@ -131,13 +142,21 @@ def nearest(embeddings: ClassEmbeddings, name: str, n: int = 8, seen: Sequence[s
     row = int(embeddings.rows((name,))[0])
     if len(embeddings.names) == 1:
         return pd.DataFrame({"class": [], "centred": [], "cosine": []})
-    columns = {kind: _relatedness(embeddings, kind, seen, rows=slice(row, row + 1))[0] for kind in (CENTRED, PLAIN)}
-    table = pd.DataFrame({"class": embeddings.names, "centred": columns[CENTRED], "cosine": columns[PLAIN]}).drop(index=row)
+    columns = {
+        kind: _relatedness(embeddings, kind, seen, rows=slice(row, row + 1))[0] for kind in (CENTRED, PLAIN)
+    }
+    table = pd.DataFrame(
+        {"class": embeddings.names, "centred": columns[CENTRED], "cosine": columns[PLAIN]}
+    ).drop(index=row)
     return table.sort_values("centred", ascending=False, kind="stable", ignore_index=True).head(n)
 
 
 def text_overview(
-    embeddings: ClassEmbeddings, labels: Mapping[str, str], encoder: TextEncoder, flags: pd.DataFrame = NO_FLAGS, seen: Sequence[str] | None = None
+    embeddings: ClassEmbeddings,
+    labels: Mapping[str, str],
+    encoder: TextEncoder,
+    flags: pd.DataFrame = NO_FLAGS,
+    seen: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """One row a class, to sort by: what is odd in a whole dataset's class texts.
 
@@ -145,8 +164,9 @@ def text_overview(
         embeddings, labels, encoder, flags, seen: as in `inspect_class`.
 
     Returns:
-        Columns class, label, n_tokens (of the longest line), n_unknown and unknown_words, n_heavily_split and heavily_split_words
-        (joined by ", "), nearest (class), similarity (centred, -1..1; none for a single class), n_flags and flags (kinds joined by ", ").
+        Columns class, label, n_tokens (of the longest line), n_unknown and unknown_words, n_heavily_split and
+        heavily_split_words (joined by ", "), nearest (class), similarity (centred, -1..1; none for a single
+        class), n_flags and flags (kinds joined by ", ").
 
     Raises:
         ValueError: as `read_lines` or `Relatedness.fit`.
@@ -174,12 +194,15 @@ def text_overview(
     return pd.DataFrame(content)
 
 
-def flags_of(class_text: ClassText, labels: Mapping[str, str], embed: Callable[[ClassText], ClassEmbeddings]) -> pd.DataFrame:
-    """`find_flags` on class texts of any scheme.
+def flags_of(
+    class_text: ClassText, labels: Mapping[str, str], embed: Callable[[ClassText], ClassEmbeddings]
+) -> pd.DataFrame:
+    """`find_flags` on class texts of any prompt.
 
-    What stands in front of a text as `<label>: `, of its own class or another, is left out, for it would hide that the rest is of another class.
-    Lines set side by side count by their mean, as flags compare a text with a label, which is one line. Where most texts are the label, or one
-    template filled with it, only those that are not can be "nearer another label".
+    What stands in front of a text as `<label>: `, of its own class or another, is left out, for it would hide
+    that the rest is of another class. Lines set side by side count by their mean, as flags compare a text
+    with a label, which is one line. Where most texts are the label, or one template filled with it, only
+    those that are not can be "nearer another label".
 
     Args:
         class_text: of all classes.
@@ -192,10 +215,15 @@ def flags_of(class_text: ClassText, labels: Mapping[str, str], embed: Callable[[
     names, texts = class_text.names, class_text.texts
     missing = [name for name in names if name not in labels]
     if missing:
-        raise ValueError(f"every class needs a label, {missing[0]!r} has none; take labels_of(catalog), or label(classes) of its table")
+        raise ValueError(
+            f"every class needs a label, {missing[0]!r} has none; take labels_of(catalog), or label(classes) of its table"
+        )
     own = tuple(labels[name] for name in names)
     rests = tuple(_behind_label(text, set(own)) for text in texts)
-    label_CF, text_CF = embed(ClassText("label", names, own)).pooled_CF, embed(replace(class_text, texts=rests)).pooled_CF
+    label_CF, text_CF = (
+        embed(ClassText("label", names, own)).pooled_CF,
+        embed(replace(class_text, texts=rests)).pooled_CF,
+    )
     n_lines = text_CF.shape[1] // label_CF.shape[1]
     if n_lines > 1 and text_CF.shape[1] == n_lines * label_CF.shape[1]:
         text_CF = text_CF.reshape(len(text_CF), n_lines, -1).mean(1)
@@ -206,7 +234,9 @@ def flags_of(class_text: ClassText, labels: Mapping[str, str], embed: Callable[[
 
 def made_of_labels(labels: Sequence[str], texts: Sequence[str]) -> list[bool]:
     """Of each text whether it is the label, or the template that most texts are, filled with it; False for all where most texts are not."""
-    rests = pd.Series([text.replace(label, "{}") for label, text in zip(labels, texts, strict=True)], dtype=str)
+    rests = pd.Series(
+        [text.replace(label, "{}") for label, text in zip(labels, texts, strict=True)], dtype=str
+    )
     counts = rests.value_counts()
     return [bool(counts.iloc[0] > len(rests) / 2 and rest == counts.index[0]) for rest in rests]
 
@@ -217,7 +247,9 @@ def _behind_label(text: str, labels: set[str]) -> str:
     return rest.strip() if front in labels and rest.strip() else text
 
 
-def relatedness_of(embeddings: ClassEmbeddings, names: Sequence[str], kind: str = CENTRED, seen: Sequence[str] | None = None) -> np.ndarray:
+def relatedness_of(
+    embeddings: ClassEmbeddings, names: Sequence[str], kind: str = CENTRED, seen: Sequence[str] | None = None
+) -> np.ndarray:
     """Relatedness of each of these classes to each other, float64 [C, C]; fitted on the seen classes, on all embedded ones when None.
 
     Raises:
@@ -236,7 +268,8 @@ def cluster_order(related_CC: np.ndarray) -> np.ndarray:
     Returns:
         A permutation of 0..C-1, int64.
 
-    Source: Bar-Joseph, Gifford, Jaakkola: Fast optimal leaf ordering for hierarchical clustering, 2001 (scipy's).
+    Source: Bar-Joseph, Gifford, Jaakkola: Fast optimal leaf ordering for hierarchical clustering, 2001
+    (scipy's).
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
@@ -251,11 +284,13 @@ def cluster_order(related_CC: np.ndarray) -> np.ndarray:
 
 def edited_names(before: ClassText, after: ClassText) -> list[str]:
     """The classes whose texts differ, in the order of `before`; both must be of the same classes."""
-    return [name for name, old, new in zip(before.names, before.texts, after.texts, strict=True) if old != new]
+    return [
+        name for name, old, new in zip(before.names, before.texts, after.texts, strict=True) if old != new
+    ]
 
 
 def put_back(before: ClassText, after: ClassText, name: str) -> ClassText:
-    """`after` with the text that `before` has for one class; `before` itself, with its scheme's name, when no other text differs.
+    """`after` with the text that `before` has for one class; `before` itself, with its prompt's name, when no other text differs.
 
     Raises:
         ValueError: there is no such class.
@@ -266,7 +301,7 @@ def put_back(before: ClassText, after: ClassText, name: str) -> ClassText:
 
 
 def save_texts(class_text: ClassText, path: str | Path, overwrite: bool = False) -> Path:
-    """Write class texts as a csv file with the columns name and text, which `scheme_named(path)` and a study's `class_text` read back.
+    """Write class texts as a csv file with the columns name and text, which `prompt_named(path)` and a study's `class_text` read back.
 
     Args:
         class_text: all texts, with those edited.
@@ -281,22 +316,34 @@ def save_texts(class_text: ClassText, path: str | Path, overwrite: bool = False)
     if path.suffix.lower() != ".csv":
         raise ValueError(f"the file of class texts must end in .csv, got '{path}'; add the ending")
     if path.exists() and not overwrite:
-        raise FileExistsError(f"class texts are written to a new file, '{path}' is already there; choose another name, or delete it")
+        raise FileExistsError(
+            f"class texts are written to a new file, '{path}' is already there; choose another name, or delete it"
+        )
     if class_text.averaged:
         raise ValueError(
-            f"a csv file sets lines side by side, but those of the scheme {class_text.scheme!r} are averaged; edit the texts of another scheme, or"
+            f"a csv file sets lines side by side, but those of the prompt {class_text.prompt!r} are averaged; edit the texts of another prompt, or"
             " keep the templates themselves"
         )
     counts = [text.count("\n") for text in class_text.texts]
-    odd = [name for name, text, count in zip(class_text.names, class_text.texts, counts) if count != counts[0] or not text.strip()]
+    odd = [
+        name
+        for name, text, count in zip(class_text.names, class_text.texts, counts)
+        if count != counts[0] or not text.strip()
+    ]
     if odd:
-        raise ValueError(f"class texts must be filled and of as many lines as the first ({counts[0] + 1}), that of {odd[0]!r} is not; mend it")
+        raise ValueError(
+            f"class texts must be filled and of as many lines as the first ({counts[0] + 1}), that of {odd[0]!r} is not; mend it"
+        )
     with writing(path) as temporary:
-        pd.DataFrame({"name": class_text.names, "text": class_text.texts}).to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+        pd.DataFrame({"name": class_text.names, "text": class_text.texts}).to_csv(
+            temporary, index=False, encoding="utf-8", lineterminator="\n"
+        )
         read = TextsFromFile(str(temporary))(pd.DataFrame({"name": class_text.names}))
         for name, text, again in zip(class_text.names, class_text.texts, read, strict=True):
             if text != again:
-                raise ValueError(f"class texts must read the same from a csv file, that of {name!r} does not: {text!r} would be {again!r}; mend it")
+                raise ValueError(
+                    f"class texts must read the same from a csv file, that of {name!r} does not: {text!r} would be {again!r}; mend it"
+                )
     return path
 
 
@@ -307,7 +354,9 @@ def _most_related(embeddings: ClassEmbeddings, seen: Sequence[str] | None) -> tu
     return [embeddings.names[other] for other in related_CC.argmax(1)], related_CC.max(1)
 
 
-def _relatedness(embeddings: ClassEmbeddings, kind: str, seen: Sequence[str] | None, rows: slice = slice(None)) -> np.ndarray:
+def _relatedness(
+    embeddings: ClassEmbeddings, kind: str, seen: Sequence[str] | None, rows: slice = slice(None)
+) -> np.ndarray:
     """Relatedness of these rows to all classes, float64, fitted on the seen classes (all when None)."""
     text_CF = embeddings.pooled_CF.astype(float)
     fitted_on = text_CF if seen is None else text_CF[embeddings.rows(tuple(seen))]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zsar_lab.text.encoder_files import TOKENIZER_FILES, EncoderFiles
 from zsar_lab.text.loading import one_sentence, quiet
 
-RULE = "a text encoder's folder must hold a model that transformers can load"
+METHOD = "a text encoder's folder must hold a model that transformers can load"
 MEAN, FIRST, JOINT, PROJECTED = "mean over tokens", "first token", "joint space", "projected"
 POOLING_FIELDS = {"pooling_mode_mean_tokens": MEAN, "pooling_mode_cls_token": FIRST}
 HARMLESS_MODULES = ("Transformer", "Pooling", "Normalize")
@@ -33,17 +33,24 @@ class LanguageModel(nn.Module):
     """The text side of a transformers model.
 
     Attributes:
-        pooling: how a text becomes one vector: the mean over its tokens or the first token's vector (sentence encoders and
-            BERT-type models, as the model's own pooling file says, else the mean), or what a CLIP-type text tower gives ("joint space",
-            "projected").
+        pooling: how a text becomes one vector: the mean over its tokens or the first token's vector (sentence
+            encoders and BERT-type models, as the model's own pooling file says, else the mean), or what a
+            CLIP-type text tower gives ("joint space", "projected").
         most_tokens: how many tokens it reads, those it adds itself among them.
         n_known: how many different tokens it knows.
     """
 
-    def __init__(self, network: nn.Module, pooling: str, most_tokens: int, takes_mask: bool, n_known: int) -> None:
+    def __init__(
+        self, network: nn.Module, pooling: str, most_tokens: int, takes_mask: bool, n_known: int
+    ) -> None:
         super().__init__()
         self.n_known = n_known
-        self.network, self.pooling, self.most_tokens, self.takes_mask = network, pooling, most_tokens, takes_mask
+        self.network, self.pooling, self.most_tokens, self.takes_mask = (
+            network,
+            pooling,
+            most_tokens,
+            takes_mask,
+        )
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -54,7 +61,11 @@ class LanguageModel(nn.Module):
         """
         text = getattr(self.network, "text_model", self.network)  # a CLIP-type model has images beside it
         n_layers = getattr(text.config, "num_hidden_layers", None)
-        lists = [module for module in text.modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers]
+        lists = [
+            module
+            for module in text.modules()
+            if isinstance(module, nn.ModuleList) and len(module) == n_layers
+        ]
         if len(lists) != 1:
             raise ValueError(
                 "training the last layers of a text encoder needs its layers one after the other in one list, a model of type"
@@ -76,7 +87,9 @@ class LanguageModel(nn.Module):
             pooled_ND = out.pooler_output
         else:
             out = self.network(**inputs)
-            pooled_ND = out.text_embeds if self.pooling == PROJECTED else self._pool(out.last_hidden_state, mask_NL)
+            pooled_ND = (
+                out.text_embeds if self.pooling == PROJECTED else self._pool(out.last_hidden_state, mask_NL)
+            )
         return Read(nn.functional.normalize(pooled_ND.float(), dim=-1), out.last_hidden_state.float())
 
     def _pool(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
@@ -90,26 +103,34 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
     """Load the text side of a model, in float32 on the CPU, ready to read (no dropout).
 
     Raises:
-        ValueError: the model has no text side, has one that reads no label by itself, lacks weights, or needs a layer that is not
-            applied here.
+        ValueError: the model has no text side, has one that reads no label by itself, lacks weights, or needs
+            a layer that is not applied here.
     """
     import transformers
 
-    with quiet(), one_sentence(RULE, files.folder):
+    with quiet(), one_sentence(METHOD, files.folder):
         config = transformers.AutoConfig.from_pretrained(files.folder, local_files_only=True)
     kind, network_class = _text_side(config, files)
     pooling = kind or _pooling(files.folder)
-    with quiet(), one_sentence(RULE, files.folder):
-        network, info = network_class.from_pretrained(files.folder, local_files_only=True, dtype=torch.float32, output_loading_info=True)
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))  # BERT's pooler is not read
+    with quiet(), one_sentence(METHOD, files.folder):
+        network, info = network_class.from_pretrained(
+            files.folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        )
+    missing = sorted(
+        key for key in info["missing_keys"] if not key.startswith("pooler.")
+    )  # BERT's pooler is not read
     if missing:
         raise ValueError(
             f"a text encoder's folder must hold every weight of its model, '{files.folder}' lacks {len(missing)} ({missing[0]}, ...);"
             " fetch the model again"
         )
     text = getattr(config, "text_config", None) or config
-    takes_mask = not config.model_type.startswith("siglip")  # trained without a mask, padded to its full length
-    return LanguageModel(network, pooling, _most_tokens(files.folder, text), takes_mask, text.vocab_size).eval()
+    takes_mask = not config.model_type.startswith(
+        "siglip"
+    )  # trained without a mask, padded to its full length
+    return LanguageModel(
+        network, pooling, _most_tokens(files.folder, text), takes_mask, text.vocab_size
+    ).eval()
 
 
 def load_tokenizer(files: EncoderFiles) -> Any:
@@ -125,7 +146,7 @@ def load_tokenizer(files: EncoderFiles) -> Any:
             f"a text encoder's folder must hold its tokenizer (tokenizer.json or vocab files), '{files.folder}' has none; save it there with"
             " save_pretrained of the tokenizer"
         )
-    with quiet(), one_sentence(RULE, files.folder):
+    with quiet(), one_sentence(METHOD, files.folder):
         tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         lacks = "a tokenizer.json (fast tokenizer)" if not tokenizer.is_fast else "a padding token"
@@ -162,13 +183,25 @@ def _text_side(config: Any, files: EncoderFiles) -> tuple[str | None, Any]:
 
 def _pooling(folder: Path) -> str:
     """As the folder's pooling file says; the mean over tokens where there is none."""
-    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8")) if (folder / "modules.json").is_file() else []
-    other = [module["type"].rsplit(".", 1)[-1] for module in modules if module["type"].rsplit(".", 1)[-1] not in HARMLESS_MODULES]
+    modules = (
+        json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        if (folder / "modules.json").is_file()
+        else []
+    )
+    other = [
+        module["type"].rsplit(".", 1)[-1]
+        for module in modules
+        if module["type"].rsplit(".", 1)[-1] not in HARMLESS_MODULES
+    ]
     path = folder / "1_Pooling" / "config.json"
-    chosen = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"pooling_mode_mean_tokens": True}
+    chosen = (
+        json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"pooling_mode_mean_tokens": True}
+    )
     modes = [mode for mode, on in chosen.items() if mode.startswith("pooling_mode_") and on is True]
     if "pooling_mode" in chosen:
-        modes = [f"pooling_mode_{chosen['pooling_mode']}_token" + ("s" if chosen["pooling_mode"] != "cls" else "")]
+        modes = [
+            f"pooling_mode_{chosen['pooling_mode']}_token" + ("s" if chosen["pooling_mode"] != "cls" else "")
+        ]
     if other or len(modes) != 1 or modes[0] not in POOLING_FIELDS:
         raise ValueError(
             f"a sentence encoder must end in mean or first-token pooling, '{folder}' asks for {', '.join(other + modes) or 'nothing'};"
@@ -179,7 +212,10 @@ def _pooling(folder: Path) -> str:
 
 def _most_tokens(folder: Path, text_config: Any) -> int:
     limits = [getattr(text_config, "max_position_embeddings", None)]
-    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+    for name, key in (
+        ("sentence_bert_config.json", "max_seq_length"),
+        ("tokenizer_config.json", "model_max_length"),
+    ):
         path = folder / name
         limits.append(json.loads(path.read_text(encoding="utf-8")).get(key) if path.is_file() else None)
     return int(min(limit for limit in limits if limit is not None and 0 < limit < UNREASONABLE_LENGTH))

@@ -25,7 +25,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def one_sentence(rule: str, folder: Path) -> Iterator[None]:
+def one_sentence(method: str, folder: Path) -> Iterator[None]:
     """Whatever transformers raises over a folder, as one sentence that begins with what the folder must hold.
 
     Raises:
@@ -33,6 +33,8 @@ def one_sentence(rule: str, folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # transformers, tokenizers and safetensors raise many kinds, some directly of Exception
+    except (
+        Exception
+    ) as error:  # transformers, tokenizers and safetensors raise many kinds, some directly of Exception
         first = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{rule}, '{folder}' does not ({first}); fetch it again") from error
+        raise ValueError(f"{method}, '{folder}' does not ({first}); fetch it again") from error

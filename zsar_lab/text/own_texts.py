@@ -13,7 +13,7 @@ KNOWN_COLUMNS = ("dataset", "name", "label", "text")
 
 @dataclass(frozen=True)
 class TextsFromFile:
-    """A scheme that reads a csv file with the columns name and text, one row a class; `dataset` and `label` may be there and are not read.
+    """A prompt that reads a csv file with the columns name and text, one row a class; `dataset` and `label` may be there and are not read.
 
     A text may have several lines, which are read one by one and set side by side.
 
@@ -46,7 +46,10 @@ class TextsFromFile:
             )
         if more:
             classes_ = "class" if len(more) == 1 else "classes"
-            warnings.warn(f"'{self.path}' has texts of {len(more)} {classes_} that the data have not ({_some(more)}); not read", stacklevel=2)
+            warnings.warn(
+                f"'{self.path}' has texts of {len(more)} {classes_} that the data have not ({_some(more)}); not read",
+                stacklevel=2,
+            )
         text_of = dict(zip(table["name"], table["text"], strict=True))
         return [text_of[name] for name in names]
 
@@ -56,19 +59,29 @@ class TextsFromFile:
 
     def _table(self) -> pd.DataFrame:
         if not Path(self.path).is_file():
-            raise FileNotFoundError(f"a file of class texts must be there, '{self.path}' is not; write it with the columns name and text")
+            raise FileNotFoundError(
+                f"a file of class texts must be there, '{self.path}' is not; write it with the columns name and text"
+            )
         try:
             table = pd.read_csv(self.path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise ValueError(f"a file of class texts must be a UTF-8 csv table, '{self.path}' is not ({error}); save it as UTF-8") from error
+            raise ValueError(
+                f"a file of class texts must be a UTF-8 csv table, '{self.path}' is not ({error}); save it as UTF-8"
+            ) from error
         except (ValueError, OSError) as error:
             raise ValueError(self._no_table(str(error).strip())) from error
-        if not isinstance(table.index, pd.RangeIndex):  # pandas takes what stands before the named columns for row names
+        if not isinstance(
+            table.index, pd.RangeIndex
+        ):  # pandas takes what stands before the named columns for row names
             raise ValueError(self._no_table("a row has more values than the first"))
         lacking = [column for column in ("name", "text") if column not in table]
         unknown = [column for column in table if column not in KNOWN_COLUMNS]
         if lacking or unknown:
-            what = f"has no {lacking[0]!r} (it has {_some(list(table))})" if lacking else f"has {_some(unknown)} too"
+            what = (
+                f"has no {lacking[0]!r} (it has {_some(list(table))})"
+                if lacking
+                else f"has {_some(unknown)} too"
+            )
             if len(table.columns) == 1 and any(mark in table.columns[0] for mark in ";\t"):
                 what = "separates its columns by semicolons or tabs, not by commas"
             raise ValueError(
@@ -82,7 +95,9 @@ class TextsFromFile:
                 f"a file of class texts must have one row a class, '{self.path}' has {_some(sorted(set(twice)))} more than"
                 " once; delete rows"
             )
-        empty = table["name"][[not text or not all(line.strip() for line in text.split("\n")) for text in table["text"]]]
+        empty = table["name"][
+            [not text or not all(line.strip() for line in text.split("\n")) for text in table["text"]]
+        ]
         if len(empty):
             raise ValueError(
                 f"a file of class texts must have a text in every row and line, '{self.path}' has none for"

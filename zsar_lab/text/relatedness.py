@@ -1,6 +1,7 @@
 """Relatedness of classes by their texts: a cosine, in a space whose transform was fitted on seen classes.
 
-Shapes: S seen, U other classes, F width of a class text's embedding, R rank of the seen texts about their mean (at most S - 1).
+Shapes: S seen, U other classes, F width of a class text's embedding, R rank of the seen texts about their
+mean (at most S - 1).
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ RANK_TOLERANCE = 1e-10  # an axis counts where its singular value is above this 
 class Relatedness:
     """r(a, b) = cos((a - m) W, (b - m) W).
 
-    "plain" has m = 0 and W = 1. "centred" has W = 1 and m = the mean of the seen texts. "whitened" has the same m and
+    "plain" has m = 0 and W = 1. "centred" has W = 1 and m = the mean of the seen texts. "whitened" has the
+    same m and
 
-        W = (C + l I)^-1/2,  C = X'X / S,  X = the seen texts less m,  l = shrinkage * (mean of the R eigenvalues of C above 0).
+        W = (C + l I)^-1/2,  C = X'X / S,  X = the seen texts less m,  l = shrinkage * (mean of the R
+        eigenvalues of C above 0).
 
-    The fewer texts, the less C knows: with S - 1 < F it says nothing of F - S + 1 directions, and l is all that W knows there.
-    l -> infinity gives "centred"; l -> 0, where R = F, gives seen texts of covariance 1. With X = Q diag(s) V' and e = s^2 / S,
+    The fewer texts, the less C knows: with S - 1 < F it says nothing of F - S + 1 directions, and l is all
+    that W knows there. l -> infinity gives "centred"; l -> 0, where R = F, gives seen texts of covariance 1.
+    With X = Q diag(s) V' and e = s^2 / S,
 
         x W = x V diag(e + l)^-1/2 V' + (x - x V V') l^-1/2,
 
@@ -49,7 +53,8 @@ class Relatedness:
         """Fit on the embedded texts of seen classes, float [S, F]; `shrinkage` is read by "whitened" alone.
 
         Raises:
-            ValueError: no such kind; a text that is not finite; too few or only equal texts to centre or whiten; shrinkage not above 0.
+            ValueError: no such kind; a text that is not finite; too few or only equal texts to centre or
+                whiten; shrinkage not above 0.
         """
         if kind not in KINDS:
             raise ValueError(f"relatedness must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -66,7 +71,9 @@ class Relatedness:
         if kind == CENTRED:
             return Relatedness(kind, centre_F, np.zeros((0, width)), np.zeros(0))
         if not 0 < shrinkage < np.inf:
-            raise ValueError(f"shrinkage must be above 0 and finite, got {shrinkage}; {SHRINKAGE} is the one used")
+            raise ValueError(
+                f"shrinkage must be above 0 and finite, got {shrinkage}; {SHRINKAGE} is the one used"
+            )
         _, s, axes_RF = np.linalg.svd(text_SF - centre_F, full_matrices=False)
         kept = s > RANK_TOLERANCE * s[0]
         eigenvalue_R = s[kept] ** 2 / n_seen
@@ -98,9 +105,11 @@ def _finite(text_CF: np.ndarray, width: int | None) -> np.ndarray:
     if text_CF.ndim != 2 or (width is not None and text_CF.shape[1] != width):
         raise ValueError(
             f"embedded class texts must be one row a class, [classes, {width or 'width'}], got shape {text_CF.shape};"
-            " embed all with one encoder and scheme"
+            " embed all with one encoder and prompt"
         )
     bad = np.flatnonzero(~np.isfinite(text_CF).all(1))
     if len(bad):
-        raise ValueError(f"embedded class texts must be finite, row {bad[0]} of {len(text_CF)} is not; embed that class text again")
+        raise ValueError(
+            f"embedded class texts must be finite, row {bad[0]} of {len(text_CF)} is not; embed that class text again"
+        )
     return text_CF

@@ -18,7 +18,10 @@ ANNOTATION_COLUMNS = ["id", "class", "group", "splits", "start_s", "end_s", "ste
 LEVELS_DOWN = 2
 # by family: the names of the annotation files, and what a user is told to look for
 FAMILIES = {
-    "UCF101": (re.compile(r"classInd\.txt|(train|test)list0[123]\.txt"), "classInd.txt, trainlist01.txt and testlist01.txt"),
+    "UCF101": (
+        re.compile(r"classInd\.txt|(train|test)list0[123]\.txt"),
+        "classInd.txt, trainlist01.txt and testlist01.txt",
+    ),
     "HMDB51": (re.compile(r".+_test_split\d+\.txt"), "files like brush_hair_test_split1.txt"),
     "ActivityNet": (re.compile(r".+\.json"), "activity_net.v1-3.min.json"),
     "Kinetics": (re.compile(r"(?!classes\.csv$).+\.csv"), "csv files like train.csv"),
@@ -34,13 +37,14 @@ class Annotations:
     Attributes:
         name: "ucf101", "hmdb51", "kinetics400", "kinetics600", "kinetics700" or "activitynet".
         unit: what one row is: "clip", or for ActivityNet "segment" or "video".
-        clips: one row a clip, sorted by id, nothing dropped. Columns: id (unique), class, group (clips of one group are
-            near-duplicates of each other; "" where the files do not say), splits (the official membership, words with
-            spaces between), start_s and end_s (seconds within the file; NaN where the whole file is the clip), stems (a
-            list: the file names without suffix under which the video may lie), reason ("" or why the annotation itself
-            rules the clip out).
+        clips: one row a clip, sorted by id, nothing dropped. Columns: id (unique), class, group (clips of one
+            group are near-duplicates of each other; "" where the files do not say), splits (the official
+            membership, words with spaces between), start_s and end_s (seconds within the file; NaN where the
+            whole file is the clip), stems (a list: the file names without suffix under which the video may
+            lie), reason ("" or why the annotation itself rules the clip out).
         classes: one row a class, sorted; the column name, and for UCF101 official_id.
-        unlabelled: how many clips (or ActivityNet videos) the files name without a class; they are not in `clips`.
+        unlabelled: how many clips (or ActivityNet videos) the files name without a class; they are not in
+            `clips`.
     """
 
     name: str
@@ -95,20 +99,33 @@ class SplitLists:
         rows = []
         for (class_name, path_or_stem), parts in self._parts.items():
             fault = self._faults[class_name, path_or_stem]
-            rows.append(self._clip(class_name, video_stem(path_or_stem) if fault else path_or_stem, parts, fault))
+            rows.append(
+                self._clip(class_name, video_stem(path_or_stem) if fault else path_or_stem, parts, fault)
+            )
         return rows + self._again
 
-    def _clip(self, class_name: str, stem: str, parts: list[str], fault: str, again: str = "") -> AnnotatedClip:
+    def _clip(
+        self, class_name: str, stem: str, parts: list[str], fault: str, again: str = ""
+    ) -> AnnotatedClip:
         splits = " ".join(part or "unused" for part in parts)
         stems, group = [] if fault else [stem], self.group_of(class_name, stem)
-        return AnnotatedClip(f"{class_name}/{shown(stem)}", class_name, group, splits, np.nan, np.nan, stems, fault or again)
+        return AnnotatedClip(
+            f"{class_name}/{shown(stem)}", class_name, group, splits, np.nan, np.nan, stems, fault or again
+        )
 
 
-def annotations_of(name: str, unit: str, rows: Iterable[AnnotatedClip], class_names: Iterable[str], unlabelled: int, source: Path) -> Annotations:
+def annotations_of(
+    name: str,
+    unit: str,
+    rows: Iterable[AnnotatedClip],
+    class_names: Iterable[str],
+    unlabelled: int,
+    source: Path,
+) -> Annotations:
     """Sort the rows by id, make their ids unique, and check the class names.
 
-    Of rows with one id the first that nothing rules out keeps it; the others get " (listed again)" behind their id and,
-    where they have none yet, that as their reason.
+    Of rows with one id the first that nothing rules out keeps it; the others get " (listed again)" behind
+    their id and, where they have none yet, that as their reason.
 
     Raises:
         ValueError: no row at all, or a class name that is empty or holds a control character or a slash.
@@ -116,15 +133,22 @@ def annotations_of(name: str, unit: str, rows: Iterable[AnnotatedClip], class_na
     names = sorted(set(class_names))
     for class_name in names:
         if not class_name or "/" in class_name or not is_plain(class_name):
-            raise ValueError(f"a class name must be text without slash or control character, got '{shown(class_name)}' in '{source}'; rename it")
+            raise ValueError(
+                f"a class name must be text without slash or control character, got '{shown(class_name)}' in '{source}'; rename it"
+            )
     unique, taken = [], set()
     for row in sorted(rows, key=lambda row: (row.id, row.reason != "")):
         if row.id in taken:
-            row = row._replace(id=unused_id(row.id, "listed again", taken), reason=row.reason or "the annotation files list it twice")
+            row = row._replace(
+                id=unused_id(row.id, "listed again", taken),
+                reason=row.reason or "the annotation files list it twice",
+            )
         taken.add(row.id)
         unique.append(row)
     if not unique:
-        raise ValueError(f"the annotation files of {name} must name at least one clip with its class, got none in '{source}'; get them again")
+        raise ValueError(
+            f"the annotation files of {name} must name at least one clip with its class, got none in '{source}'; get them again"
+        )
     unique.sort(key=lambda row: row.id)
     clips = pd.DataFrame(dict(zip(ANNOTATION_COLUMNS, map(list, zip(*unique, strict=True)), strict=True)))
     return Annotations(name, unit, clips, pd.DataFrame({"name": names}, dtype=str), unlabelled)
@@ -143,15 +167,20 @@ def annotation_files(folder: Path, family: str) -> list[Path]:
     """The annotation files of a family ("UCF101", ...) in a folder or up to two levels below, the nearest first.
 
     Raises:
-        FileNotFoundError: there is no such folder, or nothing in it looks like an annotation file of a known dataset.
+        FileNotFoundError: there is no such folder, or nothing in it looks like an annotation file of a known
+            dataset.
         NotADirectoryError: it is a file.
         ValueError: it holds the files of another dataset.
     """
     folder = Path(folder)
     if folder.is_file():
-        raise NotADirectoryError(f"annotations must be given as a folder, but '{folder}' is a file; give the folder it lies in")
+        raise NotADirectoryError(
+            f"annotations must be given as a folder, but '{folder}' is a file; give the folder it lies in"
+        )
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder '{folder}'; give the folder that holds the annotation files of {family}")
+        raise FileNotFoundError(
+            f"there is no folder '{folder}'; give the folder that holds the annotation files of {family}"
+        )
     pattern, examples = FAMILIES[family]
     found = files_below(folder, pattern)
     if found:
@@ -159,7 +188,9 @@ def annotation_files(folder: Path, family: str) -> list[Path]:
     rule = f"'{folder}' must hold the annotation files of {family} ({examples}), at most {LEVELS_DOWN} levels down"
     other = family_of(folder, but=family)
     if other:
-        raise ValueError(f"{rule}, but it looks like the annotations of {other}; give the folder of {family} or read it as {other}")
+        raise ValueError(
+            f"{rule}, but it looks like the annotations of {other}; give the folder of {family} or read it as {other}"
+        )
     raise FileNotFoundError(f"{rule}, but there are none; give the folder they were unpacked to")
 
 
@@ -200,7 +231,9 @@ def nearest_folder(files: list[Path], family: str) -> Path:
     depth = len(files[0].parts)
     folders = sorted({path.parent for path in files if len(path.parts) == depth})
     if len(folders) > 1:
-        raise ValueError(f"there must be one folder with annotation files of {family}, got '{folders[0]}' and '{folders[1]}'; give one of them")
+        raise ValueError(
+            f"there must be one folder with annotation files of {family}, got '{folders[0]}' and '{folders[1]}'; give one of them"
+        )
     return folders[0]
 
 
@@ -212,11 +245,15 @@ def read_text(path: Path) -> str:
         ValueError: it is not UTF-8.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file '{path}', which the official annotations have; unpack them again")
+        raise FileNotFoundError(
+            f"there is no file '{path}', which the official annotations have; unpack them again"
+        )
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' must be UTF-8 text, but byte {error.start} is not ({error.reason}); save it as UTF-8 or get it again") from error
+        raise ValueError(
+            f"'{path}' must be UTF-8 text, but byte {error.start} is not ({error.reason}); save it as UTF-8 or get it again"
+        ) from error
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
@@ -226,7 +263,10 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
         FileNotFoundError, ValueError: as `read_text`; or no line at all.
     """
     # not splitlines: that would break a line at a control character within a name
-    lines = [(number, line.strip(" \t")) for number, line in enumerate(re.split("\r\n|\r|\n", read_text(path)), start=1)]
+    lines = [
+        (number, line.strip(" \t"))
+        for number, line in enumerate(re.split("\r\n|\r|\n", read_text(path)), start=1)
+    ]
     lines = [(number, line) for number, line in lines if line]
     if not lines:
         raise ValueError(f"'{path}' must have a line for each clip, got an empty file; get it again")

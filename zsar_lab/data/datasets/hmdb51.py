@@ -23,8 +23,8 @@ PARTS = {"0": "unused", "1": "train", "2": "test"}
 def read_hmdb51(folder: Path) -> Annotations:
     """Read testTrainMulti_7030_splits: every clip with its class and part ("train", "test", "unused") in the splits 1, 2, 3.
 
-    The class is that of the file's name, `<class>_test_split<n>.txt`. The files do not say which clips come from one
-    film, so the group is "".
+    The class is that of the file's name, `<class>_test_split<n>.txt`. The files do not say which clips come
+    from one film, so the group is "".
 
     Args:
         folder: the folder of the lists, or a folder up to two levels above it.
@@ -32,8 +32,8 @@ def read_hmdb51(folder: Path) -> Annotations:
     Raises:
         FileNotFoundError: no such folder, or a class lacks the list of a split.
         NotADirectoryError: it is a file.
-        ValueError: another dataset's folder, a fourth split, a file that is not UTF-8, or a line of another form than
-            `<video>.avi <0|1|2>`.
+        ValueError: another dataset's folder, a fourth split, a file that is not UTF-8, or a line of another
+            form than `<video>.avi <0|1|2>`.
     """
     files = annotation_files(folder, "HMDB51")
     home = nearest_folder(files, "HMDB51")
@@ -43,7 +43,9 @@ def read_hmdb51(folder: Path) -> Annotations:
         if path.parent == home:
             class_names.add(class_name)
             if split not in ("1", "2", "3"):
-                raise ValueError(f"a list of HMDB51 must be of split 1, 2 or 3, got split {split} in '{path}'; rename or remove it")
+                raise ValueError(
+                    f"a list of HMDB51 must be of split 1, 2 or 3, got split {split} in '{path}'; rename or remove it"
+                )
     lists = SplitLists(group_of=lambda class_name, stem: "")
     for class_name in sorted(class_names):
         for split in (1, 2, 3):

@@ -42,21 +42,23 @@ class _File(NamedTuple):
 def find_videos(annotations: Annotations, videos: Path) -> pd.DataFrame:
     """Find the video of each annotated clip by its file name, at any depth below a folder.
 
-    A file belongs to a clip if its name without suffix is one of the clip's stems, its suffix is that of a video, and the
-    nearest folder above it that is named after a class (compared by letters and digits, without case) is of the clip's
-    class; a file below no such folder fits any class, unless clips of two classes share its stem. Of several files the one
-    in the folder spelled as the class is taken, then the one with the dataset's usual suffix, then the first path.
-    Links to folders are followed, each real folder once; hidden (dot) files and folders are left out.
+    A file belongs to a clip if its name without suffix is one of the clip's stems, its suffix is that of a
+    video, and the nearest folder above it that is named after a class (compared by letters and digits,
+    without case) is of the clip's class; a file below no such folder fits any class, unless clips of two
+    classes share its stem. Of several files the one in the folder spelled as the class is taken, then the one
+    with the dataset's usual suffix, then the first path. Links to folders are followed, each real folder
+    once; hidden (dot) files and folders are left out.
 
     Args:
         annotations: what a reader read.
         videos: the folder of the videos.
 
     Returns:
-        The rows of `annotations.clips`, and one row for each file that is no clip's, sorted by id (unique). Columns: those
-        of `annotations.clips`, path (relative to `videos`, with "/"; "" when there is no file) and status: "" (found, not
-        opened yet), "missing", "excluded" (the annotation rules it out), and for files of no clip "not listed",
-        "not a video" or "unreadable" (no plain name, or no regular file). The column reason says why unless status is "".
+        The rows of `annotations.clips`, and one row for each file that is no clip's, sorted by id (unique).
+        Columns: those of `annotations.clips`, path (relative to `videos`, with "/"; "" when there is no file)
+        and status: "" (found, not opened yet), "missing", "excluded" (the annotation rules it out), and for
+        files of no clip "not listed", "not a video" or "unreadable" (no plain name, or no regular file). The
+        column reason says why unless status is "".
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -82,18 +84,32 @@ def find_videos(annotations: Annotations, videos: Path) -> pd.DataFrame:
     table = _clip_columns(clips, chosen, files_of_stem, videos)
     _add_other_files(table, annotations, files, chosen, rows_of_stem, videos)
     order = sorted(range(len(table["id"])), key=table["id"].__getitem__)
-    return pd.DataFrame({column: [values[place] for place in order] for column, values in table.items()}, columns=FOUND_COLUMNS)
+    return pd.DataFrame(
+        {column: [values[place] for place in order] for column, values in table.items()},
+        columns=FOUND_COLUMNS,
+    )
 
 
 def _check_folder(videos: Path) -> None:
     if videos.is_file():
-        raise NotADirectoryError(f"the videos must be given as a folder, but '{videos}' is a file; give the folder above the class folders")
+        raise NotADirectoryError(
+            f"the videos must be given as a folder, but '{videos}' is a file; give the folder above the class folders"
+        )
     if not videos.is_dir():
-        raise FileNotFoundError(f"there is no folder '{videos}'; give the folder above the class folders of the videos")
+        raise FileNotFoundError(
+            f"there is no folder '{videos}'; give the folder above the class folders of the videos"
+        )
 
 
 def _nothing_found(annotations: Annotations, videos: Path, files: list[_File]) -> str:
-    sought = next((f"{name}/{stems[0]}" for name, stems in zip(annotations.clips["class"], annotations.clips["stems"], strict=True) if stems), "")
+    sought = next(
+        (
+            f"{name}/{stems[0]}"
+            for name, stems in zip(annotations.clips["class"], annotations.clips["stems"], strict=True)
+            if stems
+        ),
+        "",
+    )
     example = next((file.path for file in files if not file.status), files[0].path if files else "")
     there = f"{len(files)} files such as '{shown(example)}'" if files else "no file at all"
     suffix = USUAL_SUFFIX.get(annotations.name, ".mp4")
@@ -101,7 +117,10 @@ def _nothing_found(annotations: Annotations, videos: Path, files: list[_File]) -
 
 
 def _choose(
-    annotations: Annotations, clips: dict[str, list], rows_of_stem: dict[str, list[int]], files_of_stem: dict[str, list[_File]]
+    annotations: Annotations,
+    clips: dict[str, list],
+    rows_of_stem: dict[str, list[int]],
+    files_of_stem: dict[str, list[_File]],
 ) -> list[_File | None]:
     """The file of each row of `annotations.clips`, None where there is none."""
     usual = USUAL_SUFFIX.get(annotations.name, ".mp4")
@@ -112,14 +131,21 @@ def _choose(
         names = {clips["class"][row] for row in rows}
         live = {clips["class"][row] for row in rows if not clips["reason"][row]}
         for row in rows:
-            # segments of one video may be of several classes, and a folder can have the name of one of them only
+            # segments of one video may be of several classes, and a folder can have the name of one of them
+            # only
             own = names if is_activitynet else {clips["class"][row]}
             any_class = is_activitynet or len(live) <= 1
-            fitting = [file for file in files if file.place.class_name in own or (any_class and not file.place.class_name)]
+            fitting = [
+                file
+                for file in files
+                if file.place.class_name in own or (any_class and not file.place.class_name)
+            ]
             if fitting:
                 best = min(fitting, key=lambda file: _preference(file, usual))
                 earlier = chosen[row]
-                chosen[row] = best if earlier is None else min(earlier, best, key=lambda file: _preference(file, usual))
+                chosen[row] = (
+                    best if earlier is None else min(earlier, best, key=lambda file: _preference(file, usual))
+                )
     return chosen
 
 
@@ -127,7 +153,9 @@ def _preference(file: _File, usual: str) -> tuple[int, bool, str]:
     return file.place.closeness, file.suffix != usual, file.path
 
 
-def _clip_columns(clips: dict[str, list], chosen: list[_File | None], files_of_stem: dict[str, list[_File]], videos: Path) -> dict[str, list]:
+def _clip_columns(
+    clips: dict[str, list], chosen: list[_File | None], files_of_stem: dict[str, list[_File]], videos: Path
+) -> dict[str, list]:
     table = {**clips, "reason": list(clips["reason"]), "path": [], "status": []}
     for row, file in enumerate(chosen):
         table["path"].append(file.path if file else "")
@@ -177,7 +205,11 @@ def _add_other_files(
 
 
 def _why_not_listed(
-    file: _File, annotations: Annotations, table: dict[str, list], chosen: list[_File | None], rows_of_stem: dict[str, list[int]]
+    file: _File,
+    annotations: Annotations,
+    table: dict[str, list],
+    chosen: list[_File | None],
+    rows_of_stem: dict[str, list[int]],
 ) -> str:
     rows = rows_of_stem.get(file.stem, [])
     for row in rows:
@@ -188,7 +220,9 @@ def _why_not_listed(
     if rows:
         return f"clips of several classes have a file of this name, such as '{table['id'][rows[0]]}', and its folder is of none of them"
     folder = file.place.folder
-    if folder and not file.place.class_name and annotations.name != "activitynet":  # whose videos lie in one folder
+    if (
+        folder and not file.place.class_name and annotations.name != "activitynet"
+    ):  # whose videos lie in one folder
         return f"its folder '{folder.rpartition('/')[2]}' is no class of {annotations.name}"
     return f"no annotation of {annotations.name} names it with a class"
 
@@ -199,19 +233,30 @@ def _files(annotations: Annotations, videos: Path) -> Iterator[_File]:
     class_of_letters: dict[str, str] = {"": ""}
     for name in names:
         letters = _letters(name)
-        class_of_letters[letters] = "" if letters in class_of_letters else name  # "": two classes that only signs tell apart
+        class_of_letters[letters] = (
+            "" if letters in class_of_letters else name
+        )  # "": two classes that only signs tell apart
     for folder, entries in _walk(videos):
         place = _place(folder, names, class_of_letters)
-        folder_fault = "" if is_plain(folder) else f"a folder name must be UTF-8 without control characters, got '{shown(folder)}'; rename it"
+        folder_fault = (
+            ""
+            if is_plain(folder)
+            else f"a folder name must be UTF-8 without control characters, got '{shown(folder)}'; rename it"
+        )
         for name, fault in entries:
             stem, dot, ending = name.rpartition(".")
             suffix = dot + ending.lower() if stem else ""
             path = f"{folder}/{name}" if folder else name
             status = UNREADABLE
             if suffix not in VIDEO_SUFFIXES:
-                status, fault = NOT_A_VIDEO, f"'{shown(dot + ending)}' is not a video suffix" if suffix else "it has no video suffix"
+                status, fault = (
+                    NOT_A_VIDEO,
+                    f"'{shown(dot + ending)}' is not a video suffix" if suffix else "it has no video suffix",
+                )
             elif not is_plain(name):
-                fault = f"a file name must be UTF-8 without control characters, got '{shown(name)}'; rename it"
+                fault = (
+                    f"a file name must be UTF-8 without control characters, got '{shown(name)}'; rename it"
+                )
             elif not fault and not folder_fault:
                 status = ""
             yield _File(path, place, stem, suffix, status, fault or folder_fault if status else "")
@@ -235,7 +280,8 @@ def _place(folder: str, names: set[str], class_of_letters: dict[str, str]) -> _P
 def _walk(root: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Each folder (relative, "" for root itself) with its files, as name and why the file is no regular one ("" if it is).
 
-    Real folders come first, then those that links lead to; no folder is entered twice, and no folder above root is.
+    Real folders come first, then those that links lead to; no folder is entered twice, and no folder above
+    root is.
     """
     entered = {_identity(above) for above in root.resolve().parents}
     folders, linked = [""], deque()
@@ -269,7 +315,9 @@ def _entries(folder: Path) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except PermissionError as error:
-        raise PermissionError(f"a folder of videos must be readable, got '{shown(str(folder))}' ({error.strerror}); change its rights") from error
+        raise PermissionError(
+            f"a folder of videos must be readable, got '{shown(str(folder))}' ({error.strerror}); change its rights"
+        ) from error
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

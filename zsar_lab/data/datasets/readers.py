@@ -35,5 +35,7 @@ def read_annotations(dataset: str, folder: Path, unit: str = "segment") -> Annot
         NotADirectoryError: the folder is a file.
     """
     if dataset not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {dataset!r}; catalog other videos as a folder of class folders")
+        raise ValueError(
+            f"dataset must be one of {', '.join(DATASETS)}, got {dataset!r}; catalog other videos as a folder of class folders"
+        )
     return READERS[dataset](Path(folder), unit)

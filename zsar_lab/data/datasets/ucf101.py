@@ -23,9 +23,10 @@ SOURCE_GROUP = re.compile(r".*_(g\d+)_c\d+")
 def read_ucf101(folder: Path) -> Annotations:
     """Read ucfTrainTestlist: every clip with its class, source group and part ("train" or "test") in the splits 1, 2, 3.
 
-    The class is the folder named in a list ("HandstandPushups/v_HandStandPushups_g01_c01.avi" is of HandstandPushups); the
-    label number behind a path must agree with it. A clip that no list of a split names is "unused" there. The classes have the column
-    official_id too, their number in classInd.txt: its order differs from that of the names.
+    The class is the folder named in a list ("HandstandPushups/v_HandStandPushups_g01_c01.avi" is of
+    HandstandPushups); the label number behind a path must agree with it. A clip that no list of a split names
+    is "unused" there. The classes have the column official_id too, their number in classInd.txt: its order
+    differs from that of the names.
 
     Args:
         folder: ucfTrainTestlist, or a folder up to two levels above it.
@@ -33,8 +34,8 @@ def read_ucf101(folder: Path) -> Annotations:
     Raises:
         FileNotFoundError: no such folder, or one of the seven files is missing.
         NotADirectoryError: it is a file.
-        ValueError: another dataset's folder, a file that is not UTF-8, a line of another form, a class that classInd.txt
-            does not have, or a label number that disagrees with it.
+        ValueError: another dataset's folder, a file that is not UTF-8, a line of another form, a class that
+            classInd.txt does not have, or a label number that disagrees with it.
     """
     home = nearest_folder(annotation_files(folder, "UCF101"), "UCF101")
     numbers = _read_class_numbers(home / "classInd.txt")
@@ -44,7 +45,9 @@ def read_ucf101(folder: Path) -> Annotations:
             path = home / f"{part}list0{split}.txt"
             for line_number, line in read_lines(path):
                 where = f"'{path.name}' line {line_number}"
-                class_name, path_text = _parse(line, f"line {line_number} of '{path}'", numbers, needs_number=part == "train")
+                class_name, path_text = _parse(
+                    line, f"line {line_number} of '{path}'", numbers, needs_number=part == "train"
+                )
                 lists.add(class_name, path_text, split, part, where)
     read = annotations_of("ucf101", "clip", lists.rows(), numbers, unlabelled=0, source=home)
     return replace(read, classes=read.classes.assign(official_id=read.classes["name"].map(numbers)))
@@ -60,10 +63,14 @@ def _read_class_numbers(path: Path) -> dict[str, int]:
     for line_number, line in read_lines(path):
         found = re.fullmatch(r"([0-9]+)\s+(\S+)", line)
         if not found:
-            raise ValueError(f"line {line_number} of '{path}' must be a number and a class name, got '{shown(line)}'; get the file again")
+            raise ValueError(
+                f"line {line_number} of '{path}' must be a number and a class name, got '{shown(line)}'; get the file again"
+            )
         number, class_name = int(found[1]), found[2]
         if class_name in numbers or number in numbers.values():
-            raise ValueError(f"'{path}' must name each class and number once, got '{shown(line)}' again in line {line_number}; delete a line")
+            raise ValueError(
+                f"'{path}' must name each class and number once, got '{shown(line)}' again in line {line_number}; delete a line"
+            )
         numbers[class_name] = number
     return numbers
 
@@ -77,7 +84,11 @@ def _parse(line: str, where: str, numbers: dict[str, int], needs_number: bool) -
         raise ValueError(f"{where} must be {form}, got '{shown(line)}'; get the file again")
     class_name = path_text.split("/")[-2] if "/" in path_text else ""
     if class_name not in numbers:
-        raise ValueError(f"{where} must name a class of classInd.txt, got '{shown(path_text)}'; correct the line or classInd.txt")
+        raise ValueError(
+            f"{where} must name a class of classInd.txt, got '{shown(path_text)}'; correct the line or classInd.txt"
+        )
     if number is not None and number != numbers[class_name]:
-        raise ValueError(f"{where} must give {class_name} the number {numbers[class_name]} as classInd.txt does, got {number}; correct one of them")
+        raise ValueError(
+            f"{where} must give {class_name} the number {numbers[class_name]} as classInd.txt does, got {number}; correct one of them"
+        )
     return class_name, path_text

@@ -1,0 +1,259 @@
+"""zsar_lab.results.calibration: by hand, by plain loops, by scikit-learn and scipy, and by properties."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import reference
+
+from zsar_lab.results.calibration import (
+    BINNINGS,
+    calibration,
+    choose_temperature,
+    confidences,
+    negative_log_likelihood,
+    reliability,
+    risk_coverage,
+)
+
+RANDOM = np.random.default_rng(0)
+SCORES, TARGETS = RANDOM.normal(size=(200, 6)), RANDOM.integers(0, 6, 200)
+SCORES[np.arange(200), TARGETS] += 0.8
+
+
+# confidences and temperature
+
+
+def test_confidences_by_hand_and_by_the_plain_loop():
+    assert confidences(np.array([[0.0, math.log(3)]]), 1).tolist() == [pytest.approx([0.25, 0.75])]
+    assert confidences(np.array([[0.0, math.log(3)]]), 0.5).tolist() == [pytest.approx([0.1, 0.9])]
+    found = confidences(SCORES[:20], 0.3)
+    for row, scores in zip(found, SCORES[:20]):
+        assert row == pytest.approx(reference.softmax(scores / 0.3))
+    assert found.sum(1) == pytest.approx(np.ones(20)) and (found.argmax(1) == SCORES[:20].argmax(1)).all()
+    large = confidences(SCORES + 1e4, 1e-3)  # neither overflow nor a warning
+    assert np.isfinite(large).all() and large.max() <= 1
+
+
+def test_the_likelihood_equals_the_plain_loop_and_scikit_learns():
+    from sklearn.metrics import log_loss
+
+    by_loop = np.mean(
+        [reference.cross_entropy(list(row / 0.7), target) for row, target in zip(SCORES, TARGETS)]
+    )
+    assert negative_log_likelihood(SCORES, TARGETS, 0.7) == pytest.approx(by_loop)
+    assert by_loop == pytest.approx(log_loss(TARGETS, confidences(SCORES, 0.7), labels=range(6)))
+
+
+def test_the_temperature_is_the_best_of_a_fine_grid():
+    found = choose_temperature(SCORES, TARGETS)
+    grid = np.geomspace(0.05, 20, 2000)
+    losses = [negative_log_likelihood(SCORES, TARGETS, t) for t in grid]
+    assert found == pytest.approx(grid[np.argmin(losses)], rel=0.01)
+    assert negative_log_likelihood(SCORES, TARGETS, found) <= min(losses) + 1e-9
+
+
+def test_the_temperature_that_made_the_clips_is_found_again():
+    scores = np.random.default_rng(1).normal(size=(20_000, 5))
+    chances = confidences(scores, 0.4)
+    targets = (chances.cumsum(1) < np.random.default_rng(2).random((20_000, 1))).sum(1)
+    found = choose_temperature(scores, targets)
+    assert found == pytest.approx(0.4, rel=0.05)
+    assert (
+        calibration(scores, targets, found).equal_mass.error
+        < 0.02
+        < calibration(scores, targets, 0.1).equal_mass.error
+    )
+
+
+def test_the_temperature_follows_the_scale_of_the_scores():
+    first = choose_temperature(SCORES, TARGETS)
+    assert choose_temperature(100 * SCORES + 7, TARGETS) == pytest.approx(100 * first, rel=1e-4)
+
+
+def test_the_temperature_of_a_perfect_and_of_an_inverted_method():
+    right = np.eye(4)[[0, 1, 2, 3]]
+    assert confidences(right, choose_temperature(right, np.arange(4))).max(1) == pytest.approx(
+        np.ones(4), abs=1e-3
+    )
+    assert confidences(-right, choose_temperature(-right, np.arange(4))).max(1) == pytest.approx(
+        np.full(4, 0.25), abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("temperature", [0, -1, math.inf, math.nan])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(
+        ValueError, match=f"a temperature must be a finite number above 0, got {temperature:g}"
+    ):
+        confidences(SCORES, temperature)
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "words"),
+    [
+        (
+            np.ones((3, 2)),
+            np.zeros(3, int),
+            "needs scores that differ between classes, got the same score for all",
+        ),
+        (np.ones((0, 2)), np.zeros(0, int), "a temperature needs at least one clip, got none"),
+        (np.full((3, 2), np.nan), np.zeros(3, int), "scores must be finite, got 6 that are not"),
+        (np.ones((3, 2)), np.zeros(2, int), "must be of the same clips, got 3 and 2"),
+    ],
+)
+def test_a_temperature_of_what_cannot_be_scored_is_refused(scores, targets, words):
+    with pytest.raises(ValueError, match=words):
+        choose_temperature(scores, targets)
+
+
+# risk and coverage
+
+
+def test_risk_and_coverage_by_hand():
+    curve = risk_coverage([0.5, 0.9, 0.7, 0.8, 0.6], [False, True, False, True, True])
+    assert curve.coverage == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 4, 2 / 5])
+    assert curve.aurc == pytest.approx((1 / 3 + 1 / 4 + 2 / 5) / 5) and curve.error_at_80 == pytest.approx(
+        1 / 4
+    )
+
+
+def test_at_least_80_percent_are_kept():
+    # of 6 clips 80 % are 4.8, so 5 are kept; of 10, 8; of 1, 1
+    for n, kept in ((6, 5), (10, 8), (1, 1), (35, 28)):
+        wrong = np.arange(n) == kept - 1  # the last one kept
+        assert risk_coverage(-np.arange(n), ~wrong).error_at_80 == pytest.approx(1 / kept)
+
+
+def test_risks_equal_the_mean_over_all_orders_of_tied_clips():
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        confidence, right = random.integers(0, 3, 6), random.random(6) < 0.5
+        assert risk_coverage(confidence, right).risk == pytest.approx(
+            reference.risks(confidence.tolist(), right.tolist())
+        )
+
+
+def test_risk_ends_at_the_error_and_depends_on_ranks_alone():
+    confidence, right = RANDOM.random(300), RANDOM.random(300) < 0.6
+    curve = risk_coverage(confidence, right)
+    assert curve.risk[-1] == pytest.approx(1 - right.mean()) and curve.aurc == pytest.approx(
+        curve.risk.mean()
+    )
+    order = RANDOM.permutation(300)
+    for other in (
+        risk_coverage(confidence[order], right[order]),
+        risk_coverage(np.exp(5 * confidence), right),
+    ):
+        np.testing.assert_allclose(other.risk, curve.risk)
+    assert (
+        risk_coverage(right, right).aurc <= curve.aurc <= risk_coverage(~right, right).aurc
+    )  # told by an oracle, and by its opposite
+    assert risk_coverage(np.zeros(300), right).risk == pytest.approx(np.full(300, 1 - right.mean()))
+
+
+# reliability
+
+
+def test_reliability_by_hand():
+    confidence, right = [0.1, 0.4, 0.6, 0.9, 1.0], [False, True, False, True, True]
+    width = reliability(confidence, right, "equal width", 2)
+    assert (
+        width.table["clips"].tolist() == [2, 3]
+        and width.table["low"].tolist() == [0, 0.5]
+        and width.table["high"].tolist() == [0.5, 1]
+    )
+    assert width.table["confidence"].tolist() == pytest.approx([0.25, 2.5 / 3])
+    assert width.table["accuracy"].tolist() == pytest.approx([0.5, 2 / 3]) and width.table[
+        "gap"
+    ].tolist() == pytest.approx([-0.25, 0.5 / 3])
+    assert width.error == pytest.approx((0.5 + 0.5) / 5)
+    mass = reliability(confidence, right, "equal mass", 2)
+    assert (
+        mass.table["clips"].tolist() == [3, 2]
+        and mass.table["low"].tolist() == [0.1, 0.9]
+        and mass.table["high"].tolist() == [0.6, 1]
+    )
+    assert (
+        mass.error == pytest.approx((abs(1.1 - 1) + abs(1.9 - 2)) / 5)
+        and (width.binning, mass.binning) == BINNINGS
+    )
+
+
+def test_a_confidence_on_a_cut_belongs_to_the_bin_below():
+    table = reliability([0.0, 0.25, 0.5, 0.75, 1.0], [True] * 5, n_bins=4).table
+    assert table["clips"].tolist() == [2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("n_bins", [1, 4, 15])
+def test_equal_width_equals_the_plain_loop_and_scikit_learns(n_bins):
+    from sklearn.calibration import calibration_curve
+
+    confidence, right = confidences(SCORES, 0.5).max(1), SCORES.argmax(1) == TARGETS
+    found = reliability(confidence, right, n_bins=n_bins)
+    assert found.error == pytest.approx(
+        reference.calibration_error(confidence.tolist(), right.tolist(), n_bins)
+    )
+    accuracy, mean = calibration_curve(right, confidence, n_bins=n_bins)
+    np.testing.assert_allclose(found.table[["accuracy", "confidence"]], np.stack([accuracy, mean], 1))
+
+
+def test_equal_mass_is_that_of_even_pieces():
+    confidence, right = confidences(SCORES, 0.5).max(1), SCORES.argmax(1) == TARGETS
+    found = reliability(confidence, right, "equal mass", 8)
+    pieces = np.split(np.argsort(confidence), 8)
+    assert found.table["clips"].tolist() == [25] * 8
+    assert found.error == pytest.approx(
+        np.mean([abs(confidence[piece].mean() - right[piece].mean()) for piece in pieces])
+    )
+
+
+@pytest.mark.parametrize("binning", BINNINGS)
+def test_reliability_does_not_depend_on_the_order_of_clips(binning):
+    confidence, right = RANDOM.integers(0, 5, 80) / 4, RANDOM.random(80) < 0.5
+    first, order = reliability(confidence, right, binning, 7), RANDOM.permutation(80)
+    assert reliability(confidence[order], right[order], binning, 7).error == pytest.approx(first.error)
+    assert (
+        first.table["clips"].sum() == 80 and (first.table["low"] <= first.table["confidence"] + 1e-12).all()
+    )
+    assert (first.table["confidence"] <= first.table["high"] + 1e-12).all()
+    assert first.error >= abs(confidence.mean() - right.mean()) - 1e-12
+
+
+def test_what_is_sure_and_right_has_no_error():
+    assert (
+        reliability(np.ones(5), np.ones(5)).error == 0
+        and reliability(np.ones(5), np.zeros(5), "equal mass").error == 1
+    )
+
+
+def test_calibration_puts_it_together():
+    found = calibration(SCORES, TARGETS, 0.5, n_bins=10)
+    confidence, right = confidences(SCORES, 0.5).max(1), SCORES.argmax(1) == TARGETS
+    assert found.equal_width.error == reliability(confidence, right, "equal width", 10).error
+    assert found.equal_mass.error == reliability(confidence, right, "equal mass", 10).error
+    assert found.risk_coverage.aurc == risk_coverage(confidence, right).aurc
+    assert (found.temperature, found.negative_log_likelihood) == (
+        0.5,
+        negative_log_likelihood(SCORES, TARGETS, 0.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (([0.5, 1.2], [1, 0]), "a confidence must be in 0..1, got 1.2; turn scores into confidences first"),
+        (([0.5, -0.1], [1, 0]), "got -0.1"),
+        (([0.5], [1, 0]), "must be of the same clips, at least one, got 1 and 2"),
+        (([], []), "at least one, got 0 and 0"),
+        (([np.nan], [1]), "confidences must be finite, got 1 that are not"),
+        (([0.5], [1], "equal"), "at least 1 bin, of equal width or equal mass, got 15 of 'equal'"),
+        (([0.5], [1], "equal mass", 0), "got 0 of 'equal mass'"),
+    ],
+)
+def test_what_has_no_reliability_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        reliability(*arguments)

@@ -1,0 +1,294 @@
+"""zsar_lab.results.explorer: what transfer scores under any settings, against the library's own functions and plain loops."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from test_rescore import PROTOCOL, UNSEEN, clips, good, texts_of, vague  # noqa: F401  (fixtures)
+
+from zsar_lab.methods.fitted import TRANSFER, TextMethods
+from zsar_lab.methods.hubness_reduction import CORRECTIONS, CSLS, QB_NORM
+from zsar_lab.methods.metrics import mean_class_accuracy, per_class_table, top_k_accuracy
+from zsar_lab.methods.query_bank import INDUCTIVE
+from zsar_lab.methods.reduced import CENTRING, corrected_scores
+from zsar_lab.methods.scores import nearest_scores
+from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights
+from zsar_lab.results.explorer import (
+    CLASS_MEANS,
+    CORRECTION_CHOICES,
+    NO_CORRECTION,
+    Choice,
+    Explorer,
+    Scored,
+    places_on_map,
+)
+from zsar_lab.results.hubness import hubness, k_occurrence
+from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN
+
+WEIGHTS = "classifier weights"
+ROWS = np.random.default_rng(5).normal(size=(len(PROTOCOL.seen), 16))
+SETTINGS = TransferSettings(3, 0.15, CENTRED)
+
+
+@pytest.fixture(scope="module")
+def explorer(clips, good, vague) -> Explorer:  # noqa: F811
+    return Explorer(clips, PROTOCOL, {"good": good, "vague": vague}, {WEIGHTS: ROWS})
+
+
+@pytest.fixture(scope="module")
+def methods(clips) -> TextMethods:  # noqa: F811
+    return TextMethods.of(clips, PROTOCOL)
+
+
+# against what the library scores
+
+
+@pytest.mark.parametrize("source", [CLASS_MEANS, WEIGHTS])
+@pytest.mark.parametrize("prompt", ["good", "vague"])
+def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prompt, source, good, vague):  # noqa: F811
+    of_source = methods if source == CLASS_MEANS else methods.with_prototypes(ROWS)
+    fitted = of_source.fit({"good": good, "vague": vague}[prompt], TRANSFER)
+    chosen = explorer.chosen(prompt, source)
+    assert dataclasses.asdict(chosen.transfer) == fitted.settings
+    assert (chosen.class_text, chosen.source, chosen.correction) == (prompt, source, NO_CORRECTION)
+    np.testing.assert_array_equal(explorer.scores(chosen), fitted.scores(methods.test))
+    outcome = explorer.score(chosen)
+    assert outcome.unseen.top1 == top_k_accuracy(fitted.scores(methods.test), methods.test.targets, 1)
+    assert outcome.validation.top1 == top_k_accuracy(
+        fitted.scores(methods.validation), methods.validation.targets, 1
+    )
+    assert outcome.validation.mean_class == pytest.approx(fitted.validation_top1)
+    assert outcome.uncorrected is outcome.unseen and outcome.correction_settings == {}
+    np.testing.assert_array_equal(outcome.prototypes_UD, fitted.points(UNSEEN))
+
+
+@pytest.mark.parametrize("prompt", ["good", "vague"])
+def test_each_correction_scores_as_corrected_scores_does(explorer, methods, prompt, good, vague):  # noqa: F811
+    fitted = methods.fit({"good": good, "vague": vague}[prompt], TRANSFER)
+    wanted = {
+        scored.method.removeprefix("transfer, "): scored
+        for scored in corrected_scores(fitted, methods)
+        if scored.setting == INDUCTIVE
+    }
+    assert {NO_CORRECTION, *wanted} == set(CORRECTION_CHOICES)
+    for name, scored in wanted.items():
+        choice = dataclasses.replace(explorer.chosen(prompt), correction=name)
+        outcome = explorer.score(choice)
+        np.testing.assert_allclose(explorer.scores(choice), scored.scores_BC, atol=1e-12)
+        assert outcome.validation.top1 == scored.validation_top1, name
+        assert (
+            fitted.settings | {f"{name} {key}": value for key, value in outcome.correction_settings.items()}
+            == scored.settings
+        )
+        assert outcome.unseen.top1 == top_k_accuracy(scored.scores_BC, methods.test.targets, 1)
+        assert outcome.unseen is not outcome.uncorrected
+        assert (
+            outcome.uncorrected.occurrence_C.tolist() == k_occurrence(fitted.scores(methods.test), 1).tolist()
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("k", "tau"), [(1, 0.05), (4, 0.3), (8, 1.0)])
+def test_settings_that_validation_did_not_choose(explorer, methods, good, kind, k, tau):  # noqa: F811
+    choice = Choice(TransferSettings(k, tau, kind), "good")
+    weights = methods.weights(good, UNSEEN, choice.transfer)
+    prototypes = compose_prototypes(weights, methods.seen_prototypes)
+    outcome, scores = explorer.score(choice), nearest_scores(methods.test.embedding_BD, prototypes)
+    np.testing.assert_array_equal(outcome.weights_US, weights)
+    np.testing.assert_allclose(outcome.prototypes_UD, prototypes, atol=1e-15)
+    np.testing.assert_allclose(explorer.scores(choice), scores, atol=1e-15)
+    assert outcome.unseen.top1 == top_k_accuracy(scores, methods.test.targets, 1)
+
+
+def test_a_score_by_a_plain_loop(explorer, clips, good):  # noqa: F811
+    """Cosines of texts, softmax over the nearest three, a weighted mean of class means, the nearest by cosine: written out, for class new1."""
+    text, of_class = dict(zip(good.names, good.pooled_CF.astype(float))), {}
+    for clip_id, name, row in zip(clips.ids, clips.labels, clips.embedding_ND.astype(float)):
+        if clip_id in PROTOCOL.train_clips:
+            of_class.setdefault(name, []).append(row)
+    centre = sum(text[name] for name in PROTOCOL.seen) / len(PROTOCOL.seen)
+
+    def cosine(a, b):
+        return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+    def prototype(unseen):
+        related = {name: cosine(text[unseen] - centre, text[name] - centre) for name in PROTOCOL.seen}
+        nearest = sorted(related, key=related.get, reverse=True)[:3]
+        shares = {name: np.exp(related[name] / 0.15) for name in nearest}
+        means = {name: np.mean(of_class[name], axis=0) for name in nearest}
+        return sum(
+            shares[name] / sum(shares.values()) * means[name] / np.linalg.norm(means[name])
+            for name in nearest
+        )
+
+    scores = explorer.scores(Choice(SETTINGS, "good"))
+    for row in (0, 7, 29):
+        clip = clips.embedding_ND[clips.ids.index(PROTOCOL.test_clips[row])].astype(float)
+        assert scores[row] == pytest.approx([cosine(clip, prototype(name)) for name in UNSEEN], abs=1e-6)
+
+
+def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, methods, good):  # noqa: F811
+    chosen = dataclasses.replace(explorer.chosen("good"), correction=CSLS)
+    moved = dataclasses.replace(chosen, transfer=SETTINGS)
+    assert chosen.transfer != SETTINGS
+    outcome = explorer.score(moved)
+    assert outcome.correction_settings == explorer.score(chosen).correction_settings != {}
+    prototypes = compose_prototypes(methods.weights(good, UNSEEN, SETTINGS), methods.seen_prototypes)
+    on_test, on_train = (
+        nearest_scores(group.embedding_BD, prototypes) for group in (methods.test, methods.train)
+    )
+    k = outcome.correction_settings["k"]
+    best_of_clip = [np.mean(sorted(row)[-k:]) for row in on_test]
+    best_of_class = [np.mean(sorted(column)[-k:]) for column in on_train.T]
+    wanted = [
+        [2 * s - r - near for s, near in zip(row, best_of_class)] for row, r in zip(on_test, best_of_clip)
+    ]
+    np.testing.assert_allclose(explorer.scores(moved), wanted, atol=1e-12)
+
+
+def test_the_order_of_questions_does_not_matter(explorer, clips, good, vague):  # noqa: F811
+    """What is kept from one question to the next is never taken for another."""
+    choices = [
+        Choice(TransferSettings(k, 0.1, PLAIN), prompt, source, correction)
+        for correction in (QB_NORM, NO_CORRECTION, CENTRING)
+        for k in (2, 5)
+        for prompt in ("good", "vague")
+        for source in (CLASS_MEANS, WEIGHTS)
+    ]
+    first = {choice: explorer.score(choice) for choice in choices}
+    for choice in reversed(choices):
+        other = (
+            Explorer(clips, PROTOCOL, {"vague": vague, "good": good}, {WEIGHTS: ROWS})
+            if choice == choices[0]
+            else explorer
+        )
+        again = other.score(choice)
+        assert again.choice == choice and again.unseen.top1 == first[choice].unseen.top1
+        np.testing.assert_array_equal(again.unseen.occurrence_C, first[choice].unseen.occurrence_C)
+    assert len({first[choice].unseen.top1 for choice in choices}) > 3  # and they do differ
+
+
+# the figures of a group
+
+
+def test_figures_by_hand():
+    #                  right           wrong           tie: wrong      right
+    scores = np.array([[3.0, 1.0, 0], [2.0, 1.0, 0], [1.0, 1.0, 0], [0.0, 2.0, 1]])
+    scored = Scored.of(scores, np.array([0, 1, 1, 1]))
+    assert (scored.top1, scored.mean_class) == (0.5, pytest.approx((1 + 1 / 3) / 2))
+    assert scored.top1_C.tolist() == [1, pytest.approx(1 / 3), 0]
+    assert scored.occurrence_C.tolist() == [3, 1, 0] and scored.clips_C.tolist() == [1, 3, 0]
+
+
+def test_figures_by_the_library():
+    random = np.random.default_rng(3)
+    scores, targets = random.normal(size=(90, 6)).round(1), random.integers(6, size=90)  # rounded: some tie
+    scored = Scored.of(scores, targets)
+    assert scored.top1 == top_k_accuracy(scores, targets, 1) and scored.mean_class == mean_class_accuracy(
+        scores, targets
+    )
+    assert scored.top1_C.tolist() == per_class_table(scores, targets, tuple("abcdef"))["top1"].tolist()
+    assert scored.occurrence_C.tolist() == k_occurrence(scores, 1).tolist()
+    assert scored.hubness == hubness(k_occurrence(scores, 1), 1)
+
+
+# the map
+
+
+def test_a_place_on_the_map_is_the_mean_of_the_nearest_clips():
+    random = np.random.default_rng(4)
+    points, shown, xy = random.normal(size=(4, 6)), random.normal(size=(20, 6)), random.normal(size=(20, 2))
+    found = places_on_map(points, shown, xy, 3)
+    for point, place in zip(points, found):
+        cosines = [clip @ point / np.linalg.norm(clip) for clip in shown]
+        nearest = sorted(range(20), key=lambda row: -cosines[row])[:3]
+        assert place == pytest.approx(xy[nearest].mean(0))
+    np.testing.assert_allclose(places_on_map(shown, shown, xy, 1), xy)  # a clip's own place
+    np.testing.assert_allclose(
+        places_on_map(points, shown[:2], xy[:2]), np.tile(xy[:2].mean(0), (4, 1))
+    )  # fewer than asked for
+    with pytest.raises(
+        ValueError,
+        match="a map must show at least one clip, and every clip at a place, got 20 clips and 19 places",
+    ):
+        places_on_map(points, shown, xy[:19])
+    with pytest.raises(ValueError, match="got 0 clips and 0 places"):
+        places_on_map(points, shown[:0], xy[:0])
+    with pytest.raises(
+        ValueError, match=r"n_nearest must be 1 or more \(clips whose places are averaged\), got 0"
+    ):
+        places_on_map(points, shown, xy, 0)
+
+
+def test_embeddings_are_those_of_the_clips_asked_for(explorer, clips):  # noqa: F811
+    np.testing.assert_array_equal(explorer.embeddings_of(clips.ids[5:2:-1]), clips.embedding_ND[[5, 4, 3]])
+
+
+# what is refused
+
+
+def test_what_cannot_be_explored_is_refused_in_a_sentence(clips, good):  # noqa: F811
+    with pytest.raises(ValueError, match="there must be at least one class text to explore, got none"):
+        Explorer(clips, PROTOCOL, {})
+    with pytest.raises(
+        ValueError, match="a source of prototypes must not be called 'class means', which is always there"
+    ):
+        Explorer(clips, PROTOCOL, {"good": good}, {CLASS_MEANS: ROWS})
+    with pytest.raises(ValueError, match=r"seen prototypes must be \[8, 16\]"):
+        Explorer(clips, PROTOCOL, {"good": good}, {WEIGHTS: ROWS[1:]})
+    fixed = dataclasses.replace(PROTOCOL, validation=(), validation_clips=())
+    with pytest.raises(
+        ValueError,
+        match=r"scoring a split needs 1 or more clips of validation classes \(settings are chosen on them\)",
+    ):
+        Explorer(clips, fixed, {"good": good})
+    same = texts_of("same", np.ones((len(good.names), 12)))
+    with pytest.raises(ValueError, match="needs 2 or more different seen class texts, got 8 equal ones"):
+        Explorer(clips, PROTOCOL, {"same": same})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"transfer": TransferSettings(9, 0.1)},
+            r"k must be in 1\.\.8 \(the number of seen classes\), got 9",
+        ),
+        ({"transfer": TransferSettings(3, 0.0)}, "tau must be above 0, got 0.0"),
+        (
+            {"transfer": TransferSettings(3, 0.1, "near")},
+            "relatedness must be one of plain, centred, whitened, got 'near'",
+        ),
+        (
+            {"class_text": "bad"},
+            r"the class text must be one of good, vague \(those the explorer was made with\), got 'bad'",
+        ),
+        (
+            {"source": "means"},
+            "the source of prototypes must be one of class means, classifier weights .*, got 'means'",
+        ),
+        ({"correction": "CLSS"}, "correction must be one of none, centring, CSLS, .*, got 'CLSS'"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused_in_a_sentence(explorer, change, message):
+    choice = dataclasses.replace(Choice(SETTINGS, "good"), **change)
+    for ask in (explorer.score, explorer.scores):
+        with pytest.raises(ValueError, match=message):
+            ask(choice)
+
+
+def test_two_candidates_and_one_clip_can_be_corrected(clips, good):  # noqa: F811
+    """The smallest split that a protocol allows: every correction still answers."""
+    unseen, seen = PROTOCOL.unseen[:2], PROTOCOL.seen[:2]
+    of = {
+        name: tuple(clip for clip in getattr(PROTOCOL, name) if clip.split("/")[0] in seen)
+        for name in ("train_clips", "seen_test_clips")
+    }
+    small = dataclasses.replace(PROTOCOL, seen=seen, unseen=unseen, test_clips=(f"{unseen[0]}/0",), **of)
+    explorer = Explorer(clips, small, {"good": good})
+    for correction in (NO_CORRECTION, CENTRING, *CORRECTIONS):
+        outcome = explorer.score(dataclasses.replace(explorer.chosen("good"), correction=correction))
+        assert outcome.unseen.occurrence_C.sum() == 1
+    assert transfer_weights(np.ones((1, 2)), TransferSettings(2, 0.1)).tolist() == [[0.5, 0.5]]

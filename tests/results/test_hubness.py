@@ -1,0 +1,279 @@
+"""zsar_lab.results.hubness: k-occurrence and its measures by hand, by a plain loop, by scipy, and by properties."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import reference
+
+from zsar_lab.results.hubness import (
+    accuracy_by_hub_rank,
+    hubness,
+    hubness_interval,
+    k_occurrence,
+    occurrence_table,
+)
+
+MEASURES = ("skewness", "robin_hood", "gini", "antihubs", "hub_occurrence", "atkinson")
+RANDOM = np.random.default_rng(0)
+SCORES = RANDOM.normal(size=(60, 7)) + np.array([2, 0, 0, 0, 0, 0, -3])
+
+
+def test_k_occurrence_by_hand():
+    scores = np.array([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
+    assert k_occurrence(scores, 1).tolist() == [3, 0, 1]
+    assert k_occurrence(scores, 2).tolist() == [3, 3, 2]
+    assert k_occurrence(scores, 3).tolist() == [4, 4, 4]
+
+
+def test_ties_go_to_the_first_class():
+    assert k_occurrence(np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]]), 1).tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 7])
+def test_k_occurrence_equals_the_plain_loop(k):
+    counts = k_occurrence(SCORES, k)
+    assert counts.tolist() == reference.k_occurrence(SCORES.tolist(), k)
+    assert counts.sum() == k * len(SCORES)
+
+
+@pytest.mark.parametrize("k", [0, 8])
+def test_k_out_of_range_is_refused(k):
+    with pytest.raises(ValueError, match=rf"k must be in 1..7 \(the number of classes\), got {k}"):
+        k_occurrence(SCORES, k)
+
+
+def test_the_measures_by_hand():
+    # N = (6, 2, 0, 0): mean 2, deviations 4, 0, -2, -2
+    measures = hubness(np.array([6, 2, 0, 0]), k=1)
+    assert measures.k == 1
+    assert measures.skewness == pytest.approx((64 - 8 - 8) / 4 / math.sqrt(24 / 4) ** 3)
+    assert measures.robin_hood == pytest.approx(
+        0.5 * (4 + 2 + 2) / 8
+    )  # half of all answers would have to move
+    # |Ni - Nj| over the 6 pairs: 4 6 6 2 2 0, each counted twice
+    assert measures.gini == pytest.approx(2 * 20 / (2 * 4 * 8))
+    assert measures.antihubs == 0.5
+    assert measures.hub_occurrence == pytest.approx(6 / 8)  # only the first class has twice the mean or more
+    assert measures.atkinson == pytest.approx(1 - ((math.sqrt(6) + math.sqrt(2)) / 4) ** 2 / 2)
+
+
+def test_the_measures_a_second_way():
+    from scipy.stats import skew  # it takes a second to import, and every process collects this file
+
+    for k in (1, 2, 5):
+        counts = k_occurrence(SCORES, k)
+        measures = hubness(counts, k)
+        assert measures.skewness == pytest.approx(skew(counts))
+        assert measures.gini == pytest.approx(reference.gini(counts.tolist()))
+        assert measures.atkinson == pytest.approx(reference.atkinson(counts.tolist()))
+        surplus = sum(count - counts.mean() for count in counts if count > counts.mean())
+        assert measures.robin_hood == pytest.approx(surplus / counts.sum())
+
+
+def test_a_hub_has_twice_the_mean_or_more():
+    assert (
+        hubness(np.array([4, 2, 1, 1]), k=1).hub_occurrence == 0.5
+        and hubness(np.array([39, 21, 10, 10]), k=1).hub_occurrence == 0
+    )
+    scores = np.eye(4)[[0, 0, 0, 0, 1, 1, 2, 3]]
+    assert occurrence_table(scores, np.zeros(8, int), tuple("abcd"))["is_hub"].tolist() == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_equal_occurrence_is_no_hubness():
+    measures = hubness(np.full(5, 3), k=1)
+    assert [getattr(measures, name) for name in MEASURES] == pytest.approx([0] * 6) and measures.atkinson >= 0
+
+
+def test_one_hub_takes_all():
+    n_classes = 10
+    measures = hubness(np.eye(n_classes)[0] * 50, k=1)
+    assert measures.gini == pytest.approx(1 - 1 / n_classes) and measures.robin_hood == pytest.approx(
+        1 - 1 / n_classes
+    )
+    assert measures.antihubs == pytest.approx(0.9) and measures.hub_occurrence == 1
+    assert measures.atkinson == pytest.approx(1 - 1 / n_classes)
+    assert measures.skewness == pytest.approx(
+        (n_classes - 2) / math.sqrt(n_classes - 1)
+    )  # of a Bernoulli share of 1/n
+
+
+def test_the_measures_do_not_depend_on_scale_or_order():
+    counts = np.array([9, 4, 1, 0, 2, 2])
+    measures = hubness(counts, 1)
+    for other in (hubness(7 * counts, 1), hubness(counts[::-1], 1)):
+        for name in MEASURES:
+            assert getattr(other, name) == pytest.approx(getattr(measures, name))
+
+
+@pytest.mark.parametrize("nothing", [np.zeros(4), np.array([])])
+def test_nothing_counted_is_refused(nothing):
+    with pytest.raises(ValueError, match="hubness needs at least one clip, got none"):
+        hubness(nothing, 1)
+
+
+def test_many_items_are_sorted_not_paired():
+    counts = np.random.default_rng(1).poisson(2, 50_000)  # 2.5 thousand million pairs
+    ordered = np.sort(counts).cumsum()
+    assert hubness(counts, 1).gini == pytest.approx(
+        1 - 2 * (ordered / ordered[-1]).mean() + 1 / len(counts)
+    )  # by the Lorenz curve
+
+
+# class by class
+
+TABLE_SCORES = np.array([[3.0, 2, 1, 0], [3, 2, 1, 0], [3, 1, 2, 0], [3, 2, 1, 0], [1, 2, 3, 0]])
+TABLE_TARGETS = np.array([0, 0, 1, 1, 2])
+NAMES = ("run", "jump", "swim", "fly")
+
+
+def test_the_occurrence_table_by_hand():
+    table = occurrence_table(TABLE_SCORES, TABLE_TARGETS, NAMES)  # N_1 = 4, 0, 1, 0 and mean 1.25
+    assert table["class"].tolist() == ["run", "swim", "jump", "fly"]
+    assert table["clips"].tolist() == [2, 1, 2, 0]
+    assert table["occurrence"].tolist() == [4, 1, 0, 0]
+    assert table["answers_per_clip"].tolist() == pytest.approx([2, 1, 0, math.nan], nan_ok=True)
+    assert table["is_hub"].tolist() == [True, False, False, False]
+    assert table["is_antihub"].tolist() == [False, False, True, True]
+    assert table["top1"].tolist() == pytest.approx([1, 1, 0, math.nan], nan_ok=True)
+    assert table["hub_rank"].tolist() == [1, 2, 3.5, 3.5]
+
+
+def test_the_occurrence_table_counts_k_nearest_but_first_answers_per_clip():
+    table = occurrence_table(TABLE_SCORES, TABLE_TARGETS, NAMES, k=2).set_index("class")
+    assert table["occurrence"].to_dict() == {"run": 4, "jump": 4, "swim": 2, "fly": 0}
+    assert table.loc["jump", "answers_per_clip"] == 0
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_occurrence_table_agrees_with_the_measures(k):
+    targets = np.arange(len(SCORES)) % 7
+    table, measures = (
+        occurrence_table(SCORES, targets, tuple("abcdefg"), k),
+        hubness(k_occurrence(SCORES, k), k),
+    )
+    assert table["is_antihub"].mean() == measures.antihubs
+    assert table.loc[table["is_hub"], "occurrence"].sum() / table["occurrence"].sum() == pytest.approx(
+        measures.hub_occurrence
+    )
+    assert table["occurrence"].is_monotonic_decreasing and table["occurrence"].sum() == k * len(SCORES)
+    right = (SCORES.argmax(1) == targets).sum()
+    assert (table["top1"] * table["clips"]).sum() == pytest.approx(right)
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "names", "words"),
+    [
+        (
+            TABLE_SCORES,
+            TABLE_TARGETS,
+            NAMES[:3],
+            "must be a name for every class that is scored, got 3 names and 4 columns",
+        ),
+        (TABLE_SCORES[:0], TABLE_TARGETS[:0], NAMES, "hubness needs at least one clip, got none"),
+        (TABLE_SCORES[:2], TABLE_TARGETS, NAMES, "must be of the same clips, got 2 and 5"),
+    ],
+)
+def test_an_occurrence_table_of_what_does_not_fit_is_refused(scores, targets, names, words):
+    with pytest.raises(ValueError, match=words):
+        occurrence_table(scores, targets, names)
+
+
+def test_accuracy_by_hub_rank_by_hand_and_by_scipy():
+    from scipy.stats import spearmanr
+
+    table = occurrence_table(TABLE_SCORES, TABLE_TARGETS, NAMES)
+    found = accuracy_by_hub_rank(table)
+    assert found.hub_rank.tolist() == [1, 2, 3.5] and found.top1.tolist() == [1, 1, 0]  # fly has no clip
+    # ranks 1 2 3 against 2.5 2.5 1 (of the accuracies, smallest first): Pearson's correlation of the ranks is
+    # -sqrt(3) / 2
+    assert found.spearman == pytest.approx(-math.sqrt(3) / 2)
+    many = occurrence_table(SCORES, np.arange(60) % 7, tuple("abcdefg"))
+    assert accuracy_by_hub_rank(many).spearman == pytest.approx(
+        -spearmanr(many["occurrence"], many["top1"]).statistic
+    )
+
+
+def test_a_correlation_without_differences_is_no_number():
+    scores = np.eye(3)[[0, 1, 2]]
+    found = accuracy_by_hub_rank(occurrence_table(scores, np.arange(3), ("a", "b", "c")))
+    assert math.isnan(found.spearman) and found.top1.tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="needs at least 2 classes with clips, got 1"):
+        accuracy_by_hub_rank(occurrence_table(scores[:1], np.zeros(1, int), ("a", "b", "c")))
+
+
+# intervals
+
+
+def test_the_interval_is_that_of_a_plain_loop():
+    counts = np.random.default_rng(3).poisson(4, 30)
+    random, drawn = np.random.default_rng(50), []
+    for _ in range(1500):
+        drawn.append([counts[random.integers(30)] for _ in range(30)])
+    found = hubness_interval(counts, 1, seed=2)
+    assert set(found) == set(MEASURES)
+    for name, theirs in (("gini", reference.gini), ("atkinson", reference.atkinson)):
+        np.testing.assert_allclose(
+            found[name], np.percentile([theirs(row) for row in drawn], [2.5, 97.5]), atol=0.02
+        )
+
+
+def test_the_interval_holds_the_measure_repeats_by_seed_and_is_nothing_without_hubs():
+    counts = k_occurrence(SCORES, 2)
+    found, measures = hubness_interval(counts, 2, seed=4), hubness(counts, 2)
+    assert found == hubness_interval(counts, 2, seed=4) != hubness_interval(counts, 2, seed=5)
+    assert all(low <= getattr(measures, name) <= high for name, (low, high) in found.items())
+    # a method that is always right has no hubs, whatever classes are drawn
+    assert all(interval == pytest.approx((0, 0)) for interval in hubness_interval(np.full(20, 9), 1).values())
+    # some resamples hold nothing but classes that were never answered
+    assert hubness_interval(np.array([5, 0, 0]), 1)["antihubs"] == (0, pytest.approx(2 / 3))
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_said():
+    splits = [np.random.default_rng([3, n]).negative_binomial(3, 0.2, 101) for n in range(200)]
+    measured = [hubness(counts, 1) for counts in splits]
+    intervals = [hubness_interval(counts, 1, seed=n, n_resamples=200) for n, counts in enumerate(splits)]
+    for name in ("robin_hood", "gini", "atkinson"):
+        truth = np.mean([getattr(m, name) for m in measured])
+        assert (
+            0.88
+            <= np.mean([low <= truth <= high for low, high in (interval[name] for interval in intervals)])
+            <= 0.98
+        )
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [(np.zeros(3), "needs at least one clip, got none"), (np.ones(1), "needs at least 2 classes, got 1")],
+)
+def test_an_interval_of_nothing_or_of_one_class_is_refused(counts, words):
+    with pytest.raises(ValueError, match=words):
+        hubness_interval(counts, 1)
+
+
+def test_the_interval_of_a_mean_over_splits():
+    random = np.random.default_rng(4)
+    first, second = random.poisson(8, 30), random.poisson(3, 12)
+    found = hubness_interval([first, second], 1, n_resamples=400)
+    drawing = np.random.default_rng(0)  # all resamples of a split at once, one split after the other
+    resampled = [
+        [hubness(row, 1).gini for row in counts[drawing.integers(len(counts), size=(400, len(counts)))]]
+        for counts in (first, second)
+    ]
+    assert found["gini"] == pytest.approx(tuple(np.percentile(np.mean(resampled, axis=0), [2.5, 97.5])))
+    assert hubness_interval([first], 1) == hubness_interval(first, 1)
+    width = {name: found[name][1] - found[name][0] for name in found}
+    alone = hubness_interval(second, 1, n_resamples=400)
+    assert width["gini"] < alone["gini"][1] - alone["gini"][0]
+
+
+def test_resamples_without_any_answer_are_left_out():
+    low, high = hubness_interval(np.array([9, 0, 0]), 1)["antihubs"]
+    assert 0 <= low < high <= 2 / 3  # all three without an answer would be 1

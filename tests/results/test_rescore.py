@@ -1,0 +1,367 @@
+"""zsar_lab.results.rescore and text_methods: edited class texts scored again from embedded clips, and what changed class by class."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import reference
+import torch
+
+from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.methods.fitted import RIDGE, RIDGE_CENTRED, TEXT_METHODS, TRANSFER
+from zsar_lab.methods.scores import RidgeSums
+from zsar_lab.methods.transfer import unit
+from zsar_lab.models.rest import ModelConfig, ResT
+from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.results.evaluate import evaluate_split
+from zsar_lab.results.rescore import Rescorer, TextChange, TextScore
+from zsar_lab.text.classtext import ClassText
+from zsar_lab.text.embeddings import ClassEmbeddings
+
+RANDOM = np.random.default_rng(0)
+SEEN, HELD_OUT, UNSEEN = (
+    tuple(f"seen{n}" for n in range(8)),
+    tuple(f"valid{n}" for n in range(4)),
+    tuple(f"new{n}" for n in range(5)),
+)
+NAMES, WIDTH, TEXT_WIDTH, CLIPS_A_CLASS = (*SEEN, *HELD_OUT, *UNSEEN), 16, 12, 6
+MEANING = RANDOM.normal(size=(len(NAMES), TEXT_WIDTH))
+
+
+def ids_of(names: tuple[str, ...], numbers: range = range(CLIPS_A_CLASS)) -> tuple[str, ...]:
+    return tuple(f"{name}/{number}" for name in names for number in numbers)
+
+
+PROTOCOL = Protocol(
+    "split 0",
+    SEEN,
+    HELD_OUT,
+    UNSEEN,
+    ids_of(SEEN, range(1, CLIPS_A_CLASS)),
+    ids_of(SEEN, range(1)),
+    ids_of(HELD_OUT),
+    ids_of(UNSEEN),
+)
+
+
+def texts_of(prompt: str, meaning: np.ndarray, names: tuple[str, ...] = NAMES) -> ClassEmbeddings:
+    """Texts with these embeddings; what the language model makes of each word matters to no method here."""
+    text = ClassText(prompt, names, tuple(f"{prompt} of {name}" for name in names))
+    random = np.random.default_rng(9)
+    words = random.normal(size=(len(names), 3, 7)).astype(np.float32)
+    return ClassEmbeddings(
+        text, "encoder", unit(meaning).astype(np.float32), words, np.ones((len(names), 3), bool)
+    )
+
+
+@pytest.fixture(scope="module")
+def clips() -> ClipEmbeddings:
+    """Clips that lie, with noise, where a linear map puts the meaning of their class."""
+    random = np.random.default_rng(1)
+    centres = unit(MEANING @ random.normal(size=(TEXT_WIDTH, WIDTH)))
+    rows = unit(
+        np.repeat(centres, CLIPS_A_CLASS, 0) + 0.15 * random.normal(size=(len(NAMES) * CLIPS_A_CLASS, WIDTH))
+    )
+    labels = tuple(name for name in NAMES for _ in range(CLIPS_A_CLASS))
+    tokens = random.normal(size=(len(labels), 4, WIDTH)).astype(np.float16)
+    return ClipEmbeddings(
+        ids_of(NAMES), labels, rows.astype(np.float32), tokens, "print", {"checkpoint": "c"}
+    )
+
+
+@pytest.fixture(scope="module")
+def rescorer(clips) -> Rescorer:
+    return Rescorer(clips, PROTOCOL)
+
+
+@pytest.fixture(scope="module")
+def good() -> ClassEmbeddings:
+    return texts_of("good", MEANING)
+
+
+@pytest.fixture(scope="module")
+def vague() -> ClassEmbeddings:
+    return texts_of("vague", MEANING + np.random.default_rng(2).normal(size=MEANING.shape))
+
+
+@pytest.fixture(scope="module")
+def result(clips, good, vague):
+    """The split as `evaluate_split` scores it, by a model that was never trained."""
+    torch.manual_seed(0)
+    config = ModelConfig(
+        n_frames=3,
+        backbone_widths=(8, 8),
+        width=WIDTH,
+        depth=1,
+        heads=2,
+        feedforward=24,
+        text_width=TEXT_WIDTH,
+        word_width=7,
+        n_label_tokens=2,
+        n_seen=len(SEEN),
+    )
+    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
+    model = ResT(config).eval()
+    checkpoint = SimpleNamespace(
+        inputs=inputs,
+        path=Path("x"),
+        fingerprint="c",
+        config=SimpleNamespace(model=config, text_layers=0),
+        model=lambda: model,
+    )
+    return evaluate_split(checkpoint, clips, PROTOCOL, good, (vague,))
+
+
+# scores
+
+
+@pytest.mark.parametrize("method", TEXT_METHODS)
+@pytest.mark.parametrize("prompt", ["good", "vague"])
+def test_unseen_scores_are_bit_for_bit_those_of_the_evaluation(rescorer, result, good, vague, method, prompt):
+    found = rescorer.score({"good": good, "vague": vague}[prompt], method, "unseen")
+    wanted = next(scored for scored in result.texts if (scored.method, scored.class_text) == (method, prompt))
+    np.testing.assert_array_equal(found.scores_BC, wanted.scores_BC)
+    np.testing.assert_array_equal(found.targets, result.targets)
+    assert (found.settings, found.prompt, found.names) == (wanted.settings, prompt, UNSEEN)
+
+
+def test_the_evaluation_scores_its_own_text_once_under_both_heads(result):
+    own = [scored for scored in result.texts if scored.class_text == "good"]
+    assert [scored.method for scored in own] == list(TEXT_METHODS)
+    assert all(result.method(scored.method) is scored for scored in own)
+
+
+@pytest.mark.parametrize("method", TEXT_METHODS)
+def test_validation_scores_give_the_accuracy_that_chose_the_settings(rescorer, result, good, method):
+    found = rescorer.score(good, method)
+    assert (found.on, found.names, found.scores_BC.shape) == (
+        "validation",
+        HELD_OUT,
+        (len(HELD_OUT) * CLIPS_A_CLASS, len(HELD_OUT)),
+    )
+    assert found.top1 == pytest.approx(result.method(method).validation_top1)
+    assert found.settings == result.method(method).settings
+
+
+def test_texts_that_tell_the_classes_score_above_vague_ones(rescorer, good, vague):
+    for method in TEXT_METHODS:
+        assert rescorer.score(good, method, "unseen").top1 > rescorer.score(vague, method, "unseen").top1
+
+
+def test_ridge_sums_fit_what_the_plain_ridge_fits():
+    clips, targets, text = (
+        unit(RANDOM.normal(size=(40, 6))),
+        np.array([0] * 20 + [2] * 5 + [1] * 15),
+        RANDOM.normal(size=(3, 9)),
+    )
+    sums = RidgeSums.of(clips, targets, 3)
+    for penalty in (0.001, 0.1, 10.0):
+        found, plain = sums.fit(text, penalty), reference.fit_ridge(clips, targets, text, penalty)
+        np.testing.assert_allclose(found.weight_DF, plain, atol=1e-10)
+        np.testing.assert_array_equal(found.visual_mean_D, clips.mean(0))
+    # the order of the clips is nothing to a sum
+    order = RANDOM.permutation(40)
+    np.testing.assert_allclose(
+        RidgeSums.of(clips[order], targets[order], 3).fit(text, 0.1).weight_DF,
+        sums.fit(text, 0.1).weight_DF,
+        atol=1e-10,
+    )
+    with pytest.raises(ValueError, match="the ridge penalty must be above 0, got 0"):
+        sums.fit(text, 0)
+
+
+def test_ridge_sums_by_hand():
+    # clips at -1 and 1 with texts -e and e on one axis: W = 2 / (2 + 2 penalty) = 1 / (1 + penalty)
+    sums = RidgeSums.of(np.array([[-1.0], [1.0]]), np.array([0, 1]), 2)
+    assert (sums.gram_DD.tolist(), sums.class_sums_SD.tolist(), sums.n_clips) == ([[2.0]], [[-1.0], [1.0]], 2)
+    np.testing.assert_allclose(sums.fit(np.array([[-1.0, 0.0], [1.0, 0.0]]), 0.25).weight_DF, [[0.8, 0]])
+
+
+def test_the_training_clips_are_read_once_for_all_texts(rescorer, clips, good, vague, monkeypatch):
+    monkeypatch.setattr(ClipEmbeddings, "rows", lambda *_: pytest.fail("the clips were gathered again"))
+    monkeypatch.setattr(RidgeSums, "of", lambda *_: pytest.fail("the gram matrix was summed again"))
+    for method in TEXT_METHODS:
+        rescorer.compare(good, vague, method)
+
+
+# changes
+
+
+def score_of(answers: str, names: str = "abc", on: str = "validation", **changes) -> TextScore:
+    """Two clips of each class; `answers` holds what each clip is taken for, "?" is a tie of all classes."""
+    scores = np.array([[1.0 if answer in (name, "?") else 0.0 for name in names] for answer in answers])
+    return dataclasses.replace(
+        TextScore("transfer", "s", on, {"k": 3}, scores, np.repeat(np.arange(len(names)), 2), tuple(names)),
+        **changes,
+    )
+
+
+def test_a_change_by_hand():
+    # a: one clip gained; b: one gained and one lost; c: both lost, one of them to a tie
+    change = TextChange(score_of("abbacc"), score_of("aaabb?"))
+    table = change.table().set_index("class")
+    assert list(table.index) == ["a", "b", "c"] and table["clips"].tolist() == [2, 2, 2]
+    assert table["before_%"].tolist() == [50, 50, 100] and table["after_%"].tolist() == [100, 50, 0]
+    assert table["change_points"].tolist() == [50, 0, -100]
+    assert table["gained_clips"].tolist() == [1, 1, 0] and table["lost_clips"].tolist() == [0, 1, 2]
+    assert (change.gained, change.lost) == (("a",), ("c",))
+    assert (change.before.top1, change.after.top1) == (4 / 6, 3 / 6)
+    difference, (low, high) = change.difference
+    assert difference == pytest.approx(-1 / 6) and -1 <= low <= difference <= high <= 0.5
+
+
+@pytest.mark.parametrize("method", TEXT_METHODS)
+@pytest.mark.parametrize("on", ["validation", "unseen"])
+def test_a_change_equals_the_plain_loop(rescorer, good, vague, method, on):
+    change = rescorer.compare(vague, good, method, on)
+    plain = reference.text_change(
+        change.before.scores_BC, change.after.scores_BC, change.before.targets, change.before.names
+    )
+    table = change.table()
+    assert sorted(table["class"]) == sorted(plain) and table["change_points"].is_monotonic_decreasing
+    for _, row in table.iterrows():
+        counts = plain[row["class"]]
+        assert (row["clips"], row["gained_clips"], row["lost_clips"]) == (
+            counts["clips"],
+            counts["gained"],
+            counts["lost"],
+        )
+        assert (row["before_%"], row["after_%"]) == pytest.approx(
+            (100 * counts["before"] / counts["clips"], 100 * counts["after"] / counts["clips"])
+        )
+    changed = [name for name, counts in plain.items() if counts["gained"] != counts["lost"]]
+    assert set(change.gained) | set(change.lost) == set(changed) and not set(change.gained) & set(change.lost)
+    gained, lost = table["gained_clips"].sum(), table["lost_clips"].sum()
+    assert change.difference[0] == pytest.approx((gained - lost) / table["clips"].sum())
+    assert change.difference[0] == pytest.approx(change.after.top1 - change.before.top1)
+
+
+def test_a_change_backwards_is_its_mirror_image(rescorer, good, vague):
+    there, back = rescorer.compare(vague, good, on="unseen"), rescorer.compare(good, vague, on="unseen")
+    assert set(there.gained) == set(back.lost) and set(there.lost) == set(back.gained)
+    assert back.difference[0] == pytest.approx(-there.difference[0])
+    assert back.difference[1] == pytest.approx((-there.difference[1][1], -there.difference[1][0]))
+
+
+@pytest.mark.parametrize("method", TEXT_METHODS)
+def test_the_same_texts_change_nothing(rescorer, good, method):
+    change = rescorer.compare(good, good, method)
+    assert (change.gained, change.lost, change.difference) == ((), (), (0.0, (0.0, 0.0)))
+    assert change.sentence().count("none") == 2 and "no difference can be claimed" in change.sentence()
+
+
+def test_an_edit_of_one_unseen_text_moves_only_the_scores_of_that_class(rescorer, good):
+    meaning = MEANING.copy()
+    edited = NAMES.index("new2")
+    meaning[edited] = -meaning[edited]
+    after = texts_of("edited", meaning)
+    for method in TEXT_METHODS:
+        change = rescorer.compare(good, after, method, "unseen")
+        moved = np.abs(change.before.scores_BC - change.after.scores_BC).max(0) > 0
+        assert moved.tolist() == [name == "new2" for name in UNSEEN], method
+        assert "new2" in change.lost
+        assert rescorer.compare(good, after, method, "validation").difference == (0.0, (0.0, 0.0))
+
+
+def test_the_sentence_is_one_line_and_warns_of_what_was_looked_at():
+    change = TextChange(score_of("abbacc"), score_of("aabb??", settings={"k": 5}))
+    sentence = change.sentence()
+    assert sentence.startswith(
+        "Method transfer on 6 clips of 3 validation classes: from 66.7 % to 66.7 %, +0.0 points, 95 % interval [-"
+    )
+    assert (
+        "no difference can be claimed; settings were k 3 and are k 5. Gained: a +50.0, b +50.0; lost: c -100.0."
+        in sentence
+    )
+    assert (
+        sentence.endswith(
+            "The settings were chosen on these same clips, so both figures flatter; with so few classes a wrong text may gain, too."
+        )
+        and "\n" not in sentence
+    )
+    unseen = TextChange(score_of("bbaaaa", on="unseen"), score_of("aabbcc", on="unseen")).sentence()
+    assert "[+100.0, +100.0]: the texts after score higher here; settings k 3." in unseen
+    assert unseen.endswith("A text chosen by looking at unseen classes must not be reported.")
+    assert (
+        "the texts before score higher here" in TextChange(score_of("aabbcc"), score_of("bbaaaa")).sentence()
+    )
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    "after", [score_of("aabbcc", on="unseen"), score_of("aabbcc", method=RIDGE), score_of("aabb", "ab")]
+)
+def test_a_change_is_of_one_method_on_the_same_clips(after):
+    with pytest.raises(
+        ValueError,
+        match="must be of one method on the same clips, got transfer on 6 validation clips and .*; use Rescorer.compare",
+    ):
+        TextChange(score_of("aabbcc"), after)
+
+
+def test_what_is_not_there_is_refused_in_a_sentence(rescorer, clips, good):
+    with pytest.raises(
+        ValueError, match="must be one of direct, ridge; direct, ridge centred; transfer, got 'match'"
+    ):
+        rescorer.score(good, "match")
+    with pytest.raises(
+        ValueError, match=r"on must be 'validation' or 'unseen' \(whose clips are scored\), got 'test'"
+    ):
+        rescorer.compare(good, good, on="test")
+    short = texts_of("short", MEANING[:-1], NAMES[:-1])
+    for method in (RIDGE, RIDGE_CENTRED, TRANSFER):
+        rescorer.score(short, method)  # that unseen class is not needed here
+        with pytest.raises(
+            ValueError, match="every class needs a class text, 'new4' is none of the 16 that have one"
+        ):
+            rescorer.score(short, method, "unseen")
+        with pytest.raises(ValueError, match="every class needs a class text, 'seen0' is none of the"):
+            rescorer.score(texts_of("short", MEANING[1:], NAMES[1:]), method)
+    with pytest.raises(ValueError, match="every clip of a protocol must be embedded, 1 are not"):
+        Rescorer(dataclasses.replace(clips, ids=(*clips.ids[:-1], "other")), PROTOCOL)
+    with pytest.raises(
+        ValueError,
+        match=r"scoring a split needs 1 or more clips of validation classes .*, protocol 'split 0' has 0; make the protocol",
+    ):
+        Rescorer(clips, dataclasses.replace(PROTOCOL, validation=(), validation_clips=()))
+
+
+# texts of a trained encoder
+
+
+def test_a_trained_text_that_does_not_belong_to_the_checkpoint_is_refused(clips, good, vague):
+    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
+    frozen, trained = (
+        SimpleNamespace(
+            inputs=inputs, path=Path("x"), fingerprint="c", config=SimpleNamespace(text_layers=n_layers)
+        )
+        for n_layers in (0, 1)
+    )
+    of_another = dataclasses.replace(good, encoder=f"{good.encoder}+another")
+    for checkpoint, text, sentence in (
+        (frozen, good, r"\(it trained none\), got that of .* \(good\); take class_embeddings_of"),
+        (trained, None, rf"trained layers \({good.encoder}\+c\), got none"),
+        (trained, of_another, rf"got that of {good.encoder}\+another"),
+        (trained, dataclasses.replace(vague, encoder=f"{good.encoder}+c"), r"got that of .*\+c \(vague\)"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            evaluate_split(checkpoint, clips, PROTOCOL, good, trained_text=text)
+
+
+def test_embeddings_of_another_checkpoint_are_refused(clips, good):
+    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
+    checkpoint = SimpleNamespace(
+        inputs=inputs, path=Path("x"), fingerprint="d", config=SimpleNamespace(text_layers=0)
+    )
+    for about, got in ((clips.about, "c"), ({}, "no checkpoint")):
+        with pytest.raises(
+            ValueError,
+            match=f"must be those of the checkpoint scored, d, got embeddings of {got}; take embed_clips",
+        ):
+            evaluate_split(checkpoint, dataclasses.replace(clips, about=about), PROTOCOL, good)

@@ -1,0 +1,182 @@
+"""zsar_lab.viz.projection: maps fitted on a part, and how far a map can be trusted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+from sklearn.manifold import trustworthiness
+from test_views import catalog, embeddings, result  # noqa: F401  (fixtures)
+
+from zsar_lab.files import fingerprint
+from zsar_lab.viz import projection
+from zsar_lab.viz.figures_space import MOST_CLASSES, neighbours_kept, shared_space
+from zsar_lab.viz.projection import shared_space_map, trust, warning_of
+
+
+@pytest.fixture
+def laid_out(monkeypatch) -> list:
+    """In place of umap: the first two coordinates; what was asked for is noted."""
+    calls = []
+
+    def first_two(points, seed):
+        calls.append("all")
+        return points[:, :2].astype(float)
+
+    def of_part(points, fitted, seed):
+        calls.append(fitted)
+        return points[:, :2].astype(float)
+
+    monkeypatch.setattr(projection, "_umap", first_two)
+    monkeypatch.setattr(projection, "_umap_of_part", of_part)
+    return calls
+
+
+def test_a_map_fitted_on_seen_classes_is_another_one_and_the_usual_one_keeps_its_name(
+    result, embeddings, tmp_path, laid_out
+):  # noqa: F811
+    usual, of_seen = (
+        shared_space_map(result, embeddings, tmp_path, fitted_on=part) for part in ("all", "seen")
+    )
+    assert usual.path != of_seen.path and (usual.fitted_on, of_seen.fitted_on) == ("all", "seen")
+    fitted = laid_out[1]
+    in_fit = [group == "seen" for group in of_seen.groups]
+    assert (
+        fitted.tolist() == in_fit + [True] * 2 + [False] * 6 + [True] * 2 + [False] * 3
+    )  # seen, composed, true, seen text, unseen text
+    rows = embeddings.rows(usual.ids)
+    points = np.concatenate(
+        [embeddings.embedding_ND[rows], *(result.prototypes[kind] for kind in projection.KINDS)]
+    ).astype(np.float32)
+    as_ever = fingerprint(
+        "shared space map", "print", points, np.sort(rows), {"seed": 0, "k": 15, "min_distance": 0.1}
+    )
+    assert usual.path.name == f"map_{as_ever}.npz"
+    shared_space_map(result, embeddings, tmp_path, fitted_on="seen")
+    assert len(laid_out) == 2
+    with pytest.raises(ValueError, match="fitted_on must be 'all' or 'seen', got 'unseen'"):
+        shared_space_map(result, embeddings, tmp_path, fitted_on="unseen")
+
+
+def test_a_map_kept_before_clips_were_measured_is_measured_when_it_is_read(
+    result, embeddings, tmp_path, laid_out
+):  # noqa: F811
+    space = shared_space_map(result, embeddings, tmp_path)
+    with np.load(space.path) as kept:
+        np.savez(space.path, xy=kept["xy"], trustworthiness=kept["trustworthiness"])
+    again = shared_space_map(result, embeddings, tmp_path)
+    np.testing.assert_array_equal(again.kept, space.kept)
+    assert again.trustworthiness == space.trustworthiness and laid_out == ["all"]
+
+
+def test_neighbours_kept_by_a_plain_loop():
+    random = np.random.default_rng(0)
+    points = random.normal(size=(40, 5)).astype(np.float32)
+    xy = points[:, :2] + 0.2 * random.normal(size=(40, 2))
+    rows = points / np.linalg.norm(points, axis=1, keepdims=True)
+    wanted = []
+    for i in range(40):
+        others = [j for j in range(40) if j != i]
+        near = sorted(others, key=lambda j: -(rows[i] @ rows[j]))[:10]
+        on_map = sorted(others, key=lambda j: np.linalg.norm(xy[i] - xy[j]))[:10]
+        wanted.append(len(set(near) & set(on_map)) / 10)
+    np.testing.assert_allclose(trust(points, xy)["kept"], wanted)
+
+
+def test_a_true_map_keeps_all_neighbours_and_a_map_at_random_those_of_chance():
+    angle = np.sort(np.random.default_rng(0).uniform(0, 1, 300))
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    true = trust(circle.astype(np.float32), circle)
+    assert (
+        true["kept"].min() >= 0.8 and true["trustworthiness"] > 0.999
+    )  # on an arc, chords and cosines have one order, but for rounding
+    chance = trust(circle.astype(np.float32), np.random.default_rng(1).normal(size=(300, 2)))
+    assert chance["kept"].mean() == pytest.approx(10 / 299, abs=0.02) and chance[
+        "trustworthiness"
+    ] == pytest.approx(0.5, abs=0.05)
+
+
+def test_trustworthiness_of_all_points_in_blocks_is_that_of_scikit_learn_and_a_sample_is_near_it(monkeypatch):
+    random = np.random.default_rng(0)
+    points = random.normal(size=(300, 6)).astype(np.float32)
+    xy = points[:, :2] + 0.1 * random.normal(size=(300, 2))
+    wanted = trustworthiness(points, xy, n_neighbors=10, metric="cosine")
+    assert float(trust(points, xy)["trustworthiness"]) == pytest.approx(wanted, abs=1e-12)
+    monkeypatch.setattr(projection, "ALL_RANKED", 100)
+    monkeypatch.setattr(projection, "RANKED_AT_ONCE", 64)
+    monkeypatch.setattr(projection, "N_RANKED", 300)
+    assert float(trust(points, xy)["trustworthiness"]) == pytest.approx(wanted, abs=1e-6)
+    monkeypatch.setattr(projection, "N_RANKED", 150)
+    assert float(trust(points, xy)["trustworthiness"]) == pytest.approx(wanted, abs=0.02)
+
+
+def test_the_warning_names_what_is_low(result, embeddings, tmp_path, laid_out):  # noqa: F811
+    space = dataclasses.replace(
+        shared_space_map(result, embeddings, tmp_path), trustworthiness=0.9, kept=np.full(28, 0.5)
+    )
+    assert warning_of(space) == ""
+    low = warning_of(dataclasses.replace(space, trustworthiness=0.7))
+    assert "its trustworthiness is 0.70, below 0.85." in low and "keeps" not in low
+    both = warning_of(dataclasses.replace(space, trustworthiness=0.7, kept=np.full(28, 0.1)))
+    assert "below 0.85, and of a clip's 10 nearest it keeps 10 %, below 25 %." in both
+    few = warning_of(dataclasses.replace(space, kept=np.full(28, 0.1)))
+    assert (
+        few.startswith("Do not read off this map which clips of a group")
+        and "it keeps 10 %, below 25 %." in few
+    )
+
+
+def test_the_figure_of_neighbours_kept_has_a_bar_a_class_the_worst_first(
+    catalog, result, embeddings, tmp_path, laid_out
+):  # noqa: F811
+    space = shared_space_map(result, embeddings, tmp_path)
+    kept = np.array([{"A": 0.1, "S1": 0.9}.get(name, 0.5) for name in space.classes])
+    figure = neighbours_kept(dataclasses.replace(space, kept=kept), catalog)
+    bars = {trace.name: dict(zip(trace.x, trace.y)) for trace in figure.data}
+    assert bars["unseen classes"][0] == pytest.approx(10) and bars["seen classes"][6] == pytest.approx(90)
+    assert sum(len(of_group) for of_group in bars.values()) == 7 and "by chance" in figure.layout.title.text
+    assert "<img" not in figure.to_json() and figure.layout.yaxis.title.text == "of the 10 nearest (%)"
+    many = tuple(f"c{n}" for n in range(MOST_CLASSES + 5))
+    classes = {"name": many, "label": many}
+    other = dataclasses.replace(catalog, classes=type(catalog.classes)(classes))
+    large = dataclasses.replace(
+        space, classes=many, groups=("seen",) * len(many), kept=np.linspace(1, 0, len(many))
+    )
+    figure = neighbours_kept(large, other)
+    assert (
+        len(figure.data[0].x) == MOST_CLASSES
+        and f"the {MOST_CLASSES} worst kept of {len(many)} classes" in figure.layout.title.text
+    )
+
+
+def test_the_figure_is_coloured_by_right_and_wrong_and_by_hubness(
+    catalog, result, embeddings, tmp_path, laid_out
+):  # noqa: F811
+    space = shared_space_map(result, embeddings, tmp_path)
+    counts = {trace.name: len(trace.x) for trace in shared_space(space, catalog, "right", result=result).data}
+    assert (counts["not scored"], counts["right (transfer)"], counts["wrong (transfer)"]) == (16, 5, 7)
+    figure = shared_space(space, catalog, "hubness", result=result)
+    counts = {trace.name: len(trace.x) for trace in figure.data}
+    assert (
+        counts["8 or more: a hub"] == 10 and counts["N_1 of the answer below 2 (half the mean)"] == 2
+    )  # B has ten answers, A and C one each
+    assert "taken for" in str(figure.data[1].customdata) and "<img" not in figure.to_json()
+    with pytest.raises(
+        ValueError, match="colour_by='right' needs to know how a method answered, got no result"
+    ):
+        shared_space(space, catalog, "right")
+
+
+@pytest.mark.skipif(
+    "ZSAR_LAB_SLOW" not in os.environ, reason="umap compiles for a minute; set ZSAR_LAB_SLOW to run it"
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ImportWarning", "ignore::FutureWarning")
+def test_points_put_in_do_not_move_those_that_were_fitted():
+    points = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    fitted = np.arange(60) < 40
+    xy = projection._umap_of_part(points, fitted, 0)
+    assert np.isfinite(xy).all()
+    np.testing.assert_array_equal(xy[fitted], projection._umap(points[fitted], 0))
+    np.testing.assert_array_equal(xy, projection._umap_of_part(points, fitted, 0))

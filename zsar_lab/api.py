@@ -1,0 +1,201 @@
+"""The few functions a person wants at a prompt; `import zsar_lab as zl` gives them as zl.classify, zl.open_workspace and so on.
+
+The examples are run by the tests, in a folder that holds a small trained study in `runs/demo` and a video
+`walk.mp4`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zsar_lab.data.windows import WindowSettings
+from zsar_lab.data.workers import Limits
+from zsar_lab.infer.answers import answers
+from zsar_lab.infer.classifier import NamingModel
+from zsar_lab.infer.classify import Paths, embed_videos
+from zsar_lab.infer.shared_model import SharedModel
+from zsar_lab.opening import open_model
+from zsar_lab.results.predictions import predictions_of, score_predictions
+from zsar_lab.study_export import export_split
+from zsar_lab.text.class_table import Classes, read_classes
+from zsar_lab.workspace import Workspace
+
+__all__ = [
+    "classify",
+    "embeddings",
+    "export",
+    "figures",
+    "open_model",
+    "open_workspace",
+    "read_classes",
+    "score",
+]
+
+
+def classify(
+    paths: Paths,
+    classes: Classes,
+    checkpoint: str | Path | Workspace | NamingModel | None = None,
+    *,
+    method: str | None = None,
+    class_text: str | None = None,
+    least_right: float = 0.8,
+    windows: WindowSettings = WindowSettings(),
+    limits: Limits = Limits(),
+) -> pd.DataFrame:
+    """Name the actions in videos by classes of your own; none of them need have been trained on.
+
+    >>> import zsar_lab as zl
+    >>> table = zl.classify("walk.mp4", ["walking", "jumping", "sitting down"], "runs/demo")
+    >>> list(table.columns)
+    ['path', 'label', 'start_s', 'end_s', 'name', 'confidence', 'score', 'unsure', 'why', 'best', 'remark']
+    >>> table["name"][0] in ("walking", "jumping", "sitting down")
+    True
+
+    A video of up to ten seconds is one row; a longer one is cut into overlapping windows of the length that
+    the model looks at.
+
+    Args:
+        paths: video files, folders of them, or a csv file with the columns path and label.
+        classes: names; or a mapping from names to descriptions, a table, or a file of one, see
+            `read_classes`.
+        checkpoint: what `open_model` takes, or gives; None for the demo's.
+        method: "transfer" or "direct" ("direct" alone for a public model); None for the model's usual one.
+        class_text: a prompt of class texts; None for one that reads all that the classes say.
+        least_right: the share of answers, on validation classes, that must be right where an answer is called
+            sure, 0..1.
+        windows: how long videos are cut.
+        limits: processes that decode, and the time and memory that each may take for a file.
+
+    Returns:
+        A row a window, see `answers`; what could not be read has a row that says why.
+
+    Raises:
+        FileNotFoundError: no such checkpoint, file of classes, or video at all.
+        ValueError: fewer than two classes, names that occur twice, or texts that the model cannot read.
+    """
+    table = read_classes(classes)
+    model = checkpoint if isinstance(checkpoint, NamingModel) else open_model(checkpoint)
+    given = {"method": method, "class_text": class_text}
+    candidates = model.candidates(
+        table, least_right=least_right, **{name: value for name, value in given.items() if value is not None}
+    )
+    return answers(embed_videos(paths, model, windows, limits), candidates)
+
+
+def open_workspace(folder: str | Path = "runs/demo") -> Workspace:
+    """Open a study that was made before: its catalog, protocols, embeddings, results and report.
+
+    >>> import zsar_lab as zl
+    >>> workspace = zl.open_workspace("runs/demo")
+    >>> workspace.study.splits
+    ('random-0',)
+
+    Raises:
+        FileNotFoundError: the folder holds no study.
+    """
+    return Workspace.open(folder)
+
+
+def embeddings(
+    workspace: Workspace | str | Path, split: str | None = None
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Every clip of a study in the shared space of a split's model.
+
+    >>> import zsar_lab as zl
+    >>> embedding_ND, clips = zl.embeddings(zl.open_workspace("runs/demo"))
+    >>> embedding_ND.shape == (len(clips), 128), embedding_ND.dtype
+    (True, dtype('float32'))
+    >>> list(clips.columns)
+    ['id', 'class', 'role']
+
+    Args:
+        workspace: of the study, or its folder.
+        split: its name; the study's first when None. One that is not trained is trained.
+
+    Returns:
+        float32 [N, D], unit rows; and a row a clip: id, class, and role in the split (train, seen test,
+        validation, test, or "").
+    """
+    workspace = _opened(workspace)
+    split = workspace.study.splits[0] if split is None else split
+    clips = workspace.embeddings(split)
+    role_of = {clip: role for role, ids in workspace.protocol(split).roles.items() for clip in ids}
+    table = pd.DataFrame(
+        {"id": clips.ids, "class": clips.labels, "role": [role_of.get(clip, "") for clip in clips.ids]}
+    )
+    return clips.embedding_ND, table
+
+
+def score(
+    labels: Sequence[str], names: Sequence[str], candidates: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """What predictions are worth: accuracy with its interval over classes, chance, hubness, and a table by class.
+
+    >>> import zsar_lab as zl
+    >>> found = zl.score(["walk", "walk", "jump", "jump"], ["walk", "jump", "jump", "jump"])
+    >>> found["top1"], found["mean_class"], found["chance"]
+    (0.75, 0.75, 0.5)
+
+    Args:
+        labels: the true class of each clip.
+        names: the class that each was named.
+        candidates: all classes that could be named; None for those that occur.
+
+    Returns:
+        As `python -m zsar_lab evaluate --json` writes it: top1, top1_ci95, mean_class, chance, hubness,
+            per_class, confusion and more.
+
+    Raises:
+        ValueError: not as many names as labels, one class only, or a name that is no candidate.
+    """
+    return score_predictions(predictions_of(labels, names, candidates)).content()
+
+
+def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict[str, Any]:
+    """The plotly figures of a study's report, and of one split, by name; each shows itself at the end of a notebook's cell.
+
+    >>> import zsar_lab as zl
+    >>> sorted(zl.figures(zl.open_workspace("runs/demo")))
+    ['confusion', 'hubness', 'methods', 'per class', 'transfer weights']
+
+    Save one for a paper with `zsar_lab.viz.figures_files.save_figure`.
+    """
+    from zsar_lab.methods.fitted import TRANSFER
+    from zsar_lab.viz import figures as views
+
+    workspace = _opened(workspace)
+    split = workspace.study.splits[0] if split is None else split
+    report, beside = workspace.report()
+    result, catalog = workspace.result(split), workspace.catalog
+    return {
+        "methods": views.method_scores(report, beside),
+        "per class": views.per_class(result, TRANSFER, catalog),
+        "confusion": views.confusion(result, TRANSFER, catalog),
+        "hubness": views.hubness_bars(result, catalog),
+        "transfer weights": views.transfer_weights(result, catalog),
+    }
+
+
+def export(
+    workspace: Workspace | str | Path, split: str | None = None, folder: str | Path | None = None
+) -> SharedModel:
+    """Write the trained model of a split as a folder that loads elsewhere with one call, `open_model(folder)`.
+
+    >>> import zsar_lab as zl
+    >>> shared = zl.export(zl.open_workspace("runs/demo"), folder="shared/mine")
+    >>> zl.open_model("shared/mine").fingerprint == shared.fingerprint
+    True
+
+    Args and Raises: as `export_split`.
+    """
+    return export_split(_opened(workspace), split, folder)
+
+
+def _opened(workspace: Workspace | str | Path) -> Workspace:
+    return workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)

@@ -1,0 +1,1 @@
+"""Clip embeddings: of our checkpoints and of public models, made once and saved."""

@@ -1,0 +1,192 @@
+"""Files a study leaves behind: fingerprints of what they were made from, and writing that never leaves half a file."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def fingerprint(*parts: Any) -> str:
+    """The hash of an artefact's inputs: the first 16 hex digits of SHA-256 over the parts in their order.
+
+    Args:
+        parts: strings, numbers, None, lists, tuples and dicts of these (hashed as sorted json), bytes, or
+            numpy arrays (hashed with dtype and shape).
+
+    Returns:
+        16 hexadecimal digits. Equal parts give equal fingerprints on every machine.
+
+    Raises:
+        TypeError: a part has no json form.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, bytes):
+            digest.update(part)
+        else:
+            digest.update(json.dumps(part, sort_keys=True, ensure_ascii=True).encode())
+        digest.update(b"\x00")
+    return digest.hexdigest()[:16]
+
+
+def later(default: Any, together: str | None = None) -> Any:
+    """A field of a configuration that came after artefacts had been made with it: `recorded` leaves it out at its default.
+
+    Args:
+        default: what artefacts without the field were made with.
+        together: name of a group of fields, left out only if each of them is at its default.
+    """
+    return field(default=default, metadata={"later": together or True})
+
+
+def recorded(config: Any) -> dict[str, Any]:
+    """A configuration (a dataclass, with dataclasses in it) as it is written and hashed: its fields without the `later` ones at their default.
+
+    So an artefact made before there was a choice keeps its fingerprint.
+    """
+    changed = {
+        f.metadata["later"]
+        for f in fields(config)
+        if "later" in f.metadata and getattr(config, f.name) != f.default
+    } - {True}
+    content = {}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if "later" not in f.metadata or value != f.default or f.metadata["later"] in changed:
+            content[f.name] = recorded(value) if is_dataclass(value) else value
+    return content
+
+
+def make_folder(folder: Path) -> Path:
+    """Make the folder (and its parents) and check that files can be written into it.
+
+    Raises:
+        PermissionError: it cannot be made or written to; one sentence that names the folder and the cure.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"the output folder must be writable, got '{folder}' ({error.strerror}); choose another folder or change its rights"
+        ) from error
+    return folder
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well the file is flushed to disk and renamed to `path`.
+
+    A block that fails or is killed leaves an earlier `path` as it was.
+
+    Raises:
+        OSError: the disk is full; one sentence, whatever the block's library says of it.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except Exception as error:
+        full = next(
+            (os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT) if os.strerror(code) in str(error)),
+            None,
+        )
+        if full is None:
+            raise
+        raise OSError(
+            f"the disk must have room for '{path}', but it is full ({full}); free some and run it again, what was there is kept"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented UTF-8 json, whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def written_path(path: Path, folder: Path) -> str:
+    """A path as a file in `folder` names it: whole, or from that folder where it lies in its parent, so that both can be moved together."""
+    path, folder = Path(path).absolute(), Path(folder).absolute()
+    return (
+        os.path.relpath(path, folder)
+        if path.is_relative_to(folder.parent) and folder.parent.parent != folder.parent
+        else str(path)
+    )
+
+
+def read_path(written: str, folder: Path) -> Path:
+    """The whole path that `written_path` wrote into a file in `folder`."""
+    return Path(os.path.normpath(Path(folder).absolute() / written))
+
+
+@contextmanager
+def held(folder: Path, waits: bool = True) -> Iterator[None]:
+    """Hold a folder inside the block, against other processes; the system lets go of it when the process ends, however it does.
+
+    Nothing is written. Windows, and some disks of a network, know no such lock: there nothing is held.
+
+    Args:
+        folder: that is there.
+        waits: for another process that holds it.
+
+    Raises:
+        BlockingIOError: another process holds it, and this one does not wait.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:  # not on this disk
+            pass
+        yield
+    finally:
+        os.close(opened)
+
+
+def read_json(path: Path) -> Any:
+    """Read a json file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not whole json.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"'{path}' must be a whole json file, but {error}; delete it to have it made again"
+        ) from error

@@ -1,0 +1,181 @@
+"""Semantic transfer: visual prototypes of unseen classes composed from those of seen classes, by the relatedness of their texts.
+
+The paper's abstract states the prompt (semantic relatedness of seen and unseen classes composes unseen visual
+prototypes); softmax, k nearest and temperature are our choice. Shapes: N clips, S seen, U unseen classes, D
+width, F width of a class text's embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from zsar_lab.methods.metrics import truth_rank
+from zsar_lab.models.rest import ResT
+from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN, Relatedness, unit
+
+TO_BE_NEAR, TO_LEAVE_CENTRED = 1.0, 2.0  # standard errors, see choose_settings
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """k most related seen classes, the temperature tau of the softmax over them, and the kind of relatedness (see `Relatedness`)."""
+
+    k: int
+    tau: float
+    relatedness: str = CENTRED
+
+
+def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
+    """Seen visual prototypes p_s = normalise(mean of the class's clip embeddings), float [S, D].
+
+    Raises:
+        ValueError: a class has no clip.
+    """
+    counts = np.bincount(targets, minlength=n_classes)
+    if (counts == 0).any():
+        raise ValueError(
+            f"every class needs a clip to have a prototype, class number {int(np.argmin(counts))} has none"
+        )
+    sums = np.zeros((n_classes, embedding_ND.shape[1]))
+    np.add.at(sums, targets, embedding_ND)
+    return unit(sums / counts[:, None])
+
+
+def classifier_weights(model: ResT) -> np.ndarray:
+    """Seen visual prototypes p_s = normalise(w_s), w_s the weight of the seen class in the trained cosine classifier, float64 [S, D].
+
+    The other source beside `class_means`, for `TextMethods.with_prototypes`. Training numbers the classes by
+    their place in the `seen` of its protocol, so row s is of that class; a protocol's hash does not tell its
+    order, so take the protocol as the training had it (those that this library splits are sorted).
+    """
+    return unit(model.seen_weight_SD.detach().cpu().double().numpy())
+
+
+def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> np.ndarray:
+    """a_us = softmax over the k most related seen classes of r_us / tau, 0 for the others; rows sum to 1, [U, S].
+
+    Raises:
+        ValueError: k is not in 1..S, or tau is not positive.
+    """
+    n_seen = relatedness_US.shape[1]
+    if not 1 <= settings.k <= n_seen:
+        raise ValueError(f"k must be in 1..{n_seen} (the number of seen classes), got {settings.k}")
+    if not settings.tau > 0:
+        raise ValueError(f"tau must be above 0, got {settings.tau}")
+    order = np.argsort(-relatedness_US, axis=1, kind="stable")[:, : settings.k]
+    chosen = np.take_along_axis(relatedness_US, order, 1)
+    exponent = np.exp((chosen - chosen.max(1, keepdims=True)) / settings.tau)
+    weights = np.zeros_like(relatedness_US, dtype=float)
+    np.put_along_axis(weights, order, exponent / exponent.sum(1, keepdims=True), 1)
+    return weights
+
+
+def weights_by_text(text_UF: np.ndarray, text_SF: np.ndarray, settings: TransferSettings) -> np.ndarray:
+    """`transfer_weights` of the relatedness of these class texts, fitted on the seen ones, [U, S].
+
+    Raises:
+        ValueError: as `transfer_weights`, `Relatedness.fit` and `Relatedness.between`.
+    """
+    return transfer_weights(
+        Relatedness.fit(text_SF, settings.relatedness).between(text_UF, text_SF), settings
+    )
+
+
+def compose_prototypes(weights_US: np.ndarray, prototypes_SD: np.ndarray) -> np.ndarray:
+    """Unseen visual prototypes p_u = normalise(sum_s a_us p_s), [U, D]."""
+    return unit(weights_US @ prototypes_SD)
+
+
+def settings_grid(n_seen: int) -> list[TransferSettings]:
+    """The settings tried on validation classes: each kind of relatedness; k in 1, 3, 5, 10, all; tau in 0.05, 0.1, 0.2, 0.3.
+
+    One seen class can be neither centred nor whitened, so there the kind is "plain" alone.
+    """
+    ks = sorted({k for k in (1, 3, 5, 10, n_seen) if k <= n_seen})
+    kinds = KINDS if n_seen > 1 else (PLAIN,)
+    return [TransferSettings(k, tau, kind) for kind in kinds for k in ks for tau in (0.05, 0.1, 0.2, 0.3)]
+
+
+def choose_settings(
+    embedding_ND: np.ndarray,
+    targets: np.ndarray,
+    text_VF: np.ndarray,
+    text_SF: np.ndarray,
+    prototypes_SD: np.ndarray,
+    grid: Iterable[TransferSettings],
+) -> tuple[TransferSettings, dict[TransferSettings, float]]:
+    """Choose k, tau and the kind of relatedness on clips of validation classes (never test classes), by standard errors.
+
+    Ten classes cannot tell neighbouring settings apart, and the best cell is often a lucky one. So of all
+    settings of one kind of relatedness whose accuracy is at most one standard error below that kind's best,
+    the one with the most even weights is taken. Evenness, the mean entropy of the weights, says something
+    within a kind only: plain cosines lie close together and give nearly even weights at any tau. Between
+    kinds it is "centred" unless another kind's best accuracy beats the best of "centred" by more than two
+    standard errors (then the kind with the best accuracy of all; a grid without "centred" starts from its
+    first kind): with two rivals, a hurdle of one would be taken by luck in a quarter of all cases. The
+    standard error is that of the mean over classes of the difference of the two settings, class by class.
+
+    Args:
+        embedding_ND: unit rows, clips of validation classes; targets: their class index among the V
+            validation classes.
+        text_VF, text_SF: embeddings of the class texts of validation and seen classes.
+        prototypes_SD: seen visual prototypes.
+        grid: the settings to try.
+
+    Returns:
+        The setting chosen, and the validation top-1 (mean per class) of each setting, 0..1. A tie with the
+        true class is wrong, as in `truth_rank`: with k = 1 classes of one nearest seen class have one
+        prototype, and the first of them would get all their clips.
+
+    Raises:
+        ValueError: an empty grid, or as `truth_rank`, `transfer_weights`, `Relatedness.fit` and
+            `Relatedness.between`.
+
+    Source: the method is Breiman et al., Classification and Regression Trees, 1984, section 3.4.3; there over
+    folds, here over classes.
+    """
+    by_class: dict[TransferSettings, np.ndarray] = {}
+    entropy: dict[TransferSettings, float] = {}
+    related: dict[str, np.ndarray] = {}
+    for settings in grid:
+        if settings.relatedness not in related:
+            related[settings.relatedness] = Relatedness.fit(text_SF, settings.relatedness).between(
+                text_VF, text_SF
+            )
+        weights = transfer_weights(related[settings.relatedness], settings)
+        right = truth_rank(embedding_ND @ compose_prototypes(weights, prototypes_SD).T, targets) == 1
+        by_class[settings] = np.array([right[targets == c].mean() for c in np.unique(targets)])
+        entropy[settings] = float(-(weights * np.log(np.maximum(weights, 1e-300))).sum(1).mean())
+    if not by_class:
+        raise ValueError("the grid must hold a setting to choose, got none; take settings_grid")
+    best = {
+        kind: max(_of_kind(by_class, kind), key=lambda settings: by_class[settings].mean())
+        for kind in related
+    }
+    kept = best[CENTRED] if CENTRED in best else next(iter(best.values()))
+    ahead = [
+        other for other in best.values() if not _is_near(by_class[kept], by_class[other], TO_LEAVE_CENTRED)
+    ]
+    top = max(ahead, key=lambda settings: by_class[settings].mean(), default=kept)
+    near = [
+        settings
+        for settings in _of_kind(by_class, top.relatedness)
+        if _is_near(by_class[settings], by_class[top], TO_BE_NEAR)
+    ]
+    chosen = max(near, key=lambda settings: entropy[settings])
+    return chosen, {settings: float(values.mean()) for settings, values in by_class.items()}
+
+
+def _of_kind(by_class: dict[TransferSettings, np.ndarray], kind: str) -> list[TransferSettings]:
+    return [settings for settings in by_class if settings.relatedness == kind]
+
+
+def _is_near(accuracy_V: np.ndarray, best_V: np.ndarray, standard_errors: float) -> bool:
+    """Whether the first is behind the second, in the mean over classes, by at most so many standard errors of that difference."""
+    behind = best_V - accuracy_V
+    return behind.mean() <= (
+        standard_errors * behind.std(ddof=1) / len(behind) ** 0.5 if len(behind) > 1 else 0
+    )

@@ -1,0 +1,224 @@
+"""What a model names in a user's videos: a timeline of a long one, and how sure to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from zsar_lab.infer.answers import NO_NAME, stretches
+from zsar_lab.infer.classifier import Candidates
+from zsar_lab.infer.unsure import Thresholds
+from zsar_lab.viz.figures_data import write_page
+from zsar_lab.viz.figures_style import (
+    BLUE,
+    COUNT_SCALE,
+    GREY,
+    ORANGE,
+    PALETTE,
+    name_ticks,
+    new_figure,
+    new_panels,
+    percent,
+    plain,
+    tick,
+)
+
+MOST_ROWS = 12  # of the heatmap
+ROW_PX, LANE_PX, GAP_PX = (
+    26,
+    32,
+    16,
+)  # of the timeline: a class, the lane above with names in it, and what is between
+
+
+def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
+    """A long video: above, what it shows from second to second (gaps where the answer is unsure); below, the confidence of each class by window.
+
+    Args:
+        table: from `answers`.
+        path: of one video in it, with a window or more that could be read.
+        about: a line below the title; the model, for example.
+
+    Raises:
+        ValueError: the table has no window of that video.
+    """
+    of_video = table[table["path"] == path]
+    windows = of_video[of_video["name"] != NO_NAME]
+    if windows.empty:
+        raise ValueError(
+            f"a timeline needs a video that could be read, got '{path}' with no window; take one of the table's paths"
+        )
+    names = _most_named(windows)
+    panels, title = [("", ""), ("time in the video (s)", "")], f"What is seen in {Path(path).name}, and when"
+    figure = new_panels(
+        title, about, panels, 180 + LANE_PX + GAP_PX + ROW_PX * max(4, len(names)), per_row=1, gap=0.2
+    )
+    colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
+    sure = stretches(of_video)
+    for name, of_name in sure[sure["name"] != NO_NAME].groupby("name", sort=False):
+        figure.add_bar(
+            x=(of_name["end_s"] - of_name["start_s"]).tolist(),
+            base=of_name["start_s"].tolist(),
+            y=["sure"] * len(of_name),
+            orientation="h",
+            row=1,
+            col=1,
+            name=plain(name),
+            marker={"color": colours.get(name, GREY)},
+            showlegend=False,
+            text=[tick(name)] * len(of_name),
+            textposition="inside",
+            insidetextanchor="middle",
+            customdata=of_name[["start_s", "end_s", "confidence"]].to_numpy().tolist(),
+            hovertemplate="%{customdata[0]:.1f} to %{customdata[1]:.1f} s<br>mean confidence %{customdata[2]:.2f}<extra>"
+            + plain(name)
+            + "</extra>",
+        )
+    edges, shares = _cells(windows)
+    figure.add_heatmap(
+        x=edges,
+        y=list(range(len(names))),
+        z=[[100 * share.get(name, np.nan) for share in shares] for name in names],
+        row=2,
+        col=1,
+        colorscale=COUNT_SCALE,
+        zmin=0,
+        zmax=100,
+        colorbar={"title": {"text": "confidence (%)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
+        customdata=[[plain(name)] * len(shares) for name in names],
+        hoverongaps=False,
+        hovertemplate="%{customdata}<br>around %{x:.1f} s: %{z:.0f} %<extra></extra>",
+    )
+    rows = [f"{tick(name)} <span style='color:{colours[name]}'>■</span>" for name in names]
+    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": rows}
+    figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
+    span = [float(windows["start_s"].min()), float(windows["end_s"].max())]
+    figure.update_xaxes(range=span)
+    inside = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    below, lane = 1 - (LANE_PX + GAP_PX) / inside, 1 - LANE_PX / inside
+    axes = {
+        "xaxis": {"matches": "x2", "showticklabels": False},
+        "yaxis": {"domain": [lane, 1]},
+        "yaxis2": {"domain": [0, below]},
+    }
+    figure.update_layout(axes, barmode="overlay", uniformtext={"mode": "hide", "minsize": 10})
+    return figure
+
+
+def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") -> str:
+    """Write a page with the timeline of every video that could be read, and say so; no page where there is none.
+
+    Args:
+        parts: from `answers`, in any order.
+        path: of the page; plotly.min.js is put beside it.
+        about: a line below the titles.
+    """
+    table = pd.concat(parts, ignore_index=True).sort_values(["path", "start_s"], ignore_index=True)
+    videos = table.loc[table["name"] != NO_NAME, "path"].unique()
+    if not len(videos):
+        return f"No video could be read, so there is no timeline to write to {path}."
+    write_page([timeline(table, video, about) for video in videos], path)
+    return f"Written to {path}, with plotly.min.js beside it, which it needs."
+
+
+def how_sure(thresholds: Thresholds) -> go.Figure:
+    """Error on validation classes among the answers given, as the least confident are left out; the share asked for, and where it is reached."""
+    about = f"validation classes, {thresholds.n_candidates} candidates at a time; their own clips only"
+    figure = new_figure(
+        "How many answers are wrong, by how many are given",
+        about,
+        "clips answered (%)",
+        "error among them (%)",
+        360,
+    )
+    curve = thresholds.curve
+    line = {"color": BLUE, "width": 2}
+    figure.add_scatter(
+        x=percent(curve.coverage),
+        y=percent(curve.risk),
+        mode="lines",
+        line=line,
+        showlegend=False,
+        hovertemplate="%{x:.0f} % answered: %{y:.1f} % wrong<extra></extra>",
+    )
+    allowed = 100 * (1 - thresholds.least_right)
+    dashed, said = {"color": ORANGE, "dash": "dash"}, f"{allowed:.0f} % wrong, as asked for"
+    figure.add_hline(y=allowed, line=dashed, annotation_text=said, annotation_font_color=GREY)
+    figure.update_xaxes(range=[0, 101])
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def composed_of(candidates: Candidates, seen: pd.DataFrame, name: str, most: int = 8) -> go.Figure:
+    """The seen classes whose prototypes compose a class's point, with their weights.
+
+    Args:
+        candidates: of the transfer method.
+        seen: of the model.
+        name: one of the candidates.
+        most: classes shown.
+
+    Raises:
+        ValueError: another method, or no such class.
+    """
+    if candidates.weights_CS is None or name not in candidates.names:
+        got = f"{name!r} of {candidates.method}"
+        raise ValueError(
+            f"only a class of the transfer method is composed of others, got {got}; take transfer and one of its names"
+        )
+    weights_S = candidates.weights_CS[candidates.names.index(name)]
+    order = np.argsort(-weights_S)[: min(most, int((weights_S > 0).sum()))]
+    labels = seen["label"].tolist()
+    figure = new_figure(
+        f"What {name} is composed of",
+        "seen classes, by the relatedness of their texts",
+        "weight (%)",
+        "",
+        130 + 26 * len(order),
+    )
+    figure.add_bar(
+        x=percent(weights_S[order]),
+        y=list(range(len(order))),
+        orientation="h",
+        marker={"color": BLUE},
+        showlegend=False,
+        customdata=[plain(labels[s]) for s in order],
+        hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
+    )
+    name_ticks(figure, "y", [labels[s] for s in order], autorange="reversed")
+    return figure
+
+
+def _cells(windows: pd.DataFrame) -> tuple[list[float], list[dict[str, float]]]:
+    """Edges in time of one cell more than there are windows or gaps between them, and the confidences in each; {} in a gap.
+
+    Of windows that overlap each has the time about its middle; the first begins and the last ends where their
+    windows do.
+    """
+    bounds = list(windows[["start_s", "end_s"]].itertuples(index=False, name=None))
+    best = [dict(one) for one in windows["best"]]
+    edges, shares = [bounds[0][0]], [best[0]]
+    for (before, after), share in zip(pairwise(bounds), best[1:]):
+        if after[0] > before[1]:
+            edges += [before[1], after[0]]
+            shares += [{}, share]
+        else:
+            edges.append((sum(before) + sum(after)) / 4)
+            shares.append(share)
+    return [*edges, bounds[-1][1]], shares
+
+
+def _most_named(windows: pd.DataFrame) -> list[str]:
+    """The classes that are best anywhere, then those second, and so on, at most MOST_ROWS."""
+    ranked = [
+        best[place][0]
+        for place in range(max(map(len, windows["best"])))
+        for best in windows["best"]
+        if place < len(best)
+    ]
+    return list(dict.fromkeys(ranked))[:MOST_ROWS]
