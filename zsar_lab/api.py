@@ -164,10 +164,10 @@ def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict
     >>> sorted(zl.figures(zl.open_workspace("runs/demo")))
     ['confusion', 'hubness', 'methods', 'per class', 'transfer weights']
 
-    Save one for a paper with `zsar_lab.viz.figures_files.save_figure`.
+    Save one for a paper with `zsar_lab.viz.figures.files.save_figure`.
     """
     from zsar_lab.methods.fitted import TRANSFER
-    from zsar_lab.viz import figures as views
+    from zsar_lab.viz.figures import scores as views
 
     workspace = _opened(workspace)
     split = workspace.study.splits[0] if split is None else split

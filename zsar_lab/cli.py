@@ -87,7 +87,7 @@ def prepare(options: argparse.Namespace) -> None:
     from zsar_lab.data.prepare import prepare as make
     from zsar_lab.data.sampling import FrameSettings
     from zsar_lab.data.workers import Limits
-    from zsar_lab.viz.figures_data import class_overview, status_overview, write_page
+    from zsar_lab.viz.figures.data import class_overview, status_overview, write_page
 
     source = Source(options.dataset, str(options.videos), str(options.annotations or ""), options.unit)
     settings = FrameSettings(options.frames, options.fps, options.size, options.jpeg_quality)
@@ -147,7 +147,7 @@ def classify(options: argparse.Namespace) -> None:
     from zsar_lab.infer.written import head, lines, summary
     from zsar_lab.opening import open_model
     from zsar_lab.text.class_table import read_classes
-    from zsar_lab.viz.figures_own_videos import write_timelines
+    from zsar_lab.viz.figures.own_videos import write_timelines
 
     _check_classify(options)
     table = read_classes(options.classes if options.classes else options.names)

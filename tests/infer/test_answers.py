@@ -18,7 +18,7 @@ from zsar_lab.infer.unsure import BETWEEN, NONE_OF_THESE, Thresholds
 from zsar_lab.infer.written import head, lines, summary
 from zsar_lab.results.calibration import risk_coverage
 from zsar_lab.text.class_table import read_classes, texts_of
-from zsar_lab.viz.figures_own_videos import timeline
+from zsar_lab.viz.figures.own_videos import timeline
 
 ROWS = [
     ("a.mp4", "walk", 0.0, 2.0),

@@ -1,4 +1,4 @@
-"""zsar_lab.viz.figures_data: what is there, what is not, and which clip plays which part, as drawn."""
+"""zsar_lab.viz.figures.data: what is there, what is not, and which clip plays which part, as drawn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.viz import figures_data
+from zsar_lab.viz.figures import data as figures_data
 
 STATUS_OF = ["ok", "ok", "ok", "missing", "missing", "unreadable", "excluded", "not listed", "not a video"]
 CLASS_OF = ["a", "a", "b", "a", "b", "b", "a", "<elsewhere>", "a"]

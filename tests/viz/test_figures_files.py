@@ -1,4 +1,4 @@
-"""zsar_lab.viz.figures_files: a figure as a file of each kind, and what is said where there is no browser."""
+"""zsar_lab.viz.figures.files: a figure as a file of each kind, and what is said where there is no browser."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from zsar_lab.viz import figures_files
-from zsar_lab.viz.figures_files import for_paper, save_figure
-from zsar_lab.viz.figures_style import BLUE, CLEAR, GREY, new_figure
+from zsar_lab.viz.figures import files as figures_files
+from zsar_lab.viz.figures.files import for_paper, save_figure
+from zsar_lab.viz.figures.style import BLUE, CLEAR, GREY, new_figure
 
 SCRIPT = "</script><script>alert(1)</script>"
 

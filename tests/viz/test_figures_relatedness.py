@@ -14,8 +14,8 @@ from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.inspection import cluster_order
 from zsar_lab.text.relatedness import KINDS, Relatedness
+from zsar_lab.viz.figures.style import CLEAR, GREY
 from zsar_lab.viz.figures_relatedness import relatedness_heatmap
-from zsar_lab.viz.figures_style import CLEAR, GREY
 
 HOSTILE = (
     "<script>alert(1)</script>",

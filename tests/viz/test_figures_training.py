@@ -1,4 +1,4 @@
-"""zsar_lab.viz.figures_training: losses, accuracies and meters as drawn, and as told beneath the figures."""
+"""zsar_lab.viz.figures.training: losses, accuracies and meters as drawn, and as told beneath the figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.train.meters import FORMATS
 from zsar_lab.viz import widgets
-from zsar_lab.viz.figures_training import (
+from zsar_lab.viz.figures.training import (
     GFLOP_PER_CLIP,
     SUMMED_LOSS,
     chance_levels,

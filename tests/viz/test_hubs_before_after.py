@@ -13,9 +13,9 @@ from test_tables_text import TARGETS, UNSEEN
 
 from zsar_lab.methods.query_bank import INDUCTIVE, TRANSDUCTIVE
 from zsar_lab.results.hubness import hubness, k_occurrence
+from zsar_lab.viz.figures.style import plain
 from zsar_lab.viz.figures_corrections import MEANING
 from zsar_lab.viz.figures_hubs import NOT_CORRECTED, hubness_before_after, hubs_by_name
-from zsar_lab.viz.figures_style import plain
 
 CATALOG = SimpleNamespace(
     classes=pd.DataFrame({"name": UNSEEN, "label": [f"<b>{name}</b>" for name in UNSEEN]})

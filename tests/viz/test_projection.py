@@ -12,7 +12,7 @@ from test_views import catalog, embeddings, result  # noqa: F401  (fixtures)
 
 from zsar_lab.files import fingerprint
 from zsar_lab.viz import projection
-from zsar_lab.viz.figures_space import MOST_CLASSES, neighbours_kept, shared_space
+from zsar_lab.viz.figures.space import MOST_CLASSES, neighbours_kept, shared_space
 from zsar_lab.viz.projection import shared_space_map, trust, warning_of
 
 

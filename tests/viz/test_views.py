@@ -22,16 +22,16 @@ from zsar_lab.text.classtext import class_text, description
 from zsar_lab.viz import (
     clips,
     explanations,
-    figures,
-    figures_data,
-    figures_space,
-    figures_style,
     figures_text,
-    figures_training,
     projection,
     tables,
     widgets,
 )
+from zsar_lab.viz.figures import data as figures_data
+from zsar_lab.viz.figures import scores as figures
+from zsar_lab.viz.figures import space as figures_space
+from zsar_lab.viz.figures import style as figures_style
+from zsar_lab.viz.figures import training as figures_training
 
 IMAGE, SCRIPT = "<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>"
 LABELS = {

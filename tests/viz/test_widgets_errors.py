@@ -15,9 +15,10 @@ import test_views
 from test_views import IMAGE, LABELS, SCRIPT
 
 from zsar_lab.results.tags import AMBIGUOUS, LABEL_WRONG, Tag, Tags
-from zsar_lab.viz import clips, explanations, explanations_clip, figures_errors, selections
+from zsar_lab.viz import clips, explanations, explanations_clip, selections
 from zsar_lab.viz.explanations import CONFIDENCE, MARGIN, TYPICAL, UNTYPICAL, Verdict
-from zsar_lab.viz.figures_style import plain, redraw
+from zsar_lab.viz.figures import classes as figures_errors
+from zsar_lab.viz.figures.style import plain, redraw
 from zsar_lab.viz.selections import ANY, WRONG, Answer
 from zsar_lab.viz.widgets_errors import class_errors
 from zsar_lab.viz.widgets_figures import as_widget

@@ -16,7 +16,7 @@ from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.methods.hubness_reduction import CSLS
 from zsar_lab.methods.transfer import TransferSettings, settings_grid
 from zsar_lab.results.explorer import Choice, Explorer, places_on_map
-from zsar_lab.viz.figures_explorer import CHOSEN, MOST_NAMES, class_bars, class_traces
+from zsar_lab.viz.figures.explorer import CHOSEN, MOST_NAMES, class_bars, class_traces
 from zsar_lab.viz.projection import SpaceMap
 from zsar_lab.viz.widgets_explorer import EARLIER, TAUS, WARNING, note_html, transfer_explorer
 

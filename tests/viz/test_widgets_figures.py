@@ -12,8 +12,8 @@ from test_rescore import PROTOCOL, clips, good, vague  # noqa: F401  (fixtures)
 from test_widgets_explorer import CATALOG, Parts, explorers, map_of  # noqa: F401  (a fixture)
 
 from zsar_lab.viz import widgets_figures
-from zsar_lab.viz.figures_explorer import LETTER, PLACES, accuracy_dots, map_traces, name_places
-from zsar_lab.viz.figures_style import NO_BUTTONS, new_figure
+from zsar_lab.viz.figures.explorer import LETTER, PLACES, accuracy_dots, map_traces, name_places
+from zsar_lab.viz.figures.style import NO_BUTTONS, new_figure
 from zsar_lab.viz.widgets_explorer import transfer_explorer
 from zsar_lab.viz.widgets_figures import CODE, FigureFitter, as_widget
 

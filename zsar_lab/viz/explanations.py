@@ -14,7 +14,7 @@ from zsar_lab.results.calibration import confidences
 from zsar_lab.results.evaluate import SplitResult
 from zsar_lab.text.inspection import cluster_order
 from zsar_lab.viz.clips import TEXT, Caption, clip_grid
-from zsar_lab.viz.figures_style import by_family, labels_of
+from zsar_lab.viz.figures.style import by_family, labels_of
 
 CLASS_ORDERS = ("accuracy", "name", "family")
 N_PARTS = 8  # seen classes listed by name

@@ -14,7 +14,7 @@ from zsar_lab.results.calibration import confidences
 from zsar_lab.results.evaluate import TRANSFER, SplitResult
 from zsar_lab.viz.clips import RIGHT, WRONG, Caption, clip_grid
 from zsar_lab.viz.explanations import SIDE_BY_SIDE, class_column, prototype_parts
-from zsar_lab.viz.figures_style import labels_of
+from zsar_lab.viz.figures.style import labels_of
 
 N_EXAMPLES = 4  # seen classes shown with a clip
 N_BEST = 5

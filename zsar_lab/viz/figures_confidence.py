@@ -10,8 +10,8 @@ from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.results.calibration import EQUAL_MASS, confidences, reliability, risk_coverage
 from zsar_lab.results.evaluate import METHODS
 from zsar_lab.results.report import Report
-from zsar_lab.viz.figures import METHOD_COLOURS, about_report, legend_below
-from zsar_lab.viz.figures_style import GREY, new_panels, percent, plain
+from zsar_lab.viz.figures.scores import METHOD_COLOURS, about_report, legend_below
+from zsar_lab.viz.figures.style import GREY, new_panels, percent, plain
 
 N_BINS = 8
 SHAPES = ("circle", "square", "diamond", "cross", "x", "triangle-up")

@@ -9,8 +9,8 @@ from zsar_lab.methods.query_bank import INDUCTIVE, TRANSDUCTIVE
 from zsar_lab.results.evaluate import TRANSFER
 from zsar_lab.results.report import CLAIM_LEVEL, CorrectionRow, Report
 from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_text
-from zsar_lab.viz.figures import about_report, legend_below
-from zsar_lab.viz.figures_style import BLUE, GREY, ORANGE, name_ticks, new_figure, percent, plain, tick
+from zsar_lab.viz.figures.scores import about_report, legend_below
+from zsar_lab.viz.figures.style import BLUE, GREY, ORANGE, name_ticks, new_figure, percent, plain, tick
 
 LOOKS = {INDUCTIVE: (BLUE, "circle", -0.14), TRANSDUCTIVE: (ORANGE, "diamond", 0.14)}
 MEANING = {

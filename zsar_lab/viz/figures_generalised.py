@@ -6,8 +6,8 @@ import plotly.graph_objects as go
 
 from zsar_lab.results.generalised_split import GeneralisedScores
 from zsar_lab.results.report import Report
-from zsar_lab.viz.figures import about_report, legend_below
-from zsar_lab.viz.figures_style import PALETTE, new_panels, panel, percent, plain
+from zsar_lab.viz.figures.scores import about_report, legend_below
+from zsar_lab.viz.figures.style import PALETTE, new_panels, panel, percent, plain
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 

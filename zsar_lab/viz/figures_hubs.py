@@ -11,10 +11,8 @@ from zsar_lab.methods.scores import MethodScores
 from zsar_lab.results.evaluate import DIRECT, TRANSFER, SplitResult
 from zsar_lab.results.hubness import accuracy_by_hub_rank, occurrence_table
 from zsar_lab.results.report import MethodRow, Report
-from zsar_lab.viz.figures import about_report, legend_below
-from zsar_lab.viz.figures_confidence import SHAPES
-from zsar_lab.viz.figures_corrections import LOOKS, MEANING
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.scores import about_report, legend_below
+from zsar_lab.viz.figures.style import (
     GREY,
     PALETTE,
     labels_of,
@@ -24,6 +22,8 @@ from zsar_lab.viz.figures_style import (
     percent,
     plain,
 )
+from zsar_lab.viz.figures_confidence import SHAPES
+from zsar_lab.viz.figures_corrections import LOOKS, MEANING
 
 MEASURES = {
     "skewness": "skewness",

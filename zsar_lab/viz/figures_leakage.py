@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from zsar_lab.protocols.leakage import RULES, SAME_NAME, LeakageAudit
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.style import (
     BLUE,
     GREEN,
     GREY,

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.inspection import cluster_order, relatedness_of
 from zsar_lab.text.relatedness import CENTRED
-from zsar_lab.viz.figures_style import GREY, new_figure, plain, tick
+from zsar_lab.viz.figures.style import GREY, new_figure, plain, tick
 
 MOST_TICKS = 80  # of more classes the names cannot be read; hovering shows them
 STRONGEST = 0.005  # of all pairs have the full colour

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from zsar_lab.results.evaluate import METHODS, TRANSFER
 from zsar_lab.results.report import CLAIM_LEVEL, Report
-from zsar_lab.viz.figures import (
+from zsar_lab.viz.figures.scores import (
     ACCURACY,
     METHOD_COLOURS,
     about_report,
@@ -15,7 +15,7 @@ from zsar_lab.viz.figures import (
     points_with_intervals,
     settings_of,
 )
-from zsar_lab.viz.figures_style import BLUE, GREY, ORANGE, name_ticks, new_figure, percent, plain, tick
+from zsar_lab.viz.figures.style import BLUE, GREY, ORANGE, name_ticks, new_figure, percent, plain, tick
 from zsar_lab.viz.tables_text import chosen_as_text, p_as_text
 
 

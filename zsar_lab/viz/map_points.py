@@ -20,7 +20,7 @@ from zsar_lab.results.evaluate import TRANSFER, SplitResult
 from zsar_lab.results.hubness import HUB, k_occurrence
 from zsar_lab.viz.clips import GREY as BOX_GREY
 from zsar_lab.viz.clips import Caption, clip_grid, message_box
-from zsar_lab.viz.figures_style import BLUE, GREEN, GREY, ORANGE, PALETTE, SKY, VERMILLION, labels_of
+from zsar_lab.viz.figures.style import BLUE, GREEN, GREY, ORANGE, PALETTE, SKY, VERMILLION, labels_of
 from zsar_lab.viz.projection import SpaceMap
 
 COLOURINGS = {

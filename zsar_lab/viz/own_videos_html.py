@@ -14,7 +14,7 @@ from zsar_lab.infer.classifier import Candidates, NamingModel
 from zsar_lab.infer.session import NamingSession
 from zsar_lab.infer.written import scored_sentences, sure_sentence
 from zsar_lab.viz.clips import TEXT, Caption
-from zsar_lab.viz.figures_style import BLUE
+from zsar_lab.viz.figures.style import BLUE
 
 ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN = "all", "unsure", "sure", "moved", "accepted", "not accepted"
 LEAST_SURE, MOST_SURE, BY_FILE = "least sure first", "most sure first", "by file and time"

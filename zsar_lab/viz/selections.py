@@ -12,7 +12,7 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.results.evaluate import SplitResult
 from zsar_lab.viz.clips import TEXT
 from zsar_lab.viz.explanations import Verdict, worst_first
-from zsar_lab.viz.figures_style import labels_of
+from zsar_lab.viz.figures.style import labels_of
 
 PER_PAGE = 24
 TAG_COLUMNS = {

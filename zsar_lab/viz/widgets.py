@@ -10,8 +10,8 @@ import ipywidgets
 from IPython.display import HTML, display
 
 from zsar_lab.viz.clips import message_box
-from zsar_lab.viz.figures_style import mime_bundle
-from zsar_lab.viz.figures_training import draw_curves, loss_curves
+from zsar_lab.viz.figures.style import mime_bundle
+from zsar_lab.viz.figures.training import draw_curves, loss_curves
 
 
 def show_clips(grid: str) -> None:

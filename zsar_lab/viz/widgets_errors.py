@@ -11,10 +11,11 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.embed.checkpoint import ClipEmbeddings
 from zsar_lab.results.evaluate import TRANSFER, SplitResult
 from zsar_lab.results.tags import Tags
-from zsar_lab.viz import explanations, explanations_clip, figures_errors
+from zsar_lab.viz import explanations, explanations_clip
 from zsar_lab.viz.clips import GREY, clip_grid, message_box
-from zsar_lab.viz.figures import taken_for_bars
-from zsar_lab.viz.figures_style import labels_of, redraw
+from zsar_lab.viz.figures import classes
+from zsar_lab.viz.figures.scores import taken_for_bars
+from zsar_lab.viz.figures.style import labels_of, redraw
 from zsar_lab.viz.selections import (
     ANY,
     PER_PAGE,
@@ -186,7 +187,7 @@ class _ClassErrors:
         self._choose(self._class.value, Answer(name=list(self._counts())[int(x)]))
 
     def _on_cell(self, x: Any, y: Any) -> None:
-        true, named = figures_errors.clicked_cell(self._catalog, self._cells, x, y)
+        true, named = classes.clicked_cell(self._catalog, self._cells, x, y)
         self._choose(true, Answer(name=named))
 
     def _choose(self, name: str, answer: Answer) -> None:
@@ -239,14 +240,14 @@ class _ClassErrors:
         by = self._by.value
         self._bar_names = explanations.classes_in_order(self._catalog, self._result, self._method.value, by)
         given = self._result, self._method.value, self._catalog, self._bar_names, self._class.value
-        return figures_errors.accuracy_bars(*given, with_family=by == "family")
+        return classes.accuracy_bars(*given, with_family=by == "family")
 
     def _cells_figure(self) -> Any:
         unseen, self._drawn = self._result.protocol.unseen, (self._split.value, self._method.value)
         self._cells = [
             unseen[place] for place in explanations.confusion_order(self._result, self._method.value)
         ]
-        return figures_errors.confusion_by_cluster(
+        return classes.confusion_by_cluster(
             self._result, self._method.value, self._catalog, self._cells, self._class.value
         )
 
@@ -264,7 +265,7 @@ class _ClassErrors:
             redraw(self._confusion, self._cells_figure())
         else:
             with self._bars.batch_update():
-                figures_errors.choose_bar(
+                classes.choose_bar(
                     self._bars, self._catalog, self._bar_names, self._class.value, self._by.value == "family"
                 )
         self._move_frame()
@@ -272,7 +273,7 @@ class _ClassErrors:
 
     def _move_frame(self) -> None:
         with self._confusion.batch_update():
-            figures_errors.move_frame(
+            classes.move_frame(
                 self._confusion, self._catalog, self._cells, self._class.value, self._answer.value.name
             )
 

@@ -24,7 +24,7 @@ from zsar_lab.results.explorer import (
 from zsar_lab.results.report import settings_as_text
 from zsar_lab.text.relatedness import KINDS
 from zsar_lab.viz.clips import TEXT, message_box
-from zsar_lab.viz.figures_explorer import (
+from zsar_lab.viz.figures.explorer import (
     accuracy_dots,
     accuracy_traces,
     class_bars,
@@ -33,7 +33,7 @@ from zsar_lab.viz.figures_explorer import (
     move,
     moving_map,
 )
-from zsar_lab.viz.figures_style import redraw
+from zsar_lab.viz.figures.style import redraw
 from zsar_lab.viz.projection import SpaceMap
 from zsar_lab.viz.widgets import visibly
 from zsar_lab.viz.widgets_figures import FigureFitter, as_widget

@@ -11,8 +11,8 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.infer.answers import NO_NAME
 from zsar_lab.infer.session import NamingSession
 from zsar_lab.viz.clips import GREY, Caption, clip_grid, message_box
-from zsar_lab.viz.figures_own_videos import composed_of, timeline
-from zsar_lab.viz.figures_style import redraw
+from zsar_lab.viz.figures.own_videos import composed_of, timeline
+from zsar_lab.viz.figures.style import redraw
 from zsar_lab.viz.own_videos_html import best_html
 from zsar_lab.viz.widgets import said_or_shown
 from zsar_lab.viz.widgets_figures import FigureFitter, as_widget

@@ -16,7 +16,7 @@ import traitlets
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.results.evaluate import TRANSFER, SplitResult
 from zsar_lab.viz.clips import message_box
-from zsar_lab.viz.figures_style import GREEN, GREY, PURPLE, VERMILLION, labels_of
+from zsar_lab.viz.figures.style import GREEN, GREY, PURPLE, VERMILLION, labels_of
 from zsar_lab.viz.map_points import (
     COLOURINGS,
     Look,

@@ -10,7 +10,7 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.results.evaluate import SplitResult
 from zsar_lab.results.tags import KINDS, Tag, Tags, score_without
 from zsar_lab.viz.clips import GREY, message_box
-from zsar_lab.viz.figures_style import labels_of
+from zsar_lab.viz.figures.style import labels_of
 from zsar_lab.viz.selections import tags_html
 from zsar_lab.viz.widgets import said_or_shown
 

@@ -18,7 +18,7 @@ from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.text.inspection import edited_names, flags_of, inspect_class, put_back, save_texts
 from zsar_lab.viz import class_texts
 from zsar_lab.viz.clips import GREY, message_box
-from zsar_lab.viz.figures_style import labels_of
+from zsar_lab.viz.figures.style import labels_of
 from zsar_lab.viz.widgets import said_or_shown
 
 SCORED_ON = (("validation classes", VALIDATION), ("unseen classes", UNSEEN))

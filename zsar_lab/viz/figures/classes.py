@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.metrics import confusion_matrix, per_class_table
 from zsar_lab.results.evaluate import SplitResult
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.style import (
     BLUE,
     COUNT_SCALE,
     GREY,

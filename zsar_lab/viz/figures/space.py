@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.results.evaluate import TRANSFER, SplitResult
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.style import (
     GREEN,
     GREY,
     VERMILLION,

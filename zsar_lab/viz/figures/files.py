@@ -8,7 +8,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from zsar_lab.files import writing
-from zsar_lab.viz.figures_style import GREY
+from zsar_lab.viz.figures.style import GREY
 
 IMAGES, PAGE = ("svg", "pdf", "png"), "html"
 INK, PAPER, LINES = "#000000", "#ffffff", "#d0d0d0"

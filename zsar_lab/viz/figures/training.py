@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.train.checkpoint import BEST_BY, BEST_COLUMN
 from zsar_lab.train.meters import FORMATS
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.style import (
     BLUE,
     CLEAR,
     GREEN,

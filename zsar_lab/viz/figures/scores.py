@@ -12,7 +12,7 @@ from zsar_lab.methods.metrics import confusion_matrix, per_class_table
 from zsar_lab.results.evaluate import ALL_METHODS, DIRECT, METHODS, RIDGE, RIDGE_CENTRED, SplitResult
 from zsar_lab.results.hubness import hubness, k_occurrence
 from zsar_lab.results.report import MethodRow, Report, settings_as_text
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.style import (
     BLUE,
     COUNT_SCALE,
     GREEN,

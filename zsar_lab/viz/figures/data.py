@@ -20,7 +20,7 @@ from zsar_lab.data.catalog import (
     Catalog,
 )
 from zsar_lab.files import make_folder, writing
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.style import (
     BLUE,
     CLEAR,
     GREEN,

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from zsar_lab.infer.answers import NO_NAME, stretches
 from zsar_lab.infer.classifier import Candidates
 from zsar_lab.infer.unsure import Thresholds
-from zsar_lab.viz.figures_data import write_page
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.data import write_page
+from zsar_lab.viz.figures.style import (
     BLUE,
     COUNT_SCALE,
     GREY,

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.explorer import Outcome
-from zsar_lab.viz.figures_style import (
+from zsar_lab.viz.figures.style import (
     BLUE,
     GREEN,
     GREY,

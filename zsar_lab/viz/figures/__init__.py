@@ -1,0 +1,1 @@
+"""Plotly figures: how they look (style), and one file for each subject."""
