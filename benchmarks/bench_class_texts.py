@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from zsar_lab.data.class_lists import class_list
-from zsar_lab.text.classtext import class_text, label, label_and_description
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder import TextEncoder, open_encoder
 from zsar_lab.text.encoder_files import find_encoder
-from zsar_lab.text.inspection import flags_of, text_overview
+from zsar_lab.text.lint import flags_of, text_overview
+from zsar_lab.text.prompts import class_text, label, label_and_description
 
 N_TEXTS, N_ALONE = 1100, 100
 

@@ -26,8 +26,8 @@ from zsar_lab.embed.checkpoint import ClipEmbeddings
 from zsar_lab.methods.transfer import TransferSettings
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.explorer import CORRECTION_CHOICES, NO_CORRECTION, Choice, Explorer
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import KINDS, unit
 from zsar_lab.viz.projection import SpaceMap, even_subset
 from zsar_lab.viz.widgets_explorer import transfer_explorer

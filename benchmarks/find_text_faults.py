@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zsar_lab.text.classtext import class_text, description, label
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
-from zsar_lab.text.flags import DUPLICATE, find_flags
+from zsar_lab.text.lint import DUPLICATE, find_flags
+from zsar_lab.text.prompts import class_text, description, label
 
 DATA = Path(__file__).parents[1] / "data"
 DATASETS = ("ucf101", "kinetics400", "hmdb51", "activitynet", "kinetics600", "kinetics700", "demo")

@@ -14,7 +14,7 @@ from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.data.prepare import Source
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.files import write_json
-from zsar_lab.protocols.named import CROSS, NUMBERED, WITHIN, ProtocolName, protocol_named
+from zsar_lab.protocols.splits import CROSS, NUMBERED, WITHIN, ProtocolName, protocol_named
 from zsar_lab.study import DEMO_NAME, Study
 from zsar_lab.train import presets
 

@@ -22,7 +22,7 @@ from zsar_lab.infer.shared_model import SharedModel
 from zsar_lab.opening import open_model
 from zsar_lab.results.predictions import predictions_of, score_predictions
 from zsar_lab.study_export import export_split
-from zsar_lab.text.class_table import Classes, read_classes
+from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.workspace import Workspace
 
 __all__ = [

@@ -146,7 +146,7 @@ def classify(options: argparse.Namespace) -> None:
     from zsar_lab.infer.classify import answers_as_they_come
     from zsar_lab.infer.written import head, lines, summary
     from zsar_lab.opening import open_model
-    from zsar_lab.text.class_table import read_classes
+    from zsar_lab.text.class_lists import read_classes
     from zsar_lab.viz.figures.own_videos import write_timelines
 
     _check_classify(options)

@@ -11,9 +11,9 @@ from typing import Any
 from zsar_lab.data.prepare import FOLDER, Source
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.files import read_json
-from zsar_lab.protocols.named import ProtocolName
 from zsar_lab.protocols.protocol import VIEWS
-from zsar_lab.text.classtext import prompt_named
+from zsar_lab.protocols.splits import ProtocolName
+from zsar_lab.text.prompts import prompt_named
 from zsar_lab.train.checks import check_values
 from zsar_lab.train.presets import as_kept, config_of
 

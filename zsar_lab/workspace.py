@@ -21,18 +21,16 @@ from zsar_lab.demo import DemoSettings, make_demo_videos
 from zsar_lab.embed.checkpoint import VIEWS_OF, ClipEmbeddings, Views, embed_clips
 from zsar_lab.files import make_folder, read_json, write_json
 from zsar_lab.protocols.leakage import LeakageAudit, Removal, audit, audit_classes
-from zsar_lab.protocols.named import ProtocolName, protocol_named
 from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.protocols.splits import ProtocolName, protocol_named
 from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate_split
 from zsar_lab.results.report import Report, make_report, save_report
 from zsar_lab.results.report_files import write_report_files
 from zsar_lab.study import Study
-from zsar_lab.text.classtext import PROMPTS, ClassText, class_text, prompt_named
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
-from zsar_lab.text.kept_texts import kept_text
-from zsar_lab.text.own_texts import TextsFromFile
+from zsar_lab.text.prompts import PROMPTS, ClassText, TextsFromFile, class_text, kept_text, prompt_named
 from zsar_lab.train import presets
 from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.train.checks import check_frames

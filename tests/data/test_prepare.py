@@ -30,8 +30,8 @@ from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.workers import Limits
 from zsar_lab.protocols.build import account
-from zsar_lab.protocols.named import protocol_named
 from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.protocols.splits import protocol_named
 
 SETTINGS = FrameSettings(n_frames=4, fps=4.0, size_px=24)
 ONE = Limits(workers=1)

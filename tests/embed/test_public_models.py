@@ -18,9 +18,9 @@ from zsar_lab.embed import shards
 from zsar_lab.embed.public_models import direct_scores, embed_with_public_model
 from zsar_lab.methods.fitted import TRANSFER, TextMethods
 from zsar_lab.models.public import Preprocessing, PublicTower, load_public_tower
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
+from zsar_lab.text.prompts import ClassText
 
 KINDS = ("clip", "siglip", "xclip")
 PROCESSORS = {

@@ -17,7 +17,7 @@ from zsar_lab.infer.embedding import WINDOW_COLUMNS, WindowEmbeddings, joined
 from zsar_lab.infer.unsure import BETWEEN, NONE_OF_THESE, Thresholds
 from zsar_lab.infer.written import head, lines, summary
 from zsar_lab.results.calibration import risk_coverage
-from zsar_lab.text.class_table import read_classes, texts_of
+from zsar_lab.text.class_lists import read_classes, texts_of
 from zsar_lab.viz.figures.own_videos import timeline
 
 ROWS = [

@@ -26,9 +26,9 @@ from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import choose_temperature
 from zsar_lab.results.evaluate import DIRECT, TRANSFER, SplitResult, evaluate_split
 from zsar_lab.study_export import export_split
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings, embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.checkpoint import Checkpoint
 from zsar_lab.train.loop import text_inputs, train
 from zsar_lab.train.presets import TrainConfig

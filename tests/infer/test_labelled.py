@@ -14,7 +14,7 @@ from zsar_lab.data.prepare import open_prepared
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.infer.labelled import catalog_of, save_labelled
-from zsar_lab.text.class_table import read_classes
+from zsar_lab.text.class_lists import read_classes
 
 FRAMES, ONE = FrameSettings(4, 4.0, 16), Limits(workers=1)
 

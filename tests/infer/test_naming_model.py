@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from zsar_lab.infer.classifier import _fitting
-from zsar_lab.text.class_table import read_classes
+from zsar_lab.text.class_lists import read_classes
 
 PARTS = "x: a; b; c; d; e"
 OF_METHOD = ["description_and_parts", "label", "label_and_description"]

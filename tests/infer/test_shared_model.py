@@ -29,7 +29,7 @@ from zsar_lab.infer.shared_model import (
     load_shared,
     save_shared,
 )
-from zsar_lab.text.classtext import ClassText
+from zsar_lab.text.prompts import ClassText
 
 HERE = Path(__file__).parents[1] / "fixtures"
 ELSEWHERE = """

@@ -24,8 +24,8 @@ from zsar_lab.embed.checkpoint import CENTRE
 from zsar_lab.files import fingerprint
 from zsar_lab.protocols.build import account
 from zsar_lab.protocols.leakage import Removal
-from zsar_lab.protocols.named import ProtocolName, protocol_named
 from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.protocols.splits import ProtocolName, protocol_named
 from zsar_lab.results.conventions import class_orders, conventions_of, official_test_lists
 from zsar_lab.results.evaluate import evaluate_split
 from zsar_lab.results.report import Report

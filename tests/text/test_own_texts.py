@@ -1,4 +1,4 @@
-"""zsar_lab.text.own_texts: a user's csv of class texts, and each way in which it can be wrong."""
+"""zsar_lab.text.prompts: a user's csv of class texts, and each way in which it can be wrong."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from zsar_lab.text.classtext import class_text, prompt_named
-from zsar_lab.text.own_texts import TextsFromFile
+from zsar_lab.text.prompts import TextsFromFile, class_text, prompt_named
 
 CLASSES = pd.DataFrame({"name": ["run", "swim"], "label": ["running", "swimming"]})
 

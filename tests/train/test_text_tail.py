@@ -24,9 +24,9 @@ from zsar_lab.models.rest import ModelConfig
 from zsar_lab.protocols.build import make_protocol
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.study import Study
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.train import loop
 from zsar_lab.train.checkpoint import Checkpoint, Inputs, load_checkpoint
 from zsar_lab.train.loop import train

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from test_inspection import made
 
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.inspection import cluster_order
+from zsar_lab.text.lint import cluster_order
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import KINDS, Relatedness
 from zsar_lab.viz.figures.style import CLEAR, GREY
 from zsar_lab.viz.figures_relatedness import relatedness_heatmap

@@ -11,7 +11,7 @@ from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import METHODS, RIDGE, TRANSFER, MethodScores, SplitResult
 from zsar_lab.results.report import Report, make_report
 from zsar_lab.results.statistics import N_RESAMPLES, class_bootstrap, paired_difference
-from zsar_lab.text.classtext import ClassText
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.viz.tables_text import chosen_as_text, flags_as_text, p_as_text, text_table, texts_as_text
 
 N_CLASSES, N_CLIPS = 12, 10

@@ -18,7 +18,7 @@ from zsar_lab.methods.transfer import class_means, unit
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import METHODS, MethodScores, SplitResult
 from zsar_lab.results.report import make_report
-from zsar_lab.text.classtext import class_text, description
+from zsar_lab.text.prompts import class_text, description
 from zsar_lab.viz import (
     clips,
     explanations,

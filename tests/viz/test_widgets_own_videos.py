@@ -15,7 +15,7 @@ from zsar_lab.infer.answers import score_of
 from zsar_lab.infer.embedding import WindowEmbeddings
 from zsar_lab.infer.session import NamingSession
 from zsar_lab.infer.unsure import choose_thresholds
-from zsar_lab.text.class_table import classes_of_lines, read_classes
+from zsar_lab.text.class_lists import classes_of_lines, read_classes
 from zsar_lab.viz import own_videos_html as words
 from zsar_lab.viz.figures.own_videos import composed_of, how_sure, timeline
 from zsar_lab.viz.widgets_own_videos import own_videos

@@ -14,11 +14,11 @@ from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.embed.checkpoint import ClipEmbeddings
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.rescore import Rescorer, TextChange, TextScore
-from zsar_lab.text.classtext import ClassText, class_text, description_and_parts, label, prompt_named
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder import Word, open_encoder
 from zsar_lab.text.encoder_files import find_encoder
-from zsar_lab.text.inspection import LineRead, flags_of, inspect_class
+from zsar_lab.text.lint import LineRead, flags_of, inspect_class
+from zsar_lab.text.prompts import ClassText, class_text, description_and_parts, label, prompt_named
 from zsar_lab.text.relatedness import unit
 from zsar_lab.viz import class_texts
 from zsar_lab.viz.widgets_text import class_text_inspector

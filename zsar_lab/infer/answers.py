@@ -16,7 +16,7 @@ from zsar_lab.infer.embedding import WindowEmbeddings
 from zsar_lab.infer.unsure import why_unsure
 from zsar_lab.methods.scores import nearest_scores
 from zsar_lab.results.calibration import confidences
-from zsar_lab.text.class_table import plain
+from zsar_lab.text.class_lists import plain
 
 N_BEST = 5
 UNREAD, NO_NAME = "not read", ""

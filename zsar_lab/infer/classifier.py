@@ -19,10 +19,10 @@ from zsar_lab.infer.unsure import Thresholds, choose_thresholds
 from zsar_lab.methods.fitted import TRANSFER
 from zsar_lab.methods.scores import label_embeddings
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
-from zsar_lab.text.class_table import prompt_of, texts_of
-from zsar_lab.text.classtext import ClassText
+from zsar_lab.text.class_lists import prompt_of, texts_of
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.loop import choose_device, cpu_threads, text_inputs
 from zsar_lab.train.text_tail import class_embeddings_of
 

@@ -22,9 +22,9 @@ from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import choose_temperature
 from zsar_lab.results.evaluate import DIRECT, SplitResult
 from zsar_lab.results.statistics import class_bootstrap
-from zsar_lab.text.classtext import label
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder_files import EncoderFiles
+from zsar_lab.text.prompts import label
 from zsar_lab.train.checkpoint import Checkpoint
 from zsar_lab.train.loop import text_inputs
 from zsar_lab.train.text_tail import class_embeddings_of

@@ -17,7 +17,7 @@ from zsar_lab.infer.classifier import Candidates, NamingModel
 from zsar_lab.methods.transfer import unit
 from zsar_lab.models.public import load_public_tower
 from zsar_lab.results.evaluate import DIRECT
-from zsar_lab.text.class_table import prompt_of, texts_of
+from zsar_lab.text.class_lists import prompt_of, texts_of
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
 from zsar_lab.train.compiling import mixed_precision

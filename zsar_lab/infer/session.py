@@ -16,7 +16,7 @@ from zsar_lab.infer.classifier import Candidates, NamingModel
 from zsar_lab.infer.classify import Paths, embed_videos
 from zsar_lab.infer.embedding import WindowEmbeddings
 from zsar_lab.infer.labelled import catalog_of, save_labelled
-from zsar_lab.text.class_table import Classes, read_classes
+from zsar_lab.text.class_lists import Classes, read_classes
 
 
 class NamingSession:

@@ -26,7 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.files import make_folder, read_json, write_json, writing
-from zsar_lab.text.classtext import ClassText
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint, save_weights
 
 FORMAT = 1

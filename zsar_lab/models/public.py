@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from zsar_lab.text.loading import one_sentence, quiet
+from zsar_lab.text.encoder import one_sentence, quiet
 
 METHOD = "a public model's folder must hold config.json and weights as safetensors that transformers can load"
 IMAGE_MODELS, VIDEO_MODELS = ("clip", "siglip"), ("xclip",)

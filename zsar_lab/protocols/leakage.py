@@ -18,9 +18,9 @@ import pandas as pd
 import snowballstemmer
 
 from zsar_lab.files import fingerprint, read_json, write_json
-from zsar_lab.text.classtext import Prompt, class_text, label, readable_label
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
+from zsar_lab.text.prompts import Prompt, class_text, label, readable_label
 
 # from the strongest to the weakest; the first three look at words, the last at the distance of the texts
 RULES = ("exact", "normalised", "contained", "embedding")

@@ -18,7 +18,7 @@ from zsar_lab.protocols.splits import class_order
 from zsar_lab.results.answers import FEWEST_TO_HALVE, Answers, ScoredSplit
 from zsar_lab.results.evaluate import FUSED, TRANSFER, SplitResult
 from zsar_lab.results.statistics import class_bootstrap
-from zsar_lab.text.classtext import label
+from zsar_lab.text.prompts import label
 
 REFERENCE, CLIPS, SPLITS, ORDER = "reference", "clips scored", "splits", "class order"
 TEXT, VIEWS, AVERAGE, CANDIDATES, LOOKS = (

@@ -31,8 +31,8 @@ from zsar_lab.models.rest import ResT
 from zsar_lab.protocols.protocol import Protocol, plain
 from zsar_lab.results.calibration import choose_temperature
 from zsar_lab.results.generalised_split import GeneralisedScores, score_generalised, with_seen
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.checkpoint import Checkpoint
 from zsar_lab.train.loop import TextInputs, text_inputs
 

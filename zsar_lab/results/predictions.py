@@ -16,7 +16,7 @@ from zsar_lab.files import fingerprint
 from zsar_lab.methods.metrics import confusion_of_answers, mean_over_classes, table_of_answers
 from zsar_lab.results.hubness import Hubness, hubness, hubness_interval
 from zsar_lab.results.statistics import class_bootstrap
-from zsar_lab.text.class_table import read_text, refuse_nearly_same
+from zsar_lab.text.class_lists import read_text, refuse_nearly_same
 
 COLUMNS = ("label", "prediction")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from zsar_lab.files import fingerprint, writing
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.encoder import TextTooLong, has_word, open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
+from zsar_lab.text.prompts import ClassText
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.pixels import PLACES_FILE, RAW_FILE, JpegFrames, append_jpeg
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.presets import TrainConfig, preset_named
 
 # seen classes and width of the class texts: of the demo, and of Kinetics-664 with one line of text

@@ -20,11 +20,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from zsar_lab.models.rest import word_spans
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings, check_lines
-from zsar_lab.text.encoder import TextEncoder
+from zsar_lab.text.encoder import Read, TextEncoder
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.text.language_model import Read
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.checkpoint import Checkpoint
 from zsar_lab.train.compiling import mixed_precision
 

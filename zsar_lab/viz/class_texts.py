@@ -10,8 +10,8 @@ import pandas as pd
 
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.rescore import UNSEEN, VALIDATION, WARNINGS, TextChange, TextScore
-from zsar_lab.text.classtext import ClassText
-from zsar_lab.text.inspection import ClassInspection, LineRead, edited_names
+from zsar_lab.text.lint import ClassInspection, LineRead, edited_names
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.viz.clips import TEXT
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.previews import make_previews
-from zsar_lab.text.classtext import label
+from zsar_lab.text.prompts import label
 
 LARGEST_GRID_BYTES = 40_000_000
 TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif)"

@@ -12,7 +12,7 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.metrics import answers_of, confusion_matrix, per_class_table
 from zsar_lab.results.calibration import confidences
 from zsar_lab.results.evaluate import SplitResult
-from zsar_lab.text.inspection import cluster_order
+from zsar_lab.text.lint import cluster_order
 from zsar_lab.viz.clips import TEXT, Caption, clip_grid
 from zsar_lab.viz.figures.style import by_family, labels_of
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.inspection import cluster_order, relatedness_of
+from zsar_lab.text.lint import cluster_order, relatedness_of
 from zsar_lab.text.relatedness import CENTRED
 from zsar_lab.viz.figures.style import GREY, new_figure, plain, tick
 

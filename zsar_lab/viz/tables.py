@@ -13,7 +13,7 @@ from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, SplitResult
 from zsar_lab.results.report import Report, settings_as_text
 from zsar_lab.results.wording import detectable_as_text
-from zsar_lab.text.classtext import label
+from zsar_lab.text.prompts import label
 
 
 def score_table(report: Report) -> pd.DataFrame:

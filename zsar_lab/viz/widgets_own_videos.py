@@ -13,7 +13,7 @@ from zsar_lab.infer.classify import Paths
 from zsar_lab.infer.session import NamingSession
 from zsar_lab.methods.fitted import TRANSFER
 from zsar_lab.results.evaluate import DIRECT
-from zsar_lab.text.class_table import Classes, classes_of_lines
+from zsar_lab.text.class_lists import Classes, classes_of_lines
 from zsar_lab.viz import own_videos_html as words
 from zsar_lab.viz.clips import GREY, clip_grid, message_box
 from zsar_lab.viz.selections import pages

@@ -11,11 +11,11 @@ import ipywidgets
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.fitted import TRANSFER
 from zsar_lab.results.rescore import UNSEEN, VALIDATION, Rescorer
-from zsar_lab.text.classtext import ClassText
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder import open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.text.inspection import edited_names, flags_of, inspect_class, put_back, save_texts
+from zsar_lab.text.lint import edited_names, flags_of, inspect_class, put_back, save_texts
+from zsar_lab.text.prompts import ClassText
 from zsar_lab.viz import class_texts
 from zsar_lab.viz.clips import GREY, message_box
 from zsar_lab.viz.figures.style import labels_of

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.text.classtext import label
+from zsar_lab.text.prompts import label
 
 # Okabe and Ito's colour-blind-safe palette; grey stands in for black, which a dark theme would hide
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"

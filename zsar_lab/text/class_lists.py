@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zsar_lab.text.classtext import EDITED, ClassText, class_text, label, label_and_description, prompt_named
+from zsar_lab.text.prompts import EDITED, ClassText, class_text, label, label_and_description, prompt_named
 
 LABEL, LABEL_AND_DESCRIPTION = "label", label_and_description.__name__
 CLASS_COLUMNS = ("name", "label", "description", "text")
