@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field, fields, is_dataclass
 from pathlib import Path
@@ -190,3 +192,61 @@ def read_json(path: Path) -> Any:
         raise ValueError(
             f"'{path}' must be a whole json file, but {error}; delete it to have it made again"
         ) from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is not UTF-8.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"'{path}' must be UTF-8 text, byte {error.start} is not ({error.reason})"
+        ) from error
+
+
+def read_csv(
+    path: Path, needed: Sequence[str] = (), pad: bool = False
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Read a UTF-8 csv table with a header, every cell as text: the one reader of csv files from outside.
+
+    Args:
+        path: the file; a byte order mark and blank lines are passed over.
+        needed: columns that its header must have, each once.
+        pad: fill rows that end early with "" instead of refusing them.
+
+    Returns:
+        The columns; and for each row its line in the file, from 1, and its cells by column, without
+        spaces around them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no UTF-8 csv table, lacks a column, or has a row of another length.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except csv.Error as error:
+        raise ValueError(f"'{path}' must be a whole csv table, line {reader.line_num}: {error}") from error
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    header = lines[0][1] if lines else []
+    if missing := [column for column in needed if header.count(column) != 1]:
+        raise ValueError(
+            f"'{path}' must have one column {missing[0]!r}, its first line is {', '.join(header)[:60]!r}"
+        )
+    for number, cells in lines[1:]:
+        if len(cells) > len(header) or (len(cells) < len(header) and not pad):
+            raise ValueError(
+                f"line {number} of '{path}' must have {len(header)} cells as its first line, got "
+                f"{len(cells)}; put text with a comma in double quotes"
+            )
+    return header, [
+        (number, dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True)))
+        for number, cells in lines[1:]
+    ]
