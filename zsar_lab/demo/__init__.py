@@ -1,4 +1,4 @@
-"""Generated demo videos: a stick-and-capsule figure doing 52 actions, made in a minute without any download."""
+"""Generated demo videos: a stick-and-capsule figure doing 52 actions, rendered in a minute, no download."""
 
 from __future__ import annotations
 

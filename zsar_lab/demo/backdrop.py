@@ -1,4 +1,4 @@
-"""The picture behind the figure: sky or wall, floor, water or rock, clutter; it scrolls as the camera follows the figure."""
+"""The picture behind the figure: sky or wall, floor, water or rock, clutter; it scrolls with the camera."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def smooth_texture(rng: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
-    """Smooth random shading (height, width), about -1 to 1: a coarse grid of random values, bilinearly enlarged."""
+    """Smooth random shading (height, width), about -1 to 1: a coarse random grid, bilinearly enlarged."""
     grid = rng.uniform(-1.0, 1.0, (cells + 1, cells + 1))
     row, column = np.linspace(0, cells - 1e-6, height), np.linspace(0, cells - 1e-6, width)
     r, c = row.astype(int), column.astype(int)
@@ -25,7 +25,8 @@ def paint_backdrop(
 
     Args:
         rng: source of all its randomness.
-        height, width: size in pixels.
+        height: in pixels.
+        width: in pixels.
         horizon_px: row where the floor or water begins; may lie outside the picture.
         kind: "plain" (wall or sky above a floor), "water" or "rock".
 
@@ -75,7 +76,7 @@ def paint_backdrop(
 
 
 def scroll(picture: np.ndarray, shift_px: np.ndarray) -> np.ndarray:
-    """Copies of a picture moved by whole pixels; beyond its borders it goes on mirrored, so that there is no seam.
+    """Copies of a picture moved by whole pixels, mirrored beyond its borders so that there is no seam.
 
     Args:
         picture: (H, W, 3) float32.

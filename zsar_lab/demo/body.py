@@ -133,14 +133,16 @@ def forward_kinematics(
 def reach(
     shoulder: np.ndarray, target: np.ndarray, upper: float, lower: float, pole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Elbow and hand of an arm that reaches for a target; a target too far or too near is met as closely as possible.
+    """Elbow and hand of an arm that reaches for a target, as closely as its lengths allow.
 
     With d the shoulder-hand distance, the elbow lies a = (upper^2 - lower^2 + d^2) / (2 d) along the line to
     the hand and sqrt(upper^2 - a^2) off it, on the side of the pole.
 
     Args:
-        shoulder, target: (T, 3) float positions in body heights.
-        upper, lower: lengths of upper arm and forearm in body heights.
+        shoulder: (T, 3) float, in body heights.
+        target: (T, 3) float, in body heights.
+        upper: length of the upper arm in body heights.
+        lower: length of the forearm in body heights.
         pole: (T, 3) float, the direction in which the elbow points.
 
     Returns:

@@ -49,7 +49,7 @@ def render_clip(class_name: str, seed: int) -> tuple[np.ndarray, int]:
 
 
 def draw_phase(action: Action, fps: int, rng: np.random.Generator) -> np.ndarray:
-    """Phases (T,) of the frames: tempo exp(N(0, 0.13)), a length of 2 to 3 s, a random start; a stroke fits in whole."""
+    """Phases (T,) of the frames: tempo exp(N(0, 0.13)), 2 to 3 s, a random start; a stroke fits in whole."""
     length_s = rng.uniform(2.0, LONGEST_S)
     period_s = action.period_s * float(np.exp(rng.normal(0.0, 0.13)))
     start = rng.random()
@@ -64,7 +64,7 @@ def draw_phase(action: Action, fps: int, rng: np.random.Generator) -> np.ndarray
 
 
 def place_camera(action: Action, motion: Motion, height: int, width: int, rng: np.random.Generator) -> Camera:
-    """A camera that keeps the figure well inside the central square: it follows most of the travel and shakes a little."""
+    """A camera that keeps the figure in the central square, follows most of its travel, and shakes a bit."""
     frames = len(motion.joints)
     camera = Camera(
         yaw_deg=action.view_deg[0] + rng.triangular(-45.0, 0.0, 45.0),
@@ -119,7 +119,7 @@ def add_body(shapes: Shapes, motion: Motion, colours: dict[str, np.ndarray]) -> 
 
 
 def draw_clothes(swims: bool, background: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Colours of the figure, (3,) each, that stand out from the background's mean colour (3,); swimmers are bare."""
+    """Colours of the figure, (3,) each, that stand out from the background's mean (3,); swimmers are bare."""
     skin = np.asarray(SKINS[rng.integers(len(SKINS))], dtype=np.float64)
     shirt, trousers = contrasting_colour(rng, background), contrasting_colour(rng, background)
     shorts, bare = rng.random() < 0.35, rng.random() < 0.5
@@ -143,7 +143,7 @@ def paint(
     size_px: tuple[int, int],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Paint all frames of a clip: backdrop, quads behind, capsules by depth, quads in front, water, sensor noise.
+    """Paint all frames: backdrop, quads behind, capsules by depth, quads in front, water, sensor noise.
 
     Returns:
         (T, H, W, 3) uint8.
@@ -200,14 +200,14 @@ def paint(
 
 
 def set_off(colours: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Props keep their colours (K, 3) unless these are within 45 grey levels of the background (3,): then darker or lighter ones."""
+    """Colours (K, 3) of props, darker or lighter where within 45 grey levels of the background (3,)."""
     near = np.abs(colours @ LUMA - background @ LUMA) < 45.0
     other = 0.45 * colours if background @ LUMA > 120.0 else 0.4 * colours + 0.6 * 250.0
     return np.where(near[:, None], other, colours)
 
 
 def add_noise(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sensor noise of N(0, 1.5 to 4.5 grey levels), exposure exp(N(0, 0.08)); canvas (T, H, W, 3) float32 to uint8.
+    """Sensor noise N(0, 1.5 to 4.5 grey levels), exposure exp(N(0, 0.08)); (T, H, W, 3) float32 to uint8.
 
     One noise picture, shifted at random from frame to frame, looks like fresh noise and costs a tenth of it.
     """

@@ -1,4 +1,4 @@
-"""From an action's keyframes to moving 3-D joints: curves, random variation, ground contact, hands on their targets."""
+"""From an action's keyframes to moving 3-D joints: curves, random variation, ground contact, hands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Variation:
 
 @dataclass(frozen=True)
 class Motion:
-    """joints (T, 18, 3) and stick direction (T, 3, unit length or 0) in the world; track (T, 3) is the mean travel."""
+    """joints (T, 18, 3), stick direction (T, 3; unit or 0) in the world; track (T, 3), the mean travel."""
 
     joints: np.ndarray
     stick: np.ndarray
@@ -57,7 +57,7 @@ class Motion:
 
 
 def channel_values(action: Action, name: str, phase: np.ndarray, amplitude: float) -> np.ndarray | None:
-    """One channel of an action over time, (T, D) float64 with D = 1 (degrees or body heights) or 3, or None if it has no keys."""
+    """One channel over time, float64 (T, D), D = 1 (degrees or body heights) or 3; None without keys."""
     base = name[2:] if name[:2] in ("l_", "r_") else name
     key = name if name in action.keys else base
     if key not in action.keys:

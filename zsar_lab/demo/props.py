@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from zsar_lab.demo.actions import Action, Ball, Stick
 from zsar_lab.demo.body import INDEX
@@ -16,7 +17,7 @@ WOOD, STEEL, DARK, RED = (150, 105, 60), (170, 175, 185), (45, 45, 50), (200, 50
 
 @dataclass
 class Shapes:
-    """What is drawn: capsules (sorted by depth with the limbs) and flat quads behind or in front of all capsules.
+    """What is painted: capsules (sorted by depth with the limbs), flat quads behind or in front of them.
 
     capsules: (start (T, 3), end (T, 3), radius, colour, shown (T,) bool). behind, front: (corners (T, 4, 3),
     colour), the corners in turn around a convex outline. Lengths in body heights, colours RGB 0-255.
@@ -27,18 +28,25 @@ class Shapes:
     behind: list[tuple] = field(default_factory=list)
     front: list[tuple] = field(default_factory=list)
 
-    def bar(self, start, end, radius: float, colour: tuple, shown: np.ndarray | None = None) -> None:
+    def bar(
+        self,
+        start: ArrayLike,
+        end: ArrayLike,
+        radius: float,
+        colour: ArrayLike,
+        shown: np.ndarray | None = None,
+    ) -> None:
         """Add a capsule from start to end; both (3,) or (T, 3)."""
         shown = np.ones(self.frames, dtype=bool) if shown is None else shown
         self.capsules.append((self._timed(start), self._timed(end), radius, colour, shown))
 
-    def quad(self, corners: list, colour: tuple, front: bool = False) -> None:
+    def quad(self, corners: list, colour: ArrayLike, front: bool = False) -> None:
         """Add a flat quad of four corners, each (3,) or (T, 3)."""
         stacked = np.stack([self._timed(corner) for corner in corners], axis=1)
         (self.front if front else self.behind).append((stacked, colour))
 
     def box(self, low: tuple, high: tuple, colour: tuple) -> None:
-        """Add a block behind the figure: its top and the two faces towards +x/-x and the right side, as flat quads."""
+        """Add a block behind the figure: its top, back and right faces, as flat quads."""
         (x0, y0, z0), (x1, y1, z1) = low, high
         dark = tuple(int(0.7 * c) for c in colour)
         self.quad([(x0, y1, z0), (x0, y1, z1), (x0, y0, z1), (x0, y0, z0)], dark)
@@ -47,7 +55,7 @@ class Shapes:
         )
         self.quad([(x0, y0, z1), (x1, y0, z1), (x1, y1, z1), (x0, y1, z1)], colour)
 
-    def _timed(self, point) -> np.ndarray:
+    def _timed(self, point: ArrayLike) -> np.ndarray:
         return np.broadcast_to(np.asarray(point, dtype=np.float64), (self.frames, 3))
 
 
@@ -121,7 +129,7 @@ def ball_point(ball: Ball, action: Action, motion: Motion) -> np.ndarray:
 def add_ball(
     shapes: Shapes, ball: Ball, action: Action, motion: Motion, phase: np.ndarray, variation: Variation
 ) -> None:
-    """The ball: p(t) = p0 + v t - (0, 0, g/2) t^2 from the moment t = 0 of its release, held, lying or flying in before."""
+    """The ball: p(t) = p0 + v t - (0, 0, g/2) t^2 from its release; held, lying or flying in before."""
     wrapped = np.mod(phase, 1.0)
     time_s = ((wrapped - ball.leaves) * action.period_s)[:, None]
     origin = ball_point(ball, action, move(action, np.floor(phase) + ball.leaves, variation))
@@ -144,7 +152,7 @@ def add_ball(
     shapes.bar(point, point, ball.radius, ball.colour)
 
 
-def stairs(shapes: Shapes, motion: Motion) -> None:
+def _stairs(shapes: Shapes, motion: Motion) -> None:
     # each step 0.22 deep and 0.14 high: the drift of two steps a cycle
     first = int(np.floor(motion.track[:, 0].min() / 0.22)) - 4
     for step in range(first + 14, first, -1):
@@ -157,7 +165,7 @@ def stairs(shapes: Shapes, motion: Motion) -> None:
         shapes.quad([(x, -0.25, z), (x + 0.22, -0.25, z), (x + 0.22, 0.25, z), (x, 0.25, z)], (195, 185, 170))
 
 
-def ladder(shapes: Shapes, motion: Motion) -> None:
+def _ladder(shapes: Shapes, motion: Motion) -> None:
     low, high = motion.track[:, 2].min() - 0.8, motion.track[:, 2].max() + 2.2
     for y in (-0.15, 0.15):
         shapes.bar((0.27, y, low), (0.27, y, high), 0.02, (205, 165, 70))
@@ -165,18 +173,18 @@ def ladder(shapes: Shapes, motion: Motion) -> None:
         shapes.bar((0.27, -0.15, rung * 0.16), (0.27, 0.15, rung * 0.16), 0.014, (185, 145, 60))
 
 
-def rope(shapes: Shapes, motion: Motion) -> None:
+def _rope(shapes: Shapes, motion: Motion) -> None:
     low, high = motion.track[:, 2].min() - 1.0, motion.track[:, 2].max() + 2.2
     shapes.bar((0.15, 0.0, low), (0.15, 0.0, high), 0.018, (205, 180, 130))
 
 
-def bar(shapes: Shapes, motion: Motion) -> None:
+def _bar(shapes: Shapes, motion: Motion) -> None:
     for y in (-0.45, 0.45):
         shapes.bar((0.06, y, 0.0), (0.06, y, 1.24), 0.02, STEEL)
     shapes.bar((0.06, -0.45, 1.24), (0.06, 0.45, 1.24), 0.018, DARK)
 
 
-def chair(shapes: Shapes, motion: Motion) -> None:
+def _chair(shapes: Shapes, motion: Motion) -> None:
     for x, top in ((-0.4, 0.58), (-0.14, 0.2)):
         for y in (-0.13, 0.13):
             shapes.bar((x, y, 0.0), (x, y, top), 0.016, WOOD)
@@ -186,7 +194,7 @@ def chair(shapes: Shapes, motion: Motion) -> None:
         shapes.bar((-0.4, -0.13, z), (-0.4, 0.13, z), 0.03, WOOD)
 
 
-def barbell(shapes: Shapes, motion: Motion) -> None:
+def _barbell(shapes: Shapes, motion: Motion) -> None:
     middle = (joint(motion, "l_hand") + joint(motion, "r_hand")) / 2.0
     side = joint(motion, "l_hand") - joint(motion, "r_hand")
     side = side / np.linalg.norm(side, axis=1, keepdims=True)
@@ -197,7 +205,7 @@ def barbell(shapes: Shapes, motion: Motion) -> None:
             shapes.bar(plate, plate, radius, DARK if radius > 0.1 else (85, 85, 95))
 
 
-def jump_rope(shapes: Shapes, motion: Motion, phase: np.ndarray) -> None:
+def _jump_rope(shapes: Shapes, motion: Motion, phase: np.ndarray) -> None:
     left, right = joint(motion, "l_hand"), joint(motion, "r_hand")
     # the loop is lowest at phase 0.5, the top of the jump
     turn = 2.0 * np.pi * (phase - 0.5)
@@ -217,7 +225,7 @@ def jump_rope(shapes: Shapes, motion: Motion, phase: np.ndarray) -> None:
         shapes.bar(start, end, 0.011, (240, 215, 70))
 
 
-def trampoline(shapes: Shapes, motion: Motion) -> None:
+def _trampoline(shapes: Shapes, motion: Motion) -> None:
     ring = [(0.5 * np.cos(a), 0.5 * np.sin(a)) for a in np.linspace(0.0, 2.0 * np.pi, 9)]
     dip = np.stack(
         [
@@ -233,11 +241,11 @@ def trampoline(shapes: Shapes, motion: Motion) -> None:
         shapes.bar((x0, y0, 0.0), (x0, y0, -0.22), 0.014, STEEL)
 
 
-def box(shapes: Shapes, motion: Motion) -> None:
+def _box(shapes: Shapes, motion: Motion) -> None:
     shapes.box((0.22, -0.26, 0.0), (0.72, 0.26, 0.3), (190, 140, 80))
 
 
-def net(shapes: Shapes, motion: Motion) -> None:
+def _net(shapes: Shapes, motion: Motion) -> None:
     for z in np.linspace(0.75, 1.15, 5):
         shapes.bar((0.62, -0.7, z), (0.62, 0.7, z), 0.009, (235, 235, 235))
     for y in np.linspace(-0.7, 0.7, 9):
@@ -246,35 +254,35 @@ def net(shapes: Shapes, motion: Motion) -> None:
         shapes.bar((0.62, y, 0.0), (0.62, y, 1.18), 0.02, DARK)
 
 
-def wicket(shapes: Shapes, motion: Motion) -> None:
+def _wicket(shapes: Shapes, motion: Motion) -> None:
     for x in (0.02, 0.08, 0.14):
         shapes.bar((x, -0.5, 0.0), (x, -0.5, 0.36), 0.012, (235, 215, 160))
 
 
-def bucket(shapes: Shapes, motion: Motion) -> None:
+def _bucket(shapes: Shapes, motion: Motion) -> None:
     shapes.quad([(-0.5, 0.0, 0.2), (-0.26, 0.0, 0.2), (-0.3, 0.0, 0.0), (-0.46, 0.0, 0.0)], (60, 120, 200))
     shapes.bar((-0.5, 0.0, 0.2), (-0.26, 0.0, 0.2), 0.015, (40, 90, 160))
 
 
-def soil(shapes: Shapes, motion: Motion) -> None:
+def _soil(shapes: Shapes, motion: Motion) -> None:
     for x, y, radius in ((0.4, 0.42, 0.09), (0.55, 0.46, 0.07), (0.26, 0.48, 0.07)):
         shapes.bar((x, y, 0.0), (x, y, 0.04), radius, (95, 65, 40))
     shapes.bar((0.42, 0.0, -0.02), (0.62, 0.0, -0.02), 0.03, (60, 42, 28))
 
 
-def log(shapes: Shapes, motion: Motion) -> None:
+def _log(shapes: Shapes, motion: Motion) -> None:
     shapes.quad([(0.48, 0.0, 0.16), (0.72, 0.0, 0.16), (0.72, 0.0, 0.0), (0.48, 0.0, 0.0)], (120, 80, 45))
     shapes.bar((0.5, 0.0, 0.16), (0.7, 0.0, 0.16), 0.022, (215, 180, 130))
 
 
-def leaves(shapes: Shapes, motion: Motion) -> None:
+def _leaves(shapes: Shapes, motion: Motion) -> None:
     for number in range(16):
         x, y = 0.35 + 0.6 * ((number * 0.618) % 1.0), -0.35 + 0.7 * ((number * 0.383) % 1.0)
         colour = ((215, 120, 30), (190, 70, 30), (225, 180, 50))[number % 3]
         shapes.bar((x, y, 0.01), (x + 0.02, y, 0.01), 0.02, colour)
 
 
-def boat(shapes: Shapes, motion: Motion) -> None:
+def _boat(shapes: Shapes, motion: Motion) -> None:
     seat = joint(motion, "pelvis").mean(axis=0)
     x, top, colour = seat[0] + 0.08, 0.075, RED
     sides = [((x - 0.85, top + 0.03), (x - 0.5, -0.06)), ((x + 0.85, top + 0.03), (x + 0.5, -0.06))]
@@ -291,7 +299,7 @@ def boat(shapes: Shapes, motion: Motion) -> None:
     )
 
 
-def oars(shapes: Shapes, motion: Motion) -> None:
+def _oars(shapes: Shapes, motion: Motion) -> None:
     seat = joint(motion, "pelvis").mean(axis=0)
     for side, sign in (("l", 1.0), ("r", -1.0)):
         hand = joint(motion, f"{side}_hand")
@@ -303,12 +311,12 @@ def oars(shapes: Shapes, motion: Motion) -> None:
         shapes.bar(end, end + along * 0.1, 0.04, (240, 240, 230))
 
 
-def gloves(shapes: Shapes, motion: Motion) -> None:
+def _gloves(shapes: Shapes, motion: Motion) -> None:
     for side in "lr":
         shapes.bar(joint(motion, f"{side}_hand"), joint(motion, f"{side}_hand"), 0.058, RED)
 
 
-def guitar(shapes: Shapes, motion: Motion) -> None:
+def _guitar(shapes: Shapes, motion: Motion) -> None:
     belly = joint(motion, "waist") + (0.13, -0.07, -0.01)
     neck = joint(motion, "l_hand") + (0.0, 0.02, 0.0)
     along = (neck - belly) / np.linalg.norm(neck - belly, axis=1, keepdims=True)
@@ -318,7 +326,7 @@ def guitar(shapes: Shapes, motion: Motion) -> None:
     shapes.bar(belly + along * 0.03, belly + along * 0.03, 0.032, DARK)
 
 
-def violin(shapes: Shapes, motion: Motion) -> None:
+def _violin(shapes: Shapes, motion: Motion) -> None:
     chin = joint(motion, "l_shoulder") + (0.05, -0.03, 0.05)
     hand = joint(motion, "l_hand") + (0.0, 0.0, 0.02)
     shapes.bar(chin, chin + (hand - chin) * 0.5, 0.045, (165, 80, 35))
@@ -329,7 +337,7 @@ def violin(shapes: Shapes, motion: Motion) -> None:
     shapes.bar(bow_hand, bow_hand + along * 0.42, 0.011, (245, 240, 225))
 
 
-def drum(shapes: Shapes, motion: Motion) -> None:
+def _drum(shapes: Shapes, motion: Motion) -> None:
     waist = joint(motion, "pelvis").mean(axis=0)
     x, top = waist[0] + 0.36, waist[2] + 0.06
     shapes.bar((x, 0.12, top - 0.1), (x, -0.12, top - 0.1), 0.1, (190, 40, 50))
@@ -345,27 +353,27 @@ def drum(shapes: Shapes, motion: Motion) -> None:
         shapes.bar(hand, hand + along * 0.24, 0.012, (235, 215, 170))
 
 
-SCENERY: dict[str, Callable] = {
-    "stairs": stairs,
-    "ladder": ladder,
-    "rope": rope,
-    "bar": bar,
-    "chair": chair,
-    "barbell": barbell,
-    "trampoline": trampoline,
-    "box": box,
-    "net": net,
-    "wicket": wicket,
-    "bucket": bucket,
-    "soil": soil,
-    "log": log,
-    "leaves": leaves,
-    "boat": boat,
-    "oars": oars,
-    "gloves": gloves,
-    "guitar": guitar,
-    "violin": violin,
-    "drum": drum,
+SCENERY: dict[str, Callable[[Shapes, Motion], None]] = {
+    "stairs": _stairs,
+    "ladder": _ladder,
+    "rope": _rope,
+    "bar": _bar,
+    "chair": _chair,
+    "barbell": _barbell,
+    "trampoline": _trampoline,
+    "box": _box,
+    "net": _net,
+    "wicket": _wicket,
+    "bucket": _bucket,
+    "soil": _soil,
+    "log": _log,
+    "leaves": _leaves,
+    "boat": _boat,
+    "oars": _oars,
+    "gloves": _gloves,
+    "guitar": _guitar,
+    "violin": _violin,
+    "drum": _drum,
 }
 # these two are backgrounds: the renderer paints them
 BACKDROPS = ("water", "rock")
@@ -377,7 +385,7 @@ def add_props(
     """Add all an action's things to the shapes."""
     for name in action.scenery:
         if name == "jump rope":
-            jump_rope(shapes, motion, phase)
+            _jump_rope(shapes, motion, phase)
         elif name not in BACKDROPS:
             SCENERY[name](shapes, motion)
     if action.stick is not None:

@@ -1,10 +1,11 @@
-"""From 3-D shapes to frames: weak perspective camera and anti-aliased capsules, all frames of a clip at once."""
+"""From 3-D shapes to frames: weak perspective camera, anti-aliased capsules, all frames at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # share of the water's colour over what is under water: limbs stay visible
 WATER_COVER = 0.42
@@ -34,7 +35,7 @@ class Camera:
         return right, up, towards
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points (T, ..., 3) in body heights to pixels (T, ..., 2) as (column, row), and depth (T, ...), larger is nearer."""
+        """Points (T, ..., 3) to pixels (T, ..., 2) as (column, row), and depth (T, ...), larger is nearer."""
         right, up, towards = self.axes()
         middle = self.centre_px.reshape(len(points), *([1] * (points.ndim - 2)), 2)
         flat = np.stack([points @ right, -(points @ up)], axis=-1) * self.scale_px
@@ -42,7 +43,7 @@ class Camera:
 
 
 def patch(low: np.ndarray, high: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (T, h) and columns (T, w) of equally large patches that cover the boxes low..high (T, 2: column, row) in the frame."""
+    """Rows (T, h) and columns (T, w) of equal patches that cover the boxes low..high (T, 2: column, row)."""
     # np.minimum and np.maximum: np.clip costs several times as much on such small arrays
     axes = []
     for axis, size in ((1, height), (0, width)):
@@ -87,7 +88,8 @@ def paint_capsules(
 
     Args:
         canvas: (T, H, W, 3) float32, changed in place.
-        start, end: (T, K, 2) float, column and row in pixels.
+        start: (T, K, 2) float, column and row in pixels.
+        end: likewise.
         radius: (K,) float in pixels.
         colour: (T, K, 3) float, 0-255.
         depth: (T, K) float, larger is nearer.
@@ -116,7 +118,7 @@ def paint_capsules(
 
 
 def paint_quad(canvas: np.ndarray, corners: np.ndarray, colour: np.ndarray) -> None:
-    """Paint one convex quad a frame with a soft edge: cover is clip(1/2 - largest signed edge distance, 0, 1).
+    """Paint one convex quad a frame; cover is clip(1/2 - largest signed edge distance, 0, 1).
 
     Args:
         canvas: (T, H, W, 3) float32, changed in place.
@@ -144,8 +146,8 @@ def paint_quad(canvas: np.ndarray, corners: np.ndarray, colour: np.ndarray) -> N
     blend(canvas, rows, columns, cover, np.repeat(np.asarray(colour, dtype=np.float32)[None], frames, axis=0))
 
 
-def paint_water(canvas: np.ndarray, line_px: np.ndarray, phase: np.ndarray, colour: np.ndarray) -> None:
-    """Tint everything below the water line (T,) of rows, with ripples and a bright rim; canvas (T, H, W, 3) in place."""
+def paint_water(canvas: np.ndarray, line_px: np.ndarray, phase: np.ndarray, colour: ArrayLike) -> None:
+    """Tint all below the water line (T,) of rows, with ripples and a rim; canvas (T, H, W, 3) in place."""
     _, height, width, _ = canvas.shape
     columns = np.arange(width, dtype=np.float32)[None, :]
     turn = phase.astype(np.float32)[:, None]

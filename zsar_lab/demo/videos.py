@@ -1,4 +1,4 @@
-"""The folder of generated demo videos: which clips it holds, writing them on several cores, and picking up where it stopped."""
+"""The folder of generated demo videos: which clips it holds, and writing them on several cores."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def clip_seed(settings: DemoSettings, class_name: str, index: int) -> int:
 
 
 def write_clips(task: dict) -> dict:
-    """Render and write the clips (class name, index) of a task; runs in a worker process and answers how many it wrote."""
+    """Render and write the clips (class name, index) of a task, in a worker process."""
     folder, settings = Path(task["path"]), DemoSettings(**task["settings"])
     for class_name, index in task["clips"]:
         frames, fps = render_clip(class_name, clip_seed(settings, class_name, index))
@@ -76,7 +76,7 @@ def write_clips(task: dict) -> dict:
 
 
 def make_demo_videos(folder: Path, settings: DemoSettings = DemoSettings(), workers: int = 2) -> Path:
-    """Write the generated demo videos, one sub-folder a class, with classes.csv and, when all are there, about.json.
+    """Write the demo videos, one sub-folder a class, with classes.csv and, when all are there, about.json.
 
     A stopped run goes on where it stopped; a whole folder is left as it is.
 
@@ -103,7 +103,7 @@ def make_demo_videos(folder: Path, settings: DemoSettings = DemoSettings(), work
     about = {"generated": True, "what": WHAT, "settings": asdict(settings), "fingerprint": identity}
     # says whose clips these are if the run stops half way
     write_json(folder / BEGUN, about)
-    # what a killed run left half written (see artefacts.writing)
+    # what a killed run left half written (see files.writing)
     for name in names:
         for leftover in (folder / name).glob(".*.mp4"):
             leftover.unlink()
@@ -130,9 +130,8 @@ def is_whole(folder: Path, identity: str) -> bool:
             found = read_json(folder / name)
             if found.get("fingerprint") != identity:
                 raise ValueError(
-                    f"a folder must hold the demo videos of one setting and recipe, but '{folder}' holds those of "
-                    f"{found.get('settings')}, recipe fingerprint {found.get('fingerprint')} instead of {identity}; "
-                    "delete that folder or choose another"
+                    f"'{folder}' holds demo videos of other settings: {found.get('settings')}, fingerprint"
+                    f" {found.get('fingerprint')} instead of {identity}; choose another folder"
                 )
             return name == ABOUT
     return False
@@ -148,7 +147,5 @@ def render_missing(
     with closing(run_tasks(write_clips, tasks, len(tasks), Limits(workers, TIMEOUT_S))) as answers, bar:
         for answer in answers:
             if answer.result is None:
-                raise RuntimeError(
-                    f"a demo video could not be made: {answer.reason}; free memory or disk space and run again to go on"
-                )
+                raise RuntimeError(f"a demo video could not be made: {answer.reason}; run again to go on")
             bar.update(answer.result["written"])
