@@ -20,7 +20,7 @@ from zsar_lab.infer.classifier import NamingModel
 from zsar_lab.infer.classify import Paths, embed_videos
 from zsar_lab.infer.shared_model import SharedModel
 from zsar_lab.opening import open_model
-from zsar_lab.results.predictions import predictions_of, score_predictions
+from zsar_lab.results.outside import predictions_of, score_predictions
 from zsar_lab.study_export import export_split
 from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.workspace import Workspace

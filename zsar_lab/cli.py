@@ -279,7 +279,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _scored(predictions: Path, classes: Path | None) -> tuple[dict[str, Any], str]:
-    from zsar_lab.results.predictions import read_predictions, score_predictions
+    from zsar_lab.results.outside import read_predictions, score_predictions
 
     scores = score_predictions(read_predictions(predictions, classes))
     return scores.content(), scores.text()

@@ -23,7 +23,8 @@ from zsar_lab.files import make_folder, read_json, write_json
 from zsar_lab.protocols.leakage import LeakageAudit, Removal, audit, audit_classes
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.protocols.splits import ProtocolName, protocol_named
-from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate_split
+from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate_split, split_result
+from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.report import Report, make_report, save_report
 from zsar_lab.results.report_files import write_report_files
 from zsar_lab.study import Study
@@ -380,8 +381,8 @@ class Workspace:
             "embedding", lambda: embed_clips(*given, ranks=ranks, views=asked, catalog=self.catalog)
         )
 
-    def result(self, split: str) -> SplitResult:
-        """Every method on the split's unseen classes."""
+    def predictions(self, split: str) -> Predictions:
+        """Every method on the split's clips, scored once and then read from the folder `predictions`."""
         embeddings, texts, checkpoint = (
             self.embeddings(split),
             tuple(self._other_texts.values()),
@@ -392,8 +393,13 @@ class Workspace:
             if self.study.text_layers
             else None
         )
-        arguments = checkpoint, embeddings, self.protocol(split), self.class_embeddings(), texts, trained
-        return self._timed("evaluation", lambda: evaluate_split(*arguments))
+        given = checkpoint, embeddings, self.protocol(split), self.class_embeddings(), texts, trained
+        folder = self.folder / "predictions"
+        return self._timed("evaluation", lambda: evaluate_split(*given, folder=folder, split=split))
+
+    def result(self, split: str) -> SplitResult:
+        """As `predictions`, as the object of before."""
+        return split_result(self.predictions(split))
 
     def report(self) -> tuple[Report, Report | None]:
         """The report over the splits of the study's first kind of protocol, and the one of its second (None without one).

@@ -24,7 +24,7 @@ from zsar_lab.methods.scores import label_embeddings
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import choose_temperature
-from zsar_lab.results.evaluate import DIRECT, TRANSFER, SplitResult, evaluate_split
+from zsar_lab.results.evaluate import DIRECT, TRANSFER, SplitResult, evaluate_split, split_result
 from zsar_lab.study_export import export_split
 from zsar_lab.text.embeddings import ClassEmbeddings, embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles
@@ -67,9 +67,9 @@ class Trained:
 
     @property
     def result(self) -> SplitResult:
-        return evaluate_split(
-            self.checkpoint, self.clips, self.protocol, self.texts["label"], (self.texts["description"],)
-        )
+        texts = self.texts
+        given = self.checkpoint, self.clips, self.protocol, texts["label"], (texts["description"],)
+        return split_result(evaluate_split(*given))
 
     def shared(self, about: dict | None = None, **changes) -> SharedModel:
         given = {

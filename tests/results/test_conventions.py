@@ -36,7 +36,7 @@ from zsar_lab.results.conventions import (
     conventions_of,
     official_test_lists,
 )
-from zsar_lab.results.evaluate import DIRECT, FUSED, TRANSFER, SplitResult, evaluate_split
+from zsar_lab.results.evaluate import DIRECT, FUSED, TRANSFER, SplitResult, evaluate_split, split_result
 from zsar_lab.results.report import method_row
 
 PARTS = (
@@ -103,7 +103,7 @@ def scored_split(number: int, clips: ClipEmbeddings) -> SplitResult:
     checkpoint = SimpleNamespace(
         inputs=inputs, path=Path("x"), fingerprint=CHECKPOINT, config=config, model=lambda: model
     )
-    return evaluate_split(checkpoint, clips, protocol, good, (vague,))
+    return split_result(evaluate_split(checkpoint, clips, protocol, good, (vague,)))
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,17 @@ Shapes: B test clips, C candidate (unseen) classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.files import fingerprint
 from zsar_lab.methods import scores as methods
 from zsar_lab.methods.fitted import (
     RIDGE,
@@ -25,12 +28,15 @@ from zsar_lab.methods.fitted import (
 )
 from zsar_lab.methods.metrics import top_k_accuracy
 from zsar_lab.methods.reduced import corrected_scores
-from zsar_lab.methods.scores import MethodScores
+from zsar_lab.methods.scores import MethodScores, nearest_scores, true_prototype_scores
+from zsar_lab.methods.table import LABELS, REDUCTIONS, SEEN, UPPER_BOUND
+from zsar_lab.methods.table import METHODS as METHODS_TABLE
 from zsar_lab.methods.transfer import TransferSettings, class_means, compose_prototypes
 from zsar_lab.models.rest import ResT
 from zsar_lab.protocols.protocol import Protocol, plain
 from zsar_lab.results.calibration import choose_temperature
-from zsar_lab.results.generalised_split import GeneralisedScores, score_generalised, with_seen
+from zsar_lab.results.generalised_split import AVERAGE_OF, GeneralisedScores, score_generalised, with_seen
+from zsar_lab.results.predictions import KEY, PROTOTYPES, Predictions, Scored, halves
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.checkpoint import Checkpoint
@@ -42,6 +48,8 @@ RERANKED = {base: f"{base}, best by match" for base in (DIRECT, TRANSFER)}
 ALL_METHODS = (*METHODS, *RERANKED.values())
 MATCH_WEIGHTS = (0.25, 0.5, 1.0)
 N_RERANKED = (2, 3, 5, 10)
+NAMES = {method.label: name for name, method in METHODS_TABLE.items()}
+REDUCTION_NAMES = {reduction.label: name for name, reduction in REDUCTIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,9 @@ def evaluate_split(
     classes: ClassEmbeddings,
     other_texts: tuple[ClassEmbeddings, ...] = (),
     trained_text: ClassEmbeddings | None = None,
-) -> SplitResult:
+    folder: Path | None = None,
+    split: str | None = None,
+) -> Predictions:
     """Score every method on the unseen classes of a split, and some with its seen classes as candidates too.
 
     Every setting (k, tau, ridge penalty, weight of matching, number of classes put in order by it) is chosen
@@ -114,6 +124,8 @@ def evaluate_split(
         trained_text: `classes` as the language model reads them after a training of its last layers; direct
             and match read it. Relatedness and ridge stay with the frozen model, so that they are comparable
             over class texts. None where it was frozen.
+        folder: of the predictions: they are read from there when they are of these inputs, else written.
+        split: its name; None for the protocol's.
 
     Raises:
         ValueError: checkpoint, embeddings, class texts and protocol are not of one training, a clip of the
@@ -147,6 +159,13 @@ def evaluate_split(
             f"trained_text must be the class text read by this checkpoint's trained layers ({wanted or 'it trained none'}), got"
             f" {got}; take class_embeddings_of"
         )
+    split, about = (
+        split or protocol.name,
+        _about(checkpoint, clips, protocol, classes, other_texts, trained_text),
+    )
+    if folder is not None:
+        with suppress(FileNotFoundError):
+            return Predictions.read(folder, split, about["fingerprint"])
     text_methods = TextMethods.of(clips, protocol)
     validation, test, seen_prototypes = (
         text_methods.validation,
@@ -180,41 +199,121 @@ def evaluate_split(
             for of_text in of_others
         ),
     ]
+    generalised = [
+        score_generalised(of_all[name], by_name[name].test, clips, protocol)
+        for name in METHODS
+        if name in of_all
+    ]
+    scored: list[Scored] = []
+    arrays: dict[str, np.ndarray] = {}
+
+    def add(scores_BC: np.ndarray, *key: str, **chosen: Any) -> None:
+        arrays[f"scores_{len(arrays):02d}"] = scores_BC
+        scored.append(Scored(*key, matrix=len(arrays) - 1, **chosen))
+
+    def add_test(one: MethodScores, name: str, reduction: str = "none") -> None:
+        chosen = {"settings": one.settings, "validation_top1": one.validation_top1}
+        add(
+            one.scores_BC, name, one.class_text, reduction, one.setting, temperature=one.temperature, **chosen
+        )
+
+    prompt = classes.class_text.prompt
+    for name in ALL_METHODS:
+        add_test(by_name[name].test, NAMES[name])
+    for texts in by_text[1:]:
+        for one in texts.values():
+            add_test(one.test, NAMES[one.test.method])
+    for one in corrected_scores(fits[TRANSFER], text_methods):
+        add_test(one, "transfer", REDUCTION_NAMES[one.method.removeprefix("transfer, ")])
+    for one in generalised:
+        key = NAMES[one.method], one.class_text
+        add(one.scores_BC, *key, candidates="all", settings=one.settings)
+        stacked = {"settings": one.settings, "gammas": one.constants, "matrix": len(arrays) - 1}
+        scored.append(Scored(*key, "calibrated_stacking", candidates="all", **stacked))
+    for name in ALL_METHODS:
+        add(by_name[name].validation_BV, NAMES[name], prompt, candidates="validation")
+    add(true_prototype_scores(test.embedding_BD, test.targets, len(test.names)), UPPER_BOUND, prompt)
+    add(nearest_scores(seen_test.embedding_BD, seen_prototypes), SEEN, prompt, candidates="seen")
+    arrays |= {"weights": weights, "prototypes_seen": seen_prototypes}
+    arrays |= {"prototypes_composed": compose_prototypes(weights, seen_prototypes)}
+    arrays |= {"prototypes_true": class_means(test.embedding_BD, test.targets, len(test.names))}
+    arrays |= {"prototypes_seen_text": labels[protocol.seen], "prototypes_unseen_text": labels[test.names]}
+    arrays |= {f"targets_{group}": of.targets for group, of in (("unseen", test), ("validation", validation))}
+    arrays |= {"targets_seen": seen_test.targets}
+    arrays |= {"targets_all": np.append(seen_test.targets, len(protocol.seen) + test.targets)}
+    found = Predictions(plain(protocol), split, about, classes.class_text, scored, arrays)
+    if folder is not None:
+        found.save(folder)
+    return found
+
+
+def _about(
+    checkpoint: Checkpoint,
+    clips: ClipEmbeddings,
+    protocol: Protocol,
+    classes: ClassEmbeddings,
+    other_texts: Sequence[ClassEmbeddings],
+    trained_text: ClassEmbeddings | None,
+) -> dict[str, Any]:
+    """The fingerprints of what predictions are made from."""
+    fingerprints = {
+        "checkpoint": checkpoint.fingerprint,
+        "embeddings": clips.fingerprint,
+        "class_text": classes.class_text.fingerprint,
+        "encoder": classes.encoder,
+    } | ({"trained_text": trained_text.fingerprint} if trained_text else {})
+    texts = {one.class_text.prompt: one.class_text.fingerprint for one in (*other_texts, classes)}
+    ordered = [plain(protocol).hash, protocol.training_hash, protocol.unseen, protocol.test_clips]
+    everything = fingerprint("predictions", ordered, protocol.average, fingerprints, list(texts.items()))
+    return {"fingerprint": everything, "fingerprints": fingerprints, "text_fingerprints": texts}
+
+
+def split_result(predictions: Predictions) -> SplitResult:
+    """Predictions as the object of before; for readers that do not read the table yet."""
+    protocol, prompt = predictions.protocol, predictions.prompt
+
+    def old(one: Scored, reduction: str = "") -> MethodScores:
+        scores_BC = predictions.scores(**dict(zip(KEY, one.key)))
+        name, chosen = LABELS[one.method] + reduction, (one.settings, one.validation_top1, scores_BC)
+        return MethodScores(name, one.prompt, *chosen, one.setting, one.temperature)
+
+    plain_ones = [
+        one
+        for one in predictions.scored
+        if (one.candidates, one.reduction) == ("unseen", "none") and one.method in METHODS_TABLE
+    ]
+    corrected = [one for one in predictions.scored if one.candidates == "unseen" and one.reduction != "none"]
+    of_all = [
+        GeneralisedScores(
+            LABELS[one.method],
+            one.prompt,
+            one.settings,
+            predictions.names("all"),
+            len(protocol.seen),
+            predictions.scores(one.method, candidates="all"),
+            predictions.targets("all"),
+            one.gammas,
+            halves(predictions.targets("all")),
+            AVERAGE_OF[protocol.average],
+        )
+        for one in predictions.scored
+        if one.gammas is not None
+    ]
     return SplitResult(
-        protocol=plain(protocol),
-        ids=test.ids,
-        targets=test.targets,
-        methods=tuple(by_name[name].test for name in ALL_METHODS),
-        texts=tuple(scored.test for of_text in by_text for scored in of_text.values()),
-        upper_bound_BC=methods.true_prototype_scores(test.embedding_BD, test.targets, len(test.names)),
-        seen_top1=top_k_accuracy(
-            methods.nearest_scores(seen_test.embedding_BD, seen_prototypes), seen_test.targets, 1
-        ),
-        prototypes={
-            "seen": seen_prototypes,
-            "composed": compose_prototypes(weights, seen_prototypes),
-            "true": class_means(test.embedding_BD, test.targets, len(test.names)),
-            "seen text": labels[protocol.seen],
-            "unseen text": labels[test.names],
-        },
-        weights_US=weights,
-        fingerprints={
-            "checkpoint": checkpoint.fingerprint,
-            "embeddings": clips.fingerprint,
-            "class_text": classes.class_text.fingerprint,
-        }
-        | {"encoder": classes.encoder}
-        | ({"trained_text": trained_text.fingerprint} if trained_text else {}),
-        class_text=classes.class_text,
-        corrected=corrected_scores(fits[TRANSFER], text_methods),
-        generalised=tuple(
-            score_generalised(of_all[name], by_name[name].test, clips, protocol)
-            for name in METHODS
-            if name in of_all
-        ),
-        text_fingerprints={
-            texts.class_text.prompt: texts.class_text.fingerprint for texts in (*other_texts, classes)
-        },
+        protocol=protocol,
+        ids=predictions.ids(),
+        targets=predictions.targets(),
+        methods=tuple(old(one) for one in plain_ones if one.prompt == prompt),
+        texts=tuple(old(one) for one in plain_ones if LABELS[one.method] in TEXT_METHODS),
+        upper_bound_BC=predictions.scores(UPPER_BOUND),
+        seen_top1=float((predictions.rows(SEEN, candidates="seen")["rank"] == 1).mean()),
+        prototypes={kind.replace("_", " "): predictions.prototypes(kind) for kind in PROTOTYPES},
+        weights_US=predictions.weights(),
+        fingerprints=predictions.about["fingerprints"],
+        class_text=predictions.class_text,
+        corrected=tuple(old(one, f", {REDUCTIONS[one.reduction].label}") for one in corrected),
+        generalised=tuple(of_all),
+        text_fingerprints=predictions.about["text_fingerprints"],
     )
 
 

@@ -24,6 +24,7 @@ from zsar_lab.results.generalised import (
     generalised_score,
     seen_unseen_curve,
 )
+from zsar_lab.results.predictions import halves
 
 AVERAGE_OF = {
     "micro": MICRO,
@@ -144,13 +145,6 @@ def score_generalised(
         half_B,
         average,
     )
-
-
-def halves(targets: np.ndarray) -> np.ndarray:
-    """0 or 1 for each clip, in turn through the clips class by class, so that every class is halved, int64 [B]."""
-    half_B = np.empty(len(targets), dtype=np.int64)
-    half_B[np.argsort(targets, kind="stable")] = np.arange(len(targets)) % 2
-    return half_B
 
 
 def with_seen(fitted: FittedMethod, text_methods: TextMethods) -> ScoresOf:

@@ -1,335 +1,291 @@
-"""Predictions from elsewhere: a csv of label and prediction, and what they are worth. No model is needed, and none of its packages is loaded."""
+"""The predictions table of a split: one row a clip and method; every figure, table and report is made of it.
+
+Shapes: B clips, C candidate classes, S seen and U unseen classes, D width of the shared space.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from zsar_lab.files import fingerprint
-from zsar_lab.methods.metrics import confusion_of_answers, mean_over_classes, table_of_answers
-from zsar_lab.results.hubness import Hubness, hubness, hubness_interval
-from zsar_lab.results.statistics import class_bootstrap
-from zsar_lab.text.class_lists import read_text, refuse_nearly_same
+from zsar_lab.files import make_folder, read_json, write_json, writing
+from zsar_lab.methods.metrics import answers_of, truth_rank
+from zsar_lab.methods.query_bank import INDUCTIVE
+from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.results.calibration import confidences
+from zsar_lab.text.prompts import ClassText
 
-COLUMNS = ("label", "prediction")
+SCHEMA_VERSION = 1
+KEY = ("method", "prompt", "reduction", "setting", "candidates")
+COLUMNS = ("split", "role", "clip", *KEY, "label", "prediction", "rank", "margin", "confidence")
+ROLES = {  # of the clips that are scored against these candidates
+    "unseen": ("test",),
+    "seen": ("seen_test",),
+    "validation": ("validation",),
+    "all": ("seen_test", "test"),
+}
+PROTOTYPES = ("seen", "composed", "true", "seen_text", "unseen_text")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Scored:
+    """What was scored: a method with one prompt and reduction against some candidates, and what validation chose for it.
+
+    Attributes:
+        settings: chosen on validation classes.
+        validation_top1: of those settings on clips of the validation classes, 0..1; None where nothing was chosen.
+        temperature: of the softmax that turns scores into confidences; None where none was chosen.
+        gammas: of calibrated stacking, one for each half of the clips (see `halves`).
+        matrix: number of the score matrix; calibrated stacking has that of the scores without it.
+    """
+
+    method: str
+    prompt: str
+    reduction: str = "none"
+    setting: str = INDUCTIVE
+    candidates: str = "unseen"
+    settings: dict[str, Any] = field(default_factory=dict)
+    validation_top1: float | None = None
+    temperature: float | None = None
+    gammas: tuple[float, float] | None = None
+    matrix: int = 0
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return tuple(getattr(self, name) for name in KEY)
+
+
 class Predictions:
-    """True and predicted class of each clip.
+    """Everything scored for one split with one checkpoint.
 
     Attributes:
-        classes: names of the C candidate classes.
-        targets, answers: [B] index of each clip's true and predicted class.
-        classes_from: where the candidates were read from.
-        fingerprint: of the file's bytes, or of both lists.
+        protocol: the split, not generalised (seen and unseen classes together are candidates "all").
+        about: fingerprint (of all inputs), fingerprints (checkpoint, embeddings, class_text, encoder and, where
+            there is one, trained_text), text_fingerprints by prompt.
+        split: its name.
+        class_text: that of the training; its prompt is the one that `rows` and `scores` take by default.
+        scored: what was scored, in the order of the table.
     """
 
-    classes: tuple[str, ...]
-    targets: np.ndarray
-    answers: np.ndarray
-    classes_from: str
-    fingerprint: str
+    def __init__(
+        self,
+        protocol: Protocol,
+        split: str,
+        about: Mapping[str, Any],
+        class_text: ClassText,
+        scored: Sequence[Scored],
+        arrays: Mapping[str, np.ndarray] | Path,
+        table: pd.DataFrame | None = None,
+    ) -> None:
+        self.protocol, self.split, self.about = protocol, split, dict(about)
+        self.class_text, self.scored, self._arrays = class_text, tuple(scored), arrays
+        self._by_key = {one.key: one for one in self.scored}
+        if table is not None:
+            self.table = table
 
+    def __repr__(self) -> str:
+        return f"Predictions({self.split!r}, {len(self.scored)} scored, {len(self.ids())} test clips)"
 
-@dataclass(frozen=True, eq=False)
-class PredictionScores:
-    """What predictions are worth. Accuracies are fractions, 0..1.
+    @property
+    def prompt(self) -> str:
+        """The prompt of the training's class texts."""
+        return self.class_text.prompt
 
-    Attributes:
-        predictions: what was scored.
-        top1: share of right clips; ci95: its class-bootstrap 95 % interval.
-        mean_class: mean over the classes with clips of their share of right clips.
-        chance: 1 / number of candidate classes.
-        hubness: of N_1 over the candidates; hubness_ci95: intervals of its measures.
-        per_class: a row a class: class, clips, correct, top1 (no number without clips), taken_for,
-            taken_for_clips, answers (N_1).
-        confusion_CC: counts, row true class, column prediction.
-    """
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a clip and what was scored, with COLUMNS.
 
-    predictions: Predictions
-    top1: float
-    ci95: tuple[float, float]
-    mean_class: float
-    chance: float
-    hubness: Hubness
-    hubness_ci95: dict[str, tuple[float, float]]
-    per_class: pd.DataFrame
-    confusion_CC: np.ndarray
-
-    def content(self) -> dict[str, Any]:
-        """The scores as plain json content; the confusion has an entry for every pair of label and prediction that occurs.
-
-        The labels' fingerprint is of the number of clips of each class, for clips have no name here.
+        A tie with another class counts as wrong: rank counts tied classes as better, and prediction is one of
+        them. margin is the best score less the second best; confidence is NaN without a temperature.
         """
-        names = self.predictions.classes
-        rows = self.per_class.astype(object).where(self.per_class.notna(), None).to_dict("records")
-        confusion = {
-            name: {names[c]: int(counts[c]) for c in np.flatnonzero(counts)}
-            for name, counts in zip(names, self.confusion_CC)
-        }
-        return {
-            "clips": len(self.predictions.targets),
-            "classes": len(names),
-            "classes_from": self.predictions.classes_from,
-            "fingerprint": self.predictions.fingerprint,
-            "labels_fingerprint": fingerprint(
-                "labels", {row["class"]: row["clips"] for row in rows if row["clips"]}
-            ),
-            "candidates_fingerprint": fingerprint("candidates", sorted(names)),
-            "top1": self.top1,
-            "top1_ci95": list(self.ci95),
-            "mean_class": self.mean_class,
-            "chance": self.chance,
-            "hubness": asdict(self.hubness),
-            "hubness_ci95": {name: list(interval) for name, interval in self.hubness_ci95.items()},
-            "per_class": rows,
-            "confusion": {name: of_class for name, of_class in confusion.items() if of_class},
-        }
+        return pd.concat([self._rows(one) for one in self.scored], ignore_index=True)[list(COLUMNS)]
 
-    def text(self) -> str:
-        """The scores for reading: a sentence for each, and the table by class."""
-        low, high = (100 * end for end in self.ci95)
-        h, predictions = self.hubness, self.predictions
-        table = self.per_class.assign(
-            top1=[f"{100 * share:.1f}" if share == share else "" for share in self.per_class["top1"]]
-        )
-        return "\n".join(
-            [
-                f"{len(predictions.targets)} clips, {len(predictions.classes)} classes (from {predictions.classes_from}),"
-                f" chance {100 * self.chance:.1f} %",
-                f"top-1 {100 * self.top1:.1f} %, 95 % interval over classes [{low:.1f}, {high:.1f}]; mean over classes {100 * self.mean_class:.1f} %",
-                f"hubness of N_1: skewness {h.skewness:.2f}, Robin Hood {h.robin_hood:.2f}, Gini {h.gini:.2f}, Atkinson {h.atkinson:.2f},"
-                f" classes never predicted {100 * h.antihubs:.0f} %, predictions that fall on hubs {100 * h.hub_occurrence:.0f} %",
-                "",
-                table.rename(columns={"top1": "top1_%"}).to_string(index=False),
+    def rows(
+        self,
+        method: str,
+        prompt: str | None = None,
+        reduction: str = "none",
+        setting: str = INDUCTIVE,
+        candidates: str = "unseen",
+        role: str | None = None,
+    ) -> pd.DataFrame:
+        """The rows of one method, in the order of `ids(candidates, role)`.
+
+        Args:
+            method, reduction: names of METHODS (or "upper_bound", "seen") and REDUCTIONS.
+            prompt: of the class texts; None for the training's own.
+            setting: "inductive" or "transductive".
+            candidates: "unseen" (test clips), "seen" (held-out clips of seen classes), "validation", or "all":
+                seen and unseen classes, for held-out seen clips and then test clips.
+            role: under "all", only the clips that are "seen_test" or "test".
+
+        Raises:
+            KeyError: it was not scored.
+        """
+        one = self.find(method, prompt, reduction, setting, candidates)
+        rows = self.table.iloc[self._spans[one.key]]
+        return rows[self._of_role(candidates, role)].reset_index(drop=True)
+
+    def scores(
+        self,
+        method: str,
+        prompt: str | None = None,
+        reduction: str = "none",
+        setting: str = INDUCTIVE,
+        candidates: str = "unseen",
+        role: str | None = None,
+    ) -> np.ndarray:
+        """The scores of one method, [B, C], larger is nearer: rows as `ids(candidates, role)`, columns as `names(candidates)`.
+
+        Args, Raises: as for `rows`.
+        """
+        one = self.find(method, prompt, reduction, setting, candidates)
+        kept = self._of_role(candidates, role)
+        scores_BC = self._array(f"scores_{one.matrix:02d}")
+        scores_BC = scores_BC if kept.all() else scores_BC[kept]
+        if one.gammas is None:
+            return scores_BC
+        gamma_B = np.array(one.gammas)[halves(self.targets(candidates))][kept]
+        is_seen_C = np.arange(scores_BC.shape[1]) < len(self.protocol.seen)
+        return np.where(is_seen_C, scores_BC - gamma_B[:, None], scores_BC)
+
+    def find(
+        self,
+        method: str,
+        prompt: str | None = None,
+        reduction: str = "none",
+        setting: str = INDUCTIVE,
+        candidates: str = "unseen",
+    ) -> Scored:
+        """What validation chose for a method: settings, validation_top1, temperature, gammas; KeyError when it was not scored."""
+        key = (method, self.prompt if prompt is None else prompt, reduction, setting, candidates)
+        if key not in self._by_key:
+            near = [one.key for one in self.scored if one.method == method] or sorted(
+                {one.method for one in self.scored}
+            )
+            raise KeyError(f"{key} was not scored in {self.split!r}, but {near}")
+        return self._by_key[key]
+
+    def ids(self, candidates: str = "unseen", role: str | None = None) -> tuple[str, ...]:
+        """Ids of the clips scored against these candidates: by default the test clips."""
+        clips = _clips(self.protocol)
+        return tuple(clip for one in ROLES[candidates] if role in (None, one) for clip in clips[one])
+
+    def names(self, candidates: str = "unseen") -> tuple[str, ...]:
+        """The candidate classes: by default the unseen ones; of "all" the seen ones come first."""
+        protocol = self.protocol
+        return protocol.seen + protocol.unseen if candidates == "all" else getattr(protocol, candidates)
+
+    def targets(self, candidates: str = "unseen", role: str | None = None) -> np.ndarray:
+        """Index of each clip's class in `names(candidates)`, int64 [B]."""
+        return self._array(f"targets_{candidates}")[self._of_role(candidates, role)]
+
+    def prototypes(self, kind: str) -> np.ndarray:
+        """Unit rows of classes, [C, D]: visual "seen", "composed" and "true" (of unseen classes); "seen_text" and
+        "unseen_text" by the trained label head."""
+        return self._array(f"prototypes_{kind}")
+
+    def weights(self) -> np.ndarray:
+        """Transfer weights that composed the prototypes of the unseen classes, [U, S]; rows sum to 1."""
+        return self._array("weights")
+
+    def save(self, folder: Path) -> None:
+        """Write `<folder>/<split>.parquet`, `.json` and the arrays in `<folder>/<split>/`; the json, which is looked
+        for, comes last."""
+        path, arrays = Path(folder) / f"{self.split}.json", Path(folder) / self.split
+        path.unlink(missing_ok=True)
+        shutil.rmtree(arrays, ignore_errors=True)
+        make_folder(arrays)
+        for name, array in self._arrays.items():
+            np.save(arrays / f"{name}.npy", array)
+        self.protocol.save(arrays / "protocol.json")
+        self.class_text.save(arrays / "class_text.json")
+        with writing(path.with_suffix(".parquet")) as temporary:
+            self.table.to_parquet(temporary, index=False)
+        scored = [asdict(one) for one in self.scored]
+        write_json(path, {"schema_version": SCHEMA_VERSION, **self.about, "scored": scored})
+
+    @staticmethod
+    def read(folder: Path, split: str, fingerprint: str | None = None) -> Predictions:
+        """Read the predictions of a split; score matrices are mapped into memory when they are asked for.
+
+        Args:
+            folder: that `save` was given.
+            split: its name.
+            fingerprint: of the inputs that they must be made from; None for any.
+
+        Raises:
+            FileNotFoundError: there are none, or they are of other inputs or of another version of this library.
+            ValueError: a file is damaged.
+        """
+        path, arrays = Path(folder) / f"{split}.json", Path(folder) / split
+        about = read_json(path)
+        made = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint or about.get("fingerprint")}
+        if not made.items() <= about.items():
+            raise FileNotFoundError(f"'{path}' holds no predictions of these inputs; evaluate the split")
+        try:
+            scored = [
+                Scored(**one | {"gammas": one["gammas"] and tuple(one["gammas"])})
+                for one in about.pop("scored")
             ]
+            table = pd.read_parquet(path.with_suffix(".parquet"))[list(COLUMNS)]
+        except (KeyError, TypeError, OSError, ValueError) as error:
+            raise ValueError(f"'{path}' is damaged ({error}); delete it and evaluate again") from error
+        about.pop("schema_version")
+        protocol, text = Protocol.load(arrays / "protocol.json"), ClassText.load(arrays / "class_text.json")
+        return Predictions(protocol, split, about, text, scored, arrays, table)
+
+    def _array(self, name: str) -> np.ndarray:
+        if isinstance(self._arrays, Path):
+            return np.load(self._arrays / f"{name}.npy", mmap_mode="r")
+        return self._arrays[name]
+
+    @cached_property
+    def _spans(self) -> dict[tuple[str, ...], slice]:
+        """Where the rows of each key are in the table."""
+        ends = np.cumsum([0] + [len(self.ids(one.candidates)) for one in self.scored]).tolist()
+        return {one.key: slice(*span) for one, span in zip(self.scored, zip(ends, ends[1:]))}
+
+    def _of_role(self, candidates: str, role: str | None) -> np.ndarray:
+        """Which of the clips of these candidates are of the role."""
+        clips = _clips(self.protocol)
+        return np.repeat(
+            [role in (None, one) for one in ROLES[candidates]],
+            [len(clips[one]) for one in ROLES[candidates]],
         )
 
-
-def score_predictions(predictions: Predictions, seed: int = 0) -> PredictionScores:
-    """Top-1 with its interval, mean over classes, hubness, and the table by class.
-
-    Args:
-        predictions: from `read_predictions`.
-        seed: of the bootstrap.
-
-    Raises:
-        ValueError: the clips are of fewer than two classes.
-    """
-    names, targets, answers = predictions.classes, predictions.targets, predictions.answers
-    right = answers == targets
-    confusion = confusion_of_answers(answers, targets, len(names))
-    occurrence = confusion.sum(0)
-    table = table_of_answers(confusion, names)
-    table["top1"] = table["top1"].where(table["clips"] > 0)
-    return PredictionScores(
-        predictions=predictions,
-        top1=float(right.mean()),
-        ci95=class_bootstrap(right, targets, seed),
-        mean_class=mean_over_classes(right, targets),
-        chance=1 / len(names),
-        hubness=hubness(occurrence, 1),
-        hubness_ci95=hubness_interval(occurrence, 1, seed),
-        per_class=table.assign(answers=occurrence),
-        confusion_CC=confusion,
-    )
+    def _rows(self, one: Scored) -> pd.DataFrame:
+        clips, names = _clips(self.protocol), np.array(self.names(one.candidates), dtype=object)
+        scores_BC, targets = self.scores(**dict(zip(KEY, one.key))), self.targets(one.candidates)
+        predicted, ordered = answers_of(scores_BC, targets), np.partition(scores_BC, -2, axis=1)
+        confidence = np.full(len(targets), np.nan)
+        if one.temperature is not None:
+            confidence = confidences(scores_BC, one.temperature)[np.arange(len(targets)), predicted]
+        roles = [role for role in ROLES[one.candidates] for _ in clips[role]]
+        found = {"split": self.split, "role": roles, "clip": self.ids(one.candidates)}
+        found |= dict(zip(KEY, one.key))
+        found |= {"label": names[targets], "prediction": names[predicted]}
+        found |= {"rank": truth_rank(scores_BC, targets), "confidence": confidence}
+        return pd.DataFrame(found | {"margin": (ordered[:, -1] - ordered[:, -2]).astype(float)})
 
 
-def read_predictions(path: Path, classes_path: Path | None = None) -> Predictions:
-    """Read a csv with the columns label and prediction, one row a clip; further columns are not read.
-
-    Spaces around a name do not count. Names that differ only in case, spaces, hyphens or underscores are
-    refused: read as two classes they would make right answers wrong without a word, read as one they might
-    join classes that are two.
-
-    Args:
-        path: UTF-8, with commas between the columns.
-        classes_path: a file of all candidate classes, UTF-8: one name a line, or a csv table with a column
-            `name` (as classes.csv); without it they are those that occur, sorted.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a file cannot be read as such a table or list, a cell is empty, names are nearly the same,
-            a name is no class of the list, or the clips are of one class only.
-    """
-    path = Path(path)
-    labels, answers = _columns(path)
-    listed = _class_names(Path(classes_path)) if classes_path else None
-    listed_in = f"'{classes_path}'" if classes_path else "the candidates"
-    made = predictions_of(labels, answers, listed, f"'{path}'", listed_in)
-    return replace(made, fingerprint=fingerprint(path.read_bytes()))
+def _clips(protocol: Protocol) -> dict[str, tuple[str, ...]]:
+    return {
+        "test": protocol.test_clips,
+        "seen_test": protocol.seen_test_clips,
+        "validation": protocol.validation_clips,
+    }
 
 
-def predictions_of(
-    labels: Sequence[str],
-    names: Sequence[str],
-    candidates: Sequence[str] | None = None,
-    where: str = "the clips",
-    listed_in: str = "the candidates",
-) -> Predictions:
-    """As `read_predictions`, of lists in memory.
-
-    Args:
-        labels, names: true and predicted class of each clip.
-        candidates: all candidate classes; None for those that occur, sorted.
-        where, listed_in: what the lists are called in messages.
-
-    Raises:
-        ValueError: other numbers of labels and names, or as `read_predictions`.
-    """
-    labels, names = list(labels), list(names)
-    if len(labels) != len(names):
-        raise ValueError(
-            f"every clip must have a label and a name, got {len(labels)} labels and {len(names)} names; give one each"
-        )
-    odd = [name for name in (*labels, *names) if not isinstance(name, str)]
-    if odd:
-        raise ValueError(
-            f"labels and names must be texts, got {odd[0]!r}; write class names, or str() of numbers"
-        )
-    occurring = sorted({*labels, *names})
-    refuse_nearly_same([*(candidates or []), *occurring])
-    if candidates is not None:
-        for column, given in zip(COLUMNS, (labels, names)):
-            _refuse_unknown(where, column, given, candidates, listed_in)
-    if len(set(labels)) < 2:
-        got = f"all of {where} are labelled {labels[0]!r}" if labels else f"there are none in {where}"
-        raise ValueError(
-            f"the clips must be of at least 2 classes, {got}; give the clips of all test classes"
-        )
-    classes = tuple(occurring if candidates is None else candidates)
-    number = {name: c for c, name in enumerate(classes)}
-    targets, predicted = (
-        np.array([number[name] for name in given], dtype=np.int64) for given in (labels, names)
-    )
-    source = "the names that occur" if candidates is None else listed_in
-    return Predictions(classes, targets, predicted, source, fingerprint(labels, names))
-
-
-def _columns(path: Path) -> tuple[list[str], list[str]]:
-    """The labels and the predictions, without the spaces around them."""
-    try:
-        rows = list(csv.reader(io.StringIO(read_text(path, "predictions"), newline=""), strict=True))
-    except csv.Error as error:
-        raise ValueError(
-            f"a file of predictions must be a csv table, '{path}' is not ({error}); save it anew as csv"
-        ) from error
-    header = [cell.strip() for cell in rows[0]] if rows else []
-    clips = [(number, row) for number, row in enumerate(rows[1:], 2) if row]  # an empty line is no clip
-    _check_header(path, header)
-    if not clips:
-        raise ValueError(
-            f"a file of predictions must have a row a clip, '{path}' has none below its first row; write the predictions into it"
-        )
-    places = [header.index(name) for name in COLUMNS]
-    columns: tuple[list[str], list[str]] = ([], [])
-    for number, row in clips:
-        if len(row) > len(header):
-            raise ValueError(
-                f"a row must have as many cells as the first row, {len(header)}, row {number} of '{path}' has {len(row)}; put names with a comma in"
-                " double quotes"
-            )
-        for column, name, place in zip(columns, COLUMNS, places):
-            cell = row[place].strip() if place < len(row) else ""
-            if not cell:
-                raise ValueError(
-                    f"every clip must have a label and a prediction, the {name} in row {number} of '{path}' is empty; write it"
-                )
-            column.append(cell)
-    return columns
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    for name in COLUMNS:
-        if header.count(name) != 1:
-            what = (
-                f"has {header.count(name)} of {name!r}"
-                if name in header
-                else f"has no {name!r} (its first row is {_some(header) or 'empty'})"
-            )
-            if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-                what = "separates its columns by semicolons or tabs, not by commas"
-            raise ValueError(
-                f"a file of predictions must have one column label and one column prediction, '{path}' {what}; mend its first row"
-            )
-
-
-def _class_names(path: Path) -> list[str]:
-    """The names of a class list in its order: the column `name` of a csv table, where the first line says that it has one, else one a line."""
-    text = read_text(path, "classes")
-    first = next(line for line in text.splitlines() if line.strip())
-    if any("name" in [cell.strip() for cell in first.split(mark)[:-1]] for mark in ";\t"):
-        raise ValueError(
-            f"a table of classes must separate its columns by commas, '{path}' does by semicolons or tabs; save it anew"
-        )
-    names = (
-        _column_of_names(path, text)
-        if "name" in _cells(first)
-        else [line.strip() for line in text.splitlines() if line.strip()]
-    )
-    if len(names) < 2:
-        raise ValueError(
-            f"a file of classes must name at least 2 classes, one a line, '{path}' names {len(names)}; add the others"
-        )
-    twice = [name for n, name in enumerate(names) if name in names[:n]]
-    if twice:
-        raise ValueError(
-            f"a file of classes must name every class once, '{path}' names {_some(twice)} more than once; delete lines"
-        )
-    return names
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line]), [])]
-
-
-def _column_of_names(path: Path, text: str) -> list[str]:
-    """The column `name` of a table of classes."""
-    try:
-        rows = [
-            row
-            for row in csv.reader(io.StringIO(text, newline=""), strict=True)
-            if any(cell.strip() for cell in row)
-        ]
-    except csv.Error as error:
-        raise ValueError(
-            f"a table of classes must be a csv table, '{path}' is not ({error}); save it anew as csv"
-        ) from error
-    header = [cell.strip() for cell in rows[0]]
-    if header.count("name") != 1:
-        raise ValueError(
-            f"a table of classes must have one column 'name', '{path}' has {header.count('name')}; mend its first row"
-        )
-    place = header.index("name")
-    names = [row[place].strip() if place < len(row) else "" for row in rows[1:]]
-    for number, (row, name) in enumerate(zip(rows[1:], names), 1):
-        if not name or len(row) > len(header):
-            problem = f"has {len(row)} cells where the first row has {len(header)}" if name else "has no name"
-            raise ValueError(
-                f"every row of a table of classes must have a name and no cell too many, row {number} below the first of '{path}' {problem}; mend it"
-            )
-    return names
-
-
-def _refuse_unknown(
-    where: str, column: str, names: Sequence[str], listed: Sequence[str], listed_in: str
-) -> None:
-    known = set(listed)
-    unknown = [name for name in dict.fromkeys(names) if name not in known]
-    if unknown:
-        clips = sum(name not in known for name in names)
-        raise ValueError(
-            f"every {column} must be a class of {listed_in}, {clips} in {where} are not ({_some(unknown)}); mend them or add the classes"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(repr(name[:60]) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+def halves(targets: np.ndarray) -> np.ndarray:
+    """0 or 1 for each clip, in turn through the clips class by class, so that every class is halved, int64 [B]."""
+    half_B = np.empty(len(targets), dtype=np.int64)
+    half_B[np.argsort(targets, kind="stable")] = np.arange(len(targets)) % 2
+    return half_B

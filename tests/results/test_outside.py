@@ -1,4 +1,4 @@
-"""zsar_lab.results.predictions and the command evaluate: by hand, by scikit-learn, and what is said of files that are none."""
+"""zsar_lab.results.outside and the command evaluate: by hand, by scikit-learn, and what is said of files that are none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn import metrics as sklearn_metrics
 from zsar_lab.cli import main
 from zsar_lab.methods.metrics import mean_class_accuracy, per_class_table, top_k_accuracy
 from zsar_lab.results.hubness import hubness, k_occurrence
-from zsar_lab.results.predictions import predictions_of, read_predictions, score_predictions
+from zsar_lab.results.outside import predictions_of, read_predictions, score_predictions
 from zsar_lab.results.statistics import class_bootstrap
 
 SMALL = "label,prediction\nrun,run\nrun,jump\nrun,jump\njump,jump\nswim,run\n"
