@@ -21,7 +21,8 @@ from zsar_lab.data.video_writing import write_mp4
 from zsar_lab.data.windows import WindowSettings
 from zsar_lab.methods.fitted import TextMethods
 from zsar_lab.opening import open_model
-from zsar_lab.workspace import Study, Workspace
+from zsar_lab.study import Data, Study, Text, Training
+from zsar_lab.workspace import Workspace
 
 pytestmark = pytest.mark.long
 
@@ -63,7 +64,10 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(folder / "videos" / "walk" / "walk0.mp4", folder / "walk.mp4")
     write_mp4(folder / "long.mp4", np.concatenate([_frames(kind, 9, 60) for kind in (0, 3)]), fps=8)
     study = Study(
-        videos=str(folder / "videos"), stratified_splits=0, random_splits=1, class_text="label", epochs=1
+        data=Data(videos=str(folder / "videos")),
+        protocols=("random-0",),
+        text=Text(prompt="label"),
+        training=Training(epochs=1),
     )
     workspace = Workspace(folder / "runs" / "demo", study, workers=1)
     workspace.train("random-0")

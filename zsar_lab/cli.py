@@ -40,28 +40,27 @@ def main(arguments: list[str] | None = None) -> int:
 def demo(options: argparse.Namespace) -> None:
     """From nothing to the zero-shot table."""
     from zsar_lab.data.sampling import FrameSettings
+    from zsar_lab.study import Data, Evaluation, Study, Text, Training
     from zsar_lab.train.presets import read_changes
     from zsar_lab.viz.tables import report_as_text
-    from zsar_lab.workspace import Study, Workspace
+    from zsar_lab.workspace import Workspace
 
-    study = Study(
+    data = Data(
         videos=options.videos,
         prepared=options.prepared,
-        protocols=options.protocol,
-        frames=FrameSettings(options.frames, options.fps, options.size),
         clips_per_class=options.clips_per_class,
-        stratified_splits=options.splits,
-        random_splits=options.random_splits,
-        class_text=options.class_text[0] if len(options.class_text) == 1 else tuple(options.class_text),
-        encoder=options.encoder,
-        text_layers=options.text_layers,
-        epochs=options.epochs,
-        preset=options.preset,
-        changes=read_changes(options.set),
-        views=options.views,
+        frames=FrameSettings(options.frames, options.fps, options.size),
+    )
+    prompt = options.prompt[0] if len(options.prompt) == 1 else tuple(options.prompt)
+    study = Study(
+        data,
+        tuple(options.protocol),
+        Text(prompt, options.encoder, options.text_layers),
+        Training(options.preset, options.epochs, read_changes(options.set)),
+        Evaluation(options.views),
     )
     workspace = Workspace(options.workspace, study, options.workers)
-    videos = "generated demo videos" if workspace.is_generated else options.videos or options.prepared
+    videos = "generated demo videos" if data.is_generated else options.videos or options.prepared
     print(f"Videos: {videos}. Everything is kept in {options.workspace}.")
     excluded = workspace.catalog.excluded
     if len(excluded):
@@ -358,16 +357,13 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--views", type=int, default=1, help="test views a clip: 1, or 25 spread over the whole video"
     )
-    names = "protocols, such as intra-0 or truze, in the place of splits"
-    command.add_argument("--protocol", nargs="+", action="extend", default=[], metavar="NAME", help=names)
     command.add_argument(
-        "--splits",
-        type=int,
-        default=3,
-        help="family-stratified splits of unseen classes (needs a family in classes.csv)",
-    )
-    command.add_argument(
-        "--random-splits", type=int, default=1, help="plain random splits reported beside them"
+        "--protocol",
+        nargs="+",
+        action=_Given,
+        default=["stratified-0..2", "random-0"],
+        metavar="NAME",
+        help="protocols, such as random-0..2, intra-0 or truze; the first family is the main one",
     )
     command.add_argument("--clips-per-class", type=int, default=30, help="of the generated demo videos")
     prompts = (
@@ -375,7 +371,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     )
     texts = f"prompt of class texts: {prompts}; a template such as 'a video of {{label}}', or several; or a csv file with the columns name and text"
     command.add_argument(
-        "--class-text",
+        "--prompt",
         nargs="+",
         action=_Given,
         default=["description_and_parts"],

@@ -1,10 +1,11 @@
-"""What a study asks: which clips, which protocols, which class text, how long to train."""
+"""What a study asks: data, protocols, class texts, training and evaluation, each a small checked object."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,154 @@ from zsar_lab.text.prompts import prompt_named
 from zsar_lab.train.checks import check_values
 from zsar_lab.train.presets import as_kept, config_of
 
+SCHEMA_VERSION = 1
 DEMO_NAME = "generated demo videos"
-MOST_FAMILIES = 2
-NEEDS_STRUCTURE = ("structure", "description_and_parts")
+NEEDS_STRUCTURE = ("structure", "description_and_parts")  # which classes of public datasets do not have
+
+
+class StudyError(ValueError):
+    """A study cannot be asked like this, or a file holds none of this version."""
+
+
+def _check_whole(config: Any, **least: int) -> None:
+    for name, smallest in least.items():
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+            raise StudyError(f"{name} must be a whole number of {smallest} or more, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the clips come from. By default the demo videos are generated.
+
+    Attributes:
+        videos: a folder of videos.
+        dataset: what it holds: "folder" (one folder a class) or a public dataset, see DATASETS.
+        annotations: the folder of a public dataset's official annotation files.
+        unit: a clip of ActivityNet: "segment" or "video".
+        frames: frames a clip, their rate and size, raw or JPEG.
+        prepared: a folder made by `prepare`, in the place of all above; many studies can share one.
+        train_on: another prepared dataset to train on, for protocols across datasets.
+        clips_per_class: of the demo videos, 1 or more.
+        seed: of the demo videos, 0 or more.
+    """
+
+    videos: str | None = None
+    dataset: str = FOLDER
+    annotations: str | None = None
+    unit: str = "segment"
+    frames: FrameSettings = FrameSettings()
+    prepared: str | None = None
+    train_on: str | None = None
+    clips_per_class: int = 30
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("videos", "annotations", "prepared", "train_on"):  # whole paths: notebooks run elsewhere
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, str(Path(value).resolve()))
+        if not isinstance(self.frames, FrameSettings):
+            raise StudyError(f"frames must be FrameSettings, got {self.frames!r}")
+        _check_whole(self, clips_per_class=1, seed=0)
+        if self.videos is None and (self.dataset != FOLDER or self.annotations):
+            raise StudyError(f"the dataset {self.dataset!r} needs its folder of videos, got videos None")
+        if self.prepared is not None and (self.videos is not None or self.frames != FrameSettings()):
+            raise StudyError(
+                f"prepared replaces videos and frames, got prepared {self.prepared!r} beside them"
+            )
+        self.source("")
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether the clips are the generated demo videos."""
+        return self.videos is None and self.prepared is None
+
+    def source(self, demo_videos: str) -> Source:
+        """The clips to catalog; `demo_videos` is the folder of the generated ones."""
+        if self.videos is None:
+            return Source(FOLDER, demo_videos, name=DEMO_NAME)
+        return Source(self.dataset, self.videos, self.annotations or "", self.unit)
+
+
+@dataclass(frozen=True)
+class Text:
+    """What the model reads of a class.
+
+    Attributes:
+        prompt: name of a prompt, a template such as "a video of {label}", several templates, or a csv file
+            with the columns name and text; see `prompt_named`.
+        encoder: a folder or hub name; None for all-MiniLM-L6-v2.
+        trained_layers: how many of the encoder's last layers are trained with the model; 0 keeps it frozen.
+    """
+
+    prompt: str | tuple[str, ...] = "description_and_parts"
+    encoder: str | None = None
+    trained_layers: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.prompt, (list, Path)):
+            object.__setattr__(
+                self, "prompt", str(self.prompt) if isinstance(self.prompt, Path) else tuple(self.prompt)
+            )
+        prompt_named(self.prompt)
+        if isinstance(self.prompt, str) and self.prompt.lower().endswith(".csv") and "{" not in self.prompt:
+            object.__setattr__(self, "prompt", str(Path(self.prompt).resolve()))
+        if self.encoder is not None:
+            if not isinstance(self.encoder, (str, Path)) or not str(self.encoder).strip():
+                raise StudyError(f"encoder must be a folder, a hub name, or None, got {self.encoder!r}")
+            path = Path(self.encoder)
+            object.__setattr__(self, "encoder", str(path.resolve()) if path.is_dir() else str(self.encoder))
+        _check_whole(self, trained_layers=0)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The model and how it is trained.
+
+    Attributes:
+        preset: demo, rest18, rest101, rest_r3d18 or rest_r2plus1d18.
+        epochs: of each training; None for the preset's number.
+        overrides: single settings of the preset: {"batch_size": 32, "model": {"dropout": 0.2}}.
+    """
+
+    preset: str = "demo"
+    epochs: int | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if callable(self.preset):
+            object.__setattr__(self, "preset", getattr(self.preset, "__name__", self.preset))
+        config = config_of(self.preset, self.overrides)
+        check_values(config)
+        object.__setattr__(self, "overrides", as_kept(self.overrides, config))
+        if self.epochs is None:
+            object.__setattr__(self, "epochs", config.epochs)
+        _check_whole(self, epochs=1)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How unseen classes are scored.
+
+    Attributes:
+        views: test-time views a clip: 1 (its centre, and mirrored) or 25 (spread over the whole clip).
+        leakage_distance: cosine distance of class texts under which a training class is removed, beside those
+            of the same name; None for the names alone.
+        strict: refuse to train when a seen class is an unseen one by that rule.
+    """
+
+    views: int = 1
+    leakage_distance: float | None = None
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        if self.views not in VIEWS:
+            raise StudyError(f"views must be 1 or 25, got {self.views!r}")
+        if self.leakage_distance is not None and not 0 <= self.leakage_distance <= 2:
+            raise StudyError(
+                f"leakage_distance must be a cosine distance in 0..2, got {self.leakage_distance}"
+            )
 
 
 @dataclass(frozen=True)
@@ -27,225 +173,111 @@ class Study:
     """What a study asks.
 
     Attributes:
-        videos: a folder of videos; None for the generated demo videos.
-        dataset: what lies there: "folder" for any folder of class folders, or ucf101, hmdb51, kinetics400,
-            kinetics600, kinetics700, activitynet.
-        annotations: the folder of the dataset's official annotation files; None for "folder".
-        unit: what one clip of ActivityNet is, "segment" or "video".
-        frames: frames a clip, their rate and size, raw or JPEG.
-        protocols: short names of protocols, see `ProtocolName`, at most two kinds; empty for the two numbers
-            below.
-        stratified_splits: family-stratified splits of unseen classes, the main protocol.
-        random_splits: plain random splits, reported beside it.
-        prepared: instead of videos, dataset, annotations, unit and frames: the folder that `prepare` left.
-            Many studies can share one.
-        train_on: for protocols that train on another dataset: the folder that `prepare` left for it.
-        leakage_distance: cosine distance of class texts under which a training class is removed, beside those
-            with the same name; None for the names alone.
-        strict: refuse to train when a seen class is an unseen one by that method.
-        class_text: prompt of the class texts trained with: the name of one, a template such as "a video of
-            {label}" or several of them, or a csv file with the user's own texts (see `prompt_named`).
-        encoder: the text encoder: a folder, or a hub name; None for all-MiniLM-L6-v2.
-        text_layers: how many of the encoder's last layers are trained with the rest; 0 keeps it frozen.
-        epochs: of each training; None is the number of the preset: 25 of demo, 150 of the others.
-        clips_per_class: of the demo videos.
-        seed: of the demo videos; a split's number is the seed of its classes and its training.
-        preset: name of the model and its training in training/presets.py, or that function: demo, rest18,
-            rest101, rest_r3d18, rest_r2plus1d18.
-        changes: of single settings of the preset, fields of `TrainConfig`: {"batch_size": 32, "model":
-            {"dropout": 0.2}}; see `config_of`.
-        views: test views a clip whose embeddings are averaged: 1, the centre of the clip and its mirror
-            image; 25, spread over the whole clip.
+        data: where the clips come from.
+        protocols: names of the splits, see PROTOCOLS; "half-0..9" stands for ten. The first family is the
+            main one. By default three family-stratified splits of the demo, and a random one beside them.
+        text: what the model reads of a class.
+        training: the model and its training; the number of a split is the seed of its training.
+        evaluation: how unseen classes are scored.
 
     Raises:
-        ValueError: a number is out of range, there is no split, no such prompt, dataset, protocol, preset or
-            setting, or fields that do not fit.
+        ValueError: no protocol, one named twice, or parts that do not fit.
     """
 
-    videos: str | None = None
-    clips_per_class: int = 30
-    stratified_splits: int = 3
-    random_splits: int = 1
-    class_text: str | tuple[str, ...] = "description_and_parts"
-    epochs: int | None = None
-    seed: int = 0
-    dataset: str = FOLDER
-    annotations: str | None = None
-    unit: str = "segment"
-    frames: FrameSettings = FrameSettings()
-    protocols: tuple[str, ...] = ()
-    prepared: str | None = None
-    train_on: str | None = None
-    leakage_distance: float | None = None
-    strict: bool = True
-    encoder: str | None = None
-    text_layers: int = 0
-    preset: str = "demo"
-    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    views: int = 1
+    data: Data = field(default_factory=Data)
+    protocols: tuple[str, ...] = ("stratified-0..2", "random-0")
+    text: Text = field(default_factory=Text)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
-        for name in (
-            "videos",
-            "annotations",
-            "prepared",
-            "train_on",
-        ):  # whole paths, for a notebook runs in a folder of its own
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
-        self._resolve_texts()
-        self._resolve_training()
-        if isinstance(self.protocols, str):
-            raise ValueError(
-                f"protocols must be a tuple of names, got the text {self.protocols!r}; write ({self.protocols!r},)"
-            )
-        object.__setattr__(self, "protocols", tuple(self.protocols))
-        if not isinstance(self.frames, FrameSettings):
-            raise ValueError(
-                f"frames must be FrameSettings, got {self.frames!r}; write FrameSettings(size_px=...)"
-            )
-        prompt_named(self.class_text)
-        for name, least in (
-            ("clips_per_class", 1),
-            ("stratified_splits", 0),
-            ("random_splits", 0),
-            ("text_layers", 0),
-            ("epochs", 1),
-            ("seed", 0),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number of {least} or more, got {value!r}")
-        if self.views not in VIEWS:
-            raise ValueError(f"views must be 1 or 25 (test views a clip), got {self.views!r}")
-        if not self.splits:
-            raise ValueError(
-                "a study needs at least one split, got stratified_splits 0 and random_splits 0; set one of them, or name protocols"
-            )
-        if self.videos is None and (self.dataset != FOLDER or self.annotations):
-            raise ValueError(
-                f"the dataset {self.dataset!r} needs its folder of videos, got videos None; give it, or leave dataset out for the demo"
-            )
-        if self.videos is not None:
-            self.source("")
-        self._check_data()
-        self._check_protocols()
-
-    def _resolve_texts(self) -> None:
-        """Whole paths of a csv file with texts and of an encoder's folder."""
-        if self.encoder is not None and (
-            not isinstance(self.encoder, (str, Path)) or not str(self.encoder).strip()
-        ):
-            raise ValueError(f"encoder must be a folder, a hub name, or None, got {self.encoder!r}")
-        if isinstance(self.class_text, Path):
-            object.__setattr__(self, "class_text", str(self.class_text))
-        if isinstance(self.class_text, list):
-            object.__setattr__(self, "class_text", tuple(self.class_text))
-        if not isinstance(self.class_text, str):
-            prompt_named(self.class_text)  # said before it is taken for a path
-        elif self.class_text.lower().endswith(".csv") and "{" not in self.class_text:
-            object.__setattr__(self, "class_text", str(Path(self.class_text).resolve()))
-        if self.encoder is not None:  # what is no folder is a name of the hub
-            object.__setattr__(
-                self,
-                "encoder",
-                str(Path(self.encoder).resolve()) if Path(self.encoder).is_dir() else str(self.encoder),
-            )
-
-    def _resolve_training(self) -> None:
-        """The preset by its name, the number of its epochs, and changes that it can be trained with."""
-        if callable(self.preset):
-            object.__setattr__(self, "preset", getattr(self.preset, "__name__", self.preset))
-        config = config_of(self.preset, self.changes)
-        check_values(config)
-        object.__setattr__(self, "changes", as_kept(self.changes, config))
-        if self.epochs is None:
-            object.__setattr__(self, "epochs", config.epochs)
-
-    def _check_data(self) -> None:
-        if self.prepared is not None and (self.videos is not None or self.frames != FrameSettings()):
-            raise ValueError(
-                f"prepared stands instead of videos and frames, got prepared {self.prepared!r} beside them; give the one or the others"
-            )
-        if self.dataset != FOLDER and not self.protocols:
-            raise ValueError(
-                f"a study of {self.dataset} needs names of protocols, got none; give for example protocols=('intra-0',)"
-            )
-        if self.dataset != FOLDER and self.class_text in NEEDS_STRUCTURE:
-            raise ValueError(
-                f"a class of {self.dataset} has a label and a description, no structure, got class_text {self.class_text!r}; choose label, template, "
-                "description or label_and_description"
-            )
-
-    def _check_protocols(self) -> None:
-        names = [ProtocolName.of(name) for name in self.splits]
-        crossing = {name.is_cross_dataset for name in names}
-        if crossing != {self.train_on is not None}:
-            wrong = next(
-                split
-                for split, name in zip(self.splits, names, strict=True)
-                if name.is_cross_dataset != (self.train_on is not None)
-            )
-            cure = "set train_on" if self.train_on is None else "leave train_on out"
-            raise ValueError(
-                f"protocols that train on another dataset need train_on, and others must not have it, got {wrong!r} with train_on "
-                f"{self.train_on!r}; {cure}"
-            )
-        if len(set(self.splits)) < len(self.splits):
-            raise ValueError(f"each protocol must be named once, got {', '.join(self.splits)}; drop one")
-        if len(self.families) > MOST_FAMILIES:
-            raise ValueError(
-                f"a study reports at most {MOST_FAMILIES} kinds of protocols, got {', '.join(self.families)}; make another study"
-            )
-        if self.leakage_distance is not None and not 0 <= self.leakage_distance <= 2:
-            raise ValueError(
-                f"leakage_distance must be a cosine distance in 0..2 or None, got {self.leakage_distance}"
+        for part in fields(self):
+            kind = {"data": Data, "text": Text, "training": Training, "evaluation": Evaluation}.get(part.name)
+            if kind and not isinstance(getattr(self, part.name), kind):
+                raise StudyError(
+                    f"{part.name} must be {kind.__name__}(...), got {getattr(self, part.name)!r}"
+                )
+        if isinstance(self.protocols, str) or not self.protocols:
+            raise StudyError(f"protocols must be a tuple of at least one name, got {self.protocols!r}")
+        names = tuple(name for given in self.protocols for name in expand(given))
+        object.__setattr__(self, "protocols", names)
+        if len(set(names)) < len(names):
+            raise StudyError(f"each protocol must be named once, got {', '.join(names)}")
+        for name in names:
+            if ProtocolName.of(name).is_cross_dataset != (self.data.train_on is not None):
+                needs = "must not have" if self.data.train_on else "needs"
+                raise StudyError(f"the protocol {name!r} {needs} train_on, got {self.data.train_on!r}")
+        if self.data.dataset != FOLDER and self.text.prompt in NEEDS_STRUCTURE:
+            raise StudyError(
+                f"classes of {self.data.dataset} have no structure, got prompt {self.text.prompt!r}"
             )
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the protocols: those named, else stratified-0, ..., random-0, ..."""
-        stratified = [f"stratified-{n}" for n in range(self.stratified_splits)]
-        return tuple(self.protocols) or (*stratified, *(f"random-{n}" for n in range(self.random_splits)))
+        """Names of the splits, each of its own protocol."""
+        return self.protocols
 
     @property
     def families(self) -> dict[str, tuple[str, ...]]:
-        """The splits of each kind of protocol; the first kind is the main one."""
+        """The splits of each family of protocols; the first family is the main one."""
         found: dict[str, tuple[str, ...]] = {}
         for split in self.splits:
             family = ProtocolName.of(split).family
             found[family] = (*found.get(family, ()), split)
         return found
 
-    def source(self, demo_videos: str) -> Source:
-        """Where the clips come from; `demo_videos` is the folder of the generated ones."""
-        if self.videos is None:
-            return Source(FOLDER, demo_videos, name=DEMO_NAME)
-        return Source(self.dataset, self.videos, self.annotations or "", self.unit)
-
     def as_json(self) -> dict[str, Any]:
-        """The study as it stands in study.json."""
-        return json.loads(json.dumps(asdict(self)))
+        """The content of study.json."""
+        return {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(asdict(self)))
 
     @staticmethod
     def read(path: Path) -> Study:
         """Read study.json.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is no study of this version.
+            FileNotFoundError: no such file.
+            ValueError: no study of this version.
         """
         content = read_json(path)
+        version = content.pop("schema_version", None) if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
+            raise StudyError(f"'{path}' must hold a study of schema_version {SCHEMA_VERSION}, got {version}")
         try:
-            frames = FrameSettings(**content.pop("frames"))
-            return Study(
-                **content | {"frames": frames, "protocols": tuple(content["protocols"])}
-            )  # a list of templates becomes a tuple there
-        except KeyError as error:
-            raise ValueError(
-                f"'{path}' must hold a study of this version of the library, but it has no {error}; choose another folder"
+            return _from_json(Study, content)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise StudyError(
+                f"'{path}' must hold a study of schema_version {SCHEMA_VERSION}, but {error}"
             ) from error
-        except (TypeError, AttributeError) as error:
-            raise ValueError(
-                f"'{path}' must hold a study of this version of the library, but {error}; choose another folder"
-            ) from error
+
+
+def expand(name: str) -> tuple[str, ...]:
+    """The names that "half-0..9" stands for; a plain name stands for itself."""
+    if not isinstance(name, str):
+        raise StudyError(f"the name of a protocol must be a text, got {name!r}")
+    match = re.fullmatch(r"(.+-)(\d+)\.\.(\d+)", name)
+    if match is None:
+        ProtocolName.of(name)
+        return (name,)
+    first, last = int(match[2]), int(match[3])
+    if last < first:
+        raise StudyError(f"a range of protocols must go upwards, got {name!r}")
+    return tuple(n for number in range(first, last + 1) for n in expand(f"{match[1]}{number}"))
+
+
+def _from_json(kind: type, content: Mapping[str, Any]) -> Any:
+    """A dataclass from its json, dataclasses in it too; all fields must be there."""
+    parts = {
+        "data": Data,
+        "text": Text,
+        "training": Training,
+        "evaluation": Evaluation,
+        "frames": FrameSettings,
+    }
+    missing = [f.name for f in fields(kind) if f.name not in content]
+    if missing:
+        raise KeyError(missing[0])
+    values = {}
+    for name, value in content.items():
+        part = parts.get(name)
+        values[name] = _from_json(part, value) if part and is_dataclass(part) else value
+    return kind(**values | ({"protocols": tuple(values["protocols"])} if kind is Study else {}))

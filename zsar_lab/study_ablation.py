@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from zsar_lab.data.prepare import FOLDER
-from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.methods.transfer import classifier_weights
 from zsar_lab.results.ablation import Ablation, ablate
 from zsar_lab.results.evaluate import SplitResult
-from zsar_lab.study import Study
+from zsar_lab.study import Data, Study
 from zsar_lab.train import presets
 from zsar_lab.workspace import Workspace
 
@@ -46,7 +44,7 @@ def without_losses(workspace: Workspace) -> dict[str, Workspace]:
         ValueError: a folder holds another study.
     """
     study = workspace.study
-    config = presets.config_of(study.preset, study.changes)
+    config = presets.config_of(study.training.preset, study.training.overrides)
     used = [loss for loss in LOSSES if getattr(config, f"{loss}_weight")]
     workspace.frames  # noqa: B018  (the others open what is made here)
     return {
@@ -71,14 +69,10 @@ def results_without_losses(workspace: Workspace) -> dict[str, list[SplitResult]]
 
 def _without(study: Study, loss: str, workspace: Workspace) -> Study:
     splits = next(iter(study.families.values()))
-    changes = dict(study.changes) | {f"{loss}_weight": 0.0}
+    overrides = dict(study.training.overrides) | {f"{loss}_weight": 0.0}
     return replace(
         study,
-        videos=None,
-        dataset=FOLDER,
-        annotations=None,
-        frames=FrameSettings(),
-        prepared=study.prepared or str(workspace.folder),
-        changes=changes,
+        data=Data(prepared=study.data.prepared or str(workspace.folder), train_on=study.data.train_on),
         protocols=splits,
+        training=replace(study.training, overrides=overrides),
     )

@@ -47,7 +47,7 @@ def export_split(
         "clips a step": config.batch_size * config.accumulate,
     }
     data = {"catalog": workspace.catalog.fingerprint, "frames": workspace.frames.fingerprint}
-    about = origin(workspace.catalog.name, workspace.is_generated, protocol, result, counts, data)
+    about = origin(workspace.catalog.name, workspace.study.data.is_generated, protocol, result, counts, data)
     trained = checkpoint, workspace.embeddings(split), protocol, _texts(workspace)
     shared = shared_model(
         *trained, workspace.catalog.classes, workspace.frames.settings, workspace.encoder, about

@@ -27,15 +27,15 @@ from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.report import Report, make_report, save_report
 from zsar_lab.results.report_files import write_report_files
-from zsar_lab.study import Study
+from zsar_lab.study import Study, StudyError
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.text.prompts import PROMPTS, ClassText, TextsFromFile, class_text, kept_text, prompt_named
-from zsar_lab.train import presets
 from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.train.checks import check_frames
 from zsar_lab.train.loop import train
+from zsar_lab.train.presets import TrainConfig, config_of
 from zsar_lab.train.ranks import ALONE, Ranks
 from zsar_lab.train.side_by_side import train_side_by_side
 from zsar_lab.train.text_tail import check_text_layers, class_embeddings_of
@@ -57,27 +57,26 @@ class Workspace:
         PermissionError: the folder cannot be written to.
     """
 
-    def __init__(self, folder: str | Path = "runs/demo", study: Study = Study(), workers: int = 2) -> None:
+    def __init__(
+        self, folder: str | Path = "runs/demo", study: Study | None = None, workers: int = 2
+    ) -> None:
         if workers < 1:
             raise ValueError(f"workers must be 1 or more, got {workers}")
         self.folder = make_folder(Path(folder)).resolve()
-        self.study, self.workers = study, workers
+        self.workers = workers
         self.seconds: dict[str, float] = {}
+        self._is_begun = False
         self._protocols: dict[str, Protocol] = {}
         self._class_embeddings: dict[ClassText, ClassEmbeddings] = {}
-        path, asked = self.folder / "study.json", study.as_json()
-        kept = read_json(path) if path.is_file() else asked
-        kept = (
-            {"text_layers": 0, "preset": "demo", "changes": {}, "views": 1} | kept
-            if isinstance(kept, dict)
-            else {}
-        )  # an older study lacks them
-        different = [key for key in asked | kept if kept.get(key) != asked.get(key)]
-        if different:
-            key = "preset" if "preset" in different else different[0]  # it changes epochs too
-            raise ValueError(
-                f"'{self.folder}' holds a study with {key} = {kept.get(key)!r}, got {asked.get(key)!r}; choose another folder, or delete"
-                " study.json and trainings in it (catalog and frames can stay)"
+        path = self.folder / "study.json"
+        saved = Study.read(path) if path.is_file() else None
+        self.study = study or saved or Study()
+        if saved not in (None, self.study):
+            old, new = (_leaves(one.as_json()) for one in (saved, self.study))
+            name = next(name for name in old | new if old.get(name) != new.get(name))
+            raise StudyError(
+                f"'{self.folder}' holds a study with {name} = {old.get(name)!r}, got {new.get(name)!r};"
+                " choose another folder"
             )
 
     def __repr__(self) -> str:
@@ -88,35 +87,28 @@ class Workspace:
         """Open a folder with the study it holds; FileNotFoundError when it holds none."""
         if not (Path(folder) / "study.json").is_file():
             raise FileNotFoundError(
-                f"'{folder}' must hold a study, but it has no study.json; make one with the demo command or Workspace(folder, Study(...))"
+                f"'{folder}' holds no study (study.json); make one with Workspace or zsar-lab demo"
             )
-        return Workspace(folder, Study.read(Path(folder) / "study.json"))
-
-    @property
-    def is_generated(self) -> bool:
-        """True when the clips are the generated demo videos."""
-        return self.study.videos is None and self.study.prepared is None
+        return Workspace(folder)
 
     @cached_property
     def test_catalog(self) -> Catalog:
-        """The catalog of the clips tested on (and trained on, unless the study trains on another dataset); demo videos are generated first."""
-        videos = self.folder / "videos"
-        if self.study.prepared is not None:
+        """The catalog tested on (and trained on, unless the study trains on another dataset).
+
+        Demo videos are generated first.
+        """
+        data, videos = self.study.data, self.folder / "videos"
+        if self._prepared is not None:
             return self._prepared.catalog
-        if self.is_generated:
-            settings = DemoSettings(self.study.clips_per_class, self.study.seed)
+        if data.is_generated:
+            settings = DemoSettings(data.clips_per_class, data.seed)
             self._timed("videos", lambda: make_demo_videos(videos, settings, self.workers))
-        return self._timed(
-            "catalog", lambda: make_catalog(self.study.source(str(videos)), self.folder, Limits(self.workers))
-        )
+        source, limits = data.source(str(videos)), Limits(self.workers)
+        return self._timed("catalog", lambda: make_catalog(source, self.folder, limits))
 
     @cached_property
     def train_catalog(self) -> Catalog | None:
-        """The catalog of the other dataset that is trained on; None without one.
-
-        Raises:
-            FileNotFoundError, ValueError: the folder `train_on` holds no prepared dataset, or half of one.
-        """
+        """The catalog of the other dataset that is trained on; None without one."""
         return None if self._train_data is None else self._train_data.catalog
 
     @cached_property
@@ -124,66 +116,67 @@ class Workspace:
         """The catalog of all clips, trained on and tested on.
 
         Raises:
-            ValueError: the study cannot be carried out on these clips; the folder then keeps no study, and
-                another can be tried.
-            FileNotFoundError: the folder `prepared` or `train_on` holds no prepared dataset.
+            ValueError, FileNotFoundError: as `make_catalog`, or `prepared` or `train_on` is no prepared dataset.
         """
-        self._check_frames()
-        check_text_layers(
-            self.study.text_layers, self.encoder
-        )  # an encoder that is not there, or has fewer, is said before any video is opened
-        prompt = prompt_named(self.study.class_text)
-        if isinstance(prompt, TextsFromFile) and not (self.folder / "study.json").is_file():
-            prompt.check()
-        catalog = (
-            self.test_catalog
-            if self.train_catalog is None
-            else join_catalogs(self.train_catalog, self.test_catalog)
-        )
-        if (self.folder / "study.json").is_file():  # checked when it was written
-            return catalog
-        text = class_text(catalog.classes, prompt)
-        check_differ(self.embed(text))
-        for split in self.study.splits:
-            self._make_protocol(split, None)
-        if self.train_catalog is not None:
-            self._removal.save(self.folder / "leakage.json")
-        # only now, so that a study that was refused does not hold the folder
-        text.save(self.folder / "class_text.json")
-        write_json(self.folder / "study.json", self.study.as_json())
-        return catalog
+        if self.train_catalog is None:
+            return self.test_catalog
+        return join_catalogs(self.train_catalog, self.test_catalog)
 
-    def _check_frames(self) -> None:
-        """Check that frames are enough for the model, and those which are there already are those asked for, before any video is opened."""
-        settings = self.study.frames if self._prepared is None else self._prepared.frames.settings
-        check_frames(presets.config_of(self.study.preset, self.study.changes), settings)
+    def _begin(self) -> None:
+        """Check that the study can be carried out here, and save it; a refused study leaves the folder free."""
+        if self._is_begun:
+            return
+        study = self.study
+        config = config_of(study.training.preset, study.training.overrides)
+        settings = study.data.frames if self._prepared is None else self._prepared.frames.settings
+        check_frames(config, settings)  # this and the encoder before any video is opened
         if self._prepared is None:
             check_settings(self.folder / "frames", settings)
         if self._train_data is not None:
             check_joinable(self._train_data.frames.settings, settings)
+        check_text_layers(study.text.trained_layers, self.encoder)
+        prompt = prompt_named(study.text.prompt)
+        if (self.folder / "study.json").is_file():
+            self._is_begun = True
+            return
+        if isinstance(prompt, TextsFromFile):
+            prompt.check()
+        text = class_text(self.catalog.classes, prompt)
+        check_differ(self.embed(text))
+        for split in study.splits:
+            self._make_protocol(split, None)
+        if self.train_catalog is not None:
+            self._removal.save(self.folder / "leakage.json")
+        text.save(self.folder / "class_text.json")
+        write_json(self.folder / "study.json", study.as_json())
+        self._is_begun = True
 
     @cached_property
     def frames(self) -> FrameStore:
         """Every usable clip decoded once."""
-        self.catalog  # noqa: B018  (first, for it checks the study)
+        self._begin()
         if self._prepared is not None:
             made = self._prepared.frames
         else:
             made = self._timed(
                 "frames",
                 lambda: make_frame_store(
-                    self.test_catalog, self.folder / "frames", self.study.frames, Limits(self.workers)
+                    self.test_catalog, self.folder / "frames", self.study.data.frames, Limits(self.workers)
                 ),
             )
         return made if self._train_data is None else join_frames(self._train_data.frames, made)
 
     @cached_property
     def _prepared(self) -> Prepared | None:
-        return None if self.study.prepared is None else open_prepared("prepared", self.study.prepared)
+        return (
+            None if self.study.data.prepared is None else open_prepared("prepared", self.study.data.prepared)
+        )
 
     @cached_property
     def _train_data(self) -> Prepared | None:
-        return None if self.study.train_on is None else open_prepared("train_on", self.study.train_on)
+        return (
+            None if self.study.data.train_on is None else open_prepared("train_on", self.study.data.train_on)
+        )
 
     def protocol(self, split: str) -> Protocol:
         """The protocol of a split, for example "stratified-0"; saved as json in protocols."""
@@ -194,7 +187,7 @@ class Workspace:
                 else f"a {type(split).__name__}; a workspace makes its protocols by name"
             )
             raise ValueError(f"a split must be one of {', '.join(self.study.splits)}, got {got}")
-        self.catalog  # noqa: B018
+        self._begin()
         if split not in self._protocols:
             protocol, path = (
                 self._make_protocol(split, set(self.frames.ids)),
@@ -216,7 +209,7 @@ class Workspace:
         else:
             given = self.test_catalog, clips(self.test_catalog), self.train_catalog, clips(self.train_catalog)
             made = protocol_named(split, *given, self._removal.removed, self._removal.rule_text)
-        return replace(made, views=self.study.views)
+        return replace(made, views=self.study.evaluation.views)
 
     def leakage(self, split: str) -> LeakageAudit:
         """The training classes compared with the test classes: all of both datasets, or seen and unseen of a split within one."""
@@ -240,7 +233,7 @@ class Workspace:
 
     @cached_property
     def _removal(self) -> Removal:
-        return self._audit.decide(self.study.leakage_distance)
+        return self._audit.decide(self.study.evaluation.leakage_distance)
 
     def refuse_leakage(self, split: str) -> pd.DataFrame:
         """Pairs of a seen and an unseen class of a split that the study's leakage method takes for one class.
@@ -248,14 +241,14 @@ class Workspace:
         Raises:
             ValueError: there are such pairs, and the study is strict.
         """
-        protocol, distance = self.protocol(split), self.study.leakage_distance
+        protocol, distance = self.protocol(split), self.study.evaluation.leakage_distance
         found = audit(*self._sides(split)) if distance is None else self.leakage(split)
-        return found.refuse(protocol.seen, protocol.unseen, distance, strict=self.study.strict)
+        return found.refuse(protocol.seen, protocol.unseen, distance, strict=self.study.evaluation.strict)
 
     @cached_property
     def encoder(self) -> EncoderFiles:
         """The text encoder of the study; Raises as `find_encoder`."""
-        return find_encoder(self.study.encoder)
+        return find_encoder(self.study.text.encoder)
 
     def class_text(self, prompt: str | tuple[str, ...] | None = None) -> ClassText:
         """The class text of every class: the study's own, as it was when the study began, or by another prompt (see `prompt_named`).
@@ -268,9 +261,10 @@ class Workspace:
 
     @cached_property
     def _own_text(self) -> ClassText:
+        self._begin()
         classes = self.catalog.classes
         return kept_text(
-            self.folder / "class_text.json", lambda: class_text(classes, prompt_named(self.study.class_text))
+            self.folder / "class_text.json", lambda: class_text(classes, prompt_named(self.study.text.prompt))
         )
 
     def embed(self, text: ClassText) -> ClassEmbeddings:
@@ -284,13 +278,18 @@ class Workspace:
             self._class_embeddings[text] = self.embed(text)
         return self._class_embeddings[text]
 
-    def train_config(self, split: str) -> presets.TrainConfig:
+    def train_config(self, split: str) -> TrainConfig:
         """The configuration of a split's training."""
         texts = self.class_embeddings()
         sizes = len(self.protocol(split).seen), texts.pooled_CF.shape[1], texts.words_CLE.shape[2]
-        study, seed = self.study, ProtocolName.of(self._trained_as(split)).number or 0
-        return presets.config_of(
-            study.preset, study.changes, *sizes, seed=seed, epochs=study.epochs, text_layers=study.text_layers
+        training, seed = self.study.training, ProtocolName.of(self._trained_as(split)).number or 0
+        return config_of(
+            training.preset,
+            training.overrides,
+            *sizes,
+            seed=seed,
+            epochs=training.epochs,
+            text_layers=self.study.text.trained_layers,
         )
 
     def run_folder(self, split: str) -> Path:
@@ -351,7 +350,9 @@ class Workspace:
         waiting = {split: make_folder(self.run_folder(split)) for split in once if not self.is_trained(split)}
         self._timed(
             "training",
-            lambda: train_side_by_side(waiting, self._command, self.study.epochs, self.workers, on_epoch),
+            lambda: train_side_by_side(
+                waiting, self._command, self.study.training.epochs, self.workers, on_epoch
+            ),
         )
         checkpoints = {split: load_checkpoint(self.run_folder(split)) for split in self.study.splits}
         if on_epoch:
@@ -375,7 +376,7 @@ class Workspace:
             ranks: of several (see `started_ranks`) each embeds a part.
             views: of a clip; None for those of the study. 25 of them are read from the videos.
         """
-        checkpoint, asked = self.train(split, ranks=ranks), views or VIEWS_OF[self.study.views]
+        checkpoint, asked = self.train(split, ranks=ranks), views or VIEWS_OF[self.study.evaluation.views]
         given = checkpoint, self.frames, self.run_folder(split)
         return self._timed(
             "embedding", lambda: embed_clips(*given, ranks=ranks, views=asked, catalog=self.catalog)
@@ -390,7 +391,7 @@ class Workspace:
         )
         trained = (
             class_embeddings_of(checkpoint, self.class_text(), self.encoder)
-            if self.study.text_layers
+            if self.study.text.trained_layers
             else None
         )
         given = checkpoint, embeddings, self.protocol(split), self.class_embeddings(), texts, trained
@@ -427,7 +428,7 @@ class Workspace:
     def _other_texts(self) -> dict[str, ClassEmbeddings]:
         """The prompts that are compared with the study's: those that the classes have what is needed for, and that the encoder can read whole."""
         texts, too_long = {}, {}
-        for prompt in (prompt.__name__ for prompt in PROMPTS if prompt.__name__ != self.study.class_text):
+        for prompt in (prompt.__name__ for prompt in PROMPTS if prompt.__name__ != self.study.text.prompt):
             try:
                 text = self.class_text(prompt)
             except ValueError:  # no description, no structure
@@ -457,3 +458,11 @@ class Workspace:
         return {
             step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds
         }
+
+
+def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested mapping with one level of keys: {"data": {"seed": 0}} as {"data.seed": 0}."""
+    if not isinstance(content, dict) or not content:
+        return {prefix: content}
+    parts = (_leaves(value, f"{prefix}.{name}".strip(".")) for name, value in content.items())
+    return {name: value for part in parts for name, value in part.items()}

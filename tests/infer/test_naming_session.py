@@ -17,7 +17,8 @@ from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.infer import embedding
 from zsar_lab.infer.session import NamingSession
 from zsar_lab.infer.unsure import NONE_OF_THESE
-from zsar_lab.workspace import Study, Workspace
+from zsar_lab.study import Data, Study, Text
+from zsar_lab.workspace import Workspace
 
 pytestmark = pytest.mark.long
 
@@ -249,7 +250,9 @@ def test_what_was_saved_is_opened_as_the_other_notebooks_do(tmp_path):
         session.correct(row, names[row // 2])
     prepared = session.save(tmp_path / "named")
     assert Catalog.load(tmp_path / "named" / "catalog").fingerprint == prepared.catalog.fingerprint
-    study = Study(prepared=str(tmp_path / "named"), stratified_splits=0, random_splits=1, class_text="label")
+    study = Study(
+        data=Data(prepared=str(tmp_path / "named")), protocols=("random-0",), text=Text(prompt="label")
+    )
     workspace = Workspace(tmp_path / "work", study)
     protocol = workspace.protocol("random-0")
     assert [len(protocol.unseen), len(protocol.validation), len(protocol.seen)] == [2, 2, 4]

@@ -29,7 +29,7 @@ from zsar_lab.protocols.splits import ProtocolName, protocol_named
 from zsar_lab.results.conventions import class_orders, conventions_of, official_test_lists
 from zsar_lab.results.evaluate import evaluate_split
 from zsar_lab.results.report import Report
-from zsar_lab.study import Study
+from zsar_lab.study import Data, Evaluation, Study, Text, Training
 from zsar_lab.study_ablation import ablate_study
 from zsar_lab.train.checkpoint import load_checkpoint
 from zsar_lab.viz.figures_conventions import conventions_as_text
@@ -44,6 +44,13 @@ REMOVED = ("Fade", "jumping rope", "slide left")
 TRAIN = [*REMOVED, "bow", "clap", "dig", "knock", "nod", "paint", "shrug", "wave"]
 TEST = ["Bounce", "Fade", "JumpRope", "Kneel", "SlideLeft", "Spin", "Stretch"]
 SPLITS = ("half-0", "half-1")
+
+
+def asked_study(
+    protocols, class_text="label", epochs=None, leakage_distance=None, strict=True, views=1, **data
+):
+    text, training = Text(prompt=class_text), Training(epochs=epochs)
+    return Study(Data(**data), tuple(protocols), text, training, Evaluation(views, leakage_distance, strict))
 
 
 def make_videos(folder: Path, names: list[str], letter: str) -> Path:
@@ -69,7 +76,7 @@ def tested(tmp_path_factory) -> Path:
 
 def study_of(tested: Path, train_on: tuple[Path, Prepared], **changes) -> Study:
     asked = {"protocols": SPLITS, "class_text": "label", "epochs": 1, "frames": SETTINGS} | changes
-    return Study(videos=str(tested), train_on=str(train_on[0]), **asked)
+    return asked_study(videos=str(tested), train_on=str(train_on[0]), **asked)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +170,9 @@ def test_one_training_of_these_frames_serves_all_splits(finished, reports):
 
 def test_splits_that_are_trained_apart_have_trainings_of_their_own(tmp_path):
     names = ("intra-0", "generalised-intra-1", "intra-1", "generalised-intra-0")
-    workspace = Workspace(tmp_path, Study(videos=str(tmp_path), protocols=names, class_text="label"))
+    workspace = Workspace(
+        tmp_path, Study(data=Data(videos=str(tmp_path)), protocols=names, text=Text(prompt="label"))
+    )
     assert [workspace.run_folder(split).name for split in names] == [
         "intra-0",
         "generalised-intra-1",
@@ -266,9 +275,11 @@ def test_a_prepared_folder_serves_many_studies_from_anywhere(tested, train_on, t
         ({"protocols": ("half-0",), "train_on": str(train_on[0])}, {"protocols": ("intra-0",)})
     ):
         monkeypatch.chdir(tmp_path)
-        workspace = Workspace(f"study {number}", Study(prepared="out", class_text="label", epochs=1, **asked))
+        workspace = Workspace(
+            f"study {number}", asked_study(prepared="out", class_text="label", epochs=1, **asked)
+        )
         assert workspace.protocol(asked["protocols"][0]).unseen and not (workspace.folder / "frames").exists()
-        assert set(made.frames.ids) <= set(workspace.frames.ids) and not workspace.is_generated
+        assert set(made.frames.ids) <= set(workspace.frames.ids) and not workspace.study.data.is_generated
         (tmp_path / "elsewhere").mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / "elsewhere")
         assert Workspace.open(f"../study {number}").catalog.fingerprint == workspace.catalog.fingerprint
@@ -278,13 +289,16 @@ def test_a_prepared_folder_serves_many_studies_from_anywhere(tested, train_on, t
     ):
         Workspace(
             tmp_path / "third",
-            Study(prepared=tmp_path / "nothing", protocols=("intra-0",), class_text="label"),
+            Study(
+                data=Data(prepared=tmp_path / "nothing"), protocols=("intra-0",), text=Text(prompt="label")
+            ),
         ).catalog  # noqa: B018
     about = json.loads((out / "frames" / "store.json").read_text()) | {"complete": False}
     (out / "frames" / "store.json").write_text(json.dumps(about))
     with pytest.raises(ValueError, match="but prepare was interrupted in '.*out'; run it again to go on"):
         Workspace(
-            tmp_path / "fourth", Study(prepared=out, protocols=("intra-0",), class_text="label")
+            tmp_path / "fourth",
+            Study(data=Data(prepared=out), protocols=("intra-0",), text=Text(prompt="label")),
         ).catalog  # noqa: B018
 
 
@@ -295,9 +309,9 @@ def test_frames_that_are_there_are_held_against_those_asked_for_before_anything_
         ValueError,
         match="has n_frames 10, fps 10.0, size_px 48, asked for is n_frames 24, fps 12.0, size_px 64; ask for what is there",
     ):
-        Workspace(tmp_path, Study(**asked)).catalog  # noqa: B018
+        Workspace(tmp_path, asked_study(**asked)).frames  # noqa: B018
     assert not (tmp_path / "study.json").exists()
-    assert len(Workspace(tmp_path, Study(**asked, frames=SETTINGS), workers=1).frames) == 21
+    assert len(Workspace(tmp_path, asked_study(**asked, frames=SETTINGS), workers=1).frames) == 21
 
 
 def test_the_same_dataset_twice_and_strays_of_one_name(pair):
@@ -368,13 +382,13 @@ def test_twins_on_both_sides_are_refused_unless_allowed(twins, tmp_path):
         "epochs": 1,
         "frames": SETTINGS,
     }
-    strict = Workspace(tmp_path / "strict", Study(**asked), workers=1)
+    strict = Workspace(tmp_path / "strict", asked_study(**asked), workers=1)
     sentence = r"no seen class may be an unseen class under another name, got 1 such pairs: 'waving hands' and 'HandWave' \(normalised\); leave out"
     for make in (strict.train_all, lambda: strict.train(split)):
         with pytest.raises(ValueError, match=sentence):
             make()
     assert not list((tmp_path / "strict" / "trainings").rglob("*.safetensors"))
-    lenient = Workspace(tmp_path / "lenient", Study(**asked, strict=False), workers=1)
+    lenient = Workspace(tmp_path / "lenient", asked_study(**asked, strict=False), workers=1)
     assert lenient.refuse_leakage(split)[["train", "test", "rule"]].to_numpy().tolist() == [
         ["waving hands", "HandWave", "normalised"]
     ]

@@ -23,7 +23,7 @@ from zsar_lab.models.losses import alignment_loss
 from zsar_lab.models.rest import ModelConfig
 from zsar_lab.protocols.build import make_protocol
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.study import Study
+from zsar_lab.study import Study, Text
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.text.prompts import ClassText
@@ -538,8 +538,8 @@ def test_the_layers_have_a_peak_of_their_own(store, protocol, classes, files):
 
 def test_a_study_asks_for_them(minilm, tmp_path):
     with pytest.raises(ValueError, match="text_layers must be a whole number of 0 or more, got -1"):
-        Study(text_layers=-1)
-    too_many = Workspace(tmp_path / "many", Study(text_layers=9))
+        Study(text=Text(trained_layers=-1))
+    too_many = Workspace(tmp_path / "many", Study(text=Text(trained_layers=9)))
     with pytest.raises(
         ValueError, match=r"text_layers must be in 1..6 \(the layers of .*\) or 0 \(frozen\), got 9"
     ):
@@ -552,4 +552,4 @@ def test_a_study_asks_for_them(minilm, tmp_path):
     )
     assert Workspace.open(tmp_path / "old").study == Study()
     with pytest.raises(ValueError, match="holds a study with text_layers = 0, got 2; choose another folder"):
-        Workspace(tmp_path / "old", Study(text_layers=2))
+        Workspace(tmp_path / "old", Study(text=Text(trained_layers=2)))

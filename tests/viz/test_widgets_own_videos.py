@@ -382,7 +382,7 @@ def test_all_sure_ones_are_accepted_and_saved(box, session, tmp_path):
     said = text_of(box.save_said.value)
     assert f"9 clips of 3 classes are saved in '{tmp_path / 'named'}'" in said
     assert (
-        f"Study(prepared='{tmp_path / 'named'}', stratified_splits=0, random_splits=1, class_text='label')"
+        f"Study(data=Data(prepared='{tmp_path / 'named'}'), protocols=('random-0',), text=Text(prompt='label'))"
         in said
     )
     assert (

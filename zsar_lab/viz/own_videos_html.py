@@ -225,7 +225,7 @@ def saved_html(catalog: Catalog, folder: Path, n_bad: int = 0, n_uploaded: int =
         if n_uploaded
         else []
     )
-    opens = f"Workspace('runs/own', Study(prepared={path!r}, stratified_splits=0, random_splits=1, class_text='label'))"
+    opens = f"Workspace('runs/own', Study(data=Data(prepared={path!r}), protocols=('random-0',), text=Text(prompt='label')))"
     loads = f"Catalog.load({str(folder / 'catalog')!r})"
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in said)
     code = [f"<div><code>{html.escape(line)}</code></div>" for line in (loads, opens)]
