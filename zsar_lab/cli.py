@@ -62,6 +62,7 @@ def demo(options: argparse.Namespace) -> None:
     workspace = Workspace(options.workspace, study, options.workers)
     videos = "generated demo videos" if data.is_generated else options.videos or options.prepared
     print(f"Videos: {videos}. Everything is kept in {options.workspace}.")
+    workspace.begin()
     excluded = workspace.catalog.excluded
     if len(excluded):
         print(f"{len(excluded)} files are left out:")

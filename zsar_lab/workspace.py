@@ -122,7 +122,7 @@ class Workspace:
             return self.test_catalog
         return join_catalogs(self.train_catalog, self.test_catalog)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Check that the study can be carried out here, and save it; a refused study leaves the folder free."""
         if self._is_begun:
             return
@@ -154,7 +154,7 @@ class Workspace:
     @cached_property
     def frames(self) -> FrameStore:
         """Every usable clip decoded once."""
-        self._begin()
+        self.begin()
         if self._prepared is not None:
             made = self._prepared.frames
         else:
@@ -187,7 +187,7 @@ class Workspace:
                 else f"a {type(split).__name__}; a workspace makes its protocols by name"
             )
             raise ValueError(f"a split must be one of {', '.join(self.study.splits)}, got {got}")
-        self._begin()
+        self.begin()
         if split not in self._protocols:
             protocol, path = (
                 self._make_protocol(split, set(self.frames.ids)),
@@ -261,7 +261,7 @@ class Workspace:
 
     @cached_property
     def _own_text(self) -> ClassText:
-        self._begin()
+        self.begin()
         classes = self.catalog.classes
         return kept_text(
             self.folder / "class_text.json", lambda: class_text(classes, prompt_named(self.study.text.prompt))

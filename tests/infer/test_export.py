@@ -414,7 +414,7 @@ class Rooms:
     def __init__(self, made: Trained, folder: Path) -> None:
         self.made, self.folder, self.asked = made, folder, []
         self.study, self.is_generated, self.encoder = (
-            SimpleNamespace(splits=["split-0", "split-1"]),
+            SimpleNamespace(splits=["split-0", "split-1"], data=SimpleNamespace(is_generated=True)),
             False,
             made.files,
         )

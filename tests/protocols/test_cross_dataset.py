@@ -234,7 +234,7 @@ def test_a_distance_removes_more(finished, tested, train_on, tmp_path):
     nearest = np.sort(distances[kept].min(axis=1))
     threshold = float(nearest[0] + nearest[1]) / 2
     workspace = Workspace(tmp_path, study_of(tested, train_on, leakage_distance=threshold), workers=1)
-    workspace.catalog  # noqa: B018
+    workspace.begin()
     removal = Removal.load(tmp_path / "leakage.json")
     extra = set(removal.removed) - set(REMOVED)
     assert (
