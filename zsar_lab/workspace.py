@@ -28,6 +28,8 @@ from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.report import Report, make_report, save_report
 from zsar_lab.results.report_files import write_report_files
 from zsar_lab.study import Study, StudyError
+from zsar_lab.results.summary import Results
+from zsar_lab.study import Study
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
@@ -423,6 +425,19 @@ class Workspace:
         content = save_report(self.folder / "report.json", main, [beside] if beside else [], self.seconds)
         write_report_files(content, self.folder)
         return main, beside
+
+    def results(self) -> Results:
+        """The scores of all splits; `report` will return this."""
+        titles, count = {}, {name: len(splits) for name, splits in self.study.families.items()}
+        for name, n in count.items():
+            splits = f"{n} split{'s' if n > 1 else ''}"
+            titles[name] = f"{FAMILY_TITLES.get(name, name)}, {splits}, {self.catalog.name}"
+        families = {
+            name: [self.predictions(split) for split in splits]
+            for name, splits in self.study.families.items()
+        }
+        data = {"catalog": self.catalog.fingerprint, "frames": self.frames.fingerprint}
+        return Results(families, data, titles, self.folder / "predictions")
 
     @cached_property
     def _other_texts(self) -> dict[str, ClassEmbeddings]:

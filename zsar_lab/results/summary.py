@@ -1,0 +1,321 @@
+"""Results: the predictions of a study's splits, summed up in one table for each family of splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zsar_lab.files import fingerprint, writing
+from zsar_lab.methods.table import LABELS, REDUCTIONS, UPPER_BOUND
+from zsar_lab.results.calibration import calibration
+from zsar_lab.results.generalised import generalised_figures
+from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
+from zsar_lab.results.predictions import KEY, Predictions, Scored
+from zsar_lab.results.quantities import accuracy, compare, interval
+from zsar_lab.results.statistics import CLAIM_LEVEL, holm
+
+PARTS = {
+    "methods": "Methods",
+    "prompts": "Class texts",
+    "reductions": "Hubness reductions on transfer",
+    "generalised": "Seen and unseen classes as candidates",
+}
+QUANTITIES = ("top1", "mean_class")
+BASELINE, BASELINE_PROMPT = "transfer", "label"
+COMPARED = (
+    "compared_with",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p",
+    "p_holm",
+    "min_detectable",
+)
+CACHE_VERSION = 1
+
+
+class Results:
+    """The scores of a study: tables over the splits of each family (of one kind of protocol).
+
+    Args:
+        families: the splits' predictions by the name of their family, the main one first.
+        data: fingerprints of what was embedded, such as catalog and frames.
+        titles: of the families, where they are not just their names.
+        cache: a folder in which tables are kept, and found again by their fingerprint.
+    """
+
+    def __init__(
+        self,
+        families: Mapping[str, Sequence[Predictions]],
+        data: Mapping[str, str] | None = None,
+        titles: Mapping[str, str] | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        if not families or not all(families.values()):
+            raise ValueError(f"results need at least one split in every family, got {dict(families)}")
+        self._families = {name: tuple(splits) for name, splits in families.items()}
+        self.data, self._titles, self._cache = dict(data or {}), dict(titles or {}), cache
+        self._tables: dict[str, pd.DataFrame] = {}
+
+    def __repr__(self) -> str:
+        families = "; ".join(f"{name}: {', '.join(splits)}" for name, splits in self.families.items())
+        return f"Results({families})"
+
+    @property
+    def families(self) -> dict[str, tuple[str, ...]]:
+        """Names of the splits of each family; where a method takes a family, None is the first."""
+        return {name: tuple(one.split for one in splits) for name, splits in self._families.items()}
+
+    def splits(self, family: str | None = None) -> tuple[Predictions, ...]:
+        """The predictions of a family's splits; KeyError when there is no such family."""
+        return self._families[next(iter(self._families)) if family is None else family]
+
+    def title(self, family: str | None = None) -> str:
+        """What a table of this family is headed by."""
+        name = next(iter(self._families)) if family is None else family
+        return self._titles.get(name, name)
+
+    def rows(self, method: str, family: str | None = None, **where: Any) -> pd.DataFrame:
+        """The rows of one method in all splits of a family, split by split; `where` as for `Predictions.rows`."""
+        return pd.concat([one.rows(method, **where) for one in self.splits(family)], ignore_index=True)
+
+    def chance(self, family: str | None = None) -> float:
+        """Mean over splits of 1 / number of unseen classes."""
+        return float(np.mean([1 / len(one.protocol.unseen) for one in self.splits(family)]))
+
+    def upper_bound(self, family: str | None = None) -> float:
+        """Top-1 by the nearest true prototype of the unseen classes (leave-one-out)."""
+        return accuracy(self.rows(UPPER_BOUND, family))
+
+    def seen_top1(self, family: str | None = None) -> float:
+        """Top-1 on held-out clips of seen classes, with the seen classes as candidates."""
+        return accuracy(self.rows("seen", family, candidates="seen"))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all predictions and data."""
+        splits = {
+            name: [one.about["fingerprint"] for one in splits] for name, splits in self._families.items()
+        }
+        return fingerprint("results", CACHE_VERSION, list(splits.items()), self._titles, self.data)
+
+    def table(self, family: str | None = None) -> pd.DataFrame:
+        """A row for everything scored. Accuracies and differences are fractions, 0..1.
+
+        top1 is the share of right clips of all splits, mean_class the mean over classes of theirs; each has its own
+        95 % interval over classes.
+
+        Returns:
+            part ("methods", "prompts", "reductions", "generalised": all classes are candidates; the training's own
+            prompt is in the first two), label, method, prompt, reduction, setting, candidates; top1, mean_class and
+            their _low and _high; top5; std (of top1 over splits, ddof 0; none for one split), splits_top1 (text);
+            validation_top1 (mean over splits), settings (text); hubness_* of N_1 (mean over splits) with _low and
+            _high; calibration_error, negative_log_likelihood, aurc, error_at_80 where there is a temperature; of
+            "generalised" seen, unseen, harmonic, harmonic_low, harmonic_high, ausuc, harmonic_upper_bound; what
+            `compare` gives for difference in top1 (to transfer, or to the label under the same method);
+            chance, upper_bound, seen_top1, n_splits, n_clips, n_classes, and fingerprint_*.
+        """
+        name = next(iter(self._families)) if family is None else family
+        if name not in self._tables:
+            path = self._cache and Path(self._cache) / f"table_{fingerprint(self.fingerprint, name)}.parquet"
+            if path and path.is_file():
+                self._tables[name] = pd.read_parquet(path)
+            else:
+                self._tables[name] = self._make_table(name)
+                if path:
+                    with writing(path) as temporary:
+                        self._tables[name].to_parquet(temporary, index=False)
+        return self._tables[name].copy()
+
+    def part(self, part: str, family: str | None = None) -> pd.DataFrame:
+        """The rows of `table` of one of PARTS, without the columns that it leaves empty."""
+        table = self.table(family)
+        return table[table["part"] == part].dropna(axis=1, how="all").reset_index(drop=True)
+
+    def compare(
+        self,
+        baseline: str | None = None,
+        part: str = "methods",
+        method: str = BASELINE,
+        family: str | None = None,
+        quantity: str = "top1",
+    ) -> pd.DataFrame:
+        """Everything of a part against one baseline on the same clips; p is adjusted for all that are compared (Holm).
+
+        Args:
+            baseline: a method, or of "prompts" a prompt; None for transfer, or the label.
+            part: "methods"; "prompts": each prompt under `method`; "reductions": transfer under each hubness
+                reduction against transfer alone, adjusted for each setting apart.
+            method: whose prompts are compared.
+            family: of the splits.
+            quantity: "top1" or "mean_class", of which differences, intervals and p values are.
+
+        Returns:
+            A row for each: method, prompt, reduction, setting, candidates, compared_with, difference,
+            difference_low, difference_high, p, p_holm, min_detectable (the smallest true difference found in 80 %
+            of such studies), claimed (p_holm <= 0.05); no numbers for the baseline itself. Of prompts also
+            chosen_in: the splits whose validation classes score best with it (a prompt is chosen by these, never
+            by its accuracy on unseen classes).
+
+        Raises:
+            KeyError: the baseline was not scored.
+        """
+        prompts = part == "prompts"
+        base = {"prompt": baseline or BASELINE_PROMPT} if prompts else {"method": baseline or BASELINE}
+        base = {"method": method} | base
+        self.splits(family)[0].find(**base)
+        ones = [one for one in self._scored(part, family) if not prompts or one.method == method]
+        found = [dict(zip(KEY, one.key)) | {"compared_with": None} for one in ones]
+        base_rows, base_key = self.rows(**base, family=family), self.splits(family)[0].find(**base).key
+        tested = [number for number, one in enumerate(ones) if one.key != base_key]
+        for number in tested:
+            pair = compare(self._rows_of(ones[number], family), base_rows, quantity)
+            found[number] |= {"compared_with": base["prompt"] if prompts else base["method"]}
+            found[number] |= {"difference": pair.difference, "difference_low": pair.low}
+            found[number] |= {
+                "difference_high": pair.high,
+                "p": pair.p,
+                "min_detectable": pair.min_detectable,
+            }
+        for setting in dict.fromkeys(one.setting for one in ones):
+            together = [number for number in tested if ones[number].setting == setting]
+            for number, p in zip(together, holm([found[number]["p"] for number in together]).tolist()):
+                found[number] |= {"p_holm": p, "claimed": p <= CLAIM_LEVEL}
+        if prompts:
+            best = [
+                max(ones, key=lambda one: self._found(split, one).validation_top1).prompt
+                for split in self.splits(family)
+            ]
+            for row in found:
+                row["chosen_in"] = [number for number, prompt in enumerate(best) if prompt == row["prompt"]]
+        columns = dict.fromkeys((*KEY, *COMPARED, "claimed", *(["chosen_in"] if prompts else [])))
+        return pd.DataFrame(found).reindex(columns=list(columns))
+
+    def save(self, folder: Path, **more: Any) -> None:
+        """Write report.json, .csv, .tex and .html, each whole or not at all; `more` goes into report.json."""
+        from zsar_lab.results.report_files import write_files  # which reads this class
+
+        write_files(self, Path(folder), more)
+
+    def _scored(self, part: str, family: str | None) -> list[Scored]:
+        """What every split of the family scored, of one part."""
+        splits = self.splits(family)
+        keys = [{one.key for one in split.scored} for split in splits[1:]]
+        ones = [one for one in splits[0].scored if all(one.key in found for found in keys)]
+        zero_shot = [one for one in ones if one.candidates == "unseen" and one.method != UPPER_BOUND]
+        if part == "generalised":
+            return [one for one in ones if one.candidates == "all"]
+        if part == "reductions":
+            return [one for one in zero_shot if one.reduction != "none"]
+        alone = [one for one in zero_shot if one.reduction == "none"]
+        if part == "methods":
+            return [one for one in alone if one.prompt == splits[0].prompt]
+        several = {one.method for one in alone if one.prompt != splits[0].prompt}
+        return [one for one in alone if one.method in several]
+
+    def _rows_of(self, one: Scored, family: str | None) -> pd.DataFrame:
+        return self.rows(**dict(zip(KEY, one.key)), family=family)
+
+    def _found(self, split: Predictions, one: Scored) -> Scored:
+        return split.find(**dict(zip(KEY, one.key)))
+
+    def _make_table(self, family: str) -> pd.DataFrame:
+        splits, parts = self.splits(family), []
+        shared = {"chance": self.chance(family), "upper_bound": self.upper_bound(family)}
+        shared |= {"seen_top1": self.seen_top1(family), "n_splits": len(splits)}
+        for part in PARTS:
+            ones = self._scored(part, family)
+            if not ones:
+                continue
+            rows = pd.DataFrame([{"part": part} | self._figures(one, family) for one in ones]).assign(
+                **shared
+            )
+            if part == "prompts":
+                compared = [
+                    self.compare(part=part, method=method, family=family)
+                    for method in dict.fromkeys(one.method for one in ones)
+                    if any(one.prompt == BASELINE_PROMPT for one in ones)
+                ]
+            else:
+                compared = [] if part == "generalised" else [self.compare(part=part, family=family)]
+            if compared:
+                rows = rows.merge(
+                    pd.concat(compared).drop(columns="chosen_in", errors="ignore"), on=list(KEY)
+                )
+            parts.append(rows)
+        return pd.concat(parts, ignore_index=True)
+
+    def _figures(self, one: Scored, family: str) -> dict[str, Any]:
+        """The row of one method, prompt and reduction."""
+        splits, rows = self.splits(family), self._rows_of(one, family)
+        found = [self._found(split, one) for split in splits]
+        right = (rows["rank"] == 1).groupby(rows["split"], sort=False).mean()
+        reduction = "" if one.reduction == "none" else f", {REDUCTIONS[one.reduction].label}"
+        figures: dict[str, Any] = {"label": LABELS[one.method] + reduction} | dict(zip(KEY, one.key))
+        for quantity in QUANTITIES:
+            low, high = interval(rows, quantity)
+            figures |= {quantity: accuracy(rows, quantity), f"{quantity}_low": low, f"{quantity}_high": high}
+        figures |= {"top5": float((rows["rank"] <= 5).mean())}
+        figures |= {"std": float(np.std(right)) if len(splits) > 1 else None}
+        figures |= {"splits_top1": "; ".join(f"{share:.6g}" for share in right)}
+        if found[0].validation_top1 is not None:
+            figures |= {"validation_top1": float(np.mean([each.validation_top1 for each in found]))}
+        figures |= {"settings": "; ".join(settings_as_text(each.settings) for each in found).strip("; ")}
+        if one.candidates == "all":
+            figures |= generalised_figures(splits, one, rows)
+        else:
+            figures |= self._hubness_and_calibration(one, family)
+        figures |= {"n_clips": len(rows), "n_classes": rows["label"].nunique()}
+        return figures | {
+            f"fingerprint_{name}": value for name, value in self.fingerprints(one, family).items()
+        }
+
+    def _hubness_and_calibration(self, one: Scored, family: str) -> dict[str, Any]:
+        """Means over splits; intervals of the hubness measures by resampling classes."""
+        splits, key = self.splits(family), dict(zip(KEY, one.key))
+        scores = [split.scores(**key) for split in splits]
+        occurrences = [k_occurrence(scores_BC, 1) for scores_BC in scores]
+        figures = {}
+        for name, (low, high) in hubness_interval(occurrences, 1).items():
+            mean = float(np.mean([getattr(hubness(counts, 1), name) for counts in occurrences]))
+            figures |= {f"hubness_{name}": mean, f"hubness_{name}_low": low, f"hubness_{name}_high": high}
+        temperatures = [split.find(**key).temperature for split in splits]
+        if None in temperatures:
+            return figures
+        found = [calibration(s, p.targets(), t) for s, p, t in zip(scores, splits, temperatures)]
+        of_splits = {
+            "calibration_error": [each.equal_width.error for each in found],
+            "negative_log_likelihood": [each.negative_log_likelihood for each in found],
+            "aurc": [each.risk_coverage.aurc for each in found],
+            "error_at_80": [each.risk_coverage.error_at_80 for each in found],
+        }
+        return figures | {name: float(np.mean(values)) for name, values in of_splits.items()}
+
+    def fingerprints(self, one: Scored, family: str | None = None) -> dict[str, str | None]:
+        """What a row came from: data, protocol (of all splits), class_text, encoder, checkpoints, and method (with
+        what was chosen in each split); they do not depend on the order of the splits."""
+        splits = sorted(self.splits(family), key=lambda split: split.protocol.hash)
+        hashes = [split.protocol.hash for split in splits]
+        chosen = [self._found(split, one) for split in splits]
+        checkpoints = [split.about["fingerprints"]["checkpoint"] for split in splits]
+        settings = [[each.settings, each.gammas] for each in chosen]
+        return self.data | {
+            "protocol": fingerprint("splits", hashes, one.candidates),
+            "class_text": splits[0].about["text_fingerprints"].get(one.prompt),
+            "encoder": splits[0].about["fingerprints"]["encoder"],
+            "checkpoints": fingerprint("checkpoints", hashes, checkpoints),
+            "method": fingerprint("method", one.method, one.reduction, one.setting, hashes, settings),
+        }
+
+
+def settings_as_text(settings: Mapping[str, Any]) -> str:
+    """What was chosen, for reading: "k 5, tau 0.2, centred"; "" when there was nothing to choose."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:g}" if isinstance(value, (int, float)) else str(value)
+        for name, value in settings.items()
+    )
