@@ -27,9 +27,8 @@ from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.report import Report, make_report, save_report
 from zsar_lab.results.report_files import write_report_files
-from zsar_lab.study import Study, StudyError
 from zsar_lab.results.summary import Results
-from zsar_lab.study import Study
+from zsar_lab.study import Study, StudyError
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
