@@ -344,7 +344,7 @@ def export(
     Args:
         workspace: a folder made by the demo command or a notebook.
         split: without it the study's first.
-        out: an empty folder; without it shared/<split> in the workspace.
+        out: an empty folder; without it `shared/<split>` in the workspace.
         push: name of a repository of the model hub, such as me/my-model, to push to.
         public: a repository that is made is public; without it private.
     """
