@@ -4,7 +4,7 @@ BIN := .venv/bin
 # small maps are faster on one thread each than on threads that wait for one another
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-browser lab docs clean
+.PHONY: demo test test-full test-browser lint lab docs clean
 
 demo: .venv/installed
 	$(BIN)/python -m zsar_lab demo
@@ -15,6 +15,16 @@ test: .venv/installed
 	$(BIN)/pytest -p no:nbmake -n 2 --dist loadfile --no-loadscope-reorder -m "not long" tests
 	$(BIN)/pytest -p no:nbmake -n 2 --dist loadfile --no-loadscope-reorder -m long tests
 	$(BIN)/pytest --nbmake --nbmake-timeout=1200 notebooks
+
+# what make test leaves out: minutes of kills, ranks and simulations; results are noted in benchmarks/LOG.md
+test-full: .venv/installed
+	ZSAR_LAB_SLOW=1 $(BIN)/pytest -p no:nbmake -n 2 --dist loadfile --no-loadscope-reorder tests
+
+lint: .venv/installed
+	$(BIN)/pip install -c constraints.txt -e ".[lint]"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 test-browser: .venv/installed
 	$(BIN)/pip install -c constraints.txt -e ".[demo,test,browser]"
