@@ -28,9 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from official_files import write_hmdb51, write_kinetics, write_ucf101
 
-from zsar_lab.data.class_lists import class_list
-from zsar_lab.data.datasets.layout import find_videos
-from zsar_lab.data.datasets.readers import read_annotations
+from zsar_lab.data.datasets import class_list, read_annotations
 from zsar_lab.data.prepare import Source, make_catalog
 from zsar_lab.data.workers import Limits
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zsar_lab.data.class_lists import class_list
+from zsar_lab.data.datasets import class_list
 from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder import TextEncoder, open_encoder
 from zsar_lab.text.encoder_files import find_encoder

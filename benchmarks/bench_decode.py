@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
-from zsar_lab.data.class_folders import catalog_folder
+from zsar_lab.data.datasets import catalog_dataset
 from zsar_lab.data.frames import FrameStore, make_frame_store
 from zsar_lab.data.loader import training_batches
 from zsar_lab.data.sampling import FrameSettings
@@ -138,7 +138,7 @@ def seen(image: torch.Tensor, angle: float, x: float, y: float) -> np.ndarray:
 
 
 def prepared(folder: Path, n_videos: int, jpeg_quality: int | None) -> FrameStore:
-    catalog = catalog_folder(folder / f"videos_{n_videos}")
+    catalog = catalog_dataset("folder", folder / f"videos_{n_videos}")
     settings = FrameSettings(SETTINGS.n_frames, SETTINGS.fps, SETTINGS.size_px, jpeg_quality)
     return make_frame_store(catalog, folder / f"frames_{n_videos}_{jpeg_quality or 'raw'}", settings)
 

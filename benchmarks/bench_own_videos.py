@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import zsar_lab as zl
-from zsar_lab.data.own_videos import find_videos
+from zsar_lab.data.datasets.folders import find_videos
 from zsar_lab.data.reading import read_windows
 from zsar_lab.infer.answers import answers
 from zsar_lab.infer.embedding import AT_ONCE, embed_windows

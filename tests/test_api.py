@@ -17,8 +17,8 @@ import pytest
 import zsar_lab as zl
 from zsar_lab import api
 from zsar_lab.cli import main
-from zsar_lab.data.video_writing import write_mp4
-from zsar_lab.data.windows import WindowSettings
+from zsar_lab.data.sampling import WindowSettings
+from zsar_lab.data.video import write_mp4
 from zsar_lab.methods.fitted import TextMethods
 from zsar_lab.opening import open_model
 from zsar_lab.study import Data, Study, Text, Training

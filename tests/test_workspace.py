@@ -19,7 +19,7 @@ from tiny_encoders import save_tiny
 from zsar_lab.cli import main
 from zsar_lab.data.loader import ViewSettings
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import write_mp4
 from zsar_lab.study import Data, Study, Text, Training
 from zsar_lab.study_ablation import results_without_losses, without_losses
 from zsar_lab.train.checkpoint import load_checkpoint

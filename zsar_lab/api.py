@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zsar_lab.data.windows import WindowSettings
+from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.infer.answers import answers
 from zsar_lab.infer.classifier import NamingModel

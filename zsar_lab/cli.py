@@ -292,7 +292,7 @@ def classify(
         memory: MB that a worker may use.
     """
     from zsar_lab.data.catalog import VIDEO_SUFFIXES
-    from zsar_lab.data.windows import WindowSettings
+    from zsar_lab.data.sampling import WindowSettings
     from zsar_lab.data.workers import Limits
     from zsar_lab.infer.classify import answers_as_they_come
     from zsar_lab.infer.written import head, lines, summary

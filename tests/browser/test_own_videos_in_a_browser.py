@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import write_mp4
 
 NAME, BOX = "06_your_own_videos", ".zsar-own-videos"
 ADVANCING = """async selector => {

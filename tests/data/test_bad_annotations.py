@@ -17,8 +17,10 @@ from test_datasets import (
     write_small,
 )  # noqa: F401  (official is a fixture)
 
-from zsar_lab.data.datasets.annotations import path_fault, shown, video_stem
-from zsar_lab.data.datasets.readers import DATASETS, read_annotations
+from zsar_lab.data.catalog import shown
+from zsar_lab.data.datasets import PUBLIC as DATASETS
+from zsar_lab.data.datasets import read_annotations
+from zsar_lab.data.datasets.annotations import path_fault, video_stem
 
 
 def ucf_list(old: str, new: str, name: str = "trainlist01.txt"):

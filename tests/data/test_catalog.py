@@ -11,8 +11,8 @@ import pytest
 from test_video import numbered_frames
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.data.class_folders import catalog_folder
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.datasets import catalog_dataset
+from zsar_lab.data.video import write_mp4
 from zsar_lab.data.workers import Limits
 
 ODD_NAMES = ["two words.mp4", 'it\'s "quoted".mp4', "#1.mp4", "é.mp4", "你好.mp4", "[a-z]*.mp4", "CAPS.MP4"]
@@ -57,7 +57,7 @@ def mixed(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def mixed_catalog(mixed) -> Catalog:
-    return catalog_folder(mixed)
+    return catalog_dataset("folder", mixed)
 
 
 def test_usable_clips_have_their_facts(mixed_catalog, mixed):
@@ -121,7 +121,7 @@ def test_classes_and_the_report(mixed_catalog):
 
 
 def test_the_number_of_workers_changes_nothing(mixed, mixed_catalog):
-    other = catalog_folder(mixed, name="another name", limits=Limits(workers=1))
+    other = catalog_dataset("folder", mixed, name="another name", limits=Limits(workers=1))
     assert other.clips.equals(mixed_catalog.clips) and other.fingerprint == mixed_catalog.fingerprint
 
 
@@ -179,7 +179,7 @@ def test_ids_stay_unique(tmp_path):
     (root / "a" / "x.avi").write_text("")
     (root / "a" / "x.mp4.avi").write_text("")  # its stem is another file's name
     (root / "a" / "y.txt").write_text("")  # no video: leaves the id of y.mp4 short
-    assert catalog_folder(root).clips["id"].tolist() == [
+    assert catalog_dataset("folder", root).clips["id"].tolist() == [
         "a/x.avi",
         "a/x.mp4",
         "a/x.mp4.avi",
@@ -192,14 +192,14 @@ def test_ids_stay_unique(tmp_path):
 def test_names_that_are_not_utf8(tmp_path):
     root = make_dataset(tmp_path / "data", {"a": {"x.mp4": 2}, "b": {}})
     (root / "b" / os.fsdecode(b"caf\xe9.mp4")).write_text("")
-    catalog = catalog_folder(root)
+    catalog = catalog_dataset("folder", root)
     assert catalog.excluded["reason"].tolist() == [
         "a file name must be printable UTF-8, got 'caf\\udce9.mp4'; rename it"
     ]
     catalog.save(tmp_path / "saved")
     (root / os.fsdecode(b"\xe9")).mkdir()
     with pytest.raises(ValueError, match="a class folder's name must be printable UTF-8, got .*; rename it"):
-        catalog_folder(root)
+        catalog_dataset("folder", root)
 
 
 def test_bad_folders_give_one_sentence(tmp_path):
@@ -207,28 +207,28 @@ def test_bad_folders_give_one_sentence(tmp_path):
         FileNotFoundError,
         match="there is no folder '.*nowhere'; give the folder that holds one folder a class",
     ):
-        catalog_folder(tmp_path / "nowhere")
+        catalog_dataset("folder", tmp_path / "nowhere")
     (tmp_path / "file.mp4").write_text("")
     with pytest.raises(
         NotADirectoryError, match="must be a folder of class folders, but '.*file.mp4' is a file"
     ):
-        catalog_folder(tmp_path / "file.mp4")
+        catalog_dataset("folder", tmp_path / "file.mp4")
     with pytest.raises(ValueError, match="must hold class folders .* got none"):
-        catalog_folder(tmp_path)
+        catalog_dataset("folder", tmp_path)
     (tmp_path / "run").mkdir()
     with pytest.raises(ValueError, match=r"zero-shot needs at least two classes, got 1 \('run'\)"):
-        catalog_folder(tmp_path)
+        catalog_dataset("folder", tmp_path)
     (tmp_path / "jump").mkdir()
     with pytest.raises(
         ValueError,
         match="at least one readable video in a class folder, got 1 files and none readable; the first reason: it lies beside",
     ):
-        catalog_folder(tmp_path)
+        catalog_dataset("folder", tmp_path)
     (tmp_path / "jump" / "a.mp4").write_text("")
     with pytest.raises(
         ValueError, match=r"got 2 files and none readable; the first reason: .*empty \(0 bytes\)"
     ):
-        catalog_folder(tmp_path)
+        catalog_dataset("folder", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_bad_classes_csv_gives_one_sentence(tmp_path, content, message):
     (tmp_path / "jump").mkdir()
     (tmp_path / "classes.csv").write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        catalog_folder(tmp_path)
+        catalog_dataset("folder", tmp_path)
 
 
 def test_the_dataset_helper_makes_numbered_videos():

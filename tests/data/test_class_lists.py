@@ -1,4 +1,4 @@
-"""zsar_lab.data.class_lists: the shipped lists are whole, and their labels are readable forms of the names."""
+"""zsar_lab.data.datasets: the shipped lists are whole, and their labels are readable forms of the names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from zsar_lab.data import class_lists
-from zsar_lab.data.class_lists import DATASETS, class_list, classes_path
+from zsar_lab.data import datasets as class_lists
+from zsar_lab.data.datasets import PUBLIC as DATASETS
+from zsar_lab.data.datasets import class_list, classes_path
 
 ROOT = Path(__file__).parents[2]
 COUNTS = {

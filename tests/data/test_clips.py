@@ -1,4 +1,4 @@
-"""zsar_lab.viz.clips and zsar_lab.data.previews: every clip plays, as itself or as a preview that is made once."""
+"""zsar_lab.viz.clips and zsar_lab.data.reading: every clip plays, as itself or as a preview that is made once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from test_video import numbered_frames, numbers_in, write_variable, write_with
 
-from zsar_lab.data import previews
+from zsar_lab.data import reading as previews
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.class_folders import catalog_folder
-from zsar_lab.data.previews import make_previews, preview_folder
-from zsar_lab.data.video import plays_in_browser, probe, read_frames
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.datasets import catalog_dataset
+from zsar_lab.data.reading import make_previews, preview_folder
+from zsar_lab.data.video import plays_in_browser, probe, read_frames, write_mp4
 from zsar_lab.data.workers import Limits
 from zsar_lab.viz import clips
 
@@ -38,7 +37,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def catalog(root) -> Catalog:
-    return catalog_folder(root, limits=ONE)
+    return catalog_dataset("folder", root, limits=ONE)
 
 
 def codec_of(path: Path) -> str:
@@ -75,7 +74,7 @@ def test_a_preview_is_made_once_and_again_when_the_video_changes(catalog, root, 
     for name in ("hop", "run"):
         (changing / name).mkdir(parents=True)
         (changing / name / "a.avi").write_bytes((root / "hop" / "avi.avi").read_bytes())
-    found = catalog_folder(changing, limits=ONE)
+    found = catalog_dataset("folder", changing, limits=ONE)
     first = make_previews(found, ["hop/a", "run/a"], folder=tmp_path / "kept")
     made = [path.stat().st_mtime_ns for path in first.values()]
     assert make_previews(found, ["run/a", "hop/a"], folder=tmp_path / "kept") == first
@@ -104,7 +103,7 @@ def test_a_long_clip_is_shown_by_its_middle(tmp_path):
             "yuv420p",
             np.repeat(numbered_frames(60), 5, axis=0),
         )
-    catalog = catalog_folder(tmp_path / "videos", limits=ONE)  # 12 s
+    catalog = catalog_dataset("folder", tmp_path / "videos", limits=ONE)  # 12 s
     path = make_previews(catalog, ["hop/long"], folder=tmp_path / "kept")["hop/long"]
     numbers = numbers_in(read_frames(path, range(probe(path).n_frames)))
     assert len(numbers) == 48 and numbers[0] == 20 and numbers[-1] == 39  # seconds 4 to 8
@@ -124,7 +123,7 @@ def test_what_cannot_be_shown_says_why(catalog, root, tmp_path):
         (copied / name).mkdir(parents=True)
         for number in range(2):
             (copied / name / f"{number}.avi").write_bytes((root / "hop" / "avi.avi").read_bytes())
-    found = catalog_folder(copied, limits=ONE)
+    found = catalog_dataset("folder", copied, limits=ONE)
     (copied / "hop" / "0.avi").unlink()
     (copied / "hop" / "1.avi").write_bytes(b"damaged since" * 100)
     shown = make_previews(found, ["hop/0", "hop/1", "run/0"], folder=tmp_path / "kept")
@@ -149,7 +148,7 @@ def test_24_previews_of_a_restless_video_stay_below_2_mb(tmp_path):
     for name in ("hop", "run"):
         (tmp_path / "videos" / name).mkdir(parents=True)
         write_with(tmp_path / "videos" / name / "restless.avi", "mpeg4", "yuv420p", restless)
-    catalog = catalog_folder(tmp_path / "videos", limits=ONE)
+    catalog = catalog_dataset("folder", tmp_path / "videos", limits=ONE)
     path = make_previews(catalog, ["hop/restless"], folder=tmp_path / "kept")["hop/restless"]
     write_mp4(tmp_path / "fine.mp4", restless[::2], 12)
     assert (
@@ -168,7 +167,7 @@ def test_a_previews_name_holds_nothing_of_the_clips(tmp_path):
             "yuv420p",
             np.zeros((4, 32, 32, 3), dtype=np.uint8),
         )
-    catalog = catalog_folder(tmp_path / "videos", limits=ONE)
+    catalog = catalog_dataset("folder", tmp_path / "videos", limits=ONE)
     (path,) = make_previews(catalog, [f"{hostile}/{hostile}"], folder=tmp_path / "kept").values()
     assert path.is_file() and set(path.name.removesuffix(".mp4")) <= set("0123456789abcdef")
 

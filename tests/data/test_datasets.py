@@ -22,9 +22,13 @@ from official_files import (
     write_ucf101,
 )
 
-from zsar_lab.data.datasets.annotations import ANNOTATION_COLUMNS, shown, video_stem
-from zsar_lab.data.datasets.layout import FOUND_COLUMNS, find_videos
-from zsar_lab.data.datasets.readers import read_annotations
+from zsar_lab.data.catalog import shown
+from zsar_lab.data.datasets.annotations import video_stem
+
+ANNOTATION_COLUMNS = ["id", "class", "group", "splits", "start_s", "end_s", "stems", "reason"]
+FOUND_COLUMNS = [*ANNOTATION_COLUMNS, "path", "status"]
+from zsar_lab.data.datasets import read_annotations
+from zsar_lab.data.datasets.layout import match_videos
 
 WRITERS = {
     "ucf101": write_ucf101,
@@ -213,7 +217,7 @@ def test_activitynet_has_segments_or_whole_videos(read, official):
 def test_tables_have_their_columns_and_unique_sorted_ids(read, name):
     annotations = read[name]
     assert (
-        annotations.name == name
+        annotations.dataset.name == name
         and list(annotations.clips.columns) == ANNOTATION_COLUMNS
         and list(annotations.classes.columns) == ["name"] + ["official_id"] * (name == "ucf101")
     )
@@ -226,7 +230,7 @@ def test_tables_have_their_columns_and_unique_sorted_ids(read, name):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_official_video_is_found_as_the_dataset_lays_it_out(read, official, name):
-    found = find_videos(read[name], official / name / "videos")
+    found = match_videos(read[name], official / name / "videos")
     assert (found["status"] == "").all() and len(found) == len(read[name].clips)
     check_nothing_dropped(found, read[name], official / name / "videos")
     assert all(video_stem(path) in stems for path, stems in zip(found["path"], found["stems"], strict=True))
@@ -311,7 +315,7 @@ def test_what_ucf101_lists_again_or_out_of_its_folder_is_kept_with_a_reason(tmp_
         reasons["YoYo/v_Yo\\x0bYo_g01_c01"]
         == "a name must hold no control character, got 'YoYo/v_Yo\\x0bYo_g01_c01.avi'"
     )
-    found = find_videos(annotations, tmp_path / "videos")
+    found = match_videos(annotations, tmp_path / "videos")
     assert found["status"].value_counts().to_dict() == {"": 303, "excluded": 5}
     assert row_of(found, "YoYo/v_YoYo_g08_c01 (listed again)")["path"] == "", (
         "a path out of the folder is never looked for"

@@ -10,8 +10,8 @@ from official_files import write_activitynet, write_kinetics, write_stand_ins, w
 from test_bad_annotations import one_sentence
 from test_datasets import KINETICS_HEADER, WRITERS, check_nothing_dropped, official, read, row_of  # noqa: F401  (official and read are fixtures)
 
-from zsar_lab.data.datasets.layout import find_videos
-from zsar_lab.data.datasets.readers import read_annotations
+from zsar_lab.data.datasets import read_annotations
+from zsar_lab.data.datasets.layout import match_videos
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_videos_are_found_in_any_layout(small_ucf, layout):
     annotations, paths, videos = small_ucf
     laid_out = {path.split("/")[1][:-4]: LAYOUTS[layout](path) for path in paths}
     write_stand_ins(videos, laid_out.values(), b"")
-    found = find_videos(annotations, videos)
+    found = match_videos(annotations, videos)
     assert (found["status"] == "").all()
     assert dict(zip(found["stems"].str[0], found["path"], strict=True)) == laid_out
     check_nothing_dropped(found, annotations, videos)
@@ -54,7 +54,7 @@ def test_kinetics_folders_may_be_spelled_otherwise(read, official, tmp_path):
     ]
     assert any(path.startswith("passing_American_football_in_game/") for path in paths)
     write_stand_ins(tmp_path / "videos", [f"train_256/{path}" for path in paths], b"")
-    found = find_videos(read["kinetics400"], tmp_path / "videos")
+    found = match_videos(read["kinetics400"], tmp_path / "videos")
     assert (found["status"] == "").all() and set(found["path"]) == {f"train_256/{path}" for path in paths}
 
 
@@ -65,7 +65,7 @@ def test_activitynet_videos_may_be_named_by_their_bare_id_and_lie_in_one_class_f
         [f"v1-3/{path[2:-4]}.webm" for path in paths[1:]] + [f"Archery/{paths[0]}", "v1-3/v__a0b0000001.mp4"],
         b"",
     )
-    found = find_videos(read["activitynet"], tmp_path / "videos")
+    found = match_videos(read["activitynet"], tmp_path / "videos")
     assert (found["status"] == "").sum() == 44, "the segments of both classes are in the one video"
     assert row_of(found, "Clean and jerk/-a0b0000000#2")["path"] == "Archery/v_-a0b0000000.mp4"
     spare = row_of(found, "v1-3/_a0b0000001.webm")
@@ -76,7 +76,7 @@ def test_activitynet_videos_may_be_named_by_their_bare_id_and_lie_in_one_class_f
 
 def test_videos_of_the_testing_subset_are_not_listed(read, tmp_path):
     write_stand_ins(tmp_path, ["all/v_-a0b0000000.mp4", "all/v__a0b0000005.mp4"], b"")
-    found = find_videos(read["activitynet"], tmp_path)
+    found = match_videos(read["activitynet"], tmp_path)
     assert (
         row_of(found, "all/v__a0b0000005.mp4")["reason"]
         == "no annotation of activitynet names it with a class"
@@ -98,7 +98,7 @@ def test_of_several_files_the_nearest_fit_is_taken(small_ucf):
     ]
     write_stand_ins(videos, [*in_order, "Archery/v_Archery_g01_c01.avi"], b"")
     for number, path in enumerate(in_order):
-        found = find_videos(annotations, videos)
+        found = match_videos(annotations, videos)
         assert row_of(found, stem)["path"] == path
         rest = found[found["status"] == "not listed"]
         assert set(rest["path"]) == set(in_order[number + 1 :]) and set(rest["reason"]) <= {
@@ -111,7 +111,7 @@ def test_of_several_files_the_nearest_fit_is_taken(small_ucf):
 def test_a_file_in_the_folder_of_another_class_is_not_taken(small_ucf):
     annotations, _, videos = small_ucf
     write_stand_ins(videos, ["Archery/v_YoYo_g01_c01.avi", "YoYo/v_YoYo_g08_c01.avi"], b"")
-    found = find_videos(annotations, videos)
+    found = match_videos(annotations, videos)
     missing = row_of(found, "YoYo/v_YoYo_g01_c01")
     assert (missing["status"], missing["reason"], missing["path"]) == (
         "missing",
@@ -135,12 +135,12 @@ def test_a_name_that_two_classes_share_needs_its_class_folder(tmp_path):
             (tmp_path / f"{class_name}_test_split{split}.txt").write_text("a.avi 1\n")
     annotations = read_annotations("hmdb51", tmp_path)
     write_stand_ins(tmp_path / "videos", ["Run!/a.avi", "b/a.avi"], b"")
-    found = find_videos(annotations, tmp_path / "videos")
+    found = match_videos(annotations, tmp_path / "videos")
     assert row_of(found, "run/a")["path"] == "Run!/a.avi" and row_of(found, "walk/a")["status"] == "missing"
     assert row_of(found, "b/a.avi")["reason"] == "a second file of clip 'run/a' beside 'Run!/a.avi'"
     check_nothing_dropped(found, annotations, tmp_path / "videos")
     (tmp_path / "videos/Run!/a.avi").unlink()
-    found = find_videos(annotations, tmp_path / "videos")
+    found = match_videos(annotations, tmp_path / "videos")
     assert (
         row_of(found, "run/a")["reason"]
         == "'b/a.avi' may be its file or that of a clip of another class; put it into the folder of its class"
@@ -158,11 +158,11 @@ def test_classes_that_only_signs_tell_apart_are_told_apart_by_exact_spelling(tmp
         ["run/b_000000_000010.mp4", "run!/a_000000_000010.mp4", "RUN/a_000000_000010.mp4"],
         b"",
     )
-    found = find_videos(annotations, tmp_path / "videos")
+    found = match_videos(annotations, tmp_path / "videos")
     assert row_of(found, "run/a_000000_000010")["path"] == "RUN/a_000000_000010.mp4"
     assert row_of(found, "run!/b_000000_000010")["reason"] == "only found in the folder of class run"
     write_stand_ins(tmp_path / "videos", ["RUN/b_000000_000010.mp4"], b"")
-    assert find_videos(annotations, tmp_path / "videos").query("status == ''")["path"].str[:4].tolist() == [
+    assert match_videos(annotations, tmp_path / "videos").query("status == ''")["path"].str[:4].tolist() == [
         "RUN/",
         "RUN/",
     ]
@@ -184,7 +184,7 @@ def test_other_files_are_listed_with_their_reason(small_ucf):
         "yoyo/inner/notes.txt",
     ]
     write_stand_ins(videos, names, b"")
-    found = find_videos(annotations, videos).query("status != 'missing'")
+    found = match_videos(annotations, videos).query("status != 'missing'")
     listed = {row["id"]: (row["class"], row["status"], row["reason"]) for _, row in found.iterrows()}
     nobody = "no annotation of ucf101 names it with a class"
     assert listed == {
@@ -198,7 +198,7 @@ def test_other_files_are_listed_with_their_reason(small_ucf):
         "YoYo/x.avi.part": ("YoYo", "not a video", "'.part' is not a video suffix"),
         "yoyo/inner/notes.txt": ("YoYo", "not a video", "'.txt' is not a video suffix"),
     }
-    check_nothing_dropped(find_videos(annotations, videos), annotations, videos)
+    check_nothing_dropped(match_videos(annotations, videos), annotations, videos)
 
 
 def test_odd_file_and_folder_names_are_listed_as_unreadable(small_ucf):
@@ -215,7 +215,7 @@ def test_odd_file_and_folder_names_are_listed_as_unreadable(small_ucf):
     )
     with open(os.fsencode(videos) + b"/YoYo/\xff.avi", "wb"):
         pass
-    found = find_videos(annotations, videos)
+    found = match_videos(annotations, videos)
     odd = found[found["status"] == "unreadable"].set_index("id")["reason"].to_dict()
     assert odd == {
         "YoYo/new\\nline.avi": "a file name must be UTF-8 without control characters, got 'new\\nline.avi'; rename it",
@@ -241,7 +241,7 @@ def test_links_are_followed_once_and_never_in_circles(small_ucf, tmp_path):
     (videos / "Archery/v_Archery_g08_c01.avi").symlink_to(tmp_path / "gone.avi")
     (videos / "Archery/circle.avi").symlink_to(videos / "Archery/circle.avi")
     os.mkfifo(videos / "Archery/v_Archery_g15_c01.avi")
-    found = find_videos(annotations, videos)
+    found = match_videos(annotations, videos)
     assert set(found["path"]) - {""} == {
         "Archery/v_Archery_g01_c01.avi",
         "Archery/v_Archery_g08_c01.avi",
@@ -256,7 +256,7 @@ def test_links_are_followed_once_and_never_in_circles(small_ucf, tmp_path):
 
 def test_an_excluded_clip_keeps_its_file(official, tmp_path):
     annotations = read_annotations("activitynet", official / "activitynet", unit="video")
-    found = find_videos(annotations, official / "activitynet/videos")
+    found = match_videos(annotations, official / "activitynet/videos")
     excluded = found[found["status"] == "excluded"]
     assert (
         len(excluded) == 4
@@ -273,7 +273,7 @@ def test_the_videos_of_another_dataset_are_refused(read, official, name):
         ValueError,
         match=f"must hold videos of {name}, such as '.*/.*', got [0-9]+ files such as '.*.avi'; give",
     ) as caught:
-        find_videos(read[name], official / other / "videos")
+        match_videos(read[name], official / other / "videos")
     one_sentence(caught.value)
 
 
@@ -281,12 +281,12 @@ def test_a_folder_of_videos_that_is_empty_absent_or_a_file_is_refused(read, tmp_
     with pytest.raises(
         ValueError, match="such as 'ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi', got no file at all"
     ):
-        find_videos(read["ucf101"], tmp_path)
+        match_videos(read["ucf101"], tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no folder '.*nowhere'"):
-        find_videos(read["ucf101"], tmp_path / "nowhere")
+        match_videos(read["ucf101"], tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="must be given as a folder"):
-        find_videos(read["ucf101"], tmp_path / "file")
+        match_videos(read["ucf101"], tmp_path / "file")
 
 
 def test_a_folder_that_may_not_be_listed_is_named(small_ucf, monkeypatch):
@@ -303,7 +303,7 @@ def test_a_folder_that_may_not_be_listed_is_named(small_ucf, monkeypatch):
     with pytest.raises(
         PermissionError, match=r"a folder of videos must be readable, got '.*YoYo' \(Permission denied\)"
     ):
-        find_videos(annotations, videos)
+        match_videos(annotations, videos)
 
 
 def test_the_table_does_not_depend_on_the_order_of_the_disk(small_ucf, monkeypatch):
@@ -312,7 +312,7 @@ def test_the_table_does_not_depend_on_the_order_of_the_disk(small_ucf, monkeypat
     write_stand_ins(videos.parent / "disk", ["extra.avi"], b"")
     for name in ("link a", "link b"):
         (videos / name).symlink_to(videos.parent / "disk")
-    found = find_videos(annotations, videos)
+    found = match_videos(annotations, videos)
     real = os.scandir
 
     class Backwards:
@@ -326,7 +326,7 @@ def test_the_table_does_not_depend_on_the_order_of_the_disk(small_ucf, monkeypat
             self.scan.close()
 
     monkeypatch.setattr(os, "scandir", Backwards)
-    assert find_videos(annotations, videos).equals(found)
+    assert match_videos(annotations, videos).equals(found)
     assert read_annotations("ucf101", videos.parent / "annotations").clips.equals(annotations.clips)
     for name in ("a_train.csv", "b_val.csv"):
         (videos.parent / name).write_text("label,youtube_id,time_start,time_end\nrun,a,0,10\n")

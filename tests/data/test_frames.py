@@ -21,12 +21,11 @@ from test_video import numbers_in, write_variable
 
 from zsar_lab.data import frames as frames_module
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.data.class_folders import catalog_folder
+from zsar_lab.data.datasets import catalog_dataset
 from zsar_lab.data.frames import FrameStore, decoded_clips, make_frame_store
 from zsar_lab.data.loader import scoring_batches
 from zsar_lab.data.sampling import FrameSettings, frame_indices, frame_indices_by_time
-from zsar_lab.data.video import frame_times
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import frame_times, write_mp4
 from zsar_lab.data.workers import Limits
 from zsar_lab.files import read_json
 
@@ -124,7 +123,7 @@ def catalog(tmp_path_factory) -> Catalog:
         name: {f"{name} {n}.mp4": n for n in range(first, first + 6)}
         for name, first in (("hop", 12), ("run", 18))
     }
-    return catalog_folder(make_dataset(tmp_path_factory.mktemp("videos"), videos))
+    return catalog_dataset("folder", make_dataset(tmp_path_factory.mktemp("videos"), videos))
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +178,7 @@ def test_failed_clips_leave_no_gap_in_a_jpeg_store(tmp_path):
     root = make_dataset(
         tmp_path / "videos", {"hop": {"a.mp4": 12, "b.mp4": 14}, "run": {"c.mp4": 16, "d.mp4": 18}}
     )
-    catalog = catalog_folder(root, limits=ONE)
+    catalog = catalog_dataset("folder", root, limits=ONE)
     (root / "hop" / "a.mp4").unlink()
     store = make_frame_store(catalog, tmp_path / "store", JPEG, ONE)
     assert sorted(store.ids) == ["hop/b", "run/c", "run/d"] and store.excluded["id"].tolist() == ["hop/a"]
@@ -225,7 +224,7 @@ def test_a_jpeg_file_that_lost_its_end_is_refused(whole_jpeg, tmp_path):
 def test_a_variable_frame_rate_is_read_by_its_time_stamps(tmp_path):
     path = write_variable(tmp_path / "videos" / "hop" / "a.mp4")
     write_variable(tmp_path / "videos" / "run" / "b.mp4")
-    catalog = catalog_folder(tmp_path / "videos", limits=ONE)
+    catalog = catalog_dataset("folder", tmp_path / "videos", limits=ONE)
     assert catalog.usable["variable_rate"].tolist() == [True, True]
     # frames 0..9 last 0.1 s each, frames 10..19 last 0.4 s: 5 s in all, of which the centred 3 s are taken at
     # 2 a second
@@ -321,7 +320,7 @@ def test_a_clip_that_fails_is_excluded_and_the_rest_stays_aligned(tmp_path):
     root = make_dataset(
         tmp_path / "videos", {"hop": {"a.mp4": 12, "b.mp4": 14}, "run": {"c.mp4": 16, "d.mp4": 18}}
     )
-    catalog = catalog_folder(root, limits=ONE)
+    catalog = catalog_dataset("folder", root, limits=ONE)
     (root / "hop" / "a.mp4").write_bytes(b"damaged since")
     (root / "run" / "c.mp4").unlink()
     store = make_frame_store(catalog, tmp_path / "store", SETTINGS, ONE)
@@ -366,7 +365,10 @@ def test_a_wide_video_is_cropped_at_its_centre(tmp_path):
     for name in ("a", "b"):
         write_mp4(tmp_path / "videos" / name / "x.mp4", frames, fps=12)
     store = make_frame_store(
-        catalog_folder(tmp_path / "videos", limits=ONE), tmp_path / "store", FrameSettings(3, 3.0, 64), ONE
+        catalog_dataset("folder", tmp_path / "videos", limits=ONE),
+        tmp_path / "store",
+        FrameSettings(3, 3.0, 64),
+        ONE,
     )
     row = store.frames[0, 1, 32, :, 0].astype(int)
     assert row[0] > 220 and row[-1] > 220 and abs(row[10:-10] - 100).max() < 10

@@ -92,7 +92,8 @@ def test_skipped_clips_are_not_read():
 @pytest.mark.parametrize("readers", [1, 2, 5])
 def test_reading_ahead_gives_the_same_batches(readers):
     for plain, ahead in zip(
-        *(training_batches(FRAMES, ROWS, TARGETS, 2, 3, 1, 5, readers=n) for n in (0, readers)), strict=True
+        *(training_batches(FRAMES, ROWS, TARGETS, 2, 3, 1, 5, num_workers=n) for n in (0, readers)),
+        strict=True,
     ):
         assert (
             all(torch.equal(one, other) for one, other in zip(plain[:3], ahead[:3], strict=True))
@@ -112,7 +113,7 @@ def test_as_many_batches_are_read_ahead_as_there_are_readers_and_no_more():
             return FRAMES[row]
 
     slow = Slow()
-    batches = training_batches(slow, ROWS, TARGETS, 1, 0, 0, readers=2)
+    batches = training_batches(slow, ROWS, TARGETS, 1, 0, 0, num_workers=2)
     first = next(batches)
     batches.close()  # waits for those under way
     assert first.row_B.item() in slow.read and len(slow.read) <= 3
@@ -127,15 +128,15 @@ def test_a_failure_while_reading_ahead_is_raised_where_the_batch_is_asked_for():
             return FRAMES[row]
 
     order = [row for (row,) in rows_of(0, 0, 1)]
-    batches = training_batches(Broken(), ROWS, TARGETS, 1, 0, 0, readers=2)
+    batches = training_batches(Broken(), ROWS, TARGETS, 1, 0, 0, num_workers=2)
     assert [next(batches).row_B.item() for _ in range(order.index(11))] == order[: order.index(11)]
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)
 
 
 def test_a_number_of_readers_below_0_is_refused():
-    with pytest.raises(ValueError, match="readers must be 0 or more, got -1"):
-        next(training_batches(FRAMES, ROWS, TARGETS, 2, 0, 0, readers=-1))
+    with pytest.raises(ValueError, match="num_workers must be 0 or more, got -1"):
+        next(training_batches(FRAMES, ROWS, TARGETS, 2, 0, 0, num_workers=-1))
 
 
 def test_shares_of_a_step_are_all_of_it_in_order():

@@ -36,7 +36,8 @@ OPEN_AND_DECODE = (
 from dataclasses import asdict
 import numpy as np
 from zsar_lab.data.frames import FrameSettings
-from zsar_lab.data.jobs import probe_clip, store_clip
+from zsar_lab.data.pixels import store_clip
+from zsar_lab.data.video import probe_clip
 
 os.fsync = lambda file: None  # the disk is not what is looked at
 paths, store, n_rounds = [Path(path) for path in sys.argv[2:]], Path(sys.argv[1]), 1000
@@ -55,10 +56,10 @@ for number in range(n_rounds):
 MAKE_STORE = (
     HELD
     + """
-from zsar_lab.data.class_folders import catalog_folder
+from zsar_lab.data.datasets import catalog_dataset
 from zsar_lab.data.frames import FrameSettings, make_frame_store
 
-catalog = catalog_folder(Path(sys.argv[1]))
+catalog = catalog_dataset("folder", Path(sys.argv[1]))
 print(json.dumps(held()))
 store = make_frame_store(catalog, Path(sys.argv[2]), FrameSettings(16, 8.0, 144))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

@@ -1,4 +1,4 @@
-"""zsar_lab.data.own_videos: files, folders and csv files become one table; what is no video has its reason. No video is opened."""
+"""zsar_lab.data.datasets.folders: files, folders and csv files become one table; what is no video has its reason. No video is opened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zsar_lab.data.own_videos import find_videos
+from zsar_lab.data.datasets.folders import find_videos
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -22,12 +22,13 @@ from official_files import (
 from test_video import numbered_frames, numbers_in, write_with
 
 from zsar_lab.cli import main
-from zsar_lab.data import frames, probing
+from zsar_lab.data import catalog as probing
+from zsar_lab.data import frames
 from zsar_lab.data.catalog import EXCLUDED, Catalog, shown
-from zsar_lab.data.class_lists import class_list
+from zsar_lab.data.datasets import class_list
 from zsar_lab.data.prepare import Prepared, Source, make_catalog, prepare, summary
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import write_mp4
 from zsar_lab.data.workers import Limits
 from zsar_lab.protocols.build import account
 from zsar_lab.protocols.protocol import Protocol

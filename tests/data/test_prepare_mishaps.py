@@ -17,7 +17,8 @@ from test_catalog import make_dataset
 from test_prepare import ONE, SETTINGS, avi, command, count_tasks, mp4, put, written  # noqa: F401  (avi, mp4 and written are fixtures)
 from test_video import make_bad, numbered_frames, numbers_in, write_variable, write_with
 
-from zsar_lab.data import frames, probing
+from zsar_lab.data import catalog as probing
+from zsar_lab.data import frames
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.pixels import JpegFrames
 from zsar_lab.data.prepare import Prepared, Source, make_catalog, prepare, summary
@@ -61,7 +62,7 @@ prepare(Source("folder", sys.argv[2], name="six"), Path(sys.argv[3]), FrameSetti
 """
 
 
-@pytest.mark.parametrize(("module", "n_opened", "n_decoded"), [("probing", 4, 6), ("frames", 0, 4)])
+@pytest.mark.parametrize(("module", "n_opened", "n_decoded"), [("catalog", 4, 6), ("frames", 0, 4)])
 def test_a_killed_prepare_goes_on(six, tmp_path, monkeypatch, module, n_opened, n_decoded):
     command = [sys.executable, "-c", KILLED, f"zsar_lab.data.{module}", six.videos, str(tmp_path / "out")]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}

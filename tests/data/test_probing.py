@@ -1,4 +1,4 @@
-"""zsar_lab.data.probing: every video is opened once, also over a kill, and bounds are held against the videos."""
+"""zsar_lab.data.catalog: every video is opened once, also over a kill, and bounds are held against the videos."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 from test_catalog import make_dataset
 
-from zsar_lab.data import probing
-from zsar_lab.data.catalog import CLIP_COLUMNS
-from zsar_lab.data.probing import complete_clips, probe_files
+from zsar_lab.data import catalog as probing
+from zsar_lab.data.catalog import CLIP_COLUMNS, complete_clips, probe_files
 from zsar_lab.data.workers import Limits
 
 

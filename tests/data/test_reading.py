@@ -18,13 +18,12 @@ from test_memory import HELD, lines_of
 from test_video import make_bad, numbered_frames, write_variable, write_with, write_with_b_frames
 
 from zsar_lab.data import reading
-from zsar_lab.data.class_folders import catalog_folder
+from zsar_lab.data.datasets import catalog_dataset
 from zsar_lab.data.frames import make_frame_store
-from zsar_lab.data.jobs import probe_clip, square_frames
+from zsar_lab.data.pixels import square_frames
 from zsar_lab.data.reading import ReadWindows, read_windows
-from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video_writing import write_mp4
-from zsar_lab.data.windows import WindowSettings, windows_of
+from zsar_lab.data.sampling import FrameSettings, WindowSettings, windows_of
+from zsar_lab.data.video import probe_clip, write_mp4
 from zsar_lab.data.workers import Limits
 
 pytestmark = pytest.mark.long
@@ -78,7 +77,7 @@ def check_item(item: ReadWindows, paths: list[str]) -> None:
 
 
 def test_a_short_video_has_the_frames_of_the_frame_store(videos, tmp_path, here):
-    store = make_frame_store(catalog_folder(videos), tmp_path / "frames", SETTINGS)
+    store = make_frame_store(catalog_dataset("folder", videos), tmp_path / "frames", SETTINGS)
     expected = {
         clip_id.split("/")[1]: frames for clip_id, frames in zip(store.ids, store.frames, strict=True)
     }

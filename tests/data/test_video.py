@@ -13,8 +13,15 @@ import numpy as np
 import pytest
 
 from zsar_lab.data import video
-from zsar_lab.data.video import READERS, UnreadableVideo, VideoInfo, frame_times, probe, read_frames
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import (
+    READERS,
+    UnreadableVideo,
+    VideoInfo,
+    frame_times,
+    probe,
+    read_frames,
+    write_mp4,
+)
 
 N_BITS = 6
 

@@ -1,4 +1,4 @@
-"""zsar_lab.data.video_writing: what is written plays, is the same each time, and is whole or not there."""
+"""zsar_lab.data.video: what is written plays, is the same each time, and is whole or not there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_video import numbered_frames
 
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import write_mp4
 from zsar_lab.demo.clip import render_clip
 
 

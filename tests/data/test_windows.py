@@ -1,12 +1,18 @@
-"""zsar_lab.data.windows: where windows lie, by hand, against a plain loop and by property; runs of them; what is refused."""
+"""zsar_lab.data.sampling: where windows lie, by hand, against a plain loop and by property; runs of them; what is refused."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from zsar_lab.data.sampling import FrameSettings, clip_instants
-from zsar_lab.data.windows import CHUNK_BYTES, WindowSettings, chunks_of, windows_of
+from zsar_lab.data.sampling import (
+    CHUNK_BYTES,
+    FrameSettings,
+    WindowSettings,
+    chunks_of,
+    clip_instants,
+    windows_of,
+)
 
 TWO_SECONDS = FrameSettings(n_frames=24, fps=12.0, size_px=64)
 

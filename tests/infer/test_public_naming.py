@@ -9,7 +9,7 @@ import torch
 from test_public_models import KINDS, folders  # noqa: F401  (folders is a fixture)
 
 import zsar_lab as zl
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import write_mp4
 from zsar_lab.methods.scores import nearest_scores
 from zsar_lab.models.public import load_public_tower
 from zsar_lab.opening import open_model

@@ -248,7 +248,7 @@ def test_frames_that_cannot_be_joined_are_refused_before_any_is_decoded(tested, 
     workspace = Workspace(tmp_path, study_of(tested, train_on, frames=dataclasses.replace(SETTINGS, fps=5.0)))
     with pytest.raises(
         ValueError,
-        match=r"frames of one fps, got 10 and 5 .*; prepare one of the datasets again with the settings of the other",
+        match=r"frames of one fps, got 10 and 5",
     ):
         workspace.frames  # noqa: B018
     assert not (tmp_path / "frames").exists() and not (tmp_path / "study.json").exists()
@@ -262,7 +262,7 @@ def test_a_training_dataset_that_is_not_prepared_is_refused(tested, train_on, tm
         workspace = Workspace(tmp_path / "work", study_of(tested, (folder, None)))
         with pytest.raises(
             FileNotFoundError,
-            match=f"must be the folder of a prepared dataset, '{folder}' holds no {lacks}; run prepare with it as --out first",
+            match=f"must be the folder of a prepared dataset, '{folder}' holds no {lacks}",
         ):
             workspace.catalog  # noqa: B018
         assert not (tmp_path / "work" / "study.json").exists() and not (tmp_path / "work" / "frames").exists()
@@ -295,7 +295,7 @@ def test_a_prepared_folder_serves_many_studies_from_anywhere(tested, train_on, t
         ).catalog  # noqa: B018
     about = json.loads((out / "frames" / "store.json").read_text()) | {"complete": False}
     (out / "frames" / "store.json").write_text(json.dumps(about))
-    with pytest.raises(ValueError, match="but prepare was interrupted in '.*out'; run it again to go on"):
+    with pytest.raises(ValueError, match="but prepare was interrupted in '.*out'"):
         Workspace(
             tmp_path / "fourth",
             Study(data=Data(prepared=out), protocols=("intra-0",), text=Text(prompt="label")),
@@ -307,7 +307,7 @@ def test_frames_that_are_there_are_held_against_those_asked_for_before_anything_
     asked = {"videos": tested, "protocols": ("intra-0",), "class_text": "label"}
     with pytest.raises(
         ValueError,
-        match="has n_frames 10, fps 10.0, size_px 48, asked for is n_frames 24, fps 12.0, size_px 64; ask for what is there",
+        match="has n_frames 10, fps 10.0, size_px 48, asked for is n_frames 24, fps 12.0, size_px 64",
     ):
         Workspace(tmp_path, asked_study(**asked)).frames  # noqa: B018
     assert not (tmp_path / "study.json").exists()
@@ -318,7 +318,7 @@ def test_the_same_dataset_twice_and_strays_of_one_name(pair):
     train, test = (made.catalog for made in pair)
     with pytest.raises(
         ValueError,
-        match="training and test data must be two datasets, got A in .* for both; split a protocol within it instead",
+        match="training and test data must be two datasets, got A in .* for both",
     ):
         join_catalogs(train, train)
     stray = train.clips.iloc[:1].assign(id="x/stray.mp4", status="not listed", reason="why", group="")
@@ -452,7 +452,7 @@ def test_an_id_in_both_catalogs_is_refused(pair):
     train = pair[0].catalog
     with pytest.raises(
         ValueError,
-        match="a clip id must be in one of two catalogs that are joined, .*4 are in both .first 'hop/a'.; ",
+        match="4 are in both .first 'hop/a'.; ",
     ):
         join_catalogs(train, dataclasses.replace(train, name="other"))
 
@@ -512,7 +512,7 @@ def test_stores_of_other_frames_are_not_joined(pair, field, value):
     other = dataclasses.replace(pair[1].frames, settings=dataclasses.replace(SMALL, **{field: value}))
     with pytest.raises(
         ValueError,
-        match=f"must have frames of one {field}, got {getattr(SMALL, field):g} and {value:g} .*; prepare one of the",
+        match=f"must have frames of one {field}, got {getattr(SMALL, field):g} and {value:g}",
     ):
         join_frames(pair[0].frames, other)
 

@@ -361,7 +361,7 @@ def test_the_rule_in_words():
 
 
 def shipped(dataset: str) -> pd.DataFrame:
-    from zsar_lab.data.class_lists import class_list
+    from zsar_lab.data.datasets import class_list
 
     return class_list(dataset)
 

@@ -382,8 +382,8 @@ def test_the_engine_reads_as_a_training_reads(tmp_path):
     config = replace(study.config, accumulate=2)
     with torch.random.fork_rng():
         alone, ahead = (Engine(study._replace(config=config), CPU, readers) for readers in (None, 2))
-    assert (alone.training.reading["readers"], alone.n_ahead) == (0, 0) and (
-        ahead.training.reading["readers"],
+    assert (alone.training.reading["num_workers"], alone.n_ahead) == (0, 0) and (
+        ahead.training.reading["num_workers"],
         ahead.n_ahead,
     ) == (2, 3)
     with (

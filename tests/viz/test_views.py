@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import write_mp4
 from zsar_lab.embed.checkpoint import ClipEmbeddings
 from zsar_lab.methods.transfer import class_means, unit
 from zsar_lab.protocols.protocol import Protocol

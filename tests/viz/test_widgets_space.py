@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_views import IMAGE, SCRIPT, catalog, embeddings, result  # noqa: F401  (fixtures)
 
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import write_mp4
 from zsar_lab.viz import explanations, map_points, projection, widgets_space
 from zsar_lab.viz.map_points import (
     answers_on_map,

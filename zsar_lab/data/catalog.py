@@ -1,18 +1,34 @@
-"""The catalog of a dataset: one row a clip, usable or not, and one row a class."""
+"""The catalog of a dataset: one row a clip, usable or not, and one row a class; and how its videos are opened."""
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from zsar_lab.files import fingerprint, read_json, read_path, write_json, writing, written_path
+from zsar_lab.data.video import probe_clip
+from zsar_lab.data.workers import Limits, run_tasks
+from zsar_lab.files import fingerprint, make_folder, read_json, read_path, write_json, writing, written_path
+from zsar_lab.progress import progress
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .mts .m2ts .3gp .ogv .gif .flv .wmv".split()
 )
+FACTS = {
+    "frames": "n_frames",
+    "fps": "fps",
+    "width": "width",
+    "height": "height",
+    "variable_rate": "variable_rate",
+}
 CLIP_COLUMNS = [
     "id",
     "path",
@@ -21,27 +37,19 @@ CLIP_COLUMNS = [
     "splits",
     "start_s",
     "end_s",
-    "frames",
-    "fps",
-    "width",
-    "height",
-    "variable_rate",
+    *FACTS,
     "status",
     "reason",
     "remark",
 ]
 FINGERPRINTED_COLUMNS = ["id", "class", "start_s", "end_s", "frames", "status"]
-OK, MISSING, UNREADABLE, EXCLUDED, NOT_LISTED, NOT_A_VIDEO = (
-    "ok",
-    "missing",
-    "unreadable",
-    "excluded",
-    "not listed",
-    "not a video",
-)
+OK, MISSING, UNREADABLE, EXCLUDED = "ok", "missing", "unreadable", "excluded"
+NOT_LISTED, NOT_A_VIDEO = "not listed", "not a video"
 STATUSES = (OK, MISSING, UNREADABLE, EXCLUDED, NOT_LISTED, NOT_A_VIDEO)
 UNDECODABLE = "undecodable"  # a catalog's "ok" that its frame store could not decode
 NO_CLASS = "(no class of the dataset)"
+END_TOLERANCE_S = 0.5  # annotated ends are rounded, and files differ by a few frames from those annotated
+FLUSH_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +59,13 @@ class Catalog:
     Attributes:
         name: what the dataset is called in messages and figures.
         root: the folder that clip paths are relative to.
-        clips: one row for every clip that the annotations name and every other file that was found, sorted by
-            id: id; path: relative to root, "" where there is no file; class; group: the source whose clips
-            are near-duplicates of each other ("" where that is not known); splits: the official lists it is
-            in, a word each ("train test train"; "" where there are none); start_s, end_s: of the clip in its
-            video (seconds); frames, fps, width, height: of the video file (count, 1/s, pixels);
-            variable_rate: its frames do not lie on an even grid, so they are chosen by their time stamps;
-            status: "ok"; "missing" (named by the annotations, no file); "unreadable"; "excluded" (by a rule
-            that reason
-                states); "not listed" (a video that no annotation names); "not a video";
-            reason: why it is not ok, "" when ok;
-            remark: what was done to a clip that is ok, mostly "".
-            Rows that are not ok hold zeros where numbers are not known.
-        classes: one row a class, sorted by name; the column name, and those of classes.csv ("" where it says
-            nothing).
+        clips: one row for every clip that the annotations name and every other file found, sorted by id.
+            path: relative to root, "" where there is no file; group: the source whose clips are
+            near-duplicates of each other ("" if not known); splits: the official lists it is in, a word each;
+            start_s, end_s: of the clip in its video (seconds); frames, fps, width, height: of the video file;
+            variable_rate: frames are chosen by their time stamps; status: one of STATUSES; reason: why it is
+            not ok; remark: what was done to a clip that is ok. Numbers that are not known are 0.
+        classes: one row a class, sorted by name; and the columns of classes.csv ("" where it says nothing).
         notes: sentences on what the annotation files hold that is no row here, mostly none.
     """
 
@@ -76,7 +77,7 @@ class Catalog:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of class names, clip ids, classes, start and end, frames and status; not of name, root or paths."""
+        """The hash of class names, clip ids, classes, bounds, frames and status; not of name, root or paths."""
         columns = [self.clips[column].tolist() for column in FINGERPRINTED_COLUMNS]
         return fingerprint("catalog 1", self.classes["name"].tolist(), *columns)
 
@@ -87,7 +88,7 @@ class Catalog:
 
     @property
     def excluded(self) -> pd.DataFrame:
-        """The rows of `clips` that cannot be used, numbered from 0; the column reason says why."""
+        """The other rows of `clips`, numbered from 0; the column reason says why they cannot be used."""
         return self.clips[self.clips["status"] != OK].reset_index(drop=True)
 
     @property
@@ -96,45 +97,33 @@ class Catalog:
         return sorted(set(self.classes["name"]) - set(self.usable["class"]))
 
     def report(self) -> pd.DataFrame:
-        """What is there, by class.
+        """What is there: a row a class with the number of clips of each status and seconds of usable video.
 
-        Returns:
-            One row a class: class, the number of clips of each status (ok, missing, unreadable, excluded,
-            not_listed, not_a_video) and seconds of usable video. Files of no class stand in a last row. The
-            counts sum to the rows of `clips`.
+        Files of no class are in a last row, so that the counts sum to the rows of `clips`.
         """
-        rows = self.clips[["class", "status"]].assign(
-            seconds=(self.clips["end_s"] - self.clips["start_s"]).where(self.clips["status"] == OK, 0.0)
-        )
         names = self.classes["name"].tolist()
-        rows["class"] = rows["class"].where(rows["class"].isin(names), NO_CLASS)
+        usable = self.clips["status"] == OK
+        rows = pd.DataFrame(
+            {
+                "class": self.clips["class"].where(self.clips["class"].isin(names), NO_CLASS),
+                "status": self.clips["status"],
+                "seconds": (self.clips["end_s"] - self.clips["start_s"]).where(usable, 0.0),
+            }
+        )
         counts = pd.crosstab(rows["class"], rows["status"]).reindex(columns=STATUSES, fill_value=0)
         table = counts.join(rows.groupby("class")["seconds"].sum())
-        order = names + [NO_CLASS] * (NO_CLASS in table.index)
-        table = (
-            table.reindex(order)
-            .fillna(0)
-            .astype(dict.fromkeys(STATUSES, int))
-            .rename_axis(index="class", columns=None)
-        )
+        table = table.reindex(names + [NO_CLASS] * (NO_CLASS in table.index)).fillna(0)
+        table = table.astype(dict.fromkeys(STATUSES, int)).rename_axis(index="class", columns=None)
         return table.rename(columns=lambda column: column.replace(" ", "_")).reset_index()
 
     def save(self, folder: Path) -> None:
-        """Write clips.parquet, classes.parquet and catalog.json (name, root, fingerprint) into `folder`.
-
-        Raises:
-            PermissionError: the folder cannot be written to.
-        """
+        """Write clips.parquet, classes.parquet and catalog.json (name, root, fingerprint, notes)."""
         folder = Path(folder)
         for table, file_name in ((self.clips, "clips.parquet"), (self.classes, "classes.parquet")):
             with writing(folder / file_name) as temporary:
                 table.to_parquet(temporary, index=False)
-        about = {
-            "name": self.name,
-            "root": written_path(self.root, folder),
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
-        }
+        about = {"name": self.name, "root": written_path(self.root, folder)}
+        about |= {"fingerprint": self.fingerprint, "notes": list(self.notes)}
         write_json(folder / "catalog.json", about)
 
     @staticmethod
@@ -150,46 +139,52 @@ class Catalog:
         clips, classes = (_read_table(folder / name) for name in ("clips.parquet", "classes.parquet"))
         if list(clips.columns) != CLIP_COLUMNS or "name" not in classes:
             raise ValueError(
-                f"'{folder}' must hold a catalog with the clip columns {CLIP_COLUMNS}, got {list(clips.columns)}; "
-                "catalog the videos again"
+                f"'{folder}' must hold a catalog with the columns {', '.join(CLIP_COLUMNS)}, "
+                f"got {', '.join(clips.columns)}; catalog the videos again"
             )
         catalog = Catalog(
-            name=about["name"],
-            root=read_path(about["root"], folder),
-            clips=clips,
-            classes=classes,
-            notes=tuple(about.get("notes", ())),
+            about["name"], read_path(about["root"], folder), clips, classes, tuple(about.get("notes", ()))
         )
         if catalog.fingerprint != about["fingerprint"]:
             raise ValueError(
-                f"the tables in '{folder}' must have the fingerprint {about['fingerprint']} that catalog.json names, "
+                f"the tables in '{folder}' must have the fingerprint {about['fingerprint']} of catalog.json, "
                 f"got {catalog.fingerprint}; catalog the videos again"
             )
         return catalog
 
 
+def _read_table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'; catalog the videos again")
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"'{path}' must be a whole parquet file ({error}); catalog the videos again"
+        ) from error
+
+
 def join_catalogs(train: Catalog, test: Catalog) -> Catalog:
     """One catalog with the clips of both; paths become absolute.
 
-    A class that both have stands once, as the test catalog describes it; a protocol must then have removed it
-    from training. A clip that both have (the same id and the same source group, as of Kinetics-400 and
-    Kinetics-600) stands once, as the training catalog has it.
+    A class that both have is there once, as the test catalog describes it; a protocol must then have removed
+    it from training. A clip that both have (the same id and source group, as of Kinetics-400 and 600) is
+    there once, as the training catalog has it.
 
     Raises:
         ValueError: both are of the same videos, or an id is in both that is not known to be the same clip.
     """
     if (train.name, Path(train.root)) == (test.name, Path(test.root)):
         raise ValueError(
-            f"training and test data must be two datasets, got {train.name} in '{train.root}' for both; split a protocol within it instead"
+            f"training and test data must be two datasets, got {train.name} in '{train.root}' for both"
         )
     clips = pd.concat([_with_whole_paths(train), _with_whole_paths(test)], ignore_index=True)
-    same = clips.duplicated(["id", "group"]) & (clips["group"] != "")
-    clips = clips[~same]
+    clips = clips[~(clips.duplicated(["id", "group"]) & (clips["group"] != ""))]
     twice = clips["id"][clips["id"].duplicated()].tolist()
     if twice:
         raise ValueError(
-            f"a clip id must be in one of two catalogs that are joined, or be one clip of one source, {len(twice)} are in both "
-            f"(first {twice[0]!r}); rename a class folder of one of them"
+            f"a clip id of two joined catalogs must be in one of them, or be one clip of one source, "
+            f"{len(twice)} are in both (first {twice[0]!r}); rename a class folder of one"
         )
     classes = pd.concat([test.classes, train.classes], ignore_index=True).fillna("").drop_duplicates("name")
     return Catalog(
@@ -202,32 +197,135 @@ def join_catalogs(train: Catalog, test: Catalog) -> Catalog:
 
 
 def _with_whole_paths(catalog: Catalog) -> pd.DataFrame:
-    """The clips with absolute paths; the ids of files that are no clip get the catalog's name, for both catalogs may have such a file."""
-    paths = np.where(
-        catalog.clips["path"] == "",
-        "",
-        [str(Path(catalog.root).absolute() / path) for path in catalog.clips["path"]],
-    )
-    of_no_clip = catalog.clips["status"].isin((NOT_LISTED, NOT_A_VIDEO))
-    return catalog.clips.assign(
-        path=paths, id=catalog.clips["id"].where(~of_no_clip, f"{catalog.name}: " + catalog.clips["id"])
+    """The clips with absolute paths; ids of files that are no clip get the catalog's name before them."""
+    clips, root = catalog.clips, Path(catalog.root).absolute()
+    of_no_clip = clips["status"].isin((NOT_LISTED, NOT_A_VIDEO))
+    return clips.assign(
+        path=[path and str(root / path) for path in clips["path"]],
+        id=clips["id"].where(~of_no_clip, f"{catalog.name}: " + clips["id"]),
     )
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file '{path}'; catalog the videos again")
-    try:
-        return pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"'{path}' must be a whole parquet file, but {error}; catalog the videos again"
-        ) from error
-
-
-def shown(file_name: str) -> str:
-    """The name with bytes that are not UTF-8, and control characters, written as escapes."""
-    text = file_name.encode("utf-8", "backslashreplace").decode("utf-8")
+def shown(text: str) -> str:
+    """The text on one line: control characters, line breaks and bytes that are not UTF-8 become escapes."""
+    if text.isprintable():
+        return text
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+        letter.encode("unicode_escape").decode("ascii")
+        if letter < " "
+        or "\x7f" <= letter < "\xa0"
+        or letter in "\u2028\u2029"
+        or "\ud800" <= letter < "\ue000"
+        else letter
+        for letter in text
     )
+
+
+def probe_files(
+    root: Path, paths: Iterable[str], limits: Limits, journal: Path | None = None
+) -> dict[str, dict | str]:
+    """What each video holds, or the reason why it cannot be read.
+
+    Args:
+        root: the folder that paths are relative to.
+        paths: of the videos; repeats are opened once.
+        limits: workers, time and memory of each.
+        journal: a file of json lines, one an opened video with its size and time of change. A video in it
+            that did not change is not opened again, unless it took too long or ended its worker.
+
+    Returns:
+        For each path the fields of `VideoInfo` as a dict, or a sentence.
+    """
+    known = _read_journal(journal) if journal else {}
+    found: dict[str, dict | str] = {}
+    to_do, states = [], []
+    for path in dict.fromkeys(paths):
+        state = _state(os.path.join(root, path))  # a Path for each would cost more than the rest of this loop
+        if path in known and known[path][0] == state:
+            found[path] = known[path][1]
+        else:
+            to_do.append(path)
+            states.append(state)
+    if journal:
+        make_folder(journal.parent)
+    tasks = ({"path": os.path.join(root, path)} for path in to_do)
+    bar = progress(what="probing", unit="video", total=len(found) + len(to_do), done=len(found))
+    opened = open(journal, "a", encoding="utf-8") if journal else nullcontext()
+    with closing(run_tasks(probe_clip, tasks, len(to_do), limits)) as answers, bar, opened as file:
+        flushed = 0.0
+        if file:
+            file.write("\n")  # ends a line that a kill cut short
+        for answer in answers:
+            path = to_do[answer.index]
+            found[path] = answer.reason if answer.result is None else answer.result
+            if file and not answer.ended:
+                line = {"path": path, "mark": states[answer.index], "found": found[path]}
+                file.write(json.dumps(line) + "\n")
+                if time.monotonic() - flushed > FLUSH_EVERY_S:
+                    file.flush()
+                    flushed = time.monotonic()
+            bar.update(1)
+    return found
+
+
+def _state(path: str) -> list[int]:
+    """Size and time of change, which tell whether a file is still the one that was opened."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return [-1, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _read_journal(path: Path) -> dict[str, tuple[list[int], dict | str]]:
+    """What a journal says of each path; a line cut short by a kill is left out."""
+    known: dict[str, Any] = {}
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+            known[line["path"]] = line["mark"], line["found"]
+        except (json.JSONDecodeError, TypeError, KeyError):
+            continue
+    return known
+
+
+def complete_clips(table: pd.DataFrame, found: dict[str, dict | str]) -> pd.DataFrame:
+    """The catalog's clips: rows with status "" get what was found in their video, and their final status.
+
+    A clip without bounds (nan) is the whole video. One that starts after its video's end, or ends more than
+    0.5 s after it, is excluded; an end less than that after it is moved to the end, and the remark says so.
+
+    Args:
+        table: id, path, class, group, splits, start_s, end_s, status and reason.
+        found: of `probe_files`, for the paths of all rows with status "".
+
+    Returns:
+        The columns of CLIP_COLUMNS, sorted by id, numbered from 0.
+    """
+    to_do = (table["status"] == "").to_numpy()
+    infos = [found[path] if asked else "" for path, asked in zip(table["path"], to_do, strict=True)]
+    read = np.array([isinstance(info, dict) for info in infos], dtype=bool)
+    clips = table.assign(remark="").reset_index(drop=True)
+    for column, key in FACTS.items():
+        clips[column] = [info[key] if isinstance(info, dict) else 0 for info in infos]
+    clips = clips.astype({"frames": int, "fps": float, "width": int, "height": int, "variable_rate": bool})
+    clips.loc[read, "status"] = OK
+    clips.loc[to_do & ~read, "status"] = UNREADABLE
+    clips.loc[to_do & ~read, "reason"] = [info for info, bad in zip(infos, to_do & ~read, strict=True) if bad]
+    last = np.where(read, clips["frames"] / clips["fps"].where(read, 1.0), 0.0)
+    whole = clips["end_s"].isna().to_numpy()
+    start = clips["start_s"].fillna(0.0).astype(float)
+    end = pd.Series(np.where(whole, last, clips["end_s"].fillna(0.0)).astype(float), index=clips.index)
+    late = read & ~whole & ((start >= last) | (end > last + END_TOLERANCE_S))
+    moved = read & ~whole & ~late & (end > last)
+    clips.loc[late, "status"] = EXCLUDED
+    for rows, column, text in (
+        (late, "reason", "its annotated {0:g} to {1:g} s must lie in its video, which ends at {2:.2f} s"),
+        (moved, "remark", "its end was moved from {1:g} to {2:.2f} s, where the video ends"),
+    ):
+        clips.loc[rows, column] = [
+            text.format(*t) for t in zip(start[rows], end[rows], last[rows], strict=True)
+        ]
+    clips["start_s"], clips["end_s"] = start, end.where(~moved, last)
+    clips.loc[read & (clips["frames"] == 1), "remark"] = "it has one frame"
+    return clips[CLIP_COLUMNS].sort_values("id", ignore_index=True)

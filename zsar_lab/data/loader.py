@@ -1,6 +1,6 @@
 """Batches for the model: uint8 clips out of the frame store, turned into views on the model's device.
 
-Shapes: B clips, N stored frames, T frames of a view, H W pixels, K = 3 input channels.
+Shapes: B clips, N stored frames, T frames of a view, H W pixels.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def training_batches(
     first_step: int = 0,
     rank: int = 0,
     ranks: int = 1,
-    readers: int = 0,
+    num_workers: int = 0,
     pinned: bool = False,
 ) -> Iterator[Batch]:
-    """One epoch in the order of a permutation seeded by (seed, epoch); every clip once, the last batch may be smaller.
+    """One epoch in the order of a permutation seeded by (seed, epoch); every clip once, the last batch smaller.
 
     The order is one for all ranks, and each reads its share of every batch: another number of ranks takes the
     same steps.
@@ -99,71 +99,70 @@ def training_batches(
         rows, targets: rows of the store to use and the class index of each, int64.
         batch_size: clips a batch, of all ranks together, at least 1.
         seed, epoch: decide the order.
-        first_step: steps of the whole training already taken; those of this epoch are skipped without being
-            read.
+        first_step: steps of the whole training already taken; those of this epoch are skipped unread.
         rank, ranks: this process, from 0, of how many.
-        readers: threads that read batches ahead, as many batches as there are threads; 0 reads each when it
-            is asked for.
+        num_workers: threads that read batches ahead, as many batches as there are threads; 0 reads each when
+            it is asked for.
         pinned: in memory that a GPU copies from by itself.
 
     Raises:
-        ValueError: batch_size below 1, or readers below 0.
+        ValueError: batch_size below 1, or num_workers below 0.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     order = np.random.default_rng([seed, epoch]).permutation(len(rows))
-    steps_an_epoch = steps_per_epoch(len(rows), batch_size)
+    first_of_epoch = epoch * steps_per_epoch(len(rows), batch_size)
 
     def read(number: int) -> Batch:
         chosen = order[number * batch_size : (number + 1) * batch_size]
         share = share_of(len(chosen), rank, ranks)
         own = chosen[share.rows]
-        target_B = torch.from_numpy(targets[own])
-        step = epoch * steps_an_epoch + number
-        return Batch(
-            _read(frames, rows[own], pinned),
-            target_B.pin_memory() if pinned else target_B,
-            torch.from_numpy(rows[own]),
-            step,
-            share,
-        )
+        found, target_B = _read(frames, rows[own], pinned), torch.from_numpy(targets[own])
+        target_B = target_B.pin_memory() if pinned else target_B
+        return Batch(found, target_B, torch.from_numpy(rows[own]), first_of_epoch + number, share)
 
-    left = (number for number in range(steps_an_epoch) if epoch * steps_an_epoch + number >= first_step)
-    yield from _read_ahead((functools.partial(read, number) for number in left), readers)
+    left = range(max(0, first_step - first_of_epoch), steps_per_epoch(len(rows), batch_size))
+    yield from _read_ahead((functools.partial(read, number) for number in left), num_workers)
 
 
 def steps_per_epoch(n_clips: int, batch_size: int) -> int:
+    """Batches of an epoch, the last one smaller."""
     return -(-n_clips // batch_size)
 
 
 def scoring_batches(
-    frames: np.ndarray, rows: np.ndarray, batch_size: int, readers: int = 0, pinned: bool = False
+    frames: np.ndarray, rows: np.ndarray, batch_size: int, num_workers: int = 0, pinned: bool = False
 ) -> Iterator[Tensor]:
-    """uint8 [B, N, H, W, 3] batches of these rows in their order; every row once. `readers` and `pinned` as in `training_batches`."""
-    starts = range(0, len(rows), batch_size)
-    yield from _read_ahead(
-        (functools.partial(_read, frames, rows[start : start + batch_size], pinned) for start in starts),
-        readers,
-    )
+    """uint8 [B, N, H, W, 3] batches of these rows in their order; the other arguments as `training_batches`."""
+    chunks = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    yield from _read_ahead((functools.partial(_read, frames, chunk, pinned) for chunk in chunks), num_workers)
 
 
-def _read_ahead(reads: Iterator[Callable[[], Read]], readers: int) -> Iterator[Read]:
-    """What each call gives, in their order, with `readers` threads that run the next ones; numpy and the JPEG decoder let them run together."""
-    if readers < 0:
-        raise ValueError(f"readers must be 0 or more, got {readers}")
-    if not readers:
+def _read_ahead(reads: Iterator[Callable[[], Read]], num_workers: int) -> Iterator[Read]:
+    """What each call gives, in their order; numpy and the JPEG decoder let threads run together."""
+    if num_workers < 0:
+        raise ValueError(f"num_workers must be 0 or more, got {num_workers}")
+    if not num_workers:
         yield from (read() for read in reads)
         return
-    pool, waiting = ThreadPoolExecutor(readers, "reader"), deque()
+    pool, waiting = ThreadPoolExecutor(num_workers, "reader"), deque()
     try:
         for read in reads:
             waiting.append(pool.submit(read))
-            if len(waiting) > readers:
+            if len(waiting) > num_workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _read(frames: np.ndarray, rows: np.ndarray, pinned: bool) -> Tensor:
+    if isinstance(frames, np.memmap):  # half the time of a stack of memory maps
+        found = torch.from_numpy(np.take(frames.view(np.ndarray), rows, axis=0))
+    else:
+        found = torch.from_numpy(np.stack([frames[row] for row in rows]))
+    return found.pin_memory() if pinned else found
 
 
 def training_view(
@@ -185,65 +184,44 @@ def training_view(
         float32 [B, T, 3, size_px, size_px]: as `motion_channels` gives, or colours less `RGB_MEAN` over
             `RGB_STD`.
 
-    Raises:
-        ValueError: channels of another name.
-
     Source: the crop of the RGB view is that of Szegedy et al., "Going Deeper with Convolutions", CVPR 2015,
     from less small an area.
     """
-    device, n_clips = frames_BNHWC.device, len(frames_BNHWC)
-    share = share or share_of(n_clips)
+    device = frames_BNHWC.device
+    share = share or share_of(len(frames_BNHWC))
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return (
-            torch.rand(share.total, *shape, generator=generator, device=device)[share.rows] * (high - low)
-            + low
-        )
+        drawn = torch.rand(share.total, *shape, generator=generator, device=device)
+        return drawn[share.rows] * (high - low) + low
+
+    def either_sign(*shape: int) -> Tensor:
+        return torch.where(uniform(0.0, 1.0, *shape) < 0.5, -1.0, 1.0)
 
     last = frames_BNHWC.shape[1] - 1
     span = uniform(0.7, 1.0) * last
     start = uniform(0.0, 1.0) * (last - span)
-    steps = (
-        torch.arange(settings.n_frames, device=device) + uniform(0.2, 0.8, settings.n_frames)
-    ) / settings.n_frames
-    centre_BT = (start[:, None] + steps * span[:, None]).round().long()
+    steps = torch.arange(settings.n_frames, device=device) + uniform(0.2, 0.8, settings.n_frames)
+    index_BT = (start[:, None] + steps / settings.n_frames * span[:, None]).round().long()
     if _is_rgb(settings):
         height, width = frames_BNHWC.shape[2:4]
         area, log_aspect = uniform(0.5, 1.0), uniform(-math.log(4 / 3), math.log(4 / 3))
-        sides_B2 = (
-            (
-                area[:, None]
-                * torch.stack([log_aspect.exp() * height / width, (-log_aspect).exp() * width / height], 1)
-            )
-            .sqrt()
-            .clamp(max=1)
-        )
+        aspects = [log_aspect.exp() * height / width, (-log_aspect).exp() * width / height]
+        sides_B2 = (area[:, None] * torch.stack(aspects, 1)).sqrt().clamp(max=1)
         shift = uniform(-1.0, 1.0, 2) * (1 - sides_B2)
-        sides_B2[:, 0] *= torch.where(uniform(0.0, 1.0) < 0.5, -1.0, 1.0)
-        return _rgb(
-            frames_BNHWC,
-            centre_BT,
-            torch.cat([torch.diag_embed(sides_B2), shift[:, :, None]], 2),
-            settings,
-            uniform(0.8, 1.2, 1, 1, 1),
-        )
+        sides_B2[:, 0] *= either_sign()
+        theta_B23 = torch.cat([torch.diag_embed(sides_B2), shift[:, :, None]], 2)
+        return _rgb(frames_BNHWC, index_BT, theta_B23, settings, uniform(0.8, 1.2, 1, 1, 1))
     grey_weights = 0.15 + uniform(0.0, 1.0, 3)
-    grey = _grey(frames_BNHWC, centre_BT, grey_weights / grey_weights.sum(1, keepdim=True))
+    grey = _grey(frames_BNHWC, index_BT, grey_weights / grey_weights.sum(1, keepdim=True))
     angle, zoom = uniform(-0.15, 0.15), uniform(0.72, 1.0)
-    stretch, flip = uniform(0.92, 1.08), torch.where(uniform(0.0, 1.0) < 0.5, -1.0, 1.0)
+    stretch, flip = uniform(0.92, 1.08), either_sign()
     shift = uniform(-1.0, 1.0, 2) * (1 - zoom)[:, None]
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     rows_x = torch.stack([cos * flip * stretch, -sin, shift[:, 0]], 1)
     rows_y = torch.stack([sin * flip, cos / stretch, shift[:, 1]], 1)
-    grid = affine_grid(
-        torch.stack([rows_x, rows_y], 1),
-        [n_clips, 1, settings.size_px, settings.size_px],
-        align_corners=False,
-    )
-    cropped = grid_sample(grey, grid, padding_mode="border", align_corners=False)
+    cropped = _crop(grey, torch.stack([rows_x, rows_y], 1), settings)
     contrast, brightness = uniform(0.7, 1.3, 1, 1, 1), uniform(-0.15, 0.15, 1, 1, 1)
-    invert = torch.where(uniform(0.0, 1.0, 1, 1, 1) < 0.5, -1.0, 1.0)
-    return motion_channels(((cropped - 0.5) * contrast + brightness) * invert + 0.5)
+    return motion_channels(((cropped - 0.5) * contrast + brightness) * either_sign(1, 1, 1) + 0.5)
 
 
 def centre_view(frames_BNHWC: Tensor, settings: ViewSettings, mirrored: bool = False) -> Tensor:
@@ -254,31 +232,24 @@ def centre_view(frames_BNHWC: Tensor, settings: ViewSettings, mirrored: bool = F
     Returns:
         float32 [B, T, 3, size_px, size_px] as `training_view` gives; left and right exchanged when
         `mirrored`.
-
-    Raises:
-        ValueError: channels of another name.
     """
     n_clips, device = len(frames_BNHWC), frames_BNHWC.device
     last = frames_BNHWC.shape[1] - 1
     steps = (torch.arange(settings.n_frames, device=device) + 0.5) / settings.n_frames
-    centre_BT = (0.075 * last + steps * 0.85 * last).round().long().expand(n_clips, -1)
+    index_BT = (0.075 * last + steps * 0.85 * last).round().long().expand(n_clips, -1)
+    height, width = frames_BNHWC.shape[2:4]
+    side = 0.875 * min(height, width)
+    across, down = (side / width, side / height) if _is_rgb(settings) else (0.86, 0.86)
+    theta = torch.tensor([[-across if mirrored else across, 0.0, 0.0], [0.0, down, 0.0]], device=device)
+    theta_B23 = theta.expand(n_clips, -1, -1)
     if _is_rgb(settings):
-        height, width = frames_BNHWC.shape[2:4]
-        side = 0.875 * min(height, width)
-        theta = torch.tensor(
-            [[side / width * (-1 if mirrored else 1), 0.0, 0.0], [0.0, side / height, 0.0]], device=device
-        )
-        return _rgb(frames_BNHWC, centre_BT, theta.expand(n_clips, -1, -1), settings)
-    grey = _grey(frames_BNHWC, centre_BT, torch.full((n_clips, 3), 1 / 3, device=device))
-    theta = torch.tensor([[-0.86 if mirrored else 0.86, 0.0, 0.0], [0.0, 0.86, 0.0]], device=device).expand(
-        n_clips, -1, -1
-    )
-    grid = affine_grid(theta, [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
-    return motion_channels(grid_sample(grey, grid, padding_mode="border", align_corners=False))
+        return _rgb(frames_BNHWC, index_BT, theta_B23, settings)
+    grey = _grey(frames_BNHWC, index_BT, torch.full((n_clips, 3), 1 / 3, device=device))
+    return motion_channels(_crop(grey, theta_B23, settings))
 
 
 def motion_channels(grey_BTHW: Tensor) -> Tensor:
-    """From grey frames in 0..1 to the three input channels: 2 |g_t - g_t-1|, 2 g_t - 1, 2 |g_t+1 - g_t|; 0 beyond the ends.
+    """From grey frames in 0..1 to three channels: 2 |g_t - g_t-1|, 2 g_t - 1, 2 |g_t+1 - g_t|; 0 beyond the ends.
 
     Returns:
         float32 [B, T, 3, H, W].
@@ -290,10 +261,14 @@ def motion_channels(grey_BTHW: Tensor) -> Tensor:
 
 def _is_rgb(settings: ViewSettings) -> bool:
     if settings.channels not in ("motion", "rgb"):
-        raise ValueError(
-            f"channels must be 'motion' or 'rgb', got {settings.channels!r}; set it in the view's settings"
-        )
+        raise ValueError(f"channels must be 'motion' or 'rgb', got {settings.channels!r}")
     return settings.channels == "rgb"
+
+
+def _crop(images: Tensor, theta_B23: Tensor, settings: ViewSettings) -> Tensor:
+    size = [len(images), 1, settings.size_px, settings.size_px]
+    grid = affine_grid(theta_B23, size, align_corners=False)
+    return grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def _rgb(
@@ -303,18 +278,11 @@ def _rgb(
     settings: ViewSettings,
     brightness: Tensor | float = 1.0,
 ) -> Tensor:
-    """Frames at these indices, cropped by `theta_B23`, in 0..1 times the brightness (cut at 1), standardised: float32 [B, T, 3, H, W]."""
-    n_clips, device = len(frames_BNHWC), frames_BNHWC.device
-    chosen = (
-        frames_BNHWC[torch.arange(n_clips, device=device)[:, None], index_BT]
-        .permute(0, 1, 4, 2, 3)
-        .flatten(1, 2)
-        .float()
-        / 255
-    )
-    grid = affine_grid(theta_B23, [n_clips, 1, settings.size_px, settings.size_px], align_corners=False)
-    cropped = grid_sample(chosen, grid, padding_mode="border", align_corners=False) * brightness
-    mean, std = _standard(device)
+    """Frames at these indices, cropped, in 0..1 times the brightness (cut at 1), standardised: [B, T, 3, H, W]."""
+    clip_B1 = torch.arange(len(frames_BNHWC), device=index_BT.device)[:, None]
+    chosen = frames_BNHWC[clip_B1, index_BT].permute(0, 1, 4, 2, 3).flatten(1, 2).float() / 255
+    cropped = _crop(chosen, theta_B23, settings) * brightness
+    mean, std = _standard(frames_BNHWC.device)
     return (cropped.clamp_(0, 1).unflatten(1, (-1, 3)) - mean) / std
 
 
@@ -322,24 +290,14 @@ def _rgb(
 def _standard(device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and deviation of each colour, [3, 1, 1]; copied to the device once."""
     with torch.inference_mode(False):  # for training too
-        return tuple(torch.tensor(values, device=device)[:, None, None] for values in (RGB_MEAN, RGB_STD))
-
-
-def _read(frames: np.ndarray, rows: np.ndarray, pinned: bool = False) -> Tensor:
-    if isinstance(frames, np.memmap):
-        found = torch.from_numpy(
-            np.take(frames.view(np.ndarray), rows, axis=0)
-        )  # half the time of a stack of memory maps
-    else:
-        found = torch.from_numpy(np.stack([frames[row] for row in rows]))
-    return found.pin_memory() if pinned else found
+        mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (RGB_MEAN, RGB_STD))
+    return mean, std
 
 
 def _grey(frames_BNHWC: Tensor, index_BT: Tensor, weights_B3: Tensor) -> Tensor:
-    """Grey frames at these indices, float32 [B, T, H, W] in 0..1; the weights of the three colours sum to 1."""
+    """Grey frames at these indices, [B, T, H, W] in 0..1; the weights of the three colours sum to 1."""
     clip_B1 = torch.arange(len(frames_BNHWC), device=index_BT.device)[:, None]
     red, green, blue = (plane.float() for plane in frames_BNHWC[clip_B1, index_BT].unbind(-1))
     weight_R, weight_G, weight_B = (weights_B3 / 255)[:, :, None, None, None].unbind(1)
-    return (
-        red.mul_(weight_R).addcmul_(green, weight_G).addcmul_(blue, weight_B)
-    )  # 3x faster than an einsum over the colours
+    # 3x faster than an einsum over the colours
+    return red.mul_(weight_R).addcmul_(green, weight_G).addcmul_(blue, weight_B)

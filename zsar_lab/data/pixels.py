@@ -1,4 +1,7 @@
-"""The pixels of a frame store on disk: raw in one numpy file, or as JPEG images one after another. The one owner of simplejpeg."""
+"""From a clip in a video to its pixels in a frame store: raw in one numpy file, or JPEG images one after another.
+
+The one owner of simplejpeg; light, for workers import it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from zsar_lab.data.sampling import FrameSettings, frame_indices, frame_indices_by_time
+from zsar_lab.data.video import UnreadableVideo, frame_times, read_frames
+
 RAW_FILE, JPEG_FILE, PLACES_FILE = "frames.npy", "frames.jpegs", "places.npy"
 
 
 class JpegFrames:
-    """Clips kept as JPEG images, read like an array: `frames[row]` is uint8 [T, H, W, 3] in 0..255.
+    """Clips saved as JPEG images, read like an array: `frames[row]` is uint8 [T, H, W, 3] in 0..255.
 
     On disk: frames.jpegs, whole JPEG images one after another, and places.npy, int64 [N, T + 1]: image t of
     row i are the bytes places[i, t] to places[i, t + 1].
@@ -30,16 +36,12 @@ class JpegFrames:
         self.places = np.load(folder / PLACES_FILE, mmap_mode="r")[:n_clips]
         self.images = np.memmap(folder / JPEG_FILE, mode="r", dtype=np.uint8)
         self.shape = (n_clips, self.places.shape[1] - 1, size_px, size_px, 3)
-        self.dtype = np.dtype(np.uint8)
+        self.dtype, self.nbytes = np.dtype(np.uint8), len(self.images)
         if n_clips and (self.places.max() > len(self.images) or self.places.min() < 0):
             raise ValueError(
-                f"'{folder / JPEG_FILE}' must hold {self.places.max()} bytes or more, got {len(self.images)}; delete the store and make it again"
+                f"'{folder / JPEG_FILE}' must hold {self.places.max()} bytes or more, got {len(self.images)}; "
+                "delete the store and make it again"
             )
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes on disk."""
-        return len(self.images)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -55,17 +57,13 @@ class JpegFrames:
 
 
 class StackedFrames:
-    """Several stores' frames as one array: `frames[row]` is uint8 [T, H, W, 3], rows counted through all of them."""
+    """Several stores' frames as one array: `frames[row]` is uint8 [T, H, W, 3], rows counted through them."""
 
     def __init__(self, parts: Sequence[np.ndarray | JpegFrames]) -> None:
         self.parts = tuple(parts)
         self.starts = np.cumsum([0, *(len(part) for part in self.parts)])
         self.shape, self.dtype = (int(self.starts[-1]), *self.parts[0].shape[1:]), np.dtype(np.uint8)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes on disk."""
-        return sum(part.nbytes for part in self.parts)
+        self.nbytes = sum(part.nbytes for part in self.parts)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -107,23 +105,73 @@ def append_jpeg(folder: Path, frames: np.ndarray, quality: int) -> list[int]:
         for frame in frames
     ]
     with open(folder / JPEG_FILE, "ab") as file:
-        _lock(file.fileno())
+        try:  # held alone until the file is closed
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        except ImportError:  # on Windows, where one worker must write
+            pass
         start = file.seek(0, os.SEEK_END)
         file.write(b"".join(images))
         file.flush()
         os.fsync(file.fileno())
-    return places_of(start, images)
-
-
-def places_of(start: int, images: Sequence[bytes]) -> list[int]:
-    """Where each of the images begins, and the last one ends, when they are written one after another from `start` on."""
     return [start, *(start + np.cumsum([len(image) for image in images])).tolist()]
 
 
-def _lock(file: int) -> None:
-    """Hold the file alone until it is closed; where the system has no such locks, one worker must write."""
+def store_clip(task: dict) -> dict:
+    """A worker's job: decode the clip of `square_frames` and write it as row task["row"] of task["store"].
+
+    The pixels are on disk before the answer is given.
+
+    Returns:
+        {"places": the T + 1 places of the JPEG images in their file}, or {} for raw pixels.
+    """
+    settings, store = FrameSettings(**task["settings"]), Path(task["store"])
+    square = square_frames(task, settings)
+    if settings.jpeg_quality is None:
+        write_raw(store, task["row"], square)
+        return {}
+    return {"places": append_jpeg(store, square, settings.jpeg_quality)}
+
+
+def square_frames(task: dict, settings: FrameSettings, windows: int = 1) -> np.ndarray:
+    """Decode the frames of a clip and cut out a centred square, in one reading of its file.
+
+    Args:
+        task: names path, start_s, end_s, the video's frames, fps and variable_rate.
+        settings: frames a window (T), their rate and size.
+        windows: V stretches spread over the clip (see `window_instants`); 1 is the centred one, which a frame
+            store has.
+
+    Returns:
+        RGB, uint8 in 0..255, [V * T, size_px, size_px, 3], a window after the other.
+
+    Raises:
+        ValueError: the file cannot be read, or the clip does not lie in it.
+    """
+    return centred(
+        whole_frames(task, [(task["start_s"], task["end_s"])], settings, windows), settings.size_px
+    )
+
+
+def whole_frames(
+    task: dict, bounds: Sequence[Sequence[float]], settings: FrameSettings, windows: int = 1
+) -> np.ndarray:
+    """The frames of some stretches of a video, uint8 [V * T, H, W, 3], the shorter side of settings.size_px."""
+    path, n_frames = Path(task["path"]), task["frames"]
+    if task["variable_rate"]:
+        times_s = frame_times(path)
+        chosen = [frame_indices_by_time(*pair, times_s, settings, windows) for pair in bounds]
+    else:
+        chosen = [frame_indices(*pair, n_frames, task["fps"], settings, windows) for pair in bounds]
+    numbers = np.concatenate(chosen)
     try:
-        import fcntl
-    except ImportError:
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
+        return read_frames(path, numbers, settings.size_px, "decord", n_frames)
+    except UnreadableVideo:
+        return read_frames(path, numbers, settings.size_px, "pyav", n_frames)
+
+
+def centred(frames: np.ndarray, size_px: int) -> np.ndarray:
+    """The centred square of each frame."""
+    top, left = (np.array(frames.shape[1:3]) - size_px) // 2
+    return frames[:, top : top + size_px, left : left + size_px]

@@ -1,4 +1,4 @@
-"""Reading windows of videos as they are asked for, in worker processes, and keeping nothing.
+"""Reading videos for the eye and for a model, in worker processes: windows as they are asked for, and previews.
 
 Shape letters: V windows, T frames of a window, H W pixels, C colours.
 """
@@ -10,19 +10,31 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsar_lab.data.jobs import cut, read_chunk, read_video
-from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.windows import CHUNK_BYTES, WindowSettings
+from zsar_lab.data.pixels import centred, whole_frames
+from zsar_lab.data.sampling import CHUNK_BYTES, FrameSettings, WindowSettings, chunks_of, windows_of
+from zsar_lab.data.video import UnreadableVideo, plays_in_browser, probe_clip, write_mp4
 from zsar_lab.data.workers import Answer, Limits, run_tasks
+from zsar_lab.files import fingerprint, make_folder
+from zsar_lab.progress import progress
 
+if TYPE_CHECKING:  # workers that read do without pandas
+    from zsar_lab.data.catalog import Catalog
+
+LEAST_PIXELS_PER_S = 20e6  # that a worker decodes; 60e6 were seen on a busy machine
 # What lies ready until workers wait: enough short clips for a batch while the one before is with the model.
 AHEAD_BYTES = 8 * CHUNK_BYTES
 AHEAD_FILES = 500
+PREVIEW = FrameSettings(n_frames=48, fps=12.0, size_px=128)  # four seconds around a clip's middle
+PREVIEW_CRFS = (23, 29, 35, 41, 47, 51)  # x264's constant rate factor, the finest first
+# Of a preview; a larger file is shown as a preview too. A grid of 24 then stays below 2 MB of html (base64
+# makes 4 bytes of 3).
+MOST_BYTES = 60_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +44,7 @@ class ReadWindows:
     Attributes:
         video: which of the paths, from 0.
         path: of the video.
-        start_s, end_s: of each window in its video, float64 [V]; of those that could not be read, where they
-            are known.
+        start_s, end_s: of each window in its video, float64 [V], where they are known.
         frames_VTHWC: RGB, uint8 in 0..255, [V, T, size_px, size_px, 3]; V = 0 where they could not be read.
         first: number of the first of these windows in the video, from 0.
         n_windows: of the whole video; 0 where it could not be read.
@@ -65,7 +76,7 @@ def read_windows(
     A video comes whole where its windows are at most 25 MB of frames and quickly decoded. Longer ones come in
     runs of windows, after all others. Neither videos nor the runs of one come in order. A video that cannot
     be read comes once, with its reason; so does a run of windows. The frames are those that a frame store
-    keeps of the same stretch of video, always raw.
+    has of the same stretch of video, always raw.
 
     At most some 200 MB of frames, and what the workers are at, wait in a temporary folder, which goes with
     the iterator. Close it (contextlib.closing) when leaving early: that ends the workers at once.
@@ -82,82 +93,24 @@ def read_windows(
         OSError: the disk is full.
     """
     if isinstance(paths, (str, Path)):
-        raise ValueError(
-            f"paths must be a list of video files, got '{paths}' alone; put it into a list, or give a folder to find_videos"
-        )
-    return _Reader(list(map(str, paths)), frames, settings, limits).items()
+        raise ValueError(f"paths must be a list of video files, got '{paths}' alone")
+    return _read(list(map(str, paths)), frames, settings, limits)
 
 
-class _Reader:
-    """What `read_windows` was asked for; `items` does it."""
+def _read(
+    paths: list[str], frames: FrameSettings, settings: WindowSettings, limits: Limits
+) -> Generator[ReadWindows, None, None]:
+    common = {"settings": asdict(frames), "cut": asdict(settings), "timeout_s": limits.timeout_s}
+    none_VTHWC = np.empty((0, frames.n_frames, frames.size_px, frames.size_px, 3), dtype=np.uint8)
+    long_videos = []
 
-    def __init__(
-        self, paths: list[str], frames: FrameSettings, settings: WindowSettings, limits: Limits
-    ) -> None:
-        self.paths, self.frames, self.settings, self.limits = paths, frames, settings, limits
-        self.common = {"settings": asdict(frames), "cut": asdict(settings), "timeout_s": limits.timeout_s}
-        self.none_VTHWC = np.empty((0, frames.n_frames, frames.size_px, frames.size_px, 3), dtype=np.uint8)
-
-    def items(self) -> Generator[ReadWindows, None, None]:
-        tasks, long_videos = (self.common | {"path": path} for path in self.paths), {}
-        with tempfile.TemporaryDirectory(prefix="zsar_lab_windows_") as folder:
-            with closing(_answers(read_video, tasks, len(self.paths), folder, self.limits)) as answers:
-                for answer, frames_VTHWC in answers:
-                    video, info = answer.index, answer.result
-                    if info is None:
-                        nowhere = np.empty(0)
-                        yield ReadWindows(
-                            video,
-                            self.paths[video],
-                            nowhere,
-                            nowhere,
-                            self.none_VTHWC,
-                            0,
-                            0,
-                            0.0,
-                            "",
-                            answer.reason,
-                        )
-                    elif frames_VTHWC is None:
-                        long_videos[video] = info
-                    else:
-                        yield self._item(video, info, (0, len(frames_VTHWC)), frames_VTHWC)
-            yield from self._items_of_long(long_videos, folder)
-
-    def _items_of_long(self, infos: dict[int, dict], folder: str) -> Generator[ReadWindows, None, None]:
-        runs = [(video, run) for video, info in infos.items() for run in self._cut(info)[2]]
-        tasks = (
-            self.common
-            | {
-                "path": self.paths[video],
-                "info": infos[video],
-                "bounds": self._cut(infos[video])[0][slice(*run)].tolist(),
-            }
-            for video, run in runs
-        )
-        with closing(_answers(read_chunk, tasks, len(runs), folder, self.limits)) as answers:
-            for answer, frames_VTHWC in answers:
-                video, run = runs[answer.index]
-                yield self._item(
-                    video,
-                    infos[video],
-                    run,
-                    self.none_VTHWC if frames_VTHWC is None else frames_VTHWC,
-                    answer.reason,
-                )
-
-    def _cut(self, info: dict) -> tuple[np.ndarray, str, list[tuple[int, int]]]:
-        return cut(info, self.frames, self.settings, self.limits.timeout_s)
-
-    def _item(
-        self, video: int, info: dict, run: tuple[int, int], frames_VTHWC: np.ndarray, reason: str = ""
-    ) -> ReadWindows:
-        windows_V2, remark, _ = self._cut(info)
+    def item(video: int, info: dict, run: tuple[int, int], frames_VTHWC: np.ndarray, reason: str = ""):
+        windows_V2, remark, _ = _cut(common | info)
         start_s, end_s = windows_V2[slice(*run)].T.copy()
-        duration_s = info["n_frames"] / info["fps"]
+        duration_s = info["frames"] / info["fps"]
         return ReadWindows(
             video,
-            self.paths[video],
+            paths[video],
             start_s,
             end_s,
             frames_VTHWC,
@@ -168,53 +121,177 @@ class _Reader:
             reason,
         )
 
+    with tempfile.TemporaryDirectory(prefix="zsar_lab_windows_") as folder:
+        tasks = (common | {"path": path} for path in paths)
+        with closing(_answers(read_video, tasks, len(paths), folder, limits)) as answers:
+            for answer, frames_VTHWC in answers:
+                video, info = answer.index, answer.result
+                if info is None:
+                    nowhere = np.empty(0)
+                    yield ReadWindows(
+                        video, paths[video], nowhere, nowhere, none_VTHWC, 0, 0, 0.0, "", answer.reason
+                    )
+                elif frames_VTHWC is None:
+                    long_videos.append((video, info))
+                else:
+                    yield item(video, info, (0, len(frames_VTHWC)), frames_VTHWC)
+        runs = [(video, info, run) for video, info in long_videos for run in _cut(common | info)[2]]
+        tasks = (common | info | {"path": paths[video], "run": run} for video, info, run in runs)
+        with closing(_answers(read_chunk, tasks, len(runs), folder, limits)) as answers:
+            for answer, frames_VTHWC in answers:
+                frames_VTHWC = none_VTHWC if frames_VTHWC is None else frames_VTHWC
+                yield item(*runs[answer.index], frames_VTHWC, answer.reason)
+
+
+def read_video(task: dict) -> dict:
+    """A worker's job: `probe` of task["path"], and its windows, as by `read_chunk`, if they are so few.
+
+    The task also names target, settings, how the video is cut (cut) and the time limit (timeout_s).
+
+    Returns:
+        The fields of `VideoInfo`, n_frames as frames.
+    """
+    info = probe_clip(task)
+    info["frames"] = info.pop("n_frames")
+    windows_V2, _, chunks = _cut(task | info)
+    if len(chunks) == 1:
+        read_chunk(task | info | {"run": (0, len(windows_V2))})
+    return info
+
+
+def read_chunk(task: dict) -> dict:
+    """A worker's job: decode a run of windows in one reading and write them as task["target"], a npy file.
+
+    They are uint8 [V, T, size_px, size_px, 3]. Besides what `read_video` takes and gives, the task names the
+    run. A window that is the whole video has the frames that a frame store has of it.
+    """
+    settings = FrameSettings(**task["settings"])
+    bounds = _cut(task)[0][slice(*task["run"])].tolist()
+    frames = centred(whole_frames(task, bounds, settings), settings.size_px)
+    np.save(task["target"], frames.reshape(len(bounds), settings.n_frames, *frames.shape[1:]))
+    return {}
+
+
+def _cut(task: dict) -> tuple[np.ndarray, str, list[tuple[int, int]]]:
+    """The windows of a video, the remark of `windows_of`, and runs that are read well within the time limit."""
+    settings = FrameSettings(**task["settings"])
+    windows_V2, remark = windows_of(task["frames"] / task["fps"], settings, WindowSettings(**task["cut"]))
+    pixels_per_video_s = task["fps"] * task["width"] * task["height"]
+    seconds = task["timeout_s"] * LEAST_PIXELS_PER_S / pixels_per_video_s
+    return windows_V2, remark, chunks_of(windows_V2, settings, seconds)
+
 
 def _answers(
     job: Callable[[dict], dict], tasks: Iterable[dict], n_tasks: int, folder: str, limits: Limits
 ) -> Generator[tuple[Answer, np.ndarray | None], None, None]:
-    """Run a job over tasks; the answers, each with the frames that the job wrote as task["target"] (None if none)."""
-    ahead = _Ahead(folder)
-    # one of the workers' threads may be waiting in it when they are ended
-    with closing(run_tasks(job, ahead.let_through(tasks), n_tasks, limits, ending=ahead.end)) as answers:
-        for answer in answers:
-            yield answer, ahead.take(answer)
+    """Run a job over tasks; the answers, each with the frames that it wrote as task["target"] (None if none).
 
-
-class _Ahead:
-    """The files that workers have written and nobody has taken yet; holds back tasks while there are many.
-
-    Answers are short texts, so the frames go through files.
+    Answers are short texts, so frames go through files; tasks are held back while many lie there untaken.
     """
+    changed, ended = threading.Condition(), threading.Event()
 
-    def __init__(self, folder: str) -> None:
-        self.folder, self.changed, self.ended = folder, threading.Condition(), False
-
-    def let_through(self, tasks: Iterable[dict]) -> Iterator[dict]:
-        for number, task in enumerate(tasks):
-            with self.changed:
-                self.changed.wait_for(lambda: self.ended or self._is_small())
-            if self.ended:
-                return
-            yield task | {"target": self._target(number)}
-
-    def take(self, answer: Answer) -> np.ndarray | None:
-        """The frames of a task, whose file goes; None if there are none."""
-        target = Path(self._target(answer.index))
-        frames_VTHWC = np.load(target) if answer.result is not None and target.exists() else None
-        with self.changed:
-            target.unlink(missing_ok=True)  # also half a file, of a worker that was ended
-            self.changed.notify_all()
-        return frames_VTHWC
-
-    def end(self) -> None:
-        with self.changed:
-            self.ended = True
-            self.changed.notify_all()
-
-    def _target(self, number: int) -> str:
-        return os.path.join(self.folder, f"{number}.npy")
-
-    def _is_small(self) -> bool:
-        with os.scandir(self.folder) as entries:
-            sizes = [entry.stat().st_size for entry in entries]
+    def has_room() -> bool:
+        sizes = [] if ended.is_set() else [entry.stat().st_size for entry in os.scandir(folder)]
         return len(sizes) < AHEAD_FILES and sum(sizes) < AHEAD_BYTES
+
+    def let_through() -> Iterator[dict]:
+        for number, task in enumerate(tasks):
+            with changed:
+                changed.wait_for(has_room)
+            if ended.is_set():
+                return
+            yield task | {"target": os.path.join(folder, f"{number}.npy")}
+
+    def end() -> None:  # one of the workers' threads may be waiting
+        with changed:
+            ended.set()
+            changed.notify_all()
+
+    with closing(run_tasks(job, let_through(), n_tasks, limits, ending=end)) as answers:
+        for answer in answers:
+            target = Path(folder, f"{answer.index}.npy")
+            frames = np.load(target) if answer.result is not None and target.exists() else None
+            with changed:
+                target.unlink(missing_ok=True)  # also half a file, of a worker that was ended
+                changed.notify_all()
+            yield answer, frames
+
+
+def preview_clip(task: dict) -> dict:
+    """A worker's job: write a clip, named as for `store_clip`, as task["target"], an H.264 mp4.
+
+    A clip that becomes larger than task["most_bytes"] is written again, coarser, until it fits or x264 has
+    nothing coarser.
+    """
+    asked = FrameSettings(**task["settings"])
+    n_frames = max(1, min(asked.n_frames, round((task["end_s"] - task["start_s"]) * asked.fps)))
+    frames = whole_frames(task, [(task["start_s"], task["end_s"])], replace(asked, n_frames=n_frames))
+    height, width = (side // 2 * 2 for side in frames.shape[1:3])  # yuv420p needs even sides
+    for crf in PREVIEW_CRFS:
+        write_mp4(Path(task["target"]), frames[:, :height, :width], int(asked.fps), crf)
+        if Path(task["target"]).stat().st_size <= task["most_bytes"]:
+            break
+    return {}
+
+
+def preview_folder() -> Path:
+    """Where previews are saved: zsar_lab/previews in the user's cache (XDG_CACHE_HOME, by default ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsar_lab" / "previews"
+
+
+def make_previews(
+    catalog: Catalog, ids: Sequence[str], limits: Limits = Limits(timeout_s=20.0), folder: Path | None = None
+) -> dict[str, Path | str]:
+    """A file that browsers play for each clip: the video itself where it is one and all of it, else a preview.
+
+    A preview is H.264 in mp4 without sound: up to four seconds around the clip's middle at 12 frames a
+    second, the shorter side 128 pixels, as fine as 60 kB allow. It is made once, as long as the video does
+    not change.
+
+    Args:
+        catalog: of the clips.
+        ids: of usable clips; KeyError if one is not in the catalog.
+        limits: of the workers that make them.
+        folder: where previews are saved; `preview_folder()` when None.
+
+    Returns:
+        For each id a path, or a sentence that says why there is none.
+    """
+    folder = preview_folder() if folder is None else Path(folder)
+    clips = catalog.clips.set_index("id").loc[
+        list(dict.fromkeys(ids)), ["path", "start_s", "end_s", "frames", "fps", "variable_rate"]
+    ]
+    shown: dict[str, Path | str] = {}
+    tasks = []
+    for clip_id, clip in clips.to_dict("index").items():
+        path = Path(catalog.root) / clip["path"]
+        try:
+            status = path.stat()
+            is_whole = clip["start_s"] == 0 and clip["end_s"] * clip["fps"] > clip["frames"] - 1
+            if is_whole and status.st_size <= MOST_BYTES and plays_in_browser(path):
+                shown[clip_id] = path
+                continue
+        except (OSError, UnreadableVideo) as error:
+            shown[clip_id] = str(error)
+            continue
+        made_of = str(path.absolute()), status.st_size, status.st_mtime_ns, clip["start_s"], clip["end_s"]
+        target = folder / f"{fingerprint('preview 2', *made_of, asdict(PREVIEW), MOST_BYTES)}.mp4"
+        shown[clip_id] = target
+        if not target.is_file():
+            files = {"path": str(path), "target": str(target)}
+            tasks.append(
+                clip | files | {"id": clip_id, "settings": asdict(PREVIEW), "most_bytes": MOST_BYTES}
+            )
+    if not tasks:
+        return shown
+    try:
+        make_folder(folder)
+    except PermissionError as error:
+        return shown | {task["id"]: str(error) for task in tasks}
+    bar = progress(what="previews", unit="clip", total=len(tasks))
+    with closing(run_tasks(preview_clip, tasks, len(tasks), limits)) as answers, bar:
+        for answer in answers:
+            if answer.result is None:
+                shown[tasks[answer.index]["id"]] = answer.reason
+            bar.update(1)
+    return shown

@@ -1,17 +1,31 @@
-"""Which frames of a video stand for a clip."""
+"""Which frames of a video are a clip, and where a long video is cut into windows.
+
+Shape letters: V windows, T frames of a window.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+CHUNK_BYTES = 25_000_000  # of the frames that are read at a time
+WHOLE_UP_TO_S = 10.0
+MOST_BY_STRIDE = 50_000  # windows of a video
+
+
+def _check_whole(least: int = 1, **values: float) -> None:
+    for name, value in values.items():
+        if int(value) != value or value < least:
+            raise ValueError(f"{name} must be a whole number of {least} or more, got {value}")
+
 
 @dataclass(frozen=True)
 class FrameSettings:
-    """How a clip becomes frames: n_frames over a span of n_frames / fps seconds, each a square of size_px pixels.
+    """How a clip becomes frames: n_frames over n_frames / fps seconds, each a square of size_px pixels.
 
-    They are kept as raw pixels, or as JPEG of this quality (1..100) where that would not fit: about a tenth
+    They are saved as raw pixels, or as JPEG of this quality (1..100) where that would not fit: about a tenth
     of the size, and slower to read.
     """
 
@@ -21,20 +35,17 @@ class FrameSettings:
     jpeg_quality: int | None = None
 
     def __post_init__(self) -> None:
-        for field in ("n_frames", "size_px"):
-            value = getattr(self, field)
-            if int(value) != value or value < 1:
-                raise ValueError(f"{field} must be a whole number of 1 or more, got {value}")
-        if not 0 < self.fps < float("inf"):
+        _check_whole(n_frames=self.n_frames, size_px=self.size_px)
+        if not 0 < self.fps < math.inf:
             raise ValueError(f"fps must be above 0 and finite, got {self.fps}")
         if self.jpeg_quality is not None and self.jpeg_quality not in range(1, 101):
             raise ValueError(
-                f"jpeg_quality must be a whole number in 1..100, or None for raw pixels, got {self.jpeg_quality}"
+                f"jpeg_quality must be in 1..100, or None for raw pixels, got {self.jpeg_quality}"
             )
 
 
 def clip_instants(start_s: float, end_s: float, settings: FrameSettings) -> np.ndarray:
-    """The instants that stand for a clip: those of the centred d = min(end_s - start_s, n_frames / fps) seconds of it.
+    """The instants of a clip that are looked at: those of its centred d = min(end_s - start_s, n_frames / fps) s.
 
         t_k = middle - d / 2 + (k + 1/2) d / n_frames, k = 0..n_frames-1
 
@@ -44,7 +55,7 @@ def clip_instants(start_s: float, end_s: float, settings: FrameSettings) -> np.n
     Raises:
         ValueError: not 0 <= start_s < end_s.
     """
-    if not (0 <= start_s < end_s < float("inf")):
+    if not (0 <= start_s < end_s < math.inf):
         raise ValueError(f"a clip must have 0 <= start_s < end_s, got {start_s} and {end_s}")
     span_s = min(end_s - start_s, settings.n_frames / settings.fps)
     first_s = (start_s + end_s) / 2 - span_s / 2
@@ -67,13 +78,11 @@ def window_instants(start_s: float, end_s: float, settings: FrameSettings, windo
     Raises:
         ValueError: not 0 <= start_s < end_s, or windows below 1.
     """
-    if int(windows) != windows or windows < 1:
-        raise ValueError(f"windows must be a whole number of 1 or more, got {windows}")
+    _check_whole(windows=windows)
     centred_s = clip_instants(start_s, end_s, settings)
     slack_s = end_s - start_s - min(end_s - start_s, settings.n_frames / settings.fps)
-    shares = (2 * np.arange(windows) - (windows - 1)) / max(
-        1, 2 * (windows - 1)
-    )  # in this order the middle one is 0 without rounding
+    # in this order the middle one is 0 without rounding
+    shares = (2 * np.arange(windows) - (windows - 1)) / max(1, 2 * (windows - 1))
     return centred_s + shares[:, None] * slack_s
 
 
@@ -85,7 +94,7 @@ def frame_indices(
     settings: FrameSettings,
     windows: int = 1,
 ) -> np.ndarray:
-    """Which frames of a video with an even frame rate stand for a clip.
+    """Which frames of a video with an even frame rate are a clip.
 
     For each instant of `window_instants` the frame that is on screen then, floor(t_k * video_fps), which is
     the frame with the nearest centre (of two equally near, the later).
@@ -98,14 +107,14 @@ def frame_indices(
         windows: V stretches spread over the clip; 1 is the centred one.
 
     Returns:
-        int64 array of shape [V * T], a window after the other, never falling in a window, in
-        0..n_video_frames-1; frames repeat where the video has too few.
+        int64 [V * T], a window after the other, never falling in a window, in 0..n_video_frames-1; frames
+        repeat where the video has too few.
 
     Raises:
         ValueError: bounds, frame count or rate out of range, or a clip that starts after the video's end.
     """
     instants_s = window_instants(start_s, end_s, settings, windows).ravel()
-    if n_video_frames < 1 or not 0 < video_fps < float("inf"):
+    if n_video_frames < 1 or not 0 < video_fps < math.inf:
         raise ValueError(
             f"a video must have one frame or more at a rate above 0, got {n_video_frames} at {video_fps}"
         )
@@ -120,21 +129,116 @@ def frame_indices(
 def frame_indices_by_time(
     start_s: float, end_s: float, times_s: np.ndarray, settings: FrameSettings, windows: int = 1
 ) -> np.ndarray:
-    """Which frames of a video with a variable frame rate stand for a clip: at each instant the last frame that has begun.
+    """As `frame_indices` for a variable frame rate: at each instant the last frame that has begun.
 
-    Args:
-        start_s, end_s: the clip's bounds in its video, in seconds, 0 <= start_s < end_s.
-        times_s: float64 [N], rising: when each frame begins, the first at 0.
-        settings: n_frames (T) and fps are used.
-        windows: V stretches spread over the clip; 1 is the centred one.
-
-    Returns:
-        int64 array of shape [V * T], a window after the other, never falling in a window, in 0..N-1.
-
-    Raises:
-        ValueError: bounds out of range.
+    `times_s` is float64 [N], rising: when each frame begins, the first at 0.
     """
     instants_s = window_instants(start_s, end_s, settings, windows).ravel()
-    return np.clip(np.searchsorted(times_s, instants_s + 1e-7, side="right") - 1, 0, len(times_s) - 1).astype(
-        np.int64
-    )
+    last_begun = np.searchsorted(times_s, instants_s + 1e-7, side="right") - 1
+    return np.clip(last_begun, 0, len(times_s) - 1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How a video is cut into windows (times in seconds).
+
+    Attributes:
+        window_s: length of a window; None for the stretch that a model looks at, n_frames / fps. Of a longer
+            one the middle stretch is looked at.
+        stride_s: from the start of one window to that of the next, used as it is; None for half a window, or
+            more where that makes more than most_windows.
+        whole_up_to_s: a video up to this length is one window, the whole; None for 10 s, or none where a
+            window or a stride is given.
+        most_windows: that a video is cut into as long as stride_s is None, 1 or more.
+    """
+
+    window_s: float | None = None
+    stride_s: float | None = None
+    whole_up_to_s: float | None = None
+    most_windows: int = 1000
+
+    def __post_init__(self) -> None:
+        for field in ("window_s", "stride_s"):
+            value = getattr(self, field)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{field} must be above 0 and finite, or None, got {value}")
+        if self.whole_up_to_s is not None and not self.whole_up_to_s >= 0:
+            raise ValueError(f"whole_up_to_s must be 0 or more, got {self.whole_up_to_s}")
+        _check_whole(most_windows=self.most_windows)
+
+
+def windows_of(
+    duration_s: float, frames: FrameSettings, settings: WindowSettings = WindowSettings()
+) -> tuple[np.ndarray, str]:
+    """The windows of a video: one every stride_s from 0 on, and the last one ends where the video ends.
+
+    A video of at most whole_up_to_s, or no longer than a window, is one window, of which the middle is looked
+    at. With stride <= window every instant lies in a window. More than most_windows (see `WindowSettings`)
+    are spread evenly over the video instead; a single one lies in its middle.
+
+    Returns:
+        float64 [V, 2], start_s and end_s of each window within 0..duration_s, both rising; and a sentence
+        where they were spread, or where less than half of a whole video is looked at and no window was given,
+        else "".
+
+    Raises:
+        ValueError: a duration out of range, or a stride of which there are more than 50,000 in it.
+    """
+    if not 0 < duration_s < math.inf:
+        raise ValueError(f"a video must be longer than 0 s, got {duration_s}")
+    looked_at_s = frames.n_frames / frames.fps
+    window_s = looked_at_s if settings.window_s is None else settings.window_s
+    whole_up_to_s = settings.whole_up_to_s
+    if whole_up_to_s is None:
+        whole_up_to_s = WHOLE_UP_TO_S if settings.window_s is None and settings.stride_s is None else 0.0
+    last_s = duration_s - window_s
+    if duration_s <= whole_up_to_s or last_s <= 0:
+        part = (
+            f"of its {duration_s:.1f} s the middle {looked_at_s:g} s are looked at; "
+            "give a window or a stride for all of it"
+        )
+        return np.array([[0.0, duration_s]]), part * (
+            settings.window_s is None and looked_at_s < duration_s / 2
+        )
+    stride_s = window_s / 2 if settings.stride_s is None else settings.stride_s
+    # a last window that is moved by next to nothing is no other one
+    n_windows = math.ceil(last_s / stride_s - 1e-6) + 1
+    if settings.stride_s is not None and n_windows > MOST_BY_STRIDE:
+        raise ValueError(
+            f"a stride must leave at most {MOST_BY_STRIDE:,} windows, "
+            f"{stride_s:g} s gives {n_windows:,} in {duration_s:.0f} s"
+        )
+    most, remark = settings.most_windows, ""
+    if settings.stride_s is not None or n_windows <= most:
+        starts_s = np.append(np.arange(n_windows - 1) * stride_s, last_s)
+    elif most == 1:
+        starts_s = np.array([last_s / 2])
+        remark = f"of its {duration_s:.0f} s one window of {window_s:g} s in the middle is looked at"
+    else:
+        starts_s = np.linspace(0.0, last_s, most)
+        remark = (
+            f"its {duration_s:.0f} s are looked at in {most} windows of {window_s:g} s "
+            f"that start {last_s / (most - 1):.3g} s apart"
+        )
+    remark += "; set stride_s or a larger most_windows for more" * bool(remark)
+    # the very end, not what rounding makes of it
+    ends_s = np.where(starts_s == last_s, duration_s, np.minimum(starts_s + window_s, duration_s))
+    return np.stack([starts_s, ends_s], axis=1), remark
+
+
+def chunks_of(windows_V2: np.ndarray, frames: FrameSettings, seconds: float) -> list[tuple[int, int]]:
+    """Runs of windows to be read at a time, each of at most 25 MB of frames and so many seconds of video.
+
+    A single window may be longer, and of more bytes.
+
+    Returns:
+        (first, end) of each run, in order: windows first..end-1. Together they are all windows.
+    """
+    most = max(1, CHUNK_BYTES // (frames.n_frames * frames.size_px**2 * 3))
+    runs, first, n_windows = [], 0, len(windows_V2)
+    while first < n_windows:
+        in_reach = int(np.searchsorted(windows_V2[:, 1], windows_V2[first, 0] + seconds, side="right"))
+        end = min(first + most, max(first + 1, in_reach), n_windows)
+        runs.append((first, end))
+        first = end
+    return runs

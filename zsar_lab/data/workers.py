@@ -1,9 +1,9 @@
-"""Worker processes that probe and decode videos, so that a file which crashes or hangs a decoder costs one clip only.
+"""Worker processes that open videos, so that a file which crashes or hangs a decoder costs one clip only.
 
 A worker is a plain `python -m zsar_lab.data.workers <module>:<function> <MB>` that reads tasks and writes
-answers as json lines. Unlike multiprocessing it never imports the caller's main module, so scripts without a
-main guard and notebooks are safe; it ends by itself within a second or two when its parent is gone. This
-module and those of the jobs stay light because each worker imports them.
+answers as json lines. Unlike multiprocessing (and pools built on it) it never imports the caller's main
+module nor forks the caller, so scripts without a main guard and notebooks are safe; it ends by itself within
+a second or two when its parent is gone. This module and those of the jobs stay light: each worker imports them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 START_LIMIT_S = 120.0
 LEAST_MEMORY_MB = 256
+SPENT_SHARE = 0.75  # of its memory that a worker may still hold between two tasks
 # poll knows no limit of open files, as select does, and opens none itself, as epoll does
 Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
-SPENT_SHARE = 0.75  # of its memory that a worker may still hold between two tasks
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,12 @@ class Limits:
     memory_mb: int = 2000
 
     def __post_init__(self) -> None:
-        if int(self.workers) != self.workers or self.workers < 1:
-            raise ValueError(f"workers must be a whole number of 1 or more, got {self.workers}")
+        for name, least in (("workers", 1), ("memory_mb", LEAST_MEMORY_MB)):
+            value = getattr(self, name)
+            if int(value) != value or value < least:
+                raise ValueError(f"{name} must be a whole number of {least} or more, got {value}")
         if not self.timeout_s > 0:
             raise ValueError(f"timeout_s must be above 0 seconds, got {self.timeout_s}")
-        if int(self.memory_mb) != self.memory_mb or self.memory_mb < LEAST_MEMORY_MB:
-            raise ValueError(
-                f"memory_mb must be a whole number of {LEAST_MEMORY_MB} or more, got {self.memory_mb}"
-            )
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,7 @@ def run_tasks(
     Args:
         job: a function at the top of an importable module, from a json-ready dict to another; exceptions
             become reasons.
-        tasks: the job's arguments, one a task, taken one by one as workers become free; task["path"] is named
-            in messages.
+        tasks: the job's arguments, taken one by one as workers become free; messages name task["path"].
         n_tasks: how many tasks there are.
         limits: of the workers.
         ending: called before the workers are ended, also after a failure; it must let go whoever waits inside
@@ -96,33 +93,34 @@ def run_tasks(
         RuntimeError: a worker cannot be started at all.
         OSError: a worker found the disk full; the tasks that were answered are done.
     """
+    name = f"{job.__module__}:{job.__qualname__}"
     if job.__module__ == "__main__" or "." in job.__qualname__:
-        raise ValueError(
-            f"a job must be a function at the top of an importable module, got {job.__module__}.{job.__qualname__}"
-        )
-    return _answers(job, tasks, n_tasks, limits, ending)
+        raise ValueError(f"a job must be a function at the top of an importable module, got {name}")
+    return _answers(f"{job.__module__}:{job.__name__}", tasks, n_tasks, limits, ending)
 
 
 def _answers(
-    job: Callable[[dict], dict],
-    tasks: Iterable[dict],
-    n_tasks: int,
-    limits: Limits,
-    ending: Callable[[], None],
+    job: str, tasks: Iterable[dict], n_tasks: int, limits: Limits, ending: Callable[[], None]
 ) -> Generator[Answer, None, None]:
-    to_do = _Shared(enumerate(tasks))
     answers: queue.SimpleQueue = queue.SimpleQueue()
-    crews = [_Crew(job, to_do, answers, limits) for _ in range(min(limits.workers, n_tasks))]
+    numbered, lock = iter(enumerate(tasks)), threading.Lock()
+
+    def take() -> tuple[int, dict] | None:
+        with lock:
+            return next(numbered, None)
+
+    crews = [_Crew(job, take, answers, limits) for _ in range(min(limits.workers, n_tasks))]
     try:
         for crew in crews:
-            crew.thread.start()
+            crew.start()
         for _ in range(n_tasks):
             answer = answers.get()
             if isinstance(answer, Exception):
                 raise answer
             if answer.disk_full:
                 raise OSError(
-                    f"the disk must have room for what is written, but it is full ({answer.reason}); free some and run again to go on"
+                    f"the disk must have room for what is written, but it is full ({answer.reason}); "
+                    "free some and run again to go on"
                 )
             yield answer
     finally:
@@ -131,51 +129,41 @@ def _answers(
             crew.stop()
 
 
-class _Shared:
-    """An iterator that several threads may take from."""
-
-    def __init__(self, items: Iterator[tuple[int, dict]]) -> None:
-        self.items, self.lock = items, threading.Lock()
-
-    def take(self) -> tuple[int, dict] | None:
-        with self.lock:
-            return next(self.items, None)
-
-
-class _Crew:
-    """One thread that keeps one worker process at work and starts another when it died or was ended."""
+class _Crew(threading.Thread):
+    """Keeps one worker process at work, and starts another when it died or was ended."""
 
     def __init__(
-        self, job: Callable[[dict], dict], to_do: _Shared, answers: queue.SimpleQueue, limits: Limits
+        self,
+        job: str,
+        take: Callable[[], tuple[int, dict] | None],
+        answers: queue.SimpleQueue,
+        limits: Limits,
     ) -> None:
-        self.job = f"{job.__module__}:{job.__name__}"
-        self.to_do, self.answers, self.limits = to_do, answers, limits
+        super().__init__(daemon=True)
+        self.job, self.take, self.answers, self.limits = job, take, answers, limits
         self.process: subprocess.Popen | None = None
-        self.stopped = threading.Event()
-        self.lock = threading.Lock()
-        self.thread = threading.Thread(target=self._work, daemon=True)
+        self.stopped, self.lock = threading.Event(), threading.Lock()
 
     def stop(self) -> None:
         with self.lock:
             self.stopped.set()
             if self.process is not None:
                 self.process.kill()
-        if self.thread.ident is not None:
-            self.thread.join()
+        if self.ident is not None:
+            self.join()
 
-    def _work(self) -> None:
+    def run(self) -> None:
         try:
-            while not self.stopped.is_set() and (numbered := self.to_do.take()) is not None:
-                if self.process is None and not self._start():
+            while not self.stopped.is_set() and (task := self.take()) is not None:
+                if self.process is None and not self._begin():
                     return
-                self.answers.put(self._ask(*numbered))
+                self.answers.put(self._ask(*task))
         except Exception as error:  # handed to the caller's thread, which raises it
             self.answers.put(error)
         finally:
-            self._end_process()
+            self._end()
 
-    def _start(self) -> bool:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)}
+    def _begin(self) -> bool:
         self.stderr = tempfile.TemporaryFile()
         with self.lock:
             if self.stopped.is_set():
@@ -185,29 +173,27 @@ class _Crew:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.stderr,
-                env=environment,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)},
                 start_new_session=True,  # Ctrl-C is for the parent, which ends its workers in order
             )
         line, _ = self._readline(START_LIMIT_S)
         if not line and not self.stopped.is_set():
             self.stderr.seek(0)
-            tail = self.stderr.read().decode(errors="replace").strip().splitlines()[-1:] or [
-                "it said nothing"
-            ]
+            said = self.stderr.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
             raise RuntimeError(
-                f"a worker process must start with '{sys.executable}', but it ended at once: {tail[0]}"
+                f"a worker process must start with '{sys.executable}', but it ended: {said[-1]}"
             )
         return bool(line)
 
     def _readline(self, limit_s: float) -> tuple[bytes, bool]:
-        """The worker's next line (empty when it died or was ended), and whether it was ended for taking too long."""
+        """The worker's next line (empty if it died or was ended), and whether it was ended for being late."""
         process = self.process
         with Selector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            if selector.select(limit_s):
-                return process.stdout.readline(), False
-        process.kill()
-        return process.stdout.readline(), True
+            late = not selector.select(limit_s)
+        if late:
+            process.kill()
+        return process.stdout.readline(), late
 
     def _ask(self, index: int, task: dict) -> Answer:
         try:
@@ -216,21 +202,17 @@ class _Crew:
         except BrokenPipeError:
             pass  # the worker is dead: the empty line below says so
         line, late = self._readline(self.limits.timeout_s)
-        if late or not line.endswith(b"\n"):
-            code = self._end_process()
-            if not line.endswith(b"\n"):
-                how = (
-                    f"took longer than {self.limits.timeout_s:g} s"
-                    if late
-                    else f"ended its worker process (exit code {code})"
-                )
-                return Answer(index, None, f"'{task.get('path')}' {how}", ended=True)
+        if not line.endswith(b"\n"):
+            code = self._end()
+            how = f"took longer than {self.limits.timeout_s:g} s"
+            how = how if late else f"ended its worker process (exit code {code})"
+            return Answer(index, None, f"'{task.get('path')}' {how}", ended=True)
         said = json.loads(line)
-        if said.pop("spent"):
-            self._end_process()
+        if said.pop("spent") or late:
+            self._end()
         return Answer(index, **said)
 
-    def _end_process(self) -> int | None:
+    def _end(self) -> int | None:
         with self.lock:
             process, self.process = self.process, None
         if process is None:
@@ -250,9 +232,12 @@ class _Crew:
 
 
 def serve(job: str, memory_mb: int) -> None:
-    """The life of a worker process for the job `<module>:<function>`: a task a line from stdin, an answer a line to stdout."""
+    """The life of a worker process for the job `<module>:<function>`: tasks from stdin, answers to stdout."""
     threading.Thread(target=_end_without_parent, args=[os.getppid()], daemon=True).start()
-    _limit_memory(memory_mb)
+    if sys.platform == "linux":  # private memory; a file mapped from disk does not count
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_mb * 1_000_000, memory_mb * 1_000_000))
     module, name = job.split(":")
     function = getattr(importlib.import_module(module), name)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -260,24 +245,22 @@ def serve(job: str, memory_mb: int) -> None:
     answers.write(b"ready\n")
     for line in sys.stdin.buffer:
         task = json.loads(line)
-        try:
-            answer = {"result": function(task), "reason": ""}
-        except MemoryError:
-            answer = {
-                "result": None,
-                "reason": f"'{task.get('path')}' needs more than the {memory_mb} MB that a worker may use",
-            }
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            answer = {
-                "result": None,
-                "reason": f"'{task.get('path')}': {error.strerror or error}",
-                "disk_full": full,
-            }
-        except Exception as error:  # the boundary of the process: every reason goes to the parent
-            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            answer = {"result": None, "reason": " ".join(reason.split())}
-        answers.write(json.dumps(answer | {"spent": _is_spent(memory_mb)}).encode() + b"\n")
+        answer = _answer(function, task, memory_mb) | {"spent": _held_bytes() > SPENT_SHARE * memory_mb * 1e6}
+        answers.write(json.dumps(answer).encode() + b"\n")
+
+
+def _answer(function: Callable[[dict], dict], task: dict, memory_mb: int) -> dict:
+    path = f"'{task.get('path')}'"
+    try:
+        return {"result": function(task), "reason": ""}
+    except MemoryError:
+        reason, full = f"{path} needs more than the {memory_mb} MB that a worker may use", False
+    except OSError as error:
+        reason, full = f"{path}: {error.strerror or error}", error.errno in (errno.ENOSPC, errno.EDQUOT)
+    except Exception as error:  # the boundary of the process: every reason goes to the parent
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        reason, full = " ".join(f"{kind}{error}".split()), False
+    return {"result": None, "reason": reason, "disk_full": full}
 
 
 def _end_without_parent(parent: int) -> None:
@@ -287,21 +270,12 @@ def _end_without_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _limit_memory(memory_mb: int) -> None:
-    """Let this process ask for so much private memory and no more; a file mapped from disk does not count."""
-    if sys.platform == "linux":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_mb * 1_000_000, memory_mb * 1_000_000))
-
-
-def _is_spent(memory_mb: int) -> bool:
-    """Whether what earlier tasks left behind takes so much of the memory that the next task might fail for it."""
+def _held_bytes() -> int:
+    """The private memory that earlier tasks left behind: with too much of it the next might fail."""
     if sys.platform != "linux":
-        return False
+        return 0
     with open("/proc/self/status") as status:
-        held_kib = next((int(line.split()[1]) for line in status if line.startswith("VmData:")), 0)
-    return held_kib * 1024 > SPENT_SHARE * memory_mb * 1_000_000
+        return next((int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:")), 0)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from zsar_lab.data import class_lists
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data import datasets
+from zsar_lab.data.video import write_mp4
 from zsar_lab.data.workers import Limits, run_tasks
 from zsar_lab.demo.clip import render_clip
 from zsar_lab.files import fingerprint, make_folder, read_json, write_json, writing
@@ -43,7 +43,7 @@ class DemoSettings:
 
 def classes_path() -> Path:
     """The demo's class table, in the repository or inside an installed package."""
-    return class_lists.classes_path("demo")
+    return datasets.classes_path("demo")
 
 
 def demo_classes() -> pd.DataFrame:

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.frames import FrameStore
+from zsar_lab.data.frames import FrameStore, SpreadFrames
 from zsar_lab.data.loader import ViewSettings, centre_view, scoring_batches
 from zsar_lab.data.pixels import JpegFrames, StackedFrames
-from zsar_lab.data.spread_views import SpreadFrames
 from zsar_lab.embed import shards
 from zsar_lab.embed.shards import make_in_shards, open_embeddings
 from zsar_lab.files import fingerprint

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from zsar_lab.data.own_videos import find_videos
-from zsar_lab.data.windows import WindowSettings
+from zsar_lab.data.datasets.folders import find_videos
+from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.infer.answers import answers
 from zsar_lab.infer.classifier import Candidates, NamingModel

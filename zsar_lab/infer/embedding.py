@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.data.reading import ReadWindows, read_windows
-from zsar_lab.data.windows import WindowSettings
+from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.infer.classifier import NamingModel
 from zsar_lab.progress import progress

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.class_folders import LISTED_COLUMNS
+from zsar_lab.data.catalog import Catalog, complete_clips, probe_files
+from zsar_lab.data.datasets.folders import LISTED_COLUMNS
 from zsar_lab.data.prepare import Prepared, prepare_catalog
-from zsar_lab.data.probing import complete_clips, probe_files
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.files import fingerprint, make_folder, read_json, write_json

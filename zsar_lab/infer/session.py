@@ -9,7 +9,7 @@ import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.prepare import Prepared
-from zsar_lab.data.windows import WindowSettings
+from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.infer.answers import NO_NAME, answers
 from zsar_lab.infer.classifier import Candidates, NamingModel

@@ -196,7 +196,7 @@ class _Training:
             ranks,
         )
         self.rows, self.targets = rows, targets
-        self.reading = {"readers": readers, "pinned": device.type == "cuda"}
+        self.reading = {"num_workers": readers, "pinned": device.type == "cuda"}
         config = start.config
         torch.manual_seed(config.seed)
         self.model = ResT(config.model).to(device)

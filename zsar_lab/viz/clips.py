@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.previews import make_previews
+from zsar_lab.data.reading import make_previews
 from zsar_lab.text.prompts import label
 
 LARGEST_GRID_BYTES = 40_000_000

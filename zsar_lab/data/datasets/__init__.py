@@ -1,1 +1,226 @@
-"""The official annotation files of UCF101, HMDB51, Kinetics and ActivityNet, and where their videos lie on disk."""
+"""The datasets that can be read: one table, and from an entry of it to a catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from zsar_lab.data.catalog import OK, UNREADABLE, Catalog, complete_clips, probe_files
+from zsar_lab.data.datasets.activitynet import OFFICIAL_NAME, read_activitynet
+from zsar_lab.data.datasets.annotations import (
+    LEVELS_DOWN,
+    Annotations,
+    Dataset,
+    NotOfTheDataset,
+    files_below,
+    table_of,
+)
+from zsar_lab.data.datasets.folders import LISTED_COLUMNS, list_class_folders
+from zsar_lab.data.datasets.kinetics import read_kinetics
+from zsar_lab.data.datasets.layout import match_videos
+from zsar_lab.data.datasets.split_lists import read_hmdb51, read_ucf101
+from zsar_lab.data.workers import Limits
+
+FOLDER = "folder"  # any folder of class folders
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(FOLDER, "class folders"),
+        Dataset(
+            "ucf101",
+            "UCF101",
+            read_ucf101,
+            files=r"classInd\.txt|(train|test)list0[123]\.txt",
+            example="classInd.txt, trainlist01.txt and testlist01.txt",
+            suffix=".avi",
+        ),
+        Dataset(
+            "hmdb51",
+            "HMDB51",
+            read_hmdb51,
+            files=r".+_test_split\d+\.txt",
+            example="files like brush_hair_test_split1.txt",
+            suffix=".avi",
+        ),
+        Dataset(
+            "activitynet",
+            "ActivityNet",
+            read_activitynet,
+            files=r".+\.json",
+            example=OFFICIAL_NAME,
+            sign=b'"database"',
+            units=("segment", "video"),
+            shares_videos=True,
+        ),
+        *(
+            Dataset(
+                name,
+                "Kinetics",
+                read_kinetics,
+                files=r"(?!classes\.csv$).+\.csv",
+                example="csv files like train.csv",
+                sign=b"youtube_id",
+            )
+            for name in ("kinetics400", "kinetics600", "kinetics700")
+        ),
+    )
+}
+PUBLIC = tuple(name for name in DATASETS if name != FOLDER)  # those with annotation files and a class list
+
+
+def class_list(dataset: str) -> pd.DataFrame:
+    """The classes of a public dataset, shipped with the package.
+
+    Returns:
+        One row a class, sorted by name: name (the dataset's own), label (its readable form) and description
+        (one or two sentences on what is seen, written for this project).
+
+    Raises:
+        ValueError: there is no list of that dataset.
+        FileNotFoundError: the package is not whole.
+    """
+    if dataset not in PUBLIC:
+        raise ValueError(f"a class list is shipped for {', '.join(PUBLIC)}, got {dataset!r}")
+    table = pd.read_csv(classes_path(dataset), encoding="utf-8", dtype=str, keep_default_na=False)
+    return table[["name", "label", "description"]]
+
+
+def classes_path(dataset: str) -> Path:
+    """A shipped class table: in `data/` of the repository, or its copy inside an installed package."""
+    package = Path(__file__).parents[2]
+    places = [folder / dataset / "classes.csv" for folder in (package.parent / "data", package / "shipped")]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        f"the class table of '{dataset}' must be at '{places[0]}' or '{places[1]}'; install the package again"
+    )
+
+
+def read_annotations(name: str, folder: Path, unit: str | None = None) -> Annotations:
+    """Read the official annotation files of a dataset.
+
+    Args:
+        name: one of PUBLIC.
+        folder: of its annotation files, or a folder up to two levels above them.
+        unit: what one clip of ActivityNet is, "segment" (by default) or "video"; the others have clips.
+
+    Raises:
+        ValueError: an unknown dataset or unit, the files of another dataset, or what its reader finds wrong.
+        FileNotFoundError, NotADirectoryError: there is no such folder, or an official file is missing.
+    """
+    if name not in PUBLIC:
+        raise ValueError(f"dataset must be one of {', '.join(PUBLIC)}, got {name!r}")
+    dataset, folder = DATASETS[name], Path(folder)
+    unit = unit or dataset.units[0]
+    if unit not in dataset.units:
+        raise ValueError(
+            f"the unit of {dataset.label} must be one of {', '.join(dataset.units)}, got {unit!r}"
+        )
+    if folder.is_file():
+        raise NotADirectoryError(f"annotations must be given as a folder, but '{folder}' is a file")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder '{folder}' with the annotation files of {dataset.label}")
+    wanted = (
+        f"'{folder}' must hold the annotation files of {dataset.label} ({dataset.example}), "
+        f"at most {LEVELS_DOWN} levels down"
+    )
+    files = files_below(folder, dataset.files)
+    if not files and (other := _label_of(folder, but=dataset.label)):
+        raise ValueError(f"{wanted}, but it looks like the annotations of {other}")
+    if not files:
+        raise FileNotFoundError(f"{wanted}, but there are none")
+    try:
+        rows, numbers = dataset.read(files, unit)
+        annotations = table_of(dataset, rows, numbers, folder)
+    except NotOfTheDataset as error:
+        other = _label_of(folder, but=dataset.label)
+        raise ValueError(
+            f"{error}" + f" (the folder looks like the annotations of {other})" * bool(other)
+        ) from error
+    n_classes = len(annotations.classes)
+    relatives = {
+        other.name: len(class_list(other.name)) for other in DATASETS.values() if other.label == dataset.label
+    }
+    like = next((other for other, count in relatives.items() if count == n_classes and other != name), "")
+    if len(relatives) > 1 and (like or n_classes > relatives[name]):
+        raise ValueError(
+            f"the files in '{folder}' must name the {relatives[name]} classes of {name}, got {n_classes}"
+            + f", the number of {like}" * bool(like)
+        )
+    return annotations
+
+
+def _label_of(folder: Path, but: str) -> str:
+    """The dataset that the files of a folder look like, leaving one out; "" when they look like none."""
+    for dataset in (DATASETS[name] for name in PUBLIC if DATASETS[name].label != but):
+        if any(dataset.sign in path.read_bytes() for path in files_below(folder, dataset.files)):
+            return dataset.label
+    return ""
+
+
+def catalog_dataset(
+    name: str,
+    videos: Path,
+    annotations: Path | str = "",
+    unit: str = "segment",
+    limits: Limits = Limits(),
+    journal: Path | None = None,
+    called: str | None = None,
+) -> Catalog:
+    """Catalog every clip that a dataset's annotation files name, and every other file below its videos.
+
+    Damage inside a file shows when its frames are decoded.
+
+    Args:
+        name: one of DATASETS.
+        videos: the folder above the class folders.
+        annotations: the folder of the official annotation files, or one up to two levels above them; "" for
+            class folders.
+        unit: what one clip of ActivityNet is, "segment" (as annotated) or "video" (whole).
+        limits: a video that needs more is listed as unreadable.
+        journal: see `probe_files`.
+        called: the name of a catalog of class folders; the folder's own when None.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: a folder or an official file is not there.
+        ValueError: annotations of another dataset or damaged ones, no video of the dataset, or none that can
+            be read.
+    """
+    videos = Path(videos).absolute()
+    notes: tuple[str, ...] = ()
+    if name == FOLDER:
+        called = videos.name if called is None else called
+        listed, classes = list_class_folders(videos)
+    else:
+        read = read_annotations(name, Path(annotations), unit if len(DATASETS[name].units) > 1 else None)
+        called = f"{name}, {unit}s" if len(DATASETS[name].units) > 1 else name
+        listed = match_videos(read, videos)[LISTED_COLUMNS]
+        classes = read.classes.merge(class_list(name), on="name", how="left").fillna("")
+        classes = classes.sort_values("name", ignore_index=True)
+        notes = _notes(read, classes)
+    clips = complete_clips(
+        listed, probe_files(videos, listed["path"][listed["status"] == ""], limits, journal)
+    )
+    if not (clips["status"] == OK).any():
+        reasons = [*clips["reason"][clips["status"] == UNREADABLE], *clips["reason"], "it is empty"]
+        raise ValueError(
+            f"'{videos}' must hold a readable video of {DATASETS[name].label}, got {len(clips)} files and none "
+            f"readable; the first reason: {reasons[0]}"
+        )
+    return Catalog(name=called, root=videos, clips=clips, classes=classes, notes=notes)
+
+
+def _notes(read: Annotations, classes: pd.DataFrame) -> tuple[str, ...]:
+    name, n_shipped = read.dataset.name, len(class_list(read.dataset.name))
+    unknown = classes["name"][classes["label"] == ""].tolist()
+    unlabelled = f"the annotation files of {name} name {read.unlabelled:,} clips without a class; they are not in the catalog"
+    fewer = f"the annotation files name {len(classes)} of the {n_shipped} classes of {name}"
+    bare = f"{len(unknown)} classes of {name} have no shipped label and go by their names: "
+    notes = {
+        unlabelled: read.unlabelled,
+        fewer: len(classes) < n_shipped,
+        bare + ", ".join(unknown[:10]): unknown,
+    }
+    return tuple(note for note, is_so in notes.items() if is_so)
