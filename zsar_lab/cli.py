@@ -224,9 +224,8 @@ def evaluate(
         json: file for the figures.
     """
     from zsar_lab.files import write_json
-    from zsar_lab.results.compare_reports import compare_reports
+    from zsar_lab.results.compare_reports import compare_reports, read_report
     from zsar_lab.results.outside import read_predictions, score_predictions
-    from zsar_lab.results.report_json import read_report
 
     if bool(predictions) == bool(compare):
         raise ValueError(f"give --predictions or --compare, got {'both' if compare else 'neither'}")

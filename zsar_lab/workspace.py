@@ -25,8 +25,7 @@ from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.protocols.splits import ProtocolName, protocol_named
 from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate_split, split_result
 from zsar_lab.results.predictions import Predictions
-from zsar_lab.results.report import Report, make_report, save_report
-from zsar_lab.results.report_files import write_report_files
+from zsar_lab.results.report import Report, make_report
 from zsar_lab.results.summary import Results
 from zsar_lab.study import Study, StudyError
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
@@ -421,8 +420,7 @@ class Workspace:
             reports.append(make_report(title, [self.result(split) for split in splits], *data))
         main, beside = (*reports, None)[:2]
         self.seconds = self._kept_seconds()
-        content = save_report(self.folder / "report.json", main, [beside] if beside else [], self.seconds)
-        write_report_files(content, self.folder)
+        self.results().save(self.folder, seconds=self.seconds)
         return main, beside
 
     def results(self) -> Results:

@@ -1,60 +1,60 @@
-"""Two reports beside each other: every method on the same clips of the same splits, or one sentence on why they cannot be compared."""
+"""Two exports of one protocol beside each other: every method on the same clips, or in which points the protocols differ."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from zsar_lab.results.compare_protocols import (
-    check_same_labels,
-    check_same_protocol,
-    differences_of_protocols,
-    order_of_splits,
-)
-from zsar_lab.results.report_json import PARTS, check_report, rows_of
-from zsar_lab.results.statistics import CLAIM_LEVEL, ClassCounts, PairedComparison, compare_by_class, holm
+from zsar_lab.files import read_json
+from zsar_lab.results.quantities import compare
+from zsar_lab.results.report_files import SCHEMA_VERSION
+from zsar_lab.results.statistics import CLAIM_LEVEL, holm
 from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_text
 
-SHARED = ("encoder", "checkpoints", "catalog", "frames")
-TITLES = {
-    "methods": "methods",
-    "class_texts": "class texts",
-    "corrections": "corrections of hubness",
-    "predictions": "predictions",
+ROW = {
+    "method": str,
+    "label": str,
+    "prompt": str,
+    "reduction": str,
+    "setting": str,
+    "top1": float,
+    "settings": list,
 }
+ROW |= {"per_class": [{"*": [int]}], "fingerprints": {"encoder": str, "checkpoints": str, "method": str}}
+SPLIT = {"name": str, "hash": str, "seen": [str], "validation": [str], "unseen": [str], "generalised": bool}
+SPLIT |= {
+    "average": str,
+    "views": int,
+    "clips": {"*": {"number": int, "fingerprint": str}},
+    "clips_scored": int,
+}
+REPORT = {
+    "schema_version": int,
+    "protocol": {"name": str, "hash": str},
+    "splits": [SPLIT],
+    "methods": {"*": ROW},
+}
+REPORT |= {"prompts": [ROW], "reductions": [ROW]}
+PREDICTIONS = {
+    "schema_version": int,
+    "fingerprint": str,
+    "labels_fingerprint": str,
+    "candidates_fingerprint": str,
+}
+PREDICTIONS |= {"clips": int, "top1": float, "per_class": [{"class": str, "clips": int, "correct": int}]}
+SHARED = ("encoder", "checkpoints", "catalog", "frames")
+POINTS = {"unseen": "unseen classes", "seen": "seen classes", "validation": "validation classes"}
+POINTS |= {"generalised": "candidates (generalised)", "average": "average", "views": "test views a clip"}
 N_NAMED = 4  # of things that differ
 
 
-@dataclass(frozen=True)
-class ComparedRow:
-    """What both reports scored alike. Accuracies are fractions, 0..1.
-
-    Attributes:
-        part: "methods", "class_texts", "corrections" or "predictions".
-        method, setting: what was scored.
-        class_texts: prompts of A and of B; a method of the part "methods" reads the training's own, which may
-            be two.
-        top1: of A and of B, as they stand there: means over splits.
-        compared: B less A, over all clips.
-        p_holm: p adjusted for the rows of the same part and setting.
-    """
-
-    part: str
-    method: str
-    setting: str
-    class_texts: tuple[str, str]
-    top1: tuple[float, float]
-    compared: PairedComparison
-    p_holm: float
-
-    @property
-    def claimed(self) -> bool:
-        """True when a difference can be claimed: the adjusted p is at most 0.05."""
-        return self.p_holm <= CLAIM_LEVEL
+class ReportError(ValueError):
+    """A file is no whole report of this version, or two reports cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class ReportComparison:
         names: of A's report and of B's.
         protocol: hash of A's splits in their order, or of the labels of predictions.
         n_splits, n_clips, n_classes: on what both were scored; a clip counts once a split.
-        rows: what both scored.
+        table: a row for what both scored: part, label, method, reduction, setting, prompt_a, prompt_b, top1_a, top1_b,
+            and of B less A on the same clips difference, low, high, p, p_holm (over the rows of the part and setting),
+            min_detectable, claimed; fractions.
         differs: what else is not the same in A and B, a phrase each.
         only_a, only_b: what only one of them scored.
         beside: of the reports beside them, those of one protocol.
@@ -77,242 +79,338 @@ class ReportComparison:
     n_splits: int
     n_clips: int
     n_classes: int
-    rows: tuple[ComparedRow, ...]
-    differs: tuple[str, ...]
-    only_a: tuple[str, ...]
-    only_b: tuple[str, ...]
+    table: pd.DataFrame
+    differs: tuple[str, ...] = ()
+    only_a: tuple[str, ...] = ()
+    only_b: tuple[str, ...] = ()
     beside: tuple[ReportComparison, ...] = ()
     not_compared: tuple[str, ...] = ()
 
-    def table(self) -> pd.DataFrame:
-        """A row for what both scored, for reading: top-1 in percent; difference B less A, interval and `detectable` in points."""
-        rows = []
-        for row in self.rows:
-            text = row.class_texts[0] if len(set(row.class_texts)) == 1 else " / ".join(row.class_texts)
-            rows.append(
-                {
-                    "": TITLES[row.part],
-                    "method": row.method,
-                    "class text": text,
-                    "setting": row.setting,
-                    "A_%": f"{100 * row.top1[0]:.1f}",
-                    "B_%": f"{100 * row.top1[1]:.1f}",
-                    "B - A": f"{100 * row.compared.difference:+.1f}",
-                    "its interval": interval_as_text(row.compared.ci95, "+"),
-                    "p": p_as_text(row.compared.p),
-                    "p (Holm)": p_as_text(row.p_holm),
-                    "detectable": detectable_as_text(row.compared.detectable),
-                }
-            )
-        return pd.DataFrame(rows)
-
     def text(self) -> str:
-        """The comparison for reading: what was scored, the table, what else differs, what only one has, and the reports beside."""
+        """The comparison for reading."""
         splits = f" of {self.n_splits} split{'s' * (self.n_splits > 1)}" if self.n_splits else ""
+        names, note = (
+            " / ".join(dict.fromkeys(self.names)),
+            (
+                "Top-1 (share of clips); B less A on the same clips (points), its 95 % interval over classes, p alone and"
+                " adjusted for the rows of one part and setting (Holm); detectable: the smallest true difference (points)"
+                " that 80 % of such studies would find."
+            ),
+        )
+        head = f"{names}: {self.n_clips} clips{splits}, {self.n_classes} different classes, protocol {self.protocol}"
+        shown = (
+            self._shown().to_string(index=False)
+            if len(self.table)
+            else "There is no method that both scored."
+        )
+        differs = f"Also different: {'; '.join(self.differs)}." if self.differs else "Nothing else differs."
+        only = (
+            f"Only {side} has: {'; '.join(names)}."
+            for side, names in (("A", self.only_a), ("B", self.only_b))
+            if names
+        )
         lines = [
-            f"{' / '.join(dict.fromkeys(self.names))}: {self.n_clips} clips{splits}, {self.n_classes} different classes, protocol {self.protocol}",
+            head,
             "",
-            _columns_in_use(self.table()).to_string(index=False)
-            if self.rows
-            else "There is no method that both scored.",
+            shown,
             "",
-            "Top-1; B less A on the same clips (points), its 95 % interval over classes, p alone and adjusted for the rows of the same part and"
-            " setting (Holm); detectable: the smallest true difference (points) that would be found in four of five such studies.",
-            f"Also different: {'; '.join(self.differs)}."
-            if self.differs
-            else "Nothing else differs of what reports record.",
+            note,
+            differs,
+            *only,
+            *(f"Not compared: {one}." for one in self.not_compared),
         ]
-        lines += [
-            f"Only {side} has: {'; '.join(only)}."
-            for side, only in (("A", self.only_a), ("B", self.only_b))
-            if only
-        ]
-        lines += [f"Not compared: {phrase}." for phrase in self.not_compared]
         wrapped = [line if "\n" in line else textwrap.fill(line, 150) for line in lines]
         return "\n".join([*wrapped, *("\n" + beside.text() for beside in self.beside)])
 
+    def _shown(self) -> pd.DataFrame:
+        t = self.table
+        prompts = t["prompt_a"].where(t["prompt_a"] == t["prompt_b"], t["prompt_a"] + " / " + t["prompt_b"])
+        shown = {"": t["part"], "method": t["label"], "class text": prompts, "setting": t["setting"]}
+        shown |= {
+            "A_%": (100 * t["top1_a"]).map("{:.1f}".format),
+            "B_%": (100 * t["top1_b"]).map("{:.1f}".format),
+        }
+        shown |= {"B - A": (100 * t["difference"]).map("{:+.1f}".format)}
+        shown |= {"its interval": [interval_as_text(ends, "+") for ends in zip(t["low"], t["high"])]}
+        shown |= {"p": t["p"].map(p_as_text), "p (Holm)": t["p_holm"].map(p_as_text)}
+        table = pd.DataFrame(shown | {"detectable": t["min_detectable"].map(detectable_as_text)})
+        return table.loc[:, (table != "").any()]
+
     def content(self) -> dict[str, Any]:
         """The comparison as plain json content."""
-        return asdict(self)
+        content = vars(self) | {"table": self.table.to_dict("records")}
+        return content | {"beside": [one.content() for one in self.beside]}
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read a report.json (or the one of a folder), or what `evaluate --predictions --json` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ReportError: it is not whole json, or holds no object.
+    """
+    file = Path(path) / "report.json" if Path(path).is_dir() else Path(path)
+    try:
+        content = read_json(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no report '{file}'; give a report.json or its folder") from None
+    except ValueError as error:
+        raise ReportError(f"'{file}' is no whole json file ({error.__cause__ or error})") from error
+    if not isinstance(content, dict):
+        raise ReportError(f"'{file}' must hold a json object, got a {type(content).__name__}")
+    return content
+
+
+def check_report(content: Any, what: str) -> None:
+    """Check that content is that of a report, or of scores of predictions, of this version; the one schema check.
+
+    Raises:
+        ReportError: which key is missing or of another type, or which counts do not fit; `what` names the content.
+    """
+    version = content.get("schema_version") if isinstance(content, Mapping) else None
+    if version != SCHEMA_VERSION:
+        raise ReportError(
+            f"{what} must be of schema_version {SCHEMA_VERSION}, got {version!r}; make it again"
+        )
+    _check(content, PREDICTIONS if "confusion" in content else REPORT, what)
+    if "confusion" in content:
+        return
+    for row in (*content["methods"].values(), *content["prompts"], *content["reductions"]):
+        fits = len(row["per_class"]) == len(content["splits"]) > 0
+        for split, counts in zip(content["splits"], row["per_class"]):
+            fits &= set(counts) <= set(split["unseen"])
+            fits &= all(len(pair) == 2 and 0 <= pair[0] <= pair[1] for pair in counts.values())
+        if not fits:
+            raise ReportError(
+                f"{what}: the counts of {row['label']!r} do not fit the splits and their classes"
+            )
+    for one in content.get("beside", ()):
+        check_report(one | {"schema_version": SCHEMA_VERSION, "beside": ()}, f"{what}, beside")
+
+
+def _check(value: Any, form: Any, where: str) -> None:
+    """Check a value against a type, a list of one form, a dict of forms, or {"*": form} for any key."""
+    kind = type(form) if isinstance(form, (dict, list)) else form
+    accepted = (int, float) if kind is float else (list, tuple) if kind is list else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise ReportError(f"{where} must be of type {kind.__name__}, got {str(value)[:40]!r}")
+    if isinstance(form, list):
+        for number, each in enumerate(value):
+            _check(each, form[0], f"{where}[{number}]")
+    elif isinstance(form, dict):
+        for key in value if "*" in form else form:
+            if key not in value:
+                raise ReportError(f"{where} has no {key!r}")
+            _check(value[key], form.get(key, form.get("*")), f"{where}.{key}")
 
 
 def compare_reports(a: dict[str, Any], b: dict[str, Any]) -> ReportComparison:
-    """Compare two reports, or two scores of predictions, on the same clips; splits are matched by their hashes, in whatever order.
+    """Compare two reports, or two scores of predictions, on the same clips; splits are matched by their hashes.
 
-    Methods of the part "methods" are matched by name and setting, whatever class text their trainings read;
-    class texts by method, setting and prompt. Of predictions no clip is named: that both are of the same
-    clips is seen from the number of clips of each class alone.
+    Methods are matched by name, whatever prompt their trainings read; prompts and hubness reductions by everything. Of
+    predictions no clip is named: that they are of the same clips is seen from the clips of each class alone.
 
     Args:
-        a, b: content of report.json, see `read_report`, or of what `evaluate --predictions --json` writes.
+        a, b: content of report.json, or of what `evaluate --predictions --json` writes, see `read_report`.
 
     Raises:
-        ValueError: they are not of one protocol (in which points), or not both reports or both predictions,
-            or not whole.
+        ReportError: they are not whole, not of a kind, or not of one protocol (in which points).
     """
-    if all("confusion" in content for content in (a, b)):
-        return _compare_predictions(a, b)
-    if any("confusion" in content for content in (a, b)):
-        raise ValueError(
-            "A and B must both be reports or both scores of predictions, got one of each; give two of a kind"
-        )
     for name, content in (("A", a), ("B", b)):
         check_report(content, name)
-    check_same_protocol(a, b)
-    beside, not_compared = _compare_beside(a.get("beside", []), b.get("beside", []))
-    return _compared(a, b, beside, not_compared)
+    if ("confusion" in a) != ("confusion" in b):
+        raise ReportError("A and B must both be reports or both scores of predictions, got one of each")
+    if "confusion" in a:
+        return _compare_predictions(a, b)
+    points = _points_of_protocols(a, b)
+    if points:
+        raise ReportError(f"A and B must be scored under one protocol, theirs differ in {'; '.join(points)}")
+    compared, phrases, left = [], [], list(b.get("beside", ()))
+    for own in a.get("beside", ()):
+        other = next((one for one in left if not _points_of_protocols(own, one)), None)
+        if other is None:
+            why = f" differs in {'; '.join(_points_of_protocols(own, left[0]))}" if left else ""
+            phrases.append(f"{own['protocol']['name']!r} beside A{why}")
+        else:
+            left.remove(other)
+            compared.append(_compare(own, other))
+    phrases += [f"{one['protocol']['name']!r} beside B" for one in left]
+    return _compare(a, b, beside=tuple(compared), not_compared=tuple(phrases))
 
 
-def _compared(
-    a: dict[str, Any],
-    b: dict[str, Any],
-    beside: Sequence[ReportComparison] = (),
-    not_compared: Sequence[str] = (),
-) -> ReportComparison:
-    """Two reports of one protocol."""
-    order_a, order_b = order_of_splits(a), order_of_splits(b)
-    found: list[ComparedRow] = []
-    differing: dict[str, dict[str, None]] = {}
+def _compare(a: dict[str, Any], b: dict[str, Any], **beside: Any) -> ReportComparison:
+    found: list[dict[str, Any]] = []
+    differing: dict[str, list[str]] = {}
     only: tuple[list[str], list[str]] = ([], [])
-    for part in PARTS:
-        rows_a, rows_b = ({_key(part, row): row for row in rows_of(content, part)} for content in (a, b))
-        for mine, own, other in zip(only, (rows_a, rows_b), (rows_b, rows_a)):
-            mine += [_named(part, row) for key, row in own.items() if key not in other]
-        pairs = [(rows_a[key], rows_b[key]) for key in rows_a if key in rows_b]
-        if part == "class_texts":  # the training's own prompt stands among the methods
-            known = {(row.method, row.setting, *row.class_texts) for row in found}
-            pairs = [
-                (x, y)
-                for x, y in pairs
-                if (x["method"], x["setting"], x["class_text"], y["class_text"]) not in known
-            ]
-        found += _compared_rows(part, pairs, order_a, order_b)
-        for x, y in pairs:
-            _note_differences(part, x, y, differing)
-    unseen = {name for split in a["splits"] for name in split["unseen"]}
-    clips = sum(split["clips_scored"] for split in a["splits"])
-    differs = tuple(
-        phrase if not of else f"{phrase} of {_first_of(list(of))}" for phrase, of in differing.items()
-    )
-    scored = (
+    order = [_by_hash(content) for content in (a, b)]
+    for part in ("methods", "prompts", "reductions"):
+        rows_a, rows_b = (_rows_by_key(content, part) for content in (a, b))
+        for names, own, other in zip(only, (rows_a, rows_b), (rows_b, rows_a)):
+            names += [_name(part, row) for key, row in own.items() if key not in other]
+        for key in [key for key in rows_a if key in rows_b]:
+            x, y = rows_a[key], rows_b[key]
+            done = (x["method"], x["prompt"], y["prompt"])
+            if part == "prompts" and done in {
+                (row["method"], row["prompt_a"], row["prompt_b"]) for row in found
+            }:
+                continue  # the training's own prompt is among the methods
+            rows = [_as_rows([row["per_class"][n] for n in of]) for row, of in zip((x, y), order)]
+            found.append(
+                {"part": part, "label": x["label"], "method": x["method"], "reduction": x["reduction"]}
+            )
+            found[-1] |= {"setting": x["setting"], "prompt_a": x["prompt"], "prompt_b": y["prompt"]}
+            found[-1] |= {"top1_a": x["top1"], "top1_b": y["top1"]} | _pair(*rows)
+            for phrase, name in _differences(part, x, y):
+                differing.setdefault(phrase, []).extend([name] if name else [])
+    differs = [f"{phrase}{' of ' if names else ''}{_first(names)}" for phrase, names in differing.items()]
+    return ReportComparison(
         (a["protocol"]["name"], b["protocol"]["name"]),
         a["protocol"]["hash"],
         len(a["splits"]),
-        clips,
-        len(unseen),
-    )
-    return ReportComparison(
-        *scored, tuple(found), differs, *map(tuple, only), tuple(beside), tuple(not_compared)
+        sum(split["clips_scored"] for split in a["splits"]),
+        len({name for split in a["splits"] for name in split["unseen"]}),
+        _with_holm(found),
+        tuple(differs),
+        *map(tuple, only),
+        **beside,
     )
 
 
-def _compared_rows(
-    part: str, pairs: Sequence[tuple[dict, dict]], order_a: Sequence[int], order_b: Sequence[int]
-) -> list[ComparedRow]:
-    compared = [compare_by_class(_counts(y, order_b), _counts(x, order_a)) for x, y in pairs]
-    adjusted = {}
-    for setting in dict.fromkeys(x["setting"] for x, _ in pairs):
-        places = [place for place, (x, _) in enumerate(pairs) if x["setting"] == setting]
-        adjusted |= dict(zip(places, holm([compared[place].p for place in places]).tolist()))
-    return [
-        ComparedRow(
-            part,
-            x["method"],
-            x["setting"],
-            (x["class_text"], y["class_text"]),
-            (x["top1"], y["top1"]),
-            pair,
-            adjusted[place],
-        )
-        for place, ((x, y), pair) in enumerate(zip(pairs, compared))
+def _compare_predictions(a: dict[str, Any], b: dict[str, Any]) -> ReportComparison:
+    clips = [
+        {row["class"]: row["clips"] for row in content["per_class"] if row["clips"]} for content in (a, b)
     ]
+    wrong = sorted(name for name in clips[0] | clips[1] if clips[0].get(name) != clips[1].get(name))
+    if wrong:
+        counts = " and ".join(str(of.get(wrong[0], 0)) for of in clips)
+        raise ReportError(
+            f"A and B must be of the same clips, {wrong[0]!r} has {counts} ({len(wrong)} classes differ)"
+        )
+    if a["candidates_fingerprint"] != b["candidates_fingerprint"]:
+        points = _classes_differ(*([row["class"] for row in content["per_class"]] for content in (a, b)))
+        raise ReportError(
+            f"A and B must have the same candidates: {points}; score both with the same --classes FILE"
+        )
+    rows = [
+        _as_rows([{row["class"]: (row["correct"], row["clips"]) for row in of["per_class"]}]) for of in (a, b)
+    ]
+    row = dict.fromkeys(("label", "method", "reduction", "setting", "prompt_a", "prompt_b"), "")
+    row |= {"part": "predictions", "top1_a": a["top1"], "top1_b": b["top1"]} | _pair(*rows)
+    prints = a["fingerprint"], b["fingerprint"]
+    differs = () if prints[0] == prints[1] else (f"the files of predictions (A {prints[0]}, B {prints[1]})",)
+    names, labels = ("predictions", "predictions"), a["labels_fingerprint"]
+    return ReportComparison(names, labels, 0, a["clips"], len(clips[0]), _with_holm([row]), differs)
 
 
-def _counts(row: dict[str, Any], order: Sequence[int]) -> list[ClassCounts]:
-    return [row["per_class"][place] for place in order]
+def _as_rows(per_class: Sequence[Mapping[str, Sequence[int]]]) -> pd.DataFrame:
+    """Rows with split, label and prediction ("" where it is wrong) from right clips and clips by class."""
+    counts = [
+        (number, name, name if hit else "", n)
+        for number, of in enumerate(per_class)
+        for name in sorted(of)
+        for hit, n in ((True, of[name][0]), (False, of[name][1] - of[name][0]))
+    ]
+    table = pd.DataFrame(counts, columns=["split", "label", "prediction", "n"])
+    return table.loc[table.index.repeat(table["n"]), ["split", "label", "prediction"]].reset_index(drop=True)
 
 
-def _key(part: str, row: dict[str, Any]) -> tuple[str, ...]:
-    return (row["method"], row["setting"]) + ((row["class_text"],) if part == "class_texts" else ())
+def _pair(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> dict[str, float]:
+    """B less A."""
+    if (
+        rows_a[["split", "label"]].value_counts().to_dict()
+        != rows_b[["split", "label"]].value_counts().to_dict()
+    ):
+        raise ReportError(
+            "A and B must be scored on the same clips, the numbers of clips of their classes differ"
+        )
+    pair = compare(rows_b, rows_a)
+    low_high = {"low": pair.low, "high": pair.high}
+    return {"difference": pair.difference} | low_high | {"p": pair.p, "min_detectable": pair.min_detectable}
 
 
-def _named(part: str, row: dict[str, Any]) -> str:
+def _with_holm(found: list[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(found)
+    if len(table):
+        table["p_holm"] = table.groupby(["part", "setting"])["p"].transform(lambda p: holm(p.to_numpy()))
+        table["claimed"] = table["p_holm"] <= CLAIM_LEVEL
+    return table
+
+
+def _rows_by_key(content: dict[str, Any], part: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    rows = content[part].values() if part == "methods" else content[part]
+    prompt = part == "prompts"
+    return {
+        (row["method"], row["reduction"], row["setting"], row["prompt"] if prompt else ""): row
+        for row in rows
+    }
+
+
+def _name(part: str, row: dict[str, Any]) -> str:
     return (
-        f"{row['method']} with {row['class_text']}"
-        if part == "class_texts"
-        else f"{row['method']}, {row['setting']}"
+        f"{row['label']} with {row['prompt']}" if part == "prompts" else f"{row['label']} ({row['setting']})"
     )
 
 
-def _note_differences(
-    part: str, a: dict[str, Any], b: dict[str, Any], differing: dict[str, dict[str, None]]
-) -> None:
-    """Add what is not the same of two rows to the phrases on the whole, or to those that name the rows they are true of."""
-    prints = a["fingerprints"], b["fingerprints"]
-    for what in SHARED:
-        first, second = (of.get(what) for of in prints)
-        if first != second:
-            differing.setdefault(f"{what} (A {first}, B {second})", {})
-    first, second = (of["class_text"] for of in prints)
-    if first != second:
-        phrase = f"class text (A {a['class_text']} {first or 'not known'}, B {b['class_text']} {second or 'not known'})"
-        differing.setdefault(phrase, {})
-    elif a["class_text"] != b["class_text"]:
-        differing.setdefault(
-            f"names of the class text, though not its words (A {a['class_text']}, B {b['class_text']})", {}
-        )
-    if prints[0]["method"] != prints[1]["method"]:
-        of = (
-            f"{a['method']} with {a['class_text']}"
-            if part == "class_texts"
-            else f"{a['method']} ({a['setting']})"
-        )
-        differing.setdefault("settings that validation chose", {})[of] = None
+def _differences(part: str, a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """What else is not the same of two rows, and the row's name where it is not true of all."""
+    first, second = a["fingerprints"], b["fingerprints"]
+    found: list[tuple[str, str | None]] = [
+        (f"{what} (A {first.get(what)}, B {second.get(what)})", None)
+        for what in SHARED
+        if first.get(what) != second.get(what)
+    ]
+    texts = [of.get("class_text") or "not known" for of in (first, second)]
+    if texts[0] != texts[1]:
+        found.append((f"class text (A {a['prompt']} {texts[0]}, B {b['prompt']} {texts[1]})", None))
+    elif a["prompt"] != b["prompt"]:
+        found.append((f"names of the class text, not its words (A {a['prompt']}, B {b['prompt']})", None))
+    if a["settings"] != b["settings"]:
+        found.append(("settings that validation chose", _name(part, a)))
+    return found
 
 
-def _first_of(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+def _first(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
     more = len(names) - N_NAMED
     return ", ".join(names[:N_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _compare_beside(a: Sequence[dict], b: Sequence[dict]) -> tuple[list[ReportComparison], list[str]]:
-    """The reports beside two others: those of one protocol compared, and phrases on the others."""
-    for name, contents in (("the report beside A", a), ("the report beside B", b)):
-        for content in contents:
-            check_report(content, name)
-    left, compared, phrases = list(b), [], []
-    for own in a:
-        other = next((content for content in left if not differences_of_protocols(own, content)), None)
-        if other is None:
-            why = (
-                f" differs from {left[0]['protocol']['name']!r} in {'; '.join(differences_of_protocols(own, left[0]))}"
-                if left
-                else ""
-            )
-            phrases.append(f"{own['protocol']['name']!r} beside A{why}")
-        else:
-            left.remove(other)
-            compared.append(_compared(own, other))
-    return compared, phrases + [f"{content['protocol']['name']!r} beside B" for content in left]
+def _by_hash(content: dict[str, Any]) -> list[int]:
+    """Numbers of a report's splits in the order of their hashes."""
+    return sorted(range(len(content["splits"])), key=lambda number: content["splits"][number]["hash"])
 
 
-def _compare_predictions(a: dict[str, Any], b: dict[str, Any]) -> ReportComparison:
-    check_same_labels(a, b)
-    counts = [
-        [{row["class"]: (row["correct"], row["clips"]) for row in content["per_class"]}] for content in (a, b)
-    ]
-    compared = compare_by_class(counts[1], counts[0])
-    row = ComparedRow("predictions", "", "", ("", ""), (a["top1"], b["top1"]), compared, compared.p)
-    names = ("predictions",) * 2
-    differs = (
-        ()
-        if a["fingerprint"] == b["fingerprint"]
-        else (f"the files of predictions (A {a['fingerprint']}, B {b['fingerprint']})",)
-    )
-    n_classes = sum(clips > 0 for _, clips in counts[0][0].values())
-    return ReportComparison(names, a["labels_fingerprint"], 0, a["clips"], n_classes, (row,), differs, (), ())
+def _points_of_protocols(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """In which points the protocols of two reports differ, a phrase each; of splits that differ the first pair."""
+    left = [[content["splits"][number] for number in _by_hash(content)] for content in (a, b)]
+    hashes = [[split["hash"] for split in splits] for splits in left]
+    n_shared = sum(one in hashes[1] for one in hashes[0])
+    if len(hashes[0]) != len(hashes[1]):
+        return [f"number of splits ({len(hashes[0])} and {len(hashes[1])}, {n_shared} of them the same)"]
+    if hashes[0] == hashes[1]:
+        return []
+    first, *_ = sorted((one for one in left[0] if one["hash"] not in hashes[1]), key=lambda one: one["name"])
+    others = sorted((one for one in left[1] if one["hash"] not in hashes[0]), key=lambda one: one["name"])
+    other = next((one for one in others if one["name"] == first["name"]), others[0])
+    points = []
+    for key, words in POINTS.items():
+        if isinstance(first[key], (list, tuple)):
+            if set(first[key]) != set(other[key]):
+                points.append(f"{words} ({_classes_differ(first[key], other[key])})")
+        elif first[key] != other[key]:
+            points.append(f"{words} ({first[key]} and {other[key]})")
+    for role in first["clips"]:
+        x, y = first["clips"][role], other["clips"].get(role, {"number": 0, "fingerprint": ""})
+        if x["fingerprint"] != y["fingerprint"]:
+            other_number = y["number"] if x["number"] != y["number"] else "as many, not the same ones"
+            points.append(f"{role} clips ({x['number']} and {other_number})")
+    names = " and ".join(dict.fromkeys((repr(first["name"]), repr(other["name"]))))
+    points[:1] = [f"{points[0] if points else 'their hashes'} of {names}"]
+    return points
 
 
-def _columns_in_use(table: pd.DataFrame) -> pd.DataFrame:
-    return table.loc[:, [column for column in table if (table[column] != "").any()]]
+def _classes_differ(a: Sequence[str], b: Sequence[str]) -> str:
+    only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
+    first, whose = (only_a[0], "A") if only_a else (only_b[0], "B")
+    counts = f"{len(only_a)} of A's {len(a)} and {len(only_b)} of B's {len(b)}"
+    return f"{counts} are not the other's, the first {first!r} of {whose}"

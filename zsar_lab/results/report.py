@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from zsar_lab.results.calibration import calibration
 from zsar_lab.results.evaluate import TRANSFER, MethodScores, SplitResult
 from zsar_lab.results.generalised_rows import GeneralisedRow, generalised_row
 from zsar_lab.results.hubness import Hubness, hubness, hubness_interval, k_occurrence
-from zsar_lab.results.report_json import class_lists, scoring, write_report
 from zsar_lab.results.statistics import (
     CLAIM_LEVEL,
     PairedComparison,
@@ -24,6 +22,7 @@ from zsar_lab.results.statistics import (
     compare_by_class,
     holm,
 )
+from zsar_lab.results.summary import settings_as_text  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -323,67 +322,11 @@ class Report:
             ),
         }
 
-    def _of_generalised(self, row: GeneralisedRow) -> dict[str, str | None]:
-        """As `fingerprints`, of the method with all classes as candidates and of its constants."""
-        plain = self.fingerprints(self.row(row.method))
-        return plain | {
-            "protocol": row.protocol,
-            "method": fingerprint("generalised", plain["method"], row.constants),
-        }
-
     def _text_fingerprint(self, prompt: str) -> str | None:
         first = self.results[0]
         return ({first.class_text.prompt: first.fingerprints["class_text"]} | first.text_fingerprints).get(
             prompt
         )
-
-    def content(self) -> dict[str, Any]:
-        """The report as plain json content."""
-
-        def kept(row: MethodRow) -> dict[str, Any]:
-            return asdict(row) | {"fingerprints": self.fingerprints(row)}
-
-        return {
-            "protocol": {
-                "name": self.name,
-                "hash": self.protocol_hash,
-                "classes_of": "split 0; each split's own lists stand under splits",
-                **class_lists(self.results[0].protocol),
-            },
-            "chance": self.chance,
-            "upper_bound": self.upper_bound,
-            "methods": [kept(row) for row in self.rows],
-            "class_texts": [kept(row) for row in self.text_rows],
-            "corrections": [asdict(row) | {"row": kept(row.row)} for row in self.compare_corrections()],
-            "generalised": [
-                asdict(row) | {"fingerprints": self._of_generalised(row)} for row in self.generalised_rows
-            ],
-            "seen_top1": self.seen_top1,
-            "splits": [
-                {
-                    "name": r.protocol.name,
-                    "hash": r.protocol.hash,
-                    **class_lists(r.protocol),
-                    **scoring(r.protocol),
-                    "seen_top1": r.seen_top1,
-                    "upper_bound": top_k_accuracy(r.upper_bound_BC, r.targets, 1),
-                    "clips_scored": len(r.targets),
-                    "top1": {s.method: top_k_accuracy(s.scores_BC, r.targets, 1) for s in r.methods},
-                }
-                for r in self.results
-            ],
-            "fingerprints": {
-                "catalog": self.catalog_fingerprint,
-                "frames": self.frames_fingerprint,
-                "class_text": self.results[0].fingerprints["class_text"],
-                "encoder": self.results[0].fingerprints["encoder"],
-                "trained_texts": [
-                    r.fingerprints["trained_text"] for r in self.results if "trained_text" in r.fingerprints
-                ],
-                "checkpoints": [r.fingerprints["checkpoint"] for r in self.results],
-                "embeddings": [r.fingerprints["embeddings"] for r in self.results],
-            },
-        }
 
 
 def make_report(
@@ -400,23 +343,6 @@ def make_report(
     of_all = tuple(generalised_row(protocols, same) for same in zip(*(r.generalised for r in results)))
     return Report(
         name, tuple(results), rows, texts, catalog_fingerprint, frames_fingerprint, corrected, of_all
-    )
-
-
-def save_report(
-    path: Path, main: Report, beside: Sequence[Report], seconds: dict[str, float]
-) -> dict[str, Any]:
-    """Write report.json: the main report, others beside it under "beside", and the seconds each step took; returns its content."""
-    content = main.content() | {"beside": [report.content() for report in beside], "seconds": seconds}
-    write_report(path, content)
-    return content
-
-
-def settings_as_text(settings: dict[str, Any]) -> str:
-    """What was chosen, for reading: "k 5, tau 0.2, centred"; "" when there was nothing to choose."""
-    return ", ".join(
-        f"{name} {value:g}" if isinstance(value, (int, float)) else str(value)
-        for name, value in settings.items()
     )
 
 

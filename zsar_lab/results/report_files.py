@@ -1,326 +1,302 @@
-"""A report as files beside report.json: csv, LaTeX and a self-contained html page."""
+"""Results as files: report.json, csv, the body of a LaTeX table, and an html page that needs nothing else."""
 
 from __future__ import annotations
 
-import html
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from zsar_lab.files import writing
-from zsar_lab.results.report_json import check_report
-from zsar_lab.results.report_table import GENERALISED, report_table
+from zsar_lab.files import fingerprint, read_json, writing
+from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.results.predictions import KEY
+from zsar_lab.results.summary import PARTS, Results
 from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_text
 
-TITLES = {
-    "methods": "Methods",
-    "class_texts": "Class texts",
-    "corrections": "Corrections of hubness on transfer",
-}
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "[": "{[}",
-    "*": "{*}",  # the last two would belong to a \\ before them
-}
-STYLE = """
-:root { color-prompt: light dark; --text: #1f2328; --page: #ffffff; --line: #d0d7de; --quiet: #59636e; --band: #f6f8fa; }
-@media (prefers-color-prompt: dark) { :root { --text: #e6edf3; --page: #0d1117; --line: #30363d; --quiet: #9198a1; --band: #151b23; } }
+SCHEMA_VERSION = 1
+FILES = tuple(f"report.{ending}" for ending in ("json", "csv", "tex", "html"))
+OF_FAMILY = ("chance", "upper_bound", "seen_top1", "n_splits")
+NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")  # a list of numbers in indented json
+UPPER_BOUND_LABEL = "upper bound (true prototypes, not zero-shot)"
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "[": "{[}",  # this and * would belong to a \\ before them
+        "*": "{*}",
+        **{character: f"\\{character}" for character in "{}&%$#_"},
+    }
+)
+NOTE = """Top-1 is the share of clips of unseen classes that are predicted rightly, over the clips of all splits, ± its
+standard deviation over splits; mean class is the mean over classes of that share; each has its own 95 % interval over
+classes. Differences are in points of top-1, on the same clips; p is adjusted for all rows compared with one baseline,
+of hubness reductions for those of one setting (Holm). Detectable: the smallest true difference (points) that 80 % of
+such studies would find. Inductive: one test clip is looked at at a time; transductive: all test clips together.
+S and U: held-out clips of seen classes and clips of unseen ones, all classes being candidates; H: their harmonic mean;
+calibrated stacking: gamma, chosen on validation classes, is taken off the scores of seen classes."""
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title><style>
+:root { color-scheme: light dark; --text: #1f2328; --page: #fff; --line: #d0d7de; --quiet: #59636e; --band: #f6f8fa; }
+@media (prefers-color-scheme: dark) {
+:root { --text: #e6edf3; --page: #0d1117; --line: #30363d; --quiet: #9198a1; --band: #151b23; } }
 body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 1280px; margin: 0 auto; padding: 16px 20px 48px; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.25em; margin-top: 2em; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1.05em; margin: 1.6em 0 .4em; }
+main { max-width: 1280px; margin: 0 auto; padding: 16px 20px 48px; } h1 { font-size: 1.5em; }
+h2 { font-size: 1.25em; margin-top: 2em; border-bottom: 1px solid var(--line); } h3 { font-size: 1.05em; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88em; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 7px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; vertical-align: top; }
-th { white-space: normal; vertical-align: bottom; min-width: 3.2em; }
-th:first-child, td:first-child { text-align: left; } tbody tr:nth-child(even) { background: var(--band); }
-.prints, .note { color: var(--quiet); font-size: .85em; } .prints { overflow-wrap: anywhere; } code { font-family: ui-monospace, monospace; }
+th, td { padding: 4px 7px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; } th:first-child, td:first-child { text-align: left; }
+tbody tr:nth-child(even) { background: var(--band); }
+.note { color: var(--quiet); font-size: .85em; overflow-wrap: anywhere; }
+</style></head><body><main><h1>{{ title }}</h1><p class="note">{{ note }}</p>
+{% macro shown(table) %}<div class="wide">{{ table.to_html(index=False, border=0, escape=True) | safe }}</div>
+{% endmacro %}{% for family in families %}<section><h2>{{ family.title }}</h2><p>{{ family.words }}</p>
+{% for group in family.groups %}<h3>{{ group.title }}</h3>{{ shown(group.table) }}
+<div class="note">Fingerprints: {{ group.shared }}
+<details><summary>Fingerprints by row</summary>{{ shown(group.prints) }}</details></div>
+{% endfor %}<h3>Splits</h3>{{ shown(family.splits) }}</section>{% endfor %}</main></body></html>
 """
 
 
-def write_report_files(content: dict[str, Any], folder: Path) -> list[Path]:
-    """Write report.csv, report.tex and report.html, each whole or not at all.
-
-    Args:
-        content: of `Report.content`, or read from report.json; reports under "beside" come after it in every
-            file.
-        folder: made if absent.
-
-    Returns:
-        The three paths.
-
-    Raises:
-        ValueError: it is no report, or one of an earlier version.
-        PermissionError: the folder cannot be written to.
-    """
-    texts = {
-        "csv": report_table(content).to_csv(index=False, lineterminator="\n"),
-        "tex": latex_body(content),
-        "html": html_page(content),
-    }
-    paths = []
-    for ending, text in texts.items():
-        paths.append(Path(folder) / f"report.{ending}")
-        with writing(paths[-1]) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return paths
-
-
-def latex_body(content: dict[str, Any]) -> str:
-    """The body of a LaTeX table of five columns (booktabs): name, top-1 with its deviation over splits, interval, top-5, mean over classes; percent.
-
-    Rows stand in groups whose heading says the setting, so that inductive and transductive ones are never
-    unmarked. Comments name the fingerprints.
-
-    Raises:
-        ValueError: as `report_table`.
-    """
-    lines = ["% needs \\usepackage{booktabs}; put it into \\begin{tabular}{lcccc} ... \\end{tabular}"]
-    for one, table in _reports(content):
-        name, first = one["protocol"]["name"], table.iloc[0]
-        lines += [
-            f"% {_one_line(name)}",
-            f"% {_shared_prints(table[table['part'] != GENERALISED])}",
-            r"\toprule",
-        ]
-        lines += [
-            rf"\multicolumn{{5}}{{l}}{{{latex(name)}, {first['n_clips']} clips}} \\",
-            r"Name & Top-1 & 95\,\% interval & Top-5 & Mean class \\",
-        ]
-        for title, rows in _groups(table):
-            lines += [r"\midrule", rf"\multicolumn{{5}}{{l}}{{\textit{{{latex(title)}}}}} \\"]
-            lines += [_latex_row(row) for _, row in rows.iterrows()]
-        lines += _latex_generalised(one)
-        bounds = (
-            ("chance", first["chance"]),
-            ("upper bound (true prototypes, not zero-shot)", first["upper_bound"]),
-        )
-        lines += [
-            r"\midrule",
-            *(rf"{latex(words)} & {100 * share:.1f} & & & \\" for words, share in bounds),
-            r"\bottomrule",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_generalised(content: dict[str, Any]) -> list[str]:
-    """Rows of the methods with seen and unseen classes as candidates, calibrated: S, U, H with its interval, area."""
-    if not content.get(GENERALISED):
-        return []
-    lines = [
-        r"\midrule",
-        r"\multicolumn{5}{l}{\textit{Seen and unseen classes as candidates, calibrated}} \\",
-        r"Name & S & U & H & Area \\",
-        r"\midrule",
+def write_files(results: Results, folder: Path, more: dict[str, Any]) -> None:
+    """Write the four files, each whole or not at all; nothing where those of these very results are there."""
+    path = folder / FILES[0]
+    if all((folder / name).is_file() for name in FILES):
+        written = read_json(path)
+        made = {"schema_version": SCHEMA_VERSION, "fingerprint": results.fingerprint}
+        if isinstance(written, dict) and made.items() <= written.items():
+            return
+    tables = [
+        results.table(family).assign(protocol_name=results.title(family)) for family in results.families
     ]
-    for row in content[GENERALISED]:
-        s, u, h = (f"{100 * row[f'calibrated_{name}']:.1f}" for name in ("seen", "unseen", "harmonic"))
-        prints = f"protocol {row['fingerprints']['protocol']}, method {row['fingerprints']['method']}"
-        lines.append(
-            rf"{latex(row['method'])} & {s} & {u} & {h} {interval_as_text(row['harmonic_ci95'])} & {row['area']:.3f} \\ % {prints}"
+    text = json.dumps(report_content(results) | more, indent=2, ensure_ascii=False)
+    texts = (
+        NUMBERS.sub(lambda numbers: " ".join(numbers[0].split()), text) + "\n",
+        pd.concat(tables, ignore_index=True).to_csv(index=False, lineterminator="\n"),
+        latex_body(results),
+        html_page(results),
+    )
+    for name, text in (*zip(FILES[1:], texts[1:]), (FILES[0], texts[0])):
+        with writing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def report_content(results: Results) -> dict[str, Any]:
+    """The content of report.json: of the first family, and those of the others under "beside"."""
+    first, *others = (_family(results, family) for family in results.families)
+    about = {"schema_version": SCHEMA_VERSION, "fingerprint": results.fingerprint}
+    return about | first | {"beside": others}
+
+
+def _family(results: Results, family: str) -> dict[str, Any]:
+    splits, table = results.splits(family), results.table(family)
+    rows = {part: _rows(results, family, part) for part in PARTS}
+    prints = {name: splits[0].about["fingerprints"][name] for name in ("class_text", "encoder")}
+    for name in ("checkpoint", "embeddings", "trained_text"):
+        prints[f"{name.rstrip('s')}s"] = [
+            split.about["fingerprints"][name] for split in splits if name in split.about["fingerprints"]
+        ]
+    return {
+        "family": family,
+        "protocol": {
+            "name": results.title(family),
+            "hash": fingerprint("splits", [split.protocol.hash for split in splits]),
+            **_classes(splits[0].protocol),
+        },
+        "top1": {row["method"]: row["top1"] for row in rows["methods"]},
+        **{name: float(table[name].iloc[0]) for name in OF_FAMILY[:3]},
+        "methods": {row["method"]: row for row in rows["methods"]},
+        **{part: rows[part] for part in PARTS if part != "methods"},
+        "splits": [_split(split) for split in splits],
+        "fingerprints": results.data | prints,
+    }
+
+
+def _rows(results: Results, family: str, part: str) -> list[dict[str, Any]]:
+    """The rows of a part with what the table has no room for: by split what was chosen, and right clips and clips by class."""
+    found = []
+    for row in results.part(part, family).astype(object).to_dict("records"):
+        key = {name: row[name] for name in KEY}
+        prints = {name: row.pop(name) for name in list(row) if name.startswith("fingerprint_")}
+        figures = {
+            name: value for name, value in row.items() if name not in (*OF_FAMILY, "part", "splits_top1")
+        }
+        chosen = [split.find(**key) for split in results.splits(family)]
+        figures = {name: value for name, value in figures.items() if not _is_none(value)}
+        figures["settings"] = [
+            one.settings | ({"gammas": one.gammas} if one.gammas else {}) for one in chosen
+        ]
+        rows = results.rows(**key, family=family)
+        counts = (rows["rank"] == 1).groupby([rows["split"], rows["label"]], sort=False).agg(["sum", "size"])
+        figures["splits"] = [
+            float(share) for share in (rows["rank"] == 1).groupby(rows["split"], sort=False).mean()
+        ]
+        figures["per_class"] = [
+            {name: [int(right), int(clips)] for name, right, clips in counts.loc[split].itertuples()}
+            for split in rows["split"].unique()
+        ]
+        found.append(
+            figures | {"fingerprints": {name.removeprefix("fingerprint_"): of for name, of in prints.items()}}
         )
-    return lines
+    return found
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+
+
+def _classes(protocol: Protocol) -> dict[str, list[str]]:
+    return {name: list(getattr(protocol, name)) for name in ("seen", "validation", "unseen")}
+
+
+def _split(split: Any) -> dict[str, Any]:
+    """A split, how it is scored, and on which clips: how many of each role, and a hash that does not depend on their order."""
+    protocol = split.protocol
+    clips = {
+        role: {"number": len(ids), "fingerprint": fingerprint("clips", sorted(ids))}
+        for role, ids in protocol.roles.items()
+    }
+    scoring = {"generalised": protocol.generalised, "average": protocol.average, "views": protocol.views}
+    scored = {"clips": clips, "clips_scored": len(split.ids())}
+    for name, method, where in (
+        ("seen_top1", "seen", {"candidates": "seen"}),
+        ("upper_bound", "upper_bound", {}),
+    ):
+        scored[name] = float((split.rows(method, **where)["rank"] == 1).mean())
+    return {"name": protocol.name, "hash": protocol.hash, **_classes(protocol), **scoring, **scored}
 
 
 def latex(text: str) -> str:
     """Text as LaTeX prints it: special characters escaped, line breaks as spaces."""
-    return "".join(LATEX.get(character, character) for character in _one_line(text))
+    return " ".join(text.split()).translate(LATEX)
 
 
-def html_page(content: dict[str, Any]) -> str:
-    """A page that needs nothing else: no script, no other file, readable under a light and a dark theme.
+def latex_body(results: Results) -> str:
+    """The body of a LaTeX table of five columns (booktabs), percent; headings say the setting, comments fingerprints."""
+    lines = ["% needs \\usepackage{booktabs}; put it into \\begin{tabular}{lcccc} ... \\end{tabular}"]
+    for family in results.families:
+        table = results.table(family)
+        first = table.iloc[0]
+        head = f"{results.title(family)}, {first['n_clips']} clips"
+        lines += [f"% {' '.join(head.split())}", f"% {_shared_prints(table[table['part'] != 'generalised'])}"]
+        lines += [r"\toprule", rf"\multicolumn{{5}}{{l}}{{{latex(head)}}} \\"]
+        for title, rows in _groups(table):
+            shown = _shown(rows)
+            columns = ["top-1 %", "its 95 % interval", "top-5 %", "mean class %"]
+            if rows["part"].iloc[0] == "generalised":
+                columns = ["S %", "U %", "H %", "AUSUC"]
+                shown["H %"] += " " + shown["95 % interval of H"]
+            lines += [r"\midrule", rf"\multicolumn{{5}}{{l}}{{\textit{{{latex(title)}}}}} \\"]
+            lines += [rf"Name & {' & '.join(map(latex, columns))} \\"]
+            for name, cells, (_, row) in zip(shown["method"], shown[columns].to_numpy(), rows.iterrows()):
+                line = " & ".join([latex(name), *(cell.replace("±", r"$\pm$") for cell in cells)])
+                prints = f"class text {' '.join(row['prompt'].split())} {row['fingerprint_class_text']}"
+                lines.append(rf"{line} \\ % {prints}, method {row['fingerprint_method']}")
+        bounds = (("chance", first["chance"]), (UPPER_BOUND_LABEL, first["upper_bound"]))
+        lines += [r"\midrule", *(rf"{latex(name)} & {100 * share:.1f} & & & \\" for name, share in bounds)]
+        lines.append(r"\bottomrule")
+    return "\n".join(lines) + "\n"
 
-    Raises:
-        ValueError: as `report_table`.
-    """
-    sections = [_section(one, table) for one, table in _reports(content)]
-    title = html.escape(f"Zero-shot report: {content['protocol']['name']}")
-    note = (
-        "Top-1, top-5 and mean class are percentages of clips of unseen classes named rightly: means over splits, ± the standard deviation over them;"
-        " intervals are 95 % class-bootstrap intervals. Differences are in points, on the same clips; p is adjusted for all rows compared with one"
-        " baseline, of corrections for those of one setting (Holm). Detectable: the smallest true difference (points) that would be found in four of"
-        " five such studies. Inductive: one test clip is looked at at a time; transductive: all test clips together."
-    )
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>{STYLE}</style>'
-    body = f'<main><h1>{title}</h1><p class="note">{note}</p>{"".join(sections)}</main>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
+def html_page(results: Results) -> str:
+    """A page without script or other files, readable under a light and a dark theme."""
+    from jinja2 import Environment
 
-def _reports(content: dict[str, Any]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    """Each report and its rows, the main one first."""
-    check_report(content, "the content")
-    return [(one, report_table({**one, "beside": ()})) for one in (content, *content.get("beside", ()))]
+    families = []
+    for family in results.families:
+        table, splits = results.table(family), results.splits(family)
+        first, n_classes = table.iloc[0], len({name for split in splits for name in split.protocol.unseen})
+        chance, bound, seen = (f"{100 * first[name]:.1f} %" for name in OF_FAMILY[:3])
+        words = (
+            f"{first['n_clips']:,} clips in {len(splits)} split{'s' * (len(splits) > 1)}, {n_classes} different unseen"
+            f" classes. Chance {chance}; upper bound {bound} (nearest true prototype, not zero-shot); held-out clips of"
+            f" seen classes {seen}."
+        )
+        groups = [
+            {"title": title, "table": _shown(rows), "shared": _shared_prints(rows), "prints": _prints(rows)}
+            for title, rows in _groups(table)
+        ]
+        of_splits = [_split(split) for split in splits]
+        shown = {
+            "split": [one["name"] for one in of_splits],
+            **{kind: [len(one[kind]) for one in of_splits] for kind in ("seen", "validation", "unseen")},
+            "clips": [one["clips_scored"] for one in of_splits],
+            "upper bound %": [f"{100 * one['upper_bound']:.1f}" for one in of_splits],
+            "seen classes %": [f"{100 * one['seen_top1']:.1f}" for one in of_splits],
+            "protocol": [one["hash"] for one in of_splits],
+        }
+        title = results.title(family)
+        families.append({"title": title, "words": words, "groups": groups, "splits": pd.DataFrame(shown)})
+    page = Environment(autoescape=True).from_string(PAGE)
+    with pd.option_context("display.max_colwidth", None):  # pandas would cut long cells
+        return page.render(title=f"Zero-shot report: {results.title()}", note=NOTE, families=families)
 
 
 def _groups(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each part and setting under a title, which names the class text where they have one in common."""
+    """The rows of each part and setting under a title, which names the prompt where they have one in common."""
     found = []
-    for (part, setting), rows in table[table["part"] != GENERALISED].groupby(["part", "setting"], sort=False):
-        text = f", class text {rows['class_text'].iloc[0]}" if part != "class_texts" else ""
-        found.append((f"{TITLES[part]}, {setting}{text}", rows))
+    for (part, setting), rows in table.groupby(["part", "setting"], sort=False):
+        text = f", class text {rows['prompt'].iloc[0]}" if part != "prompts" else ""
+        found.append((f"{PARTS[part]}, {setting}{text}", rows))
     return found
 
 
-def _name(row: pd.Series) -> str:
-    return f"{row['method']}, {row['class_text']}" if row["part"] == "class_texts" else row["method"]
-
-
-def _top1(row: pd.Series, plus_minus: str) -> str:
-    deviation = "" if pd.isna(row["std"]) else f" {plus_minus} {100 * row['std']:.1f}"
-    return f"{100 * row['top1']:.1f}{deviation}"
-
-
-def _latex_row(row: pd.Series) -> str:
-    top1 = _top1(row, r"$\pm$")
-    figures = f"{top1} & {_interval(row)} & {100 * row['top5']:.1f} & {100 * row['mean_class']:.1f}"
-    prints = f"class text {_one_line(row['class_text'])} {row['fingerprint_class_text'] or 'not known'}, method {row['fingerprint_method']}"
-    return rf"{latex(_name(row))} & {figures} \\ % {prints}"
-
-
-def _section(content: dict[str, Any], table: pd.DataFrame) -> str:
-    name, first, splits = content["protocol"]["name"], table.iloc[0], content["splits"]
-    classes = len({unseen for split in splits for unseen in split["unseen"]})
-    seen, validation, unseen = (len(splits[0][kind]) for kind in ("seen", "validation", "unseen"))
-    chance, bound, seen_top1 = (
-        f"{100 * first[figure]:.1f} %" for figure in ("chance", "upper_bound", "seen_top1")
-    )
-    words = (
-        f"{first['n_clips']:,} clips in {len(splits)} split{'s' * (len(splits) > 1)}, {classes} different unseen classes (first split: {seen} seen,"
-        f" {validation} validation, {unseen} unseen). Chance {chance}; upper bound {bound} (nearest true prototype, not zero-shot); held-out clips of"
-        f" seen classes {seen_top1}."
-    )
-    parts = [f"<section><h2>{html.escape(name)}</h2><p>{words}</p>"]
-    for title, rows in _groups(table):
-        parts += [f"<h3>{html.escape(title)}</h3>", _html_table(_shown(rows)), _html_prints(rows)]
-    parts += _html_generalised(table[table["part"] == GENERALISED])
-    shown = [
-        {
-            "split": split["name"],
-            **{kind: len(split[kind]) for kind in ("seen", "validation", "unseen")},
-            "clips": split["clips_scored"],
-            "upper bound": f"{100 * split['upper_bound']:.1f}",
-            "seen classes": f"{100 * split['seen_top1']:.1f}",
-            "protocol": split["hash"],
-        }
-        for split in splits
-    ]
-    return "".join([*parts, "<h3>Splits</h3>", _html_table(pd.DataFrame(shown)), "</section>"])
-
-
-def _html_generalised(rows: pd.DataFrame) -> list[str]:
-    if rows.empty:
-        return []
-    shown = {"method": rows["method"]}
-    for title, name in (("S", "seen"), ("U", "unseen"), ("H", "harmonic")):
-        shown |= {title: [f"{100 * share:.1f}" for share in rows[name]]}
-    for title, name in (("S calibrated", "seen"), ("U calibrated", "unseen"), ("H calibrated", "harmonic")):
-        shown |= {title: [f"{100 * share:.1f}" for share in rows[f"calibrated_{name}"]]}
-    shown |= {
-        "95 % interval": [interval_as_text(ends) for ends in zip(rows["harmonic_low"], rows["harmonic_high"])]
-    }
-    shown |= {"area": [f"{area:.3f}" for area in rows["area"]]}
-    words = (
-        "S and U: percentages of held-out clips of seen classes and of clips of unseen classes, all classes being candidates; H: their harmonic mean."
-        " Calibrated: with a constant taken off the seen classes' scores, chosen on validation classes."
-    )
-    return [
-        "<h3>Seen and unseen classes as candidates</h3>",
-        f'<p class="note">{words}</p>',
-        _html_table(pd.DataFrame(shown)),
-        _html_prints(rows),
-    ]
-
-
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one part as the page shows them; all of a part have one baseline, which the head of a column names."""
-    baseline = next(iter(rows["compared_with"].dropna()), "")
-    shown = []
-    for _, row in rows.iterrows():
-        figures = {"method": row["method"]} | (
-            {"class text": row["class_text"]} if row["part"] == "class_texts" else {}
-        )
-        figures |= {
-            "top-1": _top1(row, "±"),
-            "95 % interval": _interval(row),
-            "top-5": f"{100 * row['top5']:.1f}",
+    """The rows of one part as texts; of their baseline the head of a column tells."""
+
+    def percent(name: str) -> list[str]:
+        return [f"{100 * share:.1f}" for share in rows[name]]
+
+    def interval(name: str, sign: str = "") -> list[str]:
+        ends = zip(rows[f"{name}_low"], rows[f"{name}_high"])
+        return [interval_as_text(pair, sign) if pair[0] == pair[0] else "" for pair in ends]
+
+    part = rows["part"].iloc[0]
+    prompts = part == "prompts"
+    shown = {"method": [f"{row.label}, {row.prompt}" if prompts else row.label for row in rows.itertuples()]}
+    if part == "generalised":
+        shown |= {"S %": percent("seen"), "U %": percent("unseen"), "H %": percent("harmonic")}
+        shown |= {
+            "95 % interval of H": interval("harmonic"),
+            "AUSUC": [f"{area:.3f}" for area in rows["ausuc"]],
         }
-        figures |= {
-            "mean class": f"{100 * row['mean_class']:.1f}",
-            "validation": f"{100 * row['validation_top1']:.1f}",
+        return pd.DataFrame(shown)
+    deviation = ["" if pd.isna(std) else f" ± {100 * std:.1f}" for std in rows["std"]]
+    shown |= {"top-1 %": [f"{share}{std}" for share, std in zip(percent("top1"), deviation)]}
+    shown |= {"its 95 % interval": interval("top1"), "mean class %": percent("mean_class")}
+    shown |= {"mean class's interval": interval("mean_class"), "top-5 %": percent("top5")}
+    shown |= {"validation %": percent("validation_top1")}
+    shown |= {"N_1 skewness": [f"{skewness:.2f}" for skewness in rows["hubness_skewness"]]}
+    baseline = next(iter(rows["compared_with"].dropna()), None)
+    if baseline:
+        differences = ["" if pd.isna(points) else f"{100 * points:+.1f}" for points in rows["difference"]]
+        shown |= {
+            f"top-1 less {baseline}'s": differences,
+            "difference's interval": interval("difference", "+"),
         }
-        figures |= {"N_1 skewness": f"{row['hubness_skewness']:.2f}"}
-        if baseline:
-            figures |= _difference(row, baseline)
-        shown.append(figures)
+        shown |= {"p (Holm)": [p_as_text(None if pd.isna(p) else p) for p in rows["p_holm"]]}
+        found = (None if pd.isna(points) else points for points in rows["min_detectable"])
+        shown |= {"detectable": [detectable_as_text(points) for points in found]}
     return pd.DataFrame(shown)
 
 
-def _difference(row: pd.Series, baseline: str) -> dict[str, str]:
-    columns = (f"difference to {baseline}", "its interval", "p (Holm)", "detectable")
-    if pd.isna(row["difference"]):
-        return dict.fromkeys(columns, "")
-    interval = interval_as_text((row["difference_low"], row["difference_high"]), "+")
-    return dict(
-        zip(
-            columns,
-            (
-                f"{100 * row['difference']:+.1f}",
-                interval,
-                p_as_text(row["p_holm"]),
-                detectable_as_text(row["detectable"]),
-            ),
-        )
-    )
+def _prints(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those fingerprints in which rows differ."""
+    own = [name for name in rows if name.startswith("fingerprint_") and rows[name].nunique(dropna=False) > 1]
+    table = rows[own].fillna("not known").rename(columns=lambda name: name.removeprefix("fingerprint_"))
+    table.insert(0, "name", [f"{row.label}, {row.prompt}" for row in rows.itertuples()])
+    return table
 
 
-def _interval(row: pd.Series) -> str:
-    return interval_as_text((row["ci95_low"], row["ci95_high"]))
-
-
-def _html_table(table: pd.DataFrame) -> str:
-    with pd.option_context("display.max_colwidth", None):  # pandas would cut long cells
-        return f'<div class="wide">{table.to_html(index=False, border=0, escape=True)}</div>'
-
-
-def _html_prints(rows: pd.DataFrame) -> str:
-    own = [
-        column
-        for column in rows
-        if column.startswith("fingerprint_") and rows[column].nunique(dropna=False) > 1
-    ]
-    table = (
-        rows[own]
-        .fillna("not known")
-        .rename(columns=lambda column: column.removeprefix("fingerprint_").replace("_", " "))
-    )
-    table.insert(0, "name", [_name(row) for _, row in rows.iterrows()])
-    details = f"<details><summary>Fingerprints by row</summary>{_html_table(table)}</details>" if own else ""
-    return f'<div class="prints">Fingerprints: {html.escape(_shared_prints(rows))}{details}</div>'
-
-
-def _shared_prints(table: pd.DataFrame) -> str:
+def _shared_prints(rows: pd.DataFrame) -> str:
     """Those fingerprints that all rows have in common."""
-    shared = {
-        column: table[column].iloc[0]
-        for column in table
-        if column.startswith("fingerprint_") and table[column].nunique(dropna=False) == 1
-    }
-    return ", ".join(
-        f"{column.removeprefix('fingerprint_').replace('_', ' ')} {value or 'not known'}"
-        for column, value in shared.items()
-    )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    shared = [
+        name for name in rows if name.startswith("fingerprint_") and rows[name].nunique(dropna=False) == 1
+    ]
+    return ", ".join(f"{name.removeprefix('fingerprint_')} {rows[name].iloc[0]}" for name in shared)
