@@ -11,9 +11,8 @@ from typing import Any
 import pandas as pd
 
 from zsar_lab.files import read_json
-from zsar_lab.results.quantities import compare
 from zsar_lab.results.report_files import SCHEMA_VERSION
-from zsar_lab.results.statistics import CLAIM_LEVEL, holm
+from zsar_lab.results.statistics import LEVEL, compare, holm
 from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_text
 
 ROW = {
@@ -254,7 +253,7 @@ def _compare(a: dict[str, Any], b: dict[str, Any], **beside: Any) -> ReportCompa
                 (row["method"], row["prompt_a"], row["prompt_b"]) for row in found
             }:
                 continue  # the training's own prompt is among the methods
-            rows = [_as_rows([row["per_class"][n] for n in of]) for row, of in zip((x, y), order)]
+            rows = [_counts([row["per_class"][n] for n in of]) for row, of in zip((x, y), order)]
             found.append(
                 {"part": part, "label": x["label"], "method": x["method"], "reduction": x["reduction"]}
             )
@@ -292,7 +291,7 @@ def _compare_predictions(a: dict[str, Any], b: dict[str, Any]) -> ReportComparis
             f"A and B must have the same candidates: {points}; score both with the same --classes FILE"
         )
     rows = [
-        _as_rows([{row["class"]: (row["correct"], row["clips"]) for row in of["per_class"]}]) for of in (a, b)
+        _counts([{row["class"]: (row["correct"], row["clips"]) for row in of["per_class"]}]) for of in (a, b)
     ]
     row = dict.fromkeys(("label", "method", "reduction", "setting", "prompt_a", "prompt_b"), "")
     row |= {"part": "predictions", "top1_a": a["top1"], "top1_b": b["top1"]} | _pair(*rows)
@@ -302,37 +301,25 @@ def _compare_predictions(a: dict[str, Any], b: dict[str, Any]) -> ReportComparis
     return ReportComparison(names, labels, 0, a["clips"], len(clips[0]), _with_holm([row]), differs)
 
 
-def _as_rows(per_class: Sequence[Mapping[str, Sequence[int]]]) -> pd.DataFrame:
-    """Rows with split, label and prediction ("" where it is wrong) from right clips and clips by class."""
-    counts = [
-        (number, name, name if hit else "", n)
-        for number, of in enumerate(per_class)
-        for name in sorted(of)
-        for hit, n in ((True, of[name][0]), (False, of[name][1] - of[name][0]))
-    ]
-    table = pd.DataFrame(counts, columns=["split", "label", "prediction", "n"])
-    return table.loc[table.index.repeat(table["n"]), ["split", "label", "prediction"]].reset_index(drop=True)
+def _counts(per_class: Sequence[Mapping[str, Sequence[int]]]) -> pd.DataFrame:
+    """Right clips and clips by class over all splits, as `compare` takes them."""
+    of_splits = [pd.DataFrame.from_dict(of, "index", columns=["right", "clips"]) for of in per_class]
+    return pd.concat(of_splits).groupby(level=0).sum().rename_axis("label")
 
 
-def _pair(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> dict[str, float]:
+def _pair(counts_a: pd.DataFrame, counts_b: pd.DataFrame) -> dict[str, float]:
     """B less A."""
-    if (
-        rows_a[["split", "label"]].value_counts().to_dict()
-        != rows_b[["split", "label"]].value_counts().to_dict()
-    ):
-        raise ReportError(
-            "A and B must be scored on the same clips, the numbers of clips of their classes differ"
-        )
-    pair = compare(rows_b, rows_a)
-    low_high = {"low": pair.low, "high": pair.high}
-    return {"difference": pair.difference} | low_high | {"p": pair.p, "min_detectable": pair.min_detectable}
+    try:
+        return vars(compare(counts_b, counts_a))
+    except ValueError as error:
+        raise ReportError(f"A and B cannot be compared: {error}") from error
 
 
 def _with_holm(found: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(found)
     if len(table):
         table["p_holm"] = table.groupby(["part", "setting"])["p"].transform(lambda p: holm(p.to_numpy()))
-        table["claimed"] = table["p_holm"] <= CLAIM_LEVEL
+        table["claimed"] = table["p_holm"] <= LEVEL
     return table
 
 

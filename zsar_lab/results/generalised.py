@@ -15,7 +15,7 @@ import pandas as pd
 
 from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.results.predictions import Predictions, Scored
-from zsar_lab.results.quantities import accuracy, interval
+from zsar_lab.results.statistics import accuracy, harmonic_interval
 
 MEAN_CLASS, MICRO = "mean class", "micro"
 AVERAGES = (MEAN_CLASS, MICRO)
@@ -209,9 +209,8 @@ def _checked(
 def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.DataFrame) -> dict[str, Any]:
     """S, U, H, AUSUC and the best H on the curve of one method with seen and unseen classes as candidates.
 
-    S and U are over the clips (or classes, as the protocol's average says) of all splits, their interval combines
-    those of S and U by error propagation: half(H)^2 = (2 U^2 / (S + U)^2 half(S))^2 + (2 S^2 / (S + U)^2 half(U))^2.
-    AUSUC and the best H are means over splits, of the scores with nothing taken off.
+    S and U are over the clips (or classes, as the protocol's average says) of all splits. AUSUC and the best H are
+    means over splits, of the scores with nothing taken off.
 
     Args:
         splits: the predictions.
@@ -221,17 +220,15 @@ def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.Dat
     quantity = "mean_class" if splits[0].protocol.average == "mean_class" else "top1"
     sides = [rows[rows["role"] == role] for role in ("seen_test", "test")]
     s, u = (accuracy(side, quantity) for side in sides)
-    half_s, half_u = (float(np.diff(interval(side, quantity))[0]) / 2 for side in sides)
-    total, h = max(s + u, 1e-12) ** 2, float(harmonic_mean(s, u))
-    half = float(np.hypot(2 * u**2 / total * half_s, 2 * s**2 / total * half_u))
+    low, high = harmonic_interval(*sides, quantity)
     curves = [curve_of(split, one.method, one.prompt) for split in splits]
     return {
         "average": splits[0].protocol.average,
         "seen": s,
         "unseen": u,
-        "harmonic": h,
-        "harmonic_low": max(0.0, h - half),
-        "harmonic_high": min(1.0, h + half),
+        "harmonic": float(harmonic_mean(s, u)),
+        "harmonic_low": low,
+        "harmonic_high": high,
         "ausuc": float(np.mean([curve.area for curve in curves])),
         "harmonic_upper_bound": float(np.mean([curve.harmonic_upper_bound for curve in curves])),
     }

@@ -16,8 +16,7 @@ from zsar_lab.results.calibration import calibration
 from zsar_lab.results.generalised import generalised_figures
 from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
 from zsar_lab.results.predictions import KEY, Predictions, Scored
-from zsar_lab.results.quantities import accuracy, compare, interval
-from zsar_lab.results.statistics import CLAIM_LEVEL, holm
+from zsar_lab.results.statistics import LEVEL, QUANTITIES, accuracy, compare, holm, interval, per_class
 
 PARTS = {
     "methods": "Methods",
@@ -25,7 +24,6 @@ PARTS = {
     "reductions": "Hubness reductions on transfer",
     "generalised": "Seen and unseen classes as candidates",
 }
-QUANTITIES = ("top1", "mean_class")
 BASELINE, BASELINE_PROMPT = "transfer", "label"
 COMPARED = (
     "compared_with",
@@ -185,7 +183,7 @@ class Results:
         for setting in dict.fromkeys(one.setting for one in ones):
             together = [number for number in tested if ones[number].setting == setting]
             for number, p in zip(together, holm([found[number]["p"] for number in together]).tolist()):
-                found[number] |= {"p_holm": p, "claimed": p <= CLAIM_LEVEL}
+                found[number] |= {"p_holm": p, "claimed": p <= LEVEL}
         if prompts:
             best = [
                 max(ones, key=lambda one: self._found(split, one).validation_top1).prompt
