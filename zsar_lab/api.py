@@ -166,19 +166,17 @@ def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict
 
     Save one for a paper with `zsar_lab.viz.figures.files.save_figure`.
     """
-    from zsar_lab.methods.fitted import TRANSFER
-    from zsar_lab.viz.figures import scores as views
+    from zsar_lab.viz.figures import classes, hubs, scores
 
     workspace = _opened(workspace)
     split = workspace.study.splits[0] if split is None else split
-    report, beside = workspace.report()
-    result, catalog = workspace.result(split), workspace.catalog
+    results, predictions, catalog = workspace.results(), workspace.predictions(split), workspace.catalog
     return {
-        "methods": views.method_scores(report, beside),
-        "per class": views.per_class(result, TRANSFER, catalog),
-        "confusion": views.confusion(result, TRANSFER, catalog),
-        "hubness": views.hubness_bars(result, catalog),
-        "transfer weights": views.transfer_weights(result, catalog),
+        "methods": scores.method_scores(results),
+        "per class": classes.per_class(predictions, "transfer", catalog),
+        "confusion": classes.confusion(predictions, "transfer", catalog),
+        "hubness": hubs.hubness_bars(predictions, catalog),
+        "transfer weights": classes.transfer_weights(predictions, catalog),
     }
 
 

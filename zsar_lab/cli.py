@@ -111,9 +111,10 @@ def demo(
         print(excluded[["path", "status", "reason"]].to_string(index=False))
     if study.catalog.empty_classes:
         print(f"Classes without a usable clip, in no split: {', '.join(study.catalog.empty_classes)}")
-    for report in study.report():
-        if report:
-            print("\n" + report_as_text(report))
+    study.report()
+    results = study.results()
+    for family in results.families:
+        print("\n" + report_as_text(results, family))
     seconds = ", ".join(f"{step} {spent:.0f}" for step, spent in study.seconds.items())
     print(f"\nWritten to {workspace / 'report.json'}. Seconds: {seconds}")
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from planted_splits import TARGETS, UNSEEN, scores_of, split_of
 from test_rescore import PROTOCOL, clips, good  # noqa: F401  (fixtures)
-from test_tables_text import N_CLASSES, TARGETS, UNSEEN, scores_of, split_of
 
 from zsar_lab.methods.fitted import RIDGE, ClipGroup, TextMethods
 from zsar_lab.methods.hubness_reduction import CORRECTIONS, CSLS, GLOBALLY_CORRECTED, INVERTED_SOFTMAX
@@ -19,7 +19,6 @@ from zsar_lab.methods.transfer import TransferSettings, compose_prototypes
 from zsar_lab.results.evaluate import TRANSFER, MethodScores
 from zsar_lab.results.report import make_report
 from zsar_lab.results.statistics import holm, paired_difference, paired_p_value
-from zsar_lab.viz.figures_corrections import correction_differences, correction_table
 
 
 @pytest.fixture(scope="module")
@@ -175,32 +174,3 @@ def test_the_report_keeps_them(report):
     assert [row["row"]["setting"] for row in kept] == [INDUCTIVE, INDUCTIVE, TRANSDUCTIVE, TRANSDUCTIVE]
     assert {"difference", "difference_ci95", "p", "p_holm"} <= set(kept[0])
     assert {row["setting"] for row in report.content()["methods"]} == {INDUCTIVE}
-
-
-def test_the_table_marks_the_setting_of_every_row(report):
-    table, rows = correction_table(report), report.compare_corrections()
-    assert list(table.index) == ["none", CSLS, GLOBALLY_CORRECTED, CSLS, GLOBALLY_CORRECTED]
-    assert list(table["setting"]) == [INDUCTIVE] * 3 + [TRANSDUCTIVE] * 2
-    assert (
-        table["top1_%"].iloc[0] == f"{100 * report.row(TRANSFER).top1:.1f}"
-        and table["difference"].iloc[0] == ""
-    )
-    assert list(table["difference"].iloc[1:]) == [f"{100 * row.difference:+.1f}" for row in rows]
-    assert list(table["N1_skewness"].iloc[1:]) == [f"{row.row.hubness['skewness']:.2f}" for row in rows]
-
-
-def test_the_figure_shows_the_differences_with_their_intervals(report):
-    figure, rows = correction_differences(report), report.compare_corrections()
-    for trace, of_setting in zip(figure.data, (rows[:2], rows[2:]), strict=True):
-        assert of_setting[0].row.setting in trace.name
-        for x, below, above, symbol, row in zip(
-            trace.x,
-            trace.error_x.arrayminus,
-            trace.error_x.array,
-            trace.marker.symbol,
-            of_setting,
-            strict=True,
-        ):
-            assert x == pytest.approx(100 * row.difference) and symbol.endswith("-open") != row.claimed
-            assert (x - below, x + above) == pytest.approx(tuple(100 * end for end in row.difference_ci95))
-    assert list(figure.layout.yaxis.ticktext) == [CSLS, GLOBALLY_CORRECTED] and N_CLASSES == 12

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_report import PROMPTS, as_read, small_report, small_split
-from test_tables_text import TARGETS, UNSEEN
+from planted_splits import TARGETS, UNSEEN
 
 from zsar_lab.cli import main
 from zsar_lab.files import write_json

@@ -7,17 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from planted_splits import TARGETS, UNSEEN
 from small_report import PROMPTS, as_read, small_report, small_split
-from test_tables_text import TARGETS, UNSEEN
 
 from zsar_lab.files import write_json
 from zsar_lab.results.evaluate import TRANSFER, SplitResult
 from zsar_lab.results.report import Report, make_report, save_report
 from zsar_lab.results.report_json import check_report, read_report, rows_of
 from zsar_lab.results.statistics import paired_difference, paired_p_value
-from zsar_lab.viz.figures_corrections import correction_table
-from zsar_lab.viz.tables import report_as_text
-from zsar_lab.viz.tables_text import text_table
 
 PRINTS = {"protocol", "catalog", "frames", "class_text", "encoder", "checkpoints", "method"}
 
@@ -141,24 +138,6 @@ def test_two_methods_are_compared_by_counts_as_by_clips(report):
         *right, classes
     )
     assert found.difference > 0.2 and 0 < found.detectable < found.difference
-
-
-def test_the_tables_say_what_could_have_been_found(report):
-    texts = text_table(report)["detectable"]
-    rows = {row.class_text: row for row in report.compare_texts()}
-    assert texts["label"] == "" and texts["description"] == f"{100 * rows['description'].detectable:.1f}"
-    corrections = correction_table(report)["detectable"].tolist()
-    assert corrections == [
-        "",
-        *(f"{100 * row.detectable:.1f}" if row.difference else "" for row in report.compare_corrections()),
-    ]
-    assert (
-        corrections[1] != "" and corrections[2] == ""
-    )  # a correction that changes nothing says nothing of others
-    others = "; ".join(
-        f"{row.method} not known" for row in report.rows if row.method != TRANSFER
-    )  # all methods of this report are right on the same clips
-    assert report_as_text(report).splitlines()[-1].endswith(f"studies (points): {others}")
 
 
 # report.json

@@ -13,7 +13,7 @@ from zsar_lab.viz.figures.training import (
     GFLOP_PER_CLIP,
     SUMMED_LOSS,
     chance_levels,
-    draw_curves,
+    split_curves,
     is_loss,
     loss_curves,
     measured,
@@ -63,7 +63,7 @@ def test_one_training_has_a_panel_for_losses_accuracies_speed_and_shares():
 
 
 def test_several_splits_have_one_colour_each_in_all_panels():
-    figure = draw_curves({"stratified-0": HISTORY, "random-0": BEFORE_THE_METERS, "late": []}, "demo")
+    figure = split_curves({"stratified-0": HISTORY, "random-0": BEFORE_THE_METERS, "late": []}, "demo")
     assert drawn(figure) == {
         ("loss (weighted sum)", "stratified-0"): ([1, 2], [2.5, 1.25]),
         ("loss (weighted sum)", "random-0"): ([1, 2], [1.0, 1.0]),
@@ -85,7 +85,7 @@ def test_several_splits_have_one_colour_each_in_all_panels():
 
 @pytest.mark.parametrize(
     ("figure", "n_missing"),
-    [(loss_curves(BEFORE_THE_METERS), 2), (draw_curves({"a": BEFORE_THE_METERS, "b": []}), 4)],
+    [(loss_curves(BEFORE_THE_METERS), 2), (split_curves({"a": BEFORE_THE_METERS, "b": []}), 4)],
 )
 def test_a_panel_without_numbers_says_so(figure, n_missing):
     *missing, numbers = said(figure)
@@ -97,7 +97,7 @@ def test_a_panel_without_numbers_says_so(figure, n_missing):
 
 
 @pytest.mark.parametrize(
-    "figure", [loss_curves([], "demo", {"seen_top1": 0.5}), draw_curves({}), draw_curves({"a": [], "b": []})]
+    "figure", [loss_curves([], "demo", {"seen_top1": 0.5}), split_curves({}), split_curves({"a": [], "b": []})]
 )
 def test_before_the_first_epoch(figure):
     assert said(figure) == ["no epoch is finished yet"] and not drawn(figure)
@@ -113,7 +113,7 @@ def test_chance_is_a_dotted_line_in_the_panel_of_its_accuracy():
     protocol = Protocol("half-0", ("a", "b", "c", "d"), ("e", "f"), ("g", "h"), ("1",), (), ("2",), ("3",))
     chance = chance_levels(protocol)
     assert chance == {"seen_top1": 0.25, "validation_direct_top1": 0.5}
-    one, several = loss_curves(HISTORY, "demo", chance), draw_curves({"a": HISTORY}, "demo", chance)
+    one, several = loss_curves(HISTORY, "demo", chance), split_curves({"a": HISTORY}, "demo", chance)
     assert [(line.yref, line.y0, line.y1) for line in one.layout.shapes] == [
         ("y2", 25.0, 25.0),
         ("y2", 50.0, 50.0),
@@ -169,7 +169,7 @@ def test_the_numbers_beneath_are_the_last_ones_of_least_and_most():
 
 
 def test_no_name_is_taken_for_markup():
-    figures = [loss_curves([{"epoch": 1, IMAGE: 1.0}], IMAGE), draw_curves({IMAGE: HISTORY}, IMAGE)]
+    figures = [loss_curves([{"epoch": 1, IMAGE: 1.0}], IMAGE), split_curves({IMAGE: HISTORY}, IMAGE)]
     for figure in figures:
         assert figure.data[0].name == "&lt;img src=x&gt; %&#123;x} &#36;a&#36;"
         assert "<img" not in figure.to_json() and "\\u003cimg" not in figure.to_json()
@@ -180,7 +180,7 @@ def test_the_live_figure_shows_the_same(history, monkeypatch):
     shown = []
     monkeypatch.setattr(widgets, "display", lambda bundle, **_: shown.append(bundle))
     widgets.LiveCurves("demo", {"seen_top1": 0.25}).update(history)
-    expected = (loss_curves if isinstance(history, list) else draw_curves)(
+    expected = (loss_curves if isinstance(history, list) else split_curves)(
         history, "demo", {"seen_top1": 0.25}
     )
     assert shown == [widgets.mime_bundle(expected)]

@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 from zsar_lab.results.ablation import NOT_TESTED, Ablation, AblationRow, claims_against_findings
 from zsar_lab.results.statistics import CLAIM_LEVEL
 from zsar_lab.results.wording import interval_as_text, p_as_text
-from zsar_lab.viz.figures.scores import legend_below
+from zsar_lab.viz.figures.style import legend_below
 from zsar_lab.viz.figures.style import BLUE, GREY, ORANGE, name_ticks, new_figure, percent, plain
 from zsar_lab.viz.figures_conventions import ROW_PX, grouped
-from zsar_lab.viz.tables_text import FEW_CLASSES
+
+FEW_CLASSES = 50
 
 CHOSEN = "what validation chose in every split"
 

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from zsar_lab.results.conventions import Convention, ConventionTable
-from zsar_lab.viz.figures.scores import ACCURACY, legend_below
+from zsar_lab.viz.figures.style import ACCURACY, legend_below
 from zsar_lab.viz.figures.style import (
     BLUE,
     GREEN,

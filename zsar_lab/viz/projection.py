@@ -16,23 +16,20 @@ import numpy as np
 from zsar_lab.embed.checkpoint import ClipEmbeddings
 from zsar_lab.files import fingerprint, writing
 from zsar_lab.methods.transfer import unit
-from zsar_lab.results.evaluate import SplitResult
 from zsar_lab.results.neighbours import nearest_neighbours
+from zsar_lab.results.predictions import Predictions
 
 N_NEIGHBOURS, MIN_DISTANCE = 15, 0.1
-KINDS = ("seen", "composed", "true", "seen text", "unseen text")
-OF_SEEN = ("seen", "seen text")
+KINDS = ("seen", "composed", "true", "seen_text", "unseen_text")
+OF_SEEN = ("seen", "seen_text")
 ALL, SEEN = "all", "seen"
 N_TRUSTED = 10  # neighbours that both figures of trust look at
 # a map at random has a trustworthiness of .5, and .85 is a third of the way there; of a quarter kept, three
 # of four near points lie elsewhere
 LEAST_TRUSTWORTHINESS, LEAST_KEPT = 0.85, 0.25
 OWN_NEIGHBOURS_FROM = 4096  # points; from here on umap would only guess at the neighbours
-ALL_RANKED, N_RANKED, RANKED_AT_ONCE = (
-    5000,
-    2000,
-    200,
-)  # up to so many points, trustworthiness is of all of them; beyond, of a sample
+# up to so many points, trustworthiness is of all of them; beyond, of a sample
+ALL_RANKED, N_RANKED, RANKED_AT_ONCE = 5000, 2000, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +38,20 @@ class SpaceMap:
 
     Attributes:
         about: the split, and how many clips are shown.
-        ids, classes, groups: clip id, class name and "seen", "validation" or "unseen" of each clip shown.
+        ids: of the clips shown.
+        classes: class name of each clip.
+        groups: "seen", "validation" or "unseen", of each clip.
         clips_xy: float [N, 2].
-        seen, unseen: class names of the prototypes.
+        seen: class names of the seen prototypes.
+        unseen: class names of the unseen prototypes.
         seen_xy: float [S, 2], measured prototypes of the seen classes.
-        composed_xy, true_xy: float [U, 2], composed and measured prototypes of the unseen classes.
-        seen_text_xy, unseen_text_xy: float [S, 2] and [U, 2], semantic embeddings of the class texts by the
-            trained label head.
-        trustworthiness: 0..1, how far the neighbours on the map are neighbours in the shared space (10
-            neighbours, by cosine).
-        path: where the layout is kept.
-        fitted_on: "all", or "seen" where the layout was fitted on clips, prototypes and texts of seen
-            classes.
+        composed_xy: float [U, 2], composed prototypes of the unseen classes.
+        true_xy: float [U, 2], their measured prototypes.
+        seen_text_xy: float [S, 2], class texts by the trained label head.
+        unseen_text_xy: float [U, 2].
+        trustworthiness: 0..1, how far the 10 neighbours on the map are neighbours in the space, by cosine.
+        path: where the layout is saved.
+        fitted_on: "all", or "seen" where the layout was fitted on clips, prototypes and texts of seen classes.
         kept: float [N] of the clips, 0..1: the share of a clip's 10 nearest points in the space that are
             among its 10 nearest on the map.
         kept_by_chance: what that share would be on a map at random.
@@ -78,85 +77,73 @@ class SpaceMap:
 
 
 def shared_space_map(
-    result: SplitResult,
+    predictions: Predictions,
     clips: ClipEmbeddings,
     folder: Path,
     max_clips: int = 1000,
     seed: int = 0,
     fitted_on: str = ALL,
 ) -> SpaceMap:
-    """Lay out clips, seen prototypes, composed and true unseen prototypes, and class texts together, by UMAP on cosine distances.
+    """Lay out clips, prototypes (seen, composed, true) and class texts by UMAP on cosine distances.
 
-    Kept as `<folder>/map_<fingerprint>.npz`; read from there when it is already made. The first layout of a
-    process takes seconds more, for compiling; the first one fitted on seen classes about a minute more.
+    Read from `<folder>/map_<fingerprint>.npz` when it is there. The first layout of a process takes seconds
+    more, for compiling; the first one fitted on seen classes about a minute more.
 
     Args:
-        result: the split.
+        predictions: of the split.
         clips: the embeddings the split was scored on.
-        folder: where the layout is kept.
+        folder: where the layout is saved.
         max_clips: how many clips at most, evenly over the classes.
         seed: of the choice of clips and of the layout.
-        fitted_on: "all" fits the layout on everything that is shown; "seen" on clips, prototypes and texts of
-            seen classes, and puts the others, which then had no say in it, where it leads them.
+        fitted_on: "all" fits the layout on everything shown; "seen" on clips, prototypes and texts of seen
+            classes, and then places the others.
 
     Raises:
-        ValueError: the embeddings are not those of the split, max_clips gives no clip a class, or fitted_on
-            is neither.
+        ValueError: the embeddings are not those of the split, max_clips is below the number of classes, or
+            fitted_on is neither.
     """
     if fitted_on not in (ALL, SEEN):
         raise ValueError(f"fitted_on must be {ALL!r} or {SEEN!r}, got {fitted_on!r}")
-    if clips.fingerprint != result.fingerprints["embeddings"]:
+    wanted, protocol = predictions.about["fingerprints"]["embeddings"], predictions.protocol
+    if clips.fingerprint != wanted:
         raise ValueError(
-            f"a map needs the embeddings its split was scored on ({result.fingerprints['embeddings']}), got {clips.fingerprint};"
-            " use workspace.embeddings of the same split"
+            f"a map needs the embeddings its split was scored on, {wanted}, got {clips.fingerprint}"
         )
-    protocol = result.protocol
-    group_of = {
-        name: group for group in ("seen", "validation", "unseen") for name in getattr(protocol, group)
-    }
+    groups = ("seen", "validation", "unseen")
+    group_of = {name: group for group in groups for name in getattr(protocol, group)}
     rows = even_subset(clips.labels, tuple(group_of), max_clips, seed)
-    points = np.concatenate([clips.embedding_ND[rows], *(result.prototypes[kind] for kind in KINDS)]).astype(
-        np.float32
-    )
-    groups = tuple(group_of[clips.labels[row]] for row in rows)
-    fitted = np.array(
-        [group == "seen" for group in groups]
-        + [kind in OF_SEEN for kind in KINDS for _ in result.prototypes[kind]]
-    )
+    prototypes = [predictions.prototypes(kind) for kind in KINDS]
+    points = np.concatenate([clips.embedding_ND[rows], *prototypes]).astype(np.float32)
+    group_N = tuple(group_of[clips.labels[row]] for row in rows)
+    fitted = [kind in OF_SEEN for kind, of_kind in zip(KINDS, prototypes) for _ in of_kind]
+    fitted = np.array([group == "seen" for group in group_N] + fitted)
     settings = {"seed": seed, "k": N_NEIGHBOURS, "min_distance": MIN_DISTANCE}
-    settings |= (
-        {"fitted_on": SEEN}
-        if fitted_on == SEEN
-        else {"neighbours": "exact"}
-        if len(points) >= OWN_NEIGHBOURS_FROM
-        else {}
-    )
-    path = (
-        Path(folder) / f"map_{fingerprint('shared space map', clips.fingerprint, points, rows, settings)}.npz"
-    )
+    if fitted_on == SEEN:
+        settings["fitted_on"] = SEEN
+    elif len(points) >= OWN_NEIGHBOURS_FROM:
+        settings["neighbours"] = "exact"
+    name = fingerprint("shared space map", clips.fingerprint, points, rows, settings)
+    path = Path(folder) / f"map_{name}.npz"
     if not path.is_file():
         xy = _umap(points, seed) if fitted_on == ALL else _umap_of_part(points, fitted, seed)
         with writing(path) as temporary:
             np.savez(temporary, xy=xy, **trust(points, xy))
-    with np.load(path) as kept_file:
-        xy = kept_file["xy"]
-        # a map kept by an earlier version tells nothing of each clip
-        measured = dict(kept_file) if "kept" in kept_file else trust(points, xy)
-    ends = np.cumsum([len(rows), *(len(result.prototypes[kind]) for kind in KINDS)])[:-1]
-    clips_xy, *places = np.split(xy, ends)
+    with np.load(path) as saved:
+        found = dict(saved)
+    clips_xy, *places = np.split(found["xy"], np.cumsum([len(rows), *map(len, prototypes)])[:-1])
     return SpaceMap(
         about=f"{protocol.name}, {len(rows)} of {len(clips.ids)} clips",
         ids=tuple(clips.ids[row] for row in rows),
         classes=tuple(clips.labels[row] for row in rows),
-        groups=groups,
+        groups=group_N,
         clips_xy=clips_xy,
         seen=protocol.seen,
         unseen=protocol.unseen,
-        **{f"{kind.replace(' ', '_')}_xy": place for kind, place in zip(KINDS, places, strict=True)},
-        trustworthiness=float(measured["trustworthiness"]),
+        **{f"{kind}_xy": place for kind, place in zip(KINDS, places, strict=True)},
+        trustworthiness=float(found["trustworthiness"]),
         path=path,
         fitted_on=fitted_on,
-        kept=measured["kept"][: len(rows)],
+        kept=found["kept"][: len(rows)],
         kept_by_chance=_n_trusted(points) / (len(points) - 1),
     )
 
@@ -170,12 +157,13 @@ def trust(points_ND: np.ndarray, xy: np.ndarray) -> dict[str, np.ndarray]:
 
     Returns:
         "trustworthiness", a float 0..1: 1 less a penalty for each neighbour on the map by how far down it
-        stands among the neighbours in the space; beyond 5,000 points of 2,000 drawn from them. "kept", float
-        [N], 0..1: the share of a point's neighbours in the space that are among its neighbours on the map.
-        Both of 10 neighbours, or of as many as few points allow.
+        is among the neighbours in the space; beyond 5,000 points of a sample of 2,000. "kept", float [N],
+        0..1: the share of a point's neighbours in the space that are among its neighbours on the map. Both of
+        10 neighbours, or of as many as few points allow.
 
     Source: J. Venna and S. Kaski, Neighborhood preservation in nonlinear projection methods, 2001, eq. 1.
     """
+    from sklearn.manifold import trustworthiness
     from sklearn.neighbors import NearestNeighbors
 
     k = _n_trusted(points_ND)
@@ -183,31 +171,27 @@ def trust(points_ND: np.ndarray, xy: np.ndarray) -> dict[str, np.ndarray]:
     on_map_NK = NearestNeighbors(n_neighbors=k).fit(xy).kneighbors(return_distance=False)
     kept_N = (in_space_NK[:, :, None] == on_map_NK[:, None, :]).any(2).mean(1)
     if len(xy) <= ALL_RANKED:
-        trustworthiness = _trustworthiness(points_ND, xy)
+        share = trustworthiness(points_ND, xy, n_neighbors=k, metric="cosine")
     else:
-        drawn = np.random.default_rng(0).choice(len(xy), N_RANKED, replace=False)
-        trustworthiness = _trustworthiness_of(drawn, points_ND, on_map_NK)
-    return {"trustworthiness": np.array(trustworthiness), "kept": kept_N}
+        sample = np.random.default_rng(0).choice(len(xy), N_RANKED, replace=False)
+        share = _trustworthiness_of(sample, points_ND, on_map_NK)
+    return {"trustworthiness": np.array(float(share)), "kept": kept_N}
 
 
 def warning_of(space: SpaceMap) -> str:
-    """A sentence that says what is not to be read off the map, and why; "" where nothing is to be warned of."""
-    kept = f"of a clip's {N_TRUSTED} nearest it keeps {100 * space.kept.mean():.0f} %, below {100 * LEAST_KEPT:.0f} %"
-    keeps_few = space.kept.mean() < LEAST_KEPT
+    """A sentence on what not to read off the map, and why; "" where there is nothing to warn of."""
+    kept = f"of a clip's {N_TRUSTED} nearest it keeps {100 * space.kept.mean():.0f} %"
+    kept = f"{kept}, below {100 * LEAST_KEPT:.0f} %" if space.kept.mean() < LEAST_KEPT else ""
     if space.trustworthiness < LEAST_TRUSTWORTHINESS:
-        more = f", and {kept}" if keeps_few else ""
         low = f"its trustworthiness is {space.trustworthiness:.2f}, below {LEAST_TRUSTWORTHINESS:g}"
+        more = f", and {kept}" if kept else ""
         return f"Do not trust this map: {low}{more}. Read the tables, which are of the space itself."
     # groups may be right where the order within them is not
-    return (
-        f"Do not read off this map which clips of a group are nearest to each other: {kept}."
-        if keeps_few
-        else ""
-    )
+    return kept and f"Do not read off this map which clips of a group are nearest to each other: {kept}."
 
 
 def even_subset(labels: tuple[str, ...], names: tuple[str, ...], max_clips: int, seed: int) -> np.ndarray:
-    """Row numbers of at most `max_clips` clips of these classes, as many of each class, drawn with the seed; int64, sorted.
+    """Row numbers of at most `max_clips` clips, as many of each of these classes; int64, sorted.
 
     Raises:
         ValueError: max_clips is below the number of classes.
@@ -221,16 +205,15 @@ def even_subset(labels: tuple[str, ...], names: tuple[str, ...], max_clips: int,
 
 
 def _umap(points_ND: np.ndarray, seed: int) -> np.ndarray:
-    """The layout, float [N, 2]; many points with their exact neighbours, which costs umap a third of its own guess at them."""
+    """The layout, float [N, 2]; with exact neighbours of many points, a third of the cost of umap's own."""
     knn = None
     if len(points_ND) >= OWN_NEIGHBOURS_FROM:
         index_NK, cosine_NK = nearest_neighbours(points_ND, points_ND, N_NEIGHBOURS - 1, exclude_self=True)
         itself = np.arange(len(points_ND))[:, None]
         knn = (np.hstack([itself, index_NK]), np.hstack([np.zeros_like(itself, np.float32), 1 - cosine_NK]))
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "precomputed_knn", UserWarning
-        )  # nothing is put into this layout later
+        # it warns that nothing can be put into this layout later
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
         return _layout(len(points_ND), seed, knn).fit_transform(points_ND).astype(np.float64)
 
 
@@ -247,28 +230,16 @@ def _layout(n_points: int, seed: int, knn: tuple[np.ndarray, np.ndarray] | None 
     from umap import UMAP
 
     more = {"precomputed_knn": knn} if knn else {}
-    return UMAP(
-        n_neighbors=min(N_NEIGHBOURS, n_points - 1),
-        min_dist=MIN_DISTANCE,
-        metric="cosine",
-        n_jobs=1,
-        random_state=seed,
-        **more,
-    )
+    n_neighbours = min(N_NEIGHBOURS, n_points - 1)
+    return UMAP(n_neighbours, min_dist=MIN_DISTANCE, metric="cosine", n_jobs=1, random_state=seed, **more)
 
 
 def _n_trusted(points_ND: np.ndarray) -> int:
     return min(N_TRUSTED, (len(points_ND) - 1) // 2)
 
 
-def _trustworthiness(points_ND: np.ndarray, xy: np.ndarray) -> float:
-    from sklearn.manifold import trustworthiness
-
-    return float(trustworthiness(points_ND, xy, n_neighbors=_n_trusted(points_ND), metric="cosine"))
-
-
 def _trustworthiness_of(rows: np.ndarray, points_ND: np.ndarray, on_map_NK: np.ndarray) -> float:
-    """As `_trustworthiness` over some of the points only, for it needs room for the cosines of all pairs."""
+    """Trustworthiness over some of the points, in blocks: of all, the cosines of all pairs would need room."""
     n_points, k = on_map_NK.shape
     unit_ND, penalty = unit(points_ND).astype(np.float32), 0
     for some in np.array_split(rows, -(-len(rows) // RANKED_AT_ONCE)):

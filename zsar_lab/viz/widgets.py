@@ -11,7 +11,7 @@ from IPython.display import HTML, display
 
 from zsar_lab.viz.clips import message_box
 from zsar_lab.viz.figures.style import mime_bundle
-from zsar_lab.viz.figures.training import draw_curves, loss_curves
+from zsar_lab.viz.figures.training import split_curves, loss_curves
 
 
 def show_clips(grid: str) -> None:
@@ -34,7 +34,7 @@ class LiveCurves:
 
     def update(self, history: Sequence[dict[str, Any]] | dict[str, Sequence[dict[str, Any]]]) -> None:
         """Draw the history of one draw or of several; made for `on_epoch` of `workspace.train` and `workspace.train_all`."""
-        figure = (draw_curves if isinstance(history, dict) else loss_curves)(
+        figure = (split_curves if isinstance(history, dict) else loss_curves)(
             history, self._about, self._chance
         )
         bundle = mime_bundle(figure)

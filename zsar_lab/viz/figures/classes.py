@@ -1,93 +1,126 @@
-"""The two figures one chooses a class by: the accuracy of each unseen class, and what was taken for what, clusters side by side."""
+"""Figures of single classes: top-1 of each, what was confused with what, and what prototypes are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.methods.metrics import confusion_matrix, per_class_table
-from zsar_lab.results.evaluate import SplitResult
+from zsar_lab.methods.table import LABELS
+from zsar_lab.results.predictions import Predictions
 from zsar_lab.viz.figures.style import (
+    ACCURACY,
     BLUE,
     COUNT_SCALE,
+    GREEN,
     GREY,
     GRID,
     ORANGE,
     VERMILLION,
+    by_family,
+    colour_bar,
     families_of,
     labels_of,
+    name_ticks,
     new_figure,
+    percent,
     plain,
     tick,
+    unlike,
 )
 
 MOST_TICKS = 60  # of more classes the names cannot be read; hovering shows them
-CHOSEN = "rgba(230, 159, 0, 0.35)"  # ORANGE, so that a chosen class at 0 % is seen
 MOST_COUNTS = 30  # of more classes the cells are too small for a number
+BEHIND_CHOSEN = "rgba(230, 159, 0, 0.35)"  # ORANGE, so that a chosen class at 0 % is seen
 
 
-def accuracy_bars(
-    result: SplitResult,
-    method: str,
-    catalog: Catalog,
-    names: Sequence[str],
-    chosen: str,
-    with_family: bool = False,
-) -> go.Figure:
-    """Top-1 of each unseen class; behind each bar one of full height, so that a class at 0 % can be hovered and clicked too.
+def class_counts(predictions: Predictions, method: str) -> pd.DataFrame:
+    """How many clips of each unseen class (rows) were predicted as each (columns), in the protocol's order.
+
+    Raises:
+        KeyError: the method was not scored.
+    """
+    rows, names = predictions.rows(method), list(predictions.names())
+    counts = pd.crosstab(rows["label"], rows["prediction"])
+    return counts.reindex(index=names, columns=names, fill_value=0)
+
+
+def class_table(counts: pd.DataFrame) -> pd.DataFrame:
+    """A row a class: clips, correct, top1 (0..1), confused_with ("" if never) and confused_clips.
 
     Args:
-        result: of the split.
-        method: whose answers.
+        counts: of `class_counts`.
+    """
+    correct, clips = np.diag(counts), counts.sum(axis=1)
+    wrong = counts - np.diag(correct)
+    most = wrong.max(axis=1)
+    found = {"clips": clips, "correct": correct, "top1": correct / clips.clip(lower=1)}
+    found |= {"confused_with": wrong.idxmax(axis=1).where(most > 0, ""), "confused_clips": most}
+    return pd.DataFrame(found)
+
+
+def per_class(
+    predictions: Predictions,
+    method: str,
+    catalog: Catalog,
+    names: Sequence[str] | None = None,
+    chosen: str | None = None,
+    with_family: bool = True,
+) -> go.Figure:
+    """Top-1 of each unseen class; hovering tells what it was most confused with.
+
+    Behind each bar is one of full height, so that a class at 0 % can be hovered and clicked too.
+
+    Args:
+        predictions: of the split.
+        method: which method's.
         catalog: gives labels and families.
-        names: the unseen classes in the order shown; the bar of each stands at its place, from 0.
-        chosen: the class whose bar has its own colour.
+        names: the unseen classes in the order shown; None for by family.
+        chosen: the class whose bar has its own colour, see `choose_bar`.
         with_family: write the families below the labels.
 
     Raises:
-        ValueError: no such method, or names are not the split's unseen classes.
+        KeyError: the method was not scored.
+        ValueError: names are not the split's unseen classes.
     """
-    unseen, labels = result.protocol.unseen, labels_of(catalog)
-    if sorted(names) != sorted(unseen):
-        raise ValueError(
-            f"the bars must be those of the split's {len(unseen)} unseen classes, each once, got {len(names)} names"
-        )
-    table = per_class_table(result.method(method).scores_BC, result.targets, unseen).set_index("class")
-    rows = [table.loc[name] for name in names]
-    top1 = [100 * float(row["top1"]) for row in rows]
+    counts, labels = class_counts(predictions, method), labels_of(catalog)
+    if names is None:
+        names = [counts.index[place] for place in by_family(counts.index.tolist(), catalog)]
+    if sorted(names) != sorted(counts.index):
+        raise ValueError(f"names must be the {len(counts)} unseen classes, each once, got {len(names)} names")
+    table = class_table(counts).loc[list(names)]
     hover = [
-        f"{plain(labels[name])}: {share:.1f} % ({row['correct']} of {row['clips']})"
+        f"{plain(labels[row.Index])}: {100 * row.top1:.1f} % ({row.correct} of {row.clips})"
         + (
-            f"<br>most taken for {plain(labels[row['taken_for']])} ({row['taken_for_clips']})"
-            if row["taken_for"]
+            f"<br>most confused with {plain(labels[row.confused_with])} ({row.confused_clips})"
+            if row.confused_with
             else ""
         )
-        for name, row, share in zip(names, rows, top1, strict=True)
+        for row in table.itertuples()
     ]
-    chance = 100 / len(unseen)
-    about = f"method {method}, {result.protocol.name}, {catalog.name}; dotted: chance {chance:.0f} %; click a bar to choose its class"
-    figure = new_figure("Top-1 of each unseen class", about, "", "top-1 accuracy (%)", height=430)
-    places = list(range(len(names)))
-    # the numbers stand in a row above all bars, where neither a bar nor the dotted line crosses them
-    numbers = {
-        "text": [f"{share:.0f}" for share in top1] if len(names) <= MOST_TICKS else [""] * len(names),
-        "textposition": "outside",
-    }
+    chance, top1 = 100 / len(table), percent(table["top1"])
+    about = (
+        f"method {LABELS[method]}, {predictions.protocol.name}, {catalog.name}; dotted: chance {chance:.0f} %"
+    )
+    about += "" if chosen is None else "; click a bar to choose its class"
+    figure = new_figure("Top-1 of each unseen class", about, "", ACCURACY, height=430)
+    places, few = list(range(len(table))), len(table) <= MOST_TICKS
+    # the numbers are in a row above all bars, where neither a bar nor the dotted line crosses them
     figure.add_bar(
         x=places,
-        y=[100] * len(names),
+        y=[100] * len(table),
+        text=[f"{share:.0f}" if few else "" for share in top1],
+        textposition="outside",
         customdata=hover,
         hovertemplate="%{customdata}<extra></extra>",
         cliponaxis=False,
-        **numbers,
     )
     figure.add_bar(x=places, y=top1, hoverinfo="skip")
     figure.add_hline(y=chance, line={"color": GREY, "dash": "dot", "width": 2})
-    _ticks(figure, "x", places, names)
-    figure.update_xaxes(tickangle=-40)
+    figure.update_xaxes(**_class_ticks(places, names), tickangle=-40)
     figure.update_yaxes(range=[0, 112], tickvals=[0, 25, 50, 75, 100])
     figure.update_layout(barmode="overlay", bargap=0.25, showlegend=False, hovermode="closest")
     choose_bar(figure, catalog, names, chosen, with_family)
@@ -95,145 +128,177 @@ def accuracy_bars(
 
 
 def choose_bar(
-    figure: go.Figure, catalog: Catalog, names: Sequence[str], chosen: str, with_family: bool = False
+    figure: go.Figure, catalog: Catalog, names: Sequence[str], chosen: str | None, with_family: bool = True
 ) -> None:
-    """Give the bar of one class its own colour in a figure, or a widget, of `accuracy_bars`, and make its name bold; arguments as there."""
+    """Choose a class in a figure, or a widget, of `per_class`: its bar gets its own colour, its name is bold."""
     labels, families = labels_of(catalog), families_of(catalog)
-    shown = [
+    behind, bars = figure.data
+    behind.marker.color = [BEHIND_CHOSEN if name == chosen else GRID for name in names]
+    bars.marker.color = [ORANGE if name == chosen else BLUE for name in names]
+    figure.layout.xaxis.ticktext = [
         _bold(tick(labels[name]), name == chosen)
-        + (f"<br><i>{tick(families[name])}</i>" if with_family else "")
+        + (f"<br><i>{tick(families[name])}</i>" if with_family and families[name] else "")
         for name in names
     ]
-    behind, bars = figure.data
-    behind.marker.color = [CHOSEN if name == chosen else GRID for name in names]
-    bars.marker.color = [ORANGE if name == chosen else BLUE for name in names]
-    figure.layout.xaxis.ticktext = shown
 
 
-def confusion_by_cluster(
-    result: SplitResult,
+def confusion(
+    predictions: Predictions,
     method: str,
     catalog: Catalog,
-    names: Sequence[str],
-    chosen: str,
-    answer: str | None = None,
+    names: Sequence[str] | None = None,
+    chosen: str | None = None,
+    prediction: str | None = None,
 ) -> go.Figure:
-    """Which share of each true class (rows) was given which answer (columns), in the order of `names`; `clicked_cell` reads a click on it.
+    """Which share of each true class (rows) was predicted as which (columns), with counts of clips.
 
     Args:
-        result: of the split.
-        method: whose answers.
+        predictions: of the split.
+        method: which method's.
         catalog: gives the labels.
-        names: the unseen classes in the order shown, for example that of explanations.confusion_order.
-        chosen, answer: see `move_frame`.
+        names: the unseen classes in the order shown; None for by family.
+        chosen: see `move_frame`; None for a figure without a frame.
+        prediction: see `move_frame`.
 
     Raises:
-        ValueError: no such method, or a name is not one of the split's unseen classes.
+        KeyError: the method was not scored, or a name is not one of the split's unseen classes.
     """
-    unseen = result.protocol.unseen
-    order = [unseen.index(name) for name in names]
-    counts = confusion_matrix(result.method(method).scores_BC, result.targets, len(unseen))[
-        np.ix_(order, order)
-    ]
-    share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    few = len(names) <= MOST_COUNTS
-    about = f"method {method}, {result.protocol.name}, {catalog.name}; by cluster; click a cell for its clips"
+    counts = class_counts(predictions, method)
+    if names is None:
+        names = [counts.index[place] for place in by_family(counts.index.tolist(), catalog)]
+    counts = counts.loc[list(names), list(names)].to_numpy()
+    few, ticked = len(names) <= MOST_COUNTS, len(names) <= MOST_TICKS
+    about = f"method {LABELS[method]}, {predictions.protocol.name}, {catalog.name}"
+    about += "" if chosen is None else "; by cluster; click a cell for its clips"
     height = min(230 + (30 if few else 16) * len(names), 1000)
-    figure = new_figure("What was taken for what", about, "predicted class", "true class", height=height)
-    text = (
-        {"text": np.where(counts > 0, counts.astype(str), "").tolist(), "texttemplate": "%{text}"}
-        if few
-        else {"text": None, "texttemplate": ""}
-    )
-    bar = {
-        "title": {"text": "% of the true class", "side": "right", "font": {"color": GREY}},
-        "tickfont": {"color": GREY},
-        "outlinewidth": 0,
-        "thickness": 14,
-    }
-    gap, keys = 1 if len(names) <= MOST_TICKS else 0, _keys(catalog, names)
+    title = "What each unseen class was predicted as"
+    figure = new_figure(title, about, "predicted class", "true class", height=height)
+    keys = _cell_keys(catalog, names)
     figure.add_heatmap(
         x=keys,
         y=keys,
-        z=np.round(share, 2).tolist(),
+        z=np.round(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1), 2).tolist(),
         zmin=0,
         zmax=100,
         colorscale=COUNT_SCALE,
-        colorbar=bar,
-        xgap=gap,
-        ygap=gap,
-        **text,
+        colorbar=colour_bar("% of the true class"),
+        xgap=int(ticked),
+        ygap=int(ticked),
+        text=np.where(counts > 0, counts.astype(str), "").tolist() if few else None,
+        texttemplate="%{text}" if few else "",
         customdata=counts.tolist(),
-        hovertemplate="%{y} taken for %{x}: %{customdata} clips, %{z:.0f} %<extra></extra>",
+        hovertemplate="%{y} predicted as %{x}: %{customdata} clips, %{z:.0f} %<extra></extra>",
     )
-    figure.add_shape(type="rect", x0=0, x1=0, y0=0, y1=0, line={"color": VERMILLION, "width": 3})
-    figure.update_xaxes(type="category", tickangle=-40)
-    figure.update_yaxes(type="category", autorange="reversed")
+    ticks = _class_ticks(keys, [tick(label) for label in unlike(labels_of(catalog), names)])
+    figure.update_xaxes(type="category", tickangle=-40, **ticks)
+    figure.update_yaxes(type="category", autorange="reversed", **ticks)
     figure.update_layout(hovermode="closest")
-    for axis in ("x", "y"):
-        _ticks(figure, axis, keys, keys)
-    move_frame(figure, catalog, names, chosen, answer)
+    if chosen is not None:
+        figure.add_shape(type="rect", x0=0, x1=0, y0=0, y1=0, line={"color": VERMILLION, "width": 3})
+        move_frame(figure, catalog, names, chosen, prediction)
     return figure
 
 
 def move_frame(
-    figure: go.Figure, catalog: Catalog, names: Sequence[str], chosen: str, answer: str | None = None
+    figure: go.Figure, catalog: Catalog, names: Sequence[str], chosen: str, prediction: str | None = None
 ) -> None:
-    """Frame the row of a true class in a figure of `confusion_by_cluster`, or its cell of one answer; the class's name is bold.
+    """Frame the row of a true class in a figure, or a widget, of `confusion`, or its cell of one prediction.
 
     Args:
-        figure: or a widget of it.
+        figure: of `confusion`, with a frame.
         catalog: gives the labels.
         names: the classes as the figure shows them.
-        chosen: the true class.
-        answer: the predicted class; None for the whole row.
+        chosen: the true class; its name becomes bold.
+        prediction: the predicted class; None for the whole row.
     """
     labels, row = labels_of(catalog), list(names).index(chosen)
-    left, right = (0, len(names) - 1) if answer is None else (list(names).index(answer),) * 2
+    left, right = (0, len(names) - 1) if prediction is None else (list(names).index(prediction),) * 2
     shown = [_bold(tick(labels[name]), name == chosen) for name in names]
     figure.layout.shapes[0].update(x0=left - 0.5, x1=right + 0.5, y0=row - 0.5, y1=row + 0.5)
     figure.layout.xaxis.ticktext = figure.layout.yaxis.ticktext = shown
 
 
 def clicked_cell(catalog: Catalog, names: Sequence[str], x: object, y: object) -> tuple[str, str]:
-    """The true and the predicted class of a cell of `confusion_by_cluster`, whose names these are, by what plotly says of a click.
+    """The true and the predicted class of a cell of `confusion`, by the x and y of plotly's click event.
 
     Raises:
         ValueError: there is no such cell.
     """
-    name_of = dict(zip(_keys(catalog, names), names, strict=True))
+    name_of = dict(zip(_cell_keys(catalog, names), names, strict=True))
     if x not in name_of or y not in name_of:
-        raise ValueError(
-            f"a cell must be of two of the {len(names)} classes shown, got {y!r} and {x!r}; click it again"
-        )
+        raise ValueError(f"a cell must be of two of the {len(names)} classes shown, got {y!r} and {x!r}")
     return name_of[y], name_of[x]
 
 
-def _keys(catalog: Catalog, names: Sequence[str]) -> list[str]:
-    """What plotly calls the classes: the labels, with the names behind where several classes share one, escaped."""
+def prediction_bars(counts: Mapping[str, int], true_class: str, catalog: Catalog, about: str) -> go.Figure:
+    """What the clips of one class were predicted as; the right class has its own colour and a tick mark.
+
+    Args:
+        counts: clips by predicted class name.
+        true_class: the class of the clips.
+        catalog: gives the labels.
+        about: the line below the title.
+    """
     labels = labels_of(catalog)
-    given = [labels[name] for name in names]
-    return [
-        plain(f"{text} [{name}]" if given.count(text) > 1 else text)
-        for text, name in zip(given, names, strict=True)
-    ]
+    title = f"What {sum(counts.values())} clips of “{labels[true_class]}” were predicted as"
+    figure = new_figure(title, about, "", "clips", height=340)
+    signs = {name: "✓" if name == true_class else "✗" for name in counts}
+    figure.add_bar(
+        x=list(range(len(counts))),
+        y=list(counts.values()),
+        marker_color=[GREEN if name == true_class else VERMILLION for name in counts],
+        text=[f"{count} {signs[name]}" if count else "" for name, count in counts.items()],
+        textposition="outside",
+        cliponaxis=False,
+        customdata=[plain(labels[name]) for name in counts],
+        hovertemplate="%{customdata}: %{y} clips<extra></extra>",
+    )
+    name_ticks(figure, "x", [labels[name] for name in counts])
+    figure.update_layout(yaxis_range=[0, 1.15 * max(1, *counts.values())])
+    return figure
+
+
+def transfer_weights(predictions: Predictions, catalog: Catalog) -> go.Figure:
+    """The weights a_us that composed each unseen prototype (rows) of seen ones (columns), by family."""
+    labels, protocol = labels_of(catalog), predictions.protocol
+    rows, columns = by_family(protocol.unseen, catalog), by_family(protocol.seen, catalog)
+    weights = predictions.weights()[np.ix_(rows, columns)]
+    unseen, seen = (
+        [labels[group[i]] for i in order]
+        for group, order in ((protocol.unseen, rows), (protocol.seen, columns))
+    )
+    settings = ", ".join(f"{name} {value}" for name, value in predictions.find("transfer").settings.items())
+    about = f"weights of seen classes, {settings}; {protocol.name}, {catalog.name}"
+    title, height = "What each unseen prototype was composed of", 260 + 34 * len(unseen)
+    figure = new_figure(title, about, "seen class", "unseen class", height)
+    figure.add_heatmap(
+        z=weights.tolist(),
+        colorscale=COUNT_SCALE,
+        zmin=0,
+        text=np.where(weights >= 0.095, np.char.mod("%.1f", weights), "").tolist(),
+        texttemplate="%{text}",
+        customdata=[[f"{plain(row)} from {plain(column)}" for column in seen] for row in unseen],
+        hovertemplate="%{customdata}: weight %{z:.3f}<extra></extra>",
+        colorbar=colour_bar("weight"),
+        xgap=1,
+        ygap=1,
+    )
+    name_ticks(figure, "x", seen, tickangle=-40, tickfont_size=11)
+    name_ticks(figure, "y", unseen)
+    return figure
+
+
+def _cell_keys(catalog: Catalog, names: Sequence[str]) -> list[str]:
+    """What plotly calls the classes: labels that differ, escaped."""
+    return [plain(label) for label in unlike(labels_of(catalog), names)]
+
+
+def _class_ticks(places: Sequence[object], shown: Sequence[str]) -> dict[str, object]:
+    """Escaped texts at these places of an axis; of many classes smaller, of very many none."""
+    font = {"size": 13 if len(shown) <= 30 else 9, "color": GREY}
+    ticks = {"tickmode": "array", "tickvals": list(places), "ticktext": list(shown), "tickfont": font}
+    return ticks | {"showticklabels": len(shown) <= MOST_TICKS, "showgrid": False, "zeroline": False}
 
 
 def _bold(text: str, chosen: bool) -> str:
     return f"<b>{text}</b>" if chosen else text
-
-
-def _ticks(figure: go.Figure, axis: str, places: Sequence[object], shown: Sequence[str]) -> None:
-    """Escaped texts at these places of an axis; of many classes smaller, of very many none."""
-    settings = {
-        "tickmode": "array",
-        "tickvals": list(places),
-        "ticktext": list(shown),
-        "showticklabels": len(shown) <= MOST_TICKS,
-    }
-    settings |= {
-        "tickfont": {"size": 13 if len(shown) <= 30 else 9, "color": GREY},
-        "showgrid": False,
-        "zeroline": False,
-    }
-    figure.update_layout({f"{axis}axis": settings})

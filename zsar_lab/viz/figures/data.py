@@ -1,13 +1,12 @@
-"""Figures of the data: what is there, what is not, and which clip plays which part."""
+"""Figures of the data: clips by class, status and role, leakage between classes, relatedness of their texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from zsar_lab.data.catalog import (
     EXCLUDED,
@@ -19,7 +18,10 @@ from zsar_lab.data.catalog import (
     UNREADABLE,
     Catalog,
 )
-from zsar_lab.files import make_folder, writing
+from zsar_lab.protocols.leakage import RULES, SAME_NAME, LeakageAudit
+from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.lint import cluster_order, relatedness_of
+from zsar_lab.text.relatedness import CENTRED
 from zsar_lab.viz.figures.style import (
     BLUE,
     CLEAR,
@@ -27,17 +29,21 @@ from zsar_lab.viz.figures.style import (
     GREY,
     ORANGE,
     PALETTE,
-    PATTERNS,
     PURPLE,
     SKY,
     VERMILLION,
     by_family,
+    colour_bar,
     families_of,
     labels_of,
+    legend_below,
     name_ticks,
     new_figure,
     new_panels,
     plain,
+    striped,
+    tick,
+    unlike,
 )
 
 MOST_NAMED_ROWS = 260
@@ -48,185 +54,303 @@ STATUS_LOOKS = {
     NOT_LISTED: (SKY, "."),
     NOT_A_VIDEO: (ORANGE, "-"),
 }
-DARK_TEXT = ("seen test", "test")
-ROLE_LOOKS = {
-    "train": (BLUE, ""),
-    "seen test": (SKY, ""),
-    "validation": (GREEN, ""),
-    "test": (ORANGE, ""),
-    "left out": (GREY, "x"),
+ROLE_LOOKS = {  # colour, pattern and colour of the number
+    "train": (BLUE, "", "white"),
+    "seen test": (SKY, "", "black"),
+    "validation": (GREEN, "", "white"),
+    "test": (ORANGE, "", "black"),
+    "left out": (GREY, "x", "white"),
 }
+# colour, pattern, symbol and words of each rule that finds a pair of overlapping classes
+RULE_LOOKS = dict(
+    zip(
+        RULES,
+        (
+            (PURPLE, "", "circle", "exact: equal names"),
+            (BLUE, "/", "diamond", "normalised: equal word stems"),
+            (GREEN, ".", "square", "contained: all words of one in the other"),
+            (ORANGE, "x", "x", "embedding: near texts only"),
+        ),
+        strict=True,
+    )
+)
+FIRST_SHOWN = 0.3  # threshold up to which the leakage curve is shown at first
+MOST_TICKS = 80  # of more classes the names cannot be read; hovering shows them
+STRONGEST = 0.005  # of all pairs have the full colour
+# blue below zero, yellow to vermillion above; zero is clear, so that the page of either theme shows through
+DIVERGING = (
+    (0.0, "rgba(0, 114, 178, 1)"),
+    (0.5, "rgba(0, 114, 178, 0)"),
+    (0.5, "rgba(230, 159, 0, 0)"),
+    (0.75, "rgba(230, 159, 0, 0.75)"),
+    (1.0, "rgba(213, 94, 0, 1)"),
+)
+
+
+# clips
 
 
 def class_overview(catalog: Catalog) -> go.Figure:
-    """Clips per class as bars, coloured by family; clips and files that cannot be used are stacked behind, by status.
-
-    Args:
-        catalog: of any dataset; without families all classes have one colour.
-    """
+    """Clips per class as bars, coloured by family; unusable clips and files are stacked behind, by status."""
     table, labels = catalog.report(), labels_of(catalog) | {NO_CLASS: NO_CLASS}
-    names, family_of = table["class"].tolist(), families_of(catalog)
-    families = {name: family_of.get(name, "") for name in names}
-    order = by_family(names, catalog)
+    table = table.iloc[by_family(table["class"].tolist(), catalog)].reset_index(drop=True)
+    names, families = table["class"].map(labels).tolist(), table["class"].map(families_of(catalog)).fillna("")
     row_px = 17 if len(names) <= MOST_NAMED_ROWS else 7
-    stripes = {"fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.7, "solidity": 0.25, "size": 7}
     figure = new_figure("Clips per class", catalog.name, "clips", "", height=150 + row_px * len(names))
-    for number, family in enumerate(sorted(set(families.values()))):
-        rows = [(place, i) for place, i in enumerate(order) if families[names[i]] == family]
+    for number, family in enumerate(sorted(set(families))):
+        rows = table[families == family]
+        lap, place = divmod(number, len(PALETTE))
         figure.add_bar(
-            x=[int(table["ok"][i]) for _, i in rows],
-            y=[place for place, _ in rows],
+            x=rows["ok"].astype(int).tolist(),
+            y=rows.index.tolist(),
             orientation="h",
             name=plain(family or "usable clips"),
-            customdata=[[plain(labels[names[i]]), float(table["seconds"][i])] for _, i in rows],
+            customdata=[[plain(names[row]), float(rows["seconds"][row])] for row in rows.index],
             hovertemplate="%{customdata[0]}: %{x} clips, %{customdata[1]:.1f} s<extra></extra>",
-            marker={
-                "color": PALETTE[number % len(PALETTE)],
-                "pattern": {"shape": PATTERNS[number // len(PALETTE) % len(PATTERNS)]} | stripes,
-            },
+            marker=striped(PALETTE[place], ("", "/", ".", "x")[lap % 4]),
         )
-    for status, (colour, shape) in STATUS_LOOKS.items():
-        counts = [int(table[status.replace(" ", "_")][i]) for i in order]
+    for status in STATUS_LOOKS:
+        counts = table[status.replace(" ", "_")].astype(int).tolist()
         if sum(counts):
             figure.add_bar(
                 x=counts,
-                y=list(range(len(order))),
+                y=table.index.tolist(),
                 orientation="h",
                 name=f"{status} ({sum(counts):,})",
-                marker={"color": colour, "pattern": {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR}},
+                marker=_status_marker(status),
                 hovertemplate=f"%{{x}} {status}<extra></extra>",
             )
     # of very many classes the names are left to the pointer
-    name_ticks(
-        figure,
-        "y",
-        [labels[names[i]] for i in order],
-        autorange="reversed",
-        showgrid=False,
-        showticklabels=len(names) <= MOST_NAMED_ROWS,
-    )
+    name_ticks(figure, "y", names, showticklabels=len(names) <= MOST_NAMED_ROWS)
     figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"})
     return figure
 
 
 def status_overview(catalog: Catalog) -> go.Figure:
     """How many clips and files have each status, and of how many classes."""
-    counts = catalog.clips["status"].value_counts()
-    shown = [status for status in STATUSES if counts.get(status, 0)]
-    classes = catalog.clips.groupby("status")["class"].nunique()
+    by_status = catalog.clips.groupby("status")["class"].agg(["size", "nunique"])
+    by_status = by_status.reindex([status for status in STATUSES if status in by_status.index])
     about = f"{catalog.name}, {len(catalog.clips):,} clips and files of {len(catalog.classes)} classes"
-    figure = new_figure(
-        "What is there and what is not", about, "clips and files", "", height=170 + 34 * len(shown)
-    )
-    for place, status in enumerate(shown):
-        colour, shape = STATUS_LOOKS.get(status, (BLUE, ""))
-        number = int(counts[status])
+    height = 170 + 34 * len(by_status)
+    figure = new_figure("What is there and what is not", about, "clips and files", "", height)
+    for place, (status, number, n_classes) in enumerate(by_status.itertuples()):
         figure.add_bar(
             x=[number],
             y=[place],
             orientation="h",
             name=status,
-            text=[f" {number:,} in {classes[status]} classes"],
+            text=[f" {number:,} in {n_classes} classes"],
             textposition="outside",
-            marker={"color": colour, "pattern": {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR}},
+            marker=_status_marker(status),
             cliponaxis=False,
             hovertemplate=f"{status}: %{{x:,}}<extra></extra>",
         )
-    name_ticks(figure, "y", shown, autorange="reversed", showgrid=False)
-    figure.update_xaxes(range=[0, 1.35 * max([1, *counts])])
+    name_ticks(figure, "y", by_status.index.tolist())
+    figure.update_xaxes(range=[0, 1.35 * max([1, *by_status["size"]])])
     figure.update_layout(showlegend=False, bargap=0.3)
     return figure
 
 
-def protocol_roles(accounts: dict[str, pd.DataFrame], about: str = "") -> go.Figure:
-    """How many clips play which part in each protocol, a bar a protocol; every clip of the catalogs stands in one part.
+def protocol_roles(accounts: Mapping[str, pd.DataFrame], about: str = "") -> go.Figure:
+    """How many clips play which part in each protocol, a bar a protocol; every clip has one part.
 
     Args:
         accounts: of `account`, by the protocol's name.
         about: the line below the title, for example the data's name.
     """
-    figure = new_figure(
-        "Which clip plays which part", about, "clips and files", "", height=190 + 36 * len(accounts)
-    )
-    names = list(accounts)
-    for role, (colour, shape) in ROLE_LOOKS.items():
-        counts = [int((accounts[name]["role"] == role).sum()) for name in names]
-        pattern = {
-            "shape": shape,
-            "fillmode": "overlay",
-            "fgcolor": "white",
-            "fgopacity": 0.7,
-            "solidity": 0.25,
-            "size": 7,
-        }
+    height = 190 + 36 * len(accounts)
+    figure = new_figure("Which clip plays which part", about, "clips and files", "", height)
+    for role, (colour, shape, ink) in ROLE_LOOKS.items():
+        counts = [int((table["role"] == role).sum()) for table in accounts.values()]
         figure.add_bar(
             x=counts,
-            y=list(range(len(names))),
+            y=list(range(len(counts))),
             orientation="h",
             name=role,
             text=[f"{count:,}" if count else "" for count in counts],
             textposition="inside",
             insidetextanchor="middle",
-            insidetextfont={"color": "black" if role in DARK_TEXT else "white"},
-            marker={"color": colour, "pattern": pattern},
+            insidetextfont={"color": ink},
+            marker=striped(colour, shape),
             hovertemplate=f"%{{x:,}} {role}<extra></extra>",
         )
-    name_ticks(figure, "y", names, autorange="reversed", showgrid=False)
-    figure.update_layout(barmode="stack", bargap=0.3, margin={"b": 110})
-    figure.update_layout(
-        legend={
-            "orientation": "h",
-            "y": -70 / (100 + 36 * len(names)),
-            "x": 0,
-            "yanchor": "top",
-            "traceorder": "normal",
-        }
-    )
+    name_ticks(figure, "y", list(accounts))
+    legend = legend_below(-70 / (height - 90)) | {"traceorder": "normal"}
+    figure.update_layout(barmode="stack", bargap=0.3, margin={"b": 110}, legend=legend)
     return figure
-
-
-def write_page(figures: Sequence[go.Figure], path: Path) -> None:
-    """Write figures, one below the other, as a page that any browser opens; plotly.min.js is put beside it, once a folder."""
-    path = make_folder(Path(path).parent) / Path(path).name
-    if not (path.parent / "plotly.min.js").is_file():
-        with writing(path.parent / "plotly.min.js") as temporary:
-            temporary.write_text(get_plotlyjs(), encoding="utf-8")
-    first, *others = figures
-    parts = [first.to_html(include_plotlyjs="plotly.min.js", full_html=False)]
-    parts += [figure.to_html(include_plotlyjs=False, full_html=False) for figure in others]
-    with writing(path) as temporary:
-        temporary.write_text(
-            "\n".join(
-                [
-                    "<!DOCTYPE html>",
-                    '<html><head><meta charset="utf-8"></head><body>',
-                    *parts,
-                    "</body></html>",
-                ]
-            ),
-            encoding="utf-8",
-        )
 
 
 def clip_lengths(catalog: Catalog) -> go.Figure:
     """How long the usable clips are (s) and their frame rates (1/s), as two histograms."""
     clips = catalog.usable
     panels = (("clip length (s)", "clips"), ("frame rate (frames/s)", "clips"))
-    figure = new_panels(
-        "Length and frame rate of the clips", f"{catalog.name}, {len(clips)} usable clips", panels
-    )
-    figure.add_histogram(
-        x=(clips["end_s"] - clips["start_s"]).tolist(), nbinsx=30, marker_color=BLUE, row=1, col=1
-    )
+    about = f"{catalog.name}, {len(clips)} usable clips"
+    figure = new_panels("Length and frame rate of the clips", about, panels)
+    lengths = (clips["end_s"] - clips["start_s"]).tolist()
+    figure.add_histogram(x=lengths, nbinsx=30, marker_color=BLUE, row=1, col=1)
     rates = clips["fps"].round(2).value_counts().sort_index()
-    figure.add_bar(
-        x=rates.index.map("{:g}".format).tolist(),
-        y=rates.tolist(),
-        marker_color=ORANGE,
-        text=rates.tolist(),
-        row=1,
-        col=2,
-    )
+    names, counts = rates.index.map("{:g}".format).tolist(), rates.tolist()
+    figure.add_bar(x=names, y=counts, text=counts, marker_color=ORANGE, row=1, col=2)
     figure.update_xaxes(type="category", col=2)
     figure.update_layout(showlegend=False, bargap=0.1)
+    return figure
+
+
+def _status_marker(status: str) -> dict[str, object]:
+    colour, shape = STATUS_LOOKS.get(status, (BLUE, ""))
+    return {"color": colour, "pattern": {"shape": shape, "fgcolor": colour, "bgcolor": CLEAR}}
+
+
+# leakage
+
+
+def removed_curve(audit: LeakageAudit, threshold: float | None = None) -> go.Figure:
+    """Training classes removed against the distance threshold: by distance alone, and by distance or name.
+
+    Args:
+        audit: with embeddings.
+        threshold: the chosen one, drawn as a vertical line with its count; None draws none.
+
+    Raises:
+        ValueError: the audit has no embeddings, or the threshold is out of range.
+    """
+    title = "Training classes that overlap with test classes"
+    about = f"{len(audit.train_names)} training classes against {len(audit.test_names)} test classes"
+    figure = new_figure(title, about, "threshold (cosine distance of class texts)", "classes removed")
+    looks = (("distance, or the same name", SAME_NAME, BLUE, "solid"), ("distance alone", (), ORANGE, "dash"))
+    for name, rules, colour, dash in looks:
+        curve = audit.curve(rules)
+        figure.add_scatter(
+            x=curve["threshold"].tolist(),
+            y=curve["n_removed"].tolist(),
+            name=name,
+            mode="lines",
+            line={"shape": "vh", "color": colour, "width": 2.5, "dash": dash},
+            hovertemplate="under %{x:.3f}: %{y} classes<extra></extra>",
+        )
+    if threshold is not None:
+        counts = [len(audit.removed(threshold, rules)) for _, rules, _, _ in looks]
+        words = f"threshold {threshold:g}: {counts[0]} removed<br>({counts[1]} by distance alone)"
+        figure.add_vline(x=threshold, line={"color": GREY, "width": 2, "dash": "dot"})
+        figure.add_scatter(
+            x=[threshold] * 2,
+            y=counts,
+            mode="markers",
+            marker={"size": 10, "color": [BLUE, ORANGE]},
+            showlegend=False,
+            customdata=[look[0] for look in looks],
+            hovertemplate="%{y} removed by %{customdata}<extra></extra>",
+        )
+        place = {"x": threshold, "xanchor": "left", "xshift": 8, "y": 1, "yref": "paper", "yanchor": "top"}
+        figure.add_annotation(text=words, align="left", showarrow=False, font={"color": GREY}, **place)
+    # opens on the low thresholds, where the choice lies; a double click shows the whole curve
+    end = max(min(1.0, max(FIRST_SHOWN, 2 * (threshold or 0))), threshold or 0)
+    figure.update_xaxes(range=[0, end])
+    figure.update_yaxes(range=[0, 1.15 * max(1, len(audit.removed(end)))])
+    figure.update_layout(legend=legend_below(-0.22), margin={"b": 110}, hovermode="closest")
+    return figure
+
+
+def nearest_pairs(audit: LeakageAudit, n: int = 20, rules: tuple[str, ...] = RULES[1:]) -> go.Figure:
+    """The nearest pairs of a training and a test class by distance; the rule that finds each is its colour.
+
+    Args:
+        audit: with embeddings.
+        n: pairs at most.
+        rules: which pairs; equal names are left out by default, as their distance is 0.
+
+    Raises:
+        ValueError: as `LeakageAudit.nearest`.
+    """
+    table = audit.nearest(n, rules)
+    n_exact = 0 if "exact" in rules else int((audit.pairs["rule"] == "exact").sum())
+    about = f"training class ~ test class; pairs of equal names, not shown: {n_exact}"
+    about = about if n_exact else about.partition(";")[0]
+    height = 200 + 24 * len(table)
+    figure = new_figure("Nearest classes by their texts", about, "cosine distance", "", height)
+    for rule, (colour, pattern, symbol, words) in RULE_LOOKS.items():
+        rows = table[table["rule"] == rule]
+        if rows.empty:
+            continue
+        place = {"x": rows["distance"].tolist(), "y": rows.index.tolist(), "legendgroup": rule}
+        place |= {"customdata": [[plain(a), plain(b)] for a, b in zip(rows["train"], rows["test"])]}
+        place |= {"hovertemplate": "%{customdata[0]} ~ %{customdata[1]}: %{x:.3f}<extra>" + rule + "</extra>"}
+        figure.add_bar(**place, orientation="h", name=plain(words), marker=striped(colour, pattern))
+        # a dot at the end shows the rule of a pair at distance 0 too
+        figure.add_scatter(
+            **place,
+            mode="markers+text",
+            text=[f"  {distance:.3f}" for distance in rows["distance"]],
+            textposition="middle right",
+            marker={"size": 10, "color": colour, "symbol": symbol, "line": {"color": GREY, "width": 1}},
+            showlegend=False,
+            cliponaxis=False,
+        )
+    names = [f"{tick(a)} ~ {tick(b)}" for a, b in zip(table["train_label"], table["test_label"])]
+    name_ticks(figure, "y", names, ticktext=names)
+    longest = max([0.1, *table["distance"]])
+    figure.update_xaxes(range=[-0.02 * longest, 1.15 * longest])
+    figure.update_layout(bargap=0.3, legend=legend_below(-60 / (height - 120)), margin={"b": 120})
+    return figure
+
+
+# class texts
+
+
+def relatedness_heatmap(
+    embeddings: ClassEmbeddings,
+    labels: Mapping[str, str],
+    names: Sequence[str] | None = None,
+    kind: str = CENTRED,
+    seen: Sequence[str] | None = None,
+) -> go.Figure:
+    """Relatedness of each class text to each other; classes of one cluster stand side by side.
+
+    One pair in 200 lies beyond the ends of the colours, as a few near-duplicates would leave all others pale.
+
+    Args:
+        embeddings: of all class texts.
+        labels: the readable label of each class name, see `labels_of`.
+        names: which classes; all when None.
+        kind: of relatedness: plain, centred or whitened.
+        seen: the classes that relatedness is fitted on; all embedded ones when None.
+
+    Raises:
+        ValueError: fewer than two classes, a class without text or given twice, or no such kind.
+    """
+    names = embeddings.names if names is None else tuple(names)
+    if len(set(names)) < max(2, len(names)):
+        raise ValueError(f"a heatmap needs two classes or more, each once, got {len(names)}: {names}")
+    related = relatedness_of(embeddings, names, kind, seen)
+    order = cluster_order(related)
+    related, ordered = related[np.ix_(order, order)], [names[place] for place in order]
+    texts = unlike(labels, ordered)
+    shown = [plain(text) for text in texts]
+    end = float(np.quantile(np.abs(related[np.triu_indices(len(names), 1)]), 1 - STRONGEST))
+    end = round(max(0.05, end), 3)
+    fitted = f"all {len(embeddings.names)} classes" if seen is None else f"{len(seen)} seen classes"
+    about = f"{embeddings.class_text.prompt}, {len(names)} classes; {kind}, fitted on {fitted}; by cluster"
+    ticked = len(names) <= MOST_TICKS
+    height = min(280 + (26 if len(names) <= 20 else 16) * len(names), 1250) if ticked else 900
+    figure = new_figure("Relatedness of class texts", about, "", "", height)
+    figure.add_heatmap(
+        x=shown,
+        y=shown,
+        z=np.round(related, 3).tolist(),
+        zmin=-end,
+        zmax=end,
+        colorscale=DIVERGING,
+        colorbar=colour_bar("r"),
+        xgap=int(ticked),
+        ygap=int(ticked),
+        hovertemplate="%{y} – %{x}: %{z:.2f}<extra></extra>",
+        hoverongaps=False,
+    )
+    axis = {"type": "category", "showgrid": False, "zeroline": False, "showticklabels": ticked}
+    if ticked:
+        axis |= {"tickmode": "array", "tickvals": shown, "ticktext": [tick(text) for text in texts]}
+        axis |= {"tickfont_size": 12 if len(shown) <= 40 else 9}
+    figure.update_xaxes(tickangle=-60, **axis)
+    figure.update_yaxes(autorange="reversed", **axis)
+    figure.update_layout(margin_b=40)
     return figure

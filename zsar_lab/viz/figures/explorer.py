@@ -1,7 +1,7 @@
-"""Figures of the transfer explorer: a choice of settings beside what validation chose.
+"""Figures of the transfer explorer: chosen settings beside those that validation chose.
 
-Each is made once a split and then moved, for making one anew takes longer than scoring: for each there is a
-figure without places and the places of its traces.
+Each figure is made once a split, without places, and then moved by the places of its traces: making one anew
+takes longer than scoring.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import plotly.graph_objects as go
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.explorer import Outcome
+from zsar_lab.viz.figures.space import hidden_axes, points
 from zsar_lab.viz.figures.style import (
+    ACCURACY,
     BLUE,
     GREEN,
     GREY,
@@ -25,6 +27,7 @@ from zsar_lab.viz.figures.style import (
     VERMILLION,
     by_family,
     labels_of,
+    legend_below,
     name_ticks,
     new_figure,
     new_panels,
@@ -35,11 +38,11 @@ from zsar_lab.viz.figures.style import (
 from zsar_lab.viz.projection import SpaceMap
 
 NOW, CHOSEN = "now", "chosen on validation classes"
+UNREDUCED = "now, without hubness reduction"
 CHOSEN_MARK = {"color": ORANGE, "symbol": "diamond-open", "line": {"width": 3}}
+GROUPS = ("unseen classes (test)", "validation classes")
 MOST_NAMES = 40  # more class names would overlap below the bars; hovering names them all
-LEAST_DRAWN = np.array(
-    [700.0, 410.0]
-)  # pixels of the map in a window of 1000; in a wider one names only draw apart
+LEAST_DRAWN = np.array([700.0, 410.0])  # pixels of the map in a window of 1000; a wider one only helps
 LETTER = (6.5, 14.0)  # pixels of a letter in names on the map
 PLACES = {  # of a name beside its point: right, up
     "top center": (0, 1),
@@ -52,32 +55,22 @@ PLACES = {  # of a name beside its point: right, up
     "bottom left": (-1, -1),
 }
 Moved = dict[str, Any]  # what moves of a trace: its x, y, text and the like
-GROUPS = ("unseen classes (test)", "validation classes")
 
 
 def accuracy_dots(protocol: Protocol, catalog: Catalog) -> go.Figure:
-    """Top-1 on unseen and on validation classes: a guess, what validation chose, and the choice; `accuracy_traces` says where.
-
-    Args:
-        protocol: the split.
-        catalog: of the clips.
-    """
-    figure = new_figure(
-        "Top-1 of transfer", f"{protocol.name}, {catalog.name}", "top-1 accuracy (%)", "", height=350
-    )
-    chance = [100 / len(names) for names in (protocol.unseen, protocol.validation)]
+    """Top-1 on unseen and on validation classes: chance, what validation chose, and the choice."""
+    about = f"{protocol.name}, {catalog.name}"
+    figure = new_figure("Top-1 of transfer", about, ACCURACY, "", height=350)
     figure.add_scatter(
-        x=chance,
+        x=[100 / len(names) for names in (protocol.unseen, protocol.validation)],
         y=[0, 1],
         mode="markers",
         name="chance",
         marker={"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": GREY}},
         hovertemplate="chance %{x:.1f} %<extra></extra>",
     )
-    for name, marker, place in (
-        (CHOSEN, CHOSEN_MARK | {"size": 17}, "bottom center"),
-        (NOW, {"color": BLUE, "size": 12}, "top center"),
-    ):
+    chosen, now = CHOSEN_MARK | {"size": 17}, {"color": BLUE, "size": 12}
+    for name, marker, place in ((CHOSEN, chosen, "bottom center"), (NOW, now, "top center")):
         figure.add_scatter(
             y=[0, 1],
             mode="markers+text",
@@ -87,19 +80,14 @@ def accuracy_dots(protocol: Protocol, catalog: Catalog) -> go.Figure:
             cliponaxis=False,
             hovertemplate="%{x:.1f} %, mean of the classes %{customdata:.1f} %<extra>" + name + "</extra>",
         )
-    # the rows stand so far apart that what is written below a dot of one never touches what is written above
-    # a dot of the other
-    name_ticks(figure, "y", GROUPS, range=[1.5, -0.5], showgrid=False)
-    figure.update_layout(
-        xaxis_range=[-2, 102],
-        legend={"orientation": "h", "x": 0, "y": -0.34, "yanchor": "top"},
-        margin={"b": 100, "r": 70},
-    )
+    # so far apart that the text below a dot of one row never touches that above a dot of the other
+    name_ticks(figure, "y", GROUPS, range=[1.5, -0.5])
+    figure.update_layout(xaxis_range=[-2, 102], legend=legend_below(-0.34), margin={"b": 100, "r": 70})
     return figure
 
 
 def accuracy_traces(outcome: Outcome, chosen: Outcome) -> list[Moved]:
-    """What of the traces of `accuracy_dots` moves.
+    """What moves in `accuracy_dots`.
 
     Args:
         outcome: of the choice.
@@ -114,57 +102,38 @@ def accuracy_traces(outcome: Outcome, chosen: Outcome) -> list[Moved]:
 
 
 def class_bars(clips_C: np.ndarray, protocol: Protocol, catalog: Catalog) -> go.Figure:
-    """Of each unseen class, in the order of families: its top-1 above, N_1 below; bars are the choice, diamonds what validation chose.
+    """Each unseen class, by family: its top-1 above, N_1 below; diamonds are what validation chose.
 
     Args:
         clips_C: test clips of each unseen class.
-        protocol, catalog: as `accuracy_dots`.
+        protocol: of the split.
+        catalog: gives labels and families.
     """
     names, labels = protocol.unseen, labels_of(catalog)
     order, few = by_family(names, catalog), len(names) <= MOST_NAMES
     shown, mean, chance = [labels[names[i]] for i in order], float(clips_C.mean()), 100 / len(names)
-    about = f"{protocol.name}, {catalog.name}; dotted: chance {chance:.1f} %, and {mean:.1f} clips, every class equally often"
-    panels = (
-        ("", "top-1 (%)"),
-        ("unseen class" if few else f"{len(names)} unseen classes (hover for the name)", "N_1 (clips)"),
+    levels = f"dotted: chance {chance:.1f} %, and {mean:.1f} clips, every class equally often"
+    x_title = "unseen class" if few else f"{len(names)} unseen classes (hover for the name)"
+    panels, about = (
+        (("", "top-1 (%)"), (x_title, "N_1 (clips)")),
+        f"{protocol.name}, {catalog.name}; {levels}",
     )
     figure = new_panels("Each unseen class", about, panels, height=560, per_row=1, gap=0.08)
     hover = [f"{plain(name)}, {clips} clips" for name, clips in zip(shown, clips_C[order], strict=True)]
-    line = {"symbol": "line-ew", "size": 12, "line": {"width": 3, "color": GREY}}
-    rows = [
-        (row, kind, name, marker)
-        for row in (1, 2)
-        for kind, name, marker in (("bar", NOW, {"color": BLUE}), ("scatter", CHOSEN, CHOSEN_MARK))
-    ]
-    for row, kind, name, marker in (*rows, (2, "scatter", "now, without the correction", line)):
-        marker = {"size": 9} | marker if kind == "scatter" else marker
-        unit = "top-1 %{y:.1f} %" if row == 1 else "given to %{y} clips"
-        trace = {
-            "type": kind,
-            "x": list(range(len(names))),
-            "name": name,
-            "marker": marker,
-            "customdata": hover,
-            "legendgroup": name,
-        }
-        trace |= {"showlegend": row == 1 or name not in (NOW, CHOSEN)}
-        trace |= {"mode": "markers", "cliponaxis": False} if kind == "scatter" else {}
-        figure.add_trace(
-            trace | {"hovertemplate": f"%{{customdata}}: {unit}<extra>{name}</extra>"}, row=row, col=1
-        )
-    for row, level in ((1, chance), (2, mean)):
+    bars, diamonds = {"type": "bar", "marker": {"color": BLUE}}, CHOSEN_MARK | {"size": 9}
+    dashes = {"symbol": "line-ew", "size": 12, "line": {"width": 3, "color": GREY}}
+    points = {"type": "scatter", "mode": "markers", "cliponaxis": False}
+    kinds = [(NOW, bars), (CHOSEN, points | {"marker": diamonds}), (UNREDUCED, points | {"marker": dashes})]
+    for row, unit, level in ((1, "top-1 %{y:.1f} %", chance), (2, "predicted for %{y} clips", mean)):
+        for name, look in kinds[: row + 1]:
+            trace = {"x": list(range(len(names))), "name": name, "customdata": hover, "legendgroup": name}
+            trace |= {"showlegend": row == 1 or name == UNREDUCED}
+            trace |= {"hovertemplate": f"%{{customdata}}: {unit}<extra>{name}</extra>"}
+            figure.add_trace(trace | look, row=row, col=1)
         figure.add_hline(y=level, line={"color": GREY, "dash": "dot", "width": 2}, row=row, col=1)
-    places = {
-        "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "zeroline": False,
-        "showgrid": False,
-        "range": [-0.6, len(names) - 0.4],
-    }
-    figure.update_xaxes(
-        **places, ticktext=[tick(name) if few else "" for name in shown], tickangle=-35, row=2, col=1
-    )
-    figure.update_xaxes(**places, showticklabels=False, row=1, col=1)
+    span = {"range": [-0.6, len(names) - 0.4]}
+    name_ticks(figure, "x", shown, showticklabels=False, **span)
+    name_ticks(figure, "x2", shown if few else [""] * len(names), tickangle=-35, **span)
     figure.update_layout(yaxis_range=[-3, 103], yaxis2_rangemode="tozero", bargap=0.3)
     figure.update_layout(
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
@@ -174,168 +143,100 @@ def class_bars(clips_C: np.ndarray, protocol: Protocol, catalog: Catalog) -> go.
 
 
 def class_traces(outcome: Outcome, chosen: Outcome, protocol: Protocol, catalog: Catalog) -> list[Moved]:
-    """What of the traces of `class_bars` moves; Args: as `accuracy_traces` and `accuracy_dots`."""
+    """What moves in `class_bars`; outcomes as for `accuracy_traces`."""
     order = by_family(protocol.unseen, catalog)
-    top1, occurrence = (
-        [getattr(shown.unseen, name)[order] for shown in (outcome, chosen)]
-        for name in ("top1_C", "occurrence_C")
-    )
-    uncorrected = (
-        outcome.uncorrected.occurrence_C[order].tolist() if outcome.unseen is not outcome.uncorrected else []
-    )
-    return [
-        *({"y": percent(values)} for values in top1),
-        *({"y": values.tolist()} for values in occurrence),
-        {"y": uncorrected},
-    ]
+    top1 = [percent(shown.unseen.top1_C[order]) for shown in (outcome, chosen)]
+    counts = [shown.unseen.occurrence_C[order].tolist() for shown in (outcome, chosen)]
+    reduced = outcome.unseen is not outcome.uncorrected
+    unreduced = outcome.uncorrected.occurrence_C[order].tolist() if reduced else []
+    return [{"y": values} for values in (*top1, *counts, unreduced)]
 
 
 def moving_map(space: SpaceMap, catalog: Catalog) -> go.Figure:
-    """The map of the shared space with composed prototypes; `map_traces` says where. A line leads from each to where the class is.
-
-    Args:
-        space: the map.
-        catalog: gives the labels.
-    """
+    """The map of the shared space; a line leads from each composed prototype to where its class is."""
     labels, groups, classes = labels_of(catalog), np.array(space.groups), np.array(space.classes)
+    title = "Composed prototypes on the map of the shared space (places are approximate)"
     about = f"{space.about}, {catalog.name}; trustworthiness {space.trustworthiness:.2f}"
-    figure = new_figure(
-        "Composed prototypes on the map of the shared space (places are approximate)",
-        about,
-        "UMAP 1",
-        "UMAP 2",
-        height=620,
-    )
-    for group, colour, size, opacity in (
-        ("seen", GREY, 4, 0.4),
-        ("validation", SKY, 4, 0.4),
-        ("unseen", ORANGE, 6, 0.7),
-    ):
-        shown = groups == group
-        style = {"color": colour, "size": size, "opacity": opacity}
-        _marks(
-            figure,
-            f"clips of {group} classes",
-            [labels[name] for name in classes[shown]],
-            style,
-            space.clips_xy[shown],
-        )
+    figure = new_figure(title, about, "UMAP 1", "UMAP 2", height=620)
+    looks = {"seen": (GREY, 4, 0.4), "validation": (SKY, 4, 0.4), "unseen": (ORANGE, 6, 0.7)}
+    for group, (colour, size, opacity) in looks.items():
+        shown, style = groups == group, {"color": colour, "size": size, "opacity": opacity}
+        hover = [labels[name] for name in classes[shown]]
+        points(figure, space.clips_xy[shown], f"clips of {group} classes", hover, style)
     seen, unseen = ([labels[name] for name in names] for names in (space.seen, space.unseen))
-    _marks(figure, "seen prototypes", seen, {"color": GREY, "symbol": "diamond", "size": 9}, space.seen_xy)
-    _marks(
-        figure,
-        "true unseen prototypes",
-        unseen,
-        {"color": GREEN, "symbol": "star", "size": 14},
-        space.true_xy,
-    )
-    figure.add_scatter(
-        mode="lines",
-        line={"color": VERMILLION, "width": 1.5, "dash": "dot"},
-        name="now to true",
-        hoverinfo="skip",
-    )
-    _marks(figure, f"composed, {CHOSEN}", unseen, CHOSEN_MARK | {"size": 13})
-    _marks(figure, "composed, now", unseen, {"color": VERMILLION, "symbol": "x", "size": 11})
+    diamond, star = {"color": GREY, "symbol": "diamond", "size": 9}, {"color": GREEN, "symbol": "star"}
+    points(figure, space.seen_xy, "seen prototypes", seen, diamond)
+    points(figure, space.true_xy, "true unseen prototypes", unseen, star | {"size": 14})
+    line = {"color": VERMILLION, "width": 1.5, "dash": "dot"}
+    figure.add_scatter(mode="lines", line=line, name="now to true", hoverinfo="skip")
+    nowhere, cross = np.empty((0, 2)), {"color": VERMILLION, "symbol": "x", "size": 11}
+    points(figure, nowhere, f"composed, {CHOSEN}", unseen, CHOSEN_MARK | {"size": 13})
+    points(figure, nowhere, "composed, now", unseen, cross)
     if len(unseen) <= MOST_NAMES:
-        names = {
-            "text": [tick(name) for name in unseen],
-            "textposition": "top center",
-            "textfont": {"size": 11, "color": GREY},
-        }
-        figure.data[-1].update(mode="markers+text", **names)
-    hidden = [
-        {"showticklabels": False, "showgrid": False, "zeroline": False, "range": _around(space, axis)}
-        for axis in (0, 1)
-    ]
-    figure.update_layout(
-        xaxis=hidden[0],
-        yaxis=hidden[1],
-        legend={"orientation": "h", "x": 0, "y": -0.08, "yanchor": "top"},
-        margin_b=120,
-    )
+        names = {"text": [tick(name) for name in unseen], "textposition": "top center"}
+        figure.data[-1].update(mode="markers+text", textfont={"size": 11, "color": GREY}, **names)
+    low, high = _around(space)
+    hidden_axes(figure)
+    figure.update_layout(xaxis_range=[low[0], high[0]], yaxis_range=[low[1], high[1]])
     return figure
 
 
 def map_traces(space: SpaceMap, catalog: Catalog, now_xy: np.ndarray, chosen_xy: np.ndarray) -> list[Moved]:
-    """What of the traces of `moving_map` moves.
+    """What moves in `moving_map`.
 
     Args:
-        space, catalog: as `moving_map`.
-        now_xy, chosen_xy: places of the composed prototypes of `space.unseen`, of the choice and of what
-            validation chose, [U, 2].
+        space: the map.
+        catalog: gives the labels.
+        now_xy: places of the composed prototypes of `space.unseen`, of the choice, [U, 2].
+        chosen_xy: those of what validation chose.
     """
-    ends = zip(now_xy.tolist(), space.true_xy.tolist(), strict=True)
-    lines = np.array([[*start, *end] for start, end in ends], dtype=object)
-    gaps = np.full(len(lines), None)
-    x, y = (np.stack([lines[:, axis], lines[:, axis + 2], gaps], axis=1).ravel().tolist() for axis in (0, 1))
+    gaps = np.full(len(now_xy), None)
+    x, y = (
+        np.stack([now_xy[:, axis], space.true_xy[:, axis], gaps], axis=1).ravel().tolist() for axis in (0, 1)
+    )
     chosen, now = ({"x": xy[:, 0].tolist(), "y": xy[:, 1].tolist()} for xy in (chosen_xy, now_xy))
     if len(now_xy) <= MOST_NAMES:
-        labels = labels_of(catalog)
-        corner, far = (np.array([_around(space, axis)[end] for axis in (0, 1)]) for end in (0, 1))
-        drawn = [
-            (xy - corner) / (far - corner) * LEAST_DRAWN
-            for xy in (now_xy, chosen_xy, space.true_xy, space.seen_xy)
-        ]
-        now["textposition"] = name_places(
-            drawn[0], [len(labels[name][:LONGEST_TICK]) for name in space.unseen], np.concatenate(drawn)
-        )
+        labels, (low, high) = labels_of(catalog), _around(space)
+        lengths = [len(labels[name][:LONGEST_TICK]) for name in space.unseen]
+        signs = np.concatenate([now_xy, chosen_xy, space.true_xy, space.seen_xy])
+        drawn = (signs - low) / (high - low) * LEAST_DRAWN
+        now["textposition"] = name_places(drawn[: len(now_xy)], lengths, drawn)
     return [{}] * 5 + [{"x": x, "y": y}, chosen, now]
 
 
 def name_places(xy: np.ndarray, lengths: Sequence[int], signs_xy: np.ndarray) -> list[str]:
-    """Where the name beside each point stands, in plotly's words: where it covers least of the names placed before, then the fewest signs.
+    """Where to write the name of each point: where it covers least of the names before, then of the signs.
 
     Args:
         xy: of the points, in pixels, upwards, [N, 2].
         lengths: of their names, in letters.
         signs_xy: what had better not be covered, in pixels, [M, 2].
+
+    Returns:
+        Keys of PLACES.
     """
-    placed: list[np.ndarray] = []
+    boxes: list[np.ndarray] = []
     found = []
-    for (x, y), length in zip(xy, lengths, strict=True):
-        half = np.array([length * LETTER[0], LETTER[1]]) / 2
-        boxes = {}
-        for place, (right, up) in PLACES.items():
-            middle = np.array([x + right * (half[0] + 5), y + up * (half[1] + 8)])
-            boxes[place] = np.stack([middle - half, middle + half])
-
-        def cost(place: str) -> tuple[float, int]:
-            low, high = boxes[place]
-            covered = sum(
-                float(np.prod(np.clip(np.minimum(high, other[1]) - np.maximum(low, other[0]), 0, None)))
-                for other in placed
+    for point, length in zip(xy, lengths, strict=True):
+        half, best = np.array([length * LETTER[0], LETTER[1]]) / 2, None
+        for place, direction in PLACES.items():
+            middle = point + direction * (half + (5, 8))
+            low, high = middle - half, middle + half
+            overlaps = (
+                np.clip(np.minimum(high, b[1]) - np.maximum(low, b[0]), 0, None).prod() for b in boxes
             )
-            return covered, int(((signs_xy >= low - 4) & (signs_xy <= high + 4)).all(1).sum())
-
-        found.append(min(PLACES, key=cost))
-        placed.append(boxes[found[-1]])
+            n_signs = int(((signs_xy >= low - 4) & (signs_xy <= high + 4)).all(1).sum())
+            cost = float(sum(overlaps)), n_signs
+            if best is None or cost < best[0]:
+                best = cost, place, np.stack([low, high])
+        found.append(best[1])
+        boxes.append(best[2])
     return found
 
 
-def _marks(
-    figure: go.Figure, name: str, hover: list[str], style: dict[str, object], xy: np.ndarray | None = None
-) -> None:
-    places = {} if xy is None else {"x": xy[:, 0].tolist(), "y": xy[:, 1].tolist()}
-    figure.add_scatter(
-        **places,
-        mode="markers",
-        name=name,
-        marker=style,
-        customdata=[plain(text) for text in hover],
-        hovertemplate="%{customdata}<extra>" + name + "</extra>",
-    )
-
-
-def _around(space: SpaceMap, axis: int) -> list[float]:
-    """A range that holds every place, so that the map stands still; prototypes are placed between the clips."""
-    values = np.concatenate([places[:, axis] for places in (space.clips_xy, space.seen_xy, space.true_xy)])
-    margin = 0.06 * float(np.ptp(values)) or 1.0
-    return [float(values.min()) - margin, float(values.max()) + margin]
-
-
-def move(figure: go.Figure, traces: Sequence[Moved]) -> None:
-    """Set what moves of each trace, in one message to the browser where the figure is a widget; what is left out stays."""
-    with figure.batch_update():
-        for trace, moved in zip(figure.data, traces, strict=True):
-            trace.update(moved)
+def _around(space: SpaceMap) -> tuple[np.ndarray, np.ndarray]:
+    """Corners that hold every place, so that the map does not move; prototypes lie between the clips."""
+    xy = np.concatenate([space.clips_xy, space.seen_xy, space.true_xy])
+    margin = 0.06 * np.ptp(xy, axis=0)
+    margin[margin == 0] = 1.0
+    return xy.min(0) - margin, xy.max(0) + margin

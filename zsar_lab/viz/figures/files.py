@@ -1,34 +1,34 @@
-"""Figures as files for papers: svg, pdf or png of fixed size on white, or a page that needs no other file."""
+"""Figures as files: svg, pdf or png of fixed size on white for papers, and pages for browsers."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
-from zsar_lab.files import writing
+from zsar_lab.files import make_folder, writing
 from zsar_lab.viz.figures.style import GREY
 
-IMAGES, PAGE = ("svg", "pdf", "png"), "html"
+KINDS = ("svg", "pdf", "png", "html")
 INK, PAPER, LINES = "#000000", "#ffffff", "#d0d0d0"
 
 
 def save_figure(
     figure: go.Figure, path: str | Path, width_px: int = 900, height_px: int | None = None, scale: float = 2.0
 ) -> Path:
-    """Write a figure of this library as the kind of file that its name asks for.
+    """Write a figure of this library; the file's name says as what.
 
-    Images are on white with black text, whatever the theme of the notebook; the figure itself is not changed.
-    They are drawn by kaleido in Chromium, which takes some seconds each.
+    Images have black text on white, whatever the notebook's theme; kaleido and Chromium take seconds for each.
 
     Args:
-        figure: any of `zsar_lab.viz`.
-        path: ending in .svg, .pdf, .png or .html; its folder is made if absent, and a file that is there is
-            replaced.
+        figure: any of `zsar_lab.viz`; it is not changed.
+        path: ending in .svg, .pdf, .png or .html (a page that needs no other file); a file there is replaced.
         width_px: of images; a page is as wide as its window.
         height_px: of images; None for that of the figure.
-        scale: pixels of a png a pixel asked for.
+        scale: pixels of a png per pixel asked for.
 
     Returns:
         The path.
@@ -40,20 +40,32 @@ def save_figure(
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
-    if kind not in (*IMAGES, PAGE):
+    if kind not in KINDS:
         raise ValueError(f"a figure's file must end in .svg, .pdf, .png or .html, got '{path.name}'")
     if not (width_px > 0 and scale > 0 and (height_px is None or height_px > 0)):
-        raise ValueError(
-            f"width, height and scale of a figure must be above 0, got {width_px}, {height_px} and {scale}"
+        raise ValueError(f"width, height and scale must be above 0, got {width_px}, {height_px} and {scale}")
+    if kind == "html":
+        content = figure.to_html(include_plotlyjs=True, full_html=True).encode("utf-8")
+    elif importlib.util.find_spec("kaleido") is None:
+        raise ModuleNotFoundError(
+            "svg, pdf and png need kaleido: install 'zsar_lab[figures]', or save as .html"
         )
-    content = _page(figure) if kind == PAGE else _image(for_paper(figure), kind, width_px, height_px, scale)
+    else:
+        height_px = height_px or figure.layout.height
+        try:
+            content = for_paper(figure).to_image(format=kind, width=width_px, height=height_px, scale=scale)
+        except Exception as error:  # kaleido raises what the browser's start raised
+            first = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise RuntimeError(
+                f"no browser could draw the figure ({first}); set BROWSER_PATH to Chromium, or save as .html"
+            ) from error
     with writing(path) as temporary:
         temporary.write_bytes(content)
     return path
 
 
 def for_paper(figure: go.Figure) -> go.Figure:
-    """A copy on white, with text, axes and level lines in black instead of the grey that reads in both themes."""
+    """A copy on white, with text, axes and level lines in black instead of the grey for both themes."""
     paper = go.Figure(figure)
     paper.update_layout(
         paper_bgcolor=PAPER, plot_bgcolor=PAPER, font_color=INK, title_font_color=INK, legend_font_color=INK
@@ -65,21 +77,17 @@ def for_paper(figure: go.Figure) -> go.Figure:
     return paper
 
 
-def _page(figure: go.Figure) -> bytes:
-    return figure.to_html(include_plotlyjs=True, full_html=True).encode("utf-8")
-
-
-def _image(figure: go.Figure, kind: str, width_px: int, height_px: int | None, scale: float) -> bytes:
-    if importlib.util.find_spec("kaleido") is None:
-        raise ModuleNotFoundError(
-            "svg, pdf and png need kaleido and a Chromium or Chrome; install 'zsar_lab[figures]', or save the figure as .html"
-        )
-    try:
-        return figure.to_image(
-            format=kind, width=width_px, height=height_px or figure.layout.height, scale=scale
-        )
-    except Exception as error:  # kaleido raises what the browser's start raised
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RuntimeError(
-            f"the figure could not be drawn by a browser ({first}); set BROWSER_PATH to Chromium, or save the figure as .html"
-        ) from error
+def write_page(figures: Sequence[go.Figure], path: Path) -> None:
+    """Write figures one below the other as a page for any browser, with plotly.min.js beside it."""
+    path = make_folder(Path(path).parent) / Path(path).name
+    code = path.with_name("plotly.min.js")
+    if not code.is_file():
+        with writing(code) as temporary:
+            temporary.write_text(get_plotlyjs(), encoding="utf-8")
+    parts = [
+        figure.to_html(include_plotlyjs=False if number else code.name, full_html=False)
+        for number, figure in enumerate(figures)
+    ]
+    body = '<!DOCTYPE html>\n<html><head><meta charset="utf-8"></head><body>\n{}\n</body></html>\n'
+    with writing(path) as temporary:
+        temporary.write_text(body.format("\n".join(parts)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a model names in a user's videos: a timeline of a long one, and how sure to be."""
+"""Figures of a user's own videos: the timeline of a long one, how sure to be, and what a class is composed of."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import plotly.graph_objects as go
 from zsar_lab.infer.answers import NO_NAME, stretches
 from zsar_lab.infer.classifier import Candidates
 from zsar_lab.infer.unsure import Thresholds
-from zsar_lab.viz.figures.data import write_page
+from zsar_lab.viz.figures.files import write_page
 from zsar_lab.viz.figures.style import (
     BLUE,
     COUNT_SCALE,
     GREY,
     ORANGE,
     PALETTE,
+    colour_bar,
     name_ticks,
     new_figure,
     new_panels,
@@ -29,15 +30,13 @@ from zsar_lab.viz.figures.style import (
 )
 
 MOST_ROWS = 12  # of the heatmap
-ROW_PX, LANE_PX, GAP_PX = (
-    26,
-    32,
-    16,
-)  # of the timeline: a class, the lane above with names in it, and what is between
+ROW_PX, LANE_PX, GAP_PX = 26, 32, 16  # of the timeline: a class, the lane of names above, and between them
 
 
 def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
-    """A long video: above, what it shows from second to second (gaps where the answer is unsure); below, the confidence of each class by window.
+    """A long video: above, what it shows from second to second; below, the confidence of each class by window.
+
+    Where the prediction is unsure, the upper lane has a gap.
 
     Args:
         table: from `answers`.
@@ -50,16 +49,14 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     of_video = table[table["path"] == path]
     windows = of_video[of_video["name"] != NO_NAME]
     if windows.empty:
-        raise ValueError(
-            f"a timeline needs a video that could be read, got '{path}' with no window; take one of the table's paths"
-        )
+        raise ValueError(f"a timeline needs a video with a window that could be read, got '{path}'")
     names = _most_named(windows)
-    panels, title = [("", ""), ("time in the video (s)", "")], f"What is seen in {Path(path).name}, and when"
-    figure = new_panels(
-        title, about, panels, 180 + LANE_PX + GAP_PX + ROW_PX * max(4, len(names)), per_row=1, gap=0.2
-    )
+    title, panels = f"What is seen in {Path(path).name}, and when", [("", ""), ("time in the video (s)", "")]
+    height = 180 + LANE_PX + GAP_PX + ROW_PX * max(4, len(names))
+    figure = new_panels(title, about, panels, height, per_row=1, gap=0.2)
     colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
     sure = stretches(of_video)
+    hover = "%{customdata[0]:.1f} to %{customdata[1]:.1f} s<br>mean confidence %{customdata[2]:.2f}<extra>"
     for name, of_name in sure[sure["name"] != NO_NAME].groupby("name", sort=False):
         figure.add_bar(
             x=(of_name["end_s"] - of_name["start_s"]).tolist(),
@@ -75,9 +72,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
             textposition="inside",
             insidetextanchor="middle",
             customdata=of_name[["start_s", "end_s", "confidence"]].to_numpy().tolist(),
-            hovertemplate="%{customdata[0]:.1f} to %{customdata[1]:.1f} s<br>mean confidence %{customdata[2]:.2f}<extra>"
-            + plain(name)
-            + "</extra>",
+            hovertemplate=hover + plain(name) + "</extra>",
         )
     edges, shares = _cells(windows)
     figure.add_heatmap(
@@ -89,7 +84,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         colorscale=COUNT_SCALE,
         zmin=0,
         zmax=100,
-        colorbar={"title": {"text": "confidence (%)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
+        colorbar=colour_bar("confidence (%)"),
         customdata=[[plain(name)] * len(shares) for name in names],
         hoverongaps=False,
         hovertemplate="%{customdata}<br>around %{x:.1f} s: %{z:.0f} %<extra></extra>",
@@ -97,25 +92,24 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     rows = [f"{tick(name)} <span style='color:{colours[name]}'>■</span>" for name in names]
     ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": rows}
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
-    span = [float(windows["start_s"].min()), float(windows["end_s"].max())]
-    figure.update_xaxes(range=span)
-    inside = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
-    below, lane = 1 - (LANE_PX + GAP_PX) / inside, 1 - LANE_PX / inside
-    axes = {
-        "xaxis": {"matches": "x2", "showticklabels": False},
-        "yaxis": {"domain": [lane, 1]},
-        "yaxis2": {"domain": [0, below]},
-    }
-    figure.update_layout(axes, barmode="overlay", uniformtext={"mode": "hide", "minsize": 10})
+    figure.update_xaxes(range=[float(windows["start_s"].min()), float(windows["end_s"].max())])
+    inside = height - figure.layout.margin.t - figure.layout.margin.b
+    figure.update_layout(
+        xaxis={"matches": "x2", "showticklabels": False},
+        yaxis={"domain": [1 - LANE_PX / inside, 1]},
+        yaxis2={"domain": [0, 1 - (LANE_PX + GAP_PX) / inside]},
+        barmode="overlay",
+        uniformtext={"mode": "hide", "minsize": 10},
+    )
     return figure
 
 
 def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") -> str:
-    """Write a page with the timeline of every video that could be read, and say so; no page where there is none.
+    """Write a page with the timeline of every video that could be read; returns a sentence on it.
 
     Args:
         parts: from `answers`, in any order.
-        path: of the page; plotly.min.js is put beside it.
+        path: of the page; plotly.min.js is put beside it. Not written where no video could be read.
         about: a line below the titles.
     """
     table = pd.concat(parts, ignore_index=True).sort_values(["path", "start_s"], ignore_index=True)
@@ -127,28 +121,21 @@ def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") 
 
 
 def how_sure(thresholds: Thresholds) -> go.Figure:
-    """Error on validation classes among the answers given, as the least confident are left out; the share asked for, and where it is reached."""
+    """Error among the validation clips that are named, as the least confident are left out; dashed: as asked."""
     about = f"validation classes, {thresholds.n_candidates} candidates at a time; their own clips only"
-    figure = new_figure(
-        "How many answers are wrong, by how many are given",
-        about,
-        "clips answered (%)",
-        "error among them (%)",
-        360,
-    )
-    curve = thresholds.curve
-    line = {"color": BLUE, "width": 2}
+    title = "How many predictions are wrong, by how many are given"
+    figure = new_figure(title, about, "clips named (%)", "error among them (%)", 360)
     figure.add_scatter(
-        x=percent(curve.coverage),
-        y=percent(curve.risk),
+        x=percent(thresholds.curve.coverage),
+        y=percent(thresholds.curve.risk),
         mode="lines",
-        line=line,
+        line={"color": BLUE, "width": 2},
         showlegend=False,
-        hovertemplate="%{x:.0f} % answered: %{y:.1f} % wrong<extra></extra>",
+        hovertemplate="%{x:.0f} % named: %{y:.1f} % wrong<extra></extra>",
     )
-    allowed = 100 * (1 - thresholds.least_right)
-    dashed, said = {"color": ORANGE, "dash": "dash"}, f"{allowed:.0f} % wrong, as asked for"
-    figure.add_hline(y=allowed, line=dashed, annotation_text=said, annotation_font_color=GREY)
+    allowed, dashed = 100 * (1 - thresholds.least_right), {"color": ORANGE, "dash": "dash"}
+    text = f"{allowed:.0f} % wrong, as asked for"
+    figure.add_hline(y=allowed, line=dashed, annotation_text=text, annotation_font_color=GREY)
     figure.update_xaxes(range=[0, 101])
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -168,37 +155,29 @@ def composed_of(candidates: Candidates, seen: pd.DataFrame, name: str, most: int
     """
     if candidates.weights_CS is None or name not in candidates.names:
         got = f"{name!r} of {candidates.method}"
-        raise ValueError(
-            f"only a class of the transfer method is composed of others, got {got}; take transfer and one of its names"
-        )
+        raise ValueError(f"only a candidate of the transfer method is composed of seen classes, got {got}")
     weights_S = candidates.weights_CS[candidates.names.index(name)]
     order = np.argsort(-weights_S)[: min(most, int((weights_S > 0).sum()))]
-    labels = seen["label"].tolist()
-    figure = new_figure(
-        f"What {name} is composed of",
-        "seen classes, by the relatedness of their texts",
-        "weight (%)",
-        "",
-        130 + 26 * len(order),
-    )
+    labels = [seen["label"].iloc[s] for s in order]
+    about, height = "seen classes, by the relatedness of their texts", 130 + 26 * len(order)
+    figure = new_figure(f"What {name} is composed of", about, "weight (%)", "", height)
     figure.add_bar(
         x=percent(weights_S[order]),
         y=list(range(len(order))),
         orientation="h",
         marker={"color": BLUE},
         showlegend=False,
-        customdata=[plain(labels[s]) for s in order],
+        customdata=[plain(text) for text in labels],
         hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
     )
-    name_ticks(figure, "y", [labels[s] for s in order], autorange="reversed")
+    name_ticks(figure, "y", labels)
     return figure
 
 
 def _cells(windows: pd.DataFrame) -> tuple[list[float], list[dict[str, float]]]:
-    """Edges in time of one cell more than there are windows or gaps between them, and the confidences in each; {} in a gap.
+    """Edges in time of cells, one for each window and each gap, and the confidences in each; {} in a gap.
 
-    Of windows that overlap each has the time about its middle; the first begins and the last ends where their
-    windows do.
+    Of windows that overlap, each has the time about its middle.
     """
     bounds = list(windows[["start_s", "end_s"]].itertuples(index=False, name=None))
     best = [dict(one) for one in windows["best"]]
@@ -214,11 +193,7 @@ def _cells(windows: pd.DataFrame) -> tuple[list[float], list[dict[str, float]]]:
 
 
 def _most_named(windows: pd.DataFrame) -> list[str]:
-    """The classes that are best anywhere, then those second, and so on, at most MOST_ROWS."""
-    ranked = [
-        best[place][0]
-        for place in range(max(map(len, windows["best"])))
-        for best in windows["best"]
-        if place < len(best)
-    ]
-    return list(dict.fromkeys(ranked))[:MOST_ROWS]
+    """The classes that are best in any window, then those second, and so on, at most MOST_ROWS."""
+    ranked = pd.DataFrame(windows["best"].tolist())  # a row a window, a column a place
+    names = [best[0] for _, column in ranked.items() for best in column if best is not None]
+    return list(dict.fromkeys(names))[:MOST_ROWS]

@@ -1,28 +1,34 @@
-"""Figures of zero-shot results: what each method scored, on which classes, and why."""
+"""Figures of zero-shot scores over the splits of a study: methods, differences, confidences, hubness."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
-from zsar_lab.data.catalog import Catalog
-from zsar_lab.methods.metrics import confusion_matrix, per_class_table
-from zsar_lab.results.evaluate import ALL_METHODS, DIRECT, METHODS, RIDGE, RIDGE_CENTRED, SplitResult
-from zsar_lab.results.hubness import hubness, k_occurrence
-from zsar_lab.results.report import MethodRow, Report, settings_as_text
+from zsar_lab.methods.query_bank import INDUCTIVE, TRANSDUCTIVE
+from zsar_lab.methods.table import LABELS, METHODS, REDUCTIONS
+from zsar_lab.results.ablation import Ablation
+from zsar_lab.results.calibration import EQUAL_MASS, reliability, risk_coverage
+from zsar_lab.results.conventions import ConventionTable
+from zsar_lab.results.generalised import curve_of
+from zsar_lab.results.predictions import KEY
+from zsar_lab.results.statistics import CLAIM_LEVEL, accuracy
+from zsar_lab.results.summary import Results
 from zsar_lab.viz.figures.style import (
+    ACCURACY,
     BLUE,
-    COUNT_SCALE,
     GREEN,
     GREY,
     ORANGE,
     PALETTE,
-    VERMILLION,
-    by_family,
-    families_of,
-    labels_of,
+    SYMBOLS,
+    interval_points,
+    interval_rows,
+    legend_below,
+    level_line,
     name_ticks,
     new_figure,
     new_panels,
@@ -32,358 +38,292 @@ from zsar_lab.viz.figures.style import (
     tick,
 )
 
-ACCURACY = "top-1 accuracy (%)"
-METHOD_COLOURS = {method: PALETTE[place % len(PALETTE)] for place, method in enumerate(METHODS)}
-# the three forms of the direct method stand together, the others apart
-METHOD_PLACES = {
-    method: place + (0.6 if method not in (DIRECT, RIDGE, RIDGE_CENTRED) else 0.0)
-    for place, method in enumerate(ALL_METHODS)
+# those drawn by class or clip, each with its colour; the reranked ones are in the tables
+DRAWN = tuple(METHODS)[:6]
+COLOURS = {method: PALETTE[place] for place, method in enumerate(DRAWN)}
+FORMS_OF_DIRECT = 3  # methods that are drawn together, the others apart
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+N_BINS = 8
+SETTING_LOOKS = {  # legend, colour, symbol, and shift in rows
+    INDUCTIVE: ("inductive: fitted on training clips", BLUE, "circle", -0.14),
+    TRANSDUCTIVE: ("transductive: fitted on the test clips", ORANGE, "diamond", 0.14),
 }
 
 
-def method_scores(report: Report, beside: Report | None = None) -> go.Figure:
-    """Top-1 of each method with its 95 % interval over classes, each split as a small marker, between chance and upper bound.
+# accuracies
+
+
+def method_scores(results: Results, families: Sequence[str] | None = None) -> go.Figure:
+    """Top-1 of each method with its 95 % interval over classes, each split a dash; between chance and bound.
 
     Args:
-        report: the main report.
-        beside: another report on the same data (random splits), drawn to the right of each point.
+        results: of a study.
+        families: of splits, drawn side by side; None for all. Chance and upper bound are the first one's.
     """
-    figure = new_figure(
-        "Zero-shot top-1 of each method", about_report(report, beside), "", ACCURACY, height=480
-    )
-    reports = [(report, BLUE, -0.13 if beside else 0.0)] + ([(beside, ORANGE, 0.17)] if beside else [])
-    for shown, colour, shift in reports:
-        name, places = (
-            plain(shown.name.split(",")[0]),
-            [METHOD_PLACES[row.method] + shift for row in shown.rows],
-        )
-        single = [(place + 0.1, split) for place, row in zip(places, shown.rows) for split in row.splits]
-        points_with_intervals(
-            figure,
-            shown.rows,
-            places,
-            colour,
-            f"{name}, mean and 95 % interval",
-            [plain(settings_of(row)) for row in shown.rows],
-        )
+    families = list(results.families if families is None else families)
+    about = "; beside it ".join(results.title(family) for family in families)
+    figure = new_figure("Zero-shot top-1 of each method", about, "", ACCURACY, height=480)
+    place_of: dict[str, float] = {}
+    for number, family in enumerate(families):
+        rows, colour = results.part("methods", family), PALETTE[number % len(PALETTE)]
+        names = rows["label"].tolist()
+        place_of |= {name: n + 0.6 * (n >= FORMS_OF_DIRECT) for n, name in enumerate(names)}
+        shift = 0.3 * (number - (len(families) - 1) / 2)
+        places = [place_of[name] + shift for name in names]
+        title = results.title(family).partition(",")[0]
+        marker = {"color": colour, "size": 10}
+        interval_points(figure, _top1(rows), places, f"{title}, all splits, 95 % interval", marker=marker)
+        single = [
+            (place + 0.1, share)
+            for place, method in zip(places, rows["method"])
+            for share in _top1_of_splits(results.rows(method, family))
+        ]
         figure.add_scatter(
             x=[place for place, _ in single],
-            y=percent([split for _, split in single]),
+            y=percent([share for _, share in single]),
             mode="markers",
-            name=f"{name}, each split",
+            name=plain(f"{title}, each split"),
             marker={"symbol": "line-ew-open", "size": 9, "color": colour, "line": {"width": 2}},
             hovertemplate="one split: %{y:.1f} %<extra></extra>",
         )
-    level_line(
-        figure,
-        100 * report.upper_bound,
-        f"upper bound {100 * report.upper_bound:.1f} %: true prototypes, not zero-shot",
-        GREEN,
-    )
-    level_line(figure, 100 * report.chance, f"chance {100 * report.chance:.1f} %", GREY)
-    at = {row.method: METHOD_PLACES[row.method] for row in report.rows}
-    ticks = {
-        "tickvals": list(at.values()),
-        "ticktext": [method.replace(", ", ",<br>").replace(" + ", " +<br>") for method in at],
-    }
-    places = {
-        "tickmode": "array",
-        "range": [-0.6, max(at.values()) + 0.6],
-        "showgrid": False,
-        "zeroline": False,
-    }
-    figure.update_layout(xaxis=places | ticks, yaxis_range=[0, 104], legend=legend_below(-0.16), margin_b=105)
+    bound, chance = 100 * results.upper_bound(families[0]), 100 * results.chance(families[0])
+    level_line(figure, bound, f"upper bound {bound:.1f} %: true prototypes, not zero-shot", GREEN)
+    level_line(figure, chance, f"chance {chance:.1f} %", GREY)
+    ticks = [plain(name).replace(", ", ",<br>").replace(" + ", " +<br>") for name in place_of]
+    places = {"tickmode": "array", "tickvals": list(place_of.values()), "ticktext": ticks}
+    places |= {"range": [-0.6, max(place_of.values()) + 0.6], "showgrid": False, "zeroline": False}
+    figure.update_layout(xaxis=places, yaxis_range=[0, 104], legend=legend_below(-0.16), margin_b=105)
     return figure
 
 
-def per_class(result: SplitResult, method: str, catalog: Catalog) -> go.Figure:
-    """Top-1 of each unseen class under a method, in the order of families; beside each bar what the class was most taken for.
-
-    Raises:
-        ValueError: there is no such method.
-    """
-    scored, labels, families = result.method(method), labels_of(catalog), families_of(catalog)
-    names = result.protocol.unseen
-    table = per_class_table(scored.scores_BC, result.targets, names)
-    order = by_family(names, catalog)
-    title = f"Top-1 of each unseen class, method {method}"
-    chance = 100 / len(names)
-    about = f"{result.protocol.name}, {catalog.name}; dotted: chance {chance:.0f} %"
-    figure = new_figure(title, about, ACCURACY, "", height=160 + 34 * len(names))
-    rows = [table.iloc[i] for i in order]
-    wrong = [
-        f"; most taken for {tick(labels[row['taken_for']])} ({row['taken_for_clips']})"
-        if row["taken_for"]
-        else ""
-        for row in rows
-    ]
-    figure.add_bar(
-        x=percent(table["top1"].iloc[order]),
-        y=list(range(len(order))),
-        orientation="h",
-        marker_color=BLUE,
-        showlegend=False,
-        text=[f"{row['correct']} of {row['clips']}{more}" for row, more in zip(rows, wrong)],
-        textposition="outside",
-        cliponaxis=False,
-        hovertemplate="%{x:.1f} %: %{text}<extra></extra>",
-    )
-    figure.add_vline(x=chance, line={"color": GREY, "dash": "dot"}, layer="below")
-    shown = [
-        tick(labels[names[i]]) + (f"<br><i>{tick(families[names[i]])}</i>" if families[names[i]] else "")
-        for i in order
-    ]
-    name_ticks(figure, "y", names, ticktext=shown, autorange="reversed", showgrid=False)
-    figure.update_layout(xaxis_range=[0, 150], xaxis_tickvals=[0, 20, 40, 60, 80, 100], bargap=0.35)
+def prompt_scores(results: Results, family: str | None = None) -> go.Figure:
+    """Top-1 by prompt of the class texts, a colour a method, with 95 % intervals; all on the same embeddings."""
+    rows = results.part("prompts", family)
+    title, x_title = "Zero-shot top-1 by class text", "prompt of the class text"
+    figure = new_figure(title, results.title(family), x_title, ACCURACY, height=440)
+    prompts = rows["prompt"].drop_duplicates().tolist()
+    methods = [method for method in METHODS if method in set(rows["method"])]
+    for number, method in enumerate(methods):
+        of_method, shift = rows[rows["method"] == method], 0.2 * (number - (len(methods) - 1) / 2)
+        places = [prompts.index(prompt) + shift for prompt in of_method["prompt"]]
+        marker = {"color": COLOURS[method], "size": 10}
+        interval_points(figure, _top1(of_method), places, LABELS[method], marker=marker)
+    chance, own = 100 * results.chance(family), results.splits(family)[0].prompt
+    level_line(figure, chance, f"chance {chance:.1f} %", GREY)
+    names = [tick(prompt) + ("<br>(trained with)" if prompt == own else "") for prompt in prompts]
+    more = {"tickangle": 0, "tickfont_size": 11, "range": [-0.6, len(prompts) - 0.4]}
+    name_ticks(figure, "x", prompts, ticktext=names, **more)
+    figure.update_layout(yaxis_range=[0, 104], legend=legend_below(-0.22), margin_b=110)
     return figure
 
 
-def confusion(result: SplitResult, method: str, catalog: Catalog) -> go.Figure:
-    """Counts of true class (rows) against predicted class (columns), in the order of families.
-
-    Raises:
-        ValueError: there is no such method.
-    """
-    names, labels = result.protocol.unseen, labels_of(catalog)
-    order = by_family(names, catalog)
-    counts = confusion_matrix(result.method(method).scores_BC, result.targets, len(names))[
-        np.ix_(order, order)
-    ]
-    title = f"What each unseen class was taken for, method {method}"
-    figure = new_figure(
-        title,
-        f"{result.protocol.name}, {catalog.name}",
-        "predicted class",
-        "true class",
-        height=210 + 40 * len(names),
-    )
-    shown = [labels[names[i]] for i in order]
-    text = np.where(counts > 0, counts.astype(str), "")
-    _cells(
-        figure, counts, shown, shown, text, "clips", "%{customdata}: %{z} clips<extra></extra>", "taken for"
-    )
-    return figure
-
-
-def hubness_bars(
-    result: SplitResult, catalog: Catalog, k: int = 1, methods: Sequence[str] = METHODS
+def differences(
+    results: Results,
+    part: str = "methods",
+    baseline: str | None = None,
+    method: str = "transfer",
+    family: str | None = None,
 ) -> go.Figure:
-    """N_k of each unseen class under each method: how many clips have it among their k nearest; skewness stands in the legend.
-
-    Raises:
-        ValueError: k is not in 1..number of unseen classes, or there is no such method.
-    """
-    names, labels = result.protocol.unseen, labels_of(catalog)
-    order = by_family(names, catalog)
-    title = f"How often each unseen class is {'the nearest' if k == 1 else f'among the {k} nearest'}"
-    expected = k * len(result.targets) / len(names)
-    about = (
-        f"{result.protocol.name}, {catalog.name}; dotted: expected {expected:.1f}, every class equally often"
-    )
-    figure = new_figure(title, about, "", f"N_{k} (clips)", height=480)
-    for method in methods:
-        occurrence = k_occurrence(result.method(method).scores_BC, k)
-        name = f"{method} (skewness {hubness(occurrence, k).skewness:+.2f})"
-        figure.add_bar(
-            x=list(range(len(order))),
-            y=occurrence[order].tolist(),
-            name=plain(name),
-            marker_color=METHOD_COLOURS[method],
-            hovertemplate="%{y} clips<extra>" + plain(method) + "</extra>",
-        )
-    figure.add_hline(y=expected, line={"color": GREY, "dash": "dot", "width": 2})
-    name_ticks(figure, "x", [labels[names[i]] for i in order], showgrid=False, range=[-0.6, len(names) - 0.4])
-    figure.update_layout(barmode="group", bargap=0.25, legend=legend_below(-0.36), margin_b=170)
-    return figure
-
-
-def hubness_histogram(report: Report, k: int = 1, methods: Sequence[str] = METHODS) -> go.Figure:
-    """Over the unseen classes of all splits: how many classes have which N_k, a panel a method; skewness is the mean over splits.
-
-    Raises:
-        ValueError: k is not in 1..number of unseen classes, or there is no such method.
-    """
-    pairs = {
-        method: [k_occurrence(r.method(method).scores_BC, k) for r in report.results] for method in methods
-    }
-    largest = max(int(counts.max()) for drawn in pairs.values() for counts in drawn)
-    expected = float(np.mean([k * len(r.targets) / len(r.protocol.unseen) for r in report.results]))
-    about = f"{about_report(report)}; N_{k} in clips, dotted: expected {expected:.1f}"
-    figure = new_panels(
-        f"Histogram of N_{k} over unseen classes",
-        about,
-        [(method, "classes") for method in methods],
-        height=520,
-    )
-    bins = {"start": -0.5, "end": largest + 1, "size": max(1, round(largest / 12))}
-    for number, (method, drawn) in enumerate(pairs.items()):
-        row, column = panel(number)
-        skewness = float(np.mean([hubness(counts, k).skewness for counts in drawn]))
-        figure.add_histogram(
-            x=np.concatenate(drawn).tolist(),
-            xbins=bins,
-            marker_color=METHOD_COLOURS[method],
-            showlegend=False,
-            row=row,
-            col=column,
-        )
-        figure.add_vline(x=expected, line={"color": GREY, "dash": "dot"}, row=row, col=column)
-        figure.update_xaxes(
-            title_text=f"{plain(method)}<br>skewness {skewness:+.2f}",
-            title_font_size=12,
-            range=[-1, largest + 1],
-            row=row,
-            col=column,
-        )
-    figure.update_yaxes(matches="y")
-    figure.update_layout(bargap=0.08, margin_b=80)
-    return figure
-
-
-def transfer_weights(result: SplitResult, catalog: Catalog) -> go.Figure:
-    """The weights a_us that composed each unseen prototype (rows) of seen ones (columns), both in the order of families."""
-    labels, unseen, seen = labels_of(catalog), result.protocol.unseen, result.protocol.seen
-    rows, columns = by_family(unseen, catalog), by_family(seen, catalog)
-    weights = result.weights_US[np.ix_(rows, columns)]
-    settings = settings_as_text(result.method("transfer").settings)
-    title, about = (
-        "What each unseen prototype was composed of",
-        f"weights of seen classes, {settings}; {result.protocol.name}, {catalog.name}",
-    )
-    figure = new_figure(title, about, "seen class", "unseen class", height=260 + 34 * len(unseen))
-    text = np.where(weights >= 0.095, np.char.mod("%.1f", weights), "")
-    hover = "%{customdata}: weight %{z:.3f}<extra></extra>"
-    _cells(
-        figure,
-        weights,
-        [labels[unseen[i]] for i in rows],
-        [labels[seen[i]] for i in columns],
-        text,
-        "weight",
-        hover,
-        "from",
-    )
-    figure.update_layout(xaxis_tickfont_size=11)
-    return figure
-
-
-def taken_for_bars(counts: dict[str, int], true_class: str, catalog: Catalog, about: str) -> go.Figure:
-    """Bars of what the clips of one class were taken for; the right answer has its own colour and a tick mark.
+    """Top-1 less a baseline's on the same clips, with 95 % intervals; filled where it can be claimed.
 
     Args:
-        counts: clips by predicted class name, of explanations.taken_for.
-        true_class: the class of the clips.
-        catalog: gives the labels.
-        about: the line below the title.
+        results: of a study.
+        part: "methods", "prompts" or "reductions".
+        baseline: at the zero line: a method, or of "prompts" a prompt; None for transfer, or the label.
+        method: whose prompts are compared.
+        family: of splits; None for the first.
+
+    Raises:
+        KeyError: as `Results.compare`.
     """
-    labels = labels_of(catalog)
-    title = f"What {sum(counts.values())} clips of “{labels[true_class]}” were taken for"
-    figure = new_figure(title, about, "", "clips", height=340)
-    colours = [GREEN if name == true_class else VERMILLION for name in counts]
-    marks = [
-        f"{count} {'✓' if name == true_class else '✗'}" if count else "" for name, count in counts.items()
-    ]
-    figure.add_bar(
-        x=list(range(len(counts))),
-        y=list(counts.values()),
-        marker_color=colours,
-        text=marks,
-        textposition="outside",
-        cliponaxis=False,
-        customdata=[plain(labels[name]) for name in counts],
-        hovertemplate="%{customdata}: %{y} clips<extra></extra>",
+    compared = results.compare(baseline, part, method, family)
+    rows = compared.merge(results.part(part, family)[[*KEY, "top1"]], on=list(KEY))
+    names = {"prompts": rows["prompt"], "methods": rows["method"].map(LABELS)}
+    names["reductions"] = rows["reduction"].map({name: one.label for name, one in REDUCTIONS.items()})
+    rows["name"] = names[part]
+    zero = baseline or ("label" if part == "prompts" else "transfer")
+    n_splits, rows = len(results.splits(family)), rows[rows["p"].notna()]
+    hover = [f"top-1 {100 * row.top1:.1f} %, Holm's p {row.p_holm:.2g}" for row in rows.itertuples()]
+    shown = _differences(rows).assign(
+        name=rows["name"], look=rows["setting"], open=~rows["claimed"].astype(bool)
     )
-    name_ticks(figure, "x", [labels[name] for name in counts], showgrid=False)
-    figure.update_layout(yaxis_range=[0, 1.15 * max(1, *counts.values())])
+    shown = shown.assign(hover=hover)
+    words = {"methods": "method", "prompts": "class text", "reductions": "hubness reduction of transfer"}[
+        part
+    ]
+    about = f"{results.title(family)}; the same clips; filled: Holm's p at most {CLAIM_LEVEL:g}"
+    if part == "prompts":
+        note = [f"chosen in {len(chosen)} of {n_splits} splits" for chosen in rows["chosen_in"]]
+        shown = shown.assign(note=note).sort_values("value", ascending=False)
+        about += f"; method {LABELS[method]}"
+    title, x_title = (
+        f"Top-1 by {words}, difference to {LABELS.get(zero, zero)}",
+        "difference of top-1 (points)",
+    )
+    looks = (
+        SETTING_LOOKS
+        if part == "reductions"
+        else {INDUCTIVE: ("difference, 95 % interval", BLUE, "circle", 0)}
+    )
+    return interval_rows(title, about, x_title, shown, looks)
+
+
+def convention_dots(conventions: ConventionTable) -> go.Figure:
+    """Top-1 under each convention with its 95 % interval, beside its chance; the line is the reference."""
+    table = conventions.table
+    reference = table.iloc[0]
+    hover = [
+        f"{plain(row.scored)}<br>{row.candidates:g} candidates, {row.clips:g} clips a split, {row.n_splits} splits"
+        f"; {100 * row.difference:+.1f} points to the reference"
+        for row in table.itertuples()
+    ]
+    rows = _top1(table).assign(hover=hover, name=table["name"], chance=100 * table["chance"])
+    rows["look"] = table["candidates"] == reference["candidates"]
+    rows["group"] = ["", *table["aspect"].iloc[1:]]
+    looks = {
+        True: ("candidates as in the reference", BLUE, "circle", 0.0),
+        False: ("another number of candidates", ORANGE, "diamond", 0.0),
+    }
+    counts = f"{reference['candidates']:g} unseen classes and {reference['clips']:g} clips a split"
+    about = (
+        f"method {LABELS[conventions.method]}, {counts}; 95 % intervals over classes; dotted: the reference"
+    )
+    title, line = "The same embeddings under every convention", 100 * reference["top1"]
+    figure = interval_rows(title, about, ACCURACY, rows, looks, line, ".1f", " %")
+    figure.update_xaxes(range=[0, 104])
     return figure
 
 
-def _cells(
-    figure: go.Figure,
-    values: np.ndarray,
-    row_labels: Sequence[str],
-    column_labels: Sequence[str],
-    text: np.ndarray,
-    unit: str,
-    hover: str,
-    to: str,
-) -> None:
-    """A heatmap with a text in each cell; the scale reads in light and dark themes."""
-    pairs = [[f"{plain(row)} {to} {plain(column)}" for column in column_labels] for row in row_labels]
-    bar = {
-        "title": {"text": unit, "font": {"color": GREY}},
-        "tickfont": {"color": GREY},
-        "outlinewidth": 0,
-        "thickness": 14,
+def ablation_differences(ablation: Ablation) -> go.Figure:
+    """Top-1 of each variant less the whole system's, with 95 % intervals; filled where it can be claimed."""
+    whole, table = ablation.table.iloc[0], ablation.table.iloc[1:].reset_index(drop=True)
+    tested = table["p"].notna()
+    hover = [
+        f"{plain(row.variant)}: top-1 {100 * row.top1:.1f} %; validation chose it in {row.same_in} of"
+        f" {ablation.n_splits} splits<br>Holm's p {row.p_holm:.2g}, detectable {100 * row.min_detectable:.1f} points"
+        for row in table.itertuples()
+    ]
+    rows = _differences(table).assign(name=table["variant"], group=table["aspect"], hover=hover)
+    rows["look"] = np.where(tested, np.where(table["claimed"] == True, "claimed", "open"), "chosen")  # noqa: E712
+    looks = {
+        "claimed": (f"a difference can be claimed (Holm's p at most {CLAIM_LEVEL:g})", BLUE, "circle", 0.0),
+        "open": ("no difference can be claimed", ORANGE, "circle-open", 0.0),
+        "chosen": ("what validation chose in every split", GREY, "x-thin-open", 0.0),
     }
-    figure.add_heatmap(
-        z=values.tolist(),
-        colorscale=COUNT_SCALE,
-        zmin=0,
-        text=text.tolist(),
-        texttemplate="%{text}",
-        customdata=pairs,
-        hovertemplate=hover,
-        colorbar=bar,
-        xgap=1,
-        ygap=1,
-    )
-    name_ticks(figure, "x", column_labels, showgrid=False, tickangle=-40)
-    name_ticks(figure, "y", row_labels, showgrid=False, autorange="reversed")
+    counts = f"{ablation.n_splits} splits, the same {ablation.n_clips} clips"
+    about = f"{counts}; the whole system: {100 * whole['top1']:.1f} %; 95 % intervals over classes"
+    title = "One part changed at a time, difference to the whole system"
+    return interval_rows(title, about, "difference of top-1 to the whole system (points)", rows, looks)
 
 
-def points_with_intervals(
-    figure: go.Figure,
-    rows: Sequence[MethodRow],
-    places: Sequence[float],
-    colour: str,
-    name: str,
-    hover: Sequence[str],
-) -> None:
-    """A marker for each row's top-1 at its place on the x axis, with its 95 % interval; `hover` stands below the figures."""
-    middle = percent([row.top1 for row in rows])
-    above = [100 * row.ci95[1] - value for row, value in zip(rows, middle)]
-    below = [value - 100 * row.ci95[0] for row, value in zip(rows, middle)]
-    figure.add_scatter(
-        x=list(places),
-        y=middle,
-        mode="markers",
-        name=name,
-        marker={"color": colour, "size": 10},
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": above,
-            "arrayminus": below,
-            "thickness": 2,
-            "width": 5,
-        },
-        customdata=[
-            [low, high, text]
-            for (low, high), text in zip(([100 * c for c in row.ci95] for row in rows), hover)
-        ],
-        hovertemplate="%{y:.1f} % [%{customdata[0]:.1f}, %{customdata[1]:.1f}]<br>%{customdata[2]}<extra></extra>",
-    )
+def seen_unseen_curves(results: Results, family: str | None = None) -> go.Figure:
+    """Accuracy on unseen against seen classes as gamma is taken off the seen scores, a panel a split.
+
+    Open circles are the scores as they are; filled ones are calibrated, with the gamma chosen on validation.
+    """
+    splits, methods = results.splits(family), results.part("generalised", family)["method"].unique()
+    about = f"{results.title(family)}; open: as they are, filled: gamma chosen on validation classes"
+    axes = [(f"seen classes (%), {split.split}", "unseen classes (%)") for split in splits]
+    title, height = "Seen against unseen classes, all of them candidates", 150 + 300 * -(-len(axes) // 3)
+    figure = new_panels(title, about, axes, height)
+    for number, split in enumerate(splits):
+        row, column = panel(number)
+        quantity = "mean_class" if split.protocol.average == "mean_class" else "top1"
+        for nth, method in enumerate(methods):
+            curve, label = curve_of(split, method), plain(LABELS[method])
+            look = {"name": label, "legendgroup": method, "row": row, "col": column}
+            figure.add_scatter(
+                x=percent(curve.seen),
+                y=percent(curve.unseen),
+                mode="lines",
+                line={"color": COLOURS[method], "dash": DASHES[nth % len(DASHES)]},
+                showlegend=number == 0,
+                hovertemplate=f"seen %{{x:.1f}} %, unseen %{{y:.1f}} %<extra>{label}, AUSUC {curve.area:.3f}</extra>",
+                **look,
+            )
+            for reduction, symbol in (("none", "circle-open"), ("calibrated_stacking", "circle")):
+                rows = split.rows(method, reduction=reduction, candidates="all")
+                seen, unseen = (
+                    accuracy(rows[rows["role"] == role], quantity) for role in ("seen_test", "test")
+                )
+                figure.add_scatter(
+                    x=[100 * seen],
+                    y=[100 * unseen],
+                    mode="markers",
+                    marker={"color": COLOURS[method], "symbol": symbol, "size": 10},
+                    showlegend=False,
+                    hovertemplate=f"{label}, {REDUCTIONS[reduction].label}: S %{{x:.1f}}, U %{{y:.1f}} %<extra></extra>",
+                    **look,
+                )
+    figure.update_xaxes(range=[0, 101])
+    figure.update_yaxes(range=[0, 101])
+    figure.update_layout(legend=legend_below(-0.36), margin_b=140)
+    return figure
 
 
-def level_line(figure: go.Figure, y: float, text: str, colour: str) -> None:
-    """A dotted line across the figure with its text."""
-    figure.add_hline(y=y, line={"color": colour, "dash": "dot", "width": 2})
-    place = {"x": 0, "xref": "paper", "y": y, "yref": "y", "xanchor": "left", "yanchor": "bottom"}
-    figure.add_annotation(text=plain(text), showarrow=False, font={"color": colour, "size": 12}, **place)
+# confidence
 
 
-def legend_below(y: float) -> dict[str, object]:
-    """A legend in a row below the figure."""
-    return {"orientation": "h", "x": 0, "y": y, "yanchor": "top"}
+def confidence_curves(results: Results, family: str | None = None) -> go.Figure:
+    """Error as the least confident clips are left out; accuracy against confidence in bins of equal size.
+
+    The confidence of a clip is the softmax of its scores at a temperature chosen on each split's validation
+    classes.
+    """
+    about = f"{results.title(family)}; dotted: confidence is accuracy"
+    axes = [("clips predicted (%)", "error among them (%)"), ("confidence (%)", "accuracy (%)")]
+    figure = new_panels("Are the confident predictions the right ones?", about, axes, 430, per_row=2)
+    scored = set(results.part("methods", family)["method"])
+    for number, method in enumerate(method for method in DRAWN if method in scored):
+        rows = results.rows(method, family)
+        if rows["confidence"].isna().any():
+            continue
+        confidence, right = rows["confidence"].to_numpy(), (rows["rank"] == 1).to_numpy()
+        curve = risk_coverage(confidence, right)
+        bins = reliability(confidence, right, EQUAL_MASS, N_BINS).table
+        look = {"legendgroup": method, "name": plain(LABELS[method])}
+        figure.add_scatter(
+            x=percent(curve.coverage),
+            y=percent(curve.risk),
+            mode="lines",
+            line={"color": COLOURS[method]},
+            hovertemplate="%{x:.0f} % predicted: %{y:.1f} % wrong<extra>" + look["name"] + "</extra>",
+            row=1,
+            col=1,
+            **look,
+        )
+        figure.add_scatter(
+            x=percent(bins["confidence"]),
+            y=percent(bins["accuracy"]),
+            mode="lines+markers",
+            showlegend=False,
+            line={"color": COLOURS[method], "width": 1},
+            marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
+            customdata=bins["clips"].tolist(),
+            hovertemplate="confidence %{x:.1f} %, right %{y:.1f} % of %{customdata} clips<extra></extra>",
+            row=1,
+            col=2,
+            **look,
+        )
+    line = {"type": "line", "x0": 0, "y0": 0, "x1": 100, "y1": 100, "line": {"color": GREY, "dash": "dot"}}
+    figure.add_shape(line, row=1, col=2)
+    figure.update_layout(legend=legend_below(-0.2), margin_b=110)
+    return figure
 
 
-def about_report(report: Report, beside: Report | None = None) -> str:
-    """The line below a title: what was scored."""
-    return report.name + (f"; beside it {beside.name.rsplit(',', 1)[0]}" if beside else "")
+def _top1(table: pd.DataFrame) -> pd.DataFrame:
+    """Top-1 of a table's rows in percent for `interval_points`; hovering tells the settings."""
+    settings = table["settings"] if "settings" in table else pd.Series("", table.index)
+    hover = [f"chosen on validation classes: {plain(text)}" if text else "" for text in settings.fillna("")]
+    columns = {"top1": "value", "top1_low": "low", "top1_high": "high"}
+    return (100 * table[list(columns)]).rename(columns=columns).assign(hover=hover)
 
 
-def settings_of(row: MethodRow) -> str:
-    """What validation chose in each split, for hovering."""
-    texts = [settings_as_text(settings) for settings in row.settings]
-    return "chosen on validation classes: " + " | ".join(texts) if any(texts) else "nothing to choose"
+def _differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Differences of a table's rows in points for `interval_rows`."""
+    columns = {"difference": "value", "difference_low": "low", "difference_high": "high"}
+    return (100 * table[list(columns)].astype(float)).rename(columns=columns)
+
+
+def _top1_of_splits(rows: pd.DataFrame) -> list[float]:
+    return (rows["rank"] == 1).groupby(rows["split"], sort=False).mean().tolist()

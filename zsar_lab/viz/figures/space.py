@@ -1,4 +1,4 @@
-"""The map of the shared space as a figure, and beside it how many neighbours it keeps."""
+"""Figures of the map of the shared space, and of how many neighbours it keeps."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import numpy as np
 import plotly.graph_objects as go
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.results.evaluate import TRANSFER, SplitResult
+from zsar_lab.results.predictions import Predictions
 from zsar_lab.viz.figures.style import (
     GREEN,
     GREY,
     VERMILLION,
     labels_of,
+    legend_below,
     name_ticks,
     new_figure,
     percent,
     plain,
 )
-from zsar_lab.viz.map_points import GROUP_COLOURS, answers_on_map, colouring, said_of_clips
+from zsar_lab.viz.map_points import GROUP_COLOURS, colouring, hover_texts, predicted_on_map
 from zsar_lab.viz.projection import LEAST_KEPT, SEEN, SpaceMap
 
 MOST_CLASSES = 30
@@ -32,101 +33,64 @@ def shared_space(
     catalog: Catalog,
     colour_by: str = "group",
     guess: str = "composed",
-    result: SplitResult | None = None,
-    method: str = TRANSFER,
+    predictions: Predictions | None = None,
+    method: str = "transfer",
 ) -> go.Figure:
     """Clips and prototypes on the map; a line leads from where a class is expected to where it is.
 
     Args:
         space: of projection.shared_space_map.
         catalog: gives the labels.
-        colour_by: "group" colours clips as seen, validation or unseen; "class" gives each unseen class a
-            colour and sign of its own; "right" and "hubness" say how the method answered, see
-            `map_points.colouring`.
-        guess: where an unseen class is expected: "composed" by the prototypes that transfer composed, "text"
-            by its class text, as the direct method does.
-        result: of the same split; with it, pointing at a clip says how the method answered it.
-        method: whose answers.
+        colour_by: a key of `map_points.COLOURINGS`.
+        guess: where an unseen class is expected: "composed" by transfer, or "text" by its class text, as the
+            direct method does.
+        predictions: of the same split; pointing at a clip tells its prediction. Needed for "right" and "hubness".
+        method: whose predictions.
 
     Raises:
-        ValueError: colour_by or guess is none of these, colour_by needs a result and got none, the result is
-            of another split, or there is no such method.
+        ValueError: no such colour_by, guess or method, no predictions where needed, or those of another split.
     """
     if guess not in ("composed", "text"):
         raise ValueError(f"guess must be 'composed' or 'text', got {guess!r}")
-    answers = None if result is None else answers_on_map(space, result, method)
-    looks, look_N = colouring(space, catalog, colour_by, answers)
-    labels = labels_of(catalog)
+    shown = None if predictions is None else predicted_on_map(space, predictions, method)
+    looks, look_N = colouring(space, catalog, colour_by, shown)
     fitted = ", fitted on seen classes" if space.fitted_on == SEEN else ""
     about = f"{space.about}, {catalog.name}{fitted}; trustworthiness {space.trustworthiness:.2f}"
-    figure = new_figure(
-        "Map of the shared space (UMAP: distances far apart mean little)",
-        about,
-        "UMAP 1",
-        "UMAP 2",
-        height=680,
-    )
-    said = said_of_clips(space, catalog, answers)
+    title = "Map of the shared space (UMAP: distances far apart mean little)"
+    figure = new_figure(title, about, "UMAP 1", "UMAP 2", height=680)
+    hover = hover_texts(space, catalog, shown)
     for number, look in enumerate(looks):
         rows = np.flatnonzero(look_N == number)
         style = {"color": look.colour, "symbol": look.symbol, "size": look.size, "opacity": look.opacity}
-        _points(figure, space.clips_xy[rows], look.name, [said[row] for row in rows], style)
+        points(figure, space.clips_xy[rows], look.name, [hover[row] for row in rows], style)
     guess_xy = space.composed_xy if guess == "composed" else space.unseen_text_xy
-    lines = np.stack([guess_xy, space.true_xy, np.full_like(space.true_xy, np.nan)], axis=1).reshape(-1, 2)
-    figure.add_scatter(
-        x=_with_gaps(lines[:, 0]),
-        y=_with_gaps(lines[:, 1]),
-        mode="lines",
-        line={"color": VERMILLION, "width": 1.5, "dash": "dot"},
-        name=f"{guess} to true",
-        hoverinfo="skip",
-    )
-    edge = {"width": 1, "color": "white"}
+    gaps = np.full(len(guess_xy), None)
+    ends = [[guess_xy[:, axis], space.true_xy[:, axis], gaps] for axis in (0, 1)]
+    x, y = (np.stack(axis_ends, axis=1).ravel().tolist() for axis_ends in ends)
+    line = {"color": VERMILLION, "width": 1.5, "dash": "dot"}
+    figure.add_scatter(x=x, y=y, mode="lines", line=line, name=f"{guess} to true", hoverinfo="skip")
+    labels, edge = labels_of(catalog), {"width": 1, "color": "white"}
     seen, unseen = ([labels[name] for name in names] for names in (space.seen, space.unseen))
-    _points(figure, space.seen_xy, "seen prototypes", seen, {"color": GREY, "symbol": "diamond", "size": 9})
-    _points(
-        figure,
-        space.true_xy,
-        "true unseen prototypes",
-        unseen,
-        {"color": GREEN, "symbol": "star", "size": 15, "line": edge},
-    )
+    diamond = {"color": GREY, "symbol": "diamond", "size": 9}
+    star = {"color": GREEN, "symbol": "star", "size": 15, "line": edge}
+    guessed = {"color": VERMILLION, "size": 11, "line": edge}
+    points(figure, space.seen_xy, "seen prototypes", seen, diamond)
+    points(figure, space.true_xy, "true unseen prototypes", unseen, star)
     if guess == "text":
-        _points(
-            figure,
-            space.seen_text_xy,
-            "texts of seen classes",
-            seen,
-            {"color": GREY, "symbol": "square-open", "size": 9},
-        )
-        _points(
-            figure,
-            guess_xy,
-            "texts of unseen classes",
-            unseen,
-            {"color": VERMILLION, "symbol": "square", "size": 11, "line": edge},
-        )
+        points(figure, space.seen_text_xy, "texts of seen classes", seen, diamond | {"symbol": "square-open"})
+        points(figure, guess_xy, "texts of unseen classes", unseen, guessed | {"symbol": "square"})
     else:
-        _points(
-            figure,
-            guess_xy,
-            "composed unseen prototypes",
-            unseen,
-            {"color": VERMILLION, "symbol": "x", "size": 11, "line": edge},
-        )
-    _name(figure, guess_xy, unseen)
-    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}
-    figure.update_layout(
-        xaxis=hidden,
-        yaxis=hidden,
-        legend={"orientation": "h", "x": 0, "y": -0.08, "yanchor": "top"},
-        margin_b=120,
-    )
+        points(figure, guess_xy, "composed unseen prototypes", unseen, guessed | {"symbol": "x"})
+    # names from left to right, above and below in turn, so that fewer of them overlap
+    for number, i in enumerate(np.argsort(guess_xy[:, 0])):
+        place = {"x": float(guess_xy[i, 0]), "y": float(guess_xy[i, 1]), "yshift": 14 if number % 2 else -14}
+        figure.add_annotation(text=plain(unseen[i]), showarrow=False, font={"size": 11}, **place)
+    hidden_axes(figure)
     return figure
 
 
 def neighbours_kept(space: SpaceMap, catalog: Catalog) -> go.Figure:
-    """Of each class, how many of its clips' 10 nearest points in the space are among their 10 nearest on the map; the worst kept first.
+    """The share of each class's 10 nearest points in the space that are so on the map, the worst kept first.
 
     Of more than 30 classes, the 30 worst kept.
     """
@@ -152,25 +116,16 @@ def neighbours_kept(space: SpaceMap, catalog: Catalog) -> go.Figure:
             hovertemplate="%{customdata}: %{y:.0f} % kept<extra>" + group + "</extra>",
         )
     figure.add_hline(y=100 * LEAST_KEPT, line={"color": VERMILLION, "dash": "dot", "width": 2})
-    name_ticks(figure, "x", [labels[name] for name in shown], showgrid=False, range=[-0.6, len(shown) - 0.4])
-    figure.update_layout(
-        barmode="overlay",
-        yaxis_range=[0, 100],
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"},
-    )
+    name_ticks(figure, "x", [labels[name] for name in shown], range=[-0.6, len(shown) - 0.4])
+    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"}
+    figure.update_layout(barmode="overlay", yaxis_range=[0, 100], legend=legend)
     return figure
 
 
-def _name(figure: go.Figure, xy: np.ndarray, names: Sequence[str]) -> None:
-    """Write names beside points: from left to right above and below in turn, so that fewer of them overlap."""
-    for number, i in enumerate(np.argsort(xy[:, 0])):
-        place = {"x": float(xy[i, 0]), "y": float(xy[i, 1]), "yshift": 14 if number % 2 else -14}
-        figure.add_annotation(text=plain(names[i]), showarrow=False, font={"size": 11}, **place)
-
-
-def _points(
+def points(
     figure: go.Figure, xy: np.ndarray, name: str, hover: Sequence[str], style: dict[str, object]
 ) -> None:
+    """Add markers at these places, each with its text (escaped here) for hovering."""
     draw = figure.add_scattergl if len(xy) > MOST_SVG else figure.add_scatter
     draw(
         x=xy[:, 0].tolist(),
@@ -183,5 +138,7 @@ def _points(
     )
 
 
-def _with_gaps(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]
+def hidden_axes(figure: go.Figure) -> None:
+    """Axes of a map: titles alone, as its numbers mean nothing; the legend below."""
+    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}
+    figure.update_layout(xaxis=hidden, yaxis=hidden, legend=legend_below(-0.08), margin_b=120)

@@ -1,12 +1,13 @@
-"""What all figures share: colours, an empty figure that reads in light and dark themes, and text that is never taken for markup."""
+"""What all figures share: colours for both themes, escaped text, and the charts most of them are made of."""
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -18,17 +19,21 @@ from zsar_lab.text.prompts import label
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#808080"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, YELLOW)
-PATTERNS = ("", "/", ".", "x")
+SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 COUNT_SCALE = "Cividis"
 GRID = "rgba(128, 128, 128, 0.25)"
 CLEAR = "rgba(0, 0, 0, 0)"
 LONGEST_TICK = 28
+ACCURACY = "top-1 accuracy (%)"
 # buttons that cover titles and are of no use here; the first one would send the figure away
 NO_BUTTONS = ("sendChartToCloud", "select", "lasso", "zoomin", "zoomout", "autoscale")
 
 
+# text
+
+
 def plain(text: object) -> str:
-    """Text as plotly shows it letter by letter: what plotly would read as a tag, an entity or a template is escaped."""
+    """Escape what plotly would read as a tag, an entity, a template or a formula."""
     return html.escape(str(text), quote=False).replace("%{", "%&#123;").replace("$", "&#36;")
 
 
@@ -43,6 +48,12 @@ def labels_of(catalog: Catalog) -> dict[str, str]:
     return dict(zip(catalog.classes["name"], label(catalog.classes)))
 
 
+def unlike(labels: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """The labels of these classes; where several share one, the class name follows it."""
+    shown = [labels[name] for name in names]
+    return [f"{text} [{name}]" if shown.count(text) > 1 else text for text, name in zip(shown, names)]
+
+
 def families_of(catalog: Catalog) -> dict[str, str]:
     """The family of each class, by its name; "" for all of them when classes.csv has no families."""
     families = catalog.classes["family"] if "family" in catalog.classes else [""] * len(catalog.classes)
@@ -50,22 +61,29 @@ def families_of(catalog: Catalog) -> dict[str, str]:
 
 
 def by_family(names: Sequence[str], catalog: Catalog) -> list[int]:
-    """Positions of these class names in the order of their families (as classes.csv is sorted by name: family, then name)."""
+    """Positions of these class names, sorted by family, then name."""
     families = families_of(catalog)
     return sorted(range(len(names)), key=lambda i: (families.get(names[i], ""), names[i]))
 
 
+def percent(values: Sequence[float] | np.ndarray | pd.Series) -> list[float]:
+    """Fractions as percentages."""
+    return [100 * float(value) for value in values]
+
+
+# empty figures
+
+
 def new_figure(title: str, about: str, x_title: str, y_title: str, height: int = 420) -> go.Figure:
-    """An empty figure: transparent, mid-grey text, labelled axes.
+    """An empty figure: transparent, mid-grey text, labelled axes; its width follows the page.
 
     Args:
         title: what the figure is.
         about: a smaller line below it, for example the data's name.
         x_title, y_title: axis labels with their units.
-        height: in pixels; the width follows the page.
+        height: in pixels.
     """
-    figure = go.Figure()
-    _style(figure, title, about, height)
+    figure = _style(go.Figure(), title, about, height)
     figure.update_xaxes(title_text=plain(x_title))
     figure.update_yaxes(title_text=plain(y_title))
     return figure
@@ -79,11 +97,10 @@ def new_panels(
     per_row: int = 3,
     gap: float = 0.3,
 ) -> go.Figure:
-    """As `new_figure`, with panels in rows of `per_row`, `gap` of the height apart; `panels` holds the x and y axis label of each."""
+    """As `new_figure`, with `panels` (their x and y labels) in rows, `gap` of the height apart."""
     n_columns = min(per_row, len(panels))
-    figure = make_subplots(
-        rows=-(-len(panels) // n_columns), cols=n_columns, horizontal_spacing=0.12, vertical_spacing=gap
-    )
+    n_rows = -(-len(panels) // n_columns)
+    figure = make_subplots(n_rows, n_columns, horizontal_spacing=0.12, vertical_spacing=gap)
     _style(figure, title, about, height)
     for number, (x_title, y_title) in enumerate(panels):
         row, column = panel(number, per_row)
@@ -92,63 +109,183 @@ def new_panels(
     return figure
 
 
-def panel(number: int, per_row: int = 3) -> tuple[int, int]:
-    """Row and column, from 1, of the panel of that number, from 0."""
-    return number // per_row + 1, number % per_row + 1
-
-
-def _style(figure: go.Figure, title: str, about: str, height: int) -> None:
+def _style(figure: go.Figure, title: str, about: str, height: int) -> go.Figure:
     font = {"color": GREY, "size": 13}
-    text = f"{plain(title)}<br><span style='font-size:13px'>{plain(about)}</span>"
-    title_text = {
-        "text": text,
-        "x": 0.01,
-        "xanchor": "left",
-        "y": 1,
-        "yanchor": "top",
-        "yref": "container",
-        "pad": {"t": 22},
-    }
-    title_text |= {"font": {"size": 17, "color": GREY}}
     figure.update_layout(
         height=height,
         template="none",
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         font=font,
-        title=title_text,
+        title={
+            "text": f"{plain(title)}<br><span style='font-size:13px'>{plain(about)}</span>",
+            "font": {"size": 17, "color": GREY},
+            "pad": {"t": 22},
+            "yref": "container",
+        },
+        title_x=0.01,
+        title_xanchor="left",
+        title_y=1,
+        title_yanchor="top",
         legend={"bgcolor": CLEAR, "font": font},
         margin={"l": 70, "r": 20, "t": 84, "b": 60},
-        modebar={
-            "remove": list(NO_BUTTONS),
-            "bgcolor": CLEAR,
-            "color": "rgba(128, 128, 128, 0.8)",
-            "activecolor": BLUE,
-        },
+        modebar={"remove": list(NO_BUTTONS), "bgcolor": CLEAR, "color": "rgba(128, 128, 128, 0.8)"},
+        modebar_activecolor=BLUE,
     )
-    axis = {
-        "color": GREY,
-        "gridcolor": GRID,
-        "zerolinecolor": GRID,
-        "linecolor": GREY,
-        "automargin": True,
-        "title_standoff": 10,
-    }
+    axis = {"color": GREY, "gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GREY}
+    axis |= {"automargin": True, "title_standoff": 10}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
+    return figure
+
+
+def panel(number: int, per_row: int = 3) -> tuple[int, int]:
+    """Row and column, from 1, of the panel of that number, from 0."""
+    return number // per_row + 1, number % per_row + 1
+
+
+# parts of figures
 
 
 def name_ticks(figure: go.Figure, axis: str, names: Sequence[str], **more: Any) -> None:
-    """Put names at 0, 1, 2, ... of an axis ("x" or "y"); numbers below them keep equal names apart."""
+    """Write names at 0, 1, 2, ... of an axis ("x", or "y" downwards, or "x2"), so that equal names stay apart."""
     settings = {
         "tickmode": "array",
         "tickvals": list(range(len(names))),
-        "ticktext": [tick(name) for name in names],
+        "showgrid": False,
         "zeroline": False,
     }
-    settings |= {"tickangle": -35} if axis == "x" else {}
-    settings |= more
-    figure.update_layout({f"{axis}axis": settings})
+    settings |= {"ticktext": [tick(name) for name in names]}
+    if axis.startswith("x"):
+        settings |= {"tickangle": -35}
+    elif "range" not in more:
+        settings |= {"autorange": "reversed"}
+    figure.update_layout({f"{axis[0]}axis{axis[1:]}": settings | more})
+
+
+def legend_below(y: float) -> dict[str, object]:
+    """A legend in a row below the figure."""
+    return {"orientation": "h", "x": 0, "y": y, "yanchor": "top"}
+
+
+def level_line(figure: go.Figure, y: float, text: str, colour: str) -> None:
+    """A dotted line across the figure with its text."""
+    figure.add_hline(y=y, line={"color": colour, "dash": "dot", "width": 2})
+    place = {"x": 0, "xref": "paper", "y": y, "yref": "y", "xanchor": "left", "yanchor": "bottom"}
+    figure.add_annotation(text=plain(text), showarrow=False, font={"color": colour, "size": 12}, **place)
+
+
+def colour_bar(title: str) -> dict[str, Any]:
+    """The scale beside a heatmap."""
+    text = {"text": title, "side": "right", "font": {"color": GREY}}
+    return {"title": text, "tickfont": {"color": GREY}, "outlinewidth": 0, "thickness": 14}
+
+
+def striped(colour: str, shape: str = "") -> dict[str, Any]:
+    """A bar's colour with white stripes or dots of this shape on it."""
+    stripes = {"fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.7, "solidity": 0.25, "size": 7}
+    return {"color": colour, "pattern": {"shape": shape} | stripes}
+
+
+# charts
+
+
+def interval_points(
+    figure: go.Figure,
+    rows: pd.DataFrame,
+    places: Sequence[float],
+    name: str,
+    along: str = "y",
+    number: str = ".1f",
+    unit: str = " %",
+    **look: Any,
+) -> None:
+    """Add a marker with its interval for each row.
+
+    Args:
+        figure: gets one trace.
+        rows: columns value, low, high, as shown, and hover (escaped), the line below the numbers.
+        places: of the rows on the other axis.
+        name: for the legend.
+        along: the axis of the values, "x" or "y".
+        number, unit: how the values are written.
+        look: more of the trace, for example its marker, row and col.
+    """
+    other = "x" if along == "y" else "y"
+    error = {"type": "data", "symmetric": False, "thickness": 2, "width": 5}
+    error |= {"array": (rows["high"] - rows["value"]).tolist()}
+    error |= {"arrayminus": (rows["value"] - rows["low"]).tolist()}
+    ends = f"[%{{customdata[0]:{number}}}, %{{customdata[1]:{number}}}]"
+    figure.add_scatter(
+        **{along: rows["value"].tolist(), other: list(places), f"error_{along}": error},
+        mode="markers",
+        name=plain(name),
+        customdata=rows[["low", "high", "hover"]].to_numpy().tolist(),
+        hovertemplate=f"%{{{along}:{number}}}{unit} {ends}<br>%{{customdata[2]}}<extra></extra>",
+        **look,
+    )
+
+
+def interval_rows(
+    title: str,
+    about: str,
+    x_title: str,
+    rows: pd.DataFrame,
+    looks: Mapping[Any, tuple[str, str, str, float]],
+    line: float = 0.0,
+    number: str = "+.1f",
+    unit: str = " points",
+) -> go.Figure:
+    """Points with intervals in rows, named at the left, with a dotted vertical line.
+
+    Args:
+        title, about, x_title, number, unit: as `new_figure` and `interval_points`.
+        rows: as for `interval_points`, with columns name, look (a key of `looks`), and, where wanted, group (a
+            heading above the first row of each but ""), note (escaped, below the name), open (bool: its symbol is
+            not filled) and chance (a mark). Rows of one name and group share a line.
+        looks: legend, colour, symbol and shift from the line's middle, in rows.
+        line: where the vertical line stands.
+    """
+    groups = rows["group"].tolist() if "group" in rows else [""] * len(rows)
+    notes = rows["note"].tolist() if "note" in rows else [""] * len(rows)
+    ticks: list[str] = []
+    place_of: dict[tuple[str, str], int] = {}
+    for before, group, name, note in zip(["", *groups], groups, rows["name"], notes):
+        if group and group != before:
+            ticks.append(f"<b>{plain(group)}</b>")
+        if (group, name) not in place_of:
+            place_of[group, name] = len(ticks)
+            ticks.append(tick(name) + (f"<br><i>{note}</i>" if note else ""))
+    height = 230 + 26 * len(ticks) if any(groups) else 210 + 46 * max(1, len(ticks))
+    figure = new_figure(title, about, x_title, "", height)
+    places = np.array([place_of[key] for key in zip(groups, rows["name"])], float)
+    for key, (legend, colour, symbol, shift) in looks.items():
+        of_look = (rows["look"] == key).to_numpy(bool)
+        if not of_look.any():
+            continue
+        shown = rows[of_look]
+        symbols = [symbol + "-open" * bool(one) for one in shown["open"]] if "open" in rows else symbol
+        marker = {"color": colour, "size": 10, "symbol": symbols, "line": {"width": 2}}
+        points = (places[of_look] + shift).tolist()
+        interval_points(figure, shown, points, legend, "x", number, unit, marker=marker)
+    figure.add_vline(x=line, line={"color": GREY, "dash": "dot", "width": 2}, layer="below")
+    if "chance" in rows:
+        marker = {"symbol": "line-ns-open", "size": 12, "color": GREY, "line": {"width": 2}}
+        figure.add_scatter(
+            x=rows["chance"].tolist(),
+            y=places.tolist(),
+            mode="markers",
+            name="chance",
+            marker=marker,
+            hovertemplate="chance %{x:.1f} %<extra></extra>",
+        )
+    name_ticks(figure, "y", ticks, ticktext=ticks, tickfont_size=12, range=[len(ticks) - 0.4, -0.7])
+    legend = legend_below(-60 / max(60, height - 170))
+    figure.update_layout(xaxis_zeroline=False, showlegend=True, legend=legend, margin={"t": 104, "b": 110})
+    return figure
+
+
+# figures in widgets
 
 
 def mime_bundle(figure: go.Figure) -> dict[str, Any]:
@@ -156,18 +293,18 @@ def mime_bundle(figure: go.Figure) -> dict[str, Any]:
     return {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/plain": "a figure"}
 
 
+def move(figure: go.Figure, traces: Sequence[Mapping[str, Any]]) -> None:
+    """Set what moves of each trace, in one message to the browser where the figure is a widget."""
+    with figure.batch_update():
+        for trace, moved in zip(figure.data, traces, strict=True):
+            trace.update(moved)
+
+
 def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
     """Make a widget of `widgets_figures.as_widget` show another figure of the same kind (as many traces)."""
     if len(widget.data) != len(figure.data):
-        raise ValueError(
-            f"a redrawn figure must have as many traces as before ({len(widget.data)}), got {len(figure.data)}; make a new widget"
-        )
+        raise ValueError(f"the figure must have {len(widget.data)} traces as before, got {len(figure.data)}")
     with widget.batch_update():
         for shown, new in zip(widget.data, figure.data):
             shown.update(new.to_plotly_json(), overwrite=False)
         widget.layout.update(figure.layout.to_plotly_json(), overwrite=False)
-
-
-def percent(values: Sequence[float] | pd.Series) -> list[float]:
-    """Fractions as percentages."""
-    return [100 * float(value) for value in values]

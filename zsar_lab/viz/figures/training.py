@@ -1,4 +1,4 @@
-"""Figures of a training: losses, top-1 on clips that are not trained on, and the meters; of one training or of several splits."""
+"""Figures of a training: losses, top-1 on held-out clips, and the meters; of one training or of several splits."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ History = Sequence[Mapping[str, Any]]
 SUMMED_LOSS, GFLOP_PER_CLIP = "summed loss", "gflop_per_clip"  # made of an epoch's other numbers
 SEEN, VALIDATION = "seen_top1", BEST_BY
 NOT_A_LOSS = {"epoch", "step", BEST_COLUMN, *FORMATS}
-LOSS_COLOURS = {"classification": BLUE, "alignment": ORANGE, "matching": GREEN}
-OTHER_LOOKS = {
+LOOKS = {
+    "classification": ("classification", BLUE),
+    "alignment": ("alignment", ORANGE),
+    "matching": ("matching", GREEN),
     SEEN: ("seen classes", PURPLE),
     VALIDATION: ("validation (pseudo-unseen)", SKY),
     "clips_per_s": ("clips/s", BLUE),
@@ -46,7 +48,7 @@ EVERY_SPLIT = {
     "waiting_share": "waiting for data (%)",
     "peak_share": "of measured peak (%)",
 }
-# what stands beneath a figure, line by line: key, form of the number, and the words behind it
+# what is written beneath a figure, line by line: key, format of the number, and the words after it
 NUMBERS = (
     (
         (SUMMED_LOSS, "{:.2f}", "loss"),
@@ -61,63 +63,58 @@ NUMBERS = (
     ),
 )
 MOST_NUMBERED_EPOCHS = 8
-NO_POINT = (None,)  # of a trace without any point plotly draws neither its axes nor its name
+NO_POINT = (None,)  # plotly draws neither axes nor name of a trace without any point
 
 
 def loss_curves(history: History, about: str = "", chance: Mapping[str, float] | None = None) -> go.Figure:
-    """One training by epoch: its losses, top-1 on seen and on validation classes, clips/s, and the shares of time and of the device's peak.
+    """One training by epoch: losses, top-1 on seen and validation classes, clips/s, shares of time and peak.
 
     Args:
-        history: of a Checkpoint, one dict an epoch; may be empty; a panel that it has no numbers for says so.
+        history: of a Checkpoint, one dict an epoch; may be empty; a panel without numbers says so.
         about: the line below the title, for example the split and the data's name.
-        chance: top-1 of a guess, 0..1, by the history's key, as `chance_levels` gives it; dotted lines.
+        chance: top-1 of a guess, 0..1, by the history's key, as of `chance_levels`; dotted lines.
     """
-    figure = _curve_panels("Training", _with_chance(about, chance), ONE_TRAINING, per_row=2)
-    figure.update_layout(margin={"t": 112})
+    figure = _curve_panels("Training", about, chance, ONE_TRAINING, per_row=2)
     keys = list(dict.fromkeys(key for entry in history for key in entry))
     losses = [key for key in keys if is_loss(key)]
     accuracies = dict.fromkeys([SEEN, VALIDATION, *(key for key in keys if "top1" in key)])
     for number, names in enumerate((losses, accuracies, ["clips_per_s"], ["waiting_share", "peak_share"])):
         row, column = panel(number, per_row=2)
+        legend = f"legend{number + 1}" if number else "legend"
         for name in names:
-            title, colour = OTHER_LOOKS.get(name, (name, LOSS_COLOURS.get(name, GREY)))
+            title, colour = LOOKS.get(name, (name, GREY))
             epochs, values = measured(history, name)
             if epochs:
-                legend = {"legend": _legend_of(number), "showlegend": name != "clips_per_s"}
-                figure.add_scatter(
-                    x=epochs, y=values, name=plain(title), **_line(colour), **legend, row=row, col=column
-                )
+                look = _line(colour) | {"legend": legend, "showlegend": name != "clips_per_s"}
+                figure.add_scatter(x=epochs, y=values, name=plain(title), **look, row=row, col=column)
             if chance and name in chance:
                 _dotted_line(figure, 100 * chance[name], colour, row, column)
-        _legend_above(figure, number)
+        axes = figure.get_subplot(row, column)
+        above = {"x": axes.xaxis.domain[0], "xanchor": "left", "y": axes.yaxis.domain[1], "yanchor": "bottom"}
+        above |= {"orientation": "h", "bgcolor": CLEAR, "font": {"color": GREY, "size": 12}}
+        figure.update_layout({legend: above}, margin={"t": 112})
     return _finished(figure, [history], per_row=2)
 
 
-def draw_curves(
+def split_curves(
     histories: Mapping[str, History], about: str = "", chance: Mapping[str, float] | None = None
 ) -> go.Figure:
-    """Several trainings by epoch, a colour a split: summed loss, top-1 on seen and on validation classes, and the meters.
+    """Several trainings by epoch, a colour a split: summed loss, top-1 on seen and validation classes, meters.
 
     Args:
-        histories: of the splits' checkpoints, by name; each may be empty; a panel that none has numbers for
-            says so.
-        about: the line below the title.
-        chance: as for `loss_curves`, where it is the same for all splits.
+        histories: of the splits' checkpoints, by name; each may be empty.
+        about, chance: as for `loss_curves`, where chance is the same for all splits.
     """
-    figure = _curve_panels(
-        "Training, every split", _with_chance(about, chance), tuple(EVERY_SPLIT.values()), per_row=3
-    )
+    figure = _curve_panels("Training, every split", about, chance, list(EVERY_SPLIT.values()), per_row=3)
     below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.36, "yanchor": "top"}
     figure.update_layout(height=620, margin={"b": 165}, legend=below)
     for number, key in enumerate(EVERY_SPLIT):
         row, column = panel(number)
         for place, (split, history) in enumerate(histories.items()):
             epochs, values = measured(history, key)
+            # a split that has not begun is named in the legend too
+            points = {"x": epochs or NO_POINT, "y": values or NO_POINT}
             group = {"name": plain(split), "legendgroup": plain(split), "showlegend": number == 0}
-            points = {
-                "x": epochs or NO_POINT,
-                "y": values or NO_POINT,
-            }  # a split that has not begun stands in the legend, too
             figure.add_scatter(**points, **group, **_line(PALETTE[place % len(PALETTE)]), row=row, col=column)
         if chance and key in chance:
             _dotted_line(figure, 100 * chance[key], GREY, row, column)
@@ -125,12 +122,9 @@ def draw_curves(
 
 
 def chance_levels(protocol: Protocol) -> dict[str, float]:
-    """Top-1 of a guess on the seen and on the validation classes of a split, 0..1, by the history's key, where it has such classes."""
-    return {
-        key: 1 / len(classes)
-        for key, classes in ((SEEN, protocol.seen), (VALIDATION, protocol.validation))
-        if classes
-    }
+    """Top-1 of a guess on seen and on validation classes, 0..1, by the history's key, where there are such."""
+    groups = {SEEN: protocol.seen, VALIDATION: protocol.validation}
+    return {key: 1 / len(classes) for key, classes in groups.items() if classes}
 
 
 def is_loss(key: str) -> bool:
@@ -149,13 +143,21 @@ def measured(history: History, key: str) -> tuple[list[int], list[float]]:
         Epochs, from 1, and as many values; accuracies and shares in percent.
     """
     factor = 100 if "top1" in key or key.endswith("_share") else 1
-    found = [(entry["epoch"], _number(entry, key)) for entry in history]
-    kept = [(epoch, factor * value) for epoch, value in found if value is not None]
-    return [epoch for epoch, _ in kept], [value for _, value in kept]
+    found: dict[int, float] = {}
+    for entry in history:
+        value = entry.get(key)
+        if key == SUMMED_LOSS:
+            losses = [loss for name, loss in entry.items() if is_loss(name)]
+            value = sum(losses) if losses else None
+        elif key == GFLOP_PER_CLIP and entry.get("clips_per_s") and "gflop_per_s" in entry:
+            value = entry["gflop_per_s"] / entry["clips_per_s"]
+        if value is not None:
+            found[entry["epoch"]] = factor * value
+    return list(found), list(found.values())
 
 
 def numbers_in_words(histories: Iterable[History]) -> str:
-    """The last numbers of a training in words, of several the least and the most: at most three lines, without what none has."""
+    """The last numbers of a training in words, of several the least and the most; at most three lines."""
     histories = list(histories)
     lines = []
     for line in NUMBERS:
@@ -168,40 +170,17 @@ def numbers_in_words(histories: Iterable[History]) -> str:
     return "\n".join(lines)
 
 
-def _with_chance(about: str, chance: Mapping[str, float] | None) -> str:
-    levels = [
-        f"{100 * chance[key]:.1f} % on {words}"
-        for key, words in ((SEEN, "seen"), (VALIDATION, "validation"))
-        if key in (chance or {})
-    ]
-    return "; ".join(filter(None, (about, f"dotted: chance, {', '.join(levels)} classes" if levels else "")))
-
-
-def _number(entry: Mapping[str, Any], key: str) -> float | None:
-    if key == SUMMED_LOSS:
-        losses = [value for name, value in entry.items() if is_loss(name)]
-        return sum(losses) if losses else None
-    if key == GFLOP_PER_CLIP:
-        return (
-            entry["gflop_per_s"] / entry["clips_per_s"]
-            if entry.get("clips_per_s") and "gflop_per_s" in entry
-            else None
-        )
-    return entry.get(key)
-
-
-def _line(colour: str) -> dict[str, Any]:
-    return {
-        "mode": "lines+markers",
-        "line": {"color": colour, "width": 2},
-        "marker": {"size": 6},
-        "hovertemplate": "epoch %{x}: %{y:.4g}",
-    }
-
-
-def _curve_panels(title: str, about: str, y_titles: Sequence[str], per_row: int) -> go.Figure:
+def _curve_panels(
+    title: str, about: str, chance: Mapping[str, float] | None, y_titles: Sequence[str], per_row: int
+) -> go.Figure:
     """Two rows of panels over the same epochs, with room beneath for the numbers."""
+    words = {SEEN: "seen", VALIDATION: "validation"}
+    levels = (
+        [f"{100 * chance[key]:.1f} % on {words[key]}" for key in words if key in chance] if chance else []
+    )
+    dotted = f"dotted: chance, {', '.join(levels)} classes" if levels else ""
     panels = [("epoch" if number >= per_row else "", y_title) for number, y_title in enumerate(y_titles)]
+    about = "; ".join(filter(None, (about, dotted)))
     figure = new_panels(title, about, panels, height=600, per_row=per_row, gap=0.17)
     figure.update_xaxes(matches="x", title_font_size=13)
     figure.update_yaxes(rangemode="tozero", title_font_size=13)
@@ -213,23 +192,9 @@ def _curve_panels(title: str, about: str, y_titles: Sequence[str], per_row: int)
     return figure
 
 
-def _legend_above(figure: go.Figure, number: int) -> None:
-    """A panel's own legend, in a row on top of it."""
-    axes = figure.get_subplot(*panel(number, per_row=2))
-    place = {
-        "x": axes.xaxis.domain[0],
-        "xanchor": "left",
-        "y": axes.yaxis.domain[1],
-        "yanchor": "bottom",
-        "orientation": "h",
-    }
-    figure.update_layout(
-        {_legend_of(number): place | {"bgcolor": CLEAR, "font": {"color": GREY, "size": 12}}}
-    )
-
-
-def _legend_of(number: int) -> str:
-    return f"legend{number + 1}" if number else "legend"
+def _line(colour: str) -> dict[str, Any]:
+    look = {"mode": "lines+markers", "line": {"color": colour, "width": 2}, "marker": {"size": 6}}
+    return look | {"hovertemplate": "epoch %{x}: %{y:.4g}"}
 
 
 def _dotted_line(figure: go.Figure, y: float, colour: str, row: int, column: int) -> None:
@@ -249,21 +214,11 @@ def _finished(figure: go.Figure, histories: Sequence[History], per_row: int) -> 
                 figure.add_annotation(text="not measured", showarrow=False, **middle, row=row, col=column)
     if not n_epochs:
         figure.update_xaxes(showticklabels=False)
-        figure.add_annotation(
-            text="no epoch is finished yet", xref="paper", yref="paper", x=0.5, y=0.5, showarrow=False
-        )
-        return figure
-    if n_epochs <= MOST_NUMBERED_EPOCHS:
-        figure.update_xaxes(dtick=1)
-    words = plain(f"last measured: {numbers_in_words(histories) or 'nothing'}").replace("\n", "<br>")
-    below = {
-        "x": 0,
-        "y": 0,
-        "xref": "paper",
-        "yref": "paper",
-        "xanchor": "left",
-        "yanchor": "top",
-        "yshift": -48,
-    }
-    figure.add_annotation(text=words, align="left", showarrow=False, **below)
+        words, place = "no epoch is finished yet", {"x": 0.5, "y": 0.5}
+    else:
+        words = plain(f"last measured: {numbers_in_words(histories) or 'nothing'}").replace("\n", "<br>")
+        place = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "yshift": -48, "align": "left"}
+        if n_epochs <= MOST_NUMBERED_EPOCHS:
+            figure.update_xaxes(dtick=1)
+    figure.add_annotation(text=words, xref="paper", yref="paper", showarrow=False, **place)
     return figure
