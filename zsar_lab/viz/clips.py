@@ -1,4 +1,4 @@
-"""Html for notebooks, by templates that escape all text: messages, and grids of clips that play. The owner of jinja2."""
+"""Html for notebooks by templates that escape all text: messages, grids of playing clips. Owner of jinja2."""
 
 from __future__ import annotations
 
@@ -113,7 +113,8 @@ def contact_sheet(
     Args:
         catalog: of any dataset.
         per_class: clips of each class.
-        columns, width_px: see `clip_grid`.
+        columns: see `clip_grid`.
+        width_px: see `clip_grid`.
         most_classes: of more classes, so many are shown, evenly spread; a line above the grid says so.
 
     Raises:

@@ -1,15 +1,21 @@
-"""Plotly's figures as widgets that stand in a box of widgets: as wide as the box, and with plotly's code once on the page."""
+"""Plotly's figures as widgets as wide as their box, and curves that are redrawn while a training runs."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import ipywidgets
 import plotly
 import plotly.graph_objects as go
 import traitlets
+from IPython.display import display
+
+from zsar_lab.viz.figures.style import mime_bundle
+from zsar_lab.viz.figures.training import draw_curves, loss_curves
 
 CODE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 
@@ -17,14 +23,14 @@ CODE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 class FigureInBox(go.FigureWidget):
     """A FigureWidget that does not bring 5 MB of plotly's code of its own.
 
-    Each FigureWidget does, and the browser takes about a second to read it; a few of them at once keep it
-    busy for more than the two seconds that anywidget waits for a model, and a model that it gave up hears
-    nothing of Python any more. So the code is read once a page, when the first figure is to be seen and all
-    models are made; what Python said to a figure until then is kept for it.
+    The browser takes about a second to read that code; a few figures at once keep it busy for more than the
+    two seconds that anywidget waits for a model. So the code is read once a page, when the first figure is to
+    be seen; what Python sent to a figure until then is repeated to it.
     """
 
     _esm = """
-    const SAYINGS = ["addTraces", "restyle", "relayout", "update", "animate", "deleteTraces", "moveTraces", "removeLayoutProps", "removeTraceProps"];
+    const SAYINGS = ["addTraces", "restyle", "relayout", "update", "animate", "deleteTraces", "moveTraces",
+      "removeLayoutProps", "removeTraceProps"];
 
     async function plotly(model) {
       const find = async (left) => {
@@ -81,9 +87,8 @@ class FigureInBox(go.FigureWidget):
 class FigureFitter(anywidget.AnyWidget):
     """Nothing to see: keeps the figures as wide as the box in which it stands beside them.
 
-    A figure is drawn before it is put on the page, 700 pixels wide, and learns of another width only by a
-    resize of the window; so one is announced whenever a figure is not as wide as its place. It needs no
-    kernel.
+    A figure is drawn 700 pixels wide before it is put on the page, and learns of another width only by a
+    resize of the window; so one is announced whenever a figure is not as wide as its place.
     """
 
     _esm = """
@@ -115,13 +120,21 @@ class FigureFitter(anywidget.AnyWidget):
     """
 
 
-def as_widget(figure: go.Figure) -> go.FigureWidget:
-    """The figure as a widget that can stand in a box of widgets; it is as wide as the box where a `FigureFitter` stands there too."""
+def as_widget(figure: go.Figure, on_click: Callable[[Any, Any], None] | None = None) -> go.FigureWidget:
+    """The figure as a widget, as wide as its box where a `FigureFitter` is in the box too.
+
+    Args:
+        figure: of plotly.
+        on_click: called with x and y of a point of the first trace that is clicked.
+    """
     widget = FigureInBox(figure)
     widget.layout.autosize = True
-    # a FigureWidget has no other way to plotly's config; without "responsive" it keeps its width when the
-    # window gets another one
+    # a FigureWidget has no other way to plotly's config; without "responsive" it keeps its width
     widget._config = widget._config | {"responsive": True, "displaylogo": False}
+    if on_click is not None:
+        widget.data[0].on_click(
+            lambda _, points, __: on_click(points.xs[0], points.ys[0]) if points.xs else None
+        )
     return widget
 
 
@@ -129,3 +142,30 @@ def as_widget(figure: go.Figure) -> go.FigureWidget:
 def _code() -> ipywidgets.Text:
     """Plotly's code for widgets, as the value of a widget that is never shown."""
     return ipywidgets.Text(CODE.read_text(encoding="utf-8"))
+
+
+class LiveCurves:
+    """Curves that are redrawn below the cell while a training runs, and stay there as an ordinary figure.
+
+    Args:
+        about: the line below the title.
+        chance: top-1 of a guess, as `chance_levels` gives it; of several splits only where all have the same.
+    """
+
+    def __init__(self, about: str = "", chance: Mapping[str, float] | None = None) -> None:
+        self._about, self._chance = about, chance
+        self._shown: Any = None
+
+    def update(self, history: Sequence[dict[str, Any]] | dict[str, Sequence[dict[str, Any]]]) -> None:
+        """Draw the history of one split or of several; made for `on_epoch` of a workspace's trainings."""
+        draw = draw_curves if isinstance(history, dict) else loss_curves
+        figure = draw(history, self._about, self._chance)
+        bundle = mime_bundle(figure)
+        if self._shown is None:
+            self._shown = display(bundle, raw=True, display_id=True)
+            return
+        # plotly's JupyterLab extension ignores a second figure in the same place: something else is there
+        # in between
+        space = {"text/html": f"<div style='height: {figure.layout.height}px'></div>"}
+        self._shown.update(space, raw=True)
+        self._shown.update(bundle, raw=True)

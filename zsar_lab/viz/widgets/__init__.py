@@ -1,0 +1,206 @@
+"""The widgets: each a `Panel`, a box around a state with controls; what is shown is computed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+from IPython.display import HTML, display
+
+from zsar_lab.viz.clips import message_box, render
+
+WRAP = {"flex_flow": "row wrap"}
+RESTARTED = "The kernel was restarted or is gone, so these choices do nothing; run this cell again."
+
+
+def show_clips(grid: str) -> None:
+    """Show html, such as a clip grid, below the cell; the clips stay in the saved notebook."""
+    display(HTML(grid))
+
+
+class Panel(ipywidgets.VBox):
+    """A box of controls around a state: what a user or a program chooses makes a new one, `show` draws it.
+
+    Attributes:
+        state: everything that is chosen, a frozen dataclass; changed by `choose`.
+        controls: the widgets one chooses with, by name; those named as a field of the state show its value.
+        html: the parts of the page, by name; "message" holds what was refused or failed.
+    """
+
+    def __init__(self, name: str, state: Any) -> None:
+        super().__init__()
+        self.add_class("zsar-panel")
+        self.add_class(name)
+        self.state = state
+        self.controls: dict[str, Any] = {}
+        self.html: dict[str, ipywidgets.HTML] = {}
+        self._quiet = False
+
+    def show(self) -> None:
+        """Draw the state; may put values that are not offered right. Raises where a choice is refused."""
+        raise NotImplementedError
+
+    def lay_out(self, *parts: ipywidgets.Widget) -> None:
+        """Put the parts below each other, and above them what is seen when the kernel is gone."""
+        restarted = ipywidgets.HTML(render("restarted.html", text=RESTARTED))
+        self.children = (restarted, *parts)
+
+    def choose(self, **changes: Any) -> None:
+        """Change fields of the state and draw it; after a failure state and controls are as before."""
+        before = self.state
+        try:
+            self.state = replace(before, **changes)
+            self.show()
+        except Exception:
+            self.state = before
+            raise
+        finally:
+            for name in self.controls.keys() & vars(self.state).keys():
+                # a list that is not shown may offer nothing
+                with self.quietly(), suppress(traitlets.TraitError):
+                    self.controls[name].value = getattr(self.state, name)
+
+    def attempt(self, action: Callable[[], Any], message: str = "message") -> None:
+        """Do what a user asked; a refusal (ValueError, OSError) is shown, any other failure also raised."""
+        said = self.html[message]
+        said.value = ""
+        try:
+            action()
+        except (ValueError, OSError) as error:
+            said.value = message_box(str(error))
+        except Exception as error:  # JupyterLab hides what callbacks raise
+            said.value = message_box(f"{type(error).__name__}: {error}")
+            raise
+
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Inside, controls may be set without acting."""
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+    def offer(self, name: str, options: Sequence[Any]) -> None:
+        """Give a list its options; a choice that is not among them becomes the first."""
+        control, chosen = self.controls[name], getattr(self.state, name)
+        values = [option[1] if isinstance(option, tuple) else option for option in options]
+        self.state = replace(self.state, **{name: chosen if chosen in values else values[0]})
+        with self.quietly():
+            if tuple(control.options) != tuple(options):
+                control.options = options
+            control.value = getattr(self.state, name)
+
+    def control(self, name: str, widget: Any, /, message: str = "message", **also: Any) -> Any:
+        """A widget whose value is that field of the state; `also` is what a change sets besides."""
+
+        def changed(change: Any) -> None:
+            if not self._quiet:
+                self.attempt(lambda: self.choose(**{name: change["new"]}, **also), message)
+
+        self.controls[name] = widget
+        widget.observe(changed, "value")
+        return widget
+
+    def dropdown(self, name: str, /, text: str, width: str, label_px: int = 60, **more: Any) -> Any:
+        """A list to choose a field of the state from; `offer` gives it its options."""
+        widget = ipywidgets.Dropdown(description=text, **wide(width, label_px))
+        return self.control(name, widget, **more)
+
+    def field(self, name: str, text: str, value: str, width: str, label_px: int = 60, **more: Any) -> Any:
+        """A line of text, read when a button is pressed."""
+        self.controls[name] = ipywidgets.Text(value, description=text, **wide(width, label_px), **more)
+        return self.controls[name]
+
+    def button(
+        self, name: str, text: str, action: Callable[[], Any], message: str = "message", **more: Any
+    ) -> Any:
+        """A button that does something; `primary=True` for the one that matters most."""
+        style = "primary" if more.pop("primary", False) else ""
+        widget = self.controls[name] = ipywidgets.Button(description=text, button_style=style, **more)
+        widget.layout.width = widget.layout.width or "max-content"
+        widget.on_click(lambda _: self.attempt(action, message))
+        return widget
+
+    def page(self, name: str, **layout: Any) -> ipywidgets.HTML:
+        """A part of the page, empty at first."""
+        self.html[name] = ipywidgets.HTML(layout={"width": "98%", "min_width": "0"} | layout)
+        return self.html[name]
+
+
+def wide(width: str, label_px: int = 60) -> dict[str, Any]:
+    """Width of a control, at most that of the page, and of the text before it."""
+    return {
+        "layout": {"width": f"min({width}, 100%)"},
+        "style": {"description_width": f"{label_px}px"},
+    }
+
+
+def row(*widgets: ipywidgets.Widget, **layout: Any) -> ipywidgets.HBox:
+    """Widgets beside each other, below each other on a narrow page."""
+    return ipywidgets.HBox(list(widgets), layout=WRAP | layout)
+
+
+class ClickedGrid(anywidget.AnyWidget):
+    """A clip grid of which one clip can be chosen, by a click or with Tab and Enter.
+
+    Attributes:
+        html: of `clip_grid`.
+        chosen: place of the chosen clip in the grid, from 0; -1 for none.
+    """
+
+    _esm = """
+    const shown = (figure) => figure.querySelector("video")?.getAttribute("src") ?? figure.textContent;
+
+    function render({ model, el }) {
+      const root = document.createElement("div");
+      el.append(root);
+      const figures = () => [...root.querySelectorAll("figure")];
+      const choose = (event) => {
+        const place = figures().indexOf(event.target.closest("figure"));
+        if (place < 0 || (event.type === "keydown" && event.key !== "Enter")) return;
+        model.set("chosen", place);
+        model.save_changes();
+      };
+      const mark = () => figures().forEach((figure, place) => {
+        const chosen = place === model.get("chosen");
+        figure.style.outline = chosen ? "3px solid #0072B2" : "";
+        figure.setAttribute("aria-pressed", chosen);
+      });
+      const draw = () => {
+        const page = document.createElement("template");
+        page.innerHTML = model.get("html"); // all text in it is escaped
+        const before = figures(), after = [...page.content.querySelectorAll("figure")];
+        const same = before.length && before.length === after.length
+          && after.every((figure, place) => shown(figure) === shown(before[place]));
+        if (same) after.forEach((figure, place) => { // the videos play on
+          const [old, anew] = [before[place], figure].map((one) => one.querySelector("video"));
+          const [was, is] = [before[place], figure].map((one) => one.querySelector("figcaption"));
+          was.replaceWith(is);
+          before[place].firstElementChild.style.cssText = figure.firstElementChild.style.cssText;
+          if (old) for (const of of ["title", "aria-label"]) old.setAttribute(of, anew.getAttribute(of));
+        });
+        else root.replaceChildren(page.content);
+        for (const figure of figures()) {
+          figure.tabIndex = 0;
+          figure.setAttribute("role", "button");
+          figure.style.cursor = "pointer";
+        }
+        mark();
+      };
+      root.addEventListener("click", choose);
+      root.addEventListener("keydown", choose);
+      model.on("change:html", draw);
+      model.on("change:chosen", mark);
+      draw();
+      return () => { model.off("change:html", draw); model.off("change:chosen", mark); };
+    }
+    export default { render };
+    """
+    html = traitlets.Unicode().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)

@@ -1,0 +1,158 @@
+"""A user's videos in words and html: which clips are shown, and what was predicted, read, moved or saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from zsar_lab.data.catalog import Catalog
+from zsar_lab.infer.answers import NO_NAME
+from zsar_lab.infer.session import NamingSession
+from zsar_lab.infer.written import scored_sentences, sure_sentence
+from zsar_lab.viz.clips import Caption, render
+
+FILTERS = ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN = (
+    "all",
+    "unsure",
+    "sure",
+    "moved",
+    "accepted",
+    "not accepted",
+)
+ORDERS = BY_FILE, LEAST_SURE, MOST_SURE = ("by file and time", "least sure first", "most sure first")
+LEAST_CLASSES, LEAST_VIDEOS = 8, 2  # of the default random split, and of a class in it
+
+
+def typed(table: pd.DataFrame) -> str:
+    """Names and descriptions of a table of classes as lines to edit."""
+    rows = zip(table["name"], (" ".join(text.split()) for text in table["description"]), strict=True)
+    return "\n".join(f"{name}: {text}" if text else name for name, text in rows)
+
+
+def rows_of(session: NamingSession, key: str = ALL, order: str = BY_FILE) -> list[int]:
+    """Rows of `session.table` that could be read, of a filter and in an order.
+
+    Raises:
+        ValueError: no such filter or order.
+    """
+    read = session.table[session.table["name"] != NO_NAME]
+    rows, unsure = read.index.to_series(), read["unsure"].astype(bool)
+    accepted = rows.isin(list(session.accepted))
+    moved = rows.isin(session.moved)
+    chosen = dict(zip(FILTERS, (rows >= 0, unsure, ~unsure, moved, accepted, ~accepted)))
+    if key.startswith("class "):
+        chosen[key] = read["name"] == key.removeprefix("class ")
+    if key not in chosen or order not in ORDERS:
+        raise ValueError(f"clips are shown by one of {', '.join((*chosen, *ORDERS))}, got {key!r}, {order!r}")
+    read = read[chosen[key]]
+    if order != BY_FILE:
+        read = read.sort_values("confidence", ascending=order == LEAST_SURE, kind="stable")
+    return read.index.tolist()
+
+
+def filters(session: NamingSession) -> list[tuple[str, str]]:
+    """Options of a list: each filter and each predicted class, with its number of clips."""
+    named = session.table["name"].value_counts()
+    classes = [name for name in session.candidates.names if name in named]
+    return [(f"{key} ({len(rows_of(session, key))})", key) for key in FILTERS] + [
+        (f"named {name} ({named[name]})", f"class {name}") for name in classes
+    ]
+
+
+def caption(session: NamingSession, number: int, was: Mapping[int, str]) -> Caption:
+    """Below a clip: prediction, confidence, second best, why unsure, name before, place in the video."""
+    window, accepted = session.table.loc[number], session.accepted.get(number)
+    predicted = f"{window['name']} {100 * window['confidence']:.0f}\u00a0%"
+    lines = [predicted] if accepted in (None, window["name"]) else [accepted, f"predicted: {predicted}"]
+    lines += [f"then {name} {100 * share:.0f}\u00a0%" for name, share in window["best"][1:2]]
+    lines += [f"⚠ {window['why']}"] if window["unsure"] else []
+    lines += [f"↻ was {was[number]}"] if number in was else []
+    return Caption((*lines, place_of(session.table, number)), True if accepted else None)
+
+
+def place_of(table: pd.DataFrame, number: int) -> str:
+    """The file's name; of a video of several windows also which stretch of it."""
+    window = table.loc[number]
+    several = (table["path"] == window["path"]).sum() > 1
+    return Path(window["path"]).name + (
+        f", {window['start_s']:.1f} to {window['end_s']:.1f} s" if several else ""
+    )
+
+
+def counted(session: NamingSession, shown: Sequence[int], first: int, n_chosen: int) -> str:
+    """One line: how many clips there are, how many sure and accepted; and which are shown."""
+    read = session.table[session.table["name"] != NO_NAME]
+    n_unsure, n_unread = int(read["unsure"].sum()), len(session.table) - len(read)
+    parts = [
+        f"{count(len(read), 'clip')} of {count(read['path'].nunique(), 'video')}",
+        f"{len(read) - n_unsure} sure",
+        f"{n_unsure} unsure",
+        f"{len(session.accepted)} accepted",
+        *([f"{n_unread} not read"] if n_unread else []),
+    ]
+    which = f"shown are {first} to {first + len(shown) - 1} of {n_chosen}" if shown else "none of these"
+    return f"{', '.join(parts)}; {which}."
+
+
+def moved_sentence(session: NamingSession, was: Mapping[int, str], n_forgotten: int = 0) -> str:
+    """What the last change of classes did to the names."""
+    classes = count(len(session.candidates.names), "class", "classes")
+    if session.table is None:
+        return f"{classes} are read; now read videos."
+    ways = [f"{before} → {session.table['name'][number]}" for number, before in was.items()]
+    counts = pd.Series(ways, dtype=object).value_counts()
+    listed = "; ".join(f"{way} ({count})" for way, count in counts.head(6).items()) + "; …" * (
+        len(counts) > 6
+    )
+    clips = count(int((session.table["name"] != NO_NAME).sum()), "clip")
+    moved = f"{len(was)} of {clips} moved: {listed}." if was else f"none of {clips} moved."
+    no_class = f" {count(n_forgotten, 'accepted name')} of classes that are gone: forgotten."
+    return f"{classes}; {moved}{no_class if n_forgotten else ''}"
+
+
+def about_html(session: NamingSession) -> str:
+    """Where the model comes from, how sure to be, and the score where labels are known."""
+    model, candidates = session.model, session.candidates
+    said = [f"{model.name}: {model.about}."]
+    if candidates is not None:
+        said.append(f"Named by {candidates.method}, class texts by {candidates.class_text.prompt}.")
+        said.append(sure_sentence(candidates))
+        said += scored_sentences(session.table, candidates) if session.table is not None else []
+    return render("own_about.html", lines=said)
+
+
+def unread_html(table: pd.DataFrame) -> str:
+    """The videos, and parts of them, that could not be read, with their reasons; "" without any."""
+    unread = table[table["name"] == NO_NAME]
+    reasons = [why if path in why else f"{path}: {why}" for path, why in zip(unread["path"], unread["why"])]
+    return render("own_unread.html", reasons=reasons) if reasons else ""
+
+
+def best_html(table: pd.DataFrame, number: int, accepted: str | None = None) -> str:
+    """The best classes of a clip with confidence bars, its label where known, and remarks."""
+    window = table.loc[number]
+    label, why = f"label: {window['label']}", f"⚠ {window['why']}"
+    notes = [place_of(table, number), label if window["label"] else "", why if window["unsure"] else ""]
+    notes = [note for note in (*notes, window["remark"]) if note]
+    return render("own_best.html", notes=notes, best=window["best"], score=window["score"], accepted=accepted)
+
+
+def training_sentence(catalog: Catalog) -> str:
+    """Whether the default random split can be made of a catalog, and trained on."""
+    videos = catalog.usable.groupby("class")["path"].nunique()
+    needs = f"a study needs {LEAST_CLASSES} classes or more with {LEAST_VIDEOS} videos or more each"
+    few = sorted(videos.index[videos < LEAST_VIDEOS])
+    if len(videos) >= LEAST_CLASSES and not few:
+        return f"That is enough to train on as a trial ({needs}); for a model worth using take many more."
+    lacks = [f"{count(len(videos), 'class', 'classes')} are here"] if len(videos) < LEAST_CLASSES else []
+    if few:
+        more = f", and {len(few) - 1} more have too few" if len(few) > 1 else ""
+        lacks.append(f"{few[0]!r} has {count(int(videos[few[0]]), 'video')}{more}")
+    return f"The second line will refuse it for now: {needs}, {'; '.join(lacks)}."
+
+
+def count(number: int, one: str, several: str = "") -> str:
+    """A number and a word in the form that fits it."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
