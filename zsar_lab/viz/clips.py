@@ -18,6 +18,11 @@ from zsar_lab.text.prompts import label
 
 LARGEST_GRID_BYTES = 40_000_000
 TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif)"
+CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
+NUMBER = (
+    "padding:1px 10px 1px 0;text-align:right;vertical-align:top;white-space:nowrap;"
+    "font-variant-numeric:tabular-nums"
+)
 RIGHT, WRONG, GREY, BLUE = "#009E73", "#D55E00", "#808080", "#0072B2"  # told apart by colour-blind people
 
 
@@ -38,7 +43,8 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    found.globals.update(TEXT=TEXT, RIGHT=RIGHT, WRONG=WRONG, GREY=GREY, BLUE=BLUE)
+    found.globals.update(TEXT=TEXT, CELL=CELL, NUMBER=NUMBER)
+    found.globals.update(RIGHT=RIGHT, WRONG=WRONG, GREY=GREY, BLUE=BLUE)
     return found
 
 

@@ -1,60 +1,74 @@
-"""The class-text inspector: what the encoder makes of a class's text, and what another text does to the score of a trained split."""
+"""The class-text inspector: how the encoder reads a class's text, and what another text does to the score."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ipywidgets
+import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.methods.fitted import TRANSFER
-from zsar_lab.results.rescore import UNSEEN, VALIDATION, Rescorer
+from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.results.rescore import UNSEEN, VALIDATION, WARNINGS, Rescorer, TextChange
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.encoder import open_encoder
+from zsar_lab.text.encoder import Word, open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.text.lint import edited_names, flags_of, inspect_class, put_back, save_texts
+from zsar_lab.text.lint import (
+    ClassInspection,
+    LineRead,
+    edited_names,
+    flags_of,
+    inspect_class,
+    put_back,
+    save_texts,
+)
 from zsar_lab.text.prompts import ClassText
-from zsar_lab.viz import class_texts
-from zsar_lab.viz.clips import GREY, message_box
+from zsar_lab.viz.clips import GREY, message_box, render
 from zsar_lab.viz.figures.style import labels_of
-from zsar_lab.viz.widgets import said_or_shown
+from zsar_lab.viz.widgets import Panel, row
 
 SCORED_ON = (("validation classes", VALIDATION), ("unseen classes", UNSEEN))
+SEEN, NO_ROLE = "seen", "not in this split"
+ROLE_SENTENCES = {
+    SEEN: "is a seen class: its text acts on the score through what seen classes pass on to those scored.",
+    VALIDATION: "is a validation class: on unseen classes its text acts only through the settings.",
+    UNSEEN: "is an unseen class: its text plays no part in the score on validation classes.",
+    NO_ROLE: "is not in this split: its text plays no part in the score.",
+}
+MOST_ROWS = 30
 
 
-def class_text_inspector(
-    catalog: Catalog,
-    texts: ClassText,
-    embed: Callable[[ClassText], ClassEmbeddings],
-    files: EncoderFiles,
-    rescorers: Mapping[str, Rescorer] | None = None,
-    method: str = TRANSFER,
-) -> ipywidgets.VBox:
-    """Choose a class; see its exact text as the encoder reads it, its nearest classes and flags; write another and see which classes gain and lose.
+@dataclass(frozen=True)
+class Inspected:
+    """The split, the class, and whose clips are scored: "validation" or "unseen"."""
 
-    Edits of several classes add up until they are put back. `box.edited_text`, the class texts with all
-    edits, can be read in a later cell: `workspace.embed(box.edited_text)`. What was typed but not read waits
-    where it was typed.
+    split: str = ""
+    name: str = ""
+    on: str = VALIDATION
+
+
+class ClassTextInspector(Panel):
+    """Read a class's exact text as the encoder does, its nearest classes and flags; edit it and score again.
+
+    Edits of several classes add up until they are put back. What is typed but not read waits with its class.
 
     Args:
         catalog: gives the labels.
         texts: the class texts to start from, `workspace.class_text(prompt)`.
-        embed: of a workspace; it should keep what it read, for it is called with all texts after every edit.
+        embed: of a workspace; it is called with all texts after every edit, so it should cache.
         files: of the same encoder, `workspace.encoder`.
         rescorers: the trained splits by name, `{split: Rescorer(workspace.embeddings(split),
             workspace.protocol(split))}`; without any, texts are read but not scored.
         method: the one scored by, see `Rescorer.score`.
 
+    Attributes:
+        edited_text: the class texts with all edits, for `workspace.embed(widget.edited_text)`.
+
     Raises:
         ValueError: as `embed` or `Rescorer.score`.
     """
-    return _Inspector(catalog, texts, embed, files, dict(rescorers or {}), method).box
-
-
-class _Inspector:
-    """The widgets and their state: the embedded texts before and after the edits, and what was typed but not read."""
 
     def __init__(
         self,
@@ -62,212 +76,246 @@ class _Inspector:
         texts: ClassText,
         embed: Callable[[ClassText], ClassEmbeddings],
         files: EncoderFiles,
-        rescorers: dict[str, Rescorer],
-        method: str,
+        rescorers: Mapping[str, Rescorer] | None = None,
+        method: str = "transfer",
     ) -> None:
-        self._labels, self._embed, self._encoder, self._rescorers, self._method = (
-            labels_of(catalog),
-            embed,
-            open_encoder(files),
-            rescorers,
-            method,
-        )
+        self._rescorers, self._method = dict(rescorers or {}), method
+        super().__init__("zsar-class-texts", Inspected(next(iter(self._rescorers), "")))
+        self._labels, self._embed, self._encoder = labels_of(catalog), embed, open_encoder(files)
         self._before = self._after = embed(texts)
         self._flags = flags_of(texts, self._labels, embed)
         self._typed: dict[str, str] = {}  # of classes left without reading
-        self._shown = ""
-        self._listing = False
+        self._in_area = ""
         self._saved: set[Path] = set()
         self._scored: tuple[str, str, ClassText] | None = None
-        self._score_html = ""
-        self._make_widgets()
-        self._list_classes()
-        self._show_class()
-        self._show_change()
+        self._score = ""
+        self._make()
+        self.choose()
 
-    def _make_widgets(self) -> None:
-        style = {"description_width": "60px"}
-        self._split = ipywidgets.Dropdown(
-            options=list(self._rescorers), description="split", style=style, layout={"width": "210px"}
-        )
-        self._class = ipywidgets.Dropdown(
-            description="class", style=style, layout={"width": "min(400px, 100%)"}
-        )
-        self._on = ipywidgets.ToggleButtons(
-            options=SCORED_ON, style={"button_width": "150px"}, layout={"margin": "2px 0 0 0"}
-        )
-        self._area = ipywidgets.Textarea(layout={"width": "98%"})
-        self._read = ipywidgets.Button(
-            description="Read and score" if self._rescorers else "Read", button_style="primary"
-        )
-        self._back = ipywidgets.Button(description="Put back", tooltip="the text of this class as it was")
-        self._all_back = ipywidgets.Button(
-            description="Put all back", tooltip="the texts of all classes as they were"
-        )
-        self._path = ipywidgets.Text(
-            value="class_texts.csv",
-            description="file",
-            style={"description_width": "30px"},
-            layout={"width": "300px"},
-        )
-        self._save = ipywidgets.Button(
-            description="Save all texts", tooltip="as a csv file that a study's class_text can name"
-        )
-        self._message, self._reading, self._change, self._edits = (
-            ipywidgets.HTML(layout={"width": "98%"}) for _ in range(4)
-        )
-        wrap = {"flex_flow": "row wrap"}
-        scored_on = ipywidgets.HBox(
-            [ipywidgets.Label("score on", layout={"margin": "2px 4px 2px 16px"}), self._on]
-        )
-        choices = [self._split, self._class, scored_on] if self._rescorers else [self._class]
-        rows = [choices, [self._read, self._back, self._all_back], [self._path, self._save]]
-        chosen, buttons, saving = (ipywidgets.HBox(row, layout=wrap) for row in rows)
-        changed = [self._change] if self._rescorers else []
-        self.box = ipywidgets.VBox(
-            [chosen, self._area, buttons, self._message, *changed, self._reading, self._edits, saving]
-        )
-        self.box.add_class("zsar-class-texts")
-        self._split.observe(lambda _: self._attempt(self._on_split), "value")
-        self._on.observe(lambda _: self._attempt(self._show_change), "value")
-        self._class.observe(self._on_class, "value")
-        self._read.on_click(lambda _: self._attempt(self._on_read))
-        self._back.on_click(lambda _: self._attempt(lambda: self._put_back([self._class.value])))
-        self._all_back.on_click(lambda _: self._attempt(lambda: self._put_back(list(self._before.names))))
-        self._save.on_click(lambda _: self._attempt(self._on_save))
+    @property
+    def edited_text(self) -> ClassText:
+        """The class texts with all edits."""
+        return self._after.class_text
 
-    # what happens
+    def _make(self) -> None:
+        on = self.control("on", ipywidgets.ToggleButtons(options=SCORED_ON, style={"button_width": "150px"}))
+        scored_on = ipywidgets.Label("score on", layout={"margin": "2px 4px 2px 16px"})
+        chosen = [self.dropdown("name", "class", "400px")]
+        if self._rescorers:
+            chosen = [self.dropdown("split", "split", "210px"), *chosen, ipywidgets.HBox([scored_on, on])]
+        area = self.controls["text"] = ipywidgets.Textarea(layout={"width": "98%"})
+        read = "Read and score" if self._rescorers else "Read"
+        buttons = row(
+            self.button("read", read, self._on_read, primary=True),
+            self.button("put_back", "Put back", lambda: self._put_back([self.state.name])),
+            self.button("put_all_back", "Put all back", lambda: self._put_back(list(self._before.names))),
+        )
+        saving = row(
+            self.field("path", "file", "class_texts.csv", "300px", 30),
+            self.button(
+                "save", "Save all texts", self._on_save, tooltip="a csv that a study's prompt can name"
+            ),
+        )
+        pages = [self.page(name) for name in ("message", "change", "reading", "edits")]
+        self.lay_out(row(*chosen), area, buttons, *pages, saving)
 
-    def _attempt(self, action: Callable[[], Any]) -> None:
-        said_or_shown(action, self._message)
-
-    def _on_split(self) -> None:
-        self._list_classes()
-        self._show_class()
-        self._show_change()
-
-    def _on_class(self, _: Any) -> None:
-        if not self._listing:
-            self._attempt(lambda: (self._show_class(), self._show_change()))
+    # what a user does
 
     def _on_read(self) -> None:
-        name, texts = self._class.value, self._after.class_text
-        text = "\n".join(line.strip() for line in self._area.value.strip().splitlines())
-        before = self._text(self._before, name)
+        name, texts = self.state.name, self._after.class_text
+        text = "\n".join(line.strip() for line in self.controls["text"].value.strip().splitlines())
+        before = _text(self._before, name)
         if not text:
-            raise ValueError(
-                f"a class text must hold a word, that of “{self._labels[name]}” is empty; write it, or put it back"
-            )
+            raise ValueError(f"the text of “{self._labels[name]}” must hold a word; write it, or put it back")
         if not texts.averaged and text.count("\n") != before.count("\n"):
             got, wanted = (len(lines.split("\n")) for lines in (text, before))
-            prompt = self._before.class_text.prompt
-            raise ValueError(
-                f"a text of the prompt {prompt!r} must have {wanted} line{'s' * (wanted > 1)}, got {got}; mend it"
-            )
-        self._take(
-            put_back(self._before.class_text, texts, name) if text == before else texts.edited(name, text),
-            [name],
-        )
+            of = f"a text of the prompt {self._before.class_text.prompt!r}"
+            raise ValueError(f"{of} must have {wanted} line{'s' * (wanted > 1)}, got {got}")
+        original = self._before.class_text
+        self._take(put_back(original, texts, name) if text == before else texts.edited(name, text), [name])
 
     def _put_back(self, names: list[str]) -> None:
         texts = self._after.class_text
-        for name in [name for name in names if name in edited_names(self._before.class_text, texts)]:
+        for name in set(names) & set(edited_names(self._before.class_text, texts)):
             texts = put_back(self._before.class_text, texts, name)
         self._take(texts, names)
 
     def _take(self, texts: ClassText, names: list[str]) -> None:
-        """Read these texts; only when that went well they replace the present ones, and what was typed for these classes is forgotten."""
+        """Embed these texts; only when that went well they replace the present ones."""
         if texts != self._after.class_text:
             after = self._before if texts == self._before.class_text else self._embed(texts)
             self._after, self._flags = after, flags_of(texts, self._labels, self._embed)
         for name in names:
             self._typed.pop(name, None)
-        self._shown = ""  # what stands in the text area is read, or put back
-        self._list_classes()
-        self._show_class()
-        self._show_change()
+        self._in_area = ""  # the area's text is read, or put back
+        self.choose()
 
     def _on_save(self) -> None:
-        path = Path(self._path.value.strip()).expanduser().resolve()
+        path = Path(self.controls["path"].value.strip()).expanduser().resolve()
         save_texts(self._after.class_text, path, overwrite=path in self._saved)
         self._saved.add(path)
         n_edited = len(edited_names(self._before.class_text, self._after.class_text))
-        self._message.value = message_box(
-            f"{len(self._after.names)} texts, {n_edited} of them edited, are saved in '{path}'.", GREY
-        )
+        said = f"{len(self._after.names)} texts, {n_edited} of them edited, are saved in '{path}'."
+        self.html["message"].value = message_box(said, GREY)
 
     # what is shown
 
-    def _list_classes(self) -> None:
-        """Classes with flags first, then by label; with a mark for flags and one for edits, and the role in the split."""
-        flagged, protocol = set(self._flags["name"]), self._protocol
+    def show(self) -> None:
+        """Draw the chosen class: its text, how the encoder reads it, all edits, and the score."""
+        before, after, labels = self._before.class_text, self._after.class_text, self._labels
+        if self._rescorers:
+            self.offer("split", list(self._rescorers))
+        rescorer = self._rescorers.get(self.state.split)
+        protocol = rescorer.protocol if rescorer else None
+        self.offer("name", self._classes(protocol))
+        name = self.state.name
+        self._show_text(name)
+        seen = protocol.seen if protocol else None
+        read = inspect_class(self._after, labels, name, self._encoder, self._flags, seen=seen)
+        self.html["reading"].value = reading(read, labels, protocol)
+        self.html["edits"].value = edits_html(before, after, labels)
+        if rescorer is None or protocol is None:
+            return
+        asked = (self.state.split, self.state.on, after)
+        if asked != self._scored:
+            self._score, self._scored = self._scored_again(rescorer), asked
+        about = role_sentence(labels[name], role_of(protocol, name), self.state.on)
+        self.html["change"].value = render("text_score.html", about=about, score=self._score)
+
+    def _classes(self, protocol: Protocol | None) -> list[tuple[str, str]]:
+        """Classes with flags first, then by label; with a sign for flags, one for edits, and the role."""
+        flagged, labels = set(self._flags["name"]), self._labels
         edited = set(edited_names(self._before.class_text, self._after.class_text))
         options: dict[str, str] = {}
         for name in sorted(
-            self._after.names, key=lambda name: (name not in flagged, self._labels[name].casefold(), name)
+            self._after.names, key=lambda name: (name not in flagged, labels[name].casefold(), name)
         ):
-            role = f" ({class_texts.role_of(protocol, name)})" if protocol else ""
-            text = f"{'⚠ ' * (name in flagged)}{'✎ ' * (name in edited)}{self._labels[name]}{role}"
+            role = f" ({role_of(protocol, name)})" if protocol else ""
+            text = f"{'⚠ ' * (name in flagged)}{'✎ ' * (name in edited)}{labels[name]}{role}"
             options[text if text not in options else f"{text} [{name}]"] = name
-        kept, self._listing = self._class.value, True
-        try:
-            self._class.options = list(options.items())
-            self._class.value = kept if kept in self._after.names else next(iter(options.values()))
-        finally:
-            self._listing = False
+        return list(options.items())
 
-    def _show_class(self) -> None:
-        """The chosen class; what was typed for the former one is kept."""
-        name, encoder = self._class.value, self._encoder
-        if self._shown and self._area.value.strip() != self._text(self._after, self._shown):
-            self._typed[self._shown] = self._area.value
-        elif self._shown:
-            self._typed.pop(self._shown, None)
-        self._shown = name
-        self._area.value = self._typed.get(name, self._text(self._after, name))
-        self._area.rows = min(10, max(2, self._area.value.count("\n") + 1))
-        seen = self._protocol.seen if self._protocol else None
-        inspection = inspect_class(self._after, self._labels, name, encoder, self._flags, seen=seen)
-        self._reading.value = class_texts.reading(inspection, self._labels, self._protocol)
-        self._edits.value = class_texts.edits_html(
-            self._before.class_text, self._after.class_text, self._labels
-        )
-        self.box.edited_text = self._after.class_text
+    def _show_text(self, name: str) -> None:
+        """The text of the chosen class; what was typed for the former one waits."""
+        area, former = self.controls["text"], self._in_area
+        if former:
+            self._typed.pop(former, None)
+        if former and area.value.strip() != _text(self._after, former):
+            self._typed[former] = area.value
+        self._in_area = name
+        area.value = self._typed.get(name, _text(self._after, name))
+        area.rows = min(10, max(2, area.value.count("\n") + 1))
 
-    def _show_change(self) -> None:
-        """How the chosen class acts on the score, and the score; scored anew only when split, clips or texts are others."""
-        if not self._rescorers:
-            return
-        protocol, on, name = self._protocol, self._on.value, self._class.value
-        asked = (self._split.value, on, self._after.class_text)
-        if asked != self._scored:
-            self._score_html, self._scored = self._score(*asked[:2]), asked
-        about = class_texts.role_sentence(self._labels[name], class_texts.role_of(protocol, name), on)
-        self._change.value = class_texts.note_html(about) + self._score_html
-
-    def _score(self, split: str, on: str) -> str:
-        rescorer, edited = (
-            self._rescorers[split],
-            edited_names(self._before.class_text, self._after.class_text),
-        )
+    def _scored_again(self, rescorer: Rescorer) -> str:
+        on, edited = self.state.on, edited_names(self._before.class_text, self._after.class_text)
         if not edited:
-            return class_texts.score_html(rescorer.score(self._before, self._method, on))
-        idle = [
-            self._labels[name]
-            for name in edited
-            if not class_texts.plays_a_part(class_texts.role_of(rescorer.protocol, name), on)
-        ]
-        return class_texts.change_html(
-            rescorer.compare(self._before, self._after, self._method, on), self._labels, idle
-        )
+            score = rescorer.score(self._before, self._method, on)
+            said = f"{score.scored}: {100 * score.top1:.1f} %; no text is edited yet."
+            warning = WARNINGS[on] if on == UNSEEN else ""
+            return render("text_change.html", summary=said, warning=warning, settings="", idle="", rows=None)
+        roles = {name: role_of(rescorer.protocol, name) for name in edited}
+        idle = [name for name, role in roles.items() if role not in (SEEN, VALIDATION, on)]
+        change = rescorer.compare(self._before, self._after, self._method, on)
+        return change_html(change, self._labels, [self._labels[name] for name in idle])
 
-    # what is known
 
-    @property
-    def _protocol(self) -> Any:
-        """The protocol of the chosen split; None without splits."""
-        return self._rescorers[self._split.value].protocol if self._rescorers else None
+def role_of(protocol: Protocol, name: str) -> str:
+    """What a class is in a split: "seen", "validation", "unseen" or "not in this split"."""
+    groups = {SEEN: protocol.seen, VALIDATION: protocol.validation, UNSEEN: protocol.unseen}
+    return next((role for role, names in groups.items() if name in names), NO_ROLE)
 
-    @staticmethod
-    def _text(embeddings: ClassEmbeddings, name: str) -> str:
-        return embeddings.class_text.texts[embeddings.names.index(name)]
+
+def role_sentence(label: str, role: str, on: str) -> str:
+    """How the text of a class of this role acts on a score on validation or unseen classes."""
+    return f"“{label}” " + (f"is one of the {on} classes scored." if role == on else ROLE_SENTENCES[role])
+
+
+def reading(read: ClassInspection, labels: Mapping[str, str], protocol: Protocol | None = None) -> str:
+    """Html: the text word by word, its flags, and the nearest classes with what they are in the split."""
+    lines = [{"words": words_of(line), "n_tokens": line.n_tokens} for line in read.lines]
+    legend = {
+        "wavy underline, unknown to the encoder": [word for line in read.lines for word in line.unknown],
+        "dashed underline, in three pieces or more, so hardly known": [
+            word for line in read.lines for word in line.heavily_split
+        ],
+    }
+    nearest = [
+        {
+            "label": labels[name],
+            "role": role_of(protocol, name) if protocol else "",
+            "centred": c,
+            "cosine": s,
+        }
+        for name, c, s in zip(read.nearest.iloc[:, 0], read.nearest["centred"], read.nearest["cosine"])
+    ]
+    return render(
+        "text_reading.html",
+        read=read,
+        role=role_of(protocol, read.name) if protocol else "",
+        lines=lines,
+        legend={what: ", ".join(dict.fromkeys(words)) for what, words in legend.items() if words},
+        flags=read.flags["sentence"].tolist(),
+        nearest=nearest,
+    )
+
+
+def words_of(line: LineRead) -> list[tuple[str, str, str]]:
+    """The parts of a line: text, underline ("wavy", "dashed" or ""), and what it means."""
+    shown, place = [], 0
+    for word in line.words:
+        start = line.text.find(word.text, place)
+        shown += [(line.text[place:start], "", ""), _word(word)]
+        place = start + len(word.text)
+    return [*shown, (line.text[place:], "", "")]
+
+
+def _word(word: Word) -> tuple[str, str, str]:
+    """A word with dots between its pieces, "po·mmel", unless the pieces are not written as the word is."""
+    if word.unknown:
+        return word.text, "wavy", "unknown to the encoder"
+    text, lengths = word.text, [len(piece.removeprefix("##").strip("▁Ġ")) for piece in word.pieces]
+    if len(lengths) > 1 and sum(lengths) == len(word.text):
+        starts = [sum(lengths[:number]) for number in range(len(lengths))]
+        text = "·".join(word.text[start : start + length] for start, length in zip(starts, lengths))
+    if word.heavily_split:
+        return text, "dashed", f"read in {len(word.pieces)} pieces: {' '.join(word.pieces)}"
+    return text, "", ""
+
+
+def change_html(change: TextChange, labels: Mapping[str, str], idle: Sequence[str] = ()) -> str:
+    """Html: the score before and after an edit, what may be claimed, and each class that gained or lost.
+
+    Args:
+        change: of `Rescorer.compare`.
+        labels: the readable label of each class name.
+        idle: labels of edited classes whose texts cannot change this score.
+    """
+    table, half = change.table(), MOST_ROWS // 2
+    changed = table[(table["gained_clips"] > 0) | (table["lost_clips"] > 0)]
+    shown = changed if len(changed) <= MOST_ROWS else pd.concat([changed.head(half), changed.tail(half)])
+    shown = shown.rename(columns={"before_%": "before", "after_%": "after"})
+    return render(
+        "text_change.html",
+        summary=change.summary(),
+        settings=change.settings(),
+        warning=WARNINGS[change.before.on],
+        idle=", ".join(f"“{label}”" for label in idle),
+        rows=[record | {"label": labels[record["class"]]} for record in shown.to_dict("records")],
+        n_hidden=len(changed) - len(shown),
+        n_same=len(table) - len(changed),
+        n_classes=len(table),
+    )
+
+
+def edits_html(before: ClassText, after: ClassText, labels: Mapping[str, str]) -> str:
+    """Html: how many texts are edited, and each of them before and after."""
+    old, new = (dict(zip(texts.names, texts.texts)) for texts in (before, after))
+    rows = [
+        (labels[name], *(text.replace("\n", " · ") for text in (old[name], new[name])))
+        for name in edited_names(before, after)
+    ]
+    return render("text_edits.html", rows=rows, n_texts=len(before.names))
+
+
+def _text(embeddings: ClassEmbeddings, name: str) -> str:
+    return embeddings.class_text.texts[embeddings.names.index(name)]
