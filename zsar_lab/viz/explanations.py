@@ -1,179 +1,118 @@
-"""Why the clips of one class were named as they were: pure functions of a split's result, and their html."""
+"""Why clips were predicted as they were: pure functions of a split's predictions, and their html.
+
+    cos(v, p_u) = sum_s a_us (v . p_s) / |sum_s a_us p_s|,  with v and p_s of length 1
+
+is the transfer score of a clip v for an unseen class u: each summand is what one seen class s adds to it.
+"""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.methods.metrics import answers_of, confusion_matrix, per_class_table
+from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.methods.query_bank import INDUCTIVE
+from zsar_lab.methods.table import LABELS
 from zsar_lab.results.calibration import confidences
-from zsar_lab.results.evaluate import SplitResult
+from zsar_lab.results.predictions import Predictions
 from zsar_lab.text.lint import cluster_order
-from zsar_lab.viz.clips import TEXT, Caption, clip_grid
+from zsar_lab.viz.clips import Caption, clip_grid, render
+from zsar_lab.viz.figures.classes import class_counts, class_table
 from zsar_lab.viz.figures.style import by_family, labels_of
 
 CLASS_ORDERS = ("accuracy", "name", "family")
-N_PARTS = 8  # seen classes listed by name
-SIDE_BY_SIDE = f"display:flex;flex-wrap:wrap;gap:24px;font-size:13px;line-height:1.45;{TEXT}"
-MARGIN, CONFIDENCE, TYPICAL, UNTYPICAL = (
+ORDERS = MARGIN, CONFIDENCE, TYPICAL, UNTYPICAL = (
     "margin, most wrong first",
     "confidence, surest wrong first",
     "most typical first",
     "least typical first",
 )
+N_PARTS = 8  # seen classes listed by name
+N_EXAMPLES = 4  # seen classes shown with a clip
+N_BEST = 5
+LEAST_WEIGHT = 0.005  # of a seen class to be named as a part of a prototype
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a method said of one clip.
-
-    Attributes:
-        clip_id: of the catalog.
-        predicted: class name with the best score; of tied ones not the true one, as scores count.
-        margin: score of the true class minus the best score of another class, in the method's own units;
-            below 0 when wrong.
-        right: the predicted class is the true one.
-        confidence: of the predicted class, 0..1, at the method's temperature; None where none was chosen.
-        typicality: cosine to the mean of the other clips of its class, -1..1.
-    """
-
-    clip_id: str
-    predicted: str
-    margin: float
-    right: bool
-    confidence: float | None
-    typicality: float
+def method_options(predictions: Predictions) -> list[tuple[str, str]]:
+    """Label and name of each method that was scored for the unseen classes, with the training's prompt."""
+    plain = (predictions.prompt, "none", INDUCTIVE, "unseen")
+    methods = [one.method for one in predictions.scored if one.key[1:] == plain]
+    return [(LABELS[method], method) for method in methods if method != "upper_bound"]
 
 
-def verdicts(result: SplitResult, method: str, class_name: str) -> list[Verdict]:
-    """The verdict on each clip of an unseen class, the most wrong first.
+def clip_table(predictions: Predictions, method: str, class_name: str) -> pd.DataFrame:
+    """The clips of an unseen class, the most wrong first.
+
+    Returns:
+        Columns clip, prediction, right, margin (score of the true class less the best other, below 0 when
+        wrong), confidence (0..1, NaN without a temperature), typicality (cosine to the mean of the other clips
+        of the class).
 
     Raises:
-        ValueError: no such method, or the class is not one of the split's unseen ones.
+        KeyError: the method was not scored.
+        ValueError: the class is not unseen in the split.
     """
-    target, scored, names = _index(result, class_name), result.method(method), result.protocol.unseen
-    rows = np.flatnonzero(result.targets == target)
-    scores = scored.scores_BC[rows]
-    best, margins = (
-        answers_of(scores, result.targets[rows]),
-        scores[:, target] - np.delete(scores, target, 1).max(1, initial=-np.inf),
+    target = _index(predictions, class_name)
+    rows, of_class = predictions.rows(method), predictions.targets() == target
+    scores_BC = np.asarray(predictions.scores(method)[of_class], dtype=float)
+    found = rows.loc[of_class, ["clip", "prediction", "confidence"]].assign(
+        right=rows["rank"] == 1,
+        margin=scores_BC[:, target] - np.delete(scores_BC, target, axis=1).max(1, initial=-np.inf),
+        typicality=predictions.scores("upper_bound")[of_class, target].astype(float),
     )
-    typicality = result.upper_bound_BC[rows, target]
-    sure = (
-        [None] * len(rows)
-        if scored.temperature is None
-        else confidences(scores, scored.temperature).max(1).tolist()
-        if len(rows)
-        else []
-    )
-    found = [
-        Verdict(
-            result.ids[row], names[answer], float(margin), bool(answer == target), confidence, float(typical)
-        )
-        for row, answer, margin, confidence, typical in zip(
-            rows, best, margins, sure, typicality, strict=True
-        )
-    ]
-    return sorted(found, key=lambda verdict: verdict.margin)
+    return found.sort_values("margin", kind="stable", ignore_index=True)
 
 
-def orders(verdicts: Sequence[Verdict]) -> list[str]:
-    """The orders that `in_order` can put these verdicts in: by confidence only where the method has one."""
-    return [
-        MARGIN,
-        *([CONFIDENCE] if all(verdict.confidence is not None for verdict in verdicts) else []),
-        TYPICAL,
-        UNTYPICAL,
-    ]
+def orders(clips: pd.DataFrame) -> list[str]:
+    """The orders that `in_order` can put clips in: by confidence only where there is one."""
+    return [order for order in ORDERS if order != CONFIDENCE or clips["confidence"].notna().all()]
 
 
-def in_order(verdicts: Sequence[Verdict], order: str = MARGIN) -> list[Verdict]:
-    """Verdicts in one of the `orders`; by confidence: the wrong ones from the surest on, then the right ones from the least sure on.
+def in_order(clips: pd.DataFrame, order: str = MARGIN) -> pd.DataFrame:
+    """Rows of a `clip_table` in an order; by confidence: the surest wrong ones first, the surest right ones last.
 
     Raises:
-        ValueError: no such order of these verdicts.
+        ValueError: no such order of these clips.
     """
-    if order not in orders(verdicts):
-        raise ValueError(
-            f"an order of these clips must be one of {'; '.join(orders(verdicts))}, got {order!r}"
-        )
-    keys = {
-        MARGIN: lambda verdict: verdict.margin,
-        CONFIDENCE: lambda verdict: (
-            verdict.right,
-            verdict.confidence if verdict.right else -verdict.confidence,
-        ),
-        TYPICAL: lambda verdict: -verdict.typicality,
-        UNTYPICAL: lambda verdict: verdict.typicality,
-    }
-    return sorted(verdicts, key=keys[order])
+    if order not in orders(clips):
+        raise ValueError(f"the order must be one of {'; '.join(orders(clips))}, got {order!r}")
+    signed = clips["confidence"].where(clips["right"], -clips["confidence"])
+    typicality = clips["typicality"]
+    keys = {MARGIN: clips["margin"], CONFIDENCE: signed, TYPICAL: -typicality, UNTYPICAL: typicality}
+    return clips.loc[keys[order].sort_values(kind="stable").index]
 
 
-def confusion_order(result: SplitResult, method: str) -> np.ndarray:
-    """Positions of the unseen classes by cluster: classes taken for one another stand side by side, see `cluster_order`.
+def confusion_order(counts: pd.DataFrame) -> list[str]:
+    """Classes by cluster: those that are confused with each other are side by side, see `cluster_order`.
 
-    The similarity of two classes is the mean of the shares of their clips that were taken for the other one.
+    Args:
+        counts: of `class_counts`; the similarity of two classes is the mean of their two shares of confusion.
+    """
+    share = (counts.T / counts.sum(axis=1).clip(lower=1)).T.to_numpy()
+    return [counts.index[place] for place in cluster_order((share + share.T) / 2)]
+
+
+def predicted_as(counts: pd.DataFrame, class_name: str) -> dict[str, int]:
+    """How many clips of a class were predicted as each: the class itself first, then by falling count."""
+    row = counts.loc[class_name]
+    return {name: int(row[name]) for name in sorted(row.index, key=lambda n: (n != class_name, -row[n], n))}
+
+
+def classes_in_order(catalog: Catalog, counts: pd.DataFrame, by: str = "accuracy") -> list[str]:
+    """The unseen classes by "accuracy" (worst first, of equal ones the more confused), "name" or "family".
 
     Raises:
-        ValueError: no such method.
+        ValueError: no such order.
     """
-    counts = confusion_matrix(result.method(method).scores_BC, result.targets, len(result.protocol.unseen))
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    return cluster_order((share + share.T) / 2)
-
-
-def taken_for(result: SplitResult, method: str, class_name: str) -> dict[str, int]:
-    """How many clips of an unseen class were taken for each unseen class: the class itself first, then by falling count.
-
-    Raises:
-        ValueError: no such method, or the class is not one of the split's unseen ones.
-    """
-    names, target = result.protocol.unseen, _index(result, class_name)
-    counts = confusion_matrix(result.method(method).scores_BC, result.targets, len(names))[target]
-    order = sorted(range(len(names)), key=lambda i: (i != target, -counts[i], names[i]))
-    return {names[i]: int(counts[i]) for i in order}
-
-
-def rival(result: SplitResult, method: str, class_name: str) -> str | None:
-    """The class that its clips were most often wrongly taken for; None when none was."""
-    counts = taken_for(result, method, class_name)
-    others = {name: count for name, count in counts.items() if name != class_name and count}
-    return max(others, key=others.get) if others else None
-
-
-def prototype_parts(result: SplitResult, class_name: str, at_least: float = 0.02) -> list[tuple[str, float]]:
-    """The seen classes that composed an unseen class's prototype, with their weights, the largest first; smaller ones are left out.
-
-    Raises:
-        ValueError: the class is not one of the split's unseen ones.
-    """
-    weights = result.weights_US[_index(result, class_name)]
-    parts = [
-        (name, float(weight)) for name, weight in zip(result.protocol.seen, weights) if weight >= at_least
-    ]
-    return sorted(parts, key=lambda part: -part[1])
-
-
-def worst_first(result: SplitResult, method: str) -> list[tuple[str, float]]:
-    """Each unseen class with its top-1 (0..1), the worst first; of equal ones the one with the stronger rival."""
-    table = per_class_table(result.method(method).scores_BC, result.targets, result.protocol.unseen)
-    table = table.sort_values(["top1", "taken_for_clips", "class"], ascending=[True, False, True])
-    return list(zip(table["class"], table["top1"].astype(float)))
-
-
-def classes_in_order(catalog: Catalog, result: SplitResult, method: str, by: str) -> list[str]:
-    """The unseen classes by "accuracy" (worst first), by "name" (the readable label) or by "family".
-
-    Raises:
-        ValueError: no such method, or no such order.
-    """
-    names, labels = result.protocol.unseen, labels_of(catalog)
+    names, labels = counts.index.tolist(), labels_of(catalog)
     if by == "accuracy":
-        return [name for name, _ in worst_first(result, method)]
+        table = class_table(counts).rename_axis("class").reset_index()
+        return table.sort_values(["top1", "confused_clips", "class"], ascending=[True, False, True])[
+            "class"
+        ].tolist()
     if by == "name":
         return sorted(names, key=lambda name: (labels[name].casefold(), name))
     if by == "family":
@@ -181,96 +120,202 @@ def classes_in_order(catalog: Catalog, result: SplitResult, method: str, by: str
     raise ValueError(f"classes must be in the order of {', '.join(CLASS_ORDERS)}, got {by!r}")
 
 
-def caption_of(
-    verdict: Verdict, labels: dict[str, str], number: int | None = None, order: str = MARGIN, kind: str = ""
-) -> Caption:
-    """The caption of a clip: the predicted class, the margin with its sign, the figure it is ordered by, and what it is tagged as.
+def prototype_parts(predictions: Predictions, class_name: str) -> pd.Series:
+    """Weights of the seen classes that composed an unseen class's prototype, by name, the largest first.
+
+    Raises:
+        ValueError: the class is not unseen in the split.
+    """
+    weights = predictions.weights()[_index(predictions, class_name)]
+    return pd.Series(weights, predictions.protocol.seen).sort_values(ascending=False, kind="stable")
+
+
+def candidates(predictions: Predictions, method: str, clip: str, n_best: int = N_BEST) -> pd.DataFrame:
+    """The best classes of a test clip, and the true one after them where it is not among them.
+
+    Returns:
+        Columns name, rank (from 1; of tied classes the true one is the last), score, confidence (NaN without
+        a temperature), is_true.
+
+    Raises:
+        KeyError: the method was not scored.
+        ValueError: the clip is not a test clip of the split.
+    """
+    ids = predictions.ids()
+    if clip not in ids:
+        raise ValueError(f"the clip must be one of the {len(ids)} test clips, got {clip!r}")
+    number, temperature = ids.index(clip), predictions.find(method).temperature
+    scores = np.asarray(predictions.scores(method)[number], dtype=float)
+    is_true = np.arange(len(scores)) == predictions.targets()[number]
+    sure = np.full(len(scores), np.nan) if temperature is None else confidences(scores[None], temperature)[0]
+    content = {"name": predictions.names(), "score": scores, "confidence": sure, "is_true": is_true}
+    found = pd.DataFrame(content).iloc[np.lexsort((is_true, -scores))].reset_index(drop=True)
+    found["rank"] = found.index + 1
+    return found[(found["rank"] <= n_best) | found["is_true"]]
+
+
+def check_scored_on(predictions: Predictions, clips: ClipEmbeddings) -> None:
+    """Check that these are the embeddings a split was scored on; ValueError when they are not."""
+    needed = predictions.about["fingerprints"]["embeddings"]
+    if clips.fingerprint != needed:
+        raise ValueError(f"clips must be the embeddings it was scored on ({needed}), got {clips.fingerprint}")
+
+
+def pulls(predictions: Predictions, clips: ClipEmbeddings, clip: str, class_name: str) -> pd.Series:
+    """What each seen class adds to a clip's transfer score for an unseen class, by name; their sum is the score.
 
     Args:
-        verdict: on the clip.
-        labels: the readable label of each class name.
-        number: it is called by, before the class; None for none.
-        order: one of `orders`.
-        kind: of its tag; "" without one.
+        predictions: of the split.
+        clips: the embeddings that it was scored on.
+        clip: id of any embedded clip.
+        class_name: of an unseen class.
+
+    Raises:
+        ValueError: the clip was not embedded, the class is not unseen, or the embeddings are others.
     """
-    named = labels[verdict.predicted] if number is None else f"{number}. {labels[verdict.predicted]}"
-    margin = f"margin {verdict.margin:+.3f}"
-    ordered = {CONFIDENCE: [f"{100 * (verdict.confidence or 0):.0f} % sure"], MARGIN: []}.get(
-        order, [f"typicality {verdict.typicality:.2f}"]
-    )
-    return Caption((named, margin, *ordered, *([f"⚑ {kind}"] if kind else [])), verdict.right)
+    check_scored_on(predictions, clips)
+    weight_S = predictions.weights()[_index(predictions, class_name)]
+    seen_SD = predictions.prototypes("seen")
+    v = clips.embedding_ND[clips.rows((clip,))[0]].astype(float)
+    added_S = weight_S * (seen_SD @ (v / np.linalg.norm(v))) / np.linalg.norm(weight_S @ seen_SD)
+    return pd.Series(added_S, predictions.protocol.seen)
+
+
+def example_clips(predictions: Predictions, clips: ClipEmbeddings, seen: Sequence[str]) -> dict[str, str]:
+    """The training clip nearest to each of these seen classes' prototypes, by cosine, where there is one.
+
+    Raises:
+        ValueError: a class is not seen, or the embeddings are not those of the split.
+    """
+    check_scored_on(predictions, clips)
+    protocol = predictions.protocol
+    strangers = [name for name in seen if name not in protocol.seen]
+    if strangers:
+        raise ValueError(f"examples are of the {len(protocol.seen)} seen classes, got {strangers[0]!r}")
+    rows = clips.rows(protocol.train_clips)
+    labels, found = np.array([clips.labels[number] for number in rows]), {}
+    for name in seen:
+        own = np.flatnonzero(labels == name)
+        if len(own):
+            prototype = predictions.prototypes("seen")[protocol.seen.index(name)]
+            found[name] = protocol.train_clips[own[(clips.embedding_ND[rows[own]] @ prototype).argmax()]]
+    return found
+
+
+def captions_of(
+    clips: pd.DataFrame,
+    labels: Mapping[str, str],
+    first: int | None = None,
+    order: str = MARGIN,
+    kinds: Mapping = {},
+) -> list[Caption]:
+    """The captions of clips: prediction, margin, the figure they are ordered by, and what they are tagged as.
+
+    Args:
+        clips: rows of a `clip_table`.
+        labels: the readable label of each class name.
+        first: number before the first caption; None for no numbers.
+        order: one of ORDERS.
+        kinds: of tags, by clip id.
+    """
+    found = []
+    for place, clip in enumerate(clips.itertuples(), first or 0):
+        number = "" if first is None else f"{place}. "
+        lines = [number + labels[clip.prediction], f"margin {clip.margin:+.3f}"]
+        lines += [f"{100 * clip.confidence:.0f} % sure"] if order == CONFIDENCE else []
+        lines += [f"typicality {clip.typicality:.2f}"] if order in (TYPICAL, UNTYPICAL) else []
+        lines += [f"⚑ {kinds[clip.clip]}"] if clip.clip in kinds else []
+        found.append(Caption(tuple(lines), bool(clip.right)))
+    return found
 
 
 def error_clips(
-    catalog: Catalog, result: SplitResult, method: str, class_name: str, max_clips: int = 48
+    catalog: Catalog, predictions: Predictions, method: str, class_name: str, max_clips: int = 48
 ) -> str:
-    """A grid of the class's clips playing, the most wrong first, each tagged right or wrong.
+    """A grid of the class's clips playing, the most wrong first; Raises as `clip_table`."""
+    shown = clip_table(predictions, method, class_name).head(max_clips)
+    return clip_grid(catalog, shown["clip"].tolist(), captions_of(shown, labels_of(catalog)))
+
+
+def texts_and_parts(catalog: Catalog, predictions: Predictions, method: str, class_name: str) -> str:
+    """Html: a class and the one it is most confused with, each with its text and its prototype's parts.
 
     Raises:
-        ValueError: as `verdicts`.
+        KeyError: the method was not scored, or the class is not unseen.
     """
     labels = labels_of(catalog)
-    shown = verdicts(result, method, class_name)[:max_clips]
-    return clip_grid(
-        catalog, [verdict.clip_id for verdict in shown], [caption_of(verdict, labels) for verdict in shown]
-    )
+    rival = class_table(class_counts(predictions, method)).loc[class_name, "confused_with"]
+    sides = {"True class": class_name} | ({"Most confused with": rival} if rival else {})
+    columns = [_column(predictions, labels, role, name) for role, name in sides.items()]
+    return render("class_texts.html", columns=columns)
 
 
-def texts_and_parts(catalog: Catalog, result: SplitResult, method: str, class_name: str) -> str:
-    """Html: the class and its rival side by side, each with its class text and the seen classes its prototype was composed of.
-
-    Raises:
-        ValueError: as `verdicts`.
-    """
-    labels, other = labels_of(catalog), rival(result, method, class_name)
-    columns = [class_column("True class", class_name, result, labels)]
-    if other:
-        columns.append(class_column("Most often taken for", other, result, labels))
-    else:
-        columns.append('<div style="flex:1 1 300px">No clip of it was taken for another class.</div>')
-    return f'<div class="zsar-texts" style="{SIDE_BY_SIDE}">{"".join(columns)}</div>'
-
-
-def class_column(
-    role: str, name: str, result: SplitResult, labels: dict[str, str], parts: str | None = None
+def clip_html(
+    catalog: Catalog, predictions: Predictions, method: str, clip: str, clips: ClipEmbeddings | None = None
 ) -> str:
-    """Html: a class with its class text and, as a table of weights unless other html is given, what transfer composed its prototype of.
+    """Html: a test clip playing with its best classes; the true class and its rival with what composed them.
 
     Args:
-        role: what the class is, before its label.
-        name: of an unseen class.
-        result: of the split.
-        labels: the readable label of each class name.
-        parts: html in the place of the table.
+        catalog: of the clips.
+        predictions: of the split.
+        method: whose prediction.
+        clip: id of a test clip.
+        clips: the split's embeddings; without them the seen classes have neither example clips nor what they
+            added to the score.
+
+    Raises:
+        KeyError: the method was not scored.
+        ValueError: as `candidates` and `example_clips`.
     """
-    texts = result.class_text
+    labels, best = labels_of(catalog), candidates(predictions, method, clip)
+    (true,) = best.loc[best["is_true"], "name"]
+    rival, right = best.loc[~best["is_true"], "name"].iloc[0], bool(best["is_true"].iloc[0])
+    sides = {"True class": true, "Next best" if right else "Predicted": rival}
+    columns = [
+        _column(predictions, labels, role, name)
+        | ({} if clips is None else _examples(catalog, predictions, clips, clip, name))
+        for role, name in sides.items()
+    ]
+    return render(
+        "clip.html",
+        video=clip_grid(catalog, [clip], [Caption((clip,), right)], columns=1, width_px=200),
+        candidates=best.assign(label=[labels[name] for name in best["name"]]).to_dict("records"),
+        columns=columns,
+        other_method="" if method == "transfer" else LABELS[method],
+    )
+
+
+def _column(predictions: Predictions, labels: Mapping[str, str], role: str, name: str) -> dict[str, object]:
+    """A class with its text and the seen classes that composed its prototype."""
+    texts, parts = predictions.class_text, prototype_parts(predictions, name)
     text = dict(zip(texts.names, texts.texts))[name].replace("\n", " · ")
-    return (
-        f'<div style="flex:1 1 300px;min-width:0"><div>{role}: <b>{html.escape(labels[name])}</b></div>'
-        f'<div style="margin:4px 0"><i>class text ({html.escape(texts.prompt)}):</i> {html.escape(text)}</div>'
-        f"<div><i>transfer composed its prototype of these seen classes (weight):</i></div>"
-        f"{_weights(name, result, labels) if parts is None else parts}</div>"
-    )
+    parts = parts[parts >= LEAST_WEIGHT]
+    shown = [(labels[seen], float(weight)) for seen, weight in parts[:N_PARTS].items()]
+    column = {"role": role, "label": labels[name], "prompt": texts.prompt, "text": text, "parts": shown}
+    return column | {"n_rest": len(parts[N_PARTS:]), "rest": float(parts[N_PARTS:].sum())}
 
 
-def _weights(name: str, result: SplitResult, labels: dict[str, str]) -> str:
-    composed = prototype_parts(result, name, at_least=0.005)
-    shown, rest = composed[:N_PARTS], [weight for _, weight in composed[N_PARTS:]]
-    parts = "".join(
-        f'<tr><td style="text-align:left;padding:1px 8px 1px 0">{html.escape(labels[seen])}</td>'
-        f'<td style="padding:1px 6px;text-align:right">{weight:.2f}</td><td style="width:120px;text-align:left">'
-        f'<div style="background:#0072B2;height:9px;width:{round(120 * weight)}px"></div></td></tr>'
-        for seen, weight in shown
-    )
-    if rest:
-        more = f'<td style="text-align:left;padding:1px 8px 1px 0">{len(rest)} more</td>'
-        parts += f'<tr>{more}<td style="padding:1px 6px">{sum(rest):.2f}</td><td></td></tr>'
-    return f'<table style="font-size:13px;line-height:1.45">{parts}</table>'
+def _examples(
+    catalog: Catalog, predictions: Predictions, clips: ClipEmbeddings, clip: str, name: str
+) -> dict[str, object]:
+    """The seen classes with the largest weights, each by an example clip and what it adds to the score."""
+    labels, parts = labels_of(catalog), prototype_parts(predictions, name)
+    added = pulls(predictions, clips, clip, name)
+    largest = parts[parts >= LEAST_WEIGHT].index[:N_EXAMPLES].tolist()
+    examples = example_clips(predictions, clips, largest)
+    captions = [
+        Caption((labels[seen], f"weight {parts[seen]:.2f}", f"adds {added[seen]:+.3f}")) for seen in examples
+    ]
+    grid = clip_grid(catalog, list(examples.values()), captions, columns=N_EXAMPLES, width_px=84)
+    rest = [seen for seen in parts.index if seen not in examples]
+    sums = {"rest": float(parts[rest].sum()), "adds": float(added[rest].sum()), "all": float(added.sum())}
+    return {"examples": grid, "n_rest": len(rest), **sums}
 
 
-def _index(result: SplitResult, class_name: str) -> int:
-    if class_name not in result.protocol.unseen:
+def _index(predictions: Predictions, class_name: str) -> int:
+    unseen = predictions.names()
+    if class_name not in unseen:
         raise ValueError(
-            f"the class must be one of the split's unseen ones ({', '.join(result.protocol.unseen)}), got {class_name!r}"
+            f"the class must be one of the split's unseen ones ({', '.join(unseen)}), got {class_name!r}"
         )
-    return result.protocol.unseen.index(class_name)
+    return unseen.index(class_name)

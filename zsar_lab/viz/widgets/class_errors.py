@@ -1,324 +1,348 @@
-"""The widget of class errors: from the accuracy of each class to the clips that play, why they were named so, and tags on them."""
+"""The widget of class errors: from the accuracy of each class to playing clips, reasons, and tags."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets
+import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.embed.checkpoint import ClipEmbeddings
-from zsar_lab.results.evaluate import TRANSFER, SplitResult
-from zsar_lab.results.tags import Tags
-from zsar_lab.viz import explanations, explanations_clip
-from zsar_lab.viz.clips import GREY, clip_grid, message_box
-from zsar_lab.viz.figures import classes
-from zsar_lab.viz.figures.scores import taken_for_bars
-from zsar_lab.viz.figures.style import labels_of, redraw
-from zsar_lab.viz.selections import (
-    ANY,
-    PER_PAGE,
-    Answer,
-    answer_options,
-    class_options,
-    in_words,
-    page_of,
-    pages,
-)
-from zsar_lab.viz.widgets import Quiet, visibly
-from zsar_lab.viz.widgets_figures import FigureFitter, as_widget
-from zsar_lab.viz.widgets_tags import TagPanel
+from zsar_lab.methods.table import LABELS
+from zsar_lab.results.predictions import Predictions
+from zsar_lab.results.tags import KINDS, Tag, Tags, score_without
+from zsar_lab.viz import explanations
+from zsar_lab.viz.clips import GREY, clip_grid, message_box, render
+from zsar_lab.viz.figures import classes as figures
+from zsar_lab.viz.figures.style import labels_of, redraw, unlike
+from zsar_lab.viz.widgets import Panel, row
+from zsar_lab.viz.widgets.figures import FigureFitter, as_widget
 
+PER_PAGE = 24
+ANY, WRONG, AS = "any", "wrong", "as "  # which clips are shown: all, wrong ones, those predicted as a class
 NO_CLIP = ("choose a clip", "")
-# JupyterLab gives widgets without a kernel this class; what stands on the page then no longer answers
-STYLE = (
-    "<style>.zsar-class-errors .widget-html-content{min-width:0}.zsar-without-kernel{display:none}"
-    ".jupyter-widgets-disconnected .zsar-without-kernel{display:block}</style>"
-)
-RESTARTED = "The kernel was restarted or is gone, so these choices do nothing; run this cell again."
 
 
-def class_errors(
-    catalog: Catalog,
-    results: Mapping[str, SplitResult],
-    method: str = TRANSFER,
-    clips: Mapping[str, ClipEmbeddings] | None = None,
-    tags: Tags | None = None,
-) -> ipywidgets.VBox:
-    """Choose a split, a method and an unseen class, by its bar or by a cell; see what it was taken for, both class texts and prototypes, and its clips.
+@dataclass(frozen=True)
+class Chosen:
+    """What is chosen.
 
-    A clip that is chosen shows its best classes and, where the embeddings are given, the seen classes that
-    drew it to the true and to the rival class. A failure while showing is written into the box, and raised.
+    Attributes:
+        split: one of those given.
+        method: identifier.
+        name: an unseen class.
+        by: order of the bars, one of `explanations.CLASS_ORDERS`.
+        prediction: "any", "wrong" or "as <class>": which of its clips.
+        order: of them, one of `explanations.ORDERS`.
+        page: from 0.
+        clip: id of a clip on the page; "" for none.
+    """
+
+    split: str
+    method: str
+    name: str = ""
+    by: str = "accuracy"
+    prediction: str = ANY
+    order: str = explanations.MARGIN
+    page: int = 0
+    clip: str = ""
+
+
+class ClassErrors(Panel):
+    """Choose a split, a method and an unseen class; see its predictions, texts, prototypes and playing clips.
+
+    A bar chooses a class, a cell a class and a prediction. A chosen clip shows its best classes and, with
+    embeddings, the seen classes that drew it to the true and to the rival class.
 
     Args:
         catalog: of the clips.
-        results: the splits by name, as workspace.result gives them.
+        predictions: the splits by name, as workspace.predictions gives them.
         method: the one chosen at first.
         clips: the embeddings of the splits by name, as workspace.embeddings gives them; of a split without
             them no examples are shown.
-        tags: where tags on clips are kept; None to tag none.
+        tags: where tags on clips are saved; None to tag none.
+
+    Attributes:
+        clips: rows of `explanations.clip_table` that are on the page.
+        figures: the widgets "bars", "confusion" and "predicted".
 
     Raises:
-        ValueError: no split, no such method, or embeddings of another checkpoint than the split's.
+        ValueError: no split, or embeddings of another checkpoint than the split's.
+        KeyError: the method was not scored.
     """
-    if not results:
-        raise ValueError(
-            "there must be at least one split to choose from, got none; give {split: workspace.result(split)}"
-        )
-    for split, embedded in (clips or {}).items():
-        if split in results:
-            explanations_clip.check_scored_on(results[split], embedded)
-    next(iter(results.values())).method(method)  # says which methods there are
-    return _ClassErrors(catalog, dict(results), method, dict(clips or {}), tags).box
-
-
-class _ClassErrors:
-    """The widgets and their state: what is chosen, and which page of its clips is shown."""
 
     def __init__(
         self,
         catalog: Catalog,
-        results: dict[str, SplitResult],
-        method: str,
-        clips: dict[str, ClipEmbeddings],
-        tags: Tags | None,
+        predictions: Mapping[str, Predictions],
+        method: str = "transfer",
+        clips: Mapping[str, ClipEmbeddings] | None = None,
+        tags: Tags | None = None,
     ) -> None:
-        self._catalog, self._results, self._clips, self._labels = catalog, results, clips, labels_of(catalog)
-        self._tags = None if tags is None else TagPanel(catalog, tags, self._show_grid)
-        self._quiet = Quiet()
-        self._page = 0
-        self._cells: list[str] = []
-        self._verdicts: list[explanations.Verdict] = []
-        self._make_choices(method)
-        self._list_classes()
-        self._make_figures()
-        self._lay_out()
-        self._observe()
-        self._show_class()
+        if not predictions:
+            raise ValueError("predictions must be of at least one split, got none")
+        for split in (clips or {}).keys() & predictions.keys():
+            explanations.check_scored_on(predictions[split], (clips or {})[split])
+        super().__init__("zsar-class-errors", Chosen(next(iter(predictions)), method))
+        next(iter(predictions.values())).find(method)
+        self._catalog, self._predictions, self._embeddings = catalog, dict(predictions), dict(clips or {})
+        self._labels, self._tags = labels_of(catalog), tags
+        self._class_of = dict(zip(catalog.clips["id"], catalog.clips["class"]))
+        self._counts: dict[tuple[str, str], tuple[pd.DataFrame, list[str]]] = {}
+        self._drawn: dict[str, tuple[object, ...]] = {}
+        self.clips, self.figures = pd.DataFrame(), {}
+        self._list_choices()
+        self._make()
+        self.choose()
 
-    def _make_choices(self, method: str) -> None:
-        style = {"description_width": "60px"}
+    # the controls
 
-        def dropdown(description: str, width: str, **more: Any) -> ipywidgets.Dropdown:
-            return ipywidgets.Dropdown(
-                description=description, style=style, layout={"width": f"min({width}, 100%)"}, **more
-            )
-
-        names = [scored.method for scored in next(iter(self._results.values())).methods]
-        self._split = dropdown("split", "220px", options=list(self._results))
-        self._method = dropdown("method", "270px", options=names, value=method)
-        self._class = dropdown("class", "380px")
-        self._by = ipywidgets.ToggleButtons(options=explanations.CLASS_ORDERS, style={"button_width": "90px"})
-        self._answer, self._order, self._clip = (
-            dropdown("answer", "380px"),
-            dropdown("order", "320px"),
-            dropdown("clip", "520px"),
+    def _list_choices(self) -> None:
+        self._choices = row(
+            self.dropdown("split", "split", "220px", prediction=ANY, page=0),
+            self.dropdown("method", "method", "270px", prediction=ANY, page=0),
+            self.dropdown("name", "class", "380px", prediction=ANY, page=0),
+            ipywidgets.Label("bars by", layout={"margin": "2px 8px"}),
+            self.control(
+                "by",
+                ipywidgets.ToggleButtons(options=explanations.CLASS_ORDERS, style={"button_width": "90px"}),
+            ),
         )
-        self._back, self._on = (
-            ipywidgets.Button(description=text, layout={"width": "110px"})
-            for text in ("◀ earlier", "later ▶")
+        self._of_clips = row(
+            self.dropdown("prediction", "prediction", "400px", 80, page=0),
+            self.dropdown("order", "order", "320px", page=0),
+            self.button("earlier", "◀ earlier", lambda: self.choose(page=self.state.page - 1)),
+            self.button("later", "later ▶", lambda: self.choose(page=self.state.page + 1)),
         )
-        self._message, self._texts, self._said, self._grid, self._why = (
-            ipywidgets.HTML(layout={"width": "98%"}) for _ in range(5)
+        self.offer("split", list(self._predictions))
+        self.dropdown("clip", "clip", "520px")
+        self._offer_classes()
+
+    def _make(self) -> None:
+        clicks = {"bars": self._on_bar, "confusion": self._on_cell, "predicted": self._on_predicted}
+        for name, click in clicks.items():
+            self.figures[name] = as_widget(self._figure(name), self._attempted(click))
+        pages = {name: self.page(name) for name in ("message", "texts", "shown", "grid", "why")}
+        parts = [self._choices, pages["message"], *self.figures.values(), pages["texts"], self._of_clips]
+        parts += [pages["shown"], pages["grid"], self.controls["clip"], pages["why"]]
+        self.lay_out(*parts, *([] if self._tags is None else [self._tagging()]), FigureFitter())
+
+    def _tagging(self) -> ipywidgets.VBox:
+        kind = self.controls["kind"] = ipywidgets.ToggleButtons(
+            options=KINDS,
+            description="tag as",
+            style={"description_width": "60px", "button_width": "110px"},
         )
+        note = self.field("note", "note", "", "420px", placeholder="why")
+        tag = self.button("tag", "Tag", self._on_tag, "tag_message", primary=True)
+        remove = self.button("remove_tag", "Remove tag", self._on_remove_tag, "tag_message")
+        left_out = []
+        for name in KINDS:
+            box = ipywidgets.Checkbox(value=True, description=name, indent=False, layout={"width": "120px"})
+            box.observe(lambda _: self.attempt(self._show_tags, "tag_message"), "value")
+            self.controls[f"without {name}"] = box
+            left_out.append(box)
+        without = row(ipywidgets.Label("score without clips tagged"), *left_out)
+        chosen, message = self.page("tag_clip"), self.page("tag_message")
+        rows = [chosen, row(kind, note, tag, remove), message, without, self.page("score"), self.page("tags")]
+        return ipywidgets.VBox(rows)
 
-    def _make_figures(self) -> None:
-        self._bars, self._confusion, self._taken = (
-            as_widget(figure) for figure in (self._bars_figure(), self._cells_figure(), self._taken_figure())
-        )
-        self._bars.data[0].on_click(lambda _, points, __: self._click(points, self._on_bar))
-        self._confusion.data[0].on_click(lambda _, points, __: self._click(points, self._on_cell))
-        self._taken.data[0].on_click(lambda _, points, __: self._click(points, self._on_taken))
+    # what a user does
 
-    def _lay_out(self) -> None:
-        wrap = {"flex_flow": "row wrap"}
-        by = ipywidgets.HBox([ipywidgets.Label("bars by", layout={"margin": "2px 8px"}), self._by])
-        rows = [
-            [self._split, self._method, self._class, by],
-            [self._answer, self._order, self._back, self._on],
-        ]
-        above, of_clips = (ipywidgets.HBox(row, layout=wrap) for row in rows)
-        marking = [] if self._tags is None else [self._tags.box]
-        restarted = ipywidgets.HTML(f'{STYLE}<div class="zsar-without-kernel">{message_box(RESTARTED)}</div>')
-        parts = [restarted, above, self._message, self._bars, self._confusion, self._taken, self._texts]
-        self.box = ipywidgets.VBox(
-            [*parts, of_clips, self._said, self._grid, self._clip, self._why, *marking, FigureFitter()]
-        )
-        self.box.add_class("zsar-class-errors")
-
-    def _observe(self) -> None:
-        def on(widget: ipywidgets.Widget, action: Callable[[], Any]) -> None:
-            widget.observe(lambda _: None if self._quiet.now else visibly(action, self._message), "value")
-
-        for widget in (self._split, self._method):
-            on(widget, self._on_split)
-        on(self._class, self._show_class)
-        on(self._by, self._show_bars)
-        for widget in (self._answer, self._order):
-            on(widget, self._on_choice)
-        on(self._clip, self._show_clip)
-        self._back.on_click(lambda _: visibly(lambda: self._turn(-1), self._message))
-        self._on.on_click(lambda _: visibly(lambda: self._turn(1), self._message))
-
-    # what happens
-
-    def _on_split(self) -> None:
-        self._list_classes()
-        self._show_class()
-
-    def _on_choice(self) -> None:
-        self._page = 0
-        self._move_frame()
-        self._show_grid()
-
-    def _turn(self, by: int) -> None:
-        self._page += by
-        self._show_grid()
-
-    def _click(self, points: Any, action: Callable[[Any, Any], None]) -> None:
-        if points.xs:
-            visibly(lambda: action(points.xs[0], points.ys[0]), self._message)
+    def _attempted(self, action: Any) -> Any:
+        return lambda x, y: self.attempt(lambda: action(x, y))
 
     def _on_bar(self, x: Any, _: Any) -> None:
-        self._choose(self._bar_names[int(x)], ANY)
+        self._choose_clips(self._bar_names()[int(x)], ANY)
 
-    def _on_taken(self, x: Any, _: Any) -> None:
-        self._choose(self._class.value, Answer(name=list(self._counts())[int(x)]))
+    def _on_predicted(self, x: Any, _: Any) -> None:
+        self._choose_clips(self.state.name, AS + list(self._predicted_as())[int(x)])
 
     def _on_cell(self, x: Any, y: Any) -> None:
-        true, named = classes.clicked_cell(self._catalog, self._cells, x, y)
-        self._choose(true, Answer(name=named))
+        true, predicted = figures.clicked_cell(self._catalog, self._count()[1], x, y)
+        self._choose_clips(true, AS + predicted)
 
-    def _choose(self, name: str, answer: Answer) -> None:
-        """Show a class and those of its clips with that answer; all its clips, and a sentence, where there are none."""
-        with self._quiet():
-            self._class.value = name
-        self._read_class()
-        found = answer in [value for _, value in self._answer.options]
-        with self._quiet():
-            self._answer.value = answer if found else ANY
-        self._show_all()
-        if not found:
-            text = f"No clip of “{self._labels[name]}” was taken for “{self._labels[answer.name]}”; all its clips are shown."
-            self._message.value = message_box(text, GREY)
+    def _choose_clips(self, name: str, prediction: str) -> None:
+        """Show a class and those of its clips; all of them, and a sentence, where there are none."""
+        self.choose(name=name, prediction=prediction, page=0, clip="")
+        if self.state.prediction != prediction:
+            wanted = self._labels[prediction.removeprefix(AS)]
+            said = f"No clip of “{self._labels[name]}” was predicted as “{wanted}”; all its clips are shown."
+            self.html["message"].value = message_box(said, GREY)
+
+    def _on_tag(self) -> None:
+        state, controls = self.state, self.controls
+        assert self._tags is not None
+        about = state.clip, self._class_of.get(state.clip, ""), state.split, state.method
+        self._tags.add(Tag(*about, controls["kind"].value, controls["note"].value))
+        controls["note"].value = ""
+        self.choose()
+
+    def _on_remove_tag(self) -> None:
+        assert self._tags is not None
+        self._tags.remove(self.state.clip)
+        self.choose()
 
     # what is shown
 
-    def _list_classes(self) -> None:
-        options = class_options(self._catalog, self._result, self._method.value)
-        kept = self._class.value
-        with self._quiet():
-            self._class.options = options
-            self._class.value = kept if kept in dict(options).values() else options[0][1]
+    def show(self) -> None:
+        """Draw the choice; figures of all classes only where split, method or order are others."""
+        self._offer_classes()
+        state, predictions = self.state, self._of_split
+        clips = explanations.clip_table(predictions, state.method, state.name)
+        self._offer_clips(clips)
+        self._show_texts()
+        for name in self.figures:
+            self._show_figure(name)
+        self._show_grid(clips)
+        embeddings = self._embeddings.get(state.split)
+        given = self._catalog, predictions, state.method, self.state.clip, embeddings
+        self.html["why"].value = explanations.clip_html(*given) if self.state.clip else ""
+        if self._tags is not None:
+            self.attempt(self._show_tags, "tag_message")
 
-    def _read_class(self) -> None:
-        """Read the verdicts on the class, and offer what can be chosen of its clips."""
-        self._verdicts, self._page = (
-            explanations.verdicts(self._result, self._method.value, self._class.value),
-            0,
-        )
-        order, orders = self._order.value, explanations.orders(self._verdicts)
-        with self._quiet():
-            self._answer.options = answer_options(self._verdicts, self._labels)
-            self._answer.value = ANY
-            self._order.options = orders
-            self._order.value = order if order in orders else orders[0]
+    def _show_texts(self) -> None:
+        given = self._of_split, self.state.method, self.state.name
+        if self._drawn.get("texts") != given:
+            self.html["texts"].value = explanations.texts_and_parts(self._catalog, *given)
+            self._drawn["texts"] = given
 
-    def _show_class(self) -> None:
-        self._read_class()
-        self._show_all()
+    def _offer_classes(self) -> None:
+        """The classes with their accuracy, the worst first."""
+        self.offer("method", explanations.method_options(self._of_split))
+        names = explanations.classes_in_order(self._catalog, self._confused)
+        top1 = figures.class_table(self._confused)["top1"]
+        shown = unlike(self._labels, names)
+        self.offer("name", [(f"{text} ({100 * top1[name]:.0f} %)", name) for text, name in zip(shown, names)])
 
-    def _show_all(self) -> None:
-        self._texts.value = explanations.texts_and_parts(
-            self._catalog, self._result, self._method.value, self._class.value
-        )
-        self._show_grid()
-        self._show_figures()
+    def _offer_clips(self, clips: pd.DataFrame) -> None:
+        """Which clips can be shown, with their numbers, the most frequent prediction first; and their orders."""
+        counts = clips["prediction"].value_counts()
+        names = sorted(counts.index, key=lambda name: (-counts[name], name))
+        n_wrong = int((~clips["right"]).sum())
+        options = [(f"any ({len(clips)})", ANY), *([(f"wrong ({n_wrong})", WRONG)] if n_wrong else [])]
+        for text, name in zip(unlike(self._labels, names), names):
+            options.append((f"{text} ({counts[name]})", AS + name))
+        self.offer("prediction", options)
+        self.offer("order", explanations.orders(clips))
 
-    def _bars_figure(self) -> Any:
-        by = self._by.value
-        self._bar_names = explanations.classes_in_order(self._catalog, self._result, self._method.value, by)
-        given = self._result, self._method.value, self._catalog, self._bar_names, self._class.value
-        return classes.accuracy_bars(*given, with_family=by == "family")
-
-    def _cells_figure(self) -> Any:
-        unseen, self._drawn = self._result.protocol.unseen, (self._split.value, self._method.value)
-        self._cells = [
-            unseen[place] for place in explanations.confusion_order(self._result, self._method.value)
-        ]
-        return classes.confusion_by_cluster(
-            self._result, self._method.value, self._catalog, self._cells, self._class.value
-        )
-
-    def _taken_figure(self) -> Any:
-        about = f"method {self._method.value}, {self._result.protocol.name}, {self._catalog.name}; click a bar for its clips"
-        return taken_for_bars(self._counts(), self._class.value, self._catalog, about)
-
-    def _show_bars(self) -> None:
-        redraw(self._bars, self._bars_figure())
-
-    def _show_figures(self) -> None:
-        """Draw the figures of all classes again only where draw or method are others, else show in them which class is chosen."""
-        if (self._split.value, self._method.value) != self._drawn:
-            self._show_bars()
-            redraw(self._confusion, self._cells_figure())
-        else:
-            with self._bars.batch_update():
-                classes.choose_bar(
-                    self._bars, self._catalog, self._bar_names, self._class.value, self._by.value == "family"
-                )
-        self._move_frame()
-        redraw(self._taken, self._taken_figure())
-
-    def _move_frame(self) -> None:
-        with self._confusion.batch_update():
-            classes.move_frame(
-                self._confusion, self._catalog, self._cells, self._class.value, self._answer.value.name
-            )
-
-    def _show_grid(self) -> None:
-        answer = self._answer.value
-        chosen = explanations.in_order(answer.of(self._verdicts), self._order.value)
-        n_pages = pages(len(chosen))
-        self._page = min(max(self._page, 0), n_pages - 1)
-        shown, first = page_of(chosen, self._page), self._page * PER_PAGE + 1
-        kind_of = self._tags.kinds() if self._tags else {}
-        captions = [
-            explanations.caption_of(
-                verdict, self._labels, number, self._order.value, kind_of.get(verdict.clip_id, "")
-            )
-            for number, verdict in enumerate(shown, start=first)
-        ]
-        self._back.disabled, self._on.disabled = self._page == 0, self._page == n_pages - 1
-        self._said.value = message_box(
-            in_words(chosen, shown, first, self._labels[self._class.value], answer, self._labels),
-            "transparent",
-        )
-        self._grid.value = clip_grid(self._catalog, [verdict.clip_id for verdict in shown], captions)
-        named = [f"{verdict.clip_id}, taken for {self._labels[verdict.predicted]}" for verdict in shown]
+    def _show_grid(self, clips: pd.DataFrame) -> None:
+        state, labels = self.state, self._labels
+        if state.prediction == WRONG:
+            clips = clips[~clips["right"]]
+        elif self._named:
+            clips = clips[clips["prediction"] == self._named]
+        clips = explanations.in_order(clips, state.order)
+        n_pages = max(1, -(-len(clips) // PER_PAGE))
+        page = min(max(state.page, 0), n_pages - 1)
+        self.state = replace(state, page=page)
+        self.controls["earlier"].disabled, self.controls["later"].disabled = page == 0, page == n_pages - 1
+        self.clips = shown = clips[page * PER_PAGE : (page + 1) * PER_PAGE]
+        first = page * PER_PAGE + 1
+        captions = explanations.captions_of(shown, labels, first, state.order, self._kinds())
+        self.html["grid"].value = clip_grid(self._catalog, shown["clip"].tolist(), captions)
+        self.html["shown"].value = message_box(self._sentence(clips, first), "transparent")
         listed = [
-            (f"{number}. {text}", verdict.clip_id)
-            for number, (text, verdict) in enumerate(zip(named, shown), start=first)
+            (f"{number}. {clip}, predicted as {labels[name]}", clip)
+            for number, (clip, name) in enumerate(zip(shown["clip"], shown["prediction"]), first)
         ]
-        kept = self._clip.value
-        with self._quiet():
-            self._clip.options = [NO_CLIP, *listed]
-            self._clip.value = kept if kept in [clip for _, clip in listed] else NO_CLIP[1]
-        self._show_clip()
+        self.offer("clip", [NO_CLIP, *listed])
 
-    def _show_clip(self) -> None:
-        clip, split = self._clip.value, self._split.value
-        given = self._catalog, self._result, self._method.value, clip, self._clips.get(split)
-        self._why.value = explanations_clip.clip_html(*given) if clip else ""
-        if self._tags:
-            self._tags.show(split, self._result, self._method.value, clip or None)
+    def _sentence(self, clips: pd.DataFrame, first: int) -> str:
+        """Which of the clips are shown, and how many of them were predicted wrongly."""
+        label, how = self._labels[self.state.name], " predicted wrongly" * (self.state.prediction == WRONG)
+        if self._named:
+            how = f" predicted as “{self._labels[self._named]}”"
+        if clips.empty:
+            return f"No clip of “{label}”{how or ' was tested'}."
+        n_clips, n_wrong = len(clips), int((~clips["right"]).sum())
+        part = f"The {n_clips} clip{'s' * (n_clips > 1)}"
+        if len(self.clips) < n_clips:
+            part = f"Clips {first} to {first + len(self.clips) - 1} of the {n_clips}"
+        rest = f"; {n_wrong} predicted wrongly" if n_wrong else "; all predicted rightly"
+        return f"{part} of “{label}”{how}{'' if how else rest}."
+
+    def _show_figure(self, name: str) -> None:
+        """Draw a figure, or where all else is the same only move what shows the choice in it."""
+        state, widget = self.state, self.figures[name]
+        if self._drawn.get(name) != self._drawn_from(name):
+            redraw(widget, self._figure(name))
+        elif name == "bars":
+            with widget.batch_update():
+                names, with_family = self._bar_names(), state.by == "family"
+                figures.choose_bar(widget, self._catalog, names, state.name, with_family)
+        elif name == "confusion":
+            with widget.batch_update():
+                figures.move_frame(widget, self._catalog, self._count()[1], state.name, self._named)
+
+    def _drawn_from(self, name: str) -> tuple[object, ...]:
+        """What a figure is made of besides the class that is chosen in it."""
+        state = self.state
+        also = {"bars": state.by, "confusion": "", "predicted": state.name}[name]
+        return state.split, state.method, also
+
+    def _figure(self, name: str) -> Any:
+        state, predictions, catalog = self.state, self._of_split, self._catalog
+        self._drawn[name] = self._drawn_from(name)
+        if name == "bars":
+            names, with_family = self._bar_names(), state.by == "family"
+            return figures.per_class(predictions, state.method, catalog, names, state.name, with_family)
+        if name == "confusion":
+            given = self._count()[1], state.name, self._named
+            return figures.confusion(predictions, state.method, catalog, *given)
+        about = f"method {LABELS[state.method]}, {predictions.protocol.name}, {catalog.name}; click a bar"
+        return figures.prediction_bars(self._predicted_as(), state.name, catalog, f"{about} for its clips")
+
+    def _kinds(self) -> Mapping[str, str]:
+        """The kind of each tagged clip; none, and a sentence, where the file cannot be read."""
+        found: dict[str, str] = {}
+        if self._tags is not None:
+            self.attempt(lambda: found.update(self._tags.kinds()), "tag_message")
+        return found
+
+    def _show_tags(self) -> None:
+        """The score without tagged clips, and all tags."""
+        clip = self.state.clip
+        self.controls["tag"].disabled = self.controls["remove_tag"].disabled = not clip
+        choose = f"Tag {clip}:" if clip else "Choose a clip above to tag it."
+        self.html["tag_clip"].value = message_box(choose, "transparent")
+        tags = self._tags
+        assert tags is not None
+        kinds = [kind for kind in KINDS if self.controls[f"without {kind}"].value]
+        score = score_without(self._of_split, self.state.method, tags.kinds(), kinds)
+        self.html["score"].value = message_box(score.sentence(), GREY)
+        latest = tags.table().sort_values("time", ascending=False, kind="stable")
+        rows = latest.assign(**{"class": [self._labels.get(name, name) for name in latest["class"]]})
+        self.html["tags"].value = render("tags.html", rows=rows.to_dict("records"), path=str(tags.path))
 
     # what is known
 
     @property
-    def _result(self) -> SplitResult:
-        return self._results[self._split.value]
+    def _of_split(self) -> Predictions:
+        return self._predictions[self.state.split]
 
-    def _counts(self) -> dict[str, int]:
-        return explanations.taken_for(self._result, self._method.value, self._class.value)
+    @property
+    def _named(self) -> str | None:
+        """The class that the shown clips were predicted as, where one is chosen."""
+        return self.state.prediction.removeprefix(AS) if self.state.prediction.startswith(AS) else None
+
+    def _count(self) -> tuple[pd.DataFrame, list[str]]:
+        """Clips of each unseen class by prediction, and the classes by cluster; once a split and method."""
+        key = (self.state.split, self.state.method)
+        if key not in self._counts:
+            counts = figures.class_counts(self._of_split, self.state.method)
+            self._counts[key] = counts, explanations.confusion_order(counts)
+        return self._counts[key]
+
+    @property
+    def _confused(self) -> pd.DataFrame:
+        return self._count()[0]
+
+    def _bar_names(self) -> list[str]:
+        return explanations.classes_in_order(self._catalog, self._confused, self.state.by)
+
+    def _predicted_as(self) -> dict[str, int]:
+        return explanations.predicted_as(self._confused, self.state.name)

@@ -1,41 +1,43 @@
-"""The map of the shared space to point at, click on and split around: what is selected plays below it."""
+"""The map of the shared space to point at, click on and draw around; selected clips play below it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import ipywidgets
 import numpy as np
+import pandas as pd
 import traitlets
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.results.evaluate import TRANSFER, SplitResult
+from zsar_lab.results.predictions import Predictions
+from zsar_lab.viz.clips import GREY as BOX_GREY
 from zsar_lab.viz.clips import message_box
-from zsar_lab.viz.figures.style import GREEN, GREY, PURPLE, VERMILLION, labels_of
+from zsar_lab.viz.explanations import method_options
+from zsar_lab.viz.figures.style import GREEN, GREY, PURPLE, VERMILLION, labels_of, unlike
 from zsar_lab.viz.map_points import (
     COLOURINGS,
     Look,
-    answers_on_map,
     colouring,
+    hover_texts,
+    legend_html,
     middle_frame,
-    opened,
-    said_of_clips,
+    predicted_on_map,
     select,
+    selection_html,
 )
 from zsar_lab.viz.projection import ALL, SEEN, SpaceMap, warning_of
-from zsar_lab.viz.widgets import visibly
-from zsar_lab.viz.widgets_large import LargeMap
+from zsar_lab.viz.widgets import Panel, row
 
 MOST_ON_CANVAS = 50_000  # clips
 MOST_WRITTEN = 40  # names beside prototypes
 FITTED = {ALL: "all clips", SEEN: "seen classes"}
-NO_CLASS = "—", ""  # as an option; of None the list would show nothing
-STYLE = "<style>.zsar-space .widget-html-content{min-width:0}</style>"  # else wide clip grids would be cut, not wrapped
+LARGE_PX = 560
 # each kind of prototype: where it is on a SpaceMap, whose it is, and how it is drawn
 MARKS = (
     ("seen_text_xy", "seen", Look("texts of seen classes", GREY, "square-open", 7)),
@@ -47,12 +49,13 @@ MARKS = (
 
 
 class SpaceCanvas(anywidget.AnyWidget):
-    """The state that space_canvas.js splits; what it tells arrives as messages.
+    """What space_canvas.js draws; it sends messages "select" (rows) and "picture" (a clip).
 
     Attributes:
-        xy: float32 [N, 2] of the clips, as bytes; look_of: uint16 [N], which of `looks` each has.
+        xy: float32 [N, 2] of the clips, as bytes.
+        look_of: uint16 [N], which of `looks` each clip has, as bytes.
         looks: of clips, then of prototypes (these with "marks"), as `map_points.Look`.
-        said: what stands beside each clip that is pointed at.
+        texts: what is shown beside each clip that is pointed at.
         marks: prototypes and texts: x, y, name, look, whether the name is written, and the clips that a click
             on it selects.
         lines: float32 [U, 4], from composed to true prototype, as bytes.
@@ -64,225 +67,237 @@ class SpaceCanvas(anywidget.AnyWidget):
     xy = traitlets.Bytes().tag(sync=True)
     look_of = traitlets.Bytes().tag(sync=True)
     looks = traitlets.List().tag(sync=True)
-    said = traitlets.List().tag(sync=True)
+    texts = traitlets.List().tag(sync=True)
     marks = traitlets.List().tag(sync=True)
     lines = traitlets.Bytes().tag(sync=True)
     selected = traitlets.Bytes().tag(sync=True)
     version = traitlets.Int().tag(sync=True)
 
 
-def space_explorer(
-    space: SpaceMap | Sequence[SpaceMap], catalog: Catalog, result: SplitResult, method: str = TRANSFER
-) -> ipywidgets.VBox:
-    """Split a lasso around clips on the map, or click on one, on a prototype or choose a class; the clips selected play below.
+@dataclass(frozen=True)
+class Explored:
+    """What is chosen: method, colouring, map (what it was fitted on), class ("" for none), and rows of clips."""
 
-    Pointing at a clip says its class, how the method answered it with which margin, and shows the frame in
-    its middle. A click on a prototype selects the clips of its class. `box.selected_ids`, the ids of the
-    clips last selected, can be read in a later cell. A failure is shown in the box, and raised.
+    method: str
+    colour_by: str = "group"
+    fitted_on: str = ALL
+    name: str = ""
+    rows: tuple[int, ...] = ()
+
+
+class SpaceExplorer(Panel):
+    """Draw a lasso around clips, click on one or on a prototype, or choose a class; its clips play below.
+
+    Pointing at a clip shows its class, its prediction with the margin, and the frame in its middle.
 
     Args:
-        space: a map of the split, of projection.shared_space_map; or several of the same clips, fitted on all
-            and on seen ones, to change between. One of more than 50,000 clips is drawn by jupyter-scatter
-            (zsar_lab[large]).
+        space: a map of the split, of `shared_space_map`; or several of the same clips, fitted on all and on
+            seen ones. One of more than 50,000 clips is drawn by jupyter-scatter (zsar_lab[large]).
         catalog: of the clips.
-        result: the split.
+        predictions: of the split.
         method: the one chosen at first.
 
+    Attributes:
+        selected_ids: the ids of the clips last selected.
+        canvas: the drawing; None for a large map, which is `large`.
+
     Raises:
-        ValueError: a map is of another split, two are of other clips or fitted alike, or there is no such
-            method.
+        ValueError: a map is of another split, or two are of other clips or fitted alike.
+        KeyError: the method was not scored.
         ImportError: a map of more than 50,000 clips, and jupyter-scatter is not installed.
     """
-    maps = [space] if isinstance(space, SpaceMap) else list(space)
-    if not maps or len({one.fitted_on for one in maps}) < len(maps) or len({one.ids for one in maps}) > 1:
-        fitted = ", ".join(f"{one.fitted_on!r} of {len(one.ids)}" for one in maps) or "none"
-        raise ValueError(
-            f"maps to change between must be of the same clips, each fitted in its own way, got {fitted}; make them with one max_clips and seed"
-        )
-    return _Explorer(maps, catalog, result, method).box
 
-
-class _Explorer:
-    """The widgets, and what is selected."""
-
-    def __init__(self, maps: Sequence[SpaceMap], catalog: Catalog, result: SplitResult, method: str) -> None:
-        space = maps[0]
-        self._maps, self._space, self._catalog, self._result = (
+    def __init__(
+        self,
+        space: SpaceMap | Sequence[SpaceMap],
+        catalog: Catalog,
+        predictions: Predictions,
+        method: str = "transfer",
+    ) -> None:
+        maps = [space] if isinstance(space, SpaceMap) else list(space)
+        if not maps or len({one.fitted_on for one in maps}) < len(maps) or len({one.ids for one in maps}) > 1:
+            fitted = ", ".join(f"{one.fitted_on!r} of {len(one.ids)}" for one in maps) or "none"
+            raise ValueError(f"maps must be of the same clips, each fitted in another way, got {fitted}")
+        super().__init__("zsar-space", Explored(method, fitted_on=maps[0].fitted_on))
+        self._maps, self._catalog, self._predictions = (
             {one.fitted_on: one for one in maps},
-            space,
             catalog,
-            result,
+            predictions,
         )
-        self._answers = answers_on_map(space, result, method)
-        self._rows: list[int] = []
-        classes = [NO_CLASS, *_class_options(space, catalog)]
-        style = {"description_width": "60px"}
-        self._method = ipywidgets.Dropdown(
-            options=[scored.method for scored in result.methods],
-            value=method,
-            description="method",
-            style=style,
-            layout={"width": "260px"},
-        )
-        colours = [(text, name) for name, text in COLOURINGS.items()]
-        self._colour = ipywidgets.Dropdown(
-            options=colours,
-            description="colour by",
-            style={"description_width": "70px"},
-            layout={"width": "270px"},
-        )
-        self._class = ipywidgets.Dropdown(
-            options=classes, description="class", style=style, layout={"width": "min(360px, 100%)"}
-        )
-        self._fitted = ipywidgets.Dropdown(
-            options=[(FITTED[name], name) for name in self._maps],
-            description="fitted on",
-            style=style,
-            layout={"width": "210px"},
-        )
-        self._about, self._drawing = ipywidgets.HTML(), ipywidgets.Box(layout={"display": "block"})
-        self._message, self._clips = (
-            ipywidgets.HTML(layout={"width": "98%"}),
-            ipywidgets.HTML(layout={"width": "98%"}),
-        )
-        self._large: LargeMap | None = None
-        self.canvas = None if len(space.ids) > MOST_ON_CANVAS else SpaceCanvas()
-        self._show_map()
+        self._predicted = predicted_on_map(maps[0], predictions, method)
+        self.selected_ids: tuple[str, ...] = ()
+        self.large: LargeMap | None = None
+        self._drawing = ipywidgets.Box(layout={"display": "block"})
+        self.canvas = None if len(maps[0].ids) > MOST_ON_CANVAS else SpaceCanvas()
         if self.canvas is not None:
             self.canvas.on_msg(self._on_message)
-        self._method.observe(lambda _: visibly(self._on_method, self._message), "value")
-        self._colour.observe(lambda _: visibly(self._colour_points, self._message), "value")
-        self._class.observe(self._on_class, "value")
-        self._fitted.observe(lambda _: visibly(self._on_fitted, self._message), "value")
-        switch = [self._fitted] if len(self._maps) > 1 else []
-        choices = ipywidgets.HBox(
-            [self._method, self._colour, self._class, *switch], layout={"flex_flow": "row wrap"}
-        )
-        shown = self.canvas if self.canvas is not None else self._drawing
-        self.box = ipywidgets.VBox([choices, self._about, shown, self._message, self._clips])
-        self.box.add_class("zsar-space")
-        self._open([])
+            self._drawing.children = (self.canvas,)
+        self._map_shown, self._points_shown = "", ("", "", "")
+        controls = [
+            self.dropdown("method", "method", "260px"),
+            self.dropdown("colour_by", "colour by", "270px", 70),
+            self.dropdown("name", "class", "360px"),
+            self.dropdown("fitted_on", "fitted on", "210px"),
+        ]
+        pages = self.page("message"), self.page("clips")
+        self.lay_out(row(*controls[: 3 + (len(maps) > 1)]), self.page("about"), self._drawing, *pages)
+        self.offer("method", method_options(predictions))
+        self.offer("colour_by", [(text, name) for name, text in COLOURINGS.items()])
+        classes = list(dict.fromkeys(maps[0].classes))
+        options = sorted(zip(unlike(labels_of(catalog), classes), classes), key=lambda one: one[0].casefold())
+        self.offer("name", [("—", ""), *options])
+        self.offer("fitted_on", [(FITTED[name], name) for name in self._maps])
+        self.choose()
 
-    # what happens
-
-    def _on_message(self, _: Any, content: dict[str, Any], buffers: Sequence[Any]) -> None:
-        if content["kind"] == "picture":
-            return self._send_picture(content["clip"])
-        try:
-            self._open_visibly(np.frombuffer(buffers[0], np.uint32).tolist())
-        finally:
-            self.canvas.send({"kind": "opened", "number": content["number"]})
-
-    def _open_visibly(self, rows: list[int]) -> None:
-        self._choose_no_class()
-        visibly(lambda: self._open(rows), self._message)
-
-    def _on_class(self, change: dict[str, Any]) -> None:
-        if change["new"]:
-            visibly(lambda: self._open(self._rows_of(change["new"])), self._message)
-
-    def _on_method(self) -> None:
-        self._answers = answers_on_map(self._space, self._result, self._method.value)
-        self._colour_points()
-        self._open(self._rows)
-
-    def _on_fitted(self) -> None:
-        self._space = self._maps[self._fitted.value]
-        self._show_map()
-        self._open(self._rows)
-
-    def _choose_no_class(self) -> None:
-        """So that the class chosen before can be chosen again."""
-        self._class.unobserve(self._on_class, "value")
-        self._class.value = NO_CLASS[1]
-        self._class.observe(self._on_class, "value")
-
-    def _open(self, rows: list[int]) -> None:
-        selection = select(self._space, self._catalog, self._answers, rows)
-        self._rows, self.box.selected_ids = list(rows), selection.ids
+    def show(self) -> None:
+        """Draw the map, its points and the selected clips, each only where it is another one."""
+        space, state = self._maps[self.state.fitted_on], self.state
+        if state.name:
+            self.state = state = replace(state, rows=self._rows_of(space, state.name))
+        if self._map_shown != state.fitted_on:
+            self._show_map(space)
+        points = state.fitted_on, state.method, state.colour_by
+        if self._points_shown != points:
+            self._predicted = predicted_on_map(space, self._predictions, state.method)
+            self._show_points(space)
+            self._points_shown = points
+        selection = select(space, self._catalog, self._predicted, state.rows)
+        self.html["clips"].value = selection_html(space, self._catalog, self._predicted, selection)
+        self.selected_ids = selection.ids
         if self.canvas is not None:
-            self.canvas.selected = np.array(rows, np.uint32).tobytes()
-        self._clips.value = opened(self._space, self._catalog, self._answers, selection)
+            self.canvas.selected = np.array(state.rows, np.uint32).tobytes()
 
-    def _send_picture(self, row: int) -> None:
-        """The frame in the middle of a clip, or why there is none."""
-        try:
-            frame = middle_frame(self._catalog, self._space.ids[row])
-        except (ValueError, OSError) as error:
-            self.canvas.send({"kind": "picture", "clip": row, "text": f"no picture: {error}"})
-            return
-        size = {"height": frame.shape[0], "width": frame.shape[1]}
-        self.canvas.send({"kind": "picture", "clip": row, **size}, [np.ascontiguousarray(frame).tobytes()])
-
-    # what is shown
-
-    def _show_map(self) -> None:
-        self._about.value = STYLE + _about(self._space, self._catalog)
+    def _show_map(self, space: SpaceMap) -> None:
+        fitted = ", fitted on seen classes" if space.fitted_on == SEEN else ""
+        kept = f"{100 * space.kept.mean():.0f} % of the 10 nearest kept"
+        about = f"{space.about}, {self._catalog.name}{fitted}; trustworthiness {space.trustworthiness:.2f}, {kept}"
+        warning = warning_of(space)
+        boxes = [message_box(about, BOX_GREY), *([message_box(f"⚠ {warning}")] if warning else [])]
+        self.html["about"].value = "".join(boxes)
         if self.canvas is None:
-            marks = [(look, getattr(self._space, kind)) for kind, _, look in MARKS]
-            before, self._large = self._large, LargeMap(self._space.clips_xy, marks, self._open_visibly)
-            self._drawing.children = (self._large.box,)
+            before = self.large
+            marks = [(look, getattr(space, kind)) for kind, _, look in MARKS]
+            self.large = LargeMap(space.clips_xy, marks, self._select)
+            self._drawing.children = (self.large.box,)
             if before is not None:
                 before.close()
-        self._colour_points()
+        self._map_shown = space.fitted_on
 
-    def _colour_points(self) -> None:
-        looks, look_N = colouring(self._space, self._catalog, self._colour.value, self._answers)
-        said = said_of_clips(self._space, self._catalog, self._answers)
-        if self.canvas is None:
-            self._large.show(looks, look_N, said)
+    def _show_points(self, space: SpaceMap) -> None:
+        looks, look_N = colouring(space, self._catalog, self.state.colour_by, self._predicted)
+        texts = hover_texts(space, self._catalog, self._predicted)
+        if self.large is not None:
+            self.large.show(looks, look_N, texts)
+        canvas = self.canvas
+        if canvas is None:
             return
-        space, canvas = self._space, self.canvas
         of_marks = [
             asdict(look) | {"marks": True, "ends": kind in ("true_xy", "composed_xy")}
             for kind, _, look in MARKS
         ]
         with canvas.hold_sync():
-            canvas.xy, canvas.look_of = (
-                space.clips_xy.astype(np.float32).tobytes(),
-                look_N.astype(np.uint16).tobytes(),
-            )
-            canvas.looks, canvas.said = [asdict(look) for look in looks] + of_marks, said
+            canvas.xy = space.clips_xy.astype(np.float32).tobytes()
+            canvas.look_of = look_N.astype(np.uint16).tobytes()
+            canvas.looks, canvas.texts = [asdict(look) for look in looks] + of_marks, texts
             canvas.lines = np.hstack([space.composed_xy, space.true_xy]).astype(np.float32).tobytes()
-            canvas.marks = self._marks(len(looks))
+            canvas.marks = self._marks(space, len(looks))
             canvas.version += 1
 
-    def _marks(self, first_look: int) -> list[dict[str, Any]]:
+    def _marks(self, space: SpaceMap, first_look: int) -> list[dict[str, Any]]:
         """Prototypes and texts; of each kind from left to right."""
-        labels, written, found = labels_of(self._catalog), len(self._space.unseen) <= MOST_WRITTEN, []
-        for number, (kind, group, _) in enumerate(MARKS):
-            names, xy = getattr(self._space, group), getattr(self._space, kind)
+        labels, written, found = labels_of(self._catalog), len(space.unseen) <= MOST_WRITTEN, []
+        for look, (kind, group, _) in enumerate(MARKS, first_look):
+            names, xy = getattr(space, group), getattr(space, kind)
             for i in np.argsort(xy[:, 0], kind="stable"):
-                place = {
-                    "x": float(xy[i, 0]),
-                    "y": float(xy[i, 1]),
-                    "look": first_look + number,
-                    "clips": self._rows_of(names[i]),
-                }
-                found.append(place | {"name": labels[names[i]], "written": kind == "composed_xy" and written})
+                mark = {"x": float(xy[i, 0]), "y": float(xy[i, 1]), "look": look, "name": labels[names[i]]}
+                mark["written"] = kind == "composed_xy" and written
+                found.append(mark | {"clips": self._rows_of(space, names[i])})
         return found
 
-    def _rows_of(self, name: str) -> list[int]:
-        return [row for row, of_class in enumerate(self._space.classes) if of_class == name]
+    @staticmethod
+    def _rows_of(space: SpaceMap, name: str) -> tuple[int, ...]:
+        return tuple(number for number, of_class in enumerate(space.classes) if of_class == name)
+
+    def _select(self, rows: Sequence[int]) -> None:
+        self.attempt(lambda: self.choose(rows=tuple(rows), name=""))
+
+    def _on_message(self, _: Any, content: dict[str, Any], buffers: Sequence[Any]) -> None:
+        assert self.canvas is not None
+        if content["kind"] == "select":
+            try:
+                self._select(np.frombuffer(buffers[0], np.uint32).tolist())
+            finally:
+                self.canvas.send({"kind": "opened", "number": content["number"]})
+            return
+        found = {"kind": "picture", "clip": content["clip"]}
+        try:
+            frame = middle_frame(self._catalog, self._maps[self.state.fitted_on].ids[content["clip"]])
+        except (ValueError, OSError) as error:
+            self.canvas.send(found | {"text": f"no picture: {error}"})
+            return
+        size = {"height": frame.shape[0], "width": frame.shape[1]}
+        self.canvas.send(found | size, [np.ascontiguousarray(frame).tobytes()])
 
 
-def _class_options(space: SpaceMap, catalog: Catalog) -> list[tuple[str, str]]:
-    """Label and name of each class on the map, by label; equal labels are made unlike."""
-    labels = labels_of(catalog)
-    times = Counter(labels.values())
-    shown = [
-        (labels[name] if times[labels[name]] == 1 else f"{labels[name]} [{name}]", name)
-        for name in dict.fromkeys(space.classes)
-    ]
-    return sorted(shown, key=lambda pair: pair[0].casefold())
+class LargeMap:
+    """A scatter of clips, and of marks that cannot be selected: legend, plot, and a line on the clip pointed at.
 
+    Args:
+        clips_xy: float [N, 2].
+        marks: of prototypes and texts: how they look, and float [M, 2] where they are.
+        on_selected: called with the row numbers of the clips that a lasso or a click selected.
 
-def _about(space: SpaceMap, catalog: Catalog) -> str:
-    """Html: what is mapped, and a warning where the map cannot be trusted."""
-    fitted = ", fitted on seen classes" if space.fitted_on == SEEN else ""
-    trusted = (
-        f"trustworthiness {space.trustworthiness:.2f}, {100 * space.kept.mean():.0f} % of the 10 nearest kept"
-    )
-    said = f"{space.about}, {catalog.name}{fitted}; {trusted}"
-    warning = warning_of(space)
-    return message_box(said, GREY) + (message_box(f"⚠ {warning}") if warning else "")
+    Raises:
+        ImportError: jupyter-scatter is not installed.
+    """
+
+    def __init__(
+        self,
+        clips_xy: np.ndarray,
+        marks: Sequence[tuple[Look, np.ndarray]],
+        on_selected: Callable[[list[int]], None],
+    ) -> None:
+        try:
+            import jscatter
+        except ImportError as error:
+            raise ImportError(
+                f"a map of {len(clips_xy)} clips needs jupyter-scatter: pip install 'zsar_lab[large]', or map"
+                " fewer clips with max_clips"
+            ) from error
+        self._marks, self._texts = [look for look, _ in marks], [""] * len(clips_xy)
+        self._mark_of = np.repeat(np.arange(len(marks)), [len(xy) for _, xy in marks])
+        xy = np.concatenate([clips_xy, *(xy for _, xy in marks)])
+        self._data = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1]})
+        self.scatter = jscatter.Scatter("x", "y", self._data, height=LARGE_PX, axes=False, legend=False)
+        self.legend, self.pointed = ipywidgets.HTML(), ipywidgets.HTML()
+        self.box = ipywidgets.VBox([self.legend, self.scatter.show(), self.pointed])
+
+        def selected(change: dict[str, Any]) -> None:
+            rows = change["new"] if change["new"] is not None else ()
+            on_selected([int(number) for number in rows if number < len(clips_xy)])
+
+        self.scatter.widget.observe(selected, "selection")
+        self.scatter.widget.observe(self._on_pointed, "hovering")
+
+    def close(self) -> None:
+        """Let go of the scatter."""
+        self.scatter.widget.unobserve_all()
+        self.scatter.widget.close()
+        self.box.close()
+
+    def show(self, looks: Sequence[Look], look_N: np.ndarray, texts: Sequence[str]) -> None:
+        """Colour the clips by the number of their look; `texts` are shown for the clip that is pointed at."""
+        self._texts, every = list(texts), [*looks, *self._marks]
+        number = np.concatenate([look_N, len(looks) + self._mark_of])
+        # numbers for names, so that no text of the data reaches the plot; a new column, for the old one's
+        # categories are remembered
+        names, column = [str(n) for n in range(len(every))], f"look {len(self._data.columns)}"
+        self._data[column] = pd.Categorical.from_codes(number, names)
+        self.scatter.color(by=column, map=dict(zip(names, (look.colour for look in every))))
+        self.scatter.size(by=column, map=dict(zip(names, (look.size for look in every))))
+        self.legend.value = legend_html(every, np.bincount(number, minlength=len(every)).tolist())
+
+    def _on_pointed(self, change: dict[str, Any]) -> None:
+        number = change["new"]
+        text = self._texts[number] if number is not None and 0 <= number < len(self._texts) else ""
+        self.pointed.value = html.escape(text).replace("\n", ": ")

@@ -1,7 +1,7 @@
 // Points on a canvas: a lasso, clicks and pointing, each told to Python by a message that Python answers.
 // Text from the data reaches the page only as textContent or fillText, never as markup.
 
-const SILENT_MS = 15000; // a kernel that does not answer for so long is said to be gone or busy
+const SILENT_MS = 15000; // a kernel that does not answer for so long is shown as gone or busy
 const SILENT = "⚠ The kernel does not answer: it is busy, or it was restarted; then run this cell again.";
 const GONE = "⚠ The kernel was restarted or is gone: run this cell again.";
 const REACH_PX = 9; // how far from a point a click may be
@@ -71,7 +71,7 @@ function render({ model, el }) {
   const status = element("div", root, "min-height:18px;margin-top:2px");
   status.setAttribute("role", "status");
 
-  let xy, looks, lookOf, marks, lines, said, hidden = new Set(), chosen = new Set();
+  let xy, looks, lookOf, marks, lines, texts, hidden = new Set(), chosen = new Set();
   let view = { scale: 1, x: 0, y: 0 };
   let mode = "lasso", drag = null, pointed = null, width = 1, height = 1, fit = { kx: 1, ky: 1, x: 0, y: 0 };
   const pictures = new Map();
@@ -83,7 +83,7 @@ function render({ model, el }) {
     xy = numbers(model.get("xy"), Float32Array);
     lookOf = numbers(model.get("look_of"), Uint16Array);
     lines = numbers(model.get("lines"), Float32Array);
-    [looks, marks, said] = ["looks", "marks", "said"].map((name) => model.get(name));
+    [looks, marks, texts] = ["looks", "marks", "texts"].map((name) => model.get(name));
     chosen = new Set(numbers(model.get("selected"), Uint32Array));
   }
 
@@ -242,7 +242,7 @@ function render({ model, el }) {
     const same = found && pointed && found.clip === pointed.clip && found.mark === pointed.mark;
     if (!found) tip.style.display = "none";
     if (found && !same) {
-      tipText.textContent = found.mark ? `${found.mark.name}\n${looks[found.mark.look].name}` : said[found.clip];
+      tipText.textContent = found.mark ? `${found.mark.name}\n${looks[found.mark.look].name}` : texts[found.clip];
       paint(pictures.get(found.clip));
       clearTimeout(rest);
       if (found.clip !== undefined && !pictures.has(found.clip)) rest = setTimeout(askPicture, REST_MS);
