@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from zsar_lab.results.tags import (
@@ -29,10 +30,9 @@ ANSWERS = np.array([0, 0, 0, 1, 1, 1, 1, 0])  # right: a b c and g
 
 
 def result_of(average: str = "micro") -> SimpleNamespace:
-    scored = SimpleNamespace(method="transfer", scores_BC=np.eye(2)[ANSWERS])
-    return SimpleNamespace(
-        ids=IDS, targets=TARGETS, protocol=SimpleNamespace(average=average), method=lambda name: scored
-    )
+    rank = np.where(ANSWERS == TARGETS, 1, 2)
+    rows = pd.DataFrame({"clip": IDS, "label": TARGETS, "prediction": ANSWERS, "rank": rank})
+    return SimpleNamespace(protocol=SimpleNamespace(average=average), rows=lambda method: rows)
 
 
 def test_tags_are_kept_in_a_csv_file_and_read_back(tmp_path):

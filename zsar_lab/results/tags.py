@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.files import held, make_folder, writing
-from zsar_lab.methods.metrics import mean_over_classes, truth_rank
-from zsar_lab.results.evaluate import SplitResult
+from zsar_lab.methods.metrics import mean_over_classes
+from zsar_lab.results.predictions import Predictions
 
 LABEL_WRONG, AMBIGUOUS, TEXT_WRONG = "label wrong", "ambiguous", "text wrong"
 KINDS = (LABEL_WRONG, AMBIGUOUS, TEXT_WRONG)
@@ -179,29 +179,27 @@ class ScoreWithout:
 
 
 def score_without(
-    result: SplitResult, method: str, kind_of: Mapping[str, str], kinds: Collection[str] = KINDS
+    predictions: Predictions, method: str, kind_of: Mapping[str, str], kinds: Collection[str] = KINDS
 ) -> ScoreWithout:
-    """Score a split's clips again without those tagged; the result itself stays as it is.
+    """Score a split's clips again without those tagged.
 
     Args:
-        result: of the split.
-        method: whose scores.
+        predictions: of the split.
+        method: whose predictions.
         kind_of: the kind of tag by clip id (`Tags.kinds`); clips of other splits play no part.
         kinds: of tags whose clips are left out.
 
     Raises:
-        ValueError: no such method or kind.
+        KeyError: the method was not scored.
+        ValueError: no such kind.
     """
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
         raise ValueError(f"kinds of tags to leave out must be among {', '.join(KINDS)}, got {unknown[0]!r}")
-    found = [kind_of.get(clip, "") for clip in result.ids]
+    rows, average = predictions.rows(method), predictions.protocol.average
+    found = [kind_of.get(clip, "") for clip in rows["clip"]]
     kept = np.array([kind not in kinds for kind in found], dtype=bool)
-    right, targets, average = (
-        truth_rank(result.method(method).scores_BC, result.targets) == 1,
-        result.targets,
-        result.protocol.average,
-    )
+    right, targets = (rows["rank"] == 1).to_numpy(), pd.factorize(rows["label"])[0]
 
     def top1(chosen: np.ndarray) -> float:
         return (

@@ -101,18 +101,21 @@ def predicted_as(counts: pd.DataFrame, class_name: str) -> dict[str, int]:
     return {name: int(row[name]) for name in sorted(row.index, key=lambda n: (n != class_name, -row[n], n))}
 
 
-def classes_in_order(catalog: Catalog, counts: pd.DataFrame, by: str = "accuracy") -> list[str]:
+def classes_in_order(catalog: Catalog, table: pd.DataFrame, by: str = "accuracy") -> list[str]:
     """The unseen classes by "accuracy" (worst first, of equal ones the more confused), "name" or "family".
+
+    Args:
+        catalog: gives labels and families.
+        table: of `class_table`.
+        by: one of CLASS_ORDERS.
 
     Raises:
         ValueError: no such order.
     """
-    names, labels = counts.index.tolist(), labels_of(catalog)
+    names, labels = table.index.tolist(), labels_of(catalog)
     if by == "accuracy":
-        table = class_table(counts).rename_axis("class").reset_index()
-        return table.sort_values(["top1", "confused_clips", "class"], ascending=[True, False, True])[
-            "class"
-        ].tolist()
+        worst = zip(table["top1"], -table["confused_clips"], names)
+        return [name for _, _, name in sorted(worst)]
     if by == "name":
         return sorted(names, key=lambda name: (labels[name].casefold(), name))
     if by == "family":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets
 import pandas as pd
@@ -51,6 +51,14 @@ class Chosen:
     clip: str = ""
 
 
+class Counted(NamedTuple):
+    """Of a split and method: clips by true and predicted class, a row a class, and the classes by cluster."""
+
+    counts: pd.DataFrame
+    table: pd.DataFrame
+    cells: list[str]
+
+
 class ClassErrors(Panel):
     """Choose a split, a method and an unseen class; see its predictions, texts, prototypes and playing clips.
 
@@ -91,7 +99,7 @@ class ClassErrors(Panel):
         self._catalog, self._predictions, self._embeddings = catalog, dict(predictions), dict(clips or {})
         self._labels, self._tags = labels_of(catalog), tags
         self._class_of = dict(zip(catalog.clips["id"], catalog.clips["class"]))
-        self._counts: dict[tuple[str, str], tuple[pd.DataFrame, list[str]]] = {}
+        self._counts: dict[tuple[str, str], Counted] = {}
         self._drawn: dict[str, tuple[object, ...]] = {}
         self.clips, self.figures = pd.DataFrame(), {}
         self._list_choices()
@@ -162,7 +170,7 @@ class ClassErrors(Panel):
         self._choose_clips(self.state.name, AS + list(self._predicted_as())[int(x)])
 
     def _on_cell(self, x: Any, y: Any) -> None:
-        true, predicted = figures.clicked_cell(self._catalog, self._count()[1], x, y)
+        true, predicted = figures.clicked_cell(self._catalog, self._counted.cells, x, y)
         self._choose_clips(true, AS + predicted)
 
     def _choose_clips(self, name: str, prediction: str) -> None:
@@ -213,8 +221,8 @@ class ClassErrors(Panel):
     def _offer_classes(self) -> None:
         """The classes with their accuracy, the worst first."""
         self.offer("method", explanations.method_options(self._of_split))
-        names = explanations.classes_in_order(self._catalog, self._confused)
-        top1 = figures.class_table(self._confused)["top1"]
+        table = self._counted.table
+        names, top1 = explanations.classes_in_order(self._catalog, table), table["top1"]
         shown = unlike(self._labels, names)
         self.offer("name", [(f"{text} ({100 * top1[name]:.0f} %)", name) for text, name in zip(shown, names)])
 
@@ -276,7 +284,7 @@ class ClassErrors(Panel):
                 figures.choose_bar(widget, self._catalog, names, state.name, with_family)
         elif name == "confusion":
             with widget.batch_update():
-                figures.move_frame(widget, self._catalog, self._count()[1], state.name, self._named)
+                figures.move_frame(widget, self._catalog, self._counted.cells, state.name, self._named)
 
     def _drawn_from(self, name: str) -> tuple[object, ...]:
         """What a figure is made of besides the class that is chosen in it."""
@@ -291,7 +299,7 @@ class ClassErrors(Panel):
             names, with_family = self._bar_names(), state.by == "family"
             return figures.per_class(predictions, state.method, catalog, names, state.name, with_family)
         if name == "confusion":
-            given = self._count()[1], state.name, self._named
+            given = self._counted.cells, state.name, self._named
             return figures.confusion(predictions, state.method, catalog, *given)
         about = f"method {LABELS[state.method]}, {predictions.protocol.name}, {catalog.name}; click a bar"
         return figures.prediction_bars(self._predicted_as(), state.name, catalog, f"{about} for its clips")
@@ -329,20 +337,18 @@ class ClassErrors(Panel):
         """The class that the shown clips were predicted as, where one is chosen."""
         return self.state.prediction.removeprefix(AS) if self.state.prediction.startswith(AS) else None
 
-    def _count(self) -> tuple[pd.DataFrame, list[str]]:
-        """Clips of each unseen class by prediction, and the classes by cluster; once a split and method."""
+    @property
+    def _counted(self) -> Counted:
+        """Clips of each unseen class by prediction; counted once a split and method."""
         key = (self.state.split, self.state.method)
         if key not in self._counts:
             counts = figures.class_counts(self._of_split, self.state.method)
-            self._counts[key] = counts, explanations.confusion_order(counts)
+            table, cells = figures.class_table(counts), explanations.confusion_order(counts)
+            self._counts[key] = Counted(counts, table, cells)
         return self._counts[key]
 
-    @property
-    def _confused(self) -> pd.DataFrame:
-        return self._count()[0]
-
     def _bar_names(self) -> list[str]:
-        return explanations.classes_in_order(self._catalog, self._confused, self.state.by)
+        return explanations.classes_in_order(self._catalog, self._counted.table, self.state.by)
 
     def _predicted_as(self) -> dict[str, int]:
-        return explanations.predicted_as(self._confused, self.state.name)
+        return explanations.predicted_as(self._counted.counts, self.state.name)

@@ -15,7 +15,7 @@ import traitlets
 from IPython.display import display
 
 from zsar_lab.viz.figures.style import mime_bundle
-from zsar_lab.viz.figures.training import draw_curves, loss_curves
+from zsar_lab.viz.figures.training import split_curves, loss_curves
 
 CODE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 
@@ -158,7 +158,7 @@ class LiveCurves:
 
     def update(self, history: Sequence[dict[str, Any]] | dict[str, Sequence[dict[str, Any]]]) -> None:
         """Draw the history of one split or of several; made for `on_epoch` of a workspace's trainings."""
-        draw = draw_curves if isinstance(history, dict) else loss_curves
+        draw = split_curves if isinstance(history, dict) else loss_curves
         figure = draw(history, self._about, self._chance)
         bundle = mime_bundle(figure)
         if self._shown is None:
