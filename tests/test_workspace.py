@@ -175,7 +175,7 @@ def test_a_study_with_another_encoder_and_templates_of_its_own(
     # what the folder keeps is the same study
     again = Workspace.open(workspace.folder)
     assert again.study == study and again.class_embeddings().fingerprint == read.fingerprint
-    page = texts_and_parts(again.catalog, result, "transfer", result.protocol.unseen[0])
+    page = texts_and_parts(again.catalog, again.predictions("stratified-0"), "transfer", result.protocol.unseen[0])
     assert "class text (a film of {label} | someone: {label})" in page
 
 

@@ -1,347 +1,208 @@
-"""zsar_lab.viz.widgets_explorer and figures_explorer: the transfer explorer driven from Python, and what its figures and text hold."""
+"""zsar_lab.viz.widgets.transfer_explorer driven from Python, and what its figures, table and note show."""
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import re
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
-from test_rescore import HELD_OUT, NAMES, PROTOCOL, SEEN, UNSEEN, clips, good, vague  # noqa: F401  (fixtures)
+from seven_classes import IMAGE, LABELS, PROTOCOL, SCRIPT
 
-from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.methods.hubness_reduction import CSLS
-from zsar_lab.methods.transfer import TransferSettings, settings_grid
+from zsar_lab.methods.transfer import TransferSettings, settings_grid, unit
 from zsar_lab.results.explorer import Choice, Explorer, places_on_map
-from zsar_lab.viz.figures.explorer import CHOSEN, MOST_NAMES, class_bars, class_traces
-from zsar_lab.viz.projection import SpaceMap
-from zsar_lab.viz.widgets_explorer import EARLIER, TAUS, WARNING, note_html, transfer_explorer
+from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.prompts import ClassText
+from zsar_lab.viz import projection
+from zsar_lab.viz.projection import SpaceMap, shared_space_map
+from zsar_lab.viz.widgets.figures import FigureFitter
+from zsar_lab.viz.widgets.transfer_explorer import TAUS, WARNING, TransferExplorer
 
-HOSTILE = ("<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "a & b", "%{y} {x}", "$x$")
-LABELS = dict(zip(NAMES, (*(f"seen {n}" for n in range(8)), *(f"held out {n}" for n in range(4)), *HOSTILE)))
-CATALOG = Catalog(
-    "generated",
-    Path("."),
-    pd.DataFrame([], columns=CLIP_COLUMNS),
-    pd.DataFrame({"name": NAMES, "label": [LABELS[name] for name in NAMES]}),
-)
-OTHER = dataclasses.replace(
+HARMFUL = "<b>bold</b>"  # a prompt's name
+OTHER = replace(
     PROTOCOL,
     name="split 1",
-    unseen=HELD_OUT,
-    validation=UNSEEN,
+    unseen=PROTOCOL.validation,
+    validation=PROTOCOL.unseen,
     test_clips=PROTOCOL.validation_clips,
     validation_clips=PROTOCOL.test_clips,
 )
-HARMFUL = "<b>bold</b>"  # a prompt's name
 
 
-@pytest.fixture(scope="module")
-def explorers(clips, good, vague) -> dict[str, Explorer]:  # noqa: F811
-    rows = np.random.default_rng(5).normal(size=(len(SEEN), 16))
-    return {
-        "one": Explorer(clips, PROTOCOL, {"good": good, HARMFUL: vague}, {"classifier weights": rows}),
-        "two": Explorer(clips, OTHER, {"good": good}),
-    }
+def texts(prompt: str, seed: int) -> ClassEmbeddings:
+    random, names = np.random.default_rng(seed), tuple(LABELS)
+    text = ClassText(prompt, names, tuple(f"{prompt} of {name}" for name in names))
+    pooled = unit(random.normal(size=(len(names), 12))).astype(np.float32)
+    words = random.normal(size=(len(names), 3, 7)).astype(np.float32)
+    return ClassEmbeddings(text, "encoder", pooled, words, np.ones((len(names), 3), bool))
 
 
-def map_of(explorer: Explorer) -> SpaceMap:
-    """Every second clip, the places of two numbers of its embedding."""
-    all_clips, protocol = explorer.clips, explorer.protocol
-    rows = np.arange(0, len(all_clips.ids), 2)
-    xy = all_clips.embedding_ND.astype(float)[:, :2]
-    of = {name: group for group in ("seen", "validation", "unseen") for name in getattr(protocol, group)}
-    names = tuple(all_clips.labels[row] for row in rows)
-    n_unseen = len(protocol.unseen)
-    places = xy[:8], xy[10 : 10 + n_unseen], xy[20 : 20 + n_unseen], xy[:8], xy[:n_unseen]
-    found = tuple(all_clips.ids[row] for row in rows), names, tuple(of[name] for name in names), xy[rows]
-    return SpaceMap(
-        "a map",
-        *found,
-        protocol.seen,
-        protocol.unseen,
-        *places,
-        0.9,
-        Path("."),
-        "all",
-        np.ones(len(places[0])),
-        0.01,
-    )
+@pytest.fixture
+def explorers(embeddings) -> dict[str, Explorer]:
+    rows = np.random.default_rng(5).normal(size=(2, 8))
+    good, vague = texts("good", 1), texts(HARMFUL, 2)
+    one = Explorer(embeddings, PROTOCOL, {"good": good, HARMFUL: vague}, {"classifier weights": rows})
+    return {"one": one, "two": Explorer(embeddings, OTHER, {"good": good})}
 
 
-class Parts:
-    """The parts of the box by name."""
+@pytest.fixture
+def maps(predictions, embeddings, tmp_path, monkeypatch) -> dict[str, SpaceMap]:
+    monkeypatch.setattr(projection, "_umap", lambda points, seed: points[:, :2].astype(float))
+    space = shared_space_map(predictions, embeddings, tmp_path / "map")
+    places = {name: getattr(space, name)[:2] for name in ("true_xy", "composed_xy", "unseen_text_xy")}
+    return {"one": space, "two": replace(space, unseen=OTHER.unseen, **places)}
 
-    def __init__(self, box) -> None:
-        self.box = box
-        self.warning, *rows, self.message, self.summary, self.accuracy, self.bars = box.children[:8]
-        self.controls = {widget.description: widget for row in rows for widget in row.children}
-        self.map, self.note = box.children[8:10] if len(box.children) > 9 else (None, None)
 
-    def set(self, name: str, value: object) -> None:
-        self.controls[name].value = value
-
-    @property
-    def said(self) -> str:
-        return text_of(self.summary.value)
+@pytest.fixture
+def widget(catalog, explorers, maps) -> TransferExplorer:
+    return TransferExplorer(catalog, explorers, maps)
 
 
 def text_of(page: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", " ", page))
 
 
-def by_name(figure) -> list[tuple[str, object]]:
-    return [(trace.name, trace) for trace in figure.data]
-
-
-@pytest.fixture
-def parts(explorers) -> Parts:
-    return Parts(
-        transfer_explorer(
-            CATALOG, explorers, {split: map_of(explorer) for split, explorer in explorers.items()}
-        )
-    )
-
-
-def assert_shown(parts: Parts, explorer: Explorer, choice: Choice) -> None:
-    """That every figure and the table hold what the library says of this choice and of what validation chose."""
-    outcome, chosen = (
-        explorer.score(choice),
-        explorer.score(explorer.chosen(choice.class_text, choice.source)),
-    )
-    assert parts.box.outcome.choice == choice and parts.message.value == ""
-    _, marked, now = (trace for _, trace in by_name(parts.accuracy))
-    for name, trace, shown in (("chosen", marked, chosen), ("now", now, outcome)):
-        assert list(trace.x) == pytest.approx([100 * shown.unseen.top1, 100 * shown.validation.top1])
-        assert list(trace.text) == [
-            f"{name} {100 * scored.top1:.1f} %" for scored in (shown.unseen, shown.validation)
-        ]
-    assert marked.name == CHOSEN and marked.marker.symbol != now.marker.symbol
-    top1, top1_chosen, n1, n1_chosen, before = (list(trace.y) for _, trace in by_name(parts.bars))
-    assert top1 == pytest.approx((100 * outcome.unseen.top1_C).tolist()) and top1_chosen == pytest.approx(
-        (100 * chosen.unseen.top1_C).tolist()
-    )
-    assert n1 == outcome.unseen.occurrence_C.tolist() and n1_chosen == chosen.unseen.occurrence_C.tolist()
-    assert before == ([] if choice.correction == "none" else outcome.uncorrected.occurrence_C.tolist())
-    rows = [
-        [text_of(cell) for cell in re.findall("<td.*?</td>", row)]
-        for row in re.findall("<tr>.*?</tr>", parts.summary.value)[1:]
-    ]
+def assert_shown(widget: TransferExplorer, explorer: Explorer, choice: Choice) -> None:
+    """That figures and table show what the explorer scores for this choice and for what validation chose."""
+    outcome = explorer.score(choice)
+    chosen = explorer.score(explorer.chosen(choice.class_text, choice.source))
+    assert widget.outcome.choice == choice and widget.html["message"].value == ""
+    accuracy, bars = widget.figures[:2]
+    for trace, shown in ((accuracy.data[1], chosen), (accuracy.data[2], outcome)):
+        top1 = [100 * shown.unseen.top1, 100 * shown.validation.top1]
+        assert list(trace.x) == pytest.approx(top1)
+        assert [text.split(" ")[1] for text in trace.text] == [f"{value:.1f}" for value in top1]
+    top1, top1_chosen, n1, n1_chosen, before = (sorted(trace.y) for trace in bars.data)
+    assert top1 == pytest.approx(sorted(100 * outcome.unseen.top1_C))
+    assert top1_chosen == pytest.approx(sorted(100 * chosen.unseen.top1_C))
+    assert n1 == sorted(outcome.unseen.occurrence_C) and n1_chosen == sorted(chosen.unseen.occurrence_C)
+    assert len(before) == (0 if choice.correction == "none" else len(explorer.protocol.unseen))
+    rows = re.findall(r"<tr>.*?</tr>", widget.html["summary"].value.replace("\n", ""))[1:]
+    cells = [[text_of(cell).strip() for cell in re.findall("<td.*?</td>", row)] for row in rows]
     pairs = [(getattr(outcome, group), getattr(chosen, group)) for group in ("unseen", "validation")]
     accuracies = [(getattr(a, name), getattr(b, name)) for a, b in pairs for name in ("top1", "mean_class")]
-    for row, (a, b) in zip(rows[:4], accuracies, strict=True):
-        assert [cell.strip() for cell in row[1:]] == [
-            f"{100 * a:.1f} %",
-            f"{100 * b:.1f} %",
-            f"{100 * (a - b):+.1f} points",
-        ]
-    (a, b), uncorrected = pairs[0], outcome.uncorrected.hubness.skewness
-    suffix = "" if choice.correction == "none" else f" (uncorrected {uncorrected:+.2f})"
-    assert (
-        rows[4][1].strip() == f"{a.hubness.skewness:+.2f}{suffix}"
-        and rows[4][2].strip() == f"{b.hubness.skewness:+.2f}"
-    )
-    assert (
-        f"k {choice.transfer.k}, tau {choice.transfer.tau:g}, {choice.transfer.relatedness}, {choice.source}"
-        in parts.said
-    )
+    for row, (a, b) in zip(cells[:4], accuracies, strict=True):
+        assert row[1:] == [f"{100 * a:.1f} %", f"{100 * b:.1f} %", f"{100 * (a - b):+.1f} points"]
+    (a, b), without = pairs[0], f" (without {outcome.uncorrected.hubness.skewness:+.2f})"
+    assert cells[4][1] == f"{a.hubness.skewness:+.2f}{'' if choice.correction == 'none' else without}"
+    assert cells[4][2] == f"{b.hubness.skewness:+.2f}" and len(cells) == 6
+    settings = f"k {choice.transfer.k}, tau {choice.transfer.tau:g}, {choice.transfer.relatedness}"
+    assert f"{settings}, {choice.source}, {choice.class_text}" in text_of(widget.html["summary"].value)
 
 
-# the sliders
-
-
-def test_it_opens_on_what_validation_chose_and_warns(parts, explorers):
+def test_it_opens_on_what_validation_chose_and_warns(widget, explorers):
     chosen = explorers["one"].chosen("good")
-    assert_shown(parts, explorers["one"], chosen)
-    assert WARNING in text_of(parts.warning.value) and "must not be reported" in WARNING
-    assert (parts.controls["k"].min, parts.controls["k"].max, parts.controls["k"].value) == (
-        1,
-        len(SEEN),
-        chosen.transfer.k,
-    )
-    assert "zsar-transfer-explorer" in parts.box._dom_classes
-    assert list(parts.accuracy.data[0].x) == pytest.approx([100 / 5, 100 / 4])  # chance
+    assert_shown(widget, explorers["one"], chosen)
+    k = widget.controls["k"]
+    assert (k.min, k.max, k.value) == (1, 2, chosen.transfer.k)
+    assert any(WARNING in text_of(getattr(part, "value", "")) for part in widget.children)
+    assert list(widget.figures[0].data[0].x) == pytest.approx([100 / 3, 100 / 2])  # chance
     assert {settings.tau for settings in settings_grid(8)} <= set(TAUS)
+    assert "zsar-transfer-explorer" in widget._dom_classes
+    assert sum(isinstance(part, FigureFitter) for part in widget.children) == 1
 
 
 @pytest.mark.parametrize(
-    ("control", "value", "change"),
+    ("control", "value"),
     [
-        ("k", 2, {"transfer": {"k": 2}}),
-        ("tau", 1.0, {"transfer": {"tau": 1.0}}),
-        ("relatedness", "plain", {"transfer": {"relatedness": "plain"}}),
-        ("prototypes", "classifier weights", {"source": "classifier weights"}),
-        ("class text", HARMFUL, {"class_text": HARMFUL}),
-        ("correction", CSLS, {"correction": CSLS}),
+        ("k", 2),
+        ("tau", 1.0),
+        ("relatedness", "plain"),
+        ("source", "classifier weights"),
+        ("class_text", HARMFUL),
+        ("reduction", "CSLS"),
     ],
 )
-def test_every_control_moves_all_that_is_shown(parts, explorers, control, value, change):
+def test_every_control_moves_all_that_is_shown(widget, explorers, control, value):
     chosen = explorers["one"].chosen("good")
-    change = change | (
-        {"transfer": dataclasses.replace(chosen.transfer, **change["transfer"])}
-        if "transfer" in change
-        else {}
-    )
-    parts.set(control, value)
-    assert_shown(parts, explorers["one"], dataclasses.replace(chosen, **change))
+    options = getattr(widget.controls[control], "options", ())
+    value = next((one for one in options if str(one).lower() == str(value).lower()), value)
+    widget.controls[control].value = value
+    if control in ("k", "tau", "relatedness"):
+        choice = replace(chosen, transfer=replace(chosen.transfer, **{control: value}))
+    else:
+        choice = replace(chosen, **{"correction" if control == "reduction" else control: value})
+    assert_shown(widget, explorers["one"], choice)
 
 
-def test_one_button_goes_back_to_what_validation_chose_in_one_step(parts, explorers, monkeypatch):
-    for control, value in (("k", 1), ("tau", 0.01), ("relatedness", "plain"), ("correction", CSLS)):
-        parts.set(control, value)
+def test_one_button_goes_back_to_what_validation_chose_in_one_step(widget, explorers, monkeypatch):
+    widget.choose(k=1, tau=0.01, relatedness="plain", reduction=widget.controls["reduction"].options[-1])
     asked, score = [], Explorer.score
     monkeypatch.setattr(
         Explorer, "score", lambda self, choice: (asked.append(choice), score(self, choice))[1]
     )
-    parts.controls["What validation chose"].click()
+    widget.controls["chosen"].click()
     chosen = explorers["one"].chosen("good")
     assert set(asked) == {chosen}
-    assert_shown(parts, explorers["one"], chosen)
+    assert_shown(widget, explorers["one"], chosen)
 
 
-def test_another_split_has_its_own_classes_and_keeps_what_it_can(parts, explorers):
-    parts.set("k", 2)
-    parts.set("class text", HARMFUL)
-    parts.set("split", "two")
-    assert parts.controls["class text"].options == ("good",) and parts.controls["prototypes"].options == (
-        "class means",
-    )
-    transfer = TransferSettings(2, parts.controls["tau"].value, parts.controls["relatedness"].value)
-    assert_shown(parts, explorers["two"], Choice(transfer, "good"))
-    assert "split 1" in parts.accuracy.layout.title.text and list(parts.bars.layout.xaxis2.ticktext) == [
-        f"held out {n}" for n in range(4)
-    ]
-    assert list(parts.map.data[-1].text) == [f"held out {n}" for n in range(4)]
-    parts.set("split", "one")
-    assert len(parts.bars.data[0].y) == 5 and parts.message.value == ""
+def test_another_split_has_its_own_classes_and_keeps_what_it_can(widget, explorers):
+    widget.choose(k=2, class_text=HARMFUL)
+    widget.controls["split"].value = "two"
+    assert widget.controls["class_text"].options == ("good",)
+    assert widget.controls["source"].options == ("class means",)
+    transfer = TransferSettings(2, widget.state.tau, widget.state.relatedness)
+    assert_shown(widget, explorers["two"], Choice(transfer, "good"))
+    accuracy, bars, space = widget.figures
+    assert "split 1" in accuracy.layout.title.text and set(bars.layout.xaxis2.ticktext) == {"wave", "nod"}
+    assert list(space.data[-1].text) == ["wave", "nod"]
+    widget.choose(split="one")
+    assert len(bars.data[0].y) == 3
 
 
-# the map
+def test_prototypes_move_on_the_map(widget, explorers, maps):
+    explorer, space, figure = explorers["one"], maps["one"], widget.figures[2]
+    shown_ND, before = explorer.embeddings_of(space.ids), [trace.x for trace in figure.data]
+    places = [places_on_map(explorer.score(explorer.chosen("good")).prototypes_UD, shown_ND, space.clips_xy)]
+    widget.controls["k"].value = 3 - widget.state.k
+    places.append(places_on_map(widget.outcome.prototypes_UD, shown_ND, space.clips_xy))
+    lines, marked, now = figure.data[-3:]
+    for trace, xy in zip((marked, now), places):
+        np.testing.assert_allclose(np.stack([trace.x, trace.y], axis=1), xy)
+    assert list(lines.x[:3]) == [pytest.approx(now.x[0]), pytest.approx(space.true_xy[0, 0]), None]
+    same = [old == new for old, new in zip(before, (trace.x for trace in figure.data), strict=True)]
+    assert same[:-3] == [True] * (len(same) - 3) and same[-2]
+    apart = np.hypot(*(places[0] - space.composed_xy).T)
+    share = 100 * apart / np.hypot(*(space.clips_xy.max(0) - space.clips_xy.min(0)))
+    note = text_of(widget.html["note"].value)
+    assert f"off by {np.median(share):.1f} %" in note and f"at most {share.max():.1f} %" in note
 
 
-def test_prototypes_move_on_the_map(parts, explorers):
-    explorer, space = explorers["one"], map_of(explorers["one"])
-    shown_ND = explorer.embeddings_of(space.ids)
-
-    def placed(choice):
-        return places_on_map(explorer.score(choice).prototypes_UD, shown_ND, space.clips_xy)
-
-    before = [trace.x for trace in parts.map.data]
-    parts.set("k", 1)
-    chosen = explorer.chosen("good")
-    now_xy, chosen_xy = (
-        placed(dataclasses.replace(chosen, transfer=dataclasses.replace(chosen.transfer, k=1))),
-        placed(chosen),
-    )
-    lines, marked, now = parts.map.data[-3:]
-    np.testing.assert_allclose(np.stack([now.x, now.y], axis=1), now_xy)
-    np.testing.assert_allclose(np.stack([marked.x, marked.y], axis=1), chosen_xy)
-    assert list(lines.x[:3]) == [pytest.approx(now_xy[0, 0]), pytest.approx(space.true_xy[0, 0]), None]
-    assert list(lines.y[-3:]) == [pytest.approx(now_xy[-1, 1]), pytest.approx(space.true_xy[-1, 1]), None]
-    assert [old == new for old, new in zip(before, (trace.x for trace in parts.map.data), strict=True)] == [
-        True
-    ] * 5 + [False, True, False]
+def test_without_a_map_there_is_none(catalog, explorers):
+    widget = TransferExplorer(catalog, explorers)
+    widget.controls["k"].value = 1
+    assert len(widget.figures) == 2 and widget.html["note"].value == ""
+    assert_shown(widget, explorers["one"], widget.outcome.choice)
 
 
-def test_the_note_says_how_far_off_places_are(parts, explorers):
-    explorer, space = explorers["one"], map_of(explorers["one"])
-    own = places_on_map(
-        explorer.score(explorer.chosen("good")).prototypes_UD,
-        explorer.embeddings_of(space.ids),
-        space.clips_xy,
-    )
-    apart = [float(np.hypot(*(a - b))) for a, b in zip(own, space.composed_xy)]
-    width, height = space.clips_xy.max(0) - space.clips_xy.min(0)
-    share = 100 * np.array(apart) / np.hypot(width, height)
-    assert f"off by {np.median(share):.1f} % of the map's diagonal" in text_of(parts.note.value)
-    assert f"at most {share.max():.1f} %" in text_of(parts.note.value)
-    by_hand = note_html(np.array([1.0, 2.0, 3.0]), 4.0)
-    assert "off by 50.0 %" in by_hand and "median over 3 classes; at most 75.0 %" in by_hand
-
-
-def test_without_a_map_there_is_none(explorers):
-    parts = Parts(transfer_explorer(CATALOG, explorers))
-    parts.set("k", 1)
-    assert parts.map is None and len(parts.box.children) == 9
-    assert_shown(parts, explorers["one"], parts.box.outcome.choice)
-
-
-# names that could do harm, failures, bad input
-
-
-def test_names_and_prompts_are_shown_letter_by_letter(parts):
-    parts.set("class text", HARMFUL)
-    pages = [figure.to_json() for figure in (parts.accuracy, parts.bars, parts.map)] + [
-        parts.summary.value,
-        parts.note.value,
-        parts.warning.value,
-    ]
+def test_names_and_prompts_are_shown_letter_by_letter(widget):
+    widget.choose(class_text=HARMFUL)
+    pages = [figure.to_json() for figure in widget.figures] + [page.value for page in widget.html.values()]
     for page in pages:
         page = page.replace("\\u003c", "<").replace("\\u003e", ">")
-        assert (
-            "<img" not in page and "<script" not in page and "</script" not in page and "<b>bold" not in page
-        )
-    assert "&lt;b&gt;bold&lt;/b&gt;" in parts.summary.value
-    assert parts.bars.data[0].customdata[0].startswith("&lt;img src=x onerror=alert(1)&gt;, 6 clips")
-    assert (
-        parts.bars.layout.xaxis2.ticktext[3].startswith("%&#123;y}")
-        and parts.map.data[-1].text[4] == "&#36;x&#36;"
-    )
+        assert not [evil for evil in (IMAGE, "<script", "</script", HARMFUL) if evil in page]
+    assert "&lt;b&gt;bold&lt;/b&gt;" in widget.html["summary"].value
+    assert any(html.escape(SCRIPT)[:8] in text for text in widget.figures[1].data[0].customdata)
 
 
-def test_a_failure_is_shown_raised_and_gone_with_the_next_move(parts, explorers, monkeypatch):
-    def fail(*_):
-        raise ValueError("it is <b>gone</b>")
-
+def test_a_failure_is_shown_raised_and_leaves_what_was_chosen(widget, explorers, monkeypatch):
+    before = widget.state
     with monkeypatch.context() as patch:
-        patch.setattr(Explorer, "score", fail)
-        with pytest.raises(ValueError, match="gone"):
-            parts.set("k", 1)
-        assert (
-            "ValueError: it is &lt;b&gt;gone&lt;/b&gt;" in parts.message.value
-            and EARLIER in parts.summary.value
-        )
-    parts.set("k", 2)
-    assert_shown(parts, explorers["one"], parts.box.outcome.choice)
+        patch.setattr(Explorer, "score", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            widget.controls["k"].value = 3 - before.k
+        assert "ZeroDivisionError" in widget.html["message"].value
+        assert widget.state == before and widget.controls["k"].value == before.k
+    widget.controls["k"].value = 3 - before.k
+    assert_shown(widget, explorers["one"], widget.outcome.choice)
 
 
-def test_bad_input_is_refused_in_a_sentence(explorers):
-    with pytest.raises(ValueError, match="there must be at least one split to explore, got none"):
-        transfer_explorer(CATALOG, {})
-    with pytest.raises(
-        ValueError, match=r"maps must be of the same splits as the explorers \(one, two\) or none, got one"
-    ):
-        transfer_explorer(CATALOG, explorers, {"one": map_of(explorers["one"])})
-    with pytest.raises(ValueError, match="a map must be of its split's unseen classes, that of 'two' is not"):
-        transfer_explorer(CATALOG, explorers, dict.fromkeys(explorers, map_of(explorers["one"])))
-
-
-# many classes
-
-
-def test_names_of_many_classes_are_left_to_hovering():
-    names = tuple(f"class {n}" for n in range(MOST_NAMES + 1))
-    protocol = dataclasses.replace(PROTOCOL, unseen=names)
-    catalog = dataclasses.replace(CATALOG, classes=pd.DataFrame({"name": names, "label": names}))
-    figure = class_bars(np.full(len(names), 3), protocol, catalog)
-    assert (
-        set(figure.layout.xaxis2.ticktext) == {""}
-        and "41 unseen classes (hover for the name)" == figure.layout.xaxis2.title.text
-    )
-    assert figure.data[0].customdata[-1] == "class 9, 3 clips"  # in the order of their names
-
-
-def test_bars_stand_in_the_order_of_families(explorers):
-    classes = CATALOG.classes.assign(family=["b" if name in UNSEEN[:2] else "a" for name in NAMES])
-    catalog, outcome = (
-        dataclasses.replace(CATALOG, classes=classes),
-        explorers["one"].score(explorers["one"].chosen("good")),
-    )
-    traces = class_traces(outcome, outcome, PROTOCOL, catalog)
-    order = [2, 3, 4, 0, 1]
-    assert traces[2]["y"] == outcome.unseen.occurrence_C[order].tolist()
-    hover = class_bars(outcome.unseen.clips_C, PROTOCOL, catalog).data[0].customdata
-    assert hover[0] == "a &amp; b, 6 clips" and hover[3].startswith("&lt;img")
+def test_bad_input_is_refused(catalog, explorers, maps):
+    with pytest.raises(ValueError, match="at least one split"):
+        TransferExplorer(catalog, {})
+    with pytest.raises(ValueError, match="one, two, got one"):
+        TransferExplorer(catalog, explorers, {"one": maps["one"]})
+    with pytest.raises(ValueError, match="'two'"):
+        TransferExplorer(catalog, explorers, dict.fromkeys(explorers, maps["one"]))

@@ -35,7 +35,7 @@ class Chosen:
         method: identifier.
         name: an unseen class.
         by: order of the bars, one of `explanations.CLASS_ORDERS`.
-        prediction: "any", "wrong" or "as <class>": which of its clips.
+        prediction: "any", "wrong" or "as NAME": which of its clips.
         order: of them, one of `explanations.ORDERS`.
         page: from 0.
         clip: id of a clip on the page; "" for none.

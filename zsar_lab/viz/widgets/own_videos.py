@@ -31,7 +31,7 @@ class Shown:
     """Which clips are shown and which one is chosen; names of `own_videos_words`.
 
     Attributes:
-        filter: one of FILTERS, or "class <name>".
+        filter: one of FILTERS, or "class NAME".
         order: one of ORDERS.
         page: from 0.
         clip: row of the session's table; -1 for none.
