@@ -43,7 +43,7 @@ LEVELS = {
     "__init__": 14,  # which imports the api when it is first asked for
     "__main__": 15,
 }
-VIDEO, WIDGETS = ("zsar_lab/data/video*.py",), ("zsar_lab/viz/widgets/*",)
+VIDEO, WIDGETS = ("zsar_lab/data/video.py",), ("zsar_lab/viz/widgets/*",)
 OWNERS = {
     "decord": VIDEO,
     "av": VIDEO,
@@ -53,7 +53,7 @@ OWNERS = {
     "snowballstemmer": ("zsar_lab/protocols/leakage.py",),
     "umap": ("zsar_lab/viz/projection.py",),
     "plotly": ("zsar_lab/viz/figures/*", "zsar_lab/viz/figures_*.py", "zsar_lab/viz/widgets/figures.py"),
-    "jinja2": ("zsar_lab/viz/clips.py",),
+    "jinja2": ("zsar_lab/viz/clips.py", "zsar_lab/results/report_files.py"),
     "ipywidgets": WIDGETS,
     "anywidget": WIDGETS,
     "jscatter": ("zsar_lab/viz/widgets/space.py",),

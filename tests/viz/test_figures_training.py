@@ -8,7 +8,7 @@ import pytest
 
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.train.meters import FORMATS
-from zsar_lab.viz import widgets
+from zsar_lab.viz.widgets import figures as widgets
 from zsar_lab.viz.figures.training import (
     GFLOP_PER_CLIP,
     SUMMED_LOSS,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from seven_classes import IMAGE, SCRIPT
 
-from zsar_lab.data.video_writing import write_mp4
+from zsar_lab.data.video import write_mp4
 from zsar_lab.viz import explanations, map_points, projection
 from zsar_lab.viz.map_points import (
     colouring,
