@@ -6,7 +6,7 @@ In each run the classes are new: their true accuracies, the effects of two metho
 counts and which clips are right. Where all classes have as many clips, top1 and mean_class are the same. A
 row gives, in percent, the lowest and the highest share over the populations below: "score" of
 `score_interval`, "H" of `harmonic_interval` (as many seen as unseen classes), "difference" of the interval
-of `sign_flip_comparison` (true differences of 0 and others), "claimed" of p <= 0.05 where the true difference
+of `class_comparison` (true differences of 0 and others), "claimed" of p <= 0.05 where the true difference
 is 0, and "limits" of such claims under effects that the test does not allow for, see LIMITS.
 """
 
@@ -18,7 +18,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from zsar_lab.results.statistics import LEVEL, harmonic_interval, score_interval, sign_flip_comparison
+from zsar_lab.results.statistics import LEVEL, class_comparison, harmonic_interval, score_interval
 
 CLASSES = (5, 10, 24, 50, 101)
 SCORES = (
@@ -130,7 +130,7 @@ def compared(n_classes, unequal, quantity, accuracies, runs, seed):
         gained = np.sign(a - b) * random.binomial(shared, np.abs(a - b))
         gained = gained + random.binomial(clips - shared, a) - random.binomial(clips - shared, b)
         weights = weights if quantity == "top1" else np.full(n_classes, 1 / n_classes)
-        found = sign_flip_comparison(gained / clips, weights)
+        found = class_comparison(gained / clips, weights)
         n_held += found.low <= truth <= found.high
         n_claimed += found.p <= LEVEL
     return n_held / runs, n_claimed / runs

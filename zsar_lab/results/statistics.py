@@ -29,6 +29,7 @@ import pandas as pd
 QUANTITIES = ("top1", "mean_class")
 LEVEL = 0.05  # of a claim, and of what a 95 % interval leaves out
 POWER = 0.8
+FEWEST_TO_FLIP = 8  # classes
 EXACT_UP_TO = 14  # classes: 8,192 sign patterns
 N_FLIPS = 10_000  # with more classes
 
@@ -39,7 +40,7 @@ class Comparison:
 
     Attributes:
         difference: of the quantity compared.
-        low, high: its 95 % interval, the differences that the sign-flip test does not reject.
+        low, high: its 95 % interval, the differences that the test does not reject.
         p: of "no difference", two-sided, not adjusted.
         min_detectable: the smallest true difference that such a study claims with 80 % chance.
     """
@@ -72,7 +73,7 @@ def interval(rows: pd.DataFrame, quantity: str = "top1") -> tuple[float, float]:
 
 
 def compare(rows_a: pd.DataFrame, rows_b: pd.DataFrame, quantity: str = "top1") -> Comparison:
-    """Compare two methods on the same clips, see `sign_flip_comparison`.
+    """Compare two methods on the same clips, see `class_comparison`.
 
     Args:
         rows_a: of the first method, as for `accuracy`.
@@ -83,7 +84,7 @@ def compare(rows_a: pd.DataFrame, rows_b: pd.DataFrame, quantity: str = "top1") 
         ValueError: the clips are not the same, fewer than two classes, or as `accuracy`.
     """
     table_a, table_b = _same_clips(rows_a, rows_b)
-    return sign_flip_comparison(_shares(table_a) - _shares(table_b), _weights(table_a, quantity))
+    return class_comparison(_shares(table_a) - _shares(table_b), _weights(table_a, quantity))
 
 
 def is_right(rows: pd.DataFrame) -> np.ndarray:
@@ -166,12 +167,13 @@ def wilson(mean: float, se: float, df: float, n_if_alike: float) -> tuple[float,
     return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
 
 
-def sign_flip_comparison(difference_C: np.ndarray, weights_C: np.ndarray) -> Comparison:
-    """Test sum_c w_c d_c by flipping signs: without a difference each class could have gone the other way.
+def class_comparison(difference_C: np.ndarray, weights_C: np.ndarray) -> Comparison:
+    """Test sum_c w_c d_c against 0, and the interval of all differences that this test does not reject.
 
-    p is the share of sign patterns with a larger |sum_c +-w_c d_c| than the one found; equal ones count half
-    (mid-p). All patterns up to 14 classes, else 10,000 of a fixed seed. The interval holds all differences
-    that are not rejected by that test; with fewer than five classes none can be, and it is -1..1.
+    From eight classes on by flipping signs: without a difference each class could have gone the other way, so
+    p is the share of sign patterns with a larger |sum_c +-w_c d_c| than the one found, equal ones counting
+    half (mid-p); all patterns up to 14 classes, else 10,000 of a fixed seed. With fewer classes, where sign patterns
+    are few, by Student's t; p is at least 2^-C. Where no class differs, p is 1.
 
     Raises:
         ValueError: fewer than two classes.
@@ -179,17 +181,22 @@ def sign_flip_comparison(difference_C: np.ndarray, weights_C: np.ndarray) -> Com
     Source: Fisher, The Design of Experiments, 1935; mid-p: Lancaster, 1961. The ends of the interval are
     means over subsets of the classes, as the typical values of Hartigan, 1969.
     """
-    detectable = min_detectable(*standard_error(difference_C, weights_C))
+    se, df = standard_error(difference_C, weights_C)
+    difference, detectable = float(weights_C @ difference_C), min_detectable(se, df)
+    if not difference_C.any():
+        return Comparison(0.0, 0.0, 0.0, 1.0, detectable)
+    if len(difference_C) < FEWEST_TO_FLIP:
+        half = t_quantile(1 - LEVEL / 2, df) * se
+        p = max(two_sided_p(difference / se, df) if se else 0.0, 0.5 ** len(difference_C))
+        return Comparison(difference, difference - half, difference + half, p, detectable)
     kept_FC = _sign_patterns(len(weights_C))
     kept_F, weight_F = (kept_FC @ np.stack([weights_C * difference_C, weights_C], 1)).T
-    difference, tolerance = float(kept_F[0]), 1e-9 * float(weights_C @ np.abs(difference_C))
     beyond_F = np.abs(2 * kept_F - difference) - abs(difference)
+    tolerance = 1e-9 * float(weights_C @ np.abs(difference_C))
     p = float(np.mean(beyond_F > tolerance) + np.mean(np.abs(beyond_F) <= tolerance) / 2)
-    rank = int(np.floor(LEVEL * len(kept_F) - 0.5))
-    if rank < 0:
-        return Comparison(difference, -1.0, 1.0, p, detectable)
     # a pattern rejects all differences that do not lie between the means over its two sets of classes
     of_kept, of_flipped = kept_F[1:] / weight_F[1:], (difference - kept_F[1:]) / (1 - weight_F[1:])
+    rank = int(np.floor(LEVEL * len(kept_F) - 0.5))
     low = np.partition(np.minimum(of_kept, of_flipped), rank)[rank]
     high = -np.partition(-np.maximum(of_kept, of_flipped), rank)[rank]
     return Comparison(difference, float(low), float(high), p, detectable)
@@ -199,7 +206,7 @@ def standard_error(x_C: np.ndarray, weights_C: np.ndarray) -> tuple[float, float
     """Standard error of m = sum_c w_c x_c over classes, and its degrees of freedom.
 
     se^2 = sum_c (w_c (x_c - m))^2 / (1 - w_c): with equal weights the variance of a mean. The degrees of
-    freedom are C - 1 there. With others they are 1 / (0.75 / B + 0.25 / (C - 1)), B those of Bell and
+    freedom are C - 1 there. With others they are 3 / (2 / B + 1 / (C - 1)), B those of Bell and
     McCaffrey: with 5 to 50 very unequal classes B alone covered up to 98 %, C - 1 alone down to 84 %.
 
     Raises:
@@ -214,7 +221,7 @@ def standard_error(x_C: np.ndarray, weights_C: np.ndarray) -> tuple[float, float
     covariance_CC = np.eye(n_classes) - weights_C[:, None] - weights_C + weights_C @ weights_C
     covariance_CC *= np.outer(scaled_C, scaled_C)
     bell = np.trace(covariance_CC) ** 2 / (covariance_CC**2).sum()
-    df = 1 / (0.75 / bell + 0.25 / (n_classes - 1))
+    df = 3 / (2 / bell + 1 / (n_classes - 1))
     se = np.sqrt(((scaled_C * (x_C - weights_C @ x_C)) ** 2).sum())
     return float(se), max(1.0, round(float(df), 2))
 
@@ -267,14 +274,23 @@ def min_detectable(se: float, df: float, level: float = LEVEL, power: float = PO
 
 @lru_cache(4096)
 def t_quantile(share: float, df: float) -> float:
-    """Quantile of Student's t to four digits, share 0.5..1 (1 excluded), df at least 1.
+    """Quantile of Student's t to four digits, share 0.5..1 (1 excluded), df at least 1."""
+    angle, within = _student(df)
+    return float(df**0.5 * np.tan(np.interp(2 * share - 1, within, angle)))
 
-    With t = sqrt(df) tan(angle) the density is proportional to cos(angle)^(df - 1).
-    """
+
+def two_sided_p(t: float, df: float) -> float:
+    """The chance of a larger |t| under Student's t."""
+    angle, within = _student(df)
+    return float(1 - np.interp(np.arctan(abs(t) / df**0.5), angle, within))
+
+
+def _student(df: float) -> tuple[np.ndarray, np.ndarray]:
+    """The distribution of |t|: angles with tan(angle) = t / sqrt(df), whose density is cos(angle)^(df - 1)."""
     angle = np.linspace(0, np.pi / 2, 10_001)
     density = np.cos(angle) ** (df - 1)
     below = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    return float(df**0.5 * np.tan(np.interp((2 * share - 1) * below[-1], below, angle)))
+    return angle, below / below[-1]
 
 
 def _shares(table: pd.DataFrame) -> np.ndarray:
