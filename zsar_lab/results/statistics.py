@@ -138,9 +138,9 @@ def harmonic_interval(
 ) -> tuple[float, float]:
     """95 % interval of H = 2 S U / (S + U), S and U the `accuracy` of clips of seen and of unseen classes.
 
-    The two sides have different classes, so se_H^2 = (H^2 / 2)^2 (se_S^2 / S^4 + se_U^2 / U^4), with degrees of
-    freedom by Satterthwaite; then Wilson's interval as in `score_interval`. Where S or U is 0 the lower end is 0
-    and the upper one is the H of both upper ends.
+    The two sides have different classes, so se_H^2 = (H^2 / 2)^2 (se_S^2 / S^4 + se_U^2 / U^4), with degrees
+    of freedom by Satterthwaite; then Wilson's interval as in `score_interval`. Where S or U is 0 the lower end
+    is 0 and the upper one is the H of both upper ends.
 
     Raises:
         ValueError: as `interval`, for either side.
@@ -172,8 +172,8 @@ def class_comparison(difference_C: np.ndarray, weights_C: np.ndarray) -> Compari
 
     From eight classes on by flipping signs: without a difference each class could have gone the other way, so
     p is the share of sign patterns with a larger |sum_c +-w_c d_c| than the one found, equal ones counting
-    half (mid-p); all patterns up to 14 classes, else 10,000 of a fixed seed. With fewer classes, where sign patterns
-    are few, by Student's t; p is at least 2^-C. Where no class differs, p is 1.
+    half (mid-p); all patterns up to 14 classes, else 10,000 of a fixed seed. With fewer classes, where sign
+    patterns are few, by Student's t; p is at least 2^-C. Where no class differs, p is 1.
 
     Raises:
         ValueError: fewer than two classes.
@@ -286,7 +286,7 @@ def two_sided_p(t: float, df: float) -> float:
 
 
 def _student(df: float) -> tuple[np.ndarray, np.ndarray]:
-    """The distribution of |t|: angles with tan(angle) = t / sqrt(df), whose density is cos(angle)^(df - 1)."""
+    """The distribution of |t|: angles with tan(angle) = t / sqrt(df), of density cos(angle)^(df - 1)."""
     angle = np.linspace(0, np.pi / 2, 10_001)
     density = np.cos(angle) ** (df - 1)
     below = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
