@@ -17,8 +17,7 @@ import numpy as np
 import zsar_lab as zl
 from zsar_lab.data.datasets.folders import find_videos
 from zsar_lab.data.reading import read_windows
-from zsar_lab.infer.answers import answers
-from zsar_lab.infer.embedding import AT_ONCE, embed_windows
+from zsar_lab.infer.predictions import AT_ONCE, embed_windows, predict
 
 NAMES = ["jumping", "sitting down", "swimming", "playing an instrument", "sweeping the floor"]
 
@@ -29,11 +28,11 @@ def rss_mb() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-def at_once(videos, model, candidates) -> tuple[float, list[float]]:
+def at_once(videos, model, classifier) -> tuple[float, list[float]]:
     """Seconds, and memory after each tenth of the clips."""
     started, named, memory = time.perf_counter(), 0, []
     for part in embed_windows(videos, model, shown=False):
-        named += len(answers(part, candidates))
+        named += len(predict(part, classifier))
         if named >= (len(memory) + 1) * len(videos) / 10:
             memory.append(rss_mb())
     return time.perf_counter() - started, memory
@@ -54,11 +53,11 @@ def one_after_the_other(videos, model) -> tuple[float, float]:
 def main() -> None:
     workspace = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
     n_clips = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
-    model = zl.open_model(workspace)
-    candidates = model.candidates(zl.read_classes(NAMES))
+    model = zl.load_model(workspace)
+    classifier = model.classifier(NAMES)
     videos = find_videos(workspace / "videos").iloc[:n_clips].reset_index(drop=True)
-    at_once(videos.iloc[:50], model, candidates)
-    seconds, memory = at_once(videos, model, candidates)
+    at_once(videos.iloc[:50], model, classifier)
+    seconds, memory = at_once(videos, model, classifier)
     decoding, embedding = one_after_the_other(videos, model)
     print(f"{len(videos)} videos named in {seconds:.1f} s: {len(videos) / seconds:.0f} videos/s")
     print(

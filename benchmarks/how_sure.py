@@ -1,4 +1,4 @@
-"""Do the marks of "unsure", chosen on validation classes, hold on unseen ones? Every split of a study, several class texts, 40 splits of candidates.
+"""Does "unsure", chosen on validation classes, hold on unseen classes? Every split of a study, several class texts, 40 subsets of candidates.
 
     python benchmarks/how_sure.py [WORKSPACE] [CANDIDATES]
 
@@ -14,24 +14,24 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 import zsar_lab as zl
-from zsar_lab.infer.unsure import N_SPLITS, choose_thresholds
+from zsar_lab.infer.classifier import N_SUBSETS, choose_thresholds
+from zsar_lab.infer.export import export_split
 from zsar_lab.methods.fitted import TRANSFER, TextMethods
 from zsar_lab.results.calibration import confidences
-from zsar_lab.study_export import export_split
 
 
 def on_unseen(scores_BU, targets_B, method, thresholds, n_candidates: int) -> dict[str, float]:
-    """Shares over the splits of candidates: what is told apart, marked and right."""
+    """Shares over the subsets of candidates: what is told apart, marked and right."""
     rng, rows = np.random.default_rng(1), []
-    for _ in range(N_SPLITS):
+    for _ in range(N_SUBSETS):
         chosen = rng.permutation(scores_BU.shape[1])[:n_candidates]
         scores = scores_BU[:, chosen].astype(float)
         known = np.isin(targets_B, chosen)
-        best, confidence = scores.max(1), confidences(scores, method.temperature).max(1)
+        best, confidence = scores.max(1), confidences(scores, method["temperature"]).max(1)
         right, near, sure = (
             chosen[scores.argmax(1)] == targets_B,
-            best >= thresholds.nearness,
-            confidence >= thresholds.confidence,
+            best >= thresholds.min_score,
+            confidence >= thresholds.min_confidence,
         )
         answered = known & near & sure
         rows.append(
@@ -60,10 +60,12 @@ def main() -> None:
         for (name, prompt), method in shared.methods.items():
             if name == TRANSFER:
                 scores = gathered.fit(workspace.class_embeddings(prompt), TRANSFER).scores(gathered.test)
-                thresholds = choose_thresholds(method.scores_BV, shared.targets_B, method.temperature, wanted)
+                thresholds = choose_thresholds(
+                    method["scores_BV"], shared.arrays["targets"], method["temperature"], wanted
+                )
                 found = on_unseen(scores, gathered.test.targets, method, thresholds, thresholds.n_candidates)
                 rows.append(
-                    {"class text": prompt, "split": split, "promised sure": thresholds.answered} | found
+                    {"class text": prompt, "split": split, "promised sure": thresholds.coverage} | found
                 )
     print(pd.DataFrame(rows).drop(columns="split").groupby("class text").mean().round(3).T.to_string())
 

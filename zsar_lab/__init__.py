@@ -17,7 +17,7 @@ __all__ = [
     "embeddings",
     "export",
     "figures",
-    "open_model",
+    "load_model",
     "open_workspace",
     "read_classes",
     "score",

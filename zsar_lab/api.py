@@ -15,13 +15,11 @@ import pandas as pd
 
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
-from zsar_lab.infer.answers import answers
-from zsar_lab.infer.classifier import NamingModel
-from zsar_lab.infer.classify import Paths, embed_videos
-from zsar_lab.infer.shared_model import SharedModel
-from zsar_lab.opening import open_model
+from zsar_lab.infer.export import export_split
+from zsar_lab.infer.model import VideoModel, load_model
+from zsar_lab.infer.predictions import Paths
+from zsar_lab.infer.shared import SharedModel
 from zsar_lab.results.outside import predictions_of, score_predictions
-from zsar_lab.study_export import export_split
 from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.workspace import Workspace
 
@@ -30,7 +28,7 @@ __all__ = [
     "embeddings",
     "export",
     "figures",
-    "open_model",
+    "load_model",
     "open_workspace",
     "read_classes",
     "score",
@@ -40,21 +38,23 @@ __all__ = [
 def classify(
     paths: Paths,
     classes: Classes,
-    checkpoint: str | Path | Workspace | NamingModel | None = None,
+    model: str | Path | Workspace | VideoModel | None = None,
     *,
     method: str | None = None,
-    class_text: str | None = None,
-    least_right: float = 0.8,
+    prompt: str | None = None,
+    min_precision: float = 0.8,
     windows: WindowSettings = WindowSettings(),
     limits: Limits = Limits(),
 ) -> pd.DataFrame:
-    """Name the actions in videos by classes of your own; none of them need have been trained on.
+    """Predict the actions in videos by classes of your own; none of them need have been trained on.
 
     >>> import zsar_lab as zl
     >>> table = zl.classify("walk.mp4", ["walking", "jumping", "sitting down"], "runs/demo")
-    >>> list(table.columns)
-    ['path', 'label', 'start_s', 'end_s', 'name', 'confidence', 'score', 'unsure', 'why', 'best', 'remark']
-    >>> table["name"][0] in ("walking", "jumping", "sitting down")
+    >>> list(table.columns)[:7]
+    ['path', 'label', 'start_s', 'end_s', 'prediction', 'confidence', 'score']
+    >>> list(table.columns)[7:]
+    ['unsure', 'why', 'best', 'remark']
+    >>> table["prediction"][0] in ("walking", "jumping", "sitting down")
     True
 
     A video of up to ten seconds is one row; a longer one is cut into overlapping windows of the length that
@@ -64,28 +64,24 @@ def classify(
         paths: video files, folders of them, or a csv file with the columns path and label.
         classes: names; or a mapping from names to descriptions, a table, or a file of one, see
             `read_classes`.
-        checkpoint: what `open_model` takes, or gives; None for the demo's.
+        model: what `load_model` takes, or gives; None for the demo's.
         method: "transfer" or "direct" ("direct" alone for a public model); None for the model's usual one.
-        class_text: a prompt of class texts; None for one that reads all that the classes say.
-        least_right: the share of answers, on validation classes, that must be right where an answer is called
-            sure, 0..1.
+        prompt: of the class texts; None for one that reads all that the classes say.
+        min_precision: the share of predictions, on validation classes, that must be right to be called sure.
         windows: how long videos are cut.
         limits: processes that decode, and the time and memory that each may take for a file.
 
     Returns:
-        A row a window, see `answers`; what could not be read has a row that says why.
+        A row a window, see `zsar_lab.infer.predictions.predict`; what could not be read has a row that says
+        why.
 
     Raises:
-        FileNotFoundError: no such checkpoint, file of classes, or video at all.
+        FileNotFoundError: no such model, file of classes, or video at all.
         ValueError: fewer than two classes, names that occur twice, or texts that the model cannot read.
     """
     table = read_classes(classes)
-    model = checkpoint if isinstance(checkpoint, NamingModel) else open_model(checkpoint)
-    given = {"method": method, "class_text": class_text}
-    candidates = model.candidates(
-        table, least_right=least_right, **{name: value for name, value in given.items() if value is not None}
-    )
-    return answers(embed_videos(paths, model, windows, limits), candidates)
+    how = {"method": method, "prompt": prompt, "min_precision": min_precision}
+    return load_model(model).predict(paths, table, windows, limits, **how)
 
 
 def open_workspace(folder: str | Path = "runs/demo") -> Workspace:
@@ -183,11 +179,11 @@ def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict
 def export(
     workspace: Workspace | str | Path, split: str | None = None, folder: str | Path | None = None
 ) -> SharedModel:
-    """Write the trained model of a split as a folder that loads elsewhere with one call, `open_model(folder)`.
+    """Write the trained model of a split as a folder that loads elsewhere with one call, `load_model(folder)`.
 
     >>> import zsar_lab as zl
     >>> shared = zl.export(zl.open_workspace("runs/demo"), folder="shared/mine")
-    >>> zl.open_model("shared/mine").fingerprint == shared.fingerprint
+    >>> zl.load_model("shared/mine").fingerprint == shared.fingerprint
     True
 
     Args and Raises: as `export_split`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -292,11 +293,11 @@ def classify(
         memory: MB that a worker may use.
     """
     from zsar_lab.data.catalog import VIDEO_SUFFIXES
+    from zsar_lab.data.datasets.folders import find_videos
     from zsar_lab.data.sampling import WindowSettings
     from zsar_lab.data.workers import Limits
-    from zsar_lab.infer.classify import answers_as_they_come
-    from zsar_lab.infer.written import head, lines, summary
-    from zsar_lab.opening import open_model
+    from zsar_lab.infer.model import load_model
+    from zsar_lab.infer.predictions import COLUMNS, as_lines, embed_windows, predict, summary
     from zsar_lab.text.class_lists import read_classes
     from zsar_lab.viz.figures.own_videos import write_timelines
 
@@ -311,24 +312,26 @@ def classify(
         or not timeline.resolve().parent.is_dir()
     ):
         raise ValueError(f"--timeline must name an .html file in a folder that is there, got '{timeline}'")
-    opened = open_model(model, split)
-    given = {"method": method, "class_text": prompt}
-    given = {name: value for name, value in given.items() if value is not None}
-    candidates = opened.candidates(read_classes(classes or list(names)), least_right=min_precision, **given)
+    table = read_classes(classes or list(names))
+    opened = load_model(model, split)
+    classifier = opened.classifier(table, method, prompt, min_precision)
     form = "json" if json else "csv" if csv else "text"
-    limits = Limits(workers, timeout, memory)
+    cut, limits = WindowSettings(window, stride), Limits(workers, timeout, memory)
     print(f"model: {opened.name}, {opened.about}", file=sys.stderr)
-    print(head(form), end="")
-    started, parts = time.perf_counter(), []
+    if csv:
+        print(",".join(COLUMNS), flush=True)
+    started, tables = time.perf_counter(), []
     try:
-        for part in answers_as_they_come(videos, candidates, opened, WindowSettings(window, stride), limits):
-            print(lines(part, form), end="", flush=True)
-            parts.append(part)
+        with closing(embed_windows(find_videos(videos), opened, cut, limits)) as parts:
+            for part in parts:
+                tables.append(predict(part, classifier))
+                print(as_lines(tables[-1], form), end="", flush=True)
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(f"interrupted after the {sum(map(len, parts))} windows above") from interrupt
-    print(summary(parts, candidates, time.perf_counter() - started), file=sys.stderr)
+        n_windows = sum(map(len, tables))
+        raise KeyboardInterrupt(f"interrupted after {n_windows} windows, printed above") from interrupt
+    print(summary(tables, classifier, time.perf_counter() - started), file=sys.stderr)
     if timeline:
-        print(write_timelines(parts, timeline, opened.about), file=sys.stderr)
+        print(write_timelines(tables, timeline, opened.about), file=sys.stderr)
 
 
 def export(
@@ -348,9 +351,9 @@ def export(
         push: name of a repository of the model hub, such as me/my-model, to push to.
         public: a repository that is made is public; without it private.
     """
+    from zsar_lab.infer.export import export_split
+    from zsar_lab.infer.export import info as about
     from zsar_lab.infer.hub import push_shared
-    from zsar_lab.infer.model_card import info as about
-    from zsar_lab.study_export import export_split
     from zsar_lab.workspace import Workspace
 
     shared = export_split(Workspace.open(workspace), split, out)
@@ -366,9 +369,9 @@ def info(model: str, /) -> None:
     Args:
         model: a folder written by export, or its name in the model hub.
     """
+    from zsar_lab.infer.export import info as about
     from zsar_lab.infer.hub import fetch_shared
-    from zsar_lab.infer.model_card import info as about
-    from zsar_lab.infer.shared_model import load_shared
+    from zsar_lab.infer.shared import load_shared
 
     folder = Path(model) if Path(model).is_dir() else fetch_shared(model)
     if folder is None:

@@ -12,7 +12,8 @@ import pytest
 import torch
 import transformers
 from small_training import NAMES, SIZE_PX, moving_stripes, stripes_protocol, stripes_store
-from tiny_encoders import save_tiny, tiny_model
+from tiny_encoders import PUBLIC_KINDS as KINDS
+from tiny_encoders import processor, save_public, save_tiny, tiny_model
 
 from zsar_lab.embed import shards
 from zsar_lab.embed.public_models import direct_scores, embed_with_public_model
@@ -22,28 +23,7 @@ from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
 from zsar_lab.text.prompts import ClassText
 
-KINDS = ("clip", "siglip", "xclip")
-PROCESSORS = {
-    "clip": "CLIPImageProcessorPil",
-    "siglip": "SiglipImageProcessorPil",
-    "xclip": "VideoMAEImageProcessorPil",
-}
 ENLARGED = "ignore:frames of 24 x 24 pixels are enlarged"
-
-
-def processor(kind: str, size_px: int = 32, resized_px: int = 36):
-    """As real folders have them: shorter side and a crop, but for SigLIP, which is resized to a square."""
-    square = {"height": size_px, "width": size_px}
-    sizes = (
-        {"size": square} if kind == "siglip" else {"size": {"shortest_edge": resized_px}, "crop_size": square}
-    )
-    return getattr(transformers, PROCESSORS[kind])(**sizes)
-
-
-def save_public(folder: Path, kind: str) -> Path:
-    save_tiny(folder, kind)
-    processor(kind).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

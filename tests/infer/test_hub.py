@@ -1,9 +1,10 @@
-"""zsar_lab.infer.hub: shared models pushed to a hub on this machine, and fetched from it; what is said where that cannot be."""
+"""zsar_lab.infer.hub: shared models pushed to a hub on this machine, and fetched from it, or why not."""
 
 from __future__ import annotations
 
 import http.server
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,12 +15,18 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 from local_hub import READER, WRITER, LocalHub, running
-from test_export import trained
+from small_workspace import small_workspace
 
 from zsar_lab.infer import hub as room
 from zsar_lab.infer.hub import fetch_shared, push_shared
-from zsar_lab.infer.model_card import model_card
-from zsar_lab.infer.shared_model import CONFIG_FILE, HASHED_FILES, SHARED_FILES, load_shared, save_shared
+from zsar_lab.infer.shared import (
+    CONFIG_FILE,
+    HASHED_FILES,
+    SHARED_FILES,
+    SharedModelError,
+    load_shared,
+    save_shared,
+)
 
 # the client's plain uploads, which a hub with xet does without, are written for an older HTTP package
 pytestmark = [pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"), pytest.mark.long]
@@ -27,7 +34,7 @@ REPO = "team/stripes"
 IN_A_PROCESS = """
 import sys
 from zsar_lab.infer.hub import fetch_shared, push_shared
-from zsar_lab.infer.shared_model import load_shared
+from zsar_lab.infer.shared import load_shared
 print(push_shared(sys.argv[2], sys.argv[1]))
 folder = fetch_shared(sys.argv[1])
 print(folder, load_shared(folder).fingerprint)
@@ -36,8 +43,8 @@ print(folder, load_shared(folder).fingerprint)
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
-    shared = trained(tmp_path_factory.mktemp("trained")).shared()
-    return save_shared(shared, tmp_path_factory.mktemp("shared") / "stripes", model_card(shared, "stripes"))
+    folder = tmp_path_factory.mktemp("shared") / "stripes"
+    return small_workspace(tmp_path_factory.mktemp("trained")).shared(folder).checkpoint.path.parent
 
 
 @pytest.fixture
@@ -52,29 +59,28 @@ def hub(tmp_path, monkeypatch):
     close_session()
 
 
-def point_to(url: str, cache: Path, monkeypatch) -> None:
-    """Let the hub's client, which reads its environment once, ask this address; by plain uploads, for xet has a store of its own."""
+def point_to(url: str | None, cache: Path, monkeypatch, offline: bool = False) -> None:
+    """Let the hub's client, which reads its environment once, ask this address; None: where nothing listens.
+
+    By plain uploads, for xet has a store of its own.
+    """
+    if url is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no token"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     close_session()
 
 
-def unreachable() -> str:
-    """An address where nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
-
-
-def stored(hub: LocalHub, files: dict[str, str], repo: str = REPO) -> None:
+def stored(hub: LocalHub, files: dict[str, str]) -> None:
     for name, content in files.items():
-        path = hub.folder / repo / name
+        path = hub.folder / REPO / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
 
@@ -92,38 +98,26 @@ def test_a_model_pushed_is_fetched_bit_for_bit(hub, saved):
 
 
 def test_in_a_process_of_its_own_with_the_environment_that_a_user_sets(hub, saved, tmp_path):
-    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": WRITER}
-    environment = {key: value for key, value in environment.items() if key != "HF_HUB_OFFLINE"}
-
-    environment["HF_HOME"] = str(tmp_path / "home")
-    done = subprocess.run(
-        [sys.executable, "-c", IN_A_PROCESS, REPO, str(saved)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-c", IN_A_PROCESS, REPO, str(saved)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     address, folder, fingerprint = done.stdout.split()
-    assert (
-        address == f"{hub.url}/{REPO}"
-        and fingerprint == load_shared(saved).fingerprint
-        and Path(folder).is_relative_to(tmp_path / "home")
-    )
+    assert address == f"{hub.url}/{REPO}" and fingerprint == load_shared(saved).fingerprint
+    assert Path(folder).is_relative_to(tmp_path / "home")
 
 
 def test_only_the_files_of_a_shared_model_go_up_and_come_down(hub, saved, tmp_path):
     folder = shutil.copytree(saved, tmp_path / "with more")
-    (folder / "notes.txt").write_text("private thoughts")
-    (folder / "run").mkdir()
-    shutil.copy(saved / CONFIG_FILE, folder / "run" / CONFIG_FILE)
-    (folder / ".git").mkdir()
-    (folder / ".git" / "config").write_text("secret")
+    for name in ("notes.txt", f"run/{CONFIG_FILE}", ".git/config"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("private")
     push_shared(folder, REPO)
     assert sorted(hub.files(REPO)) == sorted(SHARED_FILES)
     stored(hub, {"clip.mp4": "large", "sub/model.safetensors": "large"})
     fetch_shared(REPO)
-    assert sorted(hub.downloads()) == sorted([*SHARED_FILES])
+    assert sorted(hub.downloads()) == sorted(SHARED_FILES)
 
 
 def test_a_public_repository_is_made_where_that_is_asked(hub, saved, monkeypatch):
@@ -142,8 +136,8 @@ def test_a_name_without_owner_is_of_the_one_whose_token_it_is(hub, saved, monkey
 def test_a_model_is_pushed_over_an_older_one(hub, saved, tmp_path):
     push_shared(saved, REPO)
     newer = save_shared(load_shared(saved), tmp_path / "newer", "# Another card\n")
-    push_shared(newer, REPO)
-    push_shared(newer, REPO)  # nothing has changed
+    for _ in range(2):  # the second time nothing has changed
+        push_shared(newer, REPO)
     assert (fetch_shared(REPO) / "README.md").read_text() == "# Another card\n"
 
 
@@ -154,10 +148,9 @@ def test_a_cached_model_is_opened_without_a_network(hub, saved, tmp_path, monkey
     push_shared(saved, REPO)
     folder, n_asked = fetch_shared(REPO), len(hub.asked)
     assert fetch_shared(REPO) == folder and len(hub.asked) == n_asked
-    point_to(unreachable(), tmp_path / "cache", monkeypatch)
-    assert fetch_shared(REPO) == folder
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert fetch_shared(REPO) == folder
+    for offline in (False, True):
+        point_to(None, tmp_path / "cache", monkeypatch, offline)
+        assert fetch_shared(REPO) == folder
 
 
 @pytest.mark.parametrize("lacking", HASHED_FILES)
@@ -166,11 +159,8 @@ def test_what_an_interrupted_download_left_is_fetched_again(hub, saved, tmp_path
     folder = fetch_shared(REPO)
     (folder / lacking).resolve().unlink()
     (folder / lacking).unlink()
-    point_to(unreachable(), tmp_path / "cache", monkeypatch)
-    with pytest.raises(
-        FileNotFoundError,
-        match=rf"(of '{REPO}' the cache lacks {lacking}|is no folder, and the hub cannot be reached)",
-    ):
+    point_to(None, tmp_path / "cache", monkeypatch)
+    with pytest.raises(FileNotFoundError, match=REPO):
         fetch_shared(REPO)
     point_to(hub.url, tmp_path / "cache", monkeypatch)
     hub.asked.clear()
@@ -183,20 +173,15 @@ def test_a_cached_file_that_was_damaged_is_fetched_again(hub, saved, tmp_path, m
     path.resolve().write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
     assert load_shared(fetch_shared(REPO)) and path.read_bytes() == (saved / path.name).read_bytes()
     path.resolve().write_bytes(b"?")
-    point_to(unreachable(), tmp_path / "cache", monkeypatch)
-    with pytest.raises(
-        ValueError, match="seen.safetensors' is not the file that config.json was written for"
-    ):
+    point_to(None, tmp_path / "cache", monkeypatch)
+    with pytest.raises(SharedModelError, match=path.name):
         load_shared(fetch_shared(REPO))
 
 
 def test_a_repository_that_is_not_whole_is_refused(hub, saved):
     push_shared(saved, REPO)
     (hub.folder / REPO / "class_texts.json").unlink()
-    with pytest.raises(
-        FileNotFoundError,
-        match=f"must be whole, of '{REPO}' the cache lacks class_texts.json and the hub did not give",
-    ):
+    with pytest.raises(FileNotFoundError, match=f"{REPO}.*class_texts.json"):
         fetch_shared(REPO)
 
 
@@ -212,7 +197,7 @@ def test_another_models_repository_is_left_to_others(hub, tmp_path, monkeypatch,
     assert fetch_shared(REPO) is None
     assert "model.safetensors" not in hub.downloads()  # it may have gigabytes
     if "config.json" in files:
-        point_to(unreachable(), tmp_path / "cache", monkeypatch)
+        point_to(None, tmp_path / "cache", monkeypatch)
         assert fetch_shared(REPO) is None  # from the cache
 
 
@@ -220,10 +205,7 @@ def test_another_models_repository_is_left_to_others(hub, tmp_path, monkeypatch,
 def test_a_name_that_the_hub_does_not_know_is_refused(hub, monkeypatch, name):
     for token in (WRITER, None):
         monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
-        with pytest.raises(
-            FileNotFoundError,
-            match=f"'{name}' is no folder, and the hub has none of that name, or not for you; mend the",
-        ):
+        with pytest.raises(FileNotFoundError, match=f"'{name}'.*none of that name"):
             fetch_shared(name)
 
 
@@ -231,10 +213,7 @@ def test_a_name_that_the_hub_does_not_know_is_refused(hub, monkeypatch, name):
     "name", ["/no/such/folder", "a b", "../up", "x.git", "", "a--b", "ä", "x" * 200, "new\nline"]
 )
 def test_a_path_to_nowhere_is_refused_without_asking_the_hub(hub, name):
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"is no folder, and that is no name of the hub \(owner/name, of letters, digits.*; mend it",
-    ):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"'{name}'")):
         fetch_shared(name)
     assert not hub.asked
 
@@ -242,16 +221,10 @@ def test_a_path_to_nowhere_is_refused_without_asking_the_hub(hub, name):
 def test_a_private_model_needs_a_token(hub, saved, monkeypatch):
     push_shared(saved, REPO)
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(
-        FileNotFoundError,
-        match="the hub has none of that name, or not for you; .* log in with 'hf auth login', or set HF_TOKEN",
-    ):
+    with pytest.raises(FileNotFoundError, match="HF_TOKEN"):
         fetch_shared(REPO)
     monkeypatch.setenv("HF_TOKEN", "hf_expired")
-    with pytest.raises(
-        PermissionError,
-        match=r"the hub does not know who asks \(no token, or one that it does not take\); log in",
-    ) as caught:
+    with pytest.raises(PermissionError, match="HF_TOKEN") as caught:
         fetch_shared(REPO)
     assert "hf_expired" not in str(caught.value)
     monkeypatch.setenv("HF_TOKEN", READER)
@@ -263,26 +236,19 @@ def test_a_private_model_needs_a_token(hub, saved, monkeypatch):
 
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_hub_that_cannot_be_reached(hub, saved, tmp_path, monkeypatch, offline):
-    point_to(unreachable(), tmp_path / "cache", monkeypatch)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-    close_session()
-    why = r"the hub cannot be reached at http://127.0.0.1:\d+ \(ConnectError\); try again with a network"
-    why = "the hub may not be asked, HF_HUB_OFFLINE is set; unset it" if offline else why
-    with pytest.raises(
-        FileNotFoundError, match=f"must be a folder or a model of the hub, '{REPO}' is no folder, and {why}"
-    ):
+    point_to(None, tmp_path / "cache", monkeypatch, offline)
+    why = "HF_HUB_OFFLINE" if offline else r"http://127.0.0.1:\d+ \(ConnectError\)"
+    with pytest.raises(FileNotFoundError, match=f"'{REPO}'.*{why}"):
         fetch_shared(REPO)
-    with pytest.raises(ConnectionError, match=f"must be written to the hub, but '{REPO}' was not: {why}"):
+    with pytest.raises(ConnectionError, match=f"'{REPO}'.*{why}"):
         push_shared(saved, REPO)
 
 
 def test_a_hub_that_is_out_of_order(hub, saved):
     hub.failing = 500
-    with pytest.raises(FileNotFoundError, match=r"and the hub answered 500( \(.*\))?; try again later"):
+    with pytest.raises(FileNotFoundError, match="answered 500"):
         fetch_shared(REPO)
-    with pytest.raises(
-        ConnectionError, match=r"was not: the hub answered 500 \(out of order\); try again later"
-    ):
+    with pytest.raises(ConnectionError, match=r"answered 500 \(out of order\)"):
         push_shared(saved, REPO)
 
 
@@ -303,21 +269,29 @@ def test_an_address_that_is_no_hub(saved, hub, tmp_path, monkeypatch):
     with running(tmp_path / "page") as page:
         monkeypatch.setattr(page.server, "RequestHandlerClass", Page)
         point_to(page.url, tmp_path / "cache", monkeypatch)
-        with pytest.raises(FileNotFoundError, match="the hub cannot be reached at http"):
+        with pytest.raises(FileNotFoundError, match=page.url):
             fetch_shared(REPO)
-        with pytest.raises(ConnectionError, match="the hub cannot be reached at http"):
+        with pytest.raises(ConnectionError, match=page.url):
             push_shared(saved, REPO)
 
 
 def test_a_download_that_breaks_off_keeps_nothing_that_opens(hub, saved, monkeypatch):
     push_shared(saved, REPO)
-    whole = (hub.folder / REPO / "model.safetensors").read_bytes()
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
-    hub.cut = len(whole) // 2
-    with pytest.raises(FileNotFoundError, match="is no folder, and "):
+    hub.cut = len((hub.folder / REPO / "model.safetensors").read_bytes()) // 2
+    with pytest.raises(FileNotFoundError, match=REPO):
         fetch_shared(REPO)
     hub.cut = 0
     assert load_shared(fetch_shared(REPO))
+
+
+def test_a_full_disk_is_said_as_it_is(hub, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "/cache/blob")
+
+    monkeypatch.setattr(room, "_downloaded", full)
+    with pytest.raises(OSError, match="No space left on device: '/cache/blob'"):
+        fetch_shared(REPO)
 
 
 # a push that is not allowed
@@ -326,52 +300,36 @@ def test_a_download_that_breaks_off_keeps_nothing_that_opens(hub, saved, monkeyp
 @pytest.mark.parametrize("token", [None, "hf_expired", READER])
 def test_a_push_without_the_right_to_is_refused(hub, saved, monkeypatch, token):
     monkeypatch.delenv("HF_TOKEN")
-    why = (
-        "the token gives no right to it; take a token with that right"
-        if token == READER
-        else "the hub does not know who asks"
-    )
-    with pytest.raises(PermissionError, match=f"'{REPO}' was not: {why}") as caught:
+    why = "gives no right" if token == READER else "does not know the token"
+    with pytest.raises(PermissionError, match=f"'{REPO}'.*{why}") as caught:
         push_shared(saved, REPO, token=token)
     assert not list(hub.folder.iterdir()) and (token is None or token not in str(caught.value))
 
 
 def test_a_push_into_what_one_may_only_read_or_what_is_others_is_refused(hub, saved):
     push_shared(saved, REPO)
-    with pytest.raises(PermissionError, match="the token gives no right to it"):
-        push_shared(saved, REPO, token=READER)
-    with pytest.raises(
-        PermissionError,
-        match="'others/stripes' was not: the token gives no right to it; take a token with that right",
-    ):
-        push_shared(saved, "others/stripes")
+    for repo, token in ((REPO, READER), ("others/stripes", None)):
+        with pytest.raises(PermissionError, match=f"'{repo}'.*gives no right"):
+            push_shared(saved, repo, token=token)
 
 
 @pytest.mark.parametrize("token", ["", "two words", "hf_x\n", "hf_ä"])
 def test_what_is_no_token_is_refused_and_not_shown(hub, saved, token):
-    with pytest.raises(
-        ValueError,
-        match=r"a token must be one word, such as the hub shows it \(hf_...\), got an empty one or",
-    ) as caught:
+    with pytest.raises(ValueError, match="a token must be one word") as caught:
         push_shared(saved, REPO, token=token)
     assert not hub.asked and (not token or token not in str(caught.value))
 
 
 @pytest.mark.parametrize("repo", ["a/b/c", "not a name", "x.git", ""])
 def test_a_bad_name_is_refused_before_anything_is_made(hub, saved, repo):
-    with pytest.raises(
-        ValueError, match=rf"but '{repo}' was not: that is no name of the hub \(owner/name, of letters"
-    ):
+    with pytest.raises(ValueError, match=f"'{repo}'.*owner/name"):
         push_shared(saved, repo)
     assert not hub.asked
 
 
 def test_a_private_model_is_not_put_into_a_public_repository(hub, saved):
     stored(hub, {"README.md": "public"})
-    with pytest.raises(
-        ValueError,
-        match=f"a private model cannot go into a public repository, '{REPO}' is public; push it as public",
-    ):
+    with pytest.raises(ValueError, match=f"'{REPO}' is public"):
         push_shared(saved, REPO)
     assert list(hub.files(REPO)) == ["README.md"]
     push_shared(saved, REPO, private=False)
@@ -381,10 +339,7 @@ def test_a_private_model_is_not_put_into_a_public_repository(hub, saved):
 def test_another_model_is_not_written_over(hub, saved):
     stored(hub, {"config.json": "{}", "model.safetensors": "years of work"})
     hub.private.add(REPO)
-    with pytest.raises(
-        ValueError,
-        match=rf"needs a repository of its own, '{REPO}' holds another model \(config.json\); choose another name",
-    ):
+    with pytest.raises(ValueError, match=f"'{REPO}' holds another model"):
         push_shared(saved, REPO)
     assert (hub.folder / REPO / "model.safetensors").read_text() == "years of work"
 
@@ -392,38 +347,15 @@ def test_another_model_is_not_written_over(hub, saved):
 def test_only_a_whole_shared_model_is_pushed(hub, saved, tmp_path):
     folder = shutil.copytree(saved, tmp_path / "model")
     (folder / "README.md").unlink()
-    with pytest.raises(
-        FileNotFoundError,
-        match="a shared model is pushed with its model card, '.*' has no README.md; export it again",
-    ):
+    with pytest.raises(FileNotFoundError, match="README.md"):
         push_shared(folder, REPO)
     (folder / "README.md").write_text("---\ntags: [\n---\n")
-    with pytest.raises(
-        ValueError,
-        match=r"the hub's client refused it \(Invalid metadata in README.md. - the front matter is no YAML\); mend it",
-    ):
+    with pytest.raises(ValueError, match="front matter is no YAML"):
         push_shared(folder, REPO)
     hub.asked.clear()
     (folder / "seen.safetensors").write_bytes(b"?")
-    with pytest.raises(
-        ValueError, match="seen.safetensors' is not the file that config.json was written for"
-    ):
+    with pytest.raises(SharedModelError, match="seen.safetensors"):
         push_shared(folder, REPO)
-    with pytest.raises(FileNotFoundError, match="'.*nowhere' is not there"):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         push_shared(tmp_path / "nowhere", REPO)
     assert not hub.asked
-
-
-def test_a_full_disk_is_said_as_it_is(hub, saved, monkeypatch):
-    push_shared(saved, REPO)
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device", "/cache/blob")
-
-    monkeypatch.setattr(room, "_downloaded", full)
-    monkeypatch.setattr(room, "_cached", lambda _: None)
-    with pytest.raises(
-        OSError,
-        match=r"a file could not be read or written here \(No space left on device: '/cache/blob'\); free some room",
-    ):
-        fetch_shared(REPO)

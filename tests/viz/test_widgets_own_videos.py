@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 from coloured_videos import EVIL, colour_session, write_folder, write_video
 
-from zsar_lab.infer.answers import score_of
-from zsar_lab.infer.embedding import WindowEmbeddings
-from zsar_lab.infer.session import NamingSession
+from zsar_lab.infer.predictions import accuracy_of
+from zsar_lab.infer.session import VideoSession
 from zsar_lab.text.class_lists import classes_of_lines, read_classes
 from zsar_lab.viz.widgets import own_videos_words as words
 from zsar_lab.viz.widgets.own_videos import OwnVideos
@@ -33,29 +32,29 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def read(folder) -> WindowEmbeddings:
+def read(folder) -> pd.DataFrame:
     session = colour_session()
     session.read_videos(folder)
-    return session.read
+    return session.windows
 
 
 @pytest.fixture(scope="module")
 def catalog(read):
     session = colour_session()
-    session.read = read
-    session.name_by(PLAIN)
+    session.windows = read
+    session.use_classes(PLAIN)
     return session.catalog()
 
 
 @pytest.fixture
-def session(read, catalog) -> NamingSession:
+def session(read, catalog) -> VideoSession:
     """Named by plain colours; its videos are opened once for all tests."""
     session = colour_session()
-    session.read = read
-    session.name_by(PLAIN)
-    paths = read.table["path"].tolist()
+    session.windows = read
+    session.use_classes(PLAIN)
+    paths = read["path"].tolist()
     session.catalog = lambda: (
-        catalog if session.read.table["path"].tolist() == paths else NamingSession.catalog(session)
+        catalog if session.windows["path"].tolist() == paths else VideoSession.catalog(session)
     )
     return session
 
@@ -111,7 +110,7 @@ def test_from_nothing_to_names(folder):
 def test_it_opens_on_what_the_session_has(widget, session):
     assert widget.controls["classes"].value == "red\ngreen\nblue" and len(widget.rows) == 10
     assert "zsar-own-videos" in widget._dom_classes
-    session.name_by({"warm": "red  light", "cold": "blue"})
+    session.use_classes({"warm": "red  light", "cold": "blue"})
     typed = OwnVideos(session).controls["classes"].value
     assert typed == "warm: red light\ncold: blue"
     assert classes_of_lines(typed)["name"].tolist() == ["warm", "cold"]
@@ -132,7 +131,7 @@ def test_other_classes_move_names(widget, session):
     shown = captions(widget)
     assert "↻ was red" in shown[3] and "↻" not in "".join(shown[:3])
     widget.choose(filter=words.MOVED)
-    assert widget.rows == [3] and session.moved == [3]
+    assert widget.rows == [3] and session.changed == [3]
     press(widget, "name_them")
     assert said(widget, "named") == "4 classes; none of 10 clips moved."
     assert widget.state.filter == words.MOVED and widget.rows == []
@@ -141,13 +140,13 @@ def test_other_classes_move_names(widget, session):
 
 def test_the_method_is_chosen(widget, session):
     press(widget, "name_them", method="direct")
-    assert session.candidates.method == "direct" and "Named by direct" in said(widget, "about")
+    assert session.classifier.method == "direct" and "Named by direct" in said(widget, "about")
     widget.choose(clip=0)
     assert "not composed of seen ones" in text_of(widget.composed.children[0].value)
 
 
 def test_a_public_model_has_one_method(session):
-    session.model = replace(session.model, seen=session.model.seen[:0])
+    session.model.seen = session.model.seen[:0]
     offered = [text for text, _ in OwnVideos(session).controls["method"].options]
     assert offered == ["the model's usual one", "direct"]
 
@@ -184,10 +183,9 @@ def test_a_failure_that_is_no_refusal_is_shown_and_raised(widget, session, monke
 
 
 def test_labels_are_scored_and_unknown_ones_named(session):
-    labelled = session.read.table.assign(label=["red", "green", "green", "blue", "red", *["red"] * 6])
-    session.read = WindowEmbeddings(labelled, session.read.embedding_ND, "print")
-    session.name_by(PLAIN)
-    assert score_of(session.table, session.candidates)["top1"] == 0.5
+    session.windows = session.windows.assign(label=["red", "green", "green", "blue", "red", *["red"] * 6])
+    session.use_classes(PLAIN)
+    assert accuracy_of(session.table, session.classifier)["top1"] == 0.5
     widget = OwnVideos(session)
     assert "50.0 % right (chance 33.3 %)" in said(widget, "about")
     widget.choose(clip=2)
@@ -233,7 +231,7 @@ def test_a_click_and_the_list_choose_the_same_clip(widget, session):
     assert widget.controls["clip"].value == widget.state.clip == widget.rows[3]
     assert not hidden(widget.chosen_clip) and widget.controls["name"].options == tuple(PLAIN)
     window = session.table.loc[widget.state.clip]
-    assert widget.state.name == window["name"]
+    assert widget.state.name == window["prediction"]
     names = [text_of(part) for part in re.findall(r"<tr><td>(.*?)</td>", widget.html["best"].value)]
     assert names == [name for name, _ in window["best"]]
     widget.controls["clip"].value = -1
@@ -293,13 +291,13 @@ def test_all_sure_ones_are_accepted_and_saved(widget, session, tmp_path):
     widget.choose(clip=3)
     press(widget, "accept")
     press(widget, "save")
-    assert "saved" in said(widget, "saved") and "again in one folder" in said(widget, "saved")
+    assert "other clips, labels or videos" in said(widget, "saved")
     assert len(session.accepted) == 10
 
 
 def test_what_cannot_be_saved_is_refused(widget, tmp_path):
     press(widget, "save")
-    assert "there must be accepted names to save" in said(widget, "saved")
+    assert "there must be accepted labels to save" in said(widget, "saved")
     press(widget, "accept_sure", save_to=" ")
     press(widget, "save")
     assert "the field is empty" in said(widget, "saved") and list(tmp_path.iterdir()) == []
@@ -344,19 +342,19 @@ def test_names_accepted_since_a_warning_or_a_saving_are_warned_of_again(widget, 
 
 def test_untouched_lines_are_the_classes_as_they_were(read, catalog):
     session = colour_session()
-    session.read = read
+    session.windows = read
     names, labels = ["hue: red", "a1", "leaf"], ["red hue", "blue balls", "leaf"]
     texts = ["", "", "green"]
-    session.name_by(pd.DataFrame({"name": names, "label": labels, "text": texts, "description": texts}))
+    session.use_classes(pd.DataFrame({"name": names, "label": labels, "text": texts, "description": texts}))
     session.catalog = lambda: catalog
-    before, widget = session.candidates, OwnVideos(session)
+    before, widget = session.classifier, OwnVideos(session)
     session.accept()
     press(widget, "name_them")
-    pd.testing.assert_frame_equal(session.candidates.table, before.table)
-    assert session.candidates.class_text.texts == before.class_text.texts
+    pd.testing.assert_frame_equal(session.classifier.classes, before.classes)
+    assert session.classifier.class_text.texts == before.class_text.texts
     assert len(session.accepted) == 9 and "none of 10 clips moved" in said(widget, "named")
     press(widget, "name_them", classes="red\nblue")
-    assert session.candidates.names == ("red", "blue")
+    assert session.classifier.names == ("red", "blue")
 
 
 def test_evil_names_do_no_harm(widget, session, tmp_path):
@@ -403,7 +401,7 @@ def test_an_upload_is_written_in_parts_read_and_named(widget, session, tmp_path)
     send(widget, "C:\\films\\x.mp4", content)
     assert said(widget, "uploaded") == "uploaded: x.mp4 (0.0 MB), x (2).mp4 (0.0 MB)"
     press(widget, "read_uploads")
-    assert session.table["name"].tolist() == ["blue", "blue"]
+    assert session.table["prediction"].tolist() == ["blue", "blue"]
     assert session.table["path"].tolist() == [str(folder / "x.mp4"), str(folder / "x (2).mp4")]
     press(widget, "accept_sure")
     press(widget, "save", save_to=str(tmp_path / "kept"))
@@ -423,7 +421,7 @@ def test_refused_uploads_are_listed_until_uploads_are_read(widget, session, tmp_
     assert "'notes.txt'" in said(widget, "uploaded") and not widget.controls["read_uploads"].disabled
     press(widget, "read_uploads")
     assert said(widget, "uploaded") == "uploaded: a.mp4 (0.0 MB)"
-    assert session.table["name"].tolist() == ["red"]
+    assert session.table["prediction"].tolist() == ["red"]
 
 
 SAFE_NAMES = {

@@ -1,1 +1,1 @@
-"""A user's own videos, named by classes of their own: embedded once, then named by any list of classes in a moment."""
+"""Own videos: embedded once, then classified by any list of classes; and models that are shared."""

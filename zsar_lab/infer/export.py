@@ -1,224 +1,221 @@
-"""From a scored split to a shared model: what its methods chose on validation classes, with the texts that any user can write."""
+"""A split of a study as a folder to share, and what is told of it: the model card and `info`."""
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Mapping
+import re
+import shlex
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import resources
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
 
 from zsar_lab import __version__
-from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.embed.checkpoint import ClipEmbeddings
-from zsar_lab.infer.shared_model import NamingMethod, SeenTexts, SharedModel
+from zsar_lab.infer.shared import SharedModel, SharedModelError, load_shared, save_shared
 from zsar_lab.methods.fitted import TRANSFER, TextMethods
-from zsar_lab.methods.metrics import top_k_accuracy, truth_rank
-from zsar_lab.methods.scores import label_embeddings, nearest_scores
+from zsar_lab.methods.metrics import top_k_accuracy
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import choose_temperature
-from zsar_lab.results.evaluate import DIRECT, SplitResult
-from zsar_lab.results.statistics import class_bootstrap
-from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.encoder_files import EncoderFiles
+from zsar_lab.results.evaluate import DIRECT
+from zsar_lab.results.predictions import Predictions
+from zsar_lab.results.statistics import accuracy, interval
 from zsar_lab.text.prompts import label
 from zsar_lab.train.checkpoint import Checkpoint
-from zsar_lab.train.loop import text_inputs
-from zsar_lab.train.text_tail import class_embeddings_of
+from zsar_lab.workspace import Workspace
 
-NAMING_METHODS = (TRANSFER, DIRECT)
+USERS_PROMPTS = ("label", "description", "label_and_description")  # what a user's own class table can fill
+# what means something in Markdown, HTML or a formula; an underscore within a word does not
+MARKUP = re.compile(r"[\\`*\[\]<>&|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
-def shared_model(
-    checkpoint: Checkpoint,
-    clips: ClipEmbeddings,
-    protocol: Protocol,
-    texts: Mapping[str, ClassEmbeddings],
-    classes: pd.DataFrame,
-    frames: FrameSettings,
-    encoder: EncoderFiles,
-    about: Mapping[str, Any],
+def export_split(
+    workspace: Workspace, split: str | None = None, folder: str | Path | None = None
 ) -> SharedModel:
-    """Gather what names clips of any classes: prototypes of the seen classes, and both methods with what validation classes chose for them.
-
-    transfer is chosen for each prompt of class texts, so that a user may write labels alone or descriptions
-    too; direct has the prompt of the training alone, for its label head was trained on that.
+    """Write the trained model of a split as a folder that loads elsewhere; trains it if it is not.
 
     Args:
-        checkpoint: a complete training.
-        clips: its embeddings of the catalog.
-        protocol: the split, with validation classes.
-        texts: embedded class texts of seen and validation classes, by prompt; those of the training are among
-            them.
-        classes: of the catalog.
-        frames: of the frame store.
-        encoder: that all texts were embedded with.
-        about: where the model comes from, see `origin`.
+        workspace: of the study.
+        split: its name; the study's first when None.
+        folder: where to; `<workspace>/shared/<split>` when None, which is opened if it is of the same
+            checkpoint.
 
     Raises:
-        ValueError: the protocol has no validation clips, the training is not finished, or protocol, clips or
-            texts are not its own, or as `TextMethods.of`.
+        ValueError: no such split, no validation classes, or the folder holds other files.
     """
-    check_can_be_shared(protocol)
-    _check_of_one_training(checkpoint, clips, protocol)
-    prompt = next(
-        (
-            name
-            for name, embedded in texts.items()
-            if embedded.fingerprint == checkpoint.inputs.class_embeddings
-        ),
-        None,
-    )
-    if prompt is None:
-        raise ValueError(
-            f"the class texts of the training must be among those shared, got {', '.join(texts) or 'none'}; add the study's own"
-        )
-    trained = (
-        class_embeddings_of(checkpoint, texts[prompt].class_text, encoder)
-        if checkpoint.config.text_layers
-        else texts[prompt]
-    )
-    gathered = TextMethods.of(clips, protocol)
-    methods = {(TRANSFER, name): _transfer(gathered, embedded, name) for name, embedded in texts.items()}
-    methods[DIRECT, prompt] = _direct(checkpoint, gathered, trained, prompt)
-    rows = classes.set_index("name").loc[list(protocol.seen)].reset_index()
-    described = rows["description"].fillna("") if "description" in rows else ""
-    return SharedModel(
-        checkpoint=checkpoint,
-        frames=frames,
-        seen=pd.DataFrame({"name": rows["name"], "label": label(rows), "description": described}),
-        prototypes_SD=gathered.seen_prototypes.astype(np.float32),
-        encoder=encoder.name,
-        encoder_revision=encoder.revision,
-        prompt=prompt,
-        texts={name: _seen(embedded, protocol.seen) for name, embedded in texts.items()},
-        methods=methods,
-        targets_B=gathered.validation.targets,
-        about=about,
-    )
+    split = workspace.study.splits[0] if split is None else split
+    protocol = workspace.protocol(split)
+    if not protocol.validation_clips:  # before hours of training
+        raise ValueError(f"sharing needs settings chosen on validation classes, {protocol.name!r} has none")
+    checkpoint = workspace.train(split)
+    target = workspace.folder / "shared" / split if folder is None else Path(folder)
+    with suppress(FileNotFoundError, SharedModelError):
+        if folder is None:
+            there = load_shared(target)
+            if (there.fingerprint, there.about["protocol"]["hash"]) == (
+                checkpoint.fingerprint,
+                protocol.hash,
+            ):
+                return there
+    shared = _shared(workspace, split, protocol, checkpoint)
+    save_shared(shared, target, model_card(shared, target.name))
+    return load_shared(target)
 
 
-def check_can_be_shared(protocol: Protocol) -> None:
-    """Check that a protocol has validation clips; it needs no training for that.
+def _shared(workspace: Workspace, split: str, protocol: Protocol, checkpoint: Checkpoint) -> SharedModel:
+    """What classifies clips of any classes: seen prototypes, and methods as validation classes chose them.
 
-    Raises:
-        ValueError: it has none.
+    transfer is chosen for each prompt that a user may fill; direct has the prompt of the training alone, on
+    which its label head was trained.
     """
-    if not protocol.validation_clips:
-        raise ValueError(
-            f"a model is shared with settings that validation classes chose, protocol {protocol.name!r} has none; make it with n_validation of 2"
-            " or more and train on it"
-        )
+    predictions, encoder = workspace.predictions(split), workspace.encoder
+    embedded = {predictions.prompt: workspace.class_embeddings()}
+    for prompt in USERS_PROMPTS:
+        with suppress(ValueError):  # no descriptions, or too long ones
+            embedded.setdefault(prompt, workspace.class_embeddings(prompt))
+    targets = predictions.targets("validation")
+    arrays = {"prototypes": predictions.prototypes("seen").astype(np.float32), "targets": targets}
+    texts, methods = {}, []
 
+    def add(method: str, prompt: str, settings: dict[str, Any], scores_BV: np.ndarray) -> None:
+        arrays[f"validation.{method}.{prompt}"] = scores_BV.astype(np.float32)
+        chosen = {"method": method, "prompt": prompt, "settings": settings}
+        chosen["temperature"] = choose_temperature(scores_BV, targets)
+        methods.append(chosen | {"validation_top1": top_k_accuracy(scores_BV, targets, 1)})
 
-def _check_of_one_training(checkpoint: Checkpoint, clips: ClipEmbeddings, protocol: Protocol) -> None:
-    if not checkpoint.complete:
-        raise ValueError(
-            f"a shared model needs a finished training, '{checkpoint.path}' is at step {checkpoint.step} of {checkpoint.total_steps}; train on"
-        )
-    if checkpoint.inputs.protocol != protocol.training_hash:
-        raise ValueError(
-            f"a model is shared with the protocol that it was trained on, of training side {checkpoint.inputs.protocol}, got {protocol.name!r} of"
-            f" {protocol.training_hash}; take the split's own"
-        )
-    if clips.about.get("checkpoint") != checkpoint.fingerprint:
-        raise ValueError(
-            f"embeddings must be those of the checkpoint shared, {checkpoint.fingerprint}, got embeddings of"
-            f" {clips.about.get('checkpoint', 'no checkpoint')}; take embed_clips"
-        )
-
-
-def origin(
-    data: str,
-    generated: bool,
-    protocol: Protocol,
-    result: SplitResult,
-    counts: Mapping[str, int],
-    fingerprints: Mapping[str, str],
-) -> dict[str, Any]:
-    """Where a shared model comes from, ready for json: data, protocol, classes, scores on unseen classes, fingerprints, versions.
-
-    Args:
-        data: the catalog's name.
-        generated: the videos were rendered by this library.
-        protocol, result: the split and what was scored of it.
-        counts: numbers to state, such as epochs and parameters.
-        fingerprints: of catalog and frames; those of the result are added.
-    """
-    versions = {
-        "zsar_lab": __version__,
-        "torch": torch.__version__,
-        "transformers": version("transformers"),
-        "python": platform.python_version(),
+    gathered = TextMethods.of(workspace.embeddings(split), protocol)
+    for prompt, one in embedded.items():
+        rows, text = one.rows(protocol.seen), one.class_text
+        arrays[f"text.{prompt}"] = one.pooled_CF[rows]
+        of_seen = {name: text.texts[row] for name, row in zip(protocol.seen, rows, strict=True)}
+        texts[prompt] = {"averaged": text.averaged, "texts": of_seen}
+        fitted = gathered.fit(one, TRANSFER)
+        add(TRANSFER, prompt, fitted.settings, fitted.scores(gathered.validation))
+    add(DIRECT, predictions.prompt, {}, predictions.scores(DIRECT, candidates="validation"))
+    seen = workspace.catalog.classes.set_index("name").loc[list(protocol.seen)].reset_index()
+    described = seen["description"].fillna("") if "description" in seen else ""
+    config = {
+        "frames": asdict(workspace.frames.settings),
+        "encoder": encoder.name,
+        "encoder_revision": encoder.revision,
+        "prompt": predictions.prompt,
+        "seen": seen[["name"]].assign(label=label(seen), description=described).to_dict("records"),
+        "methods": methods,
+        "about": _about(workspace, protocol, checkpoint, predictions),
     }
+    return SharedModel(checkpoint, config, texts, arrays)
+
+
+def _about(
+    workspace: Workspace, protocol: Protocol, checkpoint: Checkpoint, predictions: Predictions
+) -> dict[str, Any]:
+    """Where a shared model comes from, ready for json."""
+    config, scores = checkpoint.config, []
+    for method in (TRANSFER, DIRECT):
+        rows = predictions.rows(method)
+        figures = {"top1": accuracy(rows), "ci95": list(interval(rows))}
+        scores.append({"method": method, "prompt": predictions.prompt, **figures})
+    protocol_keys = ("name", "hash", "seen", "validation", "unseen", "views")
+    n_parameters = sum(weight.numel() for weight in checkpoint.model().parameters())
+    counts = {"parameters": n_parameters, "epochs": config.epochs, "steps": checkpoint.step}
+    counts["clips a step"] = config.batch_size * config.accumulate
+    fingerprints = {"catalog": workspace.catalog.fingerprint, "frames": workspace.frames.fingerprint}
+    versions = {name: version(name) for name in ("torch", "transformers")}
     return {
-        "data": data,
-        "generated": generated,
-        "protocol": {
-            "name": protocol.name,
-            "hash": protocol.hash,
-            "seen": list(protocol.seen),
-            "validation": list(protocol.validation),
-        }
-        | {
-            "unseen": list(protocol.unseen),
-            "train_clips": len(protocol.train_clips),
-            "test_clips": len(protocol.test_clips),
-        }
-        | {"views": protocol.views},
+        "data": workspace.catalog.name,
+        "generated": workspace.study.data.is_generated,
+        "protocol": {key: getattr(protocol, key) for key in protocol_keys}
+        | {"train_clips": len(protocol.train_clips), "test_clips": len(protocol.test_clips)},
         "scores": {
             "chance": 1 / len(protocol.unseen),
-            "upper_bound": top_k_accuracy(result.upper_bound_BC, result.targets, 1),
-        }
-        | {"seen_top1": result.seen_top1, "methods": [_score(result, method) for method in NAMING_METHODS]},
-        "counts": dict(counts),
-        "fingerprints": dict(fingerprints) | result.fingerprints,
-        "versions": versions,
+            "upper_bound": accuracy(predictions.rows("upper_bound")),
+            "seen_top1": accuracy(predictions.rows("seen", candidates="seen")),
+            "methods": scores,
+        },
+        "counts": counts,
+        "fingerprints": fingerprints | predictions.about["fingerprints"],
+        "versions": {"zsar_lab": __version__, **versions, "python": platform.python_version()},
     }
 
 
-def _transfer(gathered: TextMethods, texts: ClassEmbeddings, prompt: str) -> NamingMethod:
-    fitted = gathered.fit(texts, TRANSFER)
-    return _method(
-        TRANSFER, prompt, fitted.settings, fitted.scores(gathered.validation), gathered.validation.targets
+def model_card(shared: SharedModel, name: str) -> str:
+    """The card as Markdown, with the front matter that model hubs read, from model_card.md.jinja.
+
+    What comes from the data (names of classes, prompts, the catalog) is shown letter by letter, whatever
+    markup it holds.
+
+    Args:
+        shared: the model.
+        name: of its folder, or in the hub.
+    """
+    import jinja2
+    from huggingface_hub import ModelCardData
+    from markupsafe import Markup
+
+    template = resources.files(__package__).joinpath("model_card.md.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: value if isinstance(value, Markup) else _literal(value),
+    )
+    environment.filters["percent"] = _percent
+    data = ModelCardData(
+        library_name="zsar_lab",
+        pipeline_tag="video-classification",
+        tags=["zero-shot", "action-recognition"],
+    )
+    return environment.from_string(template).render(
+        front=Markup(data.to_yaml()),
+        name=name,
+        command=Markup(printable(shlex.quote(name))),
+        argument=Markup(printable(json.dumps(name, ensure_ascii=False))),
+        frames=shared.frames,
+        **{key: shared.config[key] for key in ("encoder", "encoder_revision", "methods")},
+        **shared.about,
     )
 
 
-def _direct(
-    checkpoint: Checkpoint, gathered: TextMethods, texts: ClassEmbeddings, prompt: str
-) -> NamingMethod:
-    inputs = text_inputs(texts, gathered.validation.names, checkpoint.config.model.n_label_tokens, "cpu")
-    scores_BV = nearest_scores(gathered.validation.embedding_BD, label_embeddings(checkpoint.model(), inputs))
-    return _method(DIRECT, prompt, {}, scores_BV, gathered.validation.targets)
+def info(shared: SharedModel) -> str:
+    """The same as plain lines, for a terminal."""
+    about, config, frames = shared.about, shared.checkpoint.config, shared.frames
+    protocol, scores = about["protocol"], about["scores"]
+    toy = ", a toy world: generated videos" if about["generated"] else ""
+    encoder, revision = shared.config["encoder"], shared.config["encoder_revision"]
+    against = f"chance {_percent(scores['chance'])}, upper bound {_percent(scores['upper_bound'])}"
+    lines = [
+        f"fingerprint {shared.fingerprint}, step {shared.checkpoint.step} of {shared.checkpoint.total_steps}",
+        f"trained on {protocol['train_clips']:,} clips of {about['data']}{toy}; {len(shared.seen)} seen"
+        f" classes; protocol {protocol['name']} ({protocol['hash']})",
+        f"frames: {frames.n_frames} at {frames.fps:g} a second, {frames.size_px} x {frames.size_px} px; the"
+        f" model sees {config.view.n_frames} of {config.view.size_px} px ({config.view.channels})",
+        f"text encoder: {encoder} (revision {revision}), prompt {shared.config['prompt']}",
+    ]
+    for row in scores["methods"]:
+        low, high = row["ci95"]
+        lines.append(
+            f"{row['method']}: {_percent(row['top1'])} top-1 [{100 * low:.0f}, {100 * high:.0f}] on"
+            f" {len(protocol['unseen'])} unseen classes ({against})"
+        )
+    known = "; ".join(f"{method} with {prompt}" for method, prompt in shared.methods)
+    versions = ", ".join(f"{key} {value}" for key, value in about["versions"].items())
+    lines += [f"predicts any classes by {known}", f"versions: {versions}"]
+    return "\n".join(printable(line) for line in lines)
 
 
-def _method(
-    method: str, prompt: str, settings: dict[str, Any], scores_BV: np.ndarray, targets: np.ndarray
-) -> NamingMethod:
-    top1 = top_k_accuracy(scores_BV, targets, 1)
-    return NamingMethod(
-        method, prompt, settings, choose_temperature(scores_BV, targets), top1, scores_BV.astype(np.float32)
-    )
+def printable(text: Any) -> str:
+    """On one line, without signs that steer a terminal."""
+    return "".join(sign if sign.isprintable() else " " for sign in str(text))
 
 
-def _seen(embedded: ClassEmbeddings, seen: tuple[str, ...]) -> SeenTexts:
-    rows, text = embedded.rows(seen), embedded.class_text
-    return SeenTexts(
-        type(text)(text.prompt, seen, tuple(text.texts[row] for row in rows), text.averaged),
-        embedded.pooled_CF[rows],
-    )
+def _literal(text: Any) -> str:
+    """Text as Markdown that shows just that text: a character reference never begins markup."""
+    return MARKUP.sub(lambda sign: f"&#{ord(sign.group())};", printable(text))
 
 
-def _score(result: SplitResult, method: str) -> dict[str, Any]:
-    scored = result.method(method)
-    right = truth_rank(scored.scores_BC, result.targets) == 1  # a tie is not right, as in the report
-    names = [result.protocol.unseen[target] for target in result.targets]
-    return {
-        "method": method,
-        "class_text": scored.class_text,
-        "top1": float(right.mean()),
-        "ci95": list(class_bootstrap(right, names)),
-    }
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

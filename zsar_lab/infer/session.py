@@ -1,166 +1,229 @@
-"""Naming one's videos step by step: read once, name by any classes, accept or correct, keep. What notebook 06's widget does, without a browser."""
+"""A session of own videos: read once, predict by any classes, accept or correct, save labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.prepare import Prepared
-from zsar_lab.data.sampling import WindowSettings
+from zsar_lab.data.catalog import Catalog, complete_clips, probe_files
+from zsar_lab.data.datasets.folders import LISTED_COLUMNS
+from zsar_lab.data.prepare import Prepared, prepare_catalog
+from zsar_lab.data.sampling import FrameSettings, WindowSettings
 from zsar_lab.data.workers import Limits
-from zsar_lab.infer.answers import NO_NAME, answers
-from zsar_lab.infer.classifier import Candidates, NamingModel
-from zsar_lab.infer.classify import Paths, embed_videos
-from zsar_lab.infer.embedding import WindowEmbeddings
-from zsar_lab.infer.labelled import catalog_of, save_labelled
-from zsar_lab.text.class_lists import Classes, read_classes
+from zsar_lab.files import fingerprint, make_folder, read_json, write_json
+from zsar_lab.infer.classifier import ZeroShotClassifier
+from zsar_lab.infer.model import VideoModel
+from zsar_lab.infer.predictions import NO_PREDICTION, Paths, embed_videos, predict
+from zsar_lab.text.class_lists import Classes
+
+NAME, ABOUT = "own videos", "labelled.json"  # of the catalog; what a folder's frames are of
 
 
-class NamingSession:
-    """Videos, classes, answers and accepted names.
+class VideoSession:
+    """Videos, classes, predictions and accepted labels: what notebook 06's widget does, without a browser.
 
     Args:
-        model: that names.
+        model: that predicts.
         windows: how long videos are cut.
         limits: of the processes that decode.
-        least_right: share of sure answers that must be right on validation classes.
+        min_precision: share of right predictions, on validation classes, among those called sure.
 
     Attributes:
-        read: the embedded windows; None before `read_videos`.
-        candidates: the classes as points; None before `name_by`.
-        table: the answers, as `answers` gives them; None until there are videos and classes.
-        moved: rows whose name the last change of classes changed.
-        accepted: the name that a person gave to a row, by row number.
-        saved: of the names accepted, those that were saved last.
+        windows: embedded windows, see `embed_windows`; None before `read_videos`.
+        classifier: of the classes; None before `use_classes`.
+        table: the predictions, see `predict`; None until there are videos and classes.
+        changed: rows whose prediction the last change of classes changed.
+        accepted: the label that a person gave to a row, by row number.
+        saved: of the accepted labels, those that were saved last.
     """
 
     def __init__(
         self,
-        model: NamingModel,
+        model: VideoModel,
         windows: WindowSettings = WindowSettings(),
         limits: Limits = Limits(),
-        least_right: float = 0.8,
+        min_precision: float = 0.8,
     ) -> None:
-        self.model, self.windows, self.limits, self.least_right = model, windows, limits, least_right
-        self.read: WindowEmbeddings | None = None
-        self.candidates: Candidates | None = None
+        self.model, self.settings, self.limits, self.min_precision = model, windows, limits, min_precision
+        self.windows: pd.DataFrame | None = None
+        self.classifier: ZeroShotClassifier | None = None
         self.table: pd.DataFrame | None = None
-        self.moved: list[int] = []
+        self.changed: list[int] = []
         self.accepted: dict[int, str] = {}
         self.saved: dict[int, str] = {}
 
     def read_videos(self, paths: Paths) -> None:
-        """Embed these videos, in the place of earlier ones; names that were accepted for those are forgotten.
+        """Embed these videos, in the place of earlier ones, whose accepted labels are forgotten.
 
         Raises:
-            FileNotFoundError, ValueError: as `embed_videos`; what was there before is kept.
+            FileNotFoundError, ValueError: as `embed_videos`; nothing is changed then.
         """
-        self.read = embed_videos(paths, self.model, self.windows, self.limits)
-        self.table, self.moved, self.accepted, self.saved = None, [], {}, {}
-        self._answer()
+        self.windows = embed_videos(paths, self.model, self.settings, self.limits)
+        self.table, self.changed, self.accepted, self.saved = None, [], {}, {}
+        self._predict()
 
-    def name_by(self, classes: Classes, method: str | None = None) -> None:
-        """Name the videos by these classes; nothing is read again.
-
-        Accepted names that are no class any more are forgotten.
+    def use_classes(self, classes: Classes, method: str | None = None) -> None:
+        """Predict by these classes; nothing is read again. Accepted labels that are no class are forgotten.
 
         Raises:
-            FileNotFoundError, ValueError: as `read_classes` and `model.candidates`; what was there before is
-                kept.
+            FileNotFoundError, ValueError: as `model.classifier`; nothing is changed then.
         """
-        table = read_classes(classes)
-        chosen = {} if method is None else {"method": method}
-        self.candidates = self.model.candidates(table, least_right=self.least_right, **chosen)
-        self.accepted = {row: name for row, name in self.accepted.items() if name in self.candidates.names}
-        self._answer()
+        self.classifier = self.model.classifier(classes, method, min_precision=self.min_precision)
+        names = self.classifier.names
+        self.accepted = {row: label for row, label in self.accepted.items() if label in names}
+        self._predict()
 
-    def _answer(self) -> None:
-        if self.read is None or self.candidates is None:
+    def _predict(self) -> None:
+        if self.windows is None or self.classifier is None:
             return
-        before, self.table = self.table, answers(self.read, self.candidates)
-        self.moved = [] if before is None else self.table.index[before["name"] != self.table["name"]].tolist()
+        before, self.table = self.table, predict(self.windows, self.classifier)
+        if before is not None:
+            differ = before["prediction"] != self.table["prediction"]
+            self.changed = self.table.index[differ].tolist()
 
     def accept(self, rows: Iterable[int] | None = None) -> int:
-        """Take the model's names for these rows; for all that are sure and not yet named when None. Returns how many were taken.
+        """Accept the predictions of these rows; None: all sure ones not yet labelled. Returns how many.
 
         Raises:
-            ValueError: there are no answers yet, or no such row, or one that could not be read.
+            ValueError: there are no predictions yet, no such row, or one that could not be read.
         """
-        table = self._answered()
-        rows = (
-            [row for row in table.index[~table["unsure"].astype(bool)] if row not in self.accepted]
-            if rows is None
-            else list(rows)
-        )
-        self.accepted |= {self._checked(row): table["name"][row] for row in rows}
-        return len(rows)
+        table = self._predicted()
+        if rows is None:
+            rows = [row for row in table.index[~table["unsure"].astype(bool)] if row not in self.accepted]
+        labels = {self._checked(row): table["prediction"][row] for row in rows}
+        self.accepted |= labels
+        return len(labels)
 
-    def correct(self, row: int, name: str) -> None:
-        """Give a row a name of the classes; "" takes an accepted one back.
+    def correct(self, row: int, label: str) -> None:
+        """Give a row a label of the classes; "" takes an accepted one back.
 
         Raises:
-            ValueError: there are no answers yet, no such row or class, or the row could not be read.
+            ValueError: there are no predictions yet, no such row or class, or the row could not be read.
         """
         self._checked(row)
-        if name == NO_NAME:
+        if label == NO_PREDICTION:
             self.accepted.pop(row, None)
-        elif name not in self.candidates.names:
+        elif label not in self.classifier.names:
             raise ValueError(
-                f"a name must be one of the {len(self.candidates.names)} classes, got {name!r}; add the class first"
+                f"a label must be one of the {len(self.classifier.names)} classes, got {label!r}"
             )
         else:
-            self.accepted[row] = name
+            self.accepted[row] = label
 
     def catalog(self) -> Catalog:
-        """A catalog of every window that was read, to play them, each of the class accepted or named; its clips stand in the order of `table`.
+        """A catalog of every window that was read, to play them, in the order of `table`.
 
         Raises:
-            ValueError: there are no answers yet, or no video could be read.
+            ValueError: there are no predictions yet, or no video could be read.
         """
         table = self._as_clips()
-        shown = table[table["name"] != NO_NAME]
-        names = [self.accepted.get(row, table["name"][row]) for row in shown.index]
-        return catalog_of(shown, names, self.candidates.table, self.limits)
+        shown = table[table["prediction"] != NO_PREDICTION]
+        labels = [self.accepted.get(row, table["prediction"][row]) for row in shown.index]
+        return catalog_of(shown, labels, self.classifier.classes, self.limits)
 
     def save(self, folder: str | Path) -> Prepared:
-        """Keep the accepted names as a labelled, prepared dataset, see `save_labelled`.
+        """Save the accepted labels as a prepared dataset, see `save_labelled`.
 
         Raises:
-            ValueError: no name is accepted yet, or as `save_labelled`.
+            ValueError: no label is accepted yet, or as `save_labelled`.
         """
         table = self._as_clips()
         if not self.accepted:
-            raise ValueError(
-                "there must be accepted names to save, got none; accept the sure ones, or name clips yourself"
-            )
+            raise ValueError("there must be accepted labels to save, got none")
         rows = sorted(self.accepted)
-        catalog = catalog_of(
-            table.loc[rows], [self.accepted[row] for row in rows], self.candidates.table, self.limits
-        )
+        labels = [self.accepted[row] for row in rows]
+        catalog = catalog_of(table.loc[rows], labels, self.classifier.classes, self.limits)
         prepared = save_labelled(catalog, folder, self.model.frames, self.limits)
         self.saved = dict(self.accepted)
         return prepared
 
-    def _answered(self) -> pd.DataFrame:
+    def _predicted(self) -> pd.DataFrame:
         if self.table is None:
-            raise ValueError("there are no answers yet; read videos and give classes first")
+            raise ValueError("there are no predictions yet; read videos and give classes first")
         return self.table
 
     def _as_clips(self) -> pd.DataFrame:
         """The table, without bounds where a window is the whole of its video."""
-        table, read = self._answered(), self.read.table
-        whole = (read["start_s"] == 0) & (read["end_s"] == read["duration_s"])
+        table, windows = self._predicted(), self.windows
+        whole = (windows["start_s"] == 0) & (windows["end_s"] == windows["duration_s"])
         return table.assign(start_s=table["start_s"].mask(whole), end_s=table["end_s"].mask(whole))
 
     def _checked(self, row: int) -> int:
-        table = self._answered()
+        table = self._predicted()
         if row not in table.index:
             raise ValueError(f"a row must be one of 0..{len(table) - 1}, got {row}")
-        if table["name"][row] == NO_NAME:
-            raise ValueError(
-                f"a video that could not be read has no name, row {row} is '{table['path'][row]}' ({table['why'][row]})"
-            )
+        if table["prediction"][row] == NO_PREDICTION:
+            raise ValueError(f"row {row}, '{table['path'][row]}', has no prediction ({table['why'][row]})")
         return row
+
+
+def catalog_of(
+    clips: pd.DataFrame, labels: Sequence[str], classes: pd.DataFrame, limits: Limits = Limits()
+) -> Catalog:
+    """A catalog of labelled clips; its root is "/", for the videos may lie anywhere.
+
+    Args:
+        clips: path, start_s and end_s (seconds; nan for the whole video); a clip's id is its place in the
+            table and its file's name, its group the video.
+        labels: a class for each clip.
+        classes: from `read_classes`.
+        limits: of the processes that open the files.
+
+    Raises:
+        ValueError: not one label a clip, a label that is no class, or no clip.
+    """
+    if len(clips) != len(labels) or not len(clips):
+        raise ValueError(f"there must be clips and a label for each, got {len(clips)} and {len(labels)}")
+    unknown = sorted(set(labels) - set(classes["name"]))
+    if unknown:
+        raise ValueError(f"every label must be one of the {len(classes)} classes, got {unknown[0]!r}")
+    paths = [str(Path(path).resolve()) for path in clips["path"]]
+    digits = len(str(len(clips) - 1))
+    ids = [f"{number:0{digits}d} {Path(path).name}" for number, path in enumerate(paths)]
+    empty, bounds = [""] * len(clips), (clips["start_s"].tolist(), clips["end_s"].tolist())
+    rows = zip(ids, paths, labels, paths, empty, *bounds, empty, empty, strict=True)
+    listed, probed = (
+        pd.DataFrame(rows, columns=LISTED_COLUMNS),
+        probe_files(Path("/"), sorted(set(paths)), limits),
+    )
+    known = classes.drop(columns="text").sort_values("name", ignore_index=True)
+    return Catalog(NAME, Path("/"), complete_clips(listed, probed), known)
+
+
+def save_labelled(
+    catalog: Catalog, folder: str | Path, frames: FrameSettings, limits: Limits = Limits()
+) -> Prepared:
+    """Save a catalog of labelled clips as a prepared dataset, which a study and so every notebook takes.
+
+    Leaves what `prepare` leaves and labels.csv with path, label, start_s and end_s of each clip.
+
+    Args:
+        catalog: from `catalog_of`; its videos stay where they are.
+        folder: an empty one, or that of the same clips and labels.
+        frames: a clip.
+        limits: of the processes that decode.
+
+    Raises:
+        ValueError: the folder holds other clips, labels or files, its videos have changed since, or no clip
+            can be decoded.
+        PermissionError, OSError: it cannot be written to.
+    """
+    files = {}
+    for path in map(catalog.root.joinpath, catalog.clips["path"]):
+        files[str(path)] = (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
+    rows = catalog.clips[["id", "path", "class", "start_s", "end_s"]].to_numpy().tolist()
+    about = {"clips": fingerprint("labelled clips", rows, list(files.items()))}
+    folder = Path(folder)
+    there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    if there and ABOUT not in there:
+        raise ValueError(f"labels are saved in an empty folder, '{folder}' holds {there[0]!r}")
+    if set(there) - {ABOUT} and read_json(folder / ABOUT) != about:
+        raise ValueError(f"'{folder}' holds other clips, labels or videos; choose another folder")
+    write_json(make_folder(folder) / ABOUT, about)
+    prepared = prepare_catalog(catalog, folder, frames, limits)
+    catalog.save(folder / "catalog")
+    labels = catalog.usable.rename(columns={"class": "label"})[["path", "label", "start_s", "end_s"]]
+    labels.assign(path="/" + labels["path"].str.removeprefix("/")).to_csv(folder / "labels.csv", index=False)
+    return prepared

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from zsar_lab.infer.answers import NO_NAME, stretches
-from zsar_lab.infer.classifier import Candidates
-from zsar_lab.infer.unsure import Thresholds
+from zsar_lab.infer.classifier import Thresholds, ZeroShotClassifier
+from zsar_lab.infer.predictions import NO_PREDICTION, stretches
 from zsar_lab.viz.figures.files import write_page
 from zsar_lab.viz.figures.style import (
     BLUE,
@@ -39,7 +38,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     Where the prediction is unsure, the upper lane has a gap.
 
     Args:
-        table: from `answers`.
+        table: from `predict`.
         path: of one video in it, with a window or more that could be read.
         about: a line below the title; the model, for example.
 
@@ -47,7 +46,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         ValueError: the table has no window of that video.
     """
     of_video = table[table["path"] == path]
-    windows = of_video[of_video["name"] != NO_NAME]
+    windows = of_video[of_video["prediction"] != NO_PREDICTION]
     if windows.empty:
         raise ValueError(f"a timeline needs a video with a window that could be read, got '{path}'")
     names = _most_named(windows)
@@ -57,7 +56,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
     sure = stretches(of_video)
     hover = "%{customdata[0]:.1f} to %{customdata[1]:.1f} s<br>mean confidence %{customdata[2]:.2f}<extra>"
-    for name, of_name in sure[sure["name"] != NO_NAME].groupby("name", sort=False):
+    for name, of_name in sure[sure["prediction"] != NO_PREDICTION].groupby("prediction", sort=False):
         figure.add_bar(
             x=(of_name["end_s"] - of_name["start_s"]).tolist(),
             base=of_name["start_s"].tolist(),
@@ -108,12 +107,12 @@ def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") 
     """Write a page with the timeline of every video that could be read; returns a sentence on it.
 
     Args:
-        parts: from `answers`, in any order.
+        parts: from `predict`, in any order.
         path: of the page; plotly.min.js is put beside it. Not written where no video could be read.
         about: a line below the titles.
     """
     table = pd.concat(parts, ignore_index=True).sort_values(["path", "start_s"], ignore_index=True)
-    videos = table.loc[table["name"] != NO_NAME, "path"].unique()
+    videos = table.loc[table["prediction"] != NO_PREDICTION, "path"].unique()
     if not len(videos):
         return f"No video could be read, so there is no timeline to write to {path}."
     write_page([timeline(table, video, about) for video in videos], path)
@@ -133,7 +132,7 @@ def how_sure(thresholds: Thresholds) -> go.Figure:
         showlegend=False,
         hovertemplate="%{x:.0f} % named: %{y:.1f} % wrong<extra></extra>",
     )
-    allowed, dashed = 100 * (1 - thresholds.least_right), {"color": ORANGE, "dash": "dash"}
+    allowed, dashed = 100 * (1 - thresholds.min_precision), {"color": ORANGE, "dash": "dash"}
     text = f"{allowed:.0f} % wrong, as asked for"
     figure.add_hline(y=allowed, line=dashed, annotation_text=text, annotation_font_color=GREY)
     figure.update_xaxes(range=[0, 101])
@@ -141,22 +140,22 @@ def how_sure(thresholds: Thresholds) -> go.Figure:
     return figure
 
 
-def composed_of(candidates: Candidates, seen: pd.DataFrame, name: str, most: int = 8) -> go.Figure:
+def composed_of(classifier: ZeroShotClassifier, seen: pd.DataFrame, name: str, most: int = 8) -> go.Figure:
     """The seen classes whose prototypes compose a class's point, with their weights.
 
     Args:
-        candidates: of the transfer method.
+        classifier: of the transfer method.
         seen: of the model.
-        name: one of the candidates.
+        name: one of its classes.
         most: classes shown.
 
     Raises:
         ValueError: another method, or no such class.
     """
-    if candidates.weights_CS is None or name not in candidates.names:
-        got = f"{name!r} of {candidates.method}"
+    if classifier.transfer_weights_CS is None or name not in classifier.names:
+        got = f"{name!r} of {classifier.method}"
         raise ValueError(f"only a candidate of the transfer method is composed of seen classes, got {got}")
-    weights_S = candidates.weights_CS[candidates.names.index(name)]
+    weights_S = classifier.transfer_weights_CS[classifier.names.index(name)]
     order = np.argsort(-weights_S)[: min(most, int((weights_S > 0).sum()))]
     labels = [seen["label"].iloc[s] for s in order]
     about, height = "seen classes, by the relatedness of their texts", 130 + 26 * len(order)

@@ -15,7 +15,7 @@ import traitlets
 from IPython.display import display
 
 from zsar_lab.viz.figures.style import mime_bundle
-from zsar_lab.viz.figures.training import split_curves, loss_curves
+from zsar_lab.viz.figures.training import loss_curves, split_curves
 
 CODE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 

@@ -10,9 +10,8 @@ from typing import Any
 import ipywidgets
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.infer.answers import NO_NAME
-from zsar_lab.infer.classify import Paths
-from zsar_lab.infer.session import NamingSession
+from zsar_lab.infer.predictions import NO_PREDICTION, Paths
+from zsar_lab.infer.session import VideoSession
 from zsar_lab.text.class_lists import Classes, classes_of_lines
 from zsar_lab.viz.clips import GREY, Caption, clip_grid, message_box, render
 from zsar_lab.viz.figures.own_videos import composed_of, timeline
@@ -68,7 +67,7 @@ class OwnVideos(Panel):
 
     def __init__(
         self,
-        session: NamingSession,
+        session: VideoSession,
         folder: str | Path = "",
         classes: str = "",
         save_to: str | Path = "",
@@ -85,8 +84,8 @@ class OwnVideos(Panel):
         self._timeline_of: tuple[str, object] = ("", None)
         self._composed: Any = None
         self._is_on_page = False
-        if not classes and session.candidates is not None:
-            classes = words.typed(session.candidates.table)
+        if not classes and session.classifier is not None:
+            classes = words.typed(session.classifier.classes)
         reading, naming = self._reading(str(folder)), self._naming(classes)
         self.table, self.saving = self._table(), self._saving(str(save_to))
         self.chosen_clip = self._chosen_clip()
@@ -123,7 +122,7 @@ class OwnVideos(Panel):
         method = self.controls["method"] = ipywidgets.Dropdown(
             options=METHODS if composes else METHODS[::2], description="method", **wide("260px")
         )
-        used = None if self.session.candidates is None else self.session.candidates.method
+        used = None if self.session.classifier is None else self.session.classifier.method
         method.value = used if used == "direct" and composes else ""
         name = self.button("name_them", "name them", self._on_name, "named", primary=True)
         left = ipywidgets.VBox(
@@ -149,7 +148,7 @@ class OwnVideos(Panel):
         naming = row(
             self.dropdown("name", "name", "380px", 50, message="clip"),
             self.button("accept", "accept this name", lambda: self._give(self.state.name), "clip"),
-            self.button("take_back", "take back", lambda: self._give(NO_NAME), "clip"),
+            self.button("take_back", "take back", lambda: self._give(NO_PREDICTION), "clip"),
         )
         self.controls["accept"].button_style = "primary"
         self.composed, self.timeline = (
@@ -199,9 +198,9 @@ class OwnVideos(Panel):
         self._working(lambda: self.session.read_videos(paths), "read", "read_uploads", "name_them")
         self._was, self._warned_of = {}, {}
         self.choose(page=0, clip=-1)
-        table, read = self.session.read.table, self.session.read.read
+        table, read = self.session.windows, self.session.windows["reason"] == ""
         of = f"{table.loc[read, 'path'].nunique()} of {words.count(table['path'].nunique(), 'video')} read."
-        next_step = "" if self.session.candidates else " Now type classes and press “name them”."
+        next_step = "" if self.session.classifier else " Now type classes and press “name them”."
         self.html["read"].value = message_box(of + next_step, GREY)
 
     def _working(self, action: Callable[[], Any], *disabled: str) -> Any:
@@ -228,17 +227,17 @@ class OwnVideos(Panel):
 
     def _on_name(self) -> None:
         session, before, accepted = self.session, self.session.table, len(self.session.accepted)
-        session.name_by(self._given_classes(), self.controls["method"].value or None)
-        self._was = {number: before["name"][number] for number in session.moved}
+        session.use_classes(self._given_classes(), self.controls["method"].value or None)
+        self._was = {number: before["prediction"][number] for number in session.changed}
         self.choose(page=0, name="")
         moved = words.moved_sentence(session, self._was, accepted - len(session.accepted))
         self.html["named"].value = message_box(moved, GREY)
 
     def _given_classes(self) -> Classes:
         """What is typed; the present classes where their lines, which may say less, are untouched."""
-        present, text = self.session.candidates, self.controls["classes"].value
-        if present is not None and text.strip() == words.typed(present.table).strip():
-            return present.table
+        present, text = self.session.classifier, self.controls["classes"].value
+        if present is not None and text.strip() == words.typed(present.classes).strip():
+            return present.classes
         return classes_of_lines(text)
 
     def _on_click(self) -> None:
@@ -283,7 +282,7 @@ class OwnVideos(Panel):
         """Draw what the session has: its model, what could not be read, a page of clips, the chosen clip."""
         session = self.session
         self.html["about"].value = words.about_html(session)
-        there = session.table is not None and (session.table["name"] != NO_NAME).any()
+        there = session.table is not None and (session.table["prediction"] != NO_PREDICTION).any()
         self.html["unread"].value = "" if session.table is None else words.unread_html(session.table)
         self.table.layout.display = self.saving.layout.display = None if there else "none"
         self.chosen_clip.layout.display = "none"
@@ -321,17 +320,17 @@ class OwnVideos(Panel):
     def _playing(self) -> Catalog:
         """The catalog that clips are played from, made once for the videos that were read."""
         session = self.session
-        if self._catalog_of is not session.read:
-            self._catalog, self._catalog_of = self._working(session.catalog), session.read
+        if self._catalog_of is not session.windows:
+            self._catalog, self._catalog_of = self._working(session.catalog), session.windows
             self._id_of = dict(zip(words.rows_of(session), self._catalog.clips["id"], strict=True))
         return self._catalog
 
     def _show_clip(self) -> None:
         session, clip = self.session, self.state.clip
         window, accepted = session.table.loc[clip], session.accepted.get(clip)
-        if self.state.name not in session.candidates.names:
-            self.state = replace(self.state, name=accepted or window["name"])
-        self.offer("name", session.candidates.names)
+        if self.state.name not in session.classifier.names:
+            self.state = replace(self.state, name=accepted or window["prediction"])
+        self.offer("name", session.classifier.names)
         self.chosen_clip.layout.display, self.controls["take_back"].disabled = None, accepted is None
         frame = Caption((), True if accepted else None)
         self.html["video"].value = clip_grid(self._catalog, [self._id_of[clip]], [frame], 1, 200)
@@ -341,12 +340,12 @@ class OwnVideos(Panel):
 
     def _show_composed(self) -> None:
         """The seen classes that the name is composed of, where the method composes."""
-        candidates = self.session.candidates
-        if candidates.weights_CS is None:
-            said = f"By {candidates.method} a class is not composed of seen ones: it is compared by its text."
+        classifier = self.session.classifier
+        if classifier.transfer_weights_CS is None:
+            said = f"By {classifier.method} a class is not composed of seen ones: it is compared by its text."
             self.composed.children = (ipywidgets.HTML(message_box(said, GREY)),)
             return
-        figure = composed_of(candidates, self.session.model.seen, self.state.name)
+        figure = composed_of(classifier, self.session.model.seen, self.state.name)
         self._composed = self._composed or as_widget(figure)
         redraw(self._composed, figure)
         self.composed.children = (self._composed,)
@@ -357,7 +356,7 @@ class OwnVideos(Panel):
         if path == self._timeline_of[0] and table is self._timeline_of[1]:
             return
         before, self._timeline_of = self.timeline.children, (path, table)
-        several = ((table["path"] == path) & (table["name"] != NO_NAME)).sum() > 1
+        several = ((table["path"] == path) & (table["prediction"] != NO_PREDICTION)).sum() > 1
         shown = [as_widget(timeline(table, path, self.session.model.about))] if several else []
         self.timeline.children = tuple(shown)
         for figure in before:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.infer.answers import NO_NAME
-from zsar_lab.infer.session import NamingSession
-from zsar_lab.infer.written import scored_sentences, sure_sentence
+from zsar_lab.infer.predictions import NO_PREDICTION, scored_sentences, sure_sentence
+from zsar_lab.infer.session import VideoSession
 from zsar_lab.viz.clips import Caption, render
 
 FILTERS = ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN = (
@@ -31,19 +30,19 @@ def typed(table: pd.DataFrame) -> str:
     return "\n".join(f"{name}: {text}" if text else name for name, text in rows)
 
 
-def rows_of(session: NamingSession, key: str = ALL, order: str = BY_FILE) -> list[int]:
+def rows_of(session: VideoSession, key: str = ALL, order: str = BY_FILE) -> list[int]:
     """Rows of `session.table` that could be read, of a filter and in an order.
 
     Raises:
         ValueError: no such filter or order.
     """
-    read = session.table[session.table["name"] != NO_NAME]
+    read = session.table[session.table["prediction"] != NO_PREDICTION]
     rows, unsure = read.index.to_series(), read["unsure"].astype(bool)
     accepted = rows.isin(list(session.accepted))
-    moved = rows.isin(session.moved)
+    moved = rows.isin(session.changed)
     chosen = dict(zip(FILTERS, (rows >= 0, unsure, ~unsure, moved, accepted, ~accepted)))
     if key.startswith("class "):
-        chosen[key] = read["name"] == key.removeprefix("class ")
+        chosen[key] = read["prediction"] == key.removeprefix("class ")
     if key not in chosen or order not in ORDERS:
         raise ValueError(f"clips are shown by one of {', '.join((*chosen, *ORDERS))}, got {key!r}, {order!r}")
     read = read[chosen[key]]
@@ -52,20 +51,20 @@ def rows_of(session: NamingSession, key: str = ALL, order: str = BY_FILE) -> lis
     return read.index.tolist()
 
 
-def filters(session: NamingSession) -> list[tuple[str, str]]:
+def filters(session: VideoSession) -> list[tuple[str, str]]:
     """Options of a list: each filter and each predicted class, with its number of clips."""
-    named = session.table["name"].value_counts()
-    classes = [name for name in session.candidates.names if name in named]
+    named = session.table["prediction"].value_counts()
+    classes = [name for name in session.classifier.names if name in named]
     return [(f"{key} ({len(rows_of(session, key))})", key) for key in FILTERS] + [
         (f"named {name} ({named[name]})", f"class {name}") for name in classes
     ]
 
 
-def caption(session: NamingSession, number: int, was: Mapping[int, str]) -> Caption:
+def caption(session: VideoSession, number: int, was: Mapping[int, str]) -> Caption:
     """Below a clip: prediction, confidence, second best, why unsure, name before, place in the video."""
     window, accepted = session.table.loc[number], session.accepted.get(number)
-    predicted = f"{window['name']} {100 * window['confidence']:.0f}\u00a0%"
-    lines = [predicted] if accepted in (None, window["name"]) else [accepted, f"predicted: {predicted}"]
+    predicted = f"{window['prediction']} {100 * window['confidence']:.0f}\u00a0%"
+    lines = [predicted] if accepted in (None, window["prediction"]) else [accepted, f"predicted: {predicted}"]
     lines += [f"then {name} {100 * share:.0f}\u00a0%" for name, share in window["best"][1:2]]
     lines += [f"⚠ {window['why']}"] if window["unsure"] else []
     lines += [f"↻ was {was[number]}"] if number in was else []
@@ -81,9 +80,9 @@ def place_of(table: pd.DataFrame, number: int) -> str:
     )
 
 
-def counted(session: NamingSession, shown: Sequence[int], first: int, n_chosen: int) -> str:
+def counted(session: VideoSession, shown: Sequence[int], first: int, n_chosen: int) -> str:
     """One line: how many clips there are, how many sure and accepted; and which are shown."""
-    read = session.table[session.table["name"] != NO_NAME]
+    read = session.table[session.table["prediction"] != NO_PREDICTION]
     n_unsure, n_unread = int(read["unsure"].sum()), len(session.table) - len(read)
     parts = [
         f"{count(len(read), 'clip')} of {count(read['path'].nunique(), 'video')}",
@@ -96,36 +95,36 @@ def counted(session: NamingSession, shown: Sequence[int], first: int, n_chosen: 
     return f"{', '.join(parts)}; {which}."
 
 
-def moved_sentence(session: NamingSession, was: Mapping[int, str], n_forgotten: int = 0) -> str:
+def moved_sentence(session: VideoSession, was: Mapping[int, str], n_forgotten: int = 0) -> str:
     """What the last change of classes did to the names."""
-    classes = count(len(session.candidates.names), "class", "classes")
+    classes = count(len(session.classifier.names), "class", "classes")
     if session.table is None:
         return f"{classes} are read; now read videos."
-    ways = [f"{before} → {session.table['name'][number]}" for number, before in was.items()]
+    ways = [f"{before} → {session.table['prediction'][number]}" for number, before in was.items()]
     counts = pd.Series(ways, dtype=object).value_counts()
     listed = "; ".join(f"{way} ({count})" for way, count in counts.head(6).items()) + "; …" * (
         len(counts) > 6
     )
-    clips = count(int((session.table["name"] != NO_NAME).sum()), "clip")
+    clips = count(int((session.table["prediction"] != NO_PREDICTION).sum()), "clip")
     moved = f"{len(was)} of {clips} moved: {listed}." if was else f"none of {clips} moved."
     no_class = f" {count(n_forgotten, 'accepted name')} of classes that are gone: forgotten."
     return f"{classes}; {moved}{no_class if n_forgotten else ''}"
 
 
-def about_html(session: NamingSession) -> str:
+def about_html(session: VideoSession) -> str:
     """Where the model comes from, how sure to be, and the score where labels are known."""
-    model, candidates = session.model, session.candidates
+    model, classifier = session.model, session.classifier
     said = [f"{model.name}: {model.about}."]
-    if candidates is not None:
-        said.append(f"Named by {candidates.method}, class texts by {candidates.class_text.prompt}.")
-        said.append(sure_sentence(candidates))
-        said += scored_sentences(session.table, candidates) if session.table is not None else []
+    if classifier is not None:
+        said.append(f"Named by {classifier.method}, class texts by {classifier.class_text.prompt}.")
+        said.append(sure_sentence(classifier))
+        said += scored_sentences(session.table, classifier) if session.table is not None else []
     return render("own_about.html", lines=said)
 
 
 def unread_html(table: pd.DataFrame) -> str:
     """The videos, and parts of them, that could not be read, with their reasons; "" without any."""
-    unread = table[table["name"] == NO_NAME]
+    unread = table[table["prediction"] == NO_PREDICTION]
     reasons = [why if path in why else f"{path}: {why}" for path, why in zip(unread["path"], unread["why"])]
     return render("own_unread.html", reasons=reasons) if reasons else ""
 

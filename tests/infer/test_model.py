@@ -1,0 +1,84 @@
+"""zsar_lab.infer.model: which texts a model reads of a table of classes, and public models on real files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny_encoders import PUBLIC_KINDS, save_public
+
+import zsar_lab as zl
+from zsar_lab.data.video import write_mp4
+from zsar_lab.infer.model import fitting_prompt, load_model
+from zsar_lab.methods.scores import nearest_scores
+from zsar_lab.models.public import load_public_tower
+from zsar_lab.text.class_lists import read_classes
+from zsar_lab.text.embeddings import embed_class_text
+from zsar_lab.text.encoder_files import find_encoder
+
+PARTS = "x: a; b; c; d; e"
+PROMPTS = ["description_and_parts", "label", "label_and_description"]
+CLASSES = {"walk": "a person walks", "jump": "a person jumps high", "sit": ""}
+
+
+def fitting(prompts: list[str] = PROMPTS, **columns: list[str]) -> str:
+    table = read_classes(pd.DataFrame({"name": ["a", "b"]} | columns))
+    return fitting_prompt(table, "description_and_parts", prompts)
+
+
+def test_the_prompt_reads_all_that_a_table_says():
+    assert fitting() == fitting(structure=["", ""]) == "label"
+    assert fitting(description=["it is", ""]) == "label_and_description"
+    assert fitting(description=["it is", "so"], structure=[PARTS, PARTS]) == "description_and_parts"
+    assert fitting([*PROMPTS, "structure"], structure=[PARTS, PARTS]) == "structure"
+    # and structures are not left out without a word
+    for given, structure, said in (
+        (["it is", "so"], ["", PARTS], "1 of 2"),
+        (["it is", ""], [PARTS] * 2, "some"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            fitting(description=given, structure=structure)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    return {kind: save_public(tmp_path_factory.mktemp(kind) / "model", kind) for kind in PUBLIC_KINDS}
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("videos") / "noise.mp4"
+    write_mp4(path, np.random.default_rng(0).integers(0, 256, (24, 48, 64, 3), dtype=np.uint8), fps=12)
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", PUBLIC_KINDS)
+def test_a_public_model_predicts_by_its_own_texts_and_temperature(folders, video, kind):
+    model, tower = load_model(folders[kind]), load_public_tower(folders[kind])
+    table = zl.classify(video, CLASSES, model, limits=zl.api.Limits(1))
+    assert not table["unsure"][0] and table["why"][0] == ""
+    assert "not rigorous" in model.about and model.seen.empty
+    classifier = model.classifier(CLASSES)
+    assert classifier.method == "direct" and classifier.thresholds is None
+    shape = 2, model.frames.n_frames, model.frames.size_px, model.frames.size_px, 3
+    frames = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    texts = embed_class_text(classifier.class_text, find_encoder(folders[kind])).pooled_CF
+    expected = nearest_scores(tower(torch.from_numpy(frames)).numpy(), texts)
+    np.testing.assert_allclose(classifier.scores(model.embed(frames)), expected, atol=2e-3)
+    assert classifier.temperature == pytest.approx(1 / float(tower.network.logit_scale.exp()))
+    with pytest.raises(ValueError, match="'transfer'"):
+        model.classifier(CLASSES, method="transfer")
+
+
+def test_several_lines_of_a_text_are_averaged(folders):
+    model = load_model(folders["clip"])
+
+    def weights(*texts: str) -> np.ndarray:
+        return model.classifier(pd.DataFrame({"name": ["a", "b"], "text": texts})).weights_CD
+
+    mean = weights("a walk", "a jump") + weights("a stroll", "a leap")
+    found = weights("a walk\na stroll", "a jump\na leap")
+    np.testing.assert_allclose(found, mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-6)

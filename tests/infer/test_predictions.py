@@ -1,0 +1,216 @@
+"""zsar_lab.infer.predictions: predictions, stretches and accuracy by hand, and the lines they become."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from coloured_videos import ColourModel
+
+from zsar_lab.data.reading import ReadWindows
+from zsar_lab.infer import predictions
+from zsar_lab.infer.classifier import BETWEEN, NONE_OF_THESE, Thresholds, ZeroShotClassifier
+from zsar_lab.infer.predictions import (
+    COLUMNS,
+    WINDOW_COLUMNS,
+    accuracy_of,
+    as_lines,
+    classes_meant,
+    embed_videos,
+    embed_windows,
+    predict,
+    stretches,
+    summary,
+)
+from zsar_lab.results.calibration import risk_coverage
+from zsar_lab.text.class_lists import read_classes, texts_of
+from zsar_lab.viz.figures.own_videos import timeline
+
+ROWS = [
+    ("a.mp4", "walk", 0.0, 2.0, [1, 0, 0]),
+    ("b.avi", "jump", 0.0, 2.0, [0.6, 0.8, 0]),
+    ("b.avi", "jump", 1.0, 3.0, [0.8, 0.6, 0]),
+    ("c.mp4", "", 0.0, 0.0, None),
+    ("d.mp4", "sit", 0.0, 1.5, [0, 0, 1]),
+]
+LOST = "'c.mp4' is empty"
+
+
+@pytest.fixture
+def windows() -> pd.DataFrame:
+    rows = []
+    for path, label, start_s, end_s, vector in ROWS:
+        embedding = None if vector is None else np.array(vector, dtype=np.float32)
+        rows.append((path, label, start_s, end_s, end_s, "", LOST if vector is None else "", embedding))
+    return pd.DataFrame(rows, columns=WINDOW_COLUMNS)
+
+
+@pytest.fixture
+def classifier() -> ZeroShotClassifier:
+    table = read_classes(["walk", "jump", "sit"])
+    curve = risk_coverage(np.array([0.9, 0.8]), np.array([True, False]))
+    thresholds = Thresholds(0.9, 0.7, 0.8, 0.5, 2, 0.7, 0.3, curve)
+    weights_CD = np.array([[1, 0, 0], [0, 1, 0], [0.6, 0, 0.8]])
+    return ZeroShotClassifier(table, texts_of(table, "label"), "transfer", weights_CD, 0.1, thresholds)
+
+
+def test_predictions_confidences_and_marks_by_hand(windows, classifier):
+    table = predict(windows, classifier)
+    assert list(table.columns) == COLUMNS and table["path"].tolist() == [row[0] for row in ROWS]
+    assert table["prediction"].tolist() == ["walk", "jump", "walk", "", "sit"]
+    exponents = np.exp([0 / 0.1, -0.4 / 0.1, -1 / 0.1])  # of the first window: cosines 1, 0.6 (sit) and 0
+    assert table["confidence"][0] == pytest.approx(exponents[0] / exponents.sum())
+    assert table["score"][4] == pytest.approx(0.8) and np.isnan(table["confidence"][3])
+    assert [name for name, _ in table["best"][0]] == ["walk", "sit", "jump"] and table["best"][3] == []
+    assert sum(share for _, share in table["best"][0]) == pytest.approx(1)
+    far, lost = NONE_OF_THESE, f"not read: {LOST}"
+    assert table["why"].tolist() == ["", far, far, lost, far]
+    assert table["unsure"].tolist() == [False, True, True, True, True]
+
+
+def test_near_enough_but_between_two_and_without_thresholds(windows, classifier):
+    weights_CD = np.array([[0.8, 0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
+    table = predict(windows, dataclasses.replace(classifier, weights_CD=weights_CD, temperature=0.5))
+    assert table["why"][1] == BETWEEN and table["confidence"][1] < 0.7 and table["score"][1] > 0.9
+    table = predict(windows, dataclasses.replace(classifier, thresholds=None))
+    assert table["unsure"].tolist() == [False, False, False, True, False]
+
+
+def test_nothing_could_be_read(windows, classifier):
+    assert predict(windows.iloc[[3]], classifier)["prediction"].tolist() == [""]
+
+
+def test_parts_are_joined_in_the_order_of_the_paths_and_of_time(windows, monkeypatch):
+    parts = [windows.iloc[rows].reset_index(drop=True) for rows in ([4], [2, 0], [1], [3])]
+    videos = pd.DataFrame({"path": ["a.mp4", "b.avi", "c.mp4", "d.mp4"]})
+    monkeypatch.setattr(predictions, "find_videos", lambda _: videos)
+    monkeypatch.setattr(predictions, "embed_windows", lambda *_: (part for part in parts))
+    pd.testing.assert_frame_equal(embed_videos("videos", ColourModel()), windows)
+
+
+def test_the_parts_of_a_video_add_up_to_it_where_some_could_not_be_read(monkeypatch):
+    moved, whole = [], predictions.progress
+
+    def counted(**about):
+        bar = whole(**about)
+        update = bar.update
+        bar.update = lambda n: (moved.append(n), update(n))
+        return bar
+
+    def reading(video: int, n: int, of: int, reason: str = "") -> ReadWindows:
+        frames = np.zeros((0 if reason else n, 4, 16, 16, 3), np.uint8) + 9
+        bounds = np.arange(n) * 1.0, np.arange(n) + 1.0
+        return ReadWindows(video, f"{video}.mp4", *bounds, frames, 0, of, 9.0 if of else 0.0, "", reason)
+
+    read = [reading(0, 3, 10), reading(0, 3, 10, "bad"), reading(1, 0, 0, "none"), reading(0, 4, 10, "bad")]
+    monkeypatch.setattr(predictions, "progress", counted)
+    monkeypatch.setattr(predictions, "read_windows", lambda *_: (one for one in read))
+    videos = pd.DataFrame({"path": ["0.mp4", "1.mp4"], "label": "", "reason": ""})
+    (table,) = embed_windows(videos, ColourModel())
+    assert moved == pytest.approx([0.3, 0.3, 1.0, 0.4]) and sum(moved) <= 2
+    bounds = [[0, 1], [1, 2], [2, 3], [0, 3], [0, 0], [0, 4]]  # one row for what was not read of a part
+    assert table[["start_s", "end_s"]].values.tolist() == bounds
+    assert table["reason"].tolist() == ["", "", "", "bad", "none", "bad"]
+
+
+def _predicted(*rows: tuple) -> pd.DataFrame:
+    """Rows of path, start_s, end_s, prediction, confidence and unsure."""
+    table = pd.DataFrame(rows, columns=["path", "start_s", "end_s", "prediction", "confidence", "unsure"])
+    return table.assign(best=[[(row[3], row[4])] if row[3] else [] for row in rows])
+
+
+def test_neighbours_of_one_prediction_become_a_stretch():
+    table = _predicted(
+        ("v", 0, 2, "walk", 0.9, False),
+        ("v", 1, 3, "walk", 0.7, False),
+        ("v", 2, 4, "walk", 0.4, True),
+        ("v", 3, 5, "jump", 0.5, True),
+        ("v", 4, 6, "jump", 0.8, False),
+        ("w", 0, 2, "jump", 0.6, False),
+    )
+    assert stretches(table).values.tolist() == [
+        ["v", 0, 3, "walk", 2, pytest.approx(0.8)],
+        ["v", 2, 5, "", 2, pytest.approx(0.45)],
+        ["v", 4, 6, "jump", 1, 0.8],
+        ["w", 0, 2, "jump", 1, 0.6],
+    ]
+
+
+def test_what_was_not_seen_parts_a_stretch():
+    table = _predicted(
+        ("v", 0, 2, "run", 0.9, False),
+        ("v", 2, 4, "run", 0.7, False),
+        ("v", 4, 60, "", np.nan, True),
+        ("v", 60, 62, "run", 0.8, False),
+        ("v", 64, 66, "run", 0.6, False),
+        ("w", 66, 68, "run", 0.6, False),
+    )
+    sure = stretches(table).query("prediction == 'run'")[["path", "start_s", "end_s", "windows"]]
+    wanted = [["v", 0, 4, 2], ["v", 60, 62, 1], ["v", 64, 66, 1], ["w", 66, 68, 1]]
+    assert sure.values.tolist() == wanted
+    (bars,) = [trace for trace in timeline(table, "v").data if trace.type == "bar"]
+    assert list(zip(bars.base, bars.x)) == [(0, 4), (60, 2), (64, 2)]
+    (cells,) = [trace for trace in timeline(table, "v").data if trace.type == "heatmap"]
+    assert list(cells.x) == [0, 2, 4, 60, 62, 64, 66]
+    assert np.isnan(np.array(cells.z, float)).tolist() == [[False, False, True, False, True, False]]
+
+
+def test_cells_of_a_timeline_have_the_time_about_the_middle_of_their_windows():
+    table = _predicted(*(("v", start, start + 2.0, "run", 0.9, False) for start in (0.0, 1.0, 2.5)))
+    for rows, edges in ((table, [0, 1.5, 2.75, 4.5]), (table[:1], [0, 2])):
+        (cells,) = [trace for trace in timeline(rows, "v").data if trace.type == "heatmap"]
+        assert list(cells.x) == edges
+
+
+def test_accuracy_where_labels_are_known(windows, classifier):
+    table, third = predict(windows, classifier), pytest.approx(1 / 3)
+    wanted = {"clips": 4, "top1": 0.75, "top5": 1.0, "chance": third, "sure": 0.25, "top1_sure": 1.0}
+    assert accuracy_of(table, classifier) == wanted | {"not_scored": 1}
+    assert np.isnan(accuracy_of(table.assign(unsure=True), classifier)["top1_sure"])
+    for label, said in (("", "got none"), ("run", "'run'")):
+        with pytest.raises(ValueError, match=said):
+            accuracy_of(table.assign(label=label), classifier)
+
+
+def test_lines_for_people_tables_and_programs(windows, classifier):
+    table = predict(windows, classifier)
+    said = as_lines(table).splitlines()
+    assert said[0] == "a.mp4 0.0-2.0 s: walk 0.98 (sit 0.02, jump 0.00)"
+    assert said[3] == f"c.mp4: not read: {LOST}" and said[1].endswith("unsure: perhaps none of these")
+    read = list(csv.DictReader(io.StringIO(as_lines(table, "csv")), fieldnames=COLUMNS))
+    assert [row["prediction"] for row in read] == table["prediction"].tolist()
+    assert read[3]["confidence"] == "" and read[0]["best"].startswith("walk 0.982; sit")
+    objects = [json.loads(line) for line in as_lines(table, "json").splitlines()]
+    assert objects[3]["confidence"] is None and objects[0]["unsure"] is False
+    assert objects[0]["best"][0] == {"name": "walk", "confidence": table["confidence"][0]}
+    assert list(objects[0]) == COLUMNS and objects[0]["score"] == table["score"][0]
+
+
+def test_the_summary_counts_and_scores(windows, classifier):
+    table = predict(windows, classifier)
+    said = summary([table[:2], table[2:]], classifier, 2.0)
+    assert "3 of 4 videos read, 4 windows in 2.0 s: 2.0 windows a second; 3 unsure, 1 could not be" in said
+    assert "4 labelled windows: 75.0 % right (chance 33.3 %)" in said
+    assert "of the 25 % that are sure 100.0 %" in said
+    assert "labelled windows:" not in summary([table.assign(label="")], classifier, 2.0)
+    strange = summary([table.assign(label="camera 1")], classifier, 2.0)
+    assert "Not scored: 1 of the 1 labels is none of the classes, such as 'camera 1'" in strange
+    some = table.assign(label=["Walk", "run", "JUMP ", "", "swim"], remark="only its middle was looked at")
+    said = summary([some], classifier, 2.0)
+    assert "2 labelled windows: 50.0 % right" in said and "2 of the 4 labels are none" in said
+    assert said.count("only its middle") == 3 and "that are not listed: 1." in said
+    unknown = summary([table], dataclasses.replace(classifier, thresholds=None), 2.0)
+    assert "Nothing is marked unsure" in unknown and "fewer than 4" in unknown
+    assert "none is sure" in summary([table.assign(unsure=True)], classifier, 2.0)
+
+
+def test_labels_mean_classes_as_people_write_them():
+    table = pd.DataFrame({"name": ["SkippingRope", "run"], "label": ["skipping rope", "jogging"]})
+    rope, run = ["skipping_rope", "Skipping Rope", "SKIPPINGROPE"], ["Jogging", "run"]
+    wanted = dict.fromkeys(rope, "SkippingRope") | dict.fromkeys(run, "run")
+    assert classes_meant([*rope, *run, "", "swim"], read_classes(table)) == wanted

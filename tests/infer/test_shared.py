@@ -1,0 +1,228 @@
+"""zsar_lab.infer.shared: a folder that loads elsewhere as it was saved, and what is refused of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_training import stripes_store
+from small_workspace import SmallWorkspace, small_workspace
+
+from zsar_lab.embed.shards import open_embeddings
+from zsar_lab.infer import shared as room
+from zsar_lab.infer.shared import (
+    CONFIG_FILE,
+    CONFIG_KEYS,
+    HASHED_FILES,
+    SCHEMA_VERSION,
+    SHARED_FILES,
+    SharedModel,
+    SharedModelError,
+    config_fingerprint,
+    is_shared,
+    load_shared,
+    save_shared,
+)
+
+HERE = Path(__file__).parents[1] / "fixtures"
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from small_training import stripes_store
+from zsar_lab.infer.shared import load_shared
+from zsar_lab.embed.checkpoint import embed_clips
+place = Path(sys.argv[1])
+embed_clips(load_shared(place / "model").checkpoint, stripes_store(place), place, "cpu")
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> SmallWorkspace:
+    return small_workspace(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="module")
+def shared(workspace, tmp_path_factory) -> SharedModel:
+    return workspace.shared(tmp_path_factory.mktemp("first") / "model")
+
+
+@pytest.fixture(scope="module")
+def saved(shared, tmp_path_factory) -> Path:
+    return save_shared(shared, tmp_path_factory.mktemp("shared") / "model", "# A card\n")
+
+
+@pytest.fixture
+def folder(saved, tmp_path) -> Path:
+    """A copy that a test may spoil."""
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+def assert_same(one: SharedModel, other: SharedModel) -> None:
+    """Equal in all, but for where the weights lie and what only a training needs."""
+    same = ("config", "inputs", "step", "total_steps", "history", "fingerprint", "complete")
+    assert all(getattr(one.checkpoint, name) == getattr(other.checkpoint, name) for name in same)
+    weights, others = one.checkpoint.model().state_dict(), other.checkpoint.model().state_dict()
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert one.config == other.config and one.texts == other.texts and one.frames == other.frames
+    pd.testing.assert_frame_equal(one.seen, other.seen)
+    assert one.arrays.keys() == other.arrays.keys() and one.methods.keys() == other.methods.keys()
+    for name, array in one.arrays.items():
+        assert array.dtype == other.arrays[name].dtype
+        np.testing.assert_array_equal(array, other.arrays[name])
+
+
+def test_what_is_saved_is_loaded_equal_in_all_fields(workspace, shared, saved):
+    opened = load_shared(str(saved))
+    assert opened.checkpoint.path == saved / "model.safetensors" and opened.checkpoint.best
+    assert_same(shared, opened)
+    assert opened.fingerprint == workspace.checkpoint.fingerprint and tuple(opened.config) == CONFIG_KEYS
+    assert sorted(path.name for path in saved.iterdir()) == sorted(SHARED_FILES) and is_shared(saved)
+    assert (saved / "README.md").read_text() == "# A card\n"
+
+
+def test_names_with_signs_are_taken(shared, tmp_path):
+    names = ("Schlürfen", "走る", 'a "quoted" <b>', "with, comma\tand tab")
+    texts = {"averaged": True, "texts": dict(zip(names, names[::-1]))}
+    seen = [row | {"name": name} for row, name in zip(shared.config["seen"], names)]
+    prompt = "of {label} | a.b"
+    arrays = {**shared.arrays, f"text.{prompt}": shared.arrays["text.label"]}
+    odd = replace(shared, config=shared.config | {"seen": seen}, texts={prompt: texts}, arrays=arrays)
+    assert_same(odd, load_shared(save_shared(odd, tmp_path / "a folder 'é'", "")))
+
+
+def test_a_model_saved_again_is_bit_for_bit_the_same(saved, tmp_path):
+    again = save_shared(load_shared(saved), tmp_path / "again", "# A card\n")
+    assert all((again / name).read_bytes() == (saved / name).read_bytes() for name in SHARED_FILES)
+    save_shared(load_shared(again), again, "another card")  # into its own folder
+    hashed = (*HASHED_FILES, CONFIG_FILE)
+    assert all((again / name).read_bytes() == (saved / name).read_bytes() for name in hashed)
+    assert (again / "README.md").read_text() == "another card"
+    (again / ".git").mkdir()  # a hidden folder is no reason to refuse
+    (again / "README.md").unlink()  # nor is a missing card
+    load_shared(save_shared(load_shared(again), again, ""))
+
+
+@pytest.mark.long
+def test_a_copy_opened_in_another_process_embeds_bit_for_bit_the_same(workspace, saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "elsewhere" / "model")
+    stripes_store(tmp_path)  # the same frames as in the other process
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path / "elsewhere")], check=True, cwd=HERE)
+    (found,) = (tmp_path / "elsewhere").glob("embeddings_*.safetensors")
+    wanted = workspace.checkpoint.path.parent / found.name
+    assert found.read_bytes() == wanted.read_bytes()
+    about, embedding_ND, tokens_NPD = open_embeddings(found)
+    assert about == workspace.clips.about
+    np.testing.assert_array_equal(embedding_ND, workspace.clips.embedding_ND)
+    np.testing.assert_array_equal(tokens_NPD, workspace.clips.tokens_NPD)
+
+
+# what is refused
+
+
+@pytest.mark.parametrize("name", HASHED_FILES)
+@pytest.mark.parametrize("damage", [0.1, 0.5, 0.99, "shortened", "missing"])
+def test_a_damaged_file_is_refused(folder, name, damage):
+    content = bytearray((folder / name).read_bytes())
+    if damage == "missing":
+        (folder / name).unlink()
+    elif damage == "shortened":
+        (folder / name).write_bytes(content[:-1])
+    else:
+        content[int(damage * len(content))] ^= 1
+        (folder / name).write_bytes(content)
+    with pytest.raises(
+        SharedModelError, match=f"{name}' {'is missing' if damage == 'missing' else 'was cha'}"
+    ):
+        load_shared(folder)
+
+
+def test_a_folder_without_config_is_refused(folder, tmp_path):
+    (folder / CONFIG_FILE).unlink()
+    for path in (folder, tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match=str(path)):
+            load_shared(path)
+        assert not is_shared(path)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"model_type": "clip"}', "[]", '"zsar_lab shared model"', "{", "null", '{"kind": 1}']
+)
+def test_a_config_of_something_else_is_refused(folder, content):
+    (folder / CONFIG_FILE).write_text(content)
+    assert is_shared(folder) == (content == "{")  # a damaged one is known by the files beside it
+    with pytest.raises(SharedModelError, match=CONFIG_FILE):
+        load_shared(folder)
+
+
+def changed(folder: Path, **changes) -> dict:
+    content = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")) | changes
+    content = {key: value for key, value in content.items() if value is not ...}
+    (folder / CONFIG_FILE).write_text(json.dumps(content), encoding="utf-8")
+    return content
+
+
+@pytest.mark.parametrize("other", [0, SCHEMA_VERSION + 1, "1", None, ...])
+def test_another_version_is_refused(folder, other):
+    changed(folder, schema_version=other, about=None, sha256={})
+    with pytest.raises(SharedModelError, match=f"must be {SCHEMA_VERSION}, got"):
+        load_shared(folder)
+
+
+@pytest.mark.parametrize("hashes", [{}, [], None, ..., {"model.safetensors": 1}, {"../../etc/passwd": ""}])
+def test_hashes_that_are_not_those_of_the_files_are_refused(folder, hashes):
+    changed(folder, sha256=hashes)
+    with pytest.raises(SharedModelError, match="model.safetensors"):
+        load_shared(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"methods": ...},
+        {"methods": [{"method": "transfer"}]},
+        {"methods": [{"method": "transfer", "prompt": "none"}]},
+        {"encoder": ...},
+        {"frames": {"n": 1}},
+        {"about": ...},
+    ],
+)
+def test_a_config_that_lacks_what_is_needed_is_refused(folder, changes):
+    config = changed(folder, **changes)
+    with pytest.raises(SharedModelError, match="was changed"):
+        load_shared(folder)
+    changed(folder, fingerprint=config_fingerprint(config))  # as another version may have written it
+    with pytest.raises(SharedModelError, match="lacks .*(KeyError|TypeError)"):
+        load_shared(folder)
+
+
+def test_a_folder_with_other_files_is_not_written_to(shared, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="'thesis.txt'"):
+        save_shared(shared, tmp_path, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("stopped", ["save_weights", "save_file", "write_json", "_sha256"])
+def test_an_interrupted_saving_leaves_no_folder_that_opens(shared, folder, monkeypatch, stopped):
+    """Over a whole one, whose files are partly replaced by then."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, stopped, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_shared(shared, folder, "")
+    assert not is_shared(folder)
+    monkeypatch.undo()
+    with pytest.raises(FileNotFoundError):
+        load_shared(folder)
+    assert_same(load_shared(save_shared(shared, folder, "")), shared)

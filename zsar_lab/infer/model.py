@@ -1,0 +1,304 @@
+"""A model that embeds videos and class texts into one space, opened from wherever it is.
+
+Shapes: V windows, T frames, H W pixels, D width of the shared space, C candidate classes, S seen classes, M
+lines of a class text.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from zsar_lab.data.sampling import FrameSettings, WindowSettings
+from zsar_lab.data.workers import Limits
+from zsar_lab.embed.checkpoint import embedded, embedding_model
+from zsar_lab.infer.classifier import ZeroShotClassifier, choose_thresholds
+from zsar_lab.infer.export import export_split
+from zsar_lab.infer.hub import fetch_shared
+from zsar_lab.infer.predictions import Paths, embed_videos, predict
+from zsar_lab.infer.shared import SharedModel, is_shared, load_shared
+from zsar_lab.methods.fitted import TRANSFER
+from zsar_lab.methods.scores import label_embeddings
+from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, unit, weights_by_text
+from zsar_lab.models.public import load_public_tower
+from zsar_lab.results.evaluate import DIRECT
+from zsar_lab.text.class_lists import Classes, prompt_of, read_classes, texts_of
+from zsar_lab.text.embeddings import check_differ, embed_class_text
+from zsar_lab.text.encoder_files import find_encoder
+from zsar_lab.train.compiling import mixed_precision
+from zsar_lab.train.loop import choose_device, cpu_threads, text_inputs
+from zsar_lab.train.text_tail import class_embeddings_of
+from zsar_lab.workspace import Workspace
+
+DEMO = "runs/demo"
+
+
+class VideoModel(ABC):
+    """A model ready to predict.
+
+    Attributes:
+        name: of its folder.
+        fingerprint: of its weights.
+        frames: how a window of a video becomes frames for it.
+        about: one sentence on where it comes from.
+        seen: a row a class that it was trained on: name, label, description; none of a public model.
+    """
+
+    name: str
+    fingerprint: str
+    frames: FrameSettings
+    about: str
+    seen: pd.DataFrame
+
+    @abstractmethod
+    def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
+        """From uint8 [V, T, H, W, 3] to float16 [V, D], unit rows."""
+
+    @abstractmethod
+    def _classifier(
+        self, table: pd.DataFrame, method: str | None, prompt: str | None, min_precision: float
+    ) -> ZeroShotClassifier: ...
+
+    def classifier(
+        self,
+        classes: Classes,
+        method: str | None = None,
+        prompt: str | None = None,
+        min_precision: float = 0.8,
+    ) -> ZeroShotClassifier:
+        """Class weights for these classes.
+
+        Args:
+            classes: see `read_classes`.
+            method: "transfer" or "direct" ("direct" alone for a public model); None for the usual one.
+            prompt: of the class texts; None for one that reads all that the classes say.
+            min_precision: share of predictions that must be right, on validation classes, to be called sure.
+
+        Raises:
+            FileNotFoundError: no such file of classes.
+            ValueError: fewer than two classes, names that occur twice, or texts that the model cannot read.
+        """
+        return self._classifier(read_classes(classes), method, prompt, min_precision)
+
+    def predict(
+        self,
+        paths: Paths,
+        classes: Classes,
+        windows: WindowSettings = WindowSettings(),
+        limits: Limits = Limits(),
+        **how: Any,
+    ) -> pd.DataFrame:
+        """Predict what videos show: see `embed_videos`, `classifier` (which takes `how`) and `predict`."""
+        classifier = self.classifier(classes, **how)
+        return predict(embed_videos(paths, self, windows, limits), classifier)
+
+
+class TrainedModel(VideoModel):
+    """A shared model on a device.
+
+    Args:
+        shared: from `load_shared`.
+        device: "cpu", "cuda", or None to choose.
+        cache: folder of embedded class texts; None for none.
+
+    Raises:
+        FileNotFoundError: its text encoder is not to be found.
+        ValueError: the text encoder of that name is of another revision.
+    """
+
+    def __init__(self, shared: SharedModel, device: str | None = None, cache: Path | None = None) -> None:
+        name, revision = shared.config["encoder"], shared.config["encoder_revision"]
+        encoder = find_encoder(name)
+        if encoder.revision != revision:
+            raise ValueError(f"the text encoder must be {name}, revision {revision}, got {encoder}")
+        self._shared, self._encoder, self._cache = shared, encoder, cache
+        self._network = embedding_model(shared.checkpoint, choose_device(device))
+        self.name, self.fingerprint = shared.checkpoint.path.parent.name, shared.fingerprint
+        self.frames, self.seen = shared.frames, shared.seen
+        self.about = (
+            f"trained on {shared.about['data']}, {len(shared.seen)} seen classes"
+            f" ({shared.about['protocol']['name']}), checkpoint {shared.fingerprint}"
+        )
+
+    def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
+        """As the clips of a study: the mean of the centre view and its mirror."""
+        config, rows = self._shared.checkpoint.config, np.arange(len(frames_VTHWC))
+        with cpu_threads(config.cpu_threads):
+            batches = embedded(self._network, frames_VTHWC, rows, config.view)
+            return np.concatenate([embedding_BD for embedding_BD, _ in batches])
+
+    def _classifier(
+        self, table: pd.DataFrame, method: str | None, prompt: str | None, min_precision: float
+    ) -> ZeroShotClassifier:
+        shared, checkpoint = self._shared, self._shared.checkpoint
+        method, prompt = self._chosen(table, method or TRANSFER, prompt)
+        chosen = shared.methods[method, prompt]
+        try:
+            class_text = texts_of(table, prompt)
+        except ValueError as error:
+            if method == TRANSFER:
+                raise
+            raise ValueError(f"direct reads class texts as in training, {prompt}, but {error}") from error
+        texts = embed_class_text(class_text, self._encoder, self._cache)
+        check_differ(texts)
+        seen_SF = shared.arrays[f"text.{prompt}"].astype(float)
+        if texts.pooled_CF.shape[1] != seen_SF.shape[1]:
+            wanted, got = seen_SF.shape[1], texts.pooled_CF.shape[1]
+            raise ValueError(f"texts need as many lines as {prompt}: {wanted} numbers embedded, got {got}")
+        transfer_weights_CS = None
+        if method == TRANSFER:
+            settings = TransferSettings(**chosen["settings"])
+            transfer_weights_CS = weights_by_text(texts.pooled_CF.astype(float), seen_SF, settings)
+            weights_CD = compose_prototypes(transfer_weights_CS, shared.arrays["prototypes"].astype(float))
+        else:  # the trained label head, on the text as the training's last layers read it
+            if checkpoint.config.text_layers:
+                texts = class_embeddings_of(checkpoint, class_text, self._encoder)
+            inputs = text_inputs(texts, texts.names, checkpoint.config.model.n_label_tokens, "cpu")
+            weights_CD = label_embeddings(checkpoint.model(), inputs)
+        temperature = chosen["temperature"]
+        validation = chosen["scores_BV"], shared.arrays["targets"], temperature
+        thresholds = choose_thresholds(*validation, len(table), min_precision)
+        given = table, class_text, method, weights_CD, temperature, thresholds
+        return ZeroShotClassifier(*given, transfer_weights_CS)
+
+    def _chosen(self, table: pd.DataFrame, method: str, prompt: str | None) -> tuple[str, str]:
+        """The method with the prompt asked for, or with one that reads all that the table says."""
+        methods, own = self._shared.methods, self._shared.config["prompt"]
+        prompts = [name for other, name in methods if other == method]
+        if not prompts:
+            known = " or ".join(dict.fromkeys(other for other, _ in methods))
+            raise ValueError(f"method must be {known}, got {method!r}")
+        if prompt is None:
+            prompt = fitting_prompt(table, own, prompts) if method == TRANSFER else own
+        if prompt not in prompts:
+            raise ValueError(f"the prompt of {method} must be one of {', '.join(prompts)}, got {prompt!r}")
+        return method, prompt
+
+
+def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
+    """The prompt that reads all that a table of classes says.
+
+    Args:
+        table: from `read_classes`.
+        own: of the model's training, which reads descriptions and structures.
+        prompts: that the model knows.
+
+    Raises:
+        ValueError: structures of some classes alone, or beside missing descriptions that the model needs.
+    """
+    n_structures = int((table["structure"] != "").sum()) if "structure" in table else 0
+    if not n_structures:
+        return prompt_of(table)
+    if n_structures < len(table):
+        raise ValueError(f"every class needs a structure, or none, got {n_structures} of {len(table)}")
+    if (table["description"] != "").all():
+        return own
+    if "structure" not in prompts:
+        raise ValueError("this model reads structures beside a description of every class; some have none")
+    return "structure"
+
+
+class PublicModel(VideoModel):
+    """CLIP, SigLIP or X-CLIP, as transformers saves them; direct alone, and nothing is marked unsure.
+
+    No thresholds can be chosen for it, since no classes are known that it did not see. Its scores are not
+    those of the rigorous setting.
+
+    Args:
+        folder: with its files, or its name in the hub, see `find_encoder`.
+        n_frames: of a window that an image tower reads.
+        fps: of these frames: 8 in 2 s.
+        device: "cpu", "cuda", or None to choose.
+
+    Raises:
+        FileNotFoundError, ValueError: as `find_encoder` and `load_public_tower`.
+    """
+
+    def __init__(
+        self, folder: str | Path, n_frames: int = 8, fps: float = 4.0, device: str | None = None
+    ) -> None:
+        self._files, self._device = find_encoder(folder), choose_device(device)
+        self._tower = load_public_tower(self._files.folder, n_frames).to(self._device)
+        sides = self._tower.preprocessing.resized_px or self._tower.preprocessing.crop_px
+        self.name, self.fingerprint = self._files.name, self._files.revision
+        self.frames = FrameSettings(self._tower.n_frames, fps, max(sides))
+        self.about = f"the public model {self._files}, trained on data from elsewhere: not rigorous"
+        self.seen = pd.DataFrame({"name": [], "label": [], "description": []}, dtype=str)
+
+    @torch.inference_mode()
+    def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
+        """By its image or video tower."""
+        with mixed_precision(self._device):
+            return self._tower(torch.from_numpy(frames_VTHWC).to(self._device)).half().cpu().numpy()
+
+    def _classifier(
+        self, table: pd.DataFrame, method: str | None, prompt: str | None, min_precision: float
+    ) -> ZeroShotClassifier:
+        if method not in (None, DIRECT):
+            raise ValueError(f"the method of a public model must be {DIRECT}, got {method!r}")
+        texts = embed_class_text(texts_of(table, prompt or prompt_of(table)), self._files)
+        check_differ(texts)
+        # the lines of a text are averaged
+        n_lines = 1 if texts.class_text.averaged else texts.class_text.texts[0].count("\n") + 1
+        weights_CD = unit(texts.pooled_CF.reshape(len(table), n_lines, -1).sum(1))
+        temperature = self._tower.temperature
+        return ZeroShotClassifier(table, texts.class_text, DIRECT, weights_CD, temperature, None)
+
+
+def load_model(
+    model: str | Path | Workspace | VideoModel | None = None,
+    split: str | None = None,
+    device: str | None = None,
+) -> VideoModel:
+    """Open a model.
+
+    >>> import zsar_lab as zl
+    >>> model = zl.load_model("runs/demo")
+    >>> classifier = model.classifier(["walking", "jumping"])
+    >>> classifier.names, classifier.weights_CD.shape
+    (('walking', 'jumping'), (2, 128))
+
+    Args:
+        model: a folder that `export` left; a workspace, or one of its trainings
+            (`runs/demo/trainings/stratified-0`); a folder or hub name of CLIP, SigLIP or X-CLIP; the hub name
+            of a shared model; an open one. None: the demo's workspace, `runs/demo`.
+        split: of a workspace; its first when None. One that is not trained is trained.
+        device: "cpu", "cuda", or None to choose.
+
+    Raises:
+        FileNotFoundError: it is none of these.
+        ValueError: it is damaged, of another version, or the split is not one of it.
+    """
+    if isinstance(model, VideoModel):
+        return model
+    path = model.folder if isinstance(model, Workspace) else Path(DEMO if model is None else model)
+    alone = path if path.is_file() else None
+    path = path.parent if alone else path  # checkpoint.safetensors of a training, or a file of a shared model
+    if path.parent.name == "trainings" and (path.parent.parent / "study.json").is_file():
+        if split not in (None, path.name):
+            raise ValueError(f"the split of '{path}' is {path.name!r}, got {split!r}")
+        path, split = path.parent.parent, path.name
+    if (path / "study.json").is_file():
+        workspace = Workspace.open(path)
+        return TrainedModel(export_split(workspace, split), device, workspace.folder / "class_text")
+    if split is not None:
+        raise ValueError(f"only a workspace has splits, '{path}' is none, got {split!r}")
+    if is_shared(path):
+        return TrainedModel(load_shared(path), device)
+    if model is None:
+        raise FileNotFoundError(f"there is no study in '{path}'; run 'make demo' first, or name a model")
+    if alone:
+        raise ValueError(f"a model must be a folder or of one, got the file '{alone}' by itself")
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise FileNotFoundError(f"a model's folder holds config.json or study.json, '{path}' neither")
+        return PublicModel(path, device=device)
+    folder = fetch_shared(str(model))
+    if folder is None:
+        return PublicModel(str(model), device=device)
+    return TrainedModel(load_shared(folder), device)

@@ -1,0 +1,298 @@
+"""From videos to predictions: embed windows as they are read, classify them, and say what was found.
+
+Two tables, a row a window: of embeddings (`embed_videos`) and of predictions (`predict`). Shapes: N windows,
+C candidate classes, D width of the shared space, V T H W 3 frames of windows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from zsar_lab.data.datasets.folders import find_videos
+from zsar_lab.data.reading import ReadWindows, read_windows
+from zsar_lab.data.sampling import WindowSettings
+from zsar_lab.data.workers import Limits
+from zsar_lab.infer.classifier import ZeroShotClassifier, why_unsure
+from zsar_lab.progress import progress
+from zsar_lab.results.calibration import confidences
+from zsar_lab.text.class_lists import plain
+
+if TYPE_CHECKING:
+    from zsar_lab.infer.model import VideoModel
+
+Paths = str | Path | Sequence[str | Path]
+AT_ONCE = 16  # windows of short videos that the model reads together
+N_BEST, NO_PREDICTION, MOST_REMARKS = 5, "", 3
+WINDOW_COLUMNS = ["path", "label", "start_s", "end_s", "duration_s", "remark", "reason", "embedding"]
+COLUMNS = ["path", "label", "start_s", "end_s", "prediction", "confidence", "score", "unsure", "why", "best"]
+COLUMNS += ["remark"]
+
+
+def embed_windows(
+    videos: pd.DataFrame,
+    model: VideoModel,
+    windows: WindowSettings = WindowSettings(),
+    limits: Limits = Limits(),
+    shown: bool = True,
+) -> Iterator[pd.DataFrame]:
+    """Read and embed videos as they come, in no order; memory grows with neither their number nor length.
+
+    Close the iterator (contextlib.closing) when leaving it early: that ends the readers.
+
+    Args:
+        videos: from `find_videos`: path, label and reason; those with a reason are handed on with it.
+        model: embeds the frames.
+        windows: how long videos are cut.
+        limits: processes that decode, and the time and memory that each may take for a file.
+        shown: False for no progress bar.
+
+    Yields:
+        A few windows at a time: path, label ("" unless known), start_s, end_s, duration_s (of the video),
+        remark, reason ("" or why it could not be read), embedding (float32 [D], unit; None with a reason).
+    """
+    refused = videos[videos["reason"] != ""]
+    if len(refused):
+        rows = zip(refused["path"], refused["label"], refused["reason"], strict=True)
+        yield _windows([(path, label, 0.0, 0.0, 0.0, "", reason, None) for path, label, reason in rows])
+    good = videos[videos["reason"] == ""]
+    labels, waiting = good["label"].tolist(), []
+    bar = progress(what="predicting", unit="video", total=len(good), shown=shown)
+    with closing(read_windows(good["path"].tolist(), model.frames, windows, limits)) as readings, bar:
+        for reading in readings:
+            waiting.append(reading)
+            if sum(len(read.frames_VTHWC) for read in waiting) >= AT_ONCE:
+                yield _embedded(waiting, labels, model)
+                waiting = []
+            share = len(reading.start_s) / reading.n_windows if reading.n_windows else 1.0
+            bar.update(min(share, bar.total - bar.n))  # shares of a video add up to one by rounding only
+        if waiting:
+            yield _embedded(waiting, labels, model)
+
+
+def embed_videos(
+    paths: Paths,
+    model: VideoModel,
+    windows: WindowSettings = WindowSettings(),
+    limits: Limits = Limits(),
+    shown: bool = True,
+) -> pd.DataFrame:
+    """All of `embed_windows` as one table, the videos in the order of the paths and their windows in time.
+
+    Args:
+        paths: video files, folders of them, or a csv file with the columns path and label.
+        model: embeds the frames.
+        windows: as in `embed_windows`.
+        limits: as in `embed_windows`.
+        shown: as in `embed_windows`.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no video at all, see `find_videos`.
+    """
+    videos = find_videos(paths)
+    with closing(embed_windows(videos, model, windows, limits, shown)) as parts:
+        table = pd.concat(list(parts), ignore_index=True)
+    place = {path: number for number, path in enumerate(videos["path"])}
+    return table.iloc[np.lexsort((table["start_s"], table["path"].map(place)))].reset_index(drop=True)
+
+
+def _embedded(readings: Sequence[ReadWindows], labels: Sequence[str], model: VideoModel) -> pd.DataFrame:
+    frames = [reading.frames_VTHWC for reading in readings if not reading.reason]
+    embeddings = iter(model.embed(np.concatenate(frames)).astype(np.float32) if frames else ())
+    rows = []
+    for reading in readings:
+        start_s, end_s = reading.start_s.tolist(), reading.end_s.tolist()
+        if reading.reason:  # one row for all windows that were not read
+            start_s, end_s = start_s[:1] or [0.0], end_s[-1:] or [0.0]
+        about = reading.duration_s, reading.remark, reading.reason
+        for bounds in zip(start_s, end_s, strict=True):
+            embedding = None if reading.reason else next(embeddings)
+            rows.append((reading.path, labels[reading.video], *bounds, *about, embedding))
+    return _windows(rows)
+
+
+def _windows(rows: list[tuple]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=WINDOW_COLUMNS).astype({"embedding": object})
+
+
+def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFrame:
+    """Classify embedded windows.
+
+    Args:
+        windows: from `embed_windows` or `embed_videos`.
+        classifier: from `model.classifier`.
+
+    Returns:
+        A row a window, in their order: path; label ("" unless known); start_s and end_s; prediction ("" where
+        the video could not be read); confidence, 0..1, softmax over the classes at a temperature chosen on
+        validation classes; score, the cosine, -1..1; unsure; why ("" or what makes it unsure, or why it
+        could not be read); best, the five best (name, confidence); remark.
+    """
+    table = windows.assign(prediction=NO_PREDICTION, confidence=np.nan, score=np.nan, unsure=True)
+    table["why"] = "not read: " + table["reason"]
+    best: list[list[tuple[str, float]]] = [[] for _ in range(len(table))]
+    rows = np.flatnonzero(windows["reason"] == "")
+    if len(rows):
+        scores_NC = classifier.scores(np.stack(windows["embedding"].iloc[rows].to_list()))
+        confidence_NC = confidences(scores_NC, classifier.temperature)
+        order_NC = np.argsort(-scores_NC, axis=1, kind="stable")[:, :N_BEST]
+        for row, order_C, confidence_C in zip(rows, order_NC, confidence_NC, strict=True):
+            best[row] = [(classifier.names[c], float(confidence_C[c])) for c in order_C]
+        why = why_unsure(classifier.thresholds, scores_NC.max(1), confidence_NC.max(1))
+        read = table.index[rows]
+        table.loc[read, "prediction"] = [classifier.names[c] for c in order_NC[:, 0]]
+        table.loc[read, "confidence"], table.loc[read, "score"] = confidence_NC.max(1), scores_NC.max(1)
+        table.loc[read, "why"], table.loc[read, "unsure"] = why, [bool(reason) for reason in why]
+    return table.assign(best=best)[COLUMNS]
+
+
+def stretches(table: pd.DataFrame) -> pd.DataFrame:
+    """Neighbouring windows of a video with one prediction put together; what was not read parts them.
+
+    Args:
+        table: from `predict`, the windows of a video in the order of time.
+
+    Returns:
+        A row a stretch: path, start_s, end_s, prediction ("" where unsure), windows (how many), confidence
+        (their mean).
+    """
+    shown = table.assign(prediction=table["prediction"].where(~table["unsure"], NO_PREDICTION))
+    before = shown.groupby("path")["end_s"].shift()
+    same = (shown[["path", "prediction"]] == shown[["path", "prediction"]].shift()).all(axis=1)
+    part = (~same | (shown["start_s"] > before)).cumsum()
+    return (
+        shown.groupby(part, sort=False)
+        .agg(
+            path=("path", "first"),
+            start_s=("start_s", "first"),
+            end_s=("end_s", "last"),
+            prediction=("prediction", "first"),
+            windows=("path", "size"),
+            confidence=("confidence", lambda values: values.mean(skipna=False)),
+        )
+        .reset_index(drop=True)
+    )
+
+
+def classes_meant(labels: Iterable[str], classes: pd.DataFrame) -> dict[str, str]:
+    """The class name that each label means, by name or label but for case, spaces, hyphens, underscores."""
+    meant = {
+        plain(text): name
+        for column in ("label", "name")
+        for text, name in zip(classes[column], classes["name"], strict=True)
+    }
+    return {label: meant[plain(label)] for label in labels if label and plain(label) in meant}
+
+
+def accuracy_of(table: pd.DataFrame, classifier: ZeroShotClassifier) -> dict[str, float]:
+    """How many predictions are right where labels are known.
+
+    Args:
+        table: from `predict`; windows without a label, of a label that is no class (see `classes_meant`), or
+            that could not be read, are left out and counted.
+        classifier: that predicted.
+
+    Returns:
+        clips (scored), top1 and top5 (shares of them), chance, sure (share), top1_sure (share right among the
+        sure ones, or nan), not_scored (windows left out).
+
+    Raises:
+        ValueError: no window has a label, or no label is one of the classes.
+    """
+    labelled = table[(table["label"] != "") & (table["prediction"] != NO_PREDICTION)]
+    if labelled.empty:
+        raise ValueError("accuracy needs videos with labels, got none; use class folders or a csv of labels")
+    true = labelled["label"].map(classes_meant(labelled["label"], classifier.classes))
+    if true.isna().all():
+        n_classes, got = len(classifier.names), labelled["label"].iloc[0]
+        raise ValueError(f"no label is one of the {n_classes} classes, such as {got!r}; add the class")
+    labelled, true = labelled[true.notna()], true.dropna()
+    right = true == labelled["prediction"]
+    among = [name in dict(best) for name, best in zip(true, labelled["best"], strict=True)]
+    sure = ~labelled["unsure"].astype(bool)
+    return {
+        "clips": len(labelled),
+        "top1": float(right.mean()),
+        "top5": float(np.mean(among)),
+        "chance": 1 / len(classifier.names),
+        "sure": float(sure.mean()),
+        "top1_sure": float(right[sure].mean()) if sure.any() else float("nan"),
+        "not_scored": len(table) - len(labelled),
+    }
+
+
+def as_lines(table: pd.DataFrame, form: str = "text") -> str:
+    """A line a window, each with its end.
+
+    Args:
+        table: from `predict`.
+        form: "text" for people; "csv" (of COLUMNS), with the best classes as "name 0.520; other 0.210"; or
+            "json", an object a line, null where there is no figure.
+    """
+    if form == "csv":
+        best = ["; ".join(f"{name} {share:.3f}" for name, share in row) for row in table["best"]]
+        return table.assign(best=best).to_csv(index=False, header=False, lineterminator="\n")
+    if form == "json":
+        best = [[{"name": name, "confidence": share} for name, share in row] for row in table["best"]]
+        plain_rows = table.astype(object).where(table.notna(), None).assign(best=best).to_dict("records")
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plain_rows)
+    lines = []
+    for row in table.itertuples(index=False):
+        if row.prediction == NO_PREDICTION:
+            lines.append(f"{row.path}: {row.why}\n")
+            continue
+        others = ", ".join(f"{name} {share:.2f}" for name, share in row.best[1:3])
+        found = f"{row.path} {row.start_s:.1f}-{row.end_s:.1f} s: {row.prediction} {row.confidence:.2f}"
+        lines.append(f"{found} ({others})" + (f"  unsure: {row.why}\n" if row.unsure else "\n"))
+    return "".join(lines)
+
+
+def summary(parts: Sequence[pd.DataFrame], classifier: ZeroShotClassifier, seconds: float) -> str:
+    """What was done and how fast, how sure to be, and accuracy where labels are known."""
+    table = pd.concat(parts, ignore_index=True)
+    read = table[table["prediction"] != NO_PREDICTION]
+    said = [
+        f"{read['path'].nunique()} of {table['path'].nunique()} videos read, {len(read)} windows in"
+        f" {seconds:.1f} s: {len(read) / seconds:.1f} windows a second; {int(read['unsure'].sum())} unsure,"
+        f" {len(table) - len(read)} could not be read."
+    ]
+    remarks = table[table["remark"] != ""].drop_duplicates("path")
+    said += [f"{row.path}: {row.remark}" for row in remarks.head(MOST_REMARKS).itertuples()]
+    if len(remarks) > MOST_REMARKS:
+        said.append(f"Videos with such a remark that are not listed: {len(remarks) - MOST_REMARKS}.")
+    return "\n".join([*said, sure_sentence(classifier), *scored_sentences(table, classifier)])
+
+
+def sure_sentence(classifier: ZeroShotClassifier) -> str:
+    """How sure to be by the thresholds, or why there are none."""
+    if classifier.thresholds:
+        return classifier.thresholds.sentence(len(classifier.names))
+    return (
+        "Nothing is marked unsure, which does not mean that it is sure: thresholds are chosen on validation"
+        " classes, of which this model has fewer than 4; look at labelled clips of yours."
+    )
+
+
+def scored_sentences(table: pd.DataFrame, classifier: ZeroShotClassifier) -> list[str]:
+    """Accuracy where any label is one of the classes, and which labels are none; nothing without labels."""
+    labels = sorted(set(table.loc[table["prediction"] != NO_PREDICTION, "label"]) - {""})
+    known, said = classes_meant(labels, classifier.classes), []
+    if known:
+        found = accuracy_of(table, classifier)
+        sure = f"of the {100 * found['sure']:.0f} % that are sure {100 * found['top1_sure']:.1f} %"
+        said.append(
+            f"{found['clips']} labelled windows: {100 * found['top1']:.1f} % right"
+            f" (chance {100 * found['chance']:.1f} %), among the five best {100 * found['top5']:.1f} %;"
+            f" {sure if found['sure'] else 'none is sure'}."
+        )
+    strange = [label for label in labels if label not in known]  # folders need not be named after classes
+    if strange:
+        n_strange = f"{len(strange)} of the {len(labels)} labels {'is' if len(strange) == 1 else 'are'}"
+        said.append(f"Not scored: {n_strange} none of the classes, such as {strange[0]!r}; add such a class.")
+    return said
