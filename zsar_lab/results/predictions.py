@@ -227,6 +227,8 @@ class Predictions:
         """
         path, arrays = Path(folder) / f"{split}.json", Path(folder) / split
         about = read_json(path)
+        if not isinstance(about, dict):
+            raise ValueError(f"'{path}' is damaged; delete it and evaluate again")
         made = {"schema_version": SCHEMA_VERSION, "fingerprint": fingerprint or about.get("fingerprint")}
         if not made.items() <= about.items():
             raise FileNotFoundError(f"'{path}' holds no predictions of these inputs; evaluate the split")

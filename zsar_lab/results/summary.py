@@ -168,7 +168,7 @@ class Results:
         base = {"method": method} | base
         self.splits(family)[0].find(**base)
         ones = [one for one in self._scored(part, family) if not prompts or one.method == method]
-        found = [dict(zip(KEY, one.key)) | {"compared_with": None} for one in ones]
+        found = [dict(zip(KEY, one.key)) | {"compared_with": None, "claimed": False} for one in ones]
         base_rows, base_key = self.rows(**base, family=family), self.splits(family)[0].find(**base).key
         tested = [number for number, one in enumerate(ones) if one.key != base_key]
         for number in tested:
@@ -246,7 +246,8 @@ class Results:
                     pd.concat(compared).drop(columns="chosen_in", errors="ignore"), on=list(KEY)
                 )
             parts.append(rows)
-        return pd.concat(parts, ignore_index=True)
+        table = pd.concat(parts, ignore_index=True)
+        return table.assign(claimed=table["claimed"].eq(True)) if "claimed" in table else table
 
     def _figures(self, one: Scored, family: str) -> dict[str, Any]:
         """The row of one method, prompt and reduction."""
