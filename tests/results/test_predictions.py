@@ -23,10 +23,16 @@ def test_the_table_by_a_plain_loop(predictions):
     for one in predictions.scored:
         key = dict(zip(KEY, one.key))
         scores, names = predictions.scores(**key), predictions.names(one.candidates)
-        for clip, own, of_clip in zip(predictions.ids(one.candidates), predictions.targets(one.candidates), scores):
+        for clip, own, of_clip in zip(
+            predictions.ids(one.candidates), predictions.targets(one.candidates), scores
+        ):
             others = [score for c, score in enumerate(of_clip) if c != own]
             rank = 1 + sum(score >= of_clip[own] for score in others)
-            best = max(c for c, score in enumerate(of_clip) if score == max(of_clip))
+            best = (
+                min(c for c, score in enumerate(of_clip) if score == max(of_clip) and c != own)
+                if rank > 1
+                else own
+            )
             confidence = np.nan
             if one.temperature:
                 parts = np.exp(of_clip / one.temperature)

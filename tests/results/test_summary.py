@@ -40,7 +40,9 @@ def test_every_row_by_a_plain_loop(results, table):
     for _, row in table.iterrows():
         clips = [clip for split in right_of(results, row) for clip in split]
         shares = [np.mean([right for _, right, _ in split]) for split in right_of(results, row)]
-        by_class = [np.mean([right for name, right, _ in clips if name == of]) for of in {c[0] for c in clips}]
+        by_class = [
+            np.mean([right for name, right, _ in clips if name == of]) for of in {c[0] for c in clips}
+        ]
         assert row["top1"] == pytest.approx(np.mean([right for _, right, _ in clips]))
         assert row["top5"] == pytest.approx(np.mean([rank <= 5 for *_, rank in clips]))
         assert row["mean_class"] == pytest.approx(np.mean(by_class))
@@ -105,7 +107,8 @@ def test_prompts_are_compared_under_one_method_and_chosen_by_validation(results)
     found = results.compare(part="prompts").set_index("prompt")
     assert list(found.index) == list(PROMPTS) and set(found["method"]) == {"transfer"}
     assert found.loc["description", "difference"] == pytest.approx(
-        statistics.accuracy(results.rows("transfer")) - statistics.accuracy(results.rows("transfer", prompt="label"))
+        statistics.accuracy(results.rows("transfer"))
+        - statistics.accuracy(results.rows("transfer", prompt="label"))
     )
     assert found["chosen_in"].to_dict() == {"description": [1], "label": [], "<b>$x_1$ & 5 %": [0]}
     assert pd.isna(found.loc["label", "p"]) and found.loc["<b>$x_1$ & 5 %", "claimed"]
