@@ -22,7 +22,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.transfer import TransferSettings
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.explorer import CORRECTION_CHOICES, NO_CORRECTION, Choice, Explorer

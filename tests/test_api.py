@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from zsar_lab.infer.model import load_model
 
 import zsar_lab as zl
 from zsar_lab import api
 from zsar_lab.cli import main
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.video import write_mp4
+from zsar_lab.infer.model import load_model
 from zsar_lab.methods.fitted import TextMethods
 from zsar_lab.study import Data, Study, Text, Training
 from zsar_lab.workspace import Workspace

@@ -23,7 +23,6 @@ from zsar_lab.data.video import write_mp4
 from zsar_lab.study import Data, Study, Text, Training
 from zsar_lab.study_ablation import results_without_losses, without_losses
 from zsar_lab.train.checkpoint import load_checkpoint
-from zsar_lab.train.presets import rest_r3d18
 from zsar_lab.viz.explanations import texts_and_parts
 from zsar_lab.workspace import Workspace
 
@@ -239,7 +238,7 @@ def test_a_study_trains_the_preset_that_it_asks_for_with_its_changes(
         Data(videos=str(videos), frames=FrameSettings(12, size_px=128)),
         ("random-3",),
         Text(prompt="label", trained_layers=1),
-        Training(rest_r3d18, overrides=overrides),
+        Training("rest_r3d18", overrides=overrides),
     )
     config = Workspace(tmp_path / "work", study).train_config("random-3")
     model = config.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 import time
 from contextlib import closing
@@ -94,14 +95,14 @@ def demo(
     """
     from zsar_lab.data.sampling import FrameSettings
     from zsar_lab.study import Data, Evaluation, Study, Text, Training
-    from zsar_lab.train.presets import read_changes
+    from zsar_lab.train.config import read_overrides
     from zsar_lab.viz.tables import report_as_text
     from zsar_lab.workspace import Workspace
 
     settings = FrameSettings(frames, fps, size)
     data = Data(videos, prepared=prepared, clips_per_class=clips_per_class, frames=settings)
     text = Text(prompt[0] if len(prompt) == 1 else prompt, encoder, text_layers)
-    training = Training(preset, epochs, read_changes(set))
+    training = Training(preset, epochs, read_overrides(set))
     study = Workspace(workspace, Study(data, protocol, text, training, Evaluation(views)), workers)
     source = "generated demo videos" if data.is_generated else videos or prepared
     print(f"Videos: {source}. Everything is saved in {workspace}.")
@@ -180,15 +181,15 @@ def train(split: str, /, *, workspace: Path = DEMO) -> None:
         split: for example stratified-0.
         workspace: a folder made by the demo command or a notebook.
     """
-    from zsar_lab.train.ranks import started_ranks
+    from zsar_lab.train.distributed import is_first, started_ranks
     from zsar_lab.workspace import Workspace
 
-    with started_ranks() as ranks:
+    with started_ranks():
         study = Workspace.open(workspace)
-        checkpoint = study.train(split, ranks=ranks)
-        study.embeddings(split, ranks)
-    if ranks.is_first:
-        print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
+        checkpoint = study.train(split)
+        study.embeddings(split)
+        if is_first():
+            print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
 
 
 def ablate(*, workspace: Path = DEMO) -> None:
@@ -397,9 +398,11 @@ def bench(
         json: file for the figures.
     """
     from zsar_lab.files import write_json
-    from zsar_lab.train.bench_report import bench as measure
 
-    found = measure(preset, seconds, tiny, device, lambda *said: print(*said, flush=True))
+    script = Path(__file__).parents[1] / "benchmarks" / "bench_engine.py"
+    if not script.is_file():
+        raise FileNotFoundError("bench needs a checkout of zsar_lab with benchmarks/bench_engine.py")
+    found = runpy.run_path(str(script))["bench"](preset, seconds, tiny, device, lambda *said: print(*said, flush=True))
     if json:
         write_json(json, found)
         print(f"Written to {json}.")

@@ -15,8 +15,7 @@ from zsar_lab.files import read_json
 from zsar_lab.protocols.protocol import VIEWS
 from zsar_lab.protocols.splits import ProtocolName
 from zsar_lab.text.prompts import prompt_named
-from zsar_lab.train.checks import check_values
-from zsar_lab.train.presets import as_kept, config_of
+from zsar_lab.train.config import config_of
 
 SCHEMA_VERSION = 1
 DEMO_NAME = "generated demo videos"
@@ -134,11 +133,8 @@ class Training:
     overrides: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if callable(self.preset):
-            object.__setattr__(self, "preset", getattr(self.preset, "__name__", self.preset))
         config = config_of(self.preset, self.overrides)
-        check_values(config)
-        object.__setattr__(self, "overrides", as_kept(self.overrides, config))
+        object.__setattr__(self, "overrides", json.loads(json.dumps(dict(self.overrides))))
         if self.epochs is None:
             object.__setattr__(self, "epochs", config.epochs)
         _check_whole(self, epochs=1)

@@ -8,10 +8,8 @@ from zsar_lab.methods.transfer import classifier_weights
 from zsar_lab.results.ablation import Ablation, ablate
 from zsar_lab.results.evaluate import SplitResult
 from zsar_lab.study import Data, Study
-from zsar_lab.train import presets
+from zsar_lab.train.config import config_of
 from zsar_lab.workspace import Workspace
-
-LOSSES = ("classification", "alignment", "matching")
 
 
 def ablate_study(workspace: Workspace) -> Ablation:
@@ -44,8 +42,8 @@ def without_losses(workspace: Workspace) -> dict[str, Workspace]:
         ValueError: a folder holds another study.
     """
     study = workspace.study
-    config = presets.config_of(study.training.preset, study.training.overrides)
-    used = [loss for loss in LOSSES if getattr(config, f"{loss}_weight")]
+    config = config_of(study.training.preset, study.training.overrides)
+    used = [loss for loss, weight in config.loss_weights.items() if weight]
     workspace.frames  # noqa: B018  (the others open what is made here)
     return {
         f"no {loss}": Workspace(
@@ -69,7 +67,8 @@ def results_without_losses(workspace: Workspace) -> dict[str, list[SplitResult]]
 
 def _without(study: Study, loss: str, workspace: Workspace) -> Study:
     splits = next(iter(study.families.values()))
-    overrides = dict(study.training.overrides) | {f"{loss}_weight": 0.0}
+    weights = dict(study.training.overrides.get("loss_weights", {})) | {loss: 0.0}
+    overrides = dict(study.training.overrides) | {"loss_weights": weights}
     return replace(
         study,
         data=Data(prepared=study.data.prepared or str(workspace.folder), train_on=study.data.train_on),

@@ -33,13 +33,11 @@ from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.text.prompts import PROMPTS, ClassText, TextsFromFile, class_text, kept_text, prompt_named
 from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint
-from zsar_lab.train.checks import check_frames
+from zsar_lab.train.config import TrainConfig, check_frames, config_of
+from zsar_lab.train.distributed import rank_zero_first
 from zsar_lab.train.loop import train
-from zsar_lab.train.presets import TrainConfig, config_of
-from zsar_lab.train.ranks import ALONE, Ranks
-from zsar_lab.train.side_by_side import train_side_by_side
+from zsar_lab.train.processes import train_by_torchrun, train_side_by_side
 from zsar_lab.train.text_tail import check_text_layers, class_embeddings_of
-from zsar_lab.train.torchrun import train_by_torchrun
 
 FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
 
@@ -305,7 +303,6 @@ class Workspace:
         split: str,
         on_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
         processes: int = 1,
-        ranks: Ranks = ALONE,
     ) -> Checkpoint:
         """Train a split, or open its finished checkpoint; refused where classes leak, see `refuse_leakage`.
 
@@ -314,11 +311,10 @@ class Workspace:
             on_epoch: called with the history after each epoch.
             processes: above 1: that many ranks by torchrun, a GPU each, with their log streamed; 1: in this
                 process.
-            ranks: those that this process is one of (see `started_ranks`).
         """
         if processes < 1:
             raise ValueError(f"processes must be 1 or more, got {processes}")
-        with ranks.first_alone():
+        with rank_zero_first():
             self.refuse_leakage(split)
             given = (
                 self.frames,
@@ -329,7 +325,7 @@ class Workspace:
             )
         if processes > 1 and not self.is_trained(split):
             train_by_torchrun(self._command(split)[3:], self.run_folder(split), processes, on_epoch)
-        return train(*given, on_epoch=on_epoch, files=self.encoder, ranks=ranks)
+        return train(*given, on_epoch=on_epoch, files=self.encoder)
 
     def train_all(
         self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None
@@ -368,18 +364,17 @@ class Workspace:
         except FileNotFoundError:
             return False
 
-    def embeddings(self, split: str, ranks: Ranks = ALONE, views: Views | None = None) -> ClipEmbeddings:
+    def embeddings(self, split: str, views: Views | None = None) -> ClipEmbeddings:
         """Every clip through the split's checkpoint.
 
         Args:
             split: its name.
-            ranks: of several (see `started_ranks`) each embeds a part.
             views: of a clip; None for those of the study. 25 of them are read from the videos.
         """
-        checkpoint, asked = self.train(split, ranks=ranks), views or VIEWS_OF[self.study.evaluation.views]
+        checkpoint, asked = self.train(split), views or VIEWS_OF[self.study.evaluation.views]
         given = checkpoint, self.frames, self.run_folder(split)
         return self._timed(
-            "embedding", lambda: embed_clips(*given, ranks=ranks, views=asked, catalog=self.catalog)
+            "embedding", lambda: embed_clips(*given, views=asked, catalog=self.catalog)
         )
 
     def predictions(self, split: str) -> Predictions:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_text_training import CONFIG as TEXT_CONFIG
+from small_text_training import NAMES as TEXT_NAMES
+from small_text_training import TEXTS, save_encoder
 from small_training import CONFIG, stripes_store
 from small_workspace import SmallWorkspace, small_workspace
-from test_text_tail import CONFIG as TEXT_CONFIG
-from test_text_tail import NAMES as TEXT_NAMES
-from test_text_tail import TEXTS, save_encoder
 
 from zsar_lab.embed.checkpoint import embed_clips
 from zsar_lab.files import read_json, write_json
@@ -24,8 +24,8 @@ from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weig
 from zsar_lab.protocols.build import make_protocol
 from zsar_lab.results.calibration import choose_temperature
 from zsar_lab.text.embeddings import embed_class_text
-from zsar_lab.train.loop import text_inputs, train
-from zsar_lab.train.text_tail import class_embeddings_of
+from zsar_lab.train.loop import train
+from zsar_lab.train.text_tail import class_embeddings_of, text_inputs
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

@@ -16,7 +16,7 @@ import torch
 from small_training import stripes_store
 from small_workspace import SmallWorkspace, small_workspace
 
-from zsar_lab.embed.shards import open_embeddings
+from zsar_lab.embed.embeddings import open_embeddings
 from zsar_lab.infer import shared as room
 from zsar_lab.infer.shared import (
     CONFIG_FILE,

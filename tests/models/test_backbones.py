@@ -9,9 +9,8 @@ import torch
 import transformers
 from torch import nn
 
-from zsar_lab.models.backbones import FrameResNet, SmallShiftResNet
-from zsar_lab.models.rest import ModelConfig, build_backbone
-from zsar_lab.models.video_resnets import VideoResNet, width_between
+from zsar_lab.models.backbones import BACKBONES, FrameResNet, SmallShiftResNet, VideoResNet, width_between
+from zsar_lab.models.rest import ModelConfig
 
 
 def clips(n_frames: int, size_px: int, n_clips: int = 2) -> torch.Tensor:
@@ -45,7 +44,7 @@ def with_random_norms(network: nn.Module) -> nn.Module:
 )
 def test_the_number_of_parameters(name, published, n_classes):
     with torch.device("meta"):
-        backbone = build_backbone(ModelConfig(backbone=name))
+        backbone = BACKBONES[name](ModelConfig(backbone=name))
     assert sum(p.numel() for p in backbone.parameters()) + n_classes * (backbone.width + 1) == published
 
 
@@ -64,7 +63,7 @@ def test_the_number_of_parameters(name, published, n_classes):
 )
 def test_shapes_are_what_the_backbone_says(name, n_frames, size_px, expected):
     with torch.device("meta"):
-        backbone = build_backbone(ModelConfig(backbone=name, n_frames=n_frames, size_px=size_px))
+        backbone = BACKBONES[name](ModelConfig(backbone=name, n_frames=n_frames, size_px=size_px))
         found = backbone(torch.empty(2, n_frames, 3, size_px, size_px))
     assert found.shape == (2, *expected)
     assert (*backbone.map_size(n_frames, size_px), backbone.width) == expected

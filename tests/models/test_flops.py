@@ -9,15 +9,16 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from zsar_lab.models.backbones import BACKBONES
 from zsar_lab.models.flops import clip_gflop
-from zsar_lab.models.rest import ModelConfig, ResT, build_backbone
+from zsar_lab.models.rest import ModelConfig, ResT
 
 pytestmark = pytest.mark.long
 
 
 def made(name: str) -> nn.Module:
     with torch.device("meta"):
-        return build_backbone(ModelConfig(backbone=name))
+        return BACKBONES[name](ModelConfig(backbone=name))
 
 
 def by_hand(backbone: nn.Module, n_frames: int, size_px: int) -> tuple[float, float]:

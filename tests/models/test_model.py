@@ -10,9 +10,9 @@ import pytest
 import reference
 import torch
 
-from zsar_lab.models.backbones import SmallShiftResNet, TemporalShift
-from zsar_lab.models.losses import alignment_loss, classification_loss, hard_labels, matching_loss
-from zsar_lab.models.rest import BACKBONES, ModelConfig, ResT, build_backbone, word_spans
+from zsar_lab.models.backbones import BACKBONES, SmallShiftResNet, TemporalShift
+from zsar_lab.models.losses import LOSSES, LossInputs
+from zsar_lab.models.rest import ModelConfig, ResT, word_spans
 
 CONFIG = ModelConfig(
     n_frames=3,
@@ -97,9 +97,7 @@ def test_the_order_of_frames_matters(model):
 
 @pytest.mark.parametrize("n_frames", [2, 4])
 def test_another_number_of_frames_is_refused(model, n_frames):
-    with pytest.raises(
-        ValueError, match=f"clips must have 3 frames, got {n_frames}; set the loader's n_frames"
-    ):
+    with pytest.raises(ValueError, match=f"3 frames, got {n_frames}"):
         model.encode_video(video(n_frames))
 
 
@@ -111,9 +109,7 @@ def test_the_backbone_works_at_any_size():
 
 def test_match_refuses_sequences_that_do_not_pair_up(model):
     tokens, labels = model.encode_video(video()).tokens_BPD, model.encode_labels(*text()).tokens_CLD
-    with pytest.raises(
-        ValueError, match="match needs one label a clip, got 4 clips and 5 labels; repeat the shorter"
-    ):
+    with pytest.raises(ValueError, match="got 4 clips, 5 labels"):
         model.match(tokens, labels)
 
 
@@ -149,18 +145,10 @@ def test_words_beyond_the_mask_do_not_matter():
 
 
 def losses_of(model: ResT) -> dict[str, torch.Tensor]:
-    target = torch.tensor([0, 1, 2, 3])
-    code, labels = model.encode_video(video()), model.encode_labels(*text())
-    uniform = torch.rand(4, len(labels.embedding_CD), generator=torch.Generator().manual_seed(0))
-    chosen = hard_labels(code.embedding_BD, labels.embedding_CD, target, 3, uniform)
-    logits = model.match(code.tokens_BPD.repeat_interleave(3, 0), labels.tokens_CLD[chosen.flatten()]).view(
-        4, 3
-    )
-    return {
-        "classification": classification_loss(model.seen_logits(code.embedding_BD, 0.1), target, 0.1),
-        "alignment": alignment_loss(code.embedding_BD, labels.embedding_CD, target, model.log_temperature),
-        "matching": matching_loss(logits),
-    }
+    uniform = torch.rand(4, CONFIG.n_seen, generator=torch.Generator().manual_seed(0))
+    codes = model.encode_video(video()), model.encode_labels(*text())
+    given = LossInputs(model, *codes, torch.tensor([0, 1, 2, 3]), uniform, 0.1, 0.1, 3)
+    return {name: loss.compute(given) for name, loss in LOSSES.items()}
 
 
 def test_the_three_losses_together_reach_every_parameter(model):
@@ -301,18 +289,12 @@ def test_clips_of_another_size_are_refused():
     for n_frames, size_px in ((9, 64), (4, 40)):
         with pytest.raises(
             ValueError,
-            match=r"clips must have 9 frames of 40 px \(a feature map of \(2, 3, 3\)\), got \[1, .*set the view's",
+            match=rf"9 frames of 40 px .*got \[1, {n_frames}",
         ):
             model.encode_video(video(n_frames, size_px, n_clips=1))
 
 
-@pytest.mark.parametrize(
-    ("name", "nearest"),
-    [("r3d18", "r3d-18"), ("ResNet-50", "resnet-50"), ("r2plus1d_18", "r(2+1)d-18"), ("", "")],
-)
-def test_an_unknown_backbone_is_refused_with_the_nearest(name, nearest):
-    with pytest.raises(
-        ValueError, match="backbone must be one of 'small shift resnet', 'r3d-18'.*, got"
-    ) as caught:
-        build_backbone(replace(CONFIG, backbone=name))
-    assert f"got {name!r}; the nearest is '{nearest}" in str(caught.value)
+@pytest.mark.parametrize("name", ["r3d18", "ResNet-50", "r2plus1d_18", ""])
+def test_an_unknown_backbone_is_refused(name):
+    with pytest.raises(ValueError, match="backbone"):
+        replace(CONFIG, backbone=name)

@@ -1,197 +1,219 @@
-"""zsar_lab.train: it learns, it can be stopped and taken up bit for bit, and it refuses what does not fit."""
+"""zsar_lab.train.loop: it learns, stops and goes on to the same bits, and refuses what does not fit."""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from small_training import (
     CONFIG,
     MODEL,
     STEPS_AN_EPOCH,
     assert_same_state,
+    begun,
     interrupt,
     interrupt_in_batch,
-    stripes_classes,
-    stripes_protocol,
-    stripes_store,
+    stripes,
+    without_meters,
 )
 
-from zsar_lab.data.frames import FrameStore
-from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.data.loader import ViewSettings
 from zsar_lab.train import step
 from zsar_lab.train.checkpoint import load_checkpoint
-from zsar_lab.train.loop import train
+from zsar_lab.train.loop import only_one, train
 from zsar_lab.train.meters import FORMATS
-from zsar_lab.train.optimisers import learning_rate
-from zsar_lab.train.stopping import TrainingInterrupted
+from zsar_lab.train.processes import TrainingInterrupted
+
+LOSSES = ["classification", "alignment", "matching"]
+# steps of 10, 10 and 4 clips in batches of 5: two, two and one (of 4) batches
+ACCUMULATED = replace(CONFIG, batch_size=5, accumulate=2)
+CONFIGS = {
+    "plain": CONFIG,
+    "accumulated, averaged, channels last": replace(
+        ACCUMULATED, ema_decay=0.9, memory_format="channels_last"
+    ),
+    "sgd, averaged, steps": replace(
+        CONFIG, optimiser="sgd", learning_rate=0.02, schedule="steps", ema_decay=0.99
+    ),
+    "rgb, sgd, accumulated": replace(
+        ACCUMULATED,
+        optimiser="sgd",
+        view=ViewSettings(4, 20, "rgb"),
+        model=replace(MODEL, dropout=0.3, zero_residual=True),
+    ),
+}
+# of each, the batch of a Ctrl-C (None: at the end of the first epoch) and the step that is then saved
+STOPS = {
+    "plain": ((None, 3), (5, 5)),
+    "accumulated, averaged, channels last": ((None, 3), (3, 2), (4, 2), (7, 4)),  # 3, 7: first of two batches
+    "sgd, averaged, steps": ((1, 1), (8, 8)),
+    "rgb, sgd, accumulated": ((6, 4), (8, 5)),
+}
+RESUME = """
+import sys, torch, numpy as np
+from pathlib import Path
+sys.path.append(sys.argv[2])
+from small_training import stripes
+from test_training import CONFIGS
+from zsar_lab.train.loop import train
+torch.manual_seed(99), np.random.seed(99), torch.rand(7)
+data = stripes(Path(sys.argv[1]))
+for folder in Path(sys.argv[1]).iterdir():
+    train(*data, CONFIGS[folder.name.split(";")[0]], folder, device="cpu")
+"""
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> FrameStore:
-    return stripes_store(tmp_path_factory.mktemp("store"))
+def data(tmp_path_factory) -> tuple:
+    return stripes(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
-def protocol(store) -> Protocol:
-    return stripes_protocol(store)
-
-
-@pytest.fixture(scope="module")
-def classes() -> ClassEmbeddings:
-    return stripes_classes()
-
-
-@pytest.fixture(scope="module")
-def whole(store, protocol, classes, tmp_path_factory):
+def whole(data, tmp_path_factory):
     """A training of CONFIG from start to end, without a stop."""
-    return train(store, protocol, classes, CONFIG, tmp_path_factory.mktemp("whole"), device="cpu")
+    return train(*data, CONFIG, tmp_path_factory.mktemp("whole"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def wholes(data, tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("wholes")
+    return {name: train(*data, config, folder / name, device="cpu") for name, config in CONFIGS.items()}
+
+
+def stop(data: tuple, name: str, batch: int | None, folder: Path) -> None:
+    def at_the_end(history):
+        if batch is None:
+            interrupt()
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(TrainingInterrupted):
+        if batch is not None:
+            interrupt_in_batch(patched, batch)
+        train(*data, CONFIGS[name], folder, device="cpu", on_epoch=at_the_end, num_workers=2)
+
+
+def assert_same_training(found, whole) -> None:
+    assert_same_state(found, whole)
+    assert without_meters(found.history) == without_meters(whole.history)
+    assert found.fingerprint == whole.fingerprint
+    logs = [pd.read_csv(c.path.with_name("log.csv")).drop(columns=list(FORMATS)) for c in (found, whole)]
+    pd.testing.assert_frame_equal(*logs)
 
 
 @pytest.mark.long
-def test_it_learns_the_seen_classes(store, protocol, classes, tmp_path):
-    done = train(
-        store, protocol, classes, replace(CONFIG, epochs=25, validate_every=25), tmp_path, device="cpu"
-    )
+def test_it_learns_the_seen_classes(data, tmp_path):
+    done = train(*data, replace(CONFIG, epochs=25, validate_every=25), tmp_path, device="cpu")
     first, last = done.history[0], done.history[-1]
-    assert all(last[name] < 0.8 * first[name] for name in ("classification", "alignment", "matching"))
+    assert all(last[name] < 0.8 * first[name] for name in LOSSES)
     assert last["seen_top1"] >= 0.75  # chance is 0.25
     assert done.complete and done.step == done.total_steps == 25 * STEPS_AN_EPOCH
-    n_tracked = {
-        int(value) for name, value in done.tensors("model.").items() if name.endswith("num_batches_tracked")
-    }
-    assert n_tracked == {done.step}  # each step in training mode, validation in evaluation mode
+    tracked = {int(v) for name, v in done.tensors("model.").items() if name.endswith("num_batches_tracked")}
+    assert tracked == {done.step}  # each step in training mode, validation in evaluation mode
 
 
-def test_the_log(whole):
+def test_the_log_and_the_folder(whole):
     log = pd.read_csv(whole.path.parent / "log.csv")
-    assert log.columns.tolist() == [
-        "epoch",
-        "step",
-        "classification",
-        "alignment",
-        "matching",
-        *FORMATS,
-        "seen_top1",
-        "validation_direct_top1",
-        "best_epoch",
-    ]
+    figures = ["seen_top1", "validation_direct_top1"]
+    assert log.columns.tolist() == ["epoch", "step", *LOSSES, *FORMATS, *figures]
     assert log["epoch"].tolist() == [1, 2, 3] and log["step"].tolist() == [3, 6, 9]
-    assert (log[["seen_top1", "validation_direct_top1"]] <= 1).all(axis=None) and (log >= 0).all(axis=None)
-    assert (log["clips_per_s"] > 0).all() and log["classification"].tolist() == pytest.approx(
-        [e["classification"] for e in whole.history]
-    )
+    assert (log[figures] <= 1).all(axis=None) and (log >= 0).all(axis=None)
+    assert log["classification"].tolist() == pytest.approx([e["classification"] for e in whole.history])
+    names = {path.name for path in whole.path.parent.iterdir()}
+    assert names - {".lock"} == {"checkpoint.safetensors", "log.csv"}
 
 
-def test_a_checkpoint_comes_back(whole, protocol, store, classes):
-    loaded = load_checkpoint(whole.path.parent)
-    assert loaded == whole and loaded.fingerprint == whole.fingerprint
-    assert (loaded.config, loaded.inputs.protocol, loaded.inputs.frames) == (
-        CONFIG,
-        protocol.training_hash,
-        store.fingerprint,
-    )
-    assert loaded.inputs.class_embeddings == classes.fingerprint
-    assert not loaded.model().training
-    written_ns = whole.path.stat().st_mtime_ns  # a finished training is not done again
-    assert train(store, protocol, classes, CONFIG, whole.path.parent, device="cpu") == whole
+def test_a_finished_training_is_opened_and_not_done_again(whole, data):
+    loaded, (store, protocol, classes) = load_checkpoint(whole.path.parent), data
+    assert loaded == whole and loaded.fingerprint == whole.fingerprint and loaded.config == CONFIG
+    assert loaded.inputs.protocol == protocol.training_hash and loaded.inputs.frames == store.fingerprint
+    assert loaded.inputs.class_embeddings == classes.fingerprint and not loaded.model().training
+    written_ns = whole.path.stat().st_mtime_ns
+    assert train(*data, CONFIG, whole.path.parent, device="cpu") == whole
     assert whole.path.stat().st_mtime_ns == written_ns
 
 
-@pytest.mark.parametrize("step", [1, 4, 5, 8])
-def test_an_interrupted_training_takes_the_same_steps_when_resumed(
-    step, whole, store, protocol, classes, tmp_path, monkeypatch
-):
-    with monkeypatch.context() as patched:
-        interrupt_in_batch(patched, step)
-        with pytest.raises(
-            TrainingInterrupted,
-            match=rf"interrupted at step {step} of 9; '.*checkpoint.safetensors' was kept, run it again",
-        ):
-            train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
-    kept = load_checkpoint(tmp_path)
-    assert kept.step == step and not kept.complete
-    assert_same_state(train(store, protocol, classes, CONFIG, tmp_path, device="cpu"), whole)
-
-
-def test_a_training_stopped_at_the_end_of_an_epoch_goes_on(whole, store, protocol, classes, tmp_path):
-    def stop_after_two(history):
-        if len(history) == 2:
-            interrupt()
-
-    with pytest.raises(TrainingInterrupted, match="interrupted at step 6 of 9"):
-        train(store, protocol, classes, CONFIG, tmp_path, device="cpu", on_epoch=stop_after_two)
+@pytest.mark.parametrize("step", [1, 4, 5, 8, None])
+def test_a_stopped_training_goes_on_to_the_same_bits(step, whole, data, tmp_path):
+    stop(data, "plain", step, tmp_path)
+    saved = load_checkpoint(tmp_path)
+    assert saved.step == (step or STEPS_AN_EPOCH) and not saved.complete
+    assert set(saved.running) == ({"n_clips", "sums"} if saved.step % STEPS_AN_EPOCH else set())
     lengths = []
     resumed = train(
-        store,
-        protocol,
-        classes,
-        CONFIG,
-        tmp_path,
-        device="cpu",
-        on_epoch=lambda history: lengths.append(len(history)),
+        *data, CONFIG, tmp_path, device="cpu", on_epoch=lambda history: lengths.append(len(history))
     )
-    assert lengths == [3]
-    assert_same_state(resumed, whole)
-    for ours, theirs in zip(resumed.history, whole.history):
-        assert ours | dict.fromkeys(FORMATS, 0) == theirs | dict.fromkeys(FORMATS, 0)
+    assert lengths == list(range(saved.step // STEPS_AN_EPOCH + 1, 4))
+    assert_same_training(resumed, whole)
 
 
-def test_the_handlers_of_signals_are_given_back(store, protocol, classes, tmp_path):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    train(store, protocol, classes, replace(CONFIG, epochs=1), tmp_path, device="cpu")
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+@pytest.fixture(scope="module")
+def resumed(data, tmp_path_factory) -> Path:
+    """Each stop of each configuration, gone on with in a process of its own that has another seed."""
+    folder, here = tmp_path_factory.mktemp("resumed"), Path(__file__)
+    for name, stops in STOPS.items():
+        for batch, step in stops:
+            stop(data, name, batch, folder / f"{name};{batch}")
+            assert load_checkpoint(folder / f"{name};{batch}").step == step
+    paths = os.pathsep.join([str(here.parents[2]), str(here.parents[1] / "fixtures")])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-c", RESUME, str(folder), str(here.parent)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
-def test_the_ambient_seed_does_not_matter_and_is_not_moved(whole, store, protocol, classes, tmp_path):
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "batch"), [(name, batch) for name in STOPS for batch, _ in STOPS[name]])
+def test_a_training_resumed_in_a_new_process_is_the_same(name, batch, wholes, resumed):
+    assert_same_training(load_checkpoint(resumed / f"{name};{batch}"), wholes[name])
+
+
+@pytest.mark.long
+def test_a_training_stopped_at_every_second_step_is_the_same(data, wholes, tmp_path):
+    name = "accumulated, averaged, channels last"
+    for _ in range(4):
+        torch.rand(3)  # the ambient generator is elsewhere each time
+        stop(data, name, 3, tmp_path)
+    assert load_checkpoint(tmp_path).step == 8
+    assert_same_training(train(*data, CONFIGS[name], tmp_path, device="cpu"), wholes[name])
+
+
+def test_the_ambient_state_does_not_matter_and_is_not_moved(whole, data, tmp_path):
     torch.manual_seed(1234)
     np.random.seed(1234)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    again = train(store, protocol, classes, CONFIG, tmp_path / "again", device="cpu")
+    again = train(*data, CONFIG, tmp_path / "again", device="cpu")
     assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert_same_state(again, whole)
-    other = train(store, protocol, classes, replace(CONFIG, seed=1), tmp_path / "other", device="cpu")
-    assert not torch.equal(
-        load_file(other.path)["model.clip_token"], load_file(whole.path)["model.clip_token"]
-    )
+    other = train(*data, replace(CONFIG, seed=1, epochs=1), tmp_path / "other", device="cpu")
+    assert not torch.equal(*(c.tensors("model.")["clip_token"] for c in (other, whole)))
 
 
-def test_a_folder_of_another_training_is_refused(whole, store, protocol, classes):
-    folder = whole.path.parent
-    with pytest.raises(
-        ValueError,
-        match=r"another configuration \(learning_rate 0.005, got 0.0001\); choose another folder, or delete that checkpoint",
-    ):
-        train(store, protocol, classes, replace(CONFIG, learning_rate=1e-4), folder, device="cpu")
-    fewer_clips = replace(protocol, train_clips=protocol.train_clips[:-1])
-    other_frames, other_encoder = (
-        replace(store, fingerprint="other frames"),
-        replace(classes, encoder="another encoder"),
-    )
-    others = {
-        f"protocol '{protocol.training_hash}', got '{fewer_clips.training_hash}'": (
-            store,
-            fewer_clips,
-            classes,
-        ),
-        "frames 'frames of the test', got 'other frames'": (other_frames, protocol, classes),
-        f"class_embeddings '{classes.fingerprint}', got '{other_encoder.fingerprint}'": (
-            store,
-            protocol,
-            other_encoder,
-        ),
-    }
-    for difference, other in others.items():
-        with pytest.raises(
-            ValueError, match=rf"holds a checkpoint of other data \({difference}\); choose another folder"
-        ):
-            train(*other, CONFIG, folder, device="cpu")
+def test_what_does_not_fit_is_refused(whole, data, tmp_path):
+    (store, protocol, classes), folder = data, whole.path.parent
+    fewer, frames = replace(protocol, train_clips=protocol.train_clips[:-1]), replace(store, fingerprint="f2")
+    texts, large = replace(classes, encoder="e2"), replace(MODEL, size_px=32)
+    cases = [
+        ("learning_rate 0.005, got 0.0001", data, replace(CONFIG, learning_rate=1e-4), folder),
+        (f"protocol .*got '{fewer.training_hash}'", (store, fewer, classes), CONFIG, folder),
+        ("frames .*got 'f2'", (frames, protocol, classes), CONFIG, folder),
+        (f"class_embeddings .*got '{texts.fingerprint}'", (store, protocol, texts), CONFIG, folder),
+        (r"4 \(seen classes\), got 3", data, replace(CONFIG, model=replace(MODEL, n_seen=3)), tmp_path / "a"),
+        ("32 px, got", data, replace(CONFIG, view=ViewSettings(4, 32), model=large), tmp_path / "b"),
+    ]
+    for message, given, config, where in cases:
+        with pytest.raises(ValueError, match=message):
+            train(*given, config, where, device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -201,92 +223,94 @@ def test_a_folder_of_another_training_is_refused(whole, store, protocol, classes
         ({"validation": (), "validation_clips": ()}, "validation_direct_top1"),
     ],
 )
-def test_a_protocol_without_held_out_or_validation_clips_trains_without_that_column(
-    emptied, column, store, protocol, classes, tmp_path
-):
-    done = train(
-        store, replace(protocol, **emptied), classes, replace(CONFIG, epochs=1), tmp_path, device="cpu"
-    )
+def test_without_held_out_or_validation_clips_that_column_is_missing(emptied, column, data, tmp_path):
+    store, protocol, classes = data
+    config = replace(CONFIG, epochs=1)
+    done = train(store, replace(protocol, **emptied), classes, config, tmp_path, device="cpu")
     columns = {"seen_top1", "validation_direct_top1"}
-    assert done.complete and columns & set(pd.read_csv(tmp_path / "log.csv").columns) == columns - {column}
+    assert done.complete and columns & set(pd.read_csv(tmp_path / "log.csv")) == columns - {column}
 
 
-def test_a_wrong_number_of_seen_classes_is_refused(store, protocol, classes, tmp_path):
-    with pytest.raises(ValueError, match=r"must be the protocol's number of seen classes \(4\), got 3"):
-        train(
-            store, protocol, classes, replace(CONFIG, model=replace(MODEL, n_seen=3)), tmp_path, device="cpu"
-        )
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_that_is_not_named_is_off(loss, data, tmp_path):
+    train(*data, replace(CONFIG, epochs=1, loss_weights={loss: 1.0}), tmp_path, device="cpu")
+    assert set(LOSSES) & set(pd.read_csv(tmp_path / "log.csv")) == {loss}
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
-    store, protocol, classes, tmp_path, monkeypatch
-):
-    original, factors = step.alignment_loss, iter([1, 1, 1, 1, torch.nan])
+def planted(monkeypatch, number: int, change) -> None:
+    """Change the losses of a step, counted from 0."""
+    original, steps = step.training_losses, iter(range(1000))
 
-    def planted(*args):
-        return original(*args) * next(factors)
+    def losses(model, *more):
+        found = original(model, *more)
+        return change(model, found) if next(steps) == number else found
 
-    monkeypatch.setattr(step, "alignment_loss", planted)
-    with pytest.raises(
-        ValueError,
-        match="every loss must stay finite, alignment became nan at step 4; what was saved before is kept",
-    ):
-        train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
-    kept = load_checkpoint(tmp_path)
-    assert kept.step == STEPS_AN_EPOCH
-    assert all(torch.isfinite(value).all() for value in kept.tensors("model.").values())
-    monkeypatch.undo()
-    with pytest.raises(
-        ValueError, match="every loss must stay finite, .* lower the learning rate and start in a new folder"
-    ):
-        train(store, protocol, classes, replace(CONFIG, learning_rate=1e30), tmp_path / "wild", device="cpu")
+    monkeypatch.setattr(step, "training_losses", losses)
 
 
-@pytest.mark.parametrize("kept", ["classification", "alignment", "matching"])
-def test_a_loss_of_weight_zero_is_switched_off(kept, store, protocol, classes, tmp_path):
-    weights = {f"{name}_weight": float(name == kept) for name in ("classification", "alignment", "matching")}
-    train(store, protocol, classes, replace(CONFIG, epochs=1, **weights), tmp_path, device="cpu")
-    assert {"classification", "alignment", "matching"} & set(pd.read_csv(tmp_path / "log.csv").columns) == {
-        kept
-    }
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda model, loss: loss | {"alignment": loss["alignment"] * torch.nan}, "alignment .*got nan"),
+        # a loss of 0 more, with a slope of 0 times infinity
+        (
+            lambda model, loss: (
+                loss | {"alignment": loss["alignment"] + 0 * (0 * model.log_temperature).abs().sqrt()}
+            ),
+            "gradient of the model .*got nan",
+        ),
+    ],
+)
+def test_what_is_not_finite_stops_before_the_weights_move(change, message, data, tmp_path, monkeypatch):
+    planted(monkeypatch, 2 * STEPS_AN_EPOCH - 1, change)  # the last step of an epoch
+    with pytest.raises(ValueError, match=f"{message} at step 5"):
+        train(*data, CONFIG, tmp_path, device="cpu")
+    saved = load_checkpoint(tmp_path)
+    assert saved.step == STEPS_AN_EPOCH
+    assert all(torch.isfinite(value).all() for value in saved.tensors("model.").values())
 
 
-def test_the_learning_rate_by_hand():
-    config = replace(CONFIG, learning_rate=0.8, warm_up=0.2)  # of 10 steps: two up, eight down
-    found = [learning_rate(step, 10, config) for step in (0, 1, 2, 6, 10)]
-    assert found == pytest.approx([0.4, 0.8, 0.8, 0.4, 0.0])
-    # a third of the way down, cos(pi / 3) = 1/2 leaves three quarters
-    assert learning_rate(3 + 4, 15, config) == pytest.approx(0.8 * 0.75)
+def test_a_wild_learning_rate_is_stopped(data, tmp_path):
+    with pytest.raises(ValueError, match="must be finite.*; lower learning_rate"):
+        train(*data, replace(CONFIG, learning_rate=1e30), tmp_path, device="cpu")
 
 
-@pytest.mark.parametrize("total_steps", [1, 2, 7, 100])
-def test_the_learning_rate_rises_to_its_peak_and_falls(total_steps):
-    rates = [learning_rate(step, total_steps, CONFIG) for step in range(total_steps)]
-    peak = int(np.argmax(rates))
-    assert max(rates) == pytest.approx(CONFIG.learning_rate) and min(rates) > 0
-    assert rates[: peak + 1] == sorted(rates[: peak + 1]) and rates[peak:] == sorted(
-        rates[peak:], reverse=True
-    )
-    assert total_steps < 100 or rates[-1] < 0.01 * CONFIG.learning_rate
+def test_the_checkpoint_is_saved_within_an_epoch_when_time_has_passed(whole, data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        planted(patched, 4, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(*data, CONFIG, tmp_path, device="cpu", save_every_s=0.0)
+    saved = load_checkpoint(tmp_path)
+    assert saved.step == 4 and saved.running["n_clips"] == 8
+    assert_same_state(train(*data, CONFIG, tmp_path, device="cpu"), whole)
 
 
-def test_a_damaged_checkpoint_is_refused(whole, store, protocol, classes, tmp_path):
-    path = tmp_path / whole.path.name
-    content = whole.path.read_bytes()
-    for damaged in (b"", b"not a checkpoint", content[:50], content[: len(content) // 2]):
-        path.write_bytes(damaged)
-        with pytest.raises(
-            ValueError,
-            match="'.*checkpoint.safetensors' must be a zsar_lab checkpoint, but .*; delete it and train again",
-        ):
-            train(store, protocol, classes, CONFIG, tmp_path, device="cpu")
-        assert path.read_bytes() == damaged
-    save_file({"weight": torch.zeros(2)}, path)  # whole, but of another library
-    with pytest.raises(ValueError, match="must be a zsar_lab checkpoint"):
-        load_checkpoint(path)
-    path.unlink()
-    with pytest.raises(
-        FileNotFoundError, match="there is no checkpoint '.*checkpoint.safetensors'; train first"
-    ):
-        load_checkpoint(tmp_path)
+def test_one_training_at_a_time_in_a_folder(data, tmp_path):
+    config = replace(CONFIG, epochs=1)
+    with only_one(tmp_path), pytest.raises(RuntimeError, match="another process trains"):
+        train(*data, config, tmp_path, device="cpu")
+    holding = "import sys, time; from pathlib import Path; from zsar_lab.train.loop import only_one\n"
+    holding += "with only_one(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", holding, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RuntimeError, match="another process trains"):
+            train(*data, config, tmp_path, device="cpu")
+        other.kill()
+    assert train(*data, config, tmp_path, device="cpu").complete  # a killed process holds nothing
+    with only_one(tmp_path):
+        assert train(*data, config, tmp_path, device="cpu").complete  # a finished one is only opened
+
+
+def test_averaged_weights_are_validated_and_used_and_do_not_touch_the_training(whole, data, tmp_path):
+    done = train(*data, replace(CONFIG, ema_decay=0.9), tmp_path, device="cpu")
+    one, other = whole.tensors("model."), done.tensors("model.")
+    assert all(torch.equal(one[name], other[name]) for name in one)  # what is trained is the same
+    used, averaged = done.model().state_dict(), done.tensors("average.model.")
+    assert all(torch.equal(used[name], value) for name, value in averaged.items())
+    assert any(not torch.equal(used[name], other[name]) for name in other)
+    assert done.fingerprint != whole.fingerprint
+    training = begun(data, CONFIG)  # validation again, by the averaged weights
+    training.model.load_state_dict(used)
+    figures = training.validate(CONFIG.epochs)
+    assert figures == {name: done.history[-1][name] for name in figures} and len(figures) == 2

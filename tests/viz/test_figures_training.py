@@ -8,17 +8,17 @@ import pytest
 
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.train.meters import FORMATS
-from zsar_lab.viz.widgets import figures as widgets
 from zsar_lab.viz.figures.training import (
     GFLOP_PER_CLIP,
     SUMMED_LOSS,
     chance_levels,
-    split_curves,
     is_loss,
     loss_curves,
     measured,
     numbers_in_words,
+    split_curves,
 )
+from zsar_lab.viz.widgets import figures as widgets
 
 IMAGE = "<img src=x> %{x} $a$"
 METERS = {
@@ -147,7 +147,7 @@ def test_gflop_per_clip_is_the_quotient_of_two_rates():
 
 
 def test_meters_are_no_losses():
-    keys = {"epoch", "step", "best_epoch", "seen_top1", "validation_direct_top1", *FORMATS}
+    keys = {"epoch", "step", "seen_top1", "validation_direct_top1", *FORMATS}
     assert not {key for key in keys if is_loss(key)} and is_loss("alignment")
     only_meters = dict.fromkeys(keys, 1.0)
     assert measured([only_meters], SUMMED_LOSS) == ([], [])

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.fitted import TEXT_METHODS
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.rescore import Rescorer, TextChange, TextScore

@@ -1,4 +1,4 @@
-"""Public models (CLIP, SigLIP, X-CLIP) beside one's own: their clip embeddings, and the direct method between these and their own class texts.
+"""Public models (CLIP, SigLIP, X-CLIP) beside one's own: their clip embeddings, and scores by their own texts.
 
 They were trained on images or videos from elsewhere, so a score of theirs is not one of the rigorous setting,
 and their artefacts say so. Shapes: N clips, B clips to score, C candidate classes, D width of the joint
@@ -17,16 +17,13 @@ import torch
 
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import scoring_batches
-from zsar_lab.embed import shards
-from zsar_lab.embed.checkpoint import ClipEmbeddings
-from zsar_lab.embed.shards import make_in_shards, open_embeddings
+from zsar_lab.embed import embeddings
+from zsar_lab.embed.embeddings import Batches, ClipEmbeddings, make_embeddings
 from zsar_lab.files import fingerprint
 from zsar_lab.models.public import PublicTower, load_public_tower
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.train.compiling import mixed_precision
-from zsar_lab.train.loop import choose_device, choose_readers
-from zsar_lab.train.ranks import ALONE, Ranks
+from zsar_lab.train.device import choose_device, choose_num_workers, mixed_precision
 
 NOT_RIGOROUS, UNKNOWN = "not rigorous", "unknown data"
 
@@ -38,68 +35,59 @@ def embed_with_public_model(
     trained_on: str = UNKNOWN,
     n_frames: int = 8,
     device: str | None = None,
-    readers: int | None = None,
-    ranks: Ranks = ALONE,
+    num_workers: int | None = None,
     shard_clips: int | None = None,
 ) -> ClipEmbeddings:
-    """Embed every clip of the store with a public model, one view a clip (see `PublicTower`), resized and cropped as the model's folder says.
-
-    Kept as `<folder>/embeddings_<fingerprint>.safetensors`, made and resumed as `embed_clips` does. Frames
-    smaller than the model reads are enlarged, with a warning.
+    """Embed every clip of the store with a public model, one view a clip; made in shards as by `embed_clips`.
 
     Args:
         files: of the model, from `find_encoder`; its text tower embeds the class texts (`embed_class_text`
             with the same files).
-        store: frames to embed.
-        folder: where the artefact is kept.
-        trained_on: the data that the model saw, for example "400 million image-text pairs (WIT)"; kept in the
-            artefact when it is made.
+        store: frames to embed; smaller ones than the model reads are enlarged, with a warning.
+        folder: where the file is.
+        trained_on: the data that the model saw, such as "400 million image-text pairs (WIT)".
         n_frames: frames of a clip that an image tower reads; X-CLIP reads as many as it was made for.
-        device, readers, ranks, shard_clips: as in `embed_clips`.
+        device: "cpu", "cuda", or None to choose.
+        num_workers, shard_clips: as of `embed_clips`.
 
     Returns:
         Embeddings [N, D] with tokens [N, 0, D]; `about` has the model, its text tower, what it was trained
         on, and setting "not rigorous".
 
     Raises:
-        ValueError: as `load_public_tower` and `make_in_shards`, or the store has fewer frames a clip than the
-            model reads.
+        ValueError: as `load_public_tower` and `make_embeddings`, or the store has too few frames a clip.
         RuntimeError: another rank failed or is gone.
     """
     tower = load_public_tower(files.folder, n_frames)
-    _check_frames(tower, store, files)
-    preprocessing = tower.preprocessing
-    key = fingerprint(
-        "public clip embeddings", files.revision, asdict(preprocessing), tower.n_frames, store.fingerprint
-    )
-    path, place = Path(folder) / f"embeddings_{key}.safetensors", choose_device(device, ranks)
+    stored, n_stored = store.frames.shape[2:4], store.frames.shape[1]
+    reads = tower.preprocessing.size_of(*stored)
+    if n_stored < tower.n_frames:
+        raise ValueError(f"clips must have the {tower.n_frames} frames that the model reads, got {n_stored}")
+    if reads[0] > stored[0]:
+        sizes = f"{stored[0]} x {stored[1]} pixels are enlarged to {reads[0]} x {reads[1]}"
+        warnings.warn(f"frames of {sizes}, which costs {files.name} accuracy", stacklevel=2)
+    made_of = files.revision, asdict(tower.preprocessing), tower.n_frames, store.fingerprint
     about = {
         "model": files.name,
         "text_encoder": files.revision,
         "trained_on": trained_on.strip() or UNKNOWN,
         "setting": NOT_RIGOROUS,
     }
-    n_readers = choose_readers(readers, place, ranks)
+    place = choose_device(device)
+    n_workers = choose_num_workers(num_workers, place)
 
     def embed(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield from seen_by(tower.to(place), store, rows, n_readers)
+        yield from seen_by(tower.to(place), store, rows, n_workers)
 
-    with ranks.together(f"the shards beside '{path}' are kept, start all of them again to go on from there"):
-        ranks.check_same("public model and frames", key, "give all the same")
-        make_in_shards(path, store.ids, about, embed, shard_clips, ranks)
-    about, embedding_ND, tokens_NPD = open_embeddings(path)
-    return ClipEmbeddings(tuple(store.ids), tuple(store.labels), embedding_ND, tokens_NPD, key, about)
+    key = fingerprint("public clip embeddings", *made_of)
+    return make_embeddings(folder, key, store, about, embed, shard_clips)
 
 
 @torch.inference_mode()
-def seen_by(
-    tower: PublicTower, store: FrameStore, rows: np.ndarray, readers: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The clips of these rows in their order, 64 at a time: float16 embeddings [B, D], and no tokens [B, 0, D]. In bfloat16 on a GPU."""
+def seen_by(tower: PublicTower, store: FrameStore, rows: np.ndarray, num_workers: int = 0) -> Batches:
+    """The clips of these rows in their order: float16 embeddings [B, D], and no tokens [B, 0, D]."""
     device = next(tower.parameters()).device
-    for read in scoring_batches(
-        store.frames, rows, shards.CLIPS_A_BATCH, readers, pinned=device.type == "cuda"
-    ):
+    for read in scoring_batches(store.frames, rows, embeddings.CLIPS_A_BATCH, num_workers, device.type == "cuda"):
         with mixed_precision(device):
             embedding_BD = tower(read.to(device, non_blocking=True)).half().cpu().numpy()
         yield embedding_BD, np.zeros((len(embedding_BD), 0, embedding_BD.shape[1]), np.float16)
@@ -108,7 +96,7 @@ def seen_by(
 def direct_scores(
     clips: ClipEmbeddings, ids: tuple[str, ...], texts: ClassEmbeddings, names: tuple[str, ...]
 ) -> np.ndarray:
-    """The direct method of a public model: cosine of each clip to the class text, [B, C]; a text of several lines is the mean of its lines.
+    """Cosine of each clip to the class text, [B, C]; a text of several lines is the mean of its lines.
 
     X-CLIP's published scores let each video change the class texts; here they are read by themselves.
 
@@ -121,35 +109,10 @@ def direct_scores(
     Raises:
         ValueError: the texts are another model's, a clip was not embedded, or a class has no text.
     """
-    about = clips.about
-    if about.get("text_encoder") != texts.encoder:
-        whose = (
-            f"{about['model']} (revision {about['text_encoder']})"
-            if "model" in about
-            else "a model trained here"
-        )
-        raise ValueError(
-            f"clips and class texts must be embedded by one public model, got clips of {whose} and texts of revision {texts.encoder}; "
-            "embed the texts with the files that the clips were embedded with"
-        )
+    if (made_by := clips.about.get("text_encoder")) != texts.encoder:
+        whose = f"revision {made_by}" if made_by else "a model trained here"
+        raise ValueError(f"clips and texts must be of one public model, got {whose} and {texts.encoder}")
     lines_CMD = texts.pooled_CF[texts.rows(names)].reshape(len(names), -1, clips.embedding_ND.shape[1])
-    class_CD = lines_CMD.sum(1)
-    clips_BD = clips.embedding_ND[clips.rows(ids)]
+    clips_BD, class_CD = clips.embedding_ND[clips.rows(ids)], lines_CMD.sum(1)
     clips_BD, class_CD = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (clips_BD, class_CD))
     return clips_BD @ class_CD.T
-
-
-def _check_frames(tower: PublicTower, store: FrameStore, files: EncoderFiles) -> None:
-    stored = store.frames.shape[1:4]
-    reads = tower.preprocessing.size_of(*stored[1:])
-    if stored[0] < tower.n_frames:
-        raise ValueError(
-            f"clips must have as many frames as the model reads, {tower.n_frames}, the store has {stored[0]}; prepare frames with n_frames "
-            f"{tower.n_frames} or more, or give a smaller n_frames for an image tower"
-        )
-    if reads[0] > stored[1]:
-        warnings.warn(
-            f"frames of {stored[1]} x {stored[2]} pixels are enlarged to the {reads[0]} x {reads[1]} that {files.name} reads, which costs it "
-            f"accuracy; prepare them with size_px {reads[0]}",
-            stacklevel=3,
-        )

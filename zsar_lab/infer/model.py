@@ -30,9 +30,8 @@ from zsar_lab.results.evaluate import DIRECT
 from zsar_lab.text.class_lists import Classes, prompt_of, read_classes, texts_of
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
-from zsar_lab.train.compiling import mixed_precision
-from zsar_lab.train.loop import choose_device, cpu_threads, text_inputs
-from zsar_lab.train.text_tail import class_embeddings_of
+from zsar_lab.train.device import choose_device, cpu_threads, mixed_precision
+from zsar_lab.train.text_tail import class_embeddings_of, text_inputs
 from zsar_lab.workspace import Workspace
 
 DEMO = "runs/demo"

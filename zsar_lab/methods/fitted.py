@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.metrics import top_k_accuracy
 from zsar_lab.methods.scores import RidgeSums, nearest_scores
 from zsar_lab.methods.transfer import (

@@ -15,7 +15,7 @@ import torch
 from zsar_lab.methods.query_bank import INDUCTIVE
 from zsar_lab.methods.transfer import unit
 from zsar_lab.models.rest import ResT
-from zsar_lab.train.loop import TextInputs
+from zsar_lab.train.text_tail import TextInputs
 
 
 @dataclass(frozen=True)

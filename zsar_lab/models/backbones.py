@@ -1,21 +1,18 @@
-"""Visual backbones over single frames: the demo's small one with temporal shift, and 2D ResNets. Those over time are in video_resnets.py.
+"""Visual backbones, from scratch: BACKBONES, a table of the demo's small one and of ResNets on frames or over time.
 
-A backbone takes frames [B, T, 3, H, W] and gives a feature map [B, T', H', W', K]; it knows K as `width` and
-T', H', W' by `map_size`.
+A backbone takes frames [B, T, 3, H, W] float and gives a feature map [B, T', H', W', K]; K is its `width`,
+and `map_size(n_frames, size_px)` gives T', H', W'. With `zero_residual` the last normalisation of each
+residual branch starts at 0, so that each block starts as its shortcut.
 
 Shapes: B clips, T frames, H W pixels, K channels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
-
-FRAME_RESNETS = {
-    18: ("basic", (64, 128, 256, 512), (2, 2, 2, 2)),
-    50: ("bottleneck", (256, 512, 1024, 2048), (3, 4, 6, 3)),
-    101: ("bottleneck", (256, 512, 1024, 2048), (3, 4, 23, 3)),
-}
 
 
 class TemporalShift(nn.Module):
@@ -38,23 +35,17 @@ class TemporalShift(nn.Module):
         return torch.cat([from_next, from_last, frames[:, :, 2 * fold :]], 2).flatten(0, 1)
 
 
-class ShiftBlock(nn.Module):
-    """A basic residual block whose input to the first convolution is shifted in time."""
+class ResidualBlock(nn.Module):
+    """relu(body(x) + shortcut(x)); the shortcut is a 1x1 convolution where width or stride change."""
 
-    def __init__(self, width_in: int, width_out: int, stride: int, n_frames: int) -> None:
+    def __init__(self, body: nn.Sequential, width_in: int, width_out: int, stride: int, n_axes: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            TemporalShift(n_frames),
-            nn.Conv2d(width_in, width_out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(width_out),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width_out, width_out, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(width_out),
-        )
+        convolution, norm = (nn.Conv2d, nn.BatchNorm2d) if n_axes == 2 else (nn.Conv3d, nn.BatchNorm3d)
+        self.body = body
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or width_in != width_out:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(width_in, width_out, 1, stride, bias=False), nn.BatchNorm2d(width_out)
+                convolution(width_in, width_out, 1, stride, bias=False), norm(width_out)
             )
         self.activation = nn.ReLU(inplace=True)
 
@@ -63,23 +54,31 @@ class ShiftBlock(nn.Module):
 
 
 class SmallShiftResNet(nn.Module):
-    """A small 2D ResNet with temporal shift, for the demo: one block a stage, stride 2 each, then the mean over space.
+    """A small 2D ResNet with temporal shift, one block of stride 2 a stage, then the mean over space.
 
     Args:
         widths: channels of the stages; the first is a 7x7 convolution with stride 4.
         n_frames: frames a clip.
-        zero_residual: the last normalisation of each residual branch starts at 0, so that each block starts
-            as its shortcut.
+        zero_residual: see the file's head.
     """
 
     def __init__(self, widths: tuple[int, ...], n_frames: int, zero_residual: bool = False) -> None:
         super().__init__()
-        self.n_frames = n_frames
-        self.width = widths[-1]
+        self.n_frames, self.width = n_frames, widths[-1]
+        blocks = []
         stem = nn.Sequential(
             nn.Conv2d(3, widths[0], 7, 4, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
         )
-        blocks = [ShiftBlock(a, b, 2, n_frames) for a, b in zip(widths[:-1], widths[1:])]
+        for before, width in zip(widths[:-1], widths[1:], strict=True):
+            body = nn.Sequential(
+                TemporalShift(n_frames),
+                nn.Conv2d(before, width, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(width, width, 3, 1, 1, bias=False),
+                nn.BatchNorm2d(width),
+            )
+            blocks.append(ResidualBlock(body, before, width, 2, n_axes=2))
         self.stages = nn.Sequential(stem, *blocks)
         if zero_residual:
             for block in blocks:
@@ -90,42 +89,32 @@ class SmallShiftResNet(nn.Module):
         return n_frames, 1, 1
 
     def forward(self, frames_BTKHW: Tensor) -> Tensor:
-        """Features [B, T, 1, 1, width] float of frames [B, T, 3, H, W] float in about -1..1.
-
-        Raises:
-            ValueError: another number of frames than the model was made for.
-        """
+        """Features [B, T, 1, 1, width]; ValueError for another number of frames."""
         if frames_BTKHW.shape[1] != self.n_frames:
-            raise ValueError(
-                f"clips must have {self.n_frames} frames, got {frames_BTKHW.shape[1]}; set the loader's n_frames to the model's"
-            )
+            raise ValueError(f"clips must have {self.n_frames} frames, got {frames_BTKHW.shape[1]}")
         maps = self.stages(frames_BTKHW.flatten(0, 1))
         return maps.mean((2, 3)).unflatten(0, (-1, self.n_frames))[:, :, None, None]
 
 
 class FrameResNet(nn.Module):
-    """ResNet-18, -50 or -101 on each frame by itself, from scratch: the architecture of transformers with random weights.
+    """ResNet-18, -50 or -101 on each frame by itself: the architecture of transformers with random weights.
 
     Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; the stride of a bottleneck
     is in its 3x3 convolution.
-
-    Args:
-        n_layers: 18, 50 or 101.
-        zero_residual: the last normalisation of each residual branch starts at 0, so that each block starts
-            as its shortcut.
-
-    Raises:
-        ValueError: another number of layers.
     """
+
+    KINDS = {18: ("basic", 64, (2, 2, 2, 2)), 50: ("bottleneck", 256, (3, 4, 6, 3))}
+    KINDS |= {101: ("bottleneck", 256, (3, 4, 23, 3))}
 
     def __init__(self, n_layers: int, zero_residual: bool = False) -> None:
         from transformers import ResNetConfig, ResNetModel
 
         super().__init__()
-        if n_layers not in FRAME_RESNETS:
-            raise ValueError(f"n_layers must be one of {', '.join(map(str, FRAME_RESNETS))}, got {n_layers}")
-        kind, widths, n_blocks = FRAME_RESNETS[n_layers]
-        whole = ResNetModel(ResNetConfig(layer_type=kind, hidden_sizes=list(widths), depths=list(n_blocks)))
+        if n_layers not in self.KINDS:
+            raise ValueError(f"n_layers must be one of {', '.join(map(str, self.KINDS))}, got {n_layers}")
+        kind, first, n_blocks = self.KINDS[n_layers]
+        widths = [first * 2**stage for stage in range(4)]
+        whole = ResNetModel(ResNetConfig(layer_type=kind, hidden_sizes=widths, depths=list(n_blocks)))
         self.width = widths[-1]
         self.stem, self.stages = whole.embedder, nn.Sequential(*whole.encoder.stages)
         if zero_residual:
@@ -134,10 +123,120 @@ class FrameResNet(nn.Module):
                     nn.init.zeros_(block.layer[-1].normalization.weight)
 
     def map_size(self, n_frames: int, size_px: int) -> tuple[int, int, int]:
-        """T', H', W' of the feature map of clips of `n_frames` square frames."""
+        """T', H', W' of the feature map of clips of square frames."""
         return n_frames, -(-size_px // 32), -(-size_px // 32)
 
     def forward(self, frames_BTKHW: Tensor) -> Tensor:
-        """Features [B, T, H', W', width] float of frames [B, T, 3, H, W] float; H' = H / 32, W' = W / 32, rounded up."""
+        """Features [B, T, H', W', width]; H' = H / 32, W' = W / 32, rounded up."""
         maps = self.stages(self.stem(frames_BTKHW.flatten(0, 1)))
         return maps.unflatten(0, frames_BTKHW.shape[:2]).permute(0, 1, 3, 4, 2)
+
+
+class VideoResNet(nn.Module):
+    """R3D-18, or with `factorised` R(2+1)D-18: stem of stride 2 in space, four stages of two basic blocks.
+
+    From the second stage on the first block has stride 2 in time and space. R(2+1)D puts a 1x3x3 and a 3x1x1
+    convolution with BN and ReLU between them where R3D has one of 3x3x3. No pooling: the backward of a 3D
+    pooling layer on a GPU is not deterministic.
+
+    Source: Hara, Kataoka, Satoh, "Learning Spatio-temporal Features with 3D Residual Networks", ICCV
+    workshops 2017; Tran et al., "ConvNet Architecture Search for Spatiotemporal Feature Learning", 2017, and
+    "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018.
+
+    Args:
+        factorised: False is R3D, True R(2+1)D.
+        widths: channels of the stages.
+        n_blocks: a stage.
+        zero_residual: see the file's head.
+    """
+
+    def __init__(
+        self,
+        factorised: bool,
+        widths: tuple[int, ...] = (64, 128, 256, 512),
+        n_blocks: int = 2,
+        zero_residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.width = widths[-1]
+        self.stride = (2 ** (len(widths) - 1), 2 ** len(widths))
+        first = widths[0]
+        self.stem = nn.Sequential(
+            *_halves(3, first, 7, (1, 2, 2), 45, (3, 1, 1))
+            if factorised
+            else [nn.Conv3d(3, first, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)],
+            nn.BatchNorm3d(first),
+            nn.ReLU(inplace=True),
+        )
+        blocks, before = [], first
+        for stage, width in enumerate(widths):
+            for number in range(n_blocks):
+                stride = 2 if stage and not number else 1
+                between = width_between(before, width) if factorised else None
+                body = nn.Sequential(
+                    _convolution(before, width, stride, between),
+                    nn.BatchNorm3d(width),
+                    nn.ReLU(inplace=True),
+                    _convolution(width, width, 1, between),
+                    nn.BatchNorm3d(width),
+                )
+                blocks.append(ResidualBlock(body, before, width, stride, n_axes=3))
+                before = width
+        self.stages = nn.Sequential(*blocks)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if zero_residual:
+            for block in blocks:
+                nn.init.zeros_(block.body[-1].weight)
+
+    def map_size(self, n_frames: int, size_px: int) -> tuple[int, int, int]:
+        """T', H', W' of the feature map of clips of square frames."""
+        time, space = self.stride
+        return -(-n_frames // time), -(-size_px // space), -(-size_px // space)
+
+    def forward(self, frames_BTKHW: Tensor) -> Tensor:
+        """Features [B, T', H', W', width]; T' = T / 8, H' = H / 16, W' = W / 16, rounded up."""
+        return self.stages(self.stem(frames_BTKHW.transpose(1, 2))).permute(0, 2, 3, 4, 1)
+
+
+def width_between(width_in: int, width_out: int) -> int:
+    """M = floor(27 N_in N_out / (9 N_in + 3 N_out)): two halves with M between have as many weights as one 3x3x3.
+
+    Both convolutions of a block take the M of the first, as in the implementations in use (31.5 M parameters
+    with 400 classes; with an M of its own the second one of a widening block would give 33.4 M, as R3D-18).
+    """
+    return 27 * width_in * width_out // (9 * width_in + 3 * width_out)
+
+
+def _convolution(width_in: int, width_out: int, stride: int, between: int | None) -> nn.Module:
+    """A 3x3x3 convolution, or its two halves with `between` channels."""
+    if between is None:
+        return nn.Conv3d(width_in, width_out, 3, stride, 1, bias=False)
+    return nn.Sequential(*_halves(width_in, width_out, 3, (stride,) * 3, between, (3, 1, 1)))
+
+
+def _halves(
+    width_in: int, width_out: int, size: int, stride: tuple[int, int, int], between: int, over_time: tuple
+) -> list[nn.Module]:
+    """A convolution over space, BN, ReLU, and one over time."""
+    return [
+        nn.Conv3d(
+            width_in, between, (1, size, size), (1, *stride[1:]), (0, size // 2, size // 2), bias=False
+        ),
+        nn.BatchNorm3d(between),
+        nn.ReLU(inplace=True),
+        nn.Conv3d(between, width_out, over_time, (stride[0], 1, 1), (1, 0, 0), bias=False),
+    ]
+
+
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "small shift resnet": lambda config: SmallShiftResNet(
+        config.backbone_widths, config.n_frames, config.zero_residual
+    ),
+    "r3d-18": lambda config: VideoResNet(False, zero_residual=config.zero_residual),
+    "r(2+1)d-18": lambda config: VideoResNet(True, zero_residual=config.zero_residual),
+    "resnet-18": lambda config: FrameResNet(18, config.zero_residual),
+    "resnet-50": lambda config: FrameResNet(50, config.zero_residual),
+    "resnet-101": lambda config: FrameResNet(101, config.zero_residual),
+}

@@ -1,7 +1,4 @@
-"""Floating-point operations per clip, counted by running a model without data or weights (on torch's meta device).
-
-Shapes: B clips, T frames, H W pixels.
-"""
+"""Floating-point operations per clip, counted by running a model on torch's meta device, without data."""
 
 from __future__ import annotations
 
@@ -23,26 +20,22 @@ class ClipGflop(NamedTuple):
 
 
 def clip_gflop(model: nn.Module, n_frames: int, size_px: int) -> ClipGflop:
-    """GFLOP per clip of a backbone, or of the visual side of a ResT (`encode_video`; labels and matching cost by class and by pair).
+    """GFLOP per clip of a backbone, or of the visual side of a ResT (labels and matching cost by class).
 
     A multiply-add counts as 2. Counted are convolutions, matrix products and attention; not normalisations,
-    activations, sums and pooling. The backward counts the gradients of the parameters and of the features,
-    not those of the frames, which no training needs.
+    activations, sums and pooling. The backward has the gradients of parameters and features, not of frames.
 
     Args:
-        model: on any device, the meta device included; neither it nor a random state is touched.
+        model: on any device; neither it nor a random state is touched.
         n_frames, size_px: of the clips.
     """
     with torch.inference_mode(False), torch.enable_grad(), FlopCounterMode(display=False) as counter:
-        meta = (
-            copy.deepcopy(model).to("meta").train()
-        )  # in training mode, as the fused layers of inference are not counted
-        frames_BTKHW = torch.empty(
-            2, n_frames, 3, size_px, size_px, device="meta"
-        )  # two clips: a batch norm wants more than one value
+        # in training mode, as the fused layers of inference are not counted; two clips, for batch norm
+        meta = copy.deepcopy(model).to("meta").train()
+        frames_BTKHW = torch.empty(2, n_frames, 3, size_px, size_px, device="meta")
         features = (
             meta.encode_video(frames_BTKHW).tokens_BPD if isinstance(meta, ResT) else meta(frames_BTKHW)
         )
         forward = counter.get_total_flops()
         features.sum().backward()
-    return ClipGflop(forward / len(frames_BTKHW) / 1e9, counter.get_total_flops() / len(frames_BTKHW) / 1e9)
+    return ClipGflop(forward / 2e9, counter.get_total_flops() / 2e9)

@@ -1,54 +1,112 @@
-"""The three losses of the reconstruction; each is a mean over the batch in nats, and each has a weight in training.
+"""The losses of the reconstruction: LOSSES, a table of functions; each gives a mean over the batch in nats.
 
-Shapes: B clips, S seen classes, N labels a clip in matching (one right, the rest hard negatives).
+Shapes: B clips, S seen classes, N labels a clip in matching (one right, the rest hard negatives), D width.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from zsar_lab.models.rest import LabelCode, ResT, VideoCode
 
-def classification_loss(seen_logits_BS: Tensor, target_B: Tensor, label_smoothing: float) -> Tensor:
+
+class LossInputs(NamedTuple):
+    """What a loss is computed of.
+
+    Attributes:
+        model: in training.
+        video: codes of B clips.
+        labels: codes of all S seen classes.
+        target_B: int64, the seen class of each clip.
+        uniform_BS: random numbers in 0..1, the only source of randomness of a loss.
+        temperature: of the cosine classifier.
+        label_smoothing: of classification, 0..1.
+        n_match_labels: labels a clip in matching.
+    """
+
+    model: ResT
+    video: VideoCode
+    labels: LabelCode
+    target_B: Tensor
+    uniform_BS: Tensor
+    temperature: float
+    label_smoothing: float
+    n_match_labels: int
+
+
+class Loss(NamedTuple):
+    """compute: from LossInputs to a mean over the clips. weight: the default; 0 is off. reads_text: it depends on class texts."""
+
+    compute: Callable[[LossInputs], Tensor]
+    weight: float
+    reads_text: bool
+
+
+def in_full_precision(device: torch.device) -> torch.autocast:
+    """No bfloat16 inside the block: a cosine rounded to 3 digits over a temperature of 0.01 is off by 0.4."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def classification(given: LossInputs) -> Tensor:
     """Cross-entropy of the cosine classifier over seen classes, with label smoothing.
 
     -sum_s q_s log softmax(logits)_s with q = (1 - e) one-hot + e / S.
     """
-    return cross_entropy(seen_logits_BS.float(), target_B, label_smoothing=label_smoothing)
+    with in_full_precision(given.target_B.device):
+        logits_BS = given.model.seen_logits(given.video.embedding_BD, given.temperature)
+        return cross_entropy(logits_BS.float(), given.target_B, label_smoothing=given.label_smoothing)
 
 
-def alignment_loss(
-    embedding_BD: Tensor, label_SD: Tensor, target_B: Tensor, log_temperature: Tensor
-) -> Tensor:
-    """Contrast of each clip with all seen labels: cross-entropy of v . t_s / temperature; the temperature is learned, kept in 0.01..1."""
-    temperature = log_temperature.exp().clamp(0.01, 1.0)
-    return cross_entropy(embedding_BD @ label_SD.T / temperature, target_B)
+def alignment(given: LossInputs) -> Tensor:
+    """Cross-entropy of v . t_s / temperature over all seen labels; the temperature is learned, within 0.01..1."""
+    with in_full_precision(given.target_B.device):
+        temperature = given.model.log_temperature.exp().clamp(0.01, 1.0)
+        similarity_BS = given.video.embedding_BD @ given.labels.embedding_CD.T
+        return cross_entropy(similarity_BS / temperature, given.target_B)
+
+
+def matching(given: LossInputs) -> Tensor:
+    """-log softmax(logits)_0 over the labels of a clip, the right one first, then hard negatives."""
+    with in_full_precision(given.target_B.device):
+        chosen_BN = hard_labels(
+            given.video.embedding_BD,
+            given.labels.embedding_CD,
+            given.target_B,
+            given.n_match_labels,
+            given.uniform_BS,
+        )
+    tokens = given.video.tokens_BPD.repeat_interleave(given.n_match_labels, 0)
+    logits_BN = given.model.match(tokens, given.labels.tokens_CLD[chosen_BN.flatten()]).view(chosen_BN.shape)
+    return cross_entropy(logits_BN.float(), torch.zeros_like(given.target_B))
 
 
 def hard_labels(
     embedding_BD: Tensor, label_SD: Tensor, target_B: Tensor, n_labels: int, uniform_BS: Tensor
 ) -> Tensor:
-    """The right label first, then `n_labels - 1` wrong ones drawn without repetition, nearer labels more often.
+    """The right label first, then `n_labels - 1` wrong ones without repetition, nearer labels more often.
 
-    Drawn with probability proportional to exp(v . t_s / 0.1) over the wrong classes (by the Gumbel top-k
-    trick).
+    Chosen with probability proportional to exp(v . t_s / 0.1) over the wrong classes (Gumbel top-k trick).
 
     Args:
         embedding_BD, label_SD: unit rows.
         target_B: the right class of each clip.
         n_labels: labels a clip.
-        uniform_BS: random numbers in 0..1, the only source of randomness.
+        uniform_BS: random numbers in 0..1.
 
     Returns:
         int64 [B, n_labels].
 
     Raises:
-        ValueError: more labels asked for than there are seen classes.
+        ValueError: more labels than seen classes, or fewer than 2.
     """
     n_seen = len(label_SD)
     if not 2 <= n_labels <= n_seen:
-        raise ValueError(f"n_labels must be in 2..{n_seen} (the number of seen classes), got {n_labels}")
+        raise ValueError(f"n_match_labels must be in 2..{n_seen} (seen classes), got {n_labels}")
     with torch.no_grad():
         scores = embedding_BD @ label_SD.T / 0.1
         noisy = scores - (-uniform_BS.clamp(1e-9, 1 - 1e-7).log()).log()
@@ -57,8 +115,10 @@ def hard_labels(
     return torch.cat([target_B[:, None], wrong], 1)
 
 
-def matching_loss(logits_BN: Tensor) -> Tensor:
-    """Cross-entropy over the labels of a clip, of which the first is right: -log softmax(logits)_0."""
-    return cross_entropy(
-        logits_BN.float(), torch.zeros(len(logits_BN), dtype=torch.long, device=logits_BN.device)
-    )
+# A loss added here with weight 0 leaves earlier trainings as they are, to the last bit and in their
+# fingerprints; it is switched on by loss_weights of the configuration.
+LOSSES: dict[str, Loss] = {
+    "classification": Loss(classification, 1.0, reads_text=False),
+    "alignment": Loss(alignment, 1.0, reads_text=True),
+    "matching": Loss(matching, 0.5, reads_text=True),
+}

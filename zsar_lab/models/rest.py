@@ -1,86 +1,92 @@
-"""The cross-modal model (after ResT, CVPR 2022): a video encoder, a label encoder, and a joint encoder of both.
+"""ResT: video and label encoders into one shared space, and a cross-modal encoder over both.
 
-A reconstruction: the paper's abstract states a cross-modal Transformer that jointly encodes video and text
-labels; sizes, heads and pooling are our choice, each a field of `ModelConfig`.
-
-Shapes: B clips, T frames, H W pixels, P visual tokens, L label tokens, C classes, D width, E width of the
-sentence encoder, F width of a whole class text (F = E for a text of one line), K channels of the backbone.
+Shapes: B clips, T frames, H W pixels, P visual tokens (1 + T'H'W'), C classes, L label tokens, D width of the
+shared space, F width of a class text (one line, or several side by side), E width of a word, K channels of
+the backbone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool1d, normalize
 
 from zsar_lab.files import later
-from zsar_lab.models.backbones import FrameResNet, SmallShiftResNet
-from zsar_lab.models.video_resnets import VideoResNet
+from zsar_lab.models.backbones import BACKBONES
 
-BACKBONES = ("small shift resnet", "r3d-18", "r(2+1)d-18", "resnet-18", "resnet-50", "resnet-101")
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class ModelConfig:
-    """What shapes the model. Stated by the paper: a visual backbone, a Transformer over both modalities. The sizes are ours.
+    """What shapes the model. Stated by the paper: a visual backbone, a Transformer over both modalities.
 
     Attributes:
-        n_frames, size_px: of the clips it is made for, as in the view; the small backbone takes any size.
-        backbone: one of `BACKBONES`; `backbone_widths` are the small one's.
-        spatial_tokens: each place of the backbone's feature map is a visual token; False keeps one a time
-            step, the mean over space.
+        n_frames, size_px: of the clips, as in the view; the small backbone takes any size.
+        backbone: a key of `BACKBONES`; `backbone_widths` are the small one's.
+        spatial_tokens: each place of the feature map is a visual token; False: one a time step, the mean.
         zero_residual: the last normalisation of each residual branch of the backbone starts at 0.
         width, depth, heads, feedforward, dropout: of the transformer over visual tokens; `cross_depth` of the
             joint one.
-        text_width, word_width: of a whole class text and of its words, as the text encoder gives them.
+        text_width, word_width: of a class text and of its words, as the text encoder gives them.
         n_label_tokens: spans of words a class text is read in.
         n_seen: seen classes.
     """
 
-    n_frames: int = 8
-    backbone_widths: tuple[int, ...] = (24, 48, 96)
-    width: int = 128
-    depth: int = 2
-    cross_depth: int = 1
-    heads: int = 4
-    feedforward: int = 256
-    dropout: float = 0.1
-    text_width: int = 384
-    word_width: int = 384
-    n_label_tokens: int = 4
-    n_seen: int = 32
-    backbone: str = later(BACKBONES[0])
-    size_px: int = later(48)
+    n_frames: Count = 8
+    backbone_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (24, 48, 96)
+    width: Count = 128
+    depth: Count = 2
+    cross_depth: Count = 1
+    heads: Count = 4
+    feedforward: Count = 256
+    dropout: Share = 0.1
+    text_width: Count = 384
+    word_width: Count = 384
+    n_label_tokens: Count = 4
+    n_seen: Count = 32
+    backbone: Literal[tuple(BACKBONES)] = later("small shift resnet")
+    size_px: Count = later(48)
     spatial_tokens: bool = later(True)
     zero_residual: bool = later(False)
 
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ModelConfig:
+        if self.width % self.heads:
+            raise ValueError(
+                f"model.width must be a multiple of model.heads ({self.heads}), got {self.width}"
+            )
+        return self
+
 
 class VideoCode(NamedTuple):
-    """embedding_BD: unit rows, the clip in the shared space. tokens_BPD: [CLIP] and visual tokens, P = 1 + T'H'W'."""
+    """embedding_BD: unit rows, the clip in the shared space. tokens_BPD: [CLIP] and visual tokens."""
 
     embedding_BD: Tensor
     tokens_BPD: Tensor
 
 
 class LabelCode(NamedTuple):
-    """embedding_CD: unit rows, the class in the shared space. tokens_CLD: the encoded text and spans of its words."""
+    """embedding_CD: unit rows, the class in the shared space. tokens_CLD: the encoded text and its words."""
 
     embedding_CD: Tensor
     tokens_CLD: Tensor
 
 
 class ResT(nn.Module):
-    """Video and label encoders into one shared space, and a cross-modal encoder that says whether a pair belongs together."""
+    """Encodes clips and class texts, and scores whether a pair of them belongs together."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         width = config.width
-        self.backbone = build_backbone(config)
+        self.backbone = BACKBONES[config.backbone](config)
         self.map_size = self.backbone.map_size(config.n_frames, config.size_px)
         time, rows, columns = self.map_size if config.spatial_tokens else (self.map_size[0], 1, 1)
         self.frame_projection = nn.Linear(self.backbone.width, width)
@@ -102,7 +108,7 @@ class ResT(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(0.07).log())
 
     def encode_video(self, frames_BTKHW: Tensor) -> VideoCode:
-        """Encode clips: [CLIP] and the feature map's places through a transformer; v = normalise(LayerNorm([CLIP])).
+        """Read [CLIP] and the feature map's places by a transformer; v = normalise(LayerNorm([CLIP])).
 
         The token of place (t, h, w) is W x_thw + time_t + row_h + column_w; an axis of one place has no row
         or column embedding.
@@ -115,10 +121,8 @@ class ResT(nn.Module):
         """
         features = self.backbone(frames_BTKHW)
         if tuple(features.shape[1:4]) != self.map_size:
-            raise ValueError(
-                f"clips must have {self.config.n_frames} frames of {self.config.size_px} px (a feature map of {self.map_size}), got"
-                f" {list(frames_BTKHW.shape)} ({tuple(features.shape[1:4])}); set the view's n_frames and size_px to the model's"
-            )
+            wanted = f"{self.config.n_frames} frames of {self.config.size_px} px (a map of {self.map_size})"
+            raise ValueError(f"clips must have {wanted}, got {list(frames_BTKHW.shape)}")
         if not self.config.spatial_tokens:
             features = features.mean((2, 3), keepdim=True)
         places = self.frame_projection(features.flatten(1, 3))
@@ -136,7 +140,7 @@ class ResT(nn.Module):
         return torch.cat([clip, time], 1)
 
     def encode_labels(self, pooled_CF: Tensor, words_CKE: Tensor) -> LabelCode:
-        """Encode class texts: t = normalise(MLP(pooled)); tokens are MLP(pooled) and `n_label_tokens` spans of words.
+        """t = normalise(MLP(pooled)); tokens are MLP(pooled) and `n_label_tokens` spans of words.
 
         Args:
             pooled_CF: float, unit rows, the sentence embedding of each class text.
@@ -147,7 +151,7 @@ class ResT(nn.Module):
         return LabelCode(normalize(pooled_CD.float(), dim=-1), tokens_CLD)
 
     def match(self, tokens_BPD: Tensor, tokens_CLD: Tensor) -> Tensor:
-        """Logits [B] that clip i and label i belong together: a query token reads both token sequences jointly.
+        """Logits [B] that clip i and label i belong together, by a query token that reads both sequences.
 
         Args:
             tokens_BPD: video tokens, one sequence a pair.
@@ -158,7 +162,7 @@ class ResT(nn.Module):
         """
         if len(tokens_BPD) != len(tokens_CLD):
             raise ValueError(
-                f"match needs one label a clip, got {len(tokens_BPD)} clips and {len(tokens_CLD)} labels; repeat the shorter"
+                f"match needs a label a clip, got {len(tokens_BPD)} clips, {len(tokens_CLD)} labels"
             )
         query = self.cross_query.expand(len(tokens_BPD), -1, -1)
         video = tokens_BPD + self.modality_embedding[0]
@@ -170,33 +174,14 @@ class ResT(nn.Module):
         return embedding_BD @ normalize(self.seen_weight_SD, dim=-1).T / temperature
 
 
-def build_backbone(config: ModelConfig) -> SmallShiftResNet | VideoResNet | FrameResNet:
-    """The backbone that `config.backbone` names, with random weights.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    name, zero = config.backbone, config.zero_residual
-    if name not in BACKBONES:
-        nearest = get_close_matches(name.lower(), BACKBONES, 1, 0)[0]
-        raise ValueError(
-            f"backbone must be one of {', '.join(map(repr, BACKBONES))}, got {name!r}; the nearest is {nearest!r}"
-        )
-    if name == "small shift resnet":
-        return SmallShiftResNet(config.backbone_widths, config.n_frames, zero)
-    if name.endswith("d-18"):
-        return VideoResNet(factorised=name == "r(2+1)d-18", zero_residual=zero)
-    return FrameResNet(int(name.removeprefix("resnet-")), zero)
-
-
 def word_spans(words_CLE: Tensor, mask_CL: Tensor, n_spans: int) -> Tensor:
     """Means of `n_spans` consecutive, near-equal spans of each text's words, [C, n_spans, E] float32.
 
-    Keeps the joint encoder's cost independent of how long a class text is; word order survives at the grain
-    of spans.
+    So the joint encoder's cost does not depend on the length of a class text.
     """
     spans = [
-        adaptive_avg_pool1d(words[mask].T[None], n_spans)[0].T for words, mask in zip(words_CLE, mask_CL)
+        adaptive_avg_pool1d(words[mask].T[None], n_spans)[0].T
+        for words, mask in zip(words_CLE, mask_CL, strict=True)
     ]
     return torch.stack(spans)
 

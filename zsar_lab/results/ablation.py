@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.fitted import TextMethods
 from zsar_lab.methods.hubness_reduction import CSLS
 from zsar_lab.methods.metrics import truth_rank

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.methods.scores import MethodScores, nearest_scores
 from zsar_lab.protocols.splits import half_split

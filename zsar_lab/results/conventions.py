@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.metrics import top_k_accuracy
 from zsar_lab.methods.query_bank import TRANSDUCTIVE
 from zsar_lab.protocols.splits import class_order

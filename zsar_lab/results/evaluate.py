@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.files import fingerprint
 from zsar_lab.methods import scores as methods
 from zsar_lab.methods.fitted import (
@@ -40,7 +40,7 @@ from zsar_lab.results.predictions import KEY, PROTOTYPES, Predictions, Scored, h
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.checkpoint import Checkpoint
-from zsar_lab.train.loop import TextInputs, text_inputs
+from zsar_lab.train.text_tail import TextInputs, text_inputs
 
 DIRECT, MATCH, FUSED = "direct", "match", "transfer + match"
 METHODS = (DIRECT, RIDGE, RIDGE_CENTRED, TRANSFER, MATCH, FUSED)

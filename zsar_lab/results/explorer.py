@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.fitted import TRANSFER, ClipGroup, TextMethods, text_of
 from zsar_lab.methods.hubness_reduction import CORRECTIONS, Correction, centred, choose_correction
 from zsar_lab.methods.metrics import mean_over_classes, truth_rank

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.fitted import TRANSFER, ClipGroup, FittedMethod, TextMethods
 from zsar_lab.methods.scores import MethodScores, nearest_scores
 from zsar_lab.protocols.protocol import Protocol

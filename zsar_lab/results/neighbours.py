@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from zsar_lab.progress import progress
-from zsar_lab.train.loop import choose_device, cpu_threads
+from zsar_lab.train.device import choose_device, cpu_threads
 
 SPARE = 4  # candidates beyond k, so that rounding seldom leaves it open which are the k nearest
 TILE_BYTES = {"cpu": 2**23, "cuda": 2**28}  # of one tile of similarities: on a CPU it stays in the cache

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.fitted import TRANSFER, TextMethods
 from zsar_lab.methods.metrics import top_k_accuracy, truth_rank
 from zsar_lab.protocols.protocol import Protocol

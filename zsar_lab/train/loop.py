@@ -1,15 +1,15 @@
-"""The training loop: unchanged on a CPU, on one GPU and on many, resumable at any step, interruptible.
+"""The training loop: the same on a CPU, on one GPU and on many, resumable at any step, interruptible.
 
-A step (training/step.py) is taken whole or not at all: a checkpoint never holds half a gradient.
+A step (train/step.py) is taken whole or not at all: a checkpoint never holds half a gradient.
 Shapes: B clips, C classes.
 """
 
 from __future__ import annotations
 
-import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,65 +17,46 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import centre_view, scoring_batches, share_of, steps_per_epoch, training_batches
 from zsar_lab.files import make_folder
-from zsar_lab.models.rest import ResT, word_spans
+from zsar_lab.models.rest import ResT
 from zsar_lab.progress import progress
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.train.averaging import Average
+from zsar_lab.train import distributed
 from zsar_lab.train.checkpoint import (
     FILE_NAME,
     Checkpoint,
     Inputs,
-    best_epoch,
     load_checkpoint,
     remove_half_written,
     restore_optimiser,
-    save_best,
+    same_run,
     save_checkpoint,
     weights_by_name,
     write_log,
 )
-from zsar_lab.train.checks import check_config, check_frames, check_text, same_run
-from zsar_lab.train.compiling import compile_parts, is_faster_compiled, lay_out, mixed_precision
-from zsar_lab.train.lock import only_one
-from zsar_lab.train.meters import Meters, shown, tensorboard, tensorboard_is_installed
-from zsar_lab.train.optimisers import make_optimiser
-from zsar_lab.train.presets import TrainConfig
-from zsar_lab.train.ranks import ALONE, Ranks, check_not_apart
-from zsar_lab.train.step import Step, end_text
-from zsar_lab.train.stopping import TrainingInterrupted, stop_signals
-from zsar_lab.train.text_tail import KeptTexts, TextInputs, TextTail
+from zsar_lab.train.config import ConfigError, TrainConfig, check_frames
+from zsar_lab.train.device import (
+    choose_device,
+    choose_num_workers,
+    cpu_threads,
+    is_faster_compiled,
+    lay_out,
+    mixed_precision,
+)
+from zsar_lab.train.meters import FORMATS, Meters, tensorboard
+from zsar_lab.train.optimisers import Average, copy_tensors, make_optimiser
+from zsar_lab.train.processes import TrainingInterrupted, handled
+from zsar_lab.train.step import Step, read_texts
+from zsar_lab.train.text_tail import FrozenTexts, TextInputs, TextTail, check_text, text_inputs
 
-
-def choose_device(name: str | None = None, ranks: Ranks = ALONE) -> torch.device:
-    """The device named, else the first GPU (of several ranks each its own), else the CPU."""
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name, ranks.local) if name == "cuda" and ranks.count > 1 else torch.device(name)
-
-
-def choose_readers(readers: int | None, device: torch.device, ranks: Ranks) -> int:
-    """The number given, else none on a CPU, whose threads train, and on a GPU a rank's part of two fifths of the processors, 2 to 16."""
-    if readers is not None:
-        return readers
-    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, max(2, int(0.4 * n_processors / ranks.local_count))) if device.type == "cuda" else 0
-
-
-def text_inputs(
-    classes: ClassEmbeddings, names: tuple[str, ...], n_label_tokens: int, device: torch.device | str
-) -> TextInputs:
-    """The class texts of these classes, in their order, ready for `ResT.encode_labels`."""
-    rows = classes.rows(names)
-    words = word_spans(
-        torch.from_numpy(classes.words_CLE[rows]), torch.from_numpy(classes.mask_CL[rows]), n_label_tokens
-    )
-    return TextInputs(torch.from_numpy(classes.pooled_CF[rows]).to(device), words.to(device))
+OnEpoch = Callable[[list[dict[str, Any]]], None]
 
 
 def train(
@@ -85,95 +66,87 @@ def train(
     config: TrainConfig,
     folder: Path,
     device: str | None = None,
-    on_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
+    on_epoch: OnEpoch | None = None,
     files: EncoderFiles | None = None,
     save_every_s: float = 600.0,
-    ranks: Ranks = ALONE,
-    readers: int | None = None,
+    num_workers: int | None = None,
 ) -> Checkpoint:
     """Train on the seen classes of a protocol; goes on from the run's checkpoint when there is one.
+
+    Inside `started_ranks` each rank takes its share of every step, and all share the folder; a training can
+    go on with another number of ranks.
 
     Args:
         store: frames of at least the protocol's clips.
         protocol: only its seen classes and training clips are trained on.
         classes: embedded class texts of its seen and validation classes.
-        config: from training/presets.py; `config.model.n_seen` must be the number of seen classes.
-        folder: of the run; gets checkpoint.safetensors (the last), best.safetensors (by top-1 on validation
-            classes) and log.csv, and where TensorBoard is installed what that shows. Several ranks share it.
+        config: `config.model.n_seen` must be the number of seen classes.
+        folder: of the run; gets checkpoint.safetensors, log.csv, and TensorBoard's files where it is
+            installed.
         device: "cpu", "cuda", or None to choose.
         on_epoch: called with the history after each epoch, for live figures; on the first rank.
         files: of the text encoder that made `classes`; needed when `config.text_layers` is above 0.
         save_every_s: within an epoch the checkpoint is saved when so many seconds have passed, at its end
             always (one of R3D-18 has 400 MB).
-        ranks: from `started_ranks`: the processes that share each step. The configuration says what a step
-            is, the ranks how it is carried out, so a training can go on with another number of them.
-        readers: threads that read batches ahead; None for `choose_readers`. The training is the same with any
-            number.
+        num_workers: threads that read batches ahead; None to choose. The training is the same with any.
 
     Returns:
         The complete checkpoint.
 
     Raises:
-        ValueError: the folder holds a checkpoint of another configuration or other inputs, a loss or gradient
-            is not finite, every loss is switched off, n_seen or another setting is wrong, the text encoder's
-            layers cannot be trained as asked, or ranks were given different things, or this process is one of
-            several ranks and was not told so.
-        RuntimeError: a batch does not fit into the GPU's memory (the sentence says the size to try), another
-            rank is gone, or another process trains in the folder.
-        OSError: a checkpoint cannot be written, for example because the disk is full; the one before is kept.
-        TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint is kept.
+        ValueError: the folder holds another training, a loss or gradient is not finite, settings do not fit,
+            ranks were given different things, or this process is one of several ranks and did not join them.
+        RuntimeError: a batch does not fit into the GPU's memory, another rank is gone, or another process
+            trains in the folder.
+        OSError: a checkpoint cannot be written, for example because the disk is full.
+        TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint was saved.
     """
-    check_config(config, protocol)
+    if config.model.n_seen != len(protocol.seen):
+        raise ConfigError(
+            f"model.n_seen must be {len(protocol.seen)} (seen classes), got {config.model.n_seen}"
+        )
     check_text(config, classes, files)
     check_frames(config, store.settings)
-    rows, targets = clips_of(store, protocol.train_clips, protocol.seen)
-    total_steps = config.epochs * steps_per_epoch(len(rows), config.batch_size * config.accumulate)
+    n_steps = config.epochs * steps_per_epoch(
+        len(protocol.train_clips), config.batch_size * config.accumulate
+    )
     inputs = Inputs(protocol.training_hash, store.fingerprint, classes.fingerprint)
-    checkpoint = Checkpoint(make_folder(Path(folder)) / FILE_NAME, config, inputs, 0, total_steps, [])
-    if checkpoint.path.is_file():
-        checkpoint = same_run(load_checkpoint(checkpoint.path), checkpoint)
-    with ranks.together(
-        f"'{checkpoint.path}' is as it was last saved, start all of them again to go on from there"
-    ):
-        ranks.check_same(
-            "configuration, protocol, frames and class texts",
-            replace(checkpoint, step=0).fingerprint,
-            "give all the same study",
-        )
-        ranks.check_same(
-            "checkpoint",
-            checkpoint.fingerprint,
-            f"put '{checkpoint.path.parent}' on a disk that all of them see",
-        )
-        if checkpoint.complete:
-            return checkpoint
-        check_not_apart(ranks)
-        place = choose_device(device, ranks)
-        generators = torch.random.fork_rng([place] if place.type == "cuda" else [])
-        alone_here = only_one(checkpoint.path.parent) if ranks.is_first else nullcontext()
-        with alone_here, generators, cpu_threads(config.cpu_threads), stop_signals() as stop:
-            if ranks.is_first:
-                remove_half_written(checkpoint.path.parent)
-            training = _Training(
-                store,
-                protocol,
-                classes,
-                checkpoint,
-                place,
-                rows,
-                targets,
-                files,
-                ranks,
-                choose_readers(readers, place, ranks),
-            )
-            listeners = [on_epoch] if on_epoch and ranks.is_first else []
-            if ranks.is_first and tensorboard_is_installed():
-                listeners.append(tensorboard(checkpoint.path.with_name("tensorboard")))
-            return training.run(stop, listeners, save_every_s)
+    start = Checkpoint(make_folder(Path(folder)) / FILE_NAME, config, inputs, 0, n_steps, [])
+    if start.path.is_file():
+        start = same_run(load_checkpoint(start.path), start)
+    with distributed.to_the_end(f"'{start.path}'"):
+        distributed.check_same("study", replace(start, step=0).fingerprint)
+        distributed.check_same(f"checkpoint, on a disk that all see ('{start.path}')", start.fingerprint)
+        if start.complete:
+            return start
+        distributed.check_not_apart()
+        place, stop, is_first = choose_device(device), threading.Event(), distributed.is_first()
+        with (
+            only_one(start.path.parent) if is_first else nullcontext(),
+            torch.random.fork_rng([place] if place.type == "cuda" else []),
+            cpu_threads(config.cpu_threads),
+            handled(lambda *_: stop.set(), signal.SIGINT, signal.SIGTERM),
+        ):
+            listeners = [on_epoch] if is_first else []
+            if is_first:
+                remove_half_written(start.path.parent)
+                listeners.append(tensorboard(start.path.with_name("tensorboard")))
+            training = Training(store, protocol, classes, start, place, files, num_workers)
+            return training.run(stop, [listener for listener in listeners if listener], save_every_s)
 
 
-class _Training:
-    """The parts of one training that live from its first step to its last."""
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Let no other process train in a run's folder inside the block; RuntimeError where one does."""
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise RuntimeError(f"another process trains in '{folder}'; wait for it, or stop it") from error
+
+
+class Training:
+    """The parts of one training that live from its first step to its last; arguments as of `train`."""
 
     def __init__(
         self,
@@ -182,134 +155,97 @@ class _Training:
         classes: ClassEmbeddings,
         start: Checkpoint,
         device: torch.device,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        files: EncoderFiles | None,
-        ranks: Ranks = ALONE,
-        readers: int = 0,
+        files: EncoderFiles | None = None,
+        num_workers: int | None = None,
     ) -> None:
-        self.store, self.protocol, self.device, self.checkpoint, self.ranks = (
-            store,
-            protocol,
-            device,
-            start,
-            ranks,
-        )
-        self.rows, self.targets = rows, targets
-        self.reading = {"num_workers": readers, "pinned": device.type == "cuda"}
-        config = start.config
+        self.store, self.protocol, self.device, self.checkpoint = store, protocol, device, start
+        self.rows, self.targets = clips_of(store, protocol.train_clips, protocol.seen)
+        self.reading = choose_num_workers(num_workers, device), device.type == "cuda"
+        self.config = config = start.config
         torch.manual_seed(config.seed)
         self.model = ResT(config.model).to(device)
         if config.shared_batch_norm:
-            self.model.backbone = ranks.with_shared_statistics(self.model.backbone, device)
+            self.model.backbone = distributed.with_shared_statistics(self.model.backbone, device)
         lay_out(self.model.backbone, config.memory_format)
-        self.tail = TextTail(files, config.text_layers, device) if config.text_layers else None
-        self.optimiser = make_optimiser(self.model, self._trained_text(), config)
-        live = weights_by_name(self.model, self._trained_text())
-        self.average = Average(live, config.ema_decay) if config.ema_decay else None
+        self.tail = TextTail(files, config.text_layers, device) if config.text_layers and files else None
+        text = self.tail.trained if self.tail else {}
+        self.optimiser = make_optimiser(self.model, text, config)
+        self.live = weights_by_name(self.model, text)
+        self.average = Average(self.live, config.ema_decay) if config.ema_decay else None
         if start.step:
-            self._restore(start)
-        self._compile()
-        seen_text = self.begin_text(classes, protocol.seen)
-        self.validation_text = self.begin_text(classes, protocol.validation) if protocol.validation else None
+            self.model.load_state_dict(start.tensors("model."))
+            copy_tensors(start.tensors("text."), text)
+            restore_optimiser(start, self.optimiser)
+            if self.average:
+                copy_tensors(start.tensors("average."), self.average.tensors)
+        elif config.compile_transformer:  # a resumed training does as it did before
+            wanted = distributed.is_first() and is_faster_compiled(self.model, config)
+            self.checkpoint = replace(start, compiled=distributed.any_rank(wanted))
+        if self.checkpoint.compiled:
+            self.model.video_encoder.compile()
+            self.model.cross_encoder.compile()
+        seen_text = self._texts(classes, protocol.seen)
+        self.validation_text = self._texts(classes, protocol.validation) if protocol.validation else None
         self.step = Step(
-            self.model,
-            self.tail,
-            self.optimiser,
-            self.average,
-            seen_text,
-            config,
-            start.total_steps,
-            device,
-            ranks,
+            self.model, self.tail, self.optimiser, self.average, seen_text, config, start.total_steps
         )
-        self.meters = Meters(config, device, ranks=ranks.count)
+        self.meters = Meters(config, device)
         self.saved_at_s = time.monotonic()
 
-    def _trained_text(self) -> dict[str, torch.nn.Parameter]:
-        return self.tail.trained if self.tail else {}
-
-    def _restore(self, start: Checkpoint) -> None:
-        self.model.load_state_dict(start.tensors("model."))
+    def _texts(self, classes: ClassEmbeddings, names: tuple[str, ...]) -> TextInputs | FrozenTexts:
+        """Class texts as far as they stay the same through the training."""
         if self.tail:
-            self.tail.load(start.tensors("text."))
-        restore_optimiser(start, self.optimiser)
-        if self.average:
-            self.average.load(start.tensors("average."))
+            return self.tail.freeze(classes.class_text, names)
+        return text_inputs(classes, names, self.config.model.n_label_tokens, self.device)
 
-    def _compile(self) -> None:
-        """Compile the transformer if that is wanted and faster; a resumed training does as it did before."""
-        if self.checkpoint.config.compile_transformer and not self.checkpoint.step:
-            wanted = self.ranks.is_first and is_faster_compiled(self.model, self.checkpoint.config)
-            self.checkpoint = replace(self.checkpoint, compiled=self.ranks.any(wanted))
-        if self.checkpoint.compiled:
-            compile_parts(self.model)
-
-    def begin_text(self, classes: ClassEmbeddings, names: tuple[str, ...]) -> TextInputs | KeptTexts:
-        """What stays the same of class texts through the training: all of them, or as far as the trained layers of the text encoder."""
-        if self.tail:
-            return self.tail.keep(classes.class_text, names)
-        return text_inputs(classes, names, self.checkpoint.config.model.n_label_tokens, self.device)
-
-    def run(
-        self,
-        stop: threading.Event,
-        listeners: Sequence[Callable[[list[dict[str, Any]]], None]],
-        save_every_s: float,
-    ) -> Checkpoint:
-        config, total = self.checkpoint.config, self.checkpoint.total_steps
-        per_epoch, clips_a_step = total // config.epochs, config.batch_size * config.accumulate
+    def run(self, stop: threading.Event, listeners: list[OnEpoch], save_every_s: float) -> Checkpoint:
+        """Take the steps that are left; `stop` is looked at between two steps."""
+        config, n_clips, done = self.config, len(self.rows), self.checkpoint.step
+        per_epoch = self.checkpoint.total_steps // config.epochs
+        first, within = divmod(done, per_epoch)
         bar = progress(
             what=f"training, {self.protocol.name}",
             unit="clip",
-            total=config.epochs * len(self.rows),
-            shown=self.ranks.is_first,
-            done=self.checkpoint.step // per_epoch * len(self.rows)
-            + self.checkpoint.step % per_epoch * clips_a_step,
+            total=config.epochs * n_clips,
+            shown=distributed.is_first(),
+            done=first * n_clips + within * config.batch_size * config.accumulate,
         )
         with bar:
-            for epoch in range(self.checkpoint.step // per_epoch, config.epochs):
-                running = self._steps_of(epoch, per_epoch, stop, bar, save_every_s)
+            for epoch in range(first, config.epochs):
+                running = self._epoch(epoch, per_epoch, stop, bar, save_every_s)
                 losses = {name: value / running["n_clips"] for name, value in running["sums"].items()}
-                entry = {"epoch": epoch + 1, "step": self.checkpoint.step} | losses
-                entry |= self.meters.figures() | self.validate(
-                    epoch + 1
-                )  # the meters first: validation is not part of them
+                entry = {"epoch": epoch + 1, "step": self.checkpoint.step} | losses | self.meters.figures()
+                entry |= self.validate(epoch + 1)
                 self.checkpoint = replace(self.checkpoint, history=[*self.checkpoint.history, entry])
-                figures = {"loss": sum(losses.values())} | {
-                    name: value for name, value in entry.items() if "top1" in name
-                }
+                shown = {"loss": f"{sum(losses.values()):.2f}"}
+                shown |= {name: f"{value:.2f}" for name, value in entry.items() if "top1" in name}
                 bar.set_postfix(
-                    {name: f"{value:.2f}" for name, value in figures.items()}
-                    | shown(entry)
-                    | self._keep_best()
+                    shown | {n: form.format(entry[n]) for n, form in FORMATS.items() if n in entry}
                 )
                 self.save()
                 for listener in listeners:
                     listener(self.checkpoint.history)
-                if self.ranks.any(stop.is_set()) and not self.checkpoint.complete:
+                if distributed.any_rank(stop.is_set()) and not self.checkpoint.complete:
                     self.leave()
-        self.ranks.wait()  # for the first one's last checkpoint
+        distributed.barrier()  # for the first one's last checkpoint
         return self.checkpoint
 
-    def _steps_of(
+    def _epoch(
         self, epoch: int, per_epoch: int, stop: threading.Event, bar: Any, save_every_s: float
     ) -> dict[str, Any]:
-        """Take those steps of an epoch that are left, and save between them from time to time; its clips and sums of losses."""
-        config = self.checkpoint.config
-        running = {"n_clips": 0, "sums": {}} | self.checkpoint.running
-        clips_a_step = config.batch_size * config.accumulate
+        """Take the steps of an epoch that are left; gives its clips and sums of losses."""
+        config, running = self.config, {"n_clips": 0, "sums": {}} | self.checkpoint.running
         batches = training_batches(
             self.store.frames,
             self.rows,
             self.targets,
-            clips_a_step,
+            config.batch_size * config.accumulate,
             config.seed,
             epoch,
             self.checkpoint.step,
-            self.ranks.number,
-            self.ranks.count,
-            **self.reading,
+            distributed.rank(),
+            distributed.world_size(),
+            *self.reading,
         )
         self.meters.begin()
         for batch in self.meters.watch(batches):
@@ -320,7 +256,7 @@ class _Training:
             is_end = not (batch.step + 1) % per_epoch
             self.checkpoint = replace(self.checkpoint, step=batch.step + 1, running={} if is_end else running)
             bar.update(n_clips)
-            if self.ranks.any(stop.is_set()) and not is_end:
+            if distributed.any_rank(stop.is_set()) and not is_end:
                 self.leave()
             if time.monotonic() - self.saved_at_s >= save_every_s and not is_end:
                 self.save()
@@ -328,31 +264,23 @@ class _Training:
 
     @torch.inference_mode()
     def validate(self, epoch: int) -> dict[str, float]:
-        """Top-1 on held-out clips of seen classes, and on validation classes by the nearest label embedding, 0..1; those that there are."""
-        config = self.checkpoint.config
+        """Top-1, 0..1, on held-out clips of seen classes, and on validation classes by the method direct."""
+        config, protocol, figures = self.config, self.protocol, {}
         if epoch % config.validate_every and epoch != config.epochs:
             return {}
         self.model.eval()
         with self.average.put_in() if self.average else nullcontext():
-            return self._scored()
-
-    def _scored(self) -> dict[str, float]:
-        figures, config = {}, self.checkpoint.config
-        if self.protocol.seen_test_clips:
-            figures["seen_top1"] = self._top1(
-                self.protocol.seen_test_clips,
-                self.protocol.seen,
-                lambda embedding_BD: self.model.seen_logits(embedding_BD, 1.0),
-            )
-        if self.validation_text:
-            with mixed_precision(self.device):
-                label_VD = self.model.encode_labels(
-                    *end_text(self.tail, self.validation_text, config)
-                ).embedding_CD
-            clips, names = self.protocol.validation_clips, self.protocol.validation
-            figures["validation_direct_top1"] = self._top1(
-                clips, names, lambda embedding_BD: embedding_BD @ label_VD.T
-            )
+            if protocol.seen_test_clips:
+                figures["seen_top1"] = self._top1(
+                    protocol.seen_test_clips, protocol.seen, lambda v_BD: self.model.seen_logits(v_BD, 1.0)
+                )
+            if self.validation_text:
+                with mixed_precision(self.device):
+                    texts = read_texts(self.tail, self.validation_text, config)
+                    label_VD = self.model.encode_labels(*texts).embedding_CD
+                figures["validation_direct_top1"] = self._top1(
+                    protocol.validation_clips, protocol.validation, lambda v_BD: v_BD @ label_VD.T
+                )
         return figures
 
     def _top1(
@@ -360,53 +288,31 @@ class _Training:
     ) -> float:
         """The share of clips whose own class scores best; each rank reads its share of them."""
         rows, targets = clips_of(self.store, clips, names)
-        share = share_of(len(rows), self.ranks.number, self.ranks.count)
-        own = slice(share.first, share.last)
-        n_right = 0
+        share = share_of(len(rows), distributed.rank(), distributed.world_size())
+        own, n_right = slice(share.first, share.last), 0
         if share.last > share.first:
-            embedding_BD = torch.cat(
-                [self._embedded(b) for b in scoring_batches(self.store.frames, rows[own], 64, **self.reading)]
-            )
-            n_right = int((score(embedding_BD).argmax(1).cpu().numpy() == targets[own]).sum())
-        return self.ranks.total([n_right])[0] / len(rows)
-
-    def _embedded(self, frames_BNHWC: Tensor) -> Tensor:
-        view = centre_view(frames_BNHWC.to(self.device, non_blocking=True), self.checkpoint.config.view)
-        with mixed_precision(self.device):  # the view is made in full: its places in a frame would be rounded
-            return self.model.encode_video(view).embedding_BD
-
-    def _keep_best(self) -> dict[str, str]:
-        """Keep the weights of the epoch that just ended if it is the best so far; says which one is."""
-        best, last = best_epoch(self.checkpoint.history), self.checkpoint.history[-1]["epoch"]
-        if (
-            best == last and self.ranks.is_first
-        ):  # before the checkpoint: killed in between, the epoch is run again and ends the same
-            live = weights_by_name(self.model, self._trained_text())
-            averages = self.average.kept if self.average else {}
-            save_best(self.checkpoint, live | averages)
-        return {"best epoch": str(best)} if best else {}
+            embedded = []
+            for frames_BNHWC in scoring_batches(self.store.frames, rows[own], 64, *self.reading):
+                view = centre_view(frames_BNHWC.to(self.device, non_blocking=True), self.config.view)
+                with mixed_precision(self.device):  # the view in full: its places in a frame would be rounded
+                    embedded.append(self.model.encode_video(view).embedding_BD)
+            n_right = int((score(torch.cat(embedded)).argmax(1).cpu().numpy() == targets[own]).sum())
+        return distributed.total({"right": n_right})["right"] / len(rows)
 
     def save(self) -> None:
         """The first rank writes for all; the others find out when they next wait for it."""
-        if not self.ranks.is_first:
-            return
-        save_checkpoint(
-            self.checkpoint,
-            self.model,
-            self.optimiser,
-            self._trained_text(),
-            self.average.kept if self.average else None,
-        )
-        write_log(self.checkpoint)
-        self.saved_at_s = time.monotonic()
+        if distributed.is_first():
+            average = self.average.tensors if self.average else None
+            save_checkpoint(self.checkpoint, self.live, self.optimiser, average)
+            write_log(self.checkpoint)
+            self.saved_at_s = time.monotonic()
 
     def leave(self) -> None:
+        """Save, wait for all ranks, and raise TrainingInterrupted."""
         self.save()
-        self.ranks.wait()
+        distributed.barrier()
         step, total, path = self.checkpoint.step, self.checkpoint.total_steps, self.checkpoint.path
-        raise TrainingInterrupted(
-            f"training was interrupted at step {step} of {total}; '{path}' was kept, run it again to go on from there"
-        )
+        raise TrainingInterrupted(f"training was interrupted at step {step} of {total}; '{path}' was saved")
 
 
 def clips_of(
@@ -416,14 +322,3 @@ def clips_of(
     rows = np.asarray(store.rows(ids), dtype=np.int64)
     position = {name: index for index, name in enumerate(classes)}
     return rows, np.array([position[store.labels[row]] for row in rows], dtype=np.int64)
-
-
-@contextmanager
-def cpu_threads(n_threads: int) -> Iterator[None]:
-    """Let torch use this many threads on the CPU inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

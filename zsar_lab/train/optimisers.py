@@ -1,79 +1,111 @@
-"""What moves the weights: AdamW or SGD, and the learning rate of each step."""
+"""What moves the weights: AdamW or SGD, the learning rate of each step, and a moving average of the weights."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zsar_lab.models.rest import ResT
-from zsar_lab.train.presets import TrainConfig
+from zsar_lab.train.config import TrainConfig
 
-OPTIMISERS = ("adamw", "sgd")
-SCHEDULES = ("cosine", "steps")
 MOMENTUM = 0.9  # of SGD, as published recipes of video networks have it
 
 
 def make_optimiser(model: ResT, text: dict[str, nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser that `config.optimiser` names, fused; only matrices decay.
+    """The optimiser of a configuration, fused; only matrices decay.
 
     "adamw": betas 0.9 and 0.99, decay apart from the gradient. "sgd": momentum 0.9, decay added to the
     gradient.
 
     Args:
         model: all of its parameters are trained.
-        text: the trained tensors of the text encoder, with a peak of their own; may be empty.
+        text: the trained tensors of the text encoder; may be empty.
         config: rates and decay.
 
     Returns:
         An optimiser whose groups know the peak of their learning rate as "peak".
-
-    Raises:
-        ValueError: there is no optimiser of that name.
     """
-    parts = [(list(model.parameters()), config.learning_rate)]
-    parts += [(list(text.values()), config.text_learning_rate)] if text else []
     groups = []
-    for parameters, peak in parts:
-        groups.append(
-            {
-                "params": [p for p in parameters if p.ndim >= 2],
-                "weight_decay": config.weight_decay,
-                "peak": peak,
-            }
-        )
-        groups.append({"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0, "peak": peak})
+    for parameters, peak in (
+        (model.parameters(), config.learning_rate),
+        (text.values(), config.text_learning_rate),
+    ):
+        parts = list(parameters)
+        if parts:
+            matrices, others = [p for p in parts if p.ndim >= 2], [p for p in parts if p.ndim < 2]
+            groups.append({"params": matrices, "weight_decay": config.weight_decay, "peak": peak})
+            groups.append({"params": others, "weight_decay": 0.0, "peak": peak})
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=MOMENTUM, fused=True)
-    if config.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
-    raise ValueError(f"optimiser must be one of {', '.join(map(repr, OPTIMISERS))}, got {config.optimiser!r}")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 def learning_rate(step: int, total_steps: int, config: TrainConfig, peak: float | None = None) -> float:
-    """The learning rate of a step: linear up to the peak in the first `warm_up` share of steps, then down as the schedule says.
+    """The learning rate of a step: linear up to the peak in the first `warm_up` share, then by the schedule.
 
-    "cosine" (with the warm-up, one cycle): half a cosine down to 0. "steps": the peak, a tenth of it from 0.4
-    of all steps on, a hundredth from 0.8 on.
+    "cosine": half a cosine down to 0. "steps": the peak, a tenth of it from 0.4 of all steps on, a hundredth
+    from 0.8 on.
 
     Args:
         step: counts from 0.
         total_steps: of the whole training.
         config: peak, warm-up and schedule.
         peak: None is the configuration's.
-
-    Raises:
-        ValueError: there is no schedule of that name.
     """
     peak = config.learning_rate if peak is None else peak
     warm_up_steps = max(1, round(config.warm_up * total_steps))
-    if config.schedule not in SCHEDULES:
-        raise ValueError(
-            f"schedule must be one of {', '.join(map(repr, SCHEDULES))}, got {config.schedule!r}"
-        )
     if step < warm_up_steps:
         return peak * (step + 1) / warm_up_steps
     if config.schedule == "steps":
         return peak * 0.1 ** ((step >= 0.4 * total_steps) + (step >= 0.8 * total_steps))
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up_steps) / max(1, total_steps - warm_up_steps)))
+
+
+class Average:
+    """Exponential moving average of the weights: e <- d e + (1 - d) w, d = min(decay, (1 + n) / (10 + n)).
+
+    After step n, counted from 0; so a short training does not remember its random start (torch's
+    AveragedModel has no such start). Batch norm's statistics are averaged like weights; integers are copied.
+
+    Args:
+        live: the tensors by name, as the training moves them in place.
+        decay: at least 0 and below 1, for example 0.999: about the last thousand steps.
+
+    Attributes:
+        tensors: the averages by name.
+    """
+
+    def __init__(self, live: Mapping[str, Tensor], decay: float) -> None:
+        self.live, self.decay = dict(live), decay
+        self.tensors = {name: tensor.detach().clone() for name, tensor in live.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the tensors as they are after this step."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, average in self.tensors.items():
+            if average.is_floating_point():
+                average.lerp_(self.live[name], 1 - decay)
+            else:
+                average.copy_(self.live[name])
+
+    @contextmanager
+    def put_in(self) -> Iterator[None]:
+        """Inside the block the live tensors hold the averages; after it, bit for bit what they held before."""
+        before = {name: tensor.detach().clone() for name, tensor in self.live.items()}
+        copy_tensors(self.tensors, self.live)
+        try:
+            yield
+        finally:
+            copy_tensors(before, self.live)
+
+
+@torch.no_grad()
+def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    """Copy tensors in place, by name."""
+    for name, tensor in target.items():
+        tensor.copy_(source[name])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.files import fingerprint, writing
 from zsar_lab.methods.transfer import unit
 from zsar_lab.results.neighbours import nearest_neighbours

@@ -8,7 +8,6 @@ from typing import Any
 import plotly.graph_objects as go
 
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.train.checkpoint import BEST_BY, BEST_COLUMN
 from zsar_lab.train.meters import FORMATS
 from zsar_lab.viz.figures.style import (
     BLUE,
@@ -27,8 +26,8 @@ from zsar_lab.viz.figures.style import (
 
 History = Sequence[Mapping[str, Any]]
 SUMMED_LOSS, GFLOP_PER_CLIP = "summed loss", "gflop_per_clip"  # made of an epoch's other numbers
-SEEN, VALIDATION = "seen_top1", BEST_BY
-NOT_A_LOSS = {"epoch", "step", BEST_COLUMN, *FORMATS}
+SEEN, VALIDATION = "seen_top1", "validation_direct_top1"
+NOT_A_LOSS = {"epoch", "step", *FORMATS}
 LOOKS = {
     "classification": ("classification", BLUE),
     "alignment": ("alignment", ORANGE),

@@ -10,7 +10,7 @@ import ipywidgets
 import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.table import LABELS
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.tags import KINDS, Tag, Tags, score_without

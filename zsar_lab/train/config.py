@@ -1,0 +1,310 @@
+"""Configurations of a training: the settings, PRESETS, overrides of single settings, and ablations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, field, replace
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from zsar_lab.data.loader import ViewSettings
+from zsar_lab.data.sampling import FrameSettings
+from zsar_lab.files import later, recorded
+from zsar_lab.models.losses import LOSSES
+from zsar_lab.models.rest import STRICT, Count, ModelConfig, Share
+
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class ConfigError(ValueError):
+    """A setting that there is not, of another kind, or out of its range."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainConfig:
+    """Everything that shapes a training.
+
+    Attributes:
+        epochs: passes over the training clips.
+        batch_size: the most clips in the model at a time; with `accumulate` 1 the clips a step. Several ranks
+            divide a step among them.
+        accumulate: batches a step, whose gradients are weighted by clips and summed. Accumulate 2 with batch
+            b is batch 2b but for dropout, and for batch norm, which sees b clips at a time.
+        learning_rate: the peak, reached after `warm_up` of all steps.
+        schedule: after the peak, "cosine" (to 0) or "steps" (a tenth from 0.4 of all steps on, a hundredth
+            from 0.8 on).
+        optimiser: "adamw" or "sgd" (momentum 0.9).
+        weight_decay: on matrices only.
+        ema_decay: of a moving average of the weights, which is then validated and used; 0 for none.
+        clip_norm: the most that the norm of a step's gradient may be.
+        temperature: of the cosine classifier over seen classes.
+        label_smoothing: of the classification loss.
+        loss_weights: by the names of `LOSSES`; a loss of weight 0, or not named, is off.
+        n_match_labels: labels a clip in matching: the right one and hard negatives.
+        seed: of weights, order, views and dropout.
+        cpu_threads: of a training on the CPU; small maps are faster with one, and the sums then do not depend
+            on the machine.
+        text_layers: how many of the language model's last layers are trained with the rest.
+        text_learning_rate: their peak.
+        validate_every: epochs between looks at held-out seen clips and validation classes.
+        memory_format: of the backbone: "contiguous", or "channels_last", which tensor cores want.
+        compile_transformer: compile both transformers if a timing at the start says that it is faster.
+        shared_batch_norm: batch norm's statistics are those of the clips of all ranks, so that the number of
+            ranks does not matter; False: of each rank by itself.
+        view, model: what a clip looks like to the model, and the model.
+    """
+
+    epochs: Count = 30
+    batch_size: Count = 32
+    learning_rate: NotNegative = 1.5e-3
+    warm_up: Share = 0.25
+    weight_decay: NotNegative = 0.05
+    clip_norm: Positive = 2.0
+    temperature: Positive = 0.07
+    label_smoothing: Share = 0.1
+    loss_weights: dict[str, NotNegative] = field(
+        default_factory=lambda: {name: loss.weight for name, loss in LOSSES.items()}, hash=False
+    )
+    n_match_labels: Count = 4
+    seed: int = 0
+    cpu_threads: Count = 1
+    validate_every: Count = 5
+    text_layers: Annotated[int, Field(ge=0)] = later(0, together="text")
+    text_learning_rate: NotNegative = later(3e-5, together="text")
+    accumulate: Count = later(1)
+    optimiser: Literal["adamw", "sgd"] = later("adamw")
+    schedule: Literal["cosine", "steps"] = later("cosine")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = later(0.0)
+    memory_format: Literal["contiguous", "channels_last"] = later("contiguous")
+    compile_transformer: bool = later(False)
+    shared_batch_norm: bool = later(True)
+    view: ViewSettings = field(default_factory=ViewSettings)
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    @field_validator("loss_weights")
+    @classmethod
+    def _name_every_loss(cls, weights: dict[str, float]) -> dict[str, float]:
+        if unknown := set(weights) - set(LOSSES):
+            raise ValueError(f"loss_weights must be of {', '.join(LOSSES)}, got {', '.join(sorted(unknown))}")
+        if not any(weights.values()):
+            raise ValueError("loss_weights must have one above 0")
+        return {name: weights.get(name, 0.0) for name in LOSSES}
+
+    @model_validator(mode="after")
+    def _check_together(self) -> TrainConfig:
+        reads_text = any(self.loss_weights[name] for name, loss in LOSSES.items() if loss.reads_text)
+        if self.text_layers and not reads_text:
+            raise ValueError(f"text_layers ({self.text_layers}) needs a loss that reads class texts")
+        view = self.view
+        if view.n_frames < 1 or view.size_px < 1 or view.channels not in ("motion", "rgb"):
+            raise ValueError(f"view must have frames, pixels, and channels 'motion' or 'rgb', got {view}")
+        return self
+
+
+def config_from(content: Mapping[str, Any]) -> TrainConfig:
+    """A configuration from nested mappings; fields that are not named are at their default.
+
+    Raises:
+        ConfigError: see there.
+    """
+    try:
+        return TypeAdapter(TrainConfig).validate_json(json.dumps(content))
+    except TypeError as error:
+        raise ConfigError(f"a configuration must be of numbers and words, but {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        if first["type"] == "value_error":
+            raise ConfigError(first["msg"].removeprefix("Value error, ")) from error
+        if first["type"] == "unexpected_keyword_argument":
+            nearest = get_close_matches(name, _names(asdict(TrainConfig())), 1, 0)[0]
+            raise ConfigError(f"there is no setting {name!r}; the nearest is {nearest!r}") from error
+        must = first["msg"].removeprefix("Input should ")
+        raise ConfigError(f"{name or 'a configuration'} must {must}, got {first['input']!r}") from error
+
+
+def recorded_config(config: TrainConfig) -> dict[str, Any]:
+    """A configuration as checkpoints hold and hash it: a loss's weight as `<loss>_weight`, fields as `recorded`."""
+    content = recorded(config)
+    weights = content.pop("loss_weights")
+    return content | {f"{loss}_weight": w for loss, w in weights.items() if w or LOSSES[loss].weight}
+
+
+def read_recorded(content: Mapping[str, Any]) -> TrainConfig:
+    """The configuration that `recorded_config` wrote; ConfigError as `config_from`."""
+    weights = {loss: content[f"{loss}_weight"] for loss in LOSSES if f"{loss}_weight" in content}
+    others = {name: value for name, value in content.items() if name.removesuffix("_weight") not in weights}
+    return config_from(others | {"loss_weights": weights})
+
+
+def _paper_size(backbone: str, n_frames: int, size_px: int, learning_rate: float = 1e-3) -> TrainConfig:
+    """ResT over a backbone at a size of the literature.
+
+    Stated by the paper's abstract: a cross-modal Transformer over video and label text, learned end to end,
+    no pre-training on additional datasets. All the rest is our choice, starting from peers' recipes and not
+    tuned at this size: Adam at 1e-3 for 150 epochs (Brattoli et al. 2020, who step the rate down; ours is one
+    cycle), temperature 0.1 and 512 dimensions (ER-ZSAR), their input standardisation; batch, transformer
+    sizes and loss weights are our own. 2D backbones give one visual token a frame: 8 x 7 x 7 would cost
+    matching more than a ResNet-18.
+    """
+    is_over_time = backbone in ("r3d-18", "r(2+1)d-18")
+    model = ModelConfig(
+        n_frames=n_frames,
+        size_px=size_px,
+        backbone=backbone,
+        spatial_tokens=is_over_time,
+        zero_residual=True,
+        width=512,
+        heads=8,
+        feedforward=2048,
+    )
+    return TrainConfig(
+        epochs=150,
+        batch_size=64,
+        learning_rate=learning_rate,
+        warm_up=0.1,
+        temperature=0.1,
+        view=ViewSettings(n_frames, size_px, "rgb"),
+        model=model,
+    )
+
+
+PRESETS: dict[str, TrainConfig] = {
+    "demo": TrainConfig(epochs=25),  # about 1 M parameters, minutes on two CPU cores
+    "rest18": _paper_size("resnet-18", 8, 224),
+    "rest101": _paper_size("resnet-101", 8, 224, learning_rate=5e-4),  # half the rate for its depth
+    "rest_r3d18": _paper_size("r3d-18", 16, 112),
+    "rest_r2plus1d18": _paper_size("r(2+1)d-18", 16, 112),  # the backbone of Brattoli et al. 2020
+}
+
+# what no overrides may hold, and where it is set
+SET_ELSEWHERE = {
+    "epochs": "epochs of the study",
+    "text_layers": "text_layers of the study",
+    "seed": "the number of the split",
+    "model.n_seen": "the protocol of the split",
+    "model.text_width": "the class texts",
+    "model.word_width": "the text encoder",
+    "model.n_frames": "view.n_frames",
+    "model.size_px": "view.size_px",
+}
+
+
+def config_of(
+    preset: str,
+    overrides: Mapping[str, Any],
+    n_seen: int = 32,
+    text_width: int = 384,
+    word_width: int = 384,
+    **decided: int,
+) -> TrainConfig:
+    """A preset with single settings overridden; the model is made for the frames of the view.
+
+    Args:
+        preset: a key of `PRESETS`.
+        overrides: by field but for those in `SET_ELSEWHERE`: {"batch_size": 32, "model": {"dropout": 0.2}}.
+        n_seen: seen classes.
+        text_width, word_width: of the text encoder's class texts and words.
+        decided: epochs, text_layers or seed, where they are not the preset's.
+
+    Raises:
+        ConfigError: no such preset, or overrides that are not possible.
+    """
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(f"overrides must be a mapping of names to values, got {overrides!r}")
+    for name in _names(overrides):
+        if name in SET_ELSEWHERE:
+            raise ConfigError(f"overrides must leave {name!r} out, it is set by {SET_ELSEWHERE[name]}")
+    config = config_from(_merged(asdict(PRESETS[preset]), overrides))
+    sizes = {"n_frames": config.view.n_frames, "size_px": config.view.size_px, "n_seen": n_seen}
+    model = replace(config.model, **sizes, text_width=text_width, word_width=word_width)
+    return replace(config, model=model, **decided)
+
+
+def _merged(start: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(start) | {
+        name: _merged(start[name], value)
+        if isinstance(value, Mapping) and isinstance(start.get(name), Mapping)
+        else value
+        for name, value in overrides.items()
+    }
+
+
+def _names(content: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of all settings in nested mappings."""
+    found = [f"{prefix}{name}" for name in content]
+    for name, value in content.items():
+        found += _names(value, f"{prefix}{name}.") if isinstance(value, Mapping) else []
+    return found
+
+
+def read_overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """Overrides from texts such as "batch_size=32" and "model.dropout=0.2"; a value is json, or the text itself.
+
+    Raises:
+        ConfigError: a text is no NAME=VALUE.
+    """
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        *parts, last = name.strip().split(".")
+        if not equals or not last:
+            raise ConfigError(f"a setting must be NAME=VALUE, such as model.dropout=0.2, got {setting!r}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        nested: dict[str, Any] = {last: value}
+        for part in reversed(parts):
+            nested = {part: nested}
+        overrides = _merged(overrides, nested)
+    return overrides
+
+
+def ablations(config: TrainConfig) -> dict[str, TrainConfig]:
+    """The configuration by itself ("whole"), then with one choice changed at a time, by what is changed.
+
+    `no <loss>` and `<loss> only` for each loss that is on, "no label smoothing", "frozen text", "mean over
+    space" or "tokens over space" (where the backbone has more than one place). Those that cannot be trained
+    (no loss, or none that reaches the trained text layers), and repetitions, are left out.
+    """
+    weights, model = config.loss_weights, config.model
+    used = [loss for loss, weight in weights.items() if weight]
+    changes: dict[str, dict[str, Any]] = {"whole": {}}
+    changes |= {f"no {loss}": {"loss_weights": weights | {loss: 0.0}} for loss in used}
+    changes |= {f"{loss} only": {"loss_weights": {loss: weights[loss]}} for loss in used}
+    changes |= {"no label smoothing": {"label_smoothing": 0.0}, "frozen text": {"text_layers": 0}}
+    if model.backbone != ModelConfig.backbone:
+        name = "mean over space" if model.spatial_tokens else "tokens over space"
+        changes[name] = {"model": replace(model, spatial_tokens=not model.spatial_tokens)}
+    found: dict[str, TrainConfig] = {}
+    for name, change in changes.items():
+        with suppress(ValueError):
+            changed = replace(config, **change)
+            if changed not in found.values():
+                found[name] = changed
+    return found
+
+
+def check_frames(config: TrainConfig, settings: FrameSettings) -> None:
+    """Check that stored clips have as many and as large frames as the view takes.
+
+    Raises:
+        ConfigError: too few or too small; the message has settings that are enough: half as many again as the
+            view's and a seventh larger, for the centre of a frame in colour is 0.875 of its side.
+    """
+    n_frames, size_px = config.view.n_frames, config.view.size_px
+    if settings.n_frames < n_frames or settings.size_px < size_px:
+        enough = max(settings.n_frames, -(-3 * n_frames // 2)), max(settings.size_px, -(-8 * size_px // 7))
+        raise ConfigError(
+            f"clips must have {n_frames} frames of {size_px} px, got {settings.n_frames} of {settings.size_px} px; "
+            f"prepare {enough[0]} frames of {enough[1]} px (--frames, --size)"
+        )
