@@ -82,7 +82,7 @@ def assert_same(one: SharedModel, other: SharedModel) -> None:
 
 def test_what_is_saved_is_loaded_equal_in_all_fields(workspace, shared, saved):
     opened = load_shared(str(saved))
-    assert opened.checkpoint.path == saved / "model.safetensors" and opened.checkpoint.best
+    assert opened.checkpoint.path == saved / "model.safetensors" and opened.checkpoint.weights_only
     assert_same(shared, opened)
     assert opened.fingerprint == workspace.checkpoint.fingerprint and tuple(opened.config) == CONFIG_KEYS
     assert sorted(path.name for path in saved.iterdir()) == sorted(SHARED_FILES) and is_shared(saved)
