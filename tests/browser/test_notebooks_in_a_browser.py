@@ -3,22 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from jupyter_page import PANEL, WAIT_MS, choice, expect, options, playing
 
-PLAYING = """async () => {
-    const videos = [...document.querySelectorAll('SELECTOR video')], before = videos.map(video => video.currentTime);
-    await new Promise(resolve => setTimeout(resolve, 800));
-    return [videos.length, videos.filter((video, i) => video.currentTime != before[i]).length];
-}"""
-
-
-def playing(page, selector: str) -> tuple[int, int]:
-    """How many videos there are below an element, and of how many the time advances."""
-    page.evaluate("selector => document.querySelector(selector).scrollIntoView()", selector)
-    page.wait_for_timeout(1500)
-    return tuple(page.evaluate(PLAYING.replace("SELECTOR", selector)))
-
-
-PANEL = "[...document.querySelectorAll('.jp-WindowedPanel-outer')].sort((a, b) => b.scrollHeight - a.scrollHeight)[0]"
 TITLES = "[...document.querySelectorAll('.js-plotly-plot .gtitle')].map(title => title.textContent)"
 
 
@@ -52,24 +38,12 @@ def test_the_widgets_of_the_shared_space_are_seen(open_notebook, keep):
         keep(page, selector, name)
 
 
-def test_class_errors_answer_and_play(open_notebook, keep):
+def test_class_errors_follow_a_choice_and_play(open_notebook, keep):
     page = open_notebook("05_class_errors")
     found, advancing = playing(page, ".zsar-class-errors .zsar-clips")
     assert found >= 10 and advancing >= 1
     box = page.locator(".zsar-class-errors")
-    name = (
-        box.locator("select")
-        .nth(2)
-        .locator("option")
-        .nth(2)
-        .inner_text()
-        .replace("\xa0", " ")
-        .rsplit(" (", 1)[0]
-    )
-    box.locator("select").nth(2).select_option(index=2)
-    page.wait_for_function(
-        "name => document.querySelector('.zsar-class-errors').innerText.includes(`True class: ${name}`)",
-        arg=name,
-        timeout=60_000,
-    )
+    name = options(choice(box, "class"))[2].rsplit(" (", 1)[0]
+    choice(box, "class").select_option(index=2)
+    expect(box).to_contain_text(f"True class: {name}", timeout=WAIT_MS)
     keep(page, ".zsar-class-errors", "05_class_errors")

@@ -6,31 +6,12 @@ import re
 from pathlib import Path
 
 import numpy as np
+from jupyter_page import WAIT_MS, expect, playing, show
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.video import write_mp4
 
 NAME, BOX = "06_your_own_videos", ".zsar-own-videos"
-ADVANCING = """async selector => {
-    const videos = [...document.querySelectorAll(selector)], before = videos.map(video => video.currentTime);
-    await new Promise(resolve => setTimeout(resolve, 900));
-    return [videos.length, videos.filter((video, i) => video.currentTime != before[i]).length];
-}"""
-
-
-def see(page, selector: str) -> None:
-    """Bring an element into view; JupyterLab makes what is in view."""
-    page.evaluate("selector => document.querySelector(selector).scrollIntoView()", selector)
-    page.wait_for_timeout(1500)
-
-
-def until(page, selector: str, text: str) -> None:
-    """Wait until an element says this."""
-    page.wait_for_function(
-        "([selector, text]) => document.querySelector(selector)?.innerText.includes(text)",
-        arg=[selector, text],
-        timeout=60_000,
-    )
 
 
 def names(page) -> list[str]:
@@ -44,9 +25,9 @@ def names(page) -> list[str]:
 def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path):
     page = open_notebook(NAME)
     box = page.locator(BOX)
-    see(page, BOX)
+    show(page, BOX)
     before = names(page)
-    found, advancing = page.evaluate(ADVANCING, f"{BOX} .zsar-clips video")
+    found, advancing = playing(page, f"{BOX} .zsar-clips")
     assert len(before) == 24 and found >= 24 and advancing >= 1
     keep(page, BOX, "06_own_videos")
     picture(page, BOX, f"{BOX} .zsar-clips", "own_videos")
@@ -58,7 +39,7 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path)
     )
     box.locator("textarea").fill("\n".join(typed))
     box.get_by_role("button", name="name them").click()
-    until(page, BOX, "3 classes; 59 of 59 clips moved")
+    expect(page.locator(BOX).first).to_contain_text("3 classes; 59 of 59 clips moved", timeout=WAIT_MS)
     after = names(page)
     assert after != before and all(
         re.match("cooking|walking a dog|playing the guitar", name) for name in after
@@ -69,17 +50,19 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path)
     )  # the same videos, newly named
 
     page.locator(f"{BOX} .zsar-clips figure").nth(2).click()
-    until(page, ".zsar-own-clip", "confidence of the 3 best")
+    expect(page.locator(".zsar-own-clip").first).to_contain_text("confidence of the 3 best", timeout=WAIT_MS)
     chosen = page.locator(".zsar-own-clip select")
     other = next(name for name in ("cooking", "walking a dog") if not after[2].startswith(name))
     chosen.select_option(label=other)
     page.get_by_role("button", name="accept this name").click()
-    until(page, f"{BOX} .zsar-clips figure:nth-child(3) figcaption", f"✓ {other}")
+    expect(page.locator(f"{BOX} .zsar-clips figure:nth-child(3) figcaption").first).to_contain_text(
+        f"✓ {other}", timeout=WAIT_MS
+    )
     box.get_by_role("button", name="accept all sure ones").click()
-    until(page, BOX, "names accepted;")
+    expect(page.locator(BOX).first).to_contain_text("names accepted;", timeout=WAIT_MS)
     box.get_by_label("save in").fill(str(tmp_path / "named"))
     box.get_by_role("button", name="save", exact=True).click()
-    until(page, ".zsar-saved", "are saved in")
+    expect(page.locator(".zsar-saved").first).to_contain_text("are saved in", timeout=WAIT_MS)
     kept = Catalog.load(tmp_path / "named" / "catalog").usable
     assert other in kept.loc[kept["id"].str.contains("clip02"), "class"].tolist()
     keep(page, ".zsar-own-clip", "06_own_videos_clip")
@@ -88,7 +71,7 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path)
     box.get_by_role("button", name="later").click()
     page.wait_for_timeout(1500)
     page.locator(f"{BOX} .zsar-clips figure", has_text="long.mp4").nth(3).click()
-    until(page, ".zsar-own-clip", "What is seen in long.mp4")
+    expect(page.locator(".zsar-own-clip").first).to_contain_text("What is seen in long.mp4", timeout=WAIT_MS)
     keep(page, ".zsar-own-clip", "06_own_videos_timeline")
 
 
@@ -96,17 +79,17 @@ def test_a_video_of_more_than_ten_megabytes_is_uploaded(open_notebook, keep, tmp
     path = padded(tmp_path / "telephone.mp4", 12_000_000)
     (tmp_path / "notes.mp4.txt").write_text("no video")
     page = open_notebook(NAME)
-    see(page, BOX)
+    show(page, BOX)
     page.locator(f"{BOX} input[type=file]").set_input_files([path, tmp_path / "notes.mp4.txt"])
-    until(page, BOX, "uploaded: telephone.mp4 (12.0 MB)")
-    until(page, BOX, "an uploaded file must be a video")
+    expect(page.locator(BOX).first).to_contain_text("uploaded: telephone.mp4 (12.0 MB)", timeout=WAIT_MS)
+    expect(page.locator(BOX).first).to_contain_text("an uploaded file must be a video", timeout=WAIT_MS)
     page.locator(BOX).get_by_role("button", name="read the uploads").click()
-    until(page, BOX, "1 of 1 video read.")
+    expect(page.locator(BOX).first).to_contain_text("1 of 1 video read.", timeout=WAIT_MS)
     assert len(names(page)) == 1
     keep(page, BOX, "06_own_videos_upload")
     page.locator(BOX).get_by_role("button", name="read", exact=True).click()
-    until(page, BOX, "naming:")
-    until(page, BOX, "41 of 42 videos read.")
+    expect(page.locator(BOX).first).to_contain_text("naming:", timeout=WAIT_MS)
+    expect(page.locator(BOX).first).to_contain_text("41 of 42 videos read.", timeout=WAIT_MS)
     page.wait_for_timeout(500)
     assert "naming:" not in page.locator(BOX).inner_text() and len(names(page)) == 24
 

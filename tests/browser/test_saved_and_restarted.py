@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 from conftest import IDLE, run_all
-from test_widgets_in_a_browser import ANSWER_MS, choice, expect, options, show
+from jupyter_page import WAIT_MS, choice, expect, options, show
 
 WIDGETS = {"04_shared_space": ".zsar-transfer-explorer", "05_class_errors": ".zsar-class-errors"}
 DRAWN = "selector => [...document.querySelectorAll(`${selector} .js-plotly-plot .main-svg`)].length >= 3"
@@ -46,11 +46,11 @@ def test_a_saved_notebook_opens_again(open_notebook, lab, name):
 
     page = open_notebook(saved, run=False)
     show(page, widget)
-    page.wait_for_function(DRAWN, arg=widget, timeout=ANSWER_MS)
+    page.wait_for_function(DRAWN, arg=widget, timeout=WAIT_MS)
     assert_no_error_is_shown(page)
     run_all(page)
     show(page, widget)
-    page.wait_for_function(DRAWN, arg=widget, timeout=ANSWER_MS)
+    page.wait_for_function(DRAWN, arg=widget, timeout=WAIT_MS)
     assert_no_error_is_shown(page)
 
 
@@ -59,8 +59,8 @@ def test_a_restarted_kernel_is_said_and_all_can_be_run_again(open_notebook):
     box = show(page, ".zsar-class-errors")
     expect(box.get_by_text("The kernel was restarted or is gone")).to_be_hidden()
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    page.wait_for_function(IDLE, timeout=ANSWER_MS)
-    expect(box.get_by_text("The kernel was restarted or is gone")).to_be_visible(timeout=ANSWER_MS)
+    page.wait_for_function(IDLE, timeout=WAIT_MS)
+    expect(box.get_by_text("The kernel was restarted or is gone")).to_be_visible(timeout=WAIT_MS)
     choice(box, "class").select_option(index=2)
     page.wait_for_timeout(2000)
     assert_no_error_is_shown(page)
@@ -69,7 +69,7 @@ def test_a_restarted_kernel_is_said_and_all_can_be_run_again(open_notebook):
     expect(box.get_by_text("The kernel was restarted or is gone")).to_be_hidden()
     name = options(choice(box, "class"))[2].rsplit(" (", 1)[0]
     choice(box, "class").select_option(index=2)
-    expect(box).to_contain_text(f"True class: {name}", timeout=ANSWER_MS)
+    expect(box).to_contain_text(f"True class: {name}", timeout=WAIT_MS)
     assert_no_error_is_shown(page)
 
 
@@ -77,7 +77,7 @@ def test_the_map_says_that_its_kernel_was_restarted(open_notebook):
     page = open_notebook("04_shared_space")
     canvas = show(page, ".zsar-space-canvas")
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    page.wait_for_function(IDLE, timeout=ANSWER_MS)
+    page.wait_for_function(IDLE, timeout=WAIT_MS)
     canvas.get_by_role("button", name="none").click()
-    expect(canvas.get_by_role("status")).to_contain_text("run this cell again", timeout=ANSWER_MS)
+    expect(canvas.get_by_role("status")).to_contain_text("run this cell again", timeout=WAIT_MS)
     assert_no_error_is_shown(page)

@@ -1,71 +1,15 @@
-"""The widgets as a reader uses them: what is drawn around, clicked, written or moved reaches Python, and its answer is seen."""
+"""The widgets as a reader uses them: a lasso, a click, a text or a slider reaches Python, and its effect is seen."""
 
 from __future__ import annotations
 
 import csv
-import json
 import re
 
 import numpy as np
 import pytest
-from test_notebooks_in_a_browser import PANEL, playing
+from jupyter_page import WAIT_MS, choice, click_on, expect, in_kernel, options, playing, show
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'"
-)
-expect = sync_api.expect
 EDGE_PX = 26  # as in space_canvas.js
-ANSWER_MS = 60_000
-IN_KERNEL = """async expression => {
-    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-    const told = kernel.requestExecute({code: '', silent: true, store_history: false, user_expressions: {told: expression}});
-    return (await told.done).content.user_expressions.told.data['text/plain'];
-}"""
-PLACE = """([figure, x, y]) => {
-    const {xaxis, yaxis} = figure._fullLayout, {left, top} = figure.getBoundingClientRect();
-    return [left + xaxis._offset + xaxis.c2p(x), top + yaxis._offset + yaxis.c2p(y)];
-}"""
-
-
-def in_kernel(page, expression: str):
-    """What an expression is in the notebook's kernel; it must be what json can hold."""
-    shown = page.evaluate(IN_KERNEL, f"__import__('json').dumps({expression})")
-    return json.loads(shown[1:-1].encode().decode("unicode_escape"))
-
-
-def show(page, selector: str):
-    """An element, scrolled to; JupyterLab may hold only what is near the view, so the notebook is scrolled until it is there."""
-    wait = "async step => { PANEL.scrollTop = 700 * step; await new Promise(resolve => setTimeout(resolve, 700)); }".replace(
-        "PANEL", PANEL
-    )
-    for step in range(60):
-        if page.locator(selector).count():
-            break
-        page.evaluate(wait, step)
-    page.locator(selector).first.evaluate("element => element.scrollIntoView()")
-    page.wait_for_timeout(1500)
-    return page.locator(selector).first
-
-
-def options(choice) -> list[str]:
-    """What a list offers; ipywidgets writes spaces that do not break."""
-    return [text.replace("\xa0", " ") for text in choice.locator("option").all_inner_texts()]
-
-
-def choice(box, name: str):
-    """The list of a box with that word beside it."""
-    return box.locator(f".widget-dropdown:has(.widget-label:text-is('{name}')) select")
-
-
-def click_on(page, figure, x: float, y: float) -> None:
-    """Click into a figure, at a place in the units of its axes; plotly must have seen the mouse there before."""
-    figure.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
-    place = page.evaluate(PLACE, [figure.element_handle(), x, y])
-    page.mouse.move(place[0] - 3, place[1] - 2)
-    page.mouse.move(*place, steps=4)
-    expect(figure.locator(".hovertext").first).to_be_attached(timeout=ANSWER_MS)
-    page.mouse.click(*place)
 
 
 @pytest.fixture
@@ -115,14 +59,14 @@ def click_a_lone_clip(page, space: str) -> None:
     """Click on the clip of a map that lies farthest from all else; it alone is then selected, on the page and in Python."""
     canvas = show(page, ".zsar-space-canvas")
     canvas.get_by_role("button", name="none").click()  # so that what is said below is said of this click
-    expect(page.locator(".zsar-space")).to_contain_text("No clip is selected", timeout=ANSWER_MS)
+    expect(page.locator(".zsar-space")).to_contain_text("No clip is selected", timeout=WAIT_MS)
     clips_px, signs_px = places_px(page, space)
     apart = np.linalg.norm(clips_px[:, None] - np.concatenate([clips_px, signs_px])[None], axis=-1)
     np.fill_diagonal(apart, np.inf)
     alone = int(apart.min(1).argmax())
     assert apart[alone].min() > 4
     page.mouse.click(*map(float, clips_px[alone]))
-    expect(page.locator(".zsar-space")).to_contain_text("1 clip is selected", timeout=ANSWER_MS)
+    expect(page.locator(".zsar-space")).to_contain_text("1 clip is selected", timeout=WAIT_MS)
     assert in_kernel(page, "list(explorer.selected_ids)") == in_kernel(page, f"[{space}.ids[{alone}]]")
 
 
@@ -134,7 +78,7 @@ def test_a_lasso_and_a_click_on_the_map_open_their_clips(space, picture):
     inside = int(((clips_px > low) & (clips_px < high)).all(1).sum())
     assert inside > 20  # else the lasso says nothing
     draw_lasso(space, rectangle(low, high))
-    expect(box).to_contain_text(f"{inside} clips are selected", timeout=ANSWER_MS)
+    expect(box).to_contain_text(f"{inside} clips are selected", timeout=WAIT_MS)
     assert len(in_kernel(space, "list(explorer.selected_ids)")) == inside
     found, advancing = playing(space, ".zsar-space .zsar-clips")
     assert found >= 20 and advancing >= 1
@@ -142,7 +86,7 @@ def test_a_lasso_and_a_click_on_the_map_open_their_clips(space, picture):
     for fitted_on, name in (("all clips", "space"), ("seen classes", "of_seen")):
         choice(box, "fitted on").select_option(label=fitted_on)
         expect(box).to_contain_text(
-            f"trustworthiness {in_kernel(space, f'{name}.trustworthiness'):.2f}", timeout=ANSWER_MS
+            f"trustworthiness {in_kernel(space, f'{name}.trustworthiness'):.2f}", timeout=WAIT_MS
         )
         click_a_lone_clip(space, name)
         assert playing(space, ".zsar-space .zsar-clips") == (1, 1)
@@ -153,7 +97,7 @@ def test_a_lasso_and_a_click_on_the_map_open_their_clips(space, picture):
     corner = clips_px.max(0) - 3
     assert (np.linalg.norm(clips_px - corner, axis=1) > 30).all()
     draw_lasso(space, rectangle(corner - 15, corner + 15))
-    expect(box).to_contain_text("No clip is selected", timeout=ANSWER_MS)
+    expect(box).to_contain_text("No clip is selected", timeout=WAIT_MS)
     assert in_kernel(space, "list(explorer.selected_ids)") == [] and box.locator("video").count() == 0
 
 
@@ -170,7 +114,7 @@ def test_a_lasso_around_an_expected_class_is_kept_as_a_picture(space, picture):
     ]
     draw_lasso(space, round_px)
     expect(space.locator(".zsar-space")).to_contain_text(
-        re.compile(r"\d+ clips? (is|are) selected:"), timeout=ANSWER_MS
+        re.compile(r"\d+ clips? (is|are) selected:"), timeout=WAIT_MS
     )
     assert playing(space, ".zsar-space .zsar-clips")[0] >= 1
     picture(space, ".zsar-space", ".zsar-space .zsar-clips", "map")
@@ -185,8 +129,8 @@ def test_a_slider_moves_figures_and_table(space, picture):
     box.locator(".noUi-handle").first.focus()
     for _ in range(24):
         space.keyboard.press("ArrowLeft")
-    expect(box.locator(".zsar-summary")).to_contain_text("Now: k 8,", timeout=ANSWER_MS)
-    space.wait_for_function(f"{dots} != {drawn!r}", timeout=ANSWER_MS)
+    expect(box.locator(".zsar-summary")).to_contain_text("Now: k 8,", timeout=WAIT_MS)
+    space.wait_for_function(f"{dots} != {drawn!r}", timeout=WAIT_MS)
     assert box.inner_text() != before
     picture(
         space,
@@ -204,8 +148,8 @@ def test_a_bar_and_a_cell_open_the_clips_of_their_class(errors, picture):
         for name in bars.evaluate("figure => figure.layout.xaxis.ticktext")
     ]
     click_on(errors, bars, 4, 50)
-    expect(box).to_contain_text(f"of “{names[4]}”", timeout=ANSWER_MS)
-    expect(box).to_contain_text(f"True class: {names[4]}", timeout=ANSWER_MS)
+    expect(box).to_contain_text(f"of “{names[4]}”", timeout=WAIT_MS)
+    expect(box).to_contain_text(f"True class: {names[4]}", timeout=WAIT_MS)
 
     counts = np.array(cells.evaluate("figure => figure._fullData[0].customdata.map(row => [...row])"))
     wrong = counts - np.diag(np.diag(counts))
@@ -216,10 +160,10 @@ def test_a_bar_and_a_cell_open_the_clips_of_their_class(errors, picture):
     ]
     click_on(errors, cells, named, true)
     said = re.compile(
-        f"{wrong.max()} (clips )?of “{re.escape(labels[true])}” taken for “{re.escape(labels[named])}”"
+        f"{wrong.max()} (clips )?of “{re.escape(labels[true])}” predicted as “{re.escape(labels[named])}”"
     )
-    expect(box).to_contain_text(said, timeout=ANSWER_MS)
-    expect(choice(box, "class").locator("option:checked")).to_contain_text(labels[true], timeout=ANSWER_MS)
+    expect(box).to_contain_text(said, timeout=WAIT_MS)
+    expect(choice(box, "class").locator("option:checked")).to_contain_text(labels[true], timeout=WAIT_MS)
     found, advancing = playing(errors, ".zsar-class-errors .zsar-clips")
     assert found == min(24, wrong.max()) and advancing >= 1
     picture(
@@ -234,12 +178,12 @@ def test_a_tag_is_saved_and_taken_away(errors, lab):
     box, path = errors.locator(".zsar-class-errors"), lab.folder / "notebooks" / "tags.csv"
     clip = options(choice(box, "clip"))[1].removeprefix("1. ").split(",")[0]
     choice(box, "clip").select_option(index=1)
-    expect(box).to_contain_text(f"Tag {clip}:", timeout=ANSWER_MS)
+    expect(box).to_contain_text(f"Tag {clip}:", timeout=WAIT_MS)
     box.get_by_role("button", name="label wrong").click()
     box.get_by_placeholder("why").fill("it <b>stands</b> still")
     box.get_by_role("button", name="Tag", exact=True).click()
-    expect(box).to_contain_text("1 clip tagged", timeout=ANSWER_MS)
-    expect(box.locator(".zsar-clips").first).to_contain_text("⚑ label wrong", timeout=ANSWER_MS)
+    expect(box).to_contain_text("1 clip tagged", timeout=WAIT_MS)
+    expect(box.locator(".zsar-clips").first).to_contain_text("⚑ label wrong", timeout=WAIT_MS)
     (row,) = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
     assert (row["clip"], row["kind"], row["note"], row["split"]) == (
         clip,
@@ -248,18 +192,18 @@ def test_a_tag_is_saved_and_taken_away(errors, lab):
         "stratified-0",
     )
     box.get_by_role("button", name="Remove tag").click()
-    expect(box).to_contain_text("No clip is tagged", timeout=ANSWER_MS)
+    expect(box).to_contain_text("No clip is tagged", timeout=WAIT_MS)
     assert len(path.read_text(encoding="utf-8").splitlines()) == 1
 
 
 def test_figures_are_as_wide_as_their_box(errors):
     fits = """() => [...document.querySelectorAll('.zsar-class-errors .js-plotly-plot')].every(
         figure => figure.clientWidth > 300 && Math.abs(figure.clientWidth - figure.querySelector('.main-svg').clientWidth) <= 1)"""
-    errors.wait_for_function(fits, timeout=ANSWER_MS)
+    errors.wait_for_function(fits, timeout=WAIT_MS)
     for width in (1000, 700, 1400):
         errors.set_viewport_size({"width": width, "height": 1000})
         errors.wait_for_timeout(600)
-        errors.wait_for_function(fits, timeout=ANSWER_MS)
+        errors.wait_for_function(fits, timeout=WAIT_MS)
     errors.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
     errors.wait_for_timeout(600)
-    errors.wait_for_function(fits, timeout=ANSWER_MS)
+    errors.wait_for_function(fits, timeout=WAIT_MS)
