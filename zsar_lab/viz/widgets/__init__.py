@@ -127,6 +127,20 @@ class Panel(ipywidgets.VBox):
         widget.on_click(lambda _: self.attempt(action, message))
         return widget
 
+    def page_buttons(self, message: str = "message") -> list[ipywidgets.Button]:
+        """Two buttons that change the state's page by one."""
+        back, on = (lambda by=by: self.choose(page=self.state.page + by) for by in (-1, 1))
+        earlier = self.button("earlier", "◀ earlier", back, message)
+        return [earlier, self.button("later", "later ▶", on, message)]
+
+    def turn(self, n_clips: int, per_page: int) -> int:
+        """Put the state's page into the range of so many clips; returns the place of its first clip, from 0."""
+        last = max(0, -(-n_clips // per_page) - 1)
+        page = min(max(self.state.page, 0), last)
+        self.state = replace(self.state, page=page)
+        self.controls["earlier"].disabled, self.controls["later"].disabled = page == 0, page == last
+        return page * per_page
+
     def page(self, name: str, **layout: Any) -> ipywidgets.HTML:
         """A part of the page, empty at first."""
         self.html[name] = ipywidgets.HTML(layout={"width": "98%", "min_width": "0"} | layout)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import ipywidgets
@@ -28,27 +28,16 @@ NO_CLIP = ("choose a clip", "")
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is chosen.
-
-    Attributes:
-        split: one of those given.
-        method: identifier.
-        name: an unseen class.
-        by: order of the bars, one of `explanations.CLASS_ORDERS`.
-        prediction: "any", "wrong" or "as NAME": which of its clips.
-        order: of them, one of `explanations.ORDERS`.
-        page: from 0.
-        clip: id of a clip on the page; "" for none.
-    """
+    """The split, method and unseen class; the order of the bars; and which of the class's clips are shown."""
 
     split: str
     method: str
     name: str = ""
-    by: str = "accuracy"
-    prediction: str = ANY
-    order: str = explanations.MARGIN
+    by: str = "accuracy"  # one of CLASS_ORDERS
+    prediction: str = ANY  # or "wrong", or "as NAME"
+    order: str = explanations.MARGIN  # one of ORDERS
     page: int = 0
-    clip: str = ""
+    clip: str = ""  # the id of one on the page
 
 
 class Counted(NamedTuple):
@@ -97,45 +86,37 @@ class ClassErrors(Panel):
         super().__init__("zsar-class-errors", Chosen(next(iter(predictions)), method))
         next(iter(predictions.values())).find(method)
         self._catalog, self._predictions, self._embeddings = catalog, dict(predictions), dict(clips or {})
-        self._labels, self._tags = labels_of(catalog), tags
+        self._labels = labels_of(catalog)
+        self._tags: Any = tags
         self._class_of = dict(zip(catalog.clips["id"], catalog.clips["class"]))
         self._counts: dict[tuple[str, str], Counted] = {}
         self._drawn: dict[str, tuple[object, ...]] = {}
         self.clips, self.figures = pd.DataFrame(), {}
-        self._list_choices()
         self._make()
         self.choose()
 
     # the controls
 
-    def _list_choices(self) -> None:
-        self._choices = row(
-            self.dropdown("split", "split", "220px", prediction=ANY, page=0),
-            self.dropdown("method", "method", "270px", prediction=ANY, page=0),
-            self.dropdown("name", "class", "380px", prediction=ANY, page=0),
+    def _make(self) -> None:
+        by = ipywidgets.ToggleButtons(options=explanations.CLASS_ORDERS, style={"button_width": "90px"})
+        anew = {"prediction": ANY, "page": 0}
+        choices = row(
+            self.dropdown("split", "split", "220px", **anew),
+            self.dropdown("method", "method", "270px", **anew),
+            self.dropdown("name", "class", "380px", **anew),
             ipywidgets.Label("bars by", layout={"margin": "2px 8px"}),
-            self.control(
-                "by",
-                ipywidgets.ToggleButtons(options=explanations.CLASS_ORDERS, style={"button_width": "90px"}),
-            ),
+            self.control("by", by),
         )
-        self._of_clips = row(
+        of_clips = row(
             self.dropdown("prediction", "prediction", "400px", 80, page=0),
             self.dropdown("order", "order", "320px", page=0),
-            self.button("earlier", "◀ earlier", lambda: self.choose(page=self.state.page - 1)),
-            self.button("later", "later ▶", lambda: self.choose(page=self.state.page + 1)),
+            *self.page_buttons(),
         )
         self.offer("split", list(self._predictions))
-        self.dropdown("clip", "clip", "520px")
-        self._offer_classes()
-
-    def _make(self) -> None:
-        clicks = {"bars": self._on_bar, "confusion": self._on_cell, "predicted": self._on_predicted}
-        for name, click in clicks.items():
-            self.figures[name] = as_widget(self._figure(name), self._attempted(click))
+        self._show_classes()
         pages = {name: self.page(name) for name in ("message", "texts", "shown", "grid", "why")}
-        parts = [self._choices, pages["message"], *self.figures.values(), pages["texts"], self._of_clips]
-        parts += [pages["shown"], pages["grid"], self.controls["clip"], pages["why"]]
+        parts = [choices, pages["message"], *self.figures.values(), pages["texts"], of_clips, pages["shown"]]
+        parts += [pages["grid"], self.dropdown("clip", "clip", "520px"), pages["why"]]
         self.lay_out(*parts, *([] if self._tags is None else [self._tagging()]), FigureFitter())
 
     def _tagging(self) -> ipywidgets.VBox:
@@ -160,14 +141,13 @@ class ClassErrors(Panel):
 
     # what a user does
 
-    def _attempted(self, action: Any) -> Any:
-        return lambda x, y: self.attempt(lambda: action(x, y))
-
     def _on_bar(self, x: Any, _: Any) -> None:
-        self._choose_clips(self._bar_names()[int(x)], ANY)
+        names = explanations.classes_in_order(self._catalog, self._counted.table, self.state.by)
+        self._choose_clips(names[int(x)], ANY)
 
     def _on_predicted(self, x: Any, _: Any) -> None:
-        self._choose_clips(self.state.name, AS + list(self._predicted_as())[int(x)])
+        names = list(explanations.predicted_as(self._counted.counts, self.state.name))
+        self._choose_clips(self.state.name, AS + names[int(x)])
 
     def _on_cell(self, x: Any, y: Any) -> None:
         true, predicted = figures.clicked_cell(self._catalog, self._counted.cells, x, y)
@@ -183,14 +163,12 @@ class ClassErrors(Panel):
 
     def _on_tag(self) -> None:
         state, controls = self.state, self.controls
-        assert self._tags is not None
         about = state.clip, self._class_of.get(state.clip, ""), state.split, state.method
         self._tags.add(Tag(*about, controls["kind"].value, controls["note"].value))
         controls["note"].value = ""
         self.choose()
 
     def _on_remove_tag(self) -> None:
-        assert self._tags is not None
         self._tags.remove(self.state.clip)
         self.choose()
 
@@ -198,33 +176,65 @@ class ClassErrors(Panel):
 
     def show(self) -> None:
         """Draw the choice; figures of all classes only where split, method or order are others."""
-        self._offer_classes()
+        self._show_classes()
         state, predictions = self.state, self._of_split
         clips = explanations.clip_table(predictions, state.method, state.name)
         self._offer_clips(clips)
-        self._show_texts()
-        for name in self.figures:
-            self._show_figure(name)
         self._show_grid(clips)
-        embeddings = self._embeddings.get(state.split)
-        given = self._catalog, predictions, state.method, self.state.clip, embeddings
-        self.html["why"].value = explanations.clip_html(*given) if self.state.clip else ""
-        if self._tags is not None:
-            self.attempt(self._show_tags, "tag_message")
-
-    def _show_texts(self) -> None:
-        given = self._of_split, self.state.method, self.state.name
+        given = predictions, state.method, state.name
         if self._drawn.get("texts") != given:
             self.html["texts"].value = explanations.texts_and_parts(self._catalog, *given)
             self._drawn["texts"] = given
+        with self.figures["confusion"].batch_update():
+            order = self._counted.cells
+            figures.move_frame(self.figures["confusion"], self._catalog, order, state.name, self._named)
+        clip, embeddings = self.state.clip, self._embeddings.get(state.split)
+        why = explanations.clip_html(self._catalog, *given[:2], clip, embeddings) if clip else ""
+        self.html["why"].value = why
+        if self._tags is not None:
+            self.attempt(self._show_tags, "tag_message")
 
-    def _offer_classes(self) -> None:
-        """The classes with their accuracy, the worst first."""
+    def _show_classes(self) -> None:
+        """The list of classes, the worst first, and the figures one chooses a class by."""
         self.offer("method", explanations.method_options(self._of_split))
-        table = self._counted.table
-        names, top1 = explanations.classes_in_order(self._catalog, table), table["top1"]
-        shown = unlike(self._labels, names)
-        self.offer("name", [(f"{text} ({100 * top1[name]:.0f} %)", name) for text, name in zip(shown, names)])
+        catalog, predictions, table = self._catalog, self._of_split, self._counted.table
+        names, top1 = explanations.classes_in_order(catalog, table), table["top1"]
+        shown = zip(unlike(self._labels, names), names)
+        self.offer("name", [(f"{text} ({100 * top1[name]:.0f} %)", name) for text, name in shown])
+        state, key = self.state, (self.state.split, self.state.method)
+        names, with_family = explanations.classes_in_order(catalog, table, state.by), state.by == "family"
+        given = predictions, state.method, catalog
+        about = f"method {LABELS[state.method]}, {predictions.protocol.name}, {catalog.name}; click a bar"
+        counts = explanations.predicted_as(self._counted.counts, state.name)
+        self._draw(
+            "bars", (*key, state.by), self._on_bar, lambda: figures.per_class(*given, names, state.name)
+        )
+        self._draw(
+            "confusion",
+            key,
+            self._on_cell,
+            lambda: figures.confusion(*given, self._counted.cells, state.name),
+        )
+        self._draw(
+            "predicted",
+            (*key, state.name),
+            self._on_predicted,
+            lambda: figures.prediction_bars(counts, state.name, catalog, f"{about} for its clips"),
+        )
+        with self.figures["bars"].batch_update():
+            figures.choose_bar(self.figures["bars"], catalog, names, state.name, with_family)
+
+    def _draw(
+        self, name: str, key: tuple[str, ...], click: Callable[[Any, Any], None], make: Callable[[], Any]
+    ) -> None:
+        """Make a figure, or draw it again where what it is made of (`key`) has changed."""
+        if self._drawn.get(name) == key:
+            return
+        if name in self.figures:
+            redraw(self.figures[name], make())
+        else:
+            self.figures[name] = as_widget(make(), lambda x, y: self.attempt(lambda: click(x, y)))
+        self._drawn[name] = key
 
     def _offer_clips(self, clips: pd.DataFrame) -> None:
         """Which clips can be shown, with their numbers, the most frequent prediction first; and their orders."""
@@ -244,13 +254,12 @@ class ClassErrors(Panel):
         elif self._named:
             clips = clips[clips["prediction"] == self._named]
         clips = explanations.in_order(clips, state.order)
-        n_pages = max(1, -(-len(clips) // PER_PAGE))
-        page = min(max(state.page, 0), n_pages - 1)
-        self.state = replace(state, page=page)
-        self.controls["earlier"].disabled, self.controls["later"].disabled = page == 0, page == n_pages - 1
-        self.clips = shown = clips[page * PER_PAGE : (page + 1) * PER_PAGE]
-        first = page * PER_PAGE + 1
-        captions = explanations.captions_of(shown, labels, first, state.order, self._kinds())
+        place = self.turn(len(clips), PER_PAGE)
+        self.clips, first = clips[place : place + PER_PAGE], place + 1
+        shown, kinds = self.clips, {}
+        if self._tags is not None:
+            self.attempt(lambda: kinds.update(self._tags.kinds()), "tag_message")
+        captions = explanations.captions_of(shown, labels, first, state.order, kinds)
         self.html["grid"].value = clip_grid(self._catalog, shown["clip"].tolist(), captions)
         self.html["shown"].value = message_box(self._sentence(clips, first), "transparent")
         listed = [
@@ -273,44 +282,6 @@ class ClassErrors(Panel):
         rest = f"; {n_wrong} predicted wrongly" if n_wrong else "; all predicted rightly"
         return f"{part} of “{label}”{how}{'' if how else rest}."
 
-    def _show_figure(self, name: str) -> None:
-        """Draw a figure, or where all else is the same only move what shows the choice in it."""
-        state, widget = self.state, self.figures[name]
-        if self._drawn.get(name) != self._drawn_from(name):
-            redraw(widget, self._figure(name))
-        elif name == "bars":
-            with widget.batch_update():
-                names, with_family = self._bar_names(), state.by == "family"
-                figures.choose_bar(widget, self._catalog, names, state.name, with_family)
-        elif name == "confusion":
-            with widget.batch_update():
-                figures.move_frame(widget, self._catalog, self._counted.cells, state.name, self._named)
-
-    def _drawn_from(self, name: str) -> tuple[object, ...]:
-        """What a figure is made of besides the class that is chosen in it."""
-        state = self.state
-        also = {"bars": state.by, "confusion": "", "predicted": state.name}[name]
-        return state.split, state.method, also
-
-    def _figure(self, name: str) -> Any:
-        state, predictions, catalog = self.state, self._of_split, self._catalog
-        self._drawn[name] = self._drawn_from(name)
-        if name == "bars":
-            names, with_family = self._bar_names(), state.by == "family"
-            return figures.per_class(predictions, state.method, catalog, names, state.name, with_family)
-        if name == "confusion":
-            given = self._counted.cells, state.name, self._named
-            return figures.confusion(predictions, state.method, catalog, *given)
-        about = f"method {LABELS[state.method]}, {predictions.protocol.name}, {catalog.name}; click a bar"
-        return figures.prediction_bars(self._predicted_as(), state.name, catalog, f"{about} for its clips")
-
-    def _kinds(self) -> Mapping[str, str]:
-        """The kind of each tagged clip; none, and a sentence, where the file cannot be read."""
-        found: dict[str, str] = {}
-        if self._tags is not None:
-            self.attempt(lambda: found.update(self._tags.kinds()), "tag_message")
-        return found
-
     def _show_tags(self) -> None:
         """The score without tagged clips, and all tags."""
         clip = self.state.clip
@@ -318,7 +289,6 @@ class ClassErrors(Panel):
         choose = f"Tag {clip}:" if clip else "Choose a clip above to tag it."
         self.html["tag_clip"].value = message_box(choose, "transparent")
         tags = self._tags
-        assert tags is not None
         kinds = [kind for kind in KINDS if self.controls[f"without {kind}"].value]
         score = score_without(self._of_split, self.state.method, tags.kinds(), kinds)
         self.html["score"].value = message_box(score.sentence(), GREY)
@@ -346,9 +316,3 @@ class ClassErrors(Panel):
             table, cells = figures.class_table(counts), explanations.confusion_order(counts)
             self._counts[key] = Counted(counts, table, cells)
         return self._counts[key]
-
-    def _bar_names(self) -> list[str]:
-        return explanations.classes_in_order(self._catalog, self._counted.table, self.state.by)
-
-    def _predicted_as(self) -> dict[str, int]:
-        return explanations.predicted_as(self._counted.counts, self.state.name)

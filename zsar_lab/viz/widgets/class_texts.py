@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
@@ -209,10 +210,9 @@ class ClassTextInspector(Panel):
     def _scored_again(self, rescorer: Rescorer) -> str:
         on, edited = self.state.on, edited_names(self._before.class_text, self._after.class_text)
         if not edited:
-            score = rescorer.score(self._before, self._method, on)
+            score, warning = rescorer.score(self._before, self._method, on), WARNINGS[on] * (on == UNSEEN)
             said = f"{score.scored}: {100 * score.top1:.1f} %; no text is edited yet."
-            warning = WARNINGS[on] if on == UNSEEN else ""
-            return render("text_change.html", summary=said, warning=warning, settings="", idle="", rows=None)
+            return render("text_change.html", summary=said, warning=warning, settings="", idle=(), rows=None)
         roles = {name: role_of(rescorer.protocol, name) for name in edited}
         idle = [name for name, role in roles.items() if role not in (SEEN, VALIDATION, on)]
         change = rescorer.compare(self._before, self._after, self._method, on)
@@ -232,31 +232,15 @@ def role_sentence(label: str, role: str, on: str) -> str:
 
 def reading(read: ClassInspection, labels: Mapping[str, str], protocol: Protocol | None = None) -> str:
     """Html: the text word by word, its flags, and the nearest classes with what they are in the split."""
+    role = (lambda name: role_of(protocol, name)) if protocol else None
     lines = [{"words": words_of(line), "n_tokens": line.n_tokens} for line in read.lines]
+    unknown = dict.fromkeys(word for line in read.lines for word in line.unknown)
+    split = dict.fromkeys(word for line in read.lines for word in line.heavily_split)
     legend = {
-        "wavy underline, unknown to the encoder": [word for line in read.lines for word in line.unknown],
-        "dashed underline, in three pieces or more, so hardly known": [
-            word for line in read.lines for word in line.heavily_split
-        ],
+        "wavy underline, unknown to the encoder": ", ".join(unknown),
+        "dashed underline, in three pieces or more, so hardly known": ", ".join(split),
     }
-    nearest = [
-        {
-            "label": labels[name],
-            "role": role_of(protocol, name) if protocol else "",
-            "centred": c,
-            "cosine": s,
-        }
-        for name, c, s in zip(read.nearest.iloc[:, 0], read.nearest["centred"], read.nearest["cosine"])
-    ]
-    return render(
-        "text_reading.html",
-        read=read,
-        role=role_of(protocol, read.name) if protocol else "",
-        lines=lines,
-        legend={what: ", ".join(dict.fromkeys(words)) for what, words in legend.items() if words},
-        flags=read.flags["sentence"].tolist(),
-        nearest=nearest,
-    )
+    return render("text_reading.html", read=read, labels=labels, role=role, lines=lines, legend=legend)
 
 
 def words_of(line: LineRead) -> list[tuple[str, str, str]]:
@@ -271,15 +255,14 @@ def words_of(line: LineRead) -> list[tuple[str, str, str]]:
 
 def _word(word: Word) -> tuple[str, str, str]:
     """A word with dots between its pieces, "po·mmel", unless the pieces are not written as the word is."""
+    text, pieces = word.text, [piece.removeprefix("##").strip("▁Ġ") for piece in word.pieces]
+    if not word.unknown and len(pieces) > 1 and sum(map(len, pieces)) == len(text):
+        ends = np.cumsum([len(piece) for piece in pieces]).tolist()
+        text = "·".join(word.text[start:end] for start, end in zip([0, *ends], ends))
     if word.unknown:
-        return word.text, "wavy", "unknown to the encoder"
-    text, lengths = word.text, [len(piece.removeprefix("##").strip("▁Ġ")) for piece in word.pieces]
-    if len(lengths) > 1 and sum(lengths) == len(word.text):
-        starts = [sum(lengths[:number]) for number in range(len(lengths))]
-        text = "·".join(word.text[start : start + length] for start, length in zip(starts, lengths))
-    if word.heavily_split:
-        return text, "dashed", f"read in {len(word.pieces)} pieces: {' '.join(word.pieces)}"
-    return text, "", ""
+        return text, "wavy", "unknown to the encoder"
+    meaning = f"read in {len(pieces)} pieces: {' '.join(word.pieces)}"
+    return (text, "dashed", meaning) if word.heavily_split else (text, "", "")
 
 
 def change_html(change: TextChange, labels: Mapping[str, str], idle: Sequence[str] = ()) -> str:
@@ -293,18 +276,10 @@ def change_html(change: TextChange, labels: Mapping[str, str], idle: Sequence[st
     table, half = change.table(), MOST_ROWS // 2
     changed = table[(table["gained_clips"] > 0) | (table["lost_clips"] > 0)]
     shown = changed if len(changed) <= MOST_ROWS else pd.concat([changed.head(half), changed.tail(half)])
-    shown = shown.rename(columns={"before_%": "before", "after_%": "after"})
-    return render(
-        "text_change.html",
-        summary=change.summary(),
-        settings=change.settings(),
-        warning=WARNINGS[change.before.on],
-        idle=", ".join(f"“{label}”" for label in idle),
-        rows=[record | {"label": labels[record["class"]]} for record in shown.to_dict("records")],
-        n_hidden=len(changed) - len(shown),
-        n_same=len(table) - len(changed),
-        n_classes=len(table),
-    )
+    numbers = {"n_hidden": len(changed) - len(shown), "n_same": len(table) - len(changed)}
+    rows, warning = shown.to_dict("records"), WARNINGS[change.before.on]
+    about = {"summary": change.summary(), "settings": change.settings(), "warning": warning, "idle": idle}
+    return render("text_change.html", rows=rows, labels=labels, n_classes=len(table), **numbers, **about)
 
 
 def edits_html(before: ClassText, after: ClassText, labels: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.infer.predictions import NO_PREDICTION, Paths
@@ -27,21 +28,13 @@ METHODS = [("the model's usual one", ""), ("transfer", "transfer"), ("direct", "
 
 @dataclass(frozen=True)
 class Shown:
-    """Which clips are shown and which one is chosen; names of `own_videos_words`.
+    """Which clips are shown, and which one is chosen."""
 
-    Attributes:
-        filter: one of FILTERS, or "class NAME".
-        order: one of ORDERS.
-        page: from 0.
-        clip: row of the session's table; -1 for none.
-        name: class that the clip may be given, and whose composition is shown.
-    """
-
-    filter: str = words.ALL
-    order: str = words.BY_FILE
+    filter: str = words.ALL  # one of FILTERS, or "class NAME"
+    order: str = words.BY_FILE  # one of ORDERS
     page: int = 0
-    clip: int = -1
-    name: str = ""
+    clip: int = -1  # a row of the session's table; -1 for none
+    name: str = ""  # the class that the clip may be given, and whose composition is shown
 
 
 class OwnVideos(Panel):
@@ -135,8 +128,7 @@ class OwnVideos(Panel):
         above = row(
             self.dropdown("filter", "show", "320px", 40, **top),
             self.dropdown("order", "order", "230px", 45, **top),
-            self.button("earlier", "◀ earlier", lambda: self.choose(page=self.state.page - 1), "table"),
-            self.button("later", "later ▶", lambda: self.choose(page=self.state.page + 1), "table"),
+            *self.page_buttons("table"),
             self.button("accept_sure", "accept all sure ones", self._on_sure, "table"),
         )
         self.grid = ClickedGrid()
@@ -282,8 +274,10 @@ class OwnVideos(Panel):
         """Draw what the session has: its model, what could not be read, a page of clips, the chosen clip."""
         session = self.session
         self.html["about"].value = words.about_html(session)
-        there = session.table is not None and (session.table["prediction"] != NO_PREDICTION).any()
-        self.html["unread"].value = "" if session.table is None else words.unread_html(session.table)
+        table = pd.DataFrame({"prediction": []}) if session.table is None else session.table
+        unread = table[table["prediction"] == NO_PREDICTION].to_dict("records")
+        there = len(table) > len(unread)
+        self.html["unread"].value = render("own_unread.html", rows=unread) if unread else ""
         self.table.layout.display = self.saving.layout.display = None if there else "none"
         self.chosen_clip.layout.display = "none"
         if there:
@@ -296,12 +290,8 @@ class OwnVideos(Panel):
         self.offer("filter", words.filters(session))
         self.offer("order", words.ORDERS)
         chosen = words.rows_of(session, self.state.filter, self.state.order)
-        n_pages = max(1, -(-len(chosen) // self._most))
-        page = min(max(self.state.page, 0), n_pages - 1)
-        self.rows = chosen[page * self._most : (page + 1) * self._most]
-        self.state = replace(self.state, page=page)
-        self.controls["earlier"].disabled, self.controls["later"].disabled = page == 0, page == n_pages - 1
-        first = page * self._most + 1
+        place = self.turn(len(chosen), self._most)
+        self.rows, first = chosen[place : place + self._most], place + 1
         self.html["counted"].value = message_box(
             words.counted(session, self.rows, first, len(chosen)), "transparent"
         )
@@ -334,7 +324,8 @@ class OwnVideos(Panel):
         self.chosen_clip.layout.display, self.controls["take_back"].disabled = None, accepted is None
         frame = Caption((), True if accepted else None)
         self.html["video"].value = clip_grid(self._catalog, [self._id_of[clip]], [frame], 1, 200)
-        self.html["best"].value = words.best_html(session.table, clip, accepted)
+        about = {"window": window, "place": words.place_of(session.table, clip), "accepted": accepted}
+        self.html["best"].value = render("own_best.html", **about)
         self._show_composed()
         self._show_timeline(window["path"])
 

@@ -66,7 +66,7 @@ def caption(session: VideoSession, number: int, was: Mapping[int, str]) -> Capti
     predicted = f"{window['prediction']} {100 * window['confidence']:.0f}\u00a0%"
     lines = [predicted] if accepted in (None, window["prediction"]) else [accepted, f"predicted: {predicted}"]
     lines += [f"then {name} {100 * share:.0f}\u00a0%" for name, share in window["best"][1:2]]
-    lines += [f"⚠ {window['why']}"] if window["unsure"] else []
+    lines += [f"⚠ {window['why']}"] * bool(window["unsure"])
     lines += [f"↻ was {was[number]}"] if number in was else []
     return Caption((*lines, place_of(session.table, number)), True if accepted else None)
 
@@ -84,15 +84,11 @@ def counted(session: VideoSession, shown: Sequence[int], first: int, n_chosen: i
     """One line: how many clips there are, how many sure and accepted; and which are shown."""
     read = session.table[session.table["prediction"] != NO_PREDICTION]
     n_unsure, n_unread = int(read["unsure"].sum()), len(session.table) - len(read)
-    parts = [
-        f"{count(len(read), 'clip')} of {count(read['path'].nunique(), 'video')}",
-        f"{len(read) - n_unsure} sure",
-        f"{n_unsure} unsure",
-        f"{len(session.accepted)} accepted",
-        *([f"{n_unread} not read"] if n_unread else []),
-    ]
+    clips = f"{count(len(read), 'clip')} of {count(read['path'].nunique(), 'video')}"
+    unread = f", {n_unread} not read" if n_unread else ""
     which = f"shown are {first} to {first + len(shown) - 1} of {n_chosen}" if shown else "none of these"
-    return f"{', '.join(parts)}; {which}."
+    sure = f"{len(read) - n_unsure} sure, {n_unsure} unsure, {len(session.accepted)} accepted"
+    return f"{clips}, {sure}{unread}; {which}."
 
 
 def moved_sentence(session: VideoSession, was: Mapping[int, str], n_forgotten: int = 0) -> str:
@@ -113,29 +109,13 @@ def moved_sentence(session: VideoSession, was: Mapping[int, str], n_forgotten: i
 
 def about_html(session: VideoSession) -> str:
     """Where the model comes from, how sure to be, and the score where labels are known."""
-    model, classifier = session.model, session.classifier
+    model, classifier, table = session.model, session.classifier, session.table
     said = [f"{model.name}: {model.about}."]
     if classifier is not None:
         said.append(f"Named by {classifier.method}, class texts by {classifier.class_text.prompt}.")
         said.append(sure_sentence(classifier))
-        said += scored_sentences(session.table, classifier) if session.table is not None else []
+        said += [] if table is None else scored_sentences(table, classifier)
     return render("own_about.html", lines=said)
-
-
-def unread_html(table: pd.DataFrame) -> str:
-    """The videos, and parts of them, that could not be read, with their reasons; "" without any."""
-    unread = table[table["prediction"] == NO_PREDICTION]
-    reasons = [why if path in why else f"{path}: {why}" for path, why in zip(unread["path"], unread["why"])]
-    return render("own_unread.html", reasons=reasons) if reasons else ""
-
-
-def best_html(table: pd.DataFrame, number: int, accepted: str | None = None) -> str:
-    """The best classes of a clip with confidence bars, its label where known, and remarks."""
-    window = table.loc[number]
-    label, why = f"label: {window['label']}", f"⚠ {window['why']}"
-    notes = [place_of(table, number), label if window["label"] else "", why if window["unsure"] else ""]
-    notes = [note for note in (*notes, window["remark"]) if note]
-    return render("own_best.html", notes=notes, best=window["best"], score=window["score"], accepted=accepted)
 
 
 def training_sentence(catalog: Catalog) -> str:
