@@ -22,7 +22,7 @@ from zsar_lab.embed.checkpoint import VIEWS_OF, ClipEmbeddings, Views, embed_cli
 from zsar_lab.files import make_folder, read_json, write_json
 from zsar_lab.protocols.leakage import LeakageAudit, Removal, audit, audit_classes
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.protocols.splits import ProtocolName, protocol_named
+from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
 from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate_split, split_result
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.report import Report, make_report
@@ -202,12 +202,12 @@ class Workspace:
         def clips(catalog: Catalog) -> pd.DataFrame:
             return catalog.usable if decoded is None else catalog.usable[catalog.usable["id"].isin(decoded)]
 
-        if self.train_catalog is None:
-            made = protocol_named(split, self.test_catalog, clips(self.test_catalog))
-        else:
-            given = self.test_catalog, clips(self.test_catalog), self.train_catalog, clips(self.train_catalog)
-            made = protocol_named(split, *given, self._removal.removed, self._removal.rule_text)
-        return replace(made, views=self.study.evaluation.views)
+        test, train = self.test_catalog, self.train_catalog
+        data, options = ProtocolData(clips(test), test.classes, test.name), {}
+        if train is not None:
+            data = replace(data, train_clips=clips(train), train_name=train.name)
+            options = {"removed": self._removal.removed, "removed_rule": self._removal.rule_text}
+        return protocol_named(split, data, views=self.study.evaluation.views, **options)
 
     def leakage(self, split: str) -> LeakageAudit:
         """The training classes compared with the test classes: all of both datasets, or seen and unseen of a split within one."""
@@ -435,7 +435,7 @@ class Workspace:
     def _other_texts(self) -> dict[str, ClassEmbeddings]:
         """The prompts that are compared with the study's: those that the classes have what is needed for, and that the encoder can read whole."""
         texts, too_long = {}, {}
-        for prompt in (prompt.__name__ for prompt in PROMPTS if prompt.__name__ != self.study.text.prompt):
+        for prompt in (name for name in PROMPTS if name != self.study.text.prompt):
             try:
                 text = self.class_text(prompt)
             except ValueError:  # no description, no structure

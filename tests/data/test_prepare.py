@@ -32,7 +32,7 @@ from zsar_lab.data.video import write_mp4
 from zsar_lab.data.workers import Limits
 from zsar_lab.protocols.build import account
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.protocols.splits import protocol_named
+from zsar_lab.protocols.splits import ProtocolData, protocol_named
 
 SETTINGS = FrameSettings(n_frames=4, fps=4.0, size_px=24)
 ONE = Limits(workers=1)
@@ -401,7 +401,8 @@ def check_account(protocol: Protocol, *catalogs: Catalog) -> pd.DataFrame:
 )
 def test_no_clip_is_dropped_unsaid_within_a_dataset(prepared, name, split):
     made = prepared[name]
-    protocol = protocol_named(split, made.catalog, decoded(made))
+    data = ProtocolData(decoded(made), made.catalog.classes, made.catalog.name)
+    protocol = protocol_named(split, data)
     accounted = check_account(protocol, made.catalog).set_index("id")
     usable = made.catalog.usable
     assert set(usable["id"][usable["class"].isin(protocol.unseen)]) - set(made.frames.excluded["id"]) == set(
@@ -420,9 +421,8 @@ def test_no_clip_is_dropped_unsaid_within_a_dataset(prepared, name, split):
 @pytest.mark.parametrize("test", ["hmdb51", "activitynet"])
 def test_no_clip_is_dropped_unsaid_across_datasets(prepared, test):
     train, test = prepared["kinetics400"], prepared[test]
-    protocol = protocol_named(
-        "half-0", test.catalog, decoded(test), train.catalog, decoded(train), ["archery"], "a method"
-    )
+    data = ProtocolData(decoded(test), test.catalog.classes, "test", decoded(train), "train")
+    protocol = protocol_named("half-0", data, removed=["archery"], removed_rule="a method")
     accounted = check_account(protocol, train.catalog, test.catalog)
     assert protocol.removed == ("archery",) and "archery" not in protocol.seen + protocol.validation
     n_test = len(test.catalog.classes) // 2

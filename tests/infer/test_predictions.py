@@ -28,7 +28,8 @@ from zsar_lab.infer.predictions import (
     summary,
 )
 from zsar_lab.results.calibration import risk_coverage
-from zsar_lab.text.class_lists import read_classes, texts_of
+from zsar_lab.text.class_lists import read_classes
+from zsar_lab.text.prompts import texts_of
 from zsar_lab.viz.figures.own_videos import timeline
 
 ROWS = [

@@ -1,30 +1,33 @@
-"""zsar_lab.text.encoder: reading in batches, whole texts, and the pieces of words."""
+"""zsar_lab.text.encoder: each kind of text side against transformers called plainly, batches, words."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_encoders import save_tiny
+import transformers
+from safetensors.torch import load_file, save_file
+from tiny_encoders import save_tiny, tiny_model
 
-from zsar_lab.text.encoder import TextEncoder, open_encoder
+from zsar_lab.text.encoder import TextEncoder, load_language_model, open_encoder
 from zsar_lab.text.encoder_files import find_encoder
+from zsar_lab.text.prompts import TextTooLong
 
-TEXTS = [
-    "a person sprints as fast as they can along a track",
-    "jogging",
-    "cutting vegetables",
-    "swimming",
-    "a cart wheel",
-]
+KINDS = ("bert", "roberta", "mpnet", "clip", "clip text", "siglip", "xclip")
+TEXTS = ["a person runs along a track", "jumping in the cold water", "cutting vegetables", "handstand"]
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-clip", "clip")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {
+        kind: save_tiny(root / f"tiny-{kind.replace(' ', '_')}", kind) for kind in (*KINDS, "videomae", "t5")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +36,58 @@ def minilm() -> TextEncoder:
     return open_encoder(find_encoder())
 
 
-def test_it_equals_sentence_transformers(minilm):
-    package = pytest.importorskip("sentence_transformers")
-    theirs = package.SentenceTransformer(str(minilm.files.folder), device="cpu").encode(
-        TEXTS, normalize_embeddings=True
-    )
-    pooled_ND, _ = minilm.encode(TEXTS)
-    np.testing.assert_allclose(pooled_ND, theirs, atol=1e-5)
+def plainly(kind: str, folder: Path, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Embedding and last layer of one text, by transformers alone, unpadded (but siglip, trained with it)."""
+    model = tiny_model(kind).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)  # word pieces differ from run to run
+    padding = {"padding": "max_length", "max_length": 24} if kind == "siglip" else {}
+    inputs = tokenizer(text, return_tensors="pt", **padding)
+    n_tokens, ids = int(inputs["attention_mask"].sum()), {"input_ids": inputs["input_ids"]}
+    with torch.inference_mode():
+        joint = kind in ("clip", "siglip", "xclip")
+        out = model.get_text_features(**ids) if joint else model(**ids)
+        mean = sum(out.last_hidden_state[0]) / n_tokens
+        pooled = out.pooler_output[0] if joint else out.text_embeds[0] if kind == "clip text" else mean
+    return (pooled / pooled.norm()).numpy(), out.last_hidden_state[0, :n_tokens].numpy()
 
 
-def test_embeddings_are_unit_rows_and_the_mean_of_the_words(minilm):
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_equals_transformers_called_text_by_text(folders, kind):
+    pooled_ND, words = TextEncoder(find_encoder(folders[kind])).encode(TEXTS)
+    for row, text in enumerate(TEXTS):
+        pooled, last = plainly(kind, folders[kind], text)
+        np.testing.assert_allclose(pooled_ND[row], pooled, atol=1e-5)
+        np.testing.assert_allclose(words[row], last, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling", "width"),
+    [
+        ("bert", "mean over tokens", 32),
+        ("clip", "joint space", 16),
+        ("clip text", "projected", 16),
+        ("siglip", "joint space", 32),
+    ],
+)
+def test_pooling_width_and_the_most_tokens(folders, kind, pooling, width):
+    model = load_language_model(find_encoder(folders[kind]))
+    assert (model.pooling, model.most_tokens) == (pooling, 24) and len(model.layers) > 1
+    ids = torch.full((2, 24), 5)
+    read = model(ids, torch.ones_like(ids))
+    assert read.pooled_ND.shape == (2, width) and read.words_NLE.shape == (2, 24, 32)
+    assert (read.pooled_ND.dtype, read.words_NLE.dtype) == (torch.float32, torch.float32)
+    torch.testing.assert_close(read.pooled_ND.norm(dim=1), torch.ones(2))
+
+
+def test_embeddings_equal_sentence_transformers_and_are_the_mean_of_the_words(minilm):
     pooled_ND, words = minilm.encode(TEXTS)
     assert pooled_ND.dtype == np.float32 and words[0].dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(pooled_ND, axis=1), 1, atol=1e-5)
     for row, last in enumerate(words):
         mean = sum(last) / len(last)
         np.testing.assert_allclose(pooled_ND[row], mean / np.sqrt((mean**2).sum()), atol=1e-6)
+    package = pytest.importorskip("sentence_transformers")
+    theirs = package.SentenceTransformer(str(minilm.files.folder), device="cpu")
+    np.testing.assert_allclose(pooled_ND, theirs.encode(TEXTS, normalize_embeddings=True), atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
@@ -61,105 +100,135 @@ def test_neither_the_batch_nor_the_order_matters(minilm, batch_size):
 
 
 def test_related_texts_are_nearer_than_unrelated(minilm):
-    pooled_ND, _ = minilm.encode(
-        ["a person runs", "jogging", "cutting vegetables", "chopping vegetables with a kitchen knife"]
-    )
-    cosine = pooled_ND @ pooled_ND.T
-    assert min(cosine[0, 1], cosine[2, 3]) > max(cosine[0, 2], cosine[0, 3], cosine[1, 2], cosine[1, 3])
+    pairs = ["a person runs", "jogging", "cutting vegetables", "chopping vegetables with a kitchen knife"]
+    cosine = (pooled_ND := minilm.encode(pairs)[0]) @ pooled_ND.T
+    assert min(cosine[0, 1], cosine[2, 3]) > cosine[:2, 2:].max()
 
 
-def test_words_with_their_pieces(minilm):
-    words = minilm.words("Handstand pushups on a pommel horse, 🤸 qwertzuiop")
-    assert [word.text for word in words] == [
-        "Handstand",
-        "pushups",
-        "on",
-        "a",
-        "pommel",
-        "horse",
-        ",",
-        "🤸",
-        "qwertzuiop",
-    ]
-    by_text = {word.text: word for word in words}
-    assert by_text["horse"].pieces == ("horse",) and not by_text["horse"].heavily_split
-    assert by_text["pommel"].pieces == ("po", "##mmel") and not by_text["pommel"].heavily_split
-    assert by_text["qwertzuiop"].heavily_split and not by_text["qwertzuiop"].unknown
-    assert by_text["🤸"].unknown and not by_text["horse"].unknown
+def test_words_with_their_pieces(minilm, folders):
+    text = "Handstand pushups on a pommel horse, 🤸 qwertzuiop"
+    words = {word.text: word for word in minilm.words(text)}
+    assert list(words) == ["Handstand", "pushups", "on", "a", "pommel", "horse", ",", "🤸", "qwertzuiop"]
+    assert words["horse"].pieces == ("horse",) and words["pommel"].pieces == ("po", "##mmel")
+    assert [word for word in words if words[word].heavily_split] == ["Handstand", "qwertzuiop"]
+    assert [word for word in words if words[word].unknown] == ["🤸"]
     # joined again, the pieces are what the tokenizer reads
-    pieces = [piece for word in words for piece in word.pieces]
-    assert (
-        minilm.tokenizer.convert_ids_to_tokens(
-            minilm.tokens(["Handstand pushups on a pommel horse, 🤸 qwertzuiop"])[0]
-        )[1:-1]
-        == pieces
-    )
+    pieces = [piece for word in words.values() for piece in word.pieces]
+    assert minilm.tokenizer.convert_ids_to_tokens(minilm.tokens([text])[0])[1:-1] == pieces
+    by_bytes = TextEncoder(find_encoder(folders["clip"])).words("jumping Zebra")
+    assert [(word.text, word.unknown) for word in by_bytes] == [("jumping", False), ("Zebra", True)]
+    assert by_bytes[1].heavily_split
 
 
-def test_words_of_a_byte_pair_tokenizer(clip):
-    words = TextEncoder(find_encoder(clip)).words("jumping Zebra")
-    assert [word.text for word in words] == ["jumping", "Zebra"]
-    assert not words[0].unknown and words[1].unknown and words[1].heavily_split
-
-
-def test_a_text_longer_than_the_encoder_reads_is_said_not_cut(clip, minilm):
-    encoder = TextEncoder(find_encoder(clip))
+def test_a_text_longer_than_the_encoder_reads_is_said_not_cut(folders, minilm):
+    encoder = TextEncoder(find_encoder(folders["clip"]))
     fits = "jumping " * 22  # and two tokens that the tokenizer adds
     assert encoder.encode([fits])[1][0].shape == (24, 32)
-    with pytest.raises(
-        ValueError, match=r"at most 24 tokens for the encoder tiny-clip, 'jumping .*'... has 25; shorten it"
-    ):
-        encoder.encode(["jumping", fits + "jack"])
-    with pytest.raises(
-        ValueError, match="at most 256 tokens .* has 402; shorten it, or choose an encoder that reads more"
-    ):
-        minilm.encode(["run " * 400])
+    for one, text, most, has in ((encoder, fits + "jack", 24, 25), (minilm, "run " * 400, 256, 402)):
+        with pytest.raises(TextTooLong, match=f"at most {most} tokens .* has {has}") as refused:
+            one.encode(["jumping", text])
+        assert refused.value.text == text
+    for empty in ("", "  ", "\n", "?!"):
+        with pytest.raises(ValueError, match="letter or digit, text 1 is "):
+            encoder.encode(["jumping", empty])
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\n", "?!"])
-def test_an_empty_text_is_refused(clip, empty):
-    with pytest.raises(ValueError, match="must hold a letter or digit, that of number 1 is .*; write it"):
-        TextEncoder(find_encoder(clip)).encode(["jumping", empty])
-
-
-def test_the_weights_are_frozen_and_random_numbers_left_alone(clip):
+def test_an_encoder_is_frozen_loaded_once_and_leaves_random_numbers_alone(folders):
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    encoder = TextEncoder(find_encoder(clip))
+    encoder = TextEncoder(find_encoder(folders["clip"]))
     encoder.encode(["jumping"])
     assert torch.equal(torch.rand(3), expected)
-    assert (
-        not any(parameter.requires_grad for parameter in encoder.model.parameters())
-        and not encoder.model.training
-    )
-
-
-def test_an_encoder_is_loaded_once(clip):
-    files = find_encoder(clip)
-    assert open_encoder(files) is open_encoder(find_encoder(clip))
+    assert not any(parameter.requires_grad for parameter in encoder.model.parameters())
+    assert not encoder.model.training
+    files = find_encoder(folders["clip"])
+    assert open_encoder(files) is open_encoder(find_encoder(folders["clip"]))
     assert repr(open_encoder(files)).startswith("TextEncoder(tiny-clip (revision ")
 
 
-def test_a_tokenizer_of_another_model_is_refused(clip, minilm, tmp_path):
-    folder = shutil.copytree(clip, tmp_path / "mixed")
-    minilm.tokenizer.save_pretrained(folder)
-    with pytest.raises(
-        ValueError,
-        match=r"model and tokenizer must belong together, in '.*mixed' the model knows 120 tokens and the tokenizer 30522",
-    ):
-        TextEncoder(find_encoder(folder)).encode(["jumping over a zebra"])
+def copied(folder: Path, target: Path, **files: object) -> Path:
+    """A copy of a model's folder, with json files written into it ("__" in a name for "/")."""
+    copy = shutil.copytree(folder, target)
+    for name, content in files.items():
+        path = copy / f"{name.replace('__', '/')}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+    return copy
 
 
-def test_weights_that_are_no_numbers_are_said(clip, tmp_path):
-    from safetensors.torch import load_file, save_file
+@pytest.mark.parametrize(
+    ("modes", "pooling"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "first token"),
+        ({"pooling_mode": "cls", "word_embedding_dimension": 32}, "first token"),
+        ({"pooling_mode": "mean"}, "mean over tokens"),
+    ],
+)
+def test_a_pooling_file_is_followed(folders, tmp_path, modes, pooling):
+    files = find_encoder(copied(folders["bert"], tmp_path / "model", **{"1_Pooling__config": modes}))
+    encoder = TextEncoder(files)
+    pooled_ND, words = encoder.encode(TEXTS)
+    rows = [last[0] if pooling == "first token" else last.mean(0) for last in words]
+    np.testing.assert_allclose(pooled_ND, [row / np.linalg.norm(row) for row in rows], atol=1e-6)
+    assert encoder.model.pooling == pooling
 
-    folder = shutil.copytree(clip, tmp_path / "broken")
-    weights = load_file(folder / "model.safetensors")
-    weights["text_projection.weight"][0, 0] = float("nan")
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(
-        ValueError,
-        match="embeddings must be finite numbers, the encoder in '.*broken' gives others; its weights are damaged, fetch it again",
-    ):
-        TextEncoder(find_encoder(folder)).encode(["jumping"])
+
+def without_a_layer(weights: dict) -> dict:
+    return {key: value for key, value in weights.items() if "layer.1." not in key and "pooler" not in key}
+
+
+def not_a_number(weights: dict) -> dict:
+    return {key: torch.full_like(value, torch.nan) for key, value in weights.items()}
+
+
+def weights_of(change: Callable[[dict], dict]) -> Callable[[Path], object]:
+    def damage(folder: Path) -> None:
+        path = folder / "model.safetensors"
+        save_file(change(load_file(path)), path, {"format": "pt"})
+
+    return damage
+
+
+DENSE = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Transformer", "Pooling", "Dense")]
+TRANSFORMERS = r"transformers can load, '.*model' does not \(.*\)"
+
+
+@pytest.mark.parametrize(
+    ("files", "damage", "words"),
+    [
+        ({"1_Pooling__config": {"pooling_mode_max_tokens": True}}, None, "asks for pooling_mode_max_tokens"),
+        (
+            {"1_Pooling__config": {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}},
+            None,
+            "cls_token, pooling_mode_mean",
+        ),
+        ({"1_Pooling__config": {"pooling_mode_mean_tokens": False}}, None, "asks for nothing"),
+        ({"modules": DENSE}, None, "asks for Dense"),
+        ({}, weights_of(without_a_layer), r"lacks 16 \(.*layer.1"),
+        ({}, weights_of(not_a_number), "finite"),
+        ({}, lambda folder: (folder / "model.safetensors").write_bytes(b""), TRANSFORMERS),
+        ({}, lambda folder: (folder / "model.safetensors").write_bytes(b"none at all"), TRANSFORMERS),
+        ({"config": {}}, None, TRANSFORMERS),
+        ({"config": {"model_type": "no-such-type"}}, None, TRANSFORMERS),
+        ({"config": "not json"}, None, TRANSFORMERS),
+        ({}, lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+    ],
+)
+def test_a_folder_that_is_no_whole_encoder_is_refused(folders, tmp_path, files, damage, words):
+    copy = copied(folders["bert"], tmp_path / "model", **files)
+    if damage:
+        damage(copy)
+    with pytest.raises(ValueError, match=words) as refused:
+        TextEncoder(find_encoder(copy)).encode(TEXTS)
+    assert str(copy) in str(refused.value)
+
+
+def test_a_model_that_reads_no_text_or_another_tokenizer_is_refused(folders, minilm, tmp_path):
+    for kind, why in (("videomae", r"\(videomae\) has no text side"), ("t5", r"\(t5\) needs a decoder")):
+        with pytest.raises(ValueError, match=why):
+            TextEncoder(find_encoder(folders[kind])).encode(TEXTS)
+    mixed = copied(folders["clip"], tmp_path / "mixed")
+    minilm.tokenizer.save_pretrained(mixed)
+    with pytest.raises(ValueError, match="'.*mixed' the model knows 120 tokens and the tokenizer 30522"):
+        TextEncoder(find_encoder(mixed)).encode(["jumping over a zebra"])

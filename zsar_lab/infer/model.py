@@ -27,9 +27,10 @@ from zsar_lab.methods.scores import label_embeddings
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, unit, weights_by_text
 from zsar_lab.models.public import load_public_tower
 from zsar_lab.results.evaluate import DIRECT
-from zsar_lab.text.class_lists import Classes, prompt_of, read_classes, texts_of
+from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
+from zsar_lab.text.prompts import prompt_of, texts_of
 from zsar_lab.train.device import choose_device, cpu_threads, mixed_precision
 from zsar_lab.train.text_tail import class_embeddings_of, text_inputs
 from zsar_lab.workspace import Workspace

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from zsar_lab.text.encoder import one_sentence, quiet
+from zsar_lab.text.encoder import loading
 
 MUST_HOLD = "a public model's folder must hold config.json and weights as safetensors that transformers loads"
 RESAMPLING = {2: "bilinear", 3: "bicubic"}  # numbers of PIL
@@ -169,7 +169,7 @@ def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
     import transformers
 
     folder = Path(folder)
-    with quiet(), one_sentence(MUST_HOLD, folder):
+    with loading(MUST_HOLD, folder):
         config = transformers.AutoConfig.from_pretrained(folder, **OFFLINE)
     if (kind := config.model_type) not in MODELS:
         raise ValueError(f"a public model must be of type {', '.join(MODELS)}, '{folder}' is of type {kind}")
@@ -183,7 +183,7 @@ def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
             f"preprocessing must give {wanted} x {wanted} px, '{folder}' gives {given or 'any size'}"
         )
     # loading draws random numbers
-    with quiet(), one_sentence(MUST_HOLD, folder), torch.random.fork_rng(devices=[]):
+    with loading(MUST_HOLD, folder), torch.random.fork_rng(devices=[]):
         options = OFFLINE | {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
         network, info = transformers.AutoModel.from_pretrained(folder, **options)
     if missing := sorted(info["missing_keys"]):

@@ -1,4 +1,4 @@
-"""Leakage audit: which training classes are test classes under the same or another name, by their words and by their texts' distance.
+"""Leakage audit: training classes that are test classes under another name, by words and by texts' distance.
 
 The owner of snowballstemmer. Shapes: S training (seen) classes, U test (unseen) classes, F width of the
 pooled embeddings.
@@ -10,64 +10,57 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import snowballstemmer
 
 from zsar_lab.files import fingerprint, read_json, write_json
-from zsar_lab.text.embeddings import embed_class_text
-from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
-from zsar_lab.text.prompts import Prompt, class_text, label, readable_label
+from zsar_lab.text.class_lists import label, plain, readable_label
+
+if TYPE_CHECKING:
+    from zsar_lab.text.encoder_files import EncoderFiles
+    from zsar_lab.text.prompts import Prompt
 
 # from the strongest to the weakest; the first three look at words, the last at the distance of the texts
 RULES = ("exact", "normalised", "contained", "embedding")
-NAME_RULES = RULES[:3]
-SAME_NAME = ("exact", "normalised")
+NAME_RULES, SAME_NAME = RULES[:3], RULES[:2]
 STOP_WORDS = frozenset("the a an of in on with to and or".split())
 FEWEST_CONTAINED = 2
-ROWS_A_BLOCK = 1024
-# finer differences are rounding errors of float32 embeddings
-DECIMALS = 6
+DECIMALS = 6  # finer differences are rounding errors of float32 embeddings
 PAIR_COLUMNS = ["train", "test", "train_label", "test_label", "rule", "distance"]
+
+
+class LeakageError(ValueError):
+    """A seen class is an unseen class under another name."""
 
 
 def normalised(text: str) -> frozenset[str]:
     """The word stems of a class name or label, without order and repetition.
 
     Case, underscores, CamelCase, hyphens and other punctuation only part words ("person's" is one word);
-    words in parentheses count as the others; "the a an of in on with to and or" are dropped unless nothing
-    would be left; the English Snowball stemmer takes inflection off: "Rock-paper-scissors" and "rock scissors
-    paper" give the same stems.
-
-    Raises:
-        ValueError: the text holds no letter or digit.
+    "the a an of in on with to and or" are dropped unless nothing would be left; the English Snowball stemmer
+    takes inflection off: "Rock-paper-scissors" and "rock scissors paper" give the same stems.
     """
-    words = re.findall(
-        r"[^\W_]+", readable_label(text).replace("'", "").replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
-    )
-    kept = [word for word in words if word not in STOP_WORDS] or words
-    return frozenset(_stemmer().stemWords(kept))
+    words = re.findall(r"[^\W_]+", re.sub("['\N{RIGHT SINGLE QUOTATION MARK}]", "", readable_label(text)))
+    return frozenset(_stemmer().stemWords([word for word in words if word not in STOP_WORDS] or words))
 
 
-def letters(text: str) -> str:
-    """The text without case, spaces, underscores and hyphens: what the rule "exact" compares."""
-    return re.sub(r"[\s_-]+", "", text.casefold())
+@functools.cache
+def _stemmer() -> Any:
+    import snowballstemmer
+
+    return snowballstemmer.stemmer("english")
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Which training classes are left out for which test classes, and by what: a small file that a protocol can name.
+    """The training classes left out (sorted), with all that decided it: a file that a protocol can name.
 
-    Attributes:
-        removed: the training classes left out, sorted.
-        rules: the name rules that removed.
-        threshold: a training class is removed when a test class's text is nearer than this cosine distance;
-            None: not asked.
-        encoder: fingerprint of the encoder the distances come from; "" when there are none.
-        train_names, test_names: the lists that were compared.
+    `rules` are the name rules that removed; `threshold` is the cosine distance to a test class's text under
+    which a class was removed, or None; `encoder` is the fingerprint of what the distances come from.
     """
 
     removed: tuple[str, ...]
@@ -79,7 +72,7 @@ class Removal:
 
     @property
     def hash(self) -> str:
-        """Hash of the removed list, rules, threshold, encoder and both lists."""
+        """Hash of all fields."""
         return fingerprint("removal", self._content())
 
     @property
@@ -87,41 +80,27 @@ class Removal:
         """What removed, in words that fit `Protocol.removed_rule`."""
         why = [f"same name as a test class by the rules {' and '.join(self.rules)}"] if self.rules else []
         if self.threshold is not None:
-            why.append(
-                f"class text under cosine distance {self.threshold:g} of a test class's, encoder {self.encoder[:12] or 'not named'}"
-            )
+            near = f"class text under cosine distance {self.threshold:g} of a test class's"
+            why.append(f"{near}, encoder {self.encoder[:12] or 'not named'}")
         return ", or ".join(why) or "no rule"
 
     def save(self, path: Path) -> Path:
-        """Write the list with its hash as json; `path` is a file that ends in .json, or a folder (then leakage.json in it)."""
-        file = _json_path(path)
-        write_json(file, self._content() | {"hash": self.hash})
-        return file
+        """Write the list with its hash as json; `path` ends in .json, or is a folder (leakage.json in it)."""
+        write_json(_json_path(path), self._content() | {"hash": self.hash})
+        return _json_path(path)
 
     @staticmethod
     def load(path: Path) -> Removal:
-        """Read back what `save` wrote.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is no removal list, or its content does not give the hash it names.
-        """
+        """Read back what `save` wrote; ValueError when the file is no such list, or its hash is another."""
         file = _json_path(path)
-        content = read_json(file)
-        fields = set(Removal.__dataclass_fields__) | {"hash"}
+        content, fields = read_json(file), {*Removal.__dataclass_fields__, "hash"}
         if not isinstance(content, dict) or set(content) != fields:
-            raise ValueError(
-                f"a removal file must hold {', '.join(sorted(fields))}, '{file}' holds something else; save the audit again"
-            )
+            raise ValueError(f"a removal file must hold {', '.join(sorted(fields))}, '{file}' does not")
         stated = content.pop("hash")
-        removal = Removal(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-        )
-        if removal.hash != stated:
-            raise ValueError(
-                f"a removal file's content must give its hash, '{file}' says {stated} but holds {removal.hash}; save the audit again"
-            )
-        return removal
+        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+        if Removal(**lists).hash != stated:
+            raise ValueError(f"'{file}' must give the hash {stated}, but it gives {Removal(**lists).hash}")
+        return Removal(**lists)
 
     def _content(self) -> dict:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
@@ -132,88 +111,76 @@ class LeakageAudit:
     """Two lists of classes compared, by `audit`.
 
     Attributes:
-        train_names, test_names: as given.
-        train_labels, test_labels: their readable labels.
-        pairs: a row for each pair that a name rule finds and, with embeddings, for each training class and
-            its nearest test class; train, test, train_label, test_label, rule (the strongest of `RULES` that
-            holds), distance (NaN without embeddings); sorted by distance, then rule.
-        distances_SU: float32, cosine distances 0..2 of the class texts; None without embeddings.
+        train_names: the S training classes, as given.
+        test_names: the U test classes, as given.
+        table: a row for each pair of them, in their order: train, test, train_label, test_label, rule (the
+            strongest of `RULES` that holds), distance (cosine, 0..2; NaN without embeddings).
         encoder: fingerprint or name of the encoder; "" when not known.
     """
 
     train_names: tuple[str, ...]
     test_names: tuple[str, ...]
-    train_labels: tuple[str, ...]
-    test_labels: tuple[str, ...]
-    pairs: pd.DataFrame
-    distances_SU: np.ndarray | None
+    table: pd.DataFrame
     encoder: str = ""
 
     def __repr__(self) -> str:
-        return f"LeakageAudit({len(self.train_names)} training classes, {len(self.test_names)} test classes, {len(self.pairs)} pairs)"
+        counts = len(self.train_names), len(self.test_names), len(self.pairs)
+        return "LeakageAudit({} training classes, {} test classes, {} pairs)".format(*counts)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """The pairs that a name rule finds, and each training class with its nearest test class, by distance."""
+        listed = self.table["rule"] != "embedding"
+        if self.distances_SU is not None:
+            starts = np.arange(len(self.train_names)) * len(self.test_names)
+            listed.iloc[starts + self.distances_SU.argmin(1)] = True
+        strength = self.table["rule"].map(RULES.index)
+        found = self.table[listed].assign(strength=strength)
+        found = found.sort_values(["distance", "strength", "train", "test"], ignore_index=True)
+        return found.drop(columns="strength")
+
+    @property
+    def distances_SU(self) -> np.ndarray | None:
+        """Distances, float64 to six decimals; None without embeddings."""
+        distances = self.table["distance"].to_numpy()
+        return None if np.isnan(distances).any() else distances.reshape(-1, len(self.test_names))
 
     def removed(self, threshold: float | None = None, rules: Sequence[str] = SAME_NAME) -> tuple[str, ...]:
-        """The training classes that a name rule finds or whose nearest test class lies under the threshold: min_u d(s, u) < threshold.
+        """The training classes, sorted, that a name rule finds or with min_u d(s, u) < threshold.
 
         Args:
             threshold: cosine distance, 0..2; None asks the name rules alone.
             rules: of "exact", "normalised", "contained". Embeddings are asked by the threshold.
 
-        Returns:
-            Class names, sorted.
-
         Raises:
             ValueError: an unknown rule, a threshold out of range, or a threshold without embeddings.
         """
-        named = set(self.pairs["train"][self.pairs["rule"].isin(_checked_rules(rules))])
-        if threshold is not None:
-            near = self._distances().min(1) < _checked_threshold(threshold)
-            named |= {name for name, is_near in zip(self.train_names, near) if is_near}
-        return tuple(sorted(named))
+        return tuple(sorted(set(self._found(threshold, rules)["train"])))
 
     def curve(self, rules: Sequence[str] = ()) -> pd.DataFrame:
-        """How many training classes each threshold removes: n(t) = #{s: a rule finds s, or min_u d(s, u) < t}.
+        """How many training classes a threshold removes: n(t) = #{s: a rule finds s, or min_u d(s, u) < t}.
 
-        Args:
-            rules: name rules that remove at any threshold; none by default.
-
-        Returns:
-            Columns threshold (0, every distance up to 1 after which n grows, 1) and n_removed. A number holds
-            from just above the threshold before it.
-
-        Raises:
-            ValueError: no embeddings were given, or an unknown rule.
+        Columns threshold (0, every distance up to 1 after which n grows, 1) and n_removed; a number holds
+        from just above the threshold before it.
         """
-        found = set(self.pairs["train"][self.pairs["rule"].isin(_checked_rules(rules))])
-        nearest = self._distances().min(1)
-        nearest[[name in found for name in self.train_names]] = -1.0
-        thresholds = np.unique(np.concatenate([[0.0, 1.0], nearest[(nearest >= 0) & (nearest <= 1)]]))
-        return pd.DataFrame(
-            {"threshold": thresholds, "n_removed": np.searchsorted(np.sort(nearest), thresholds, side="left")}
-        )
+        found = np.isin(self.train_names, list(self.removed(0.0, rules)))
+        nearest = np.where(found, -1.0, self.distances_SU.min(1))
+        thresholds = np.unique([0.0, 1.0, *nearest[(nearest >= 0) & (nearest <= 1)]])
+        counts = np.searchsorted(np.sort(nearest), thresholds, side="left")
+        return pd.DataFrame({"threshold": thresholds, "n_removed": counts})
 
     def nearest(self, n: int, rules: Sequence[str] = RULES) -> pd.DataFrame:
-        """The n pairs with the smallest distances among those of these rules; columns as `pairs`, fewer rows when there are fewer.
-
-        Raises:
-            ValueError: n is under 1, an unknown rule, or no embeddings were given.
-        """
+        """The n pairs with the smallest distances among those of these rules; columns as `table`."""
         if n < 1:
-            raise ValueError(f"n must be at least 1 pair, got {n}; ask for more")
-        return self._pairs_under(np.inf, _checked_rules(rules, RULES), n)
+            raise ValueError(f"n must be at least 1 pair, got {n}")
+        self._found(0.0, ())
+        found = self.table[self.table["rule"].isin(_checked(rules, RULES))]
+        return found.sort_values("distance", kind="stable", ignore_index=True).head(n)
 
     def decide(self, threshold: float | None = None, rules: Sequence[str] = SAME_NAME) -> Removal:
-        """What `removed` gives, with all that it depends on; Raises as `removed`."""
+        """What `removed` gives, with all that it depends on, to be saved; Raises as `removed`."""
         removed, chosen = self.removed(threshold, rules), None if threshold is None else float(threshold)
         return Removal(removed, tuple(rules), chosen, self.encoder, self.train_names, self.test_names)
-
-    def rule_text(self, threshold: float | None = None, rules: Sequence[str] = SAME_NAME) -> str:
-        """By what was removed, in words that fit `Protocol.removed_rule`; Raises as `removed`."""
-        return self.decide(threshold, rules).rule_text
-
-    def save(self, path: Path, threshold: float | None = None, rules: Sequence[str] = SAME_NAME) -> Path:
-        """Write the removal list (not the distances) with its hash; read it with `Removal.load`. Raises as `removed`."""
-        return self.decide(threshold, rules).save(path)
 
     def refuse(
         self,
@@ -223,71 +190,36 @@ class LeakageAudit:
         rules: Sequence[str] = SAME_NAME,
         strict: bool = True,
     ) -> pd.DataFrame:
-        """Refuse a split in which a seen class is an unseen one by a name rule or under the threshold.
+        """The pairs of a seen and an unseen class that a name rule finds or that are under the threshold.
 
-        Args:
-            seen: training classes that are left, of `train_names`.
-            unseen: test classes that are scored, of `test_names`.
-            threshold, rules: as of `removed`.
-            strict: False returns the overlapping pairs instead of refusing.
-
-        Returns:
-            The overlapping pairs, columns as `pairs`; no rows when nothing overlaps.
+        They are refused where `strict`. `threshold` and `rules` as of `removed`, columns as `table`.
 
         Raises:
-            ValueError: pairs overlap and strict is True; a class is not in the audit; or as `removed`.
+            LeakageError: there are such pairs, and strict is True.
+            ValueError: a class is not in the audit; or as `removed`.
         """
-        for names, known, side in ((seen, self.train_names, "seen"), (unseen, self.test_names, "unseen")):
-            unknown = sorted(set(names) - set(known))
-            if unknown:
-                raise ValueError(
-                    f"every {side} class must be in the audit, {unknown[0]!r} is not; audit the lists that are used"
-                )
-        found = self.pairs[self.pairs["rule"].isin(_checked_rules(rules))]
-        if threshold is not None:
-            found = pd.concat(
-                [found, self._pairs_under(_checked_threshold(threshold), RULES)]
-            ).drop_duplicates(["train", "test"])
-        found = found[found["train"].isin(seen) & found["test"].isin(unseen)].reset_index(drop=True)
+        unknown = sorted({*seen} - {*self.train_names}) + sorted({*unseen} - {*self.test_names})
+        if unknown:
+            raise ValueError(f"every class must be in the audit, {unknown[0]!r} is not")
+        found = self._found(threshold, rules)
+        found = found[found["train"].isin(list(seen)) & found["test"].isin(list(unseen))]
+        found = found.sort_values("distance", kind="stable", ignore_index=True)
         if strict and len(found):
-            shown = "; ".join(
-                f"{row.train!r} and {row.test!r} ({row.rule})" for row in found.head(3).itertuples()
-            )
-            raise ValueError(
-                f"no seen class may be an unseen class under another name, got {len(found)} such pairs: {shown}"
-                f"{'; ...' if len(found) > 3 else ''}; leave out the classes that removed() of the audit lists, or allow them with strict=False"
+            pairs = [f"{row.train!r} and {row.test!r} ({row.rule})" for row in found.head(3).itertuples()]
+            raise LeakageError(
+                f"a seen class must not be an unseen one, got {len(found)} such pairs: {'; '.join(pairs)};"
+                " leave out what removed() lists, or allow them with strict=False"
             )
         return found
 
-    def _pairs_under(self, limit: float, rules: Sequence[str], n: int | None = None) -> pd.DataFrame:
-        """The n pairs (None: all) with the smallest distances under the limit, among those of these rules."""
-        distances_SU = self._distances()
-        rule_of = dict(zip(zip(self.pairs["train"], self.pairs["test"]), self.pairs["rule"]))
-        rows: list[tuple] = []
-        for flat in np.argsort(distances_SU, axis=None, kind="stable"):
-            s, u = divmod(int(flat), len(self.test_names))
-            if len(rows) == n or distances_SU[s, u] >= limit:
-                break
-            rule = rule_of.get((self.train_names[s], self.test_names[u]), "embedding")
-            if rule in rules:
-                rows.append(
-                    (
-                        self.train_names[s],
-                        self.test_names[u],
-                        self.train_labels[s],
-                        self.test_labels[u],
-                        rule,
-                        distances_SU[s, u],
-                    )
-                )
-        return _pair_table(rows)
-
-    def _distances(self) -> np.ndarray:
-        if self.distances_SU is None:
-            raise ValueError(
-                "a distance threshold needs embeddings, this audit has none; make it with audit_classes, or ask the name rules alone"
-            )
-        return _as_written(self.distances_SU)
+    def _found(self, threshold: float | None, rules: Sequence[str]) -> pd.DataFrame:
+        """The pairs that one of the name rules finds, or that are nearer than the threshold."""
+        wanted = self.table["rule"].isin(_checked(rules))
+        if threshold is not None and self.distances_SU is None:
+            raise ValueError("a distance threshold needs embeddings, this audit has none; use audit_classes")
+        if threshold is not None and not 0 <= threshold <= 2:
+            raise ValueError(f"a threshold must be a cosine distance of 0 to 2, got {threshold}")
+        return self.table[wanted if threshold is None else wanted | (self.table["distance"] < threshold)]
 
 
 def audit(
@@ -296,25 +228,22 @@ def audit(
     embeddings: tuple[np.ndarray, np.ndarray] | None = None,
     encoder: str = "",
 ) -> LeakageAudit:
-    """Compare training classes with test classes, of two datasets or of one (its seen and its unseen classes).
+    """Compare training classes with test classes, of two datasets or the seen and unseen ones of one.
 
     - exact: name or label equal without case, spaces, underscores and hyphens;
     - normalised: the same word stems (`normalised`);
     - contained: all stems of one are in the other, at least two of them ("front crawl", "swimming front
       crawl"). It also finds pairs that differ ("petting cat", "petting animal (not cat)"), so it is listed
       and removes only when asked;
-    - embedding: none of these. distance = `1 - <a, b> / (|a| |b|)`.
-
-    Distances of another encoder or another class text are other numbers: a threshold goes with both.
+    - embedding: none of these. Then distance = `1 - <a, b> / (|a| |b|)`, in float64, to six decimals. A threshold
+      goes with its encoder and class text.
 
     Args:
-        train_classes, test_classes: one row a class; the column name, and label where there is one.
+        train_classes: one row a class; the column name, and label where there is one.
+        test_classes: the same.
         embeddings: of the training and of the test classes, float [S, F] and [U, F], rows as the tables';
             None: names alone.
         encoder: fingerprint or name of what made them.
-
-    Returns:
-        The audit; its distances are computed in float64 and compared to six decimals.
 
     Raises:
         ValueError: an empty table, a name given twice or without a letter, or embeddings of another shape,
@@ -323,25 +252,19 @@ def audit(
     Source: Brattoli et al., CVPR 2020, remove training classes under cosine distance 0.05 of averaged
     word2vec; ours adds the name rules and keeps the list.
     """
-    train_names, train_labels = _names_and_labels(train_classes, "training")
-    test_names, test_labels = _names_and_labels(test_classes, "test")
-    distances_SU = None if embeddings is None else _distances(embeddings, (len(train_names), len(test_names)))
-    found = _named_pairs(_words(train_names, train_labels), _words(test_names, test_labels))
-    written_SU = (
-        np.full((len(train_names), len(test_names)), np.nan)
-        if distances_SU is None
-        else _as_written(distances_SU)
-    )
-    if distances_SU is not None:
-        found = {(s, int(u)): "embedding" for s, u in enumerate(written_SU.argmin(1))} | found
-    rows = [
-        (train_names[s], test_names[u], train_labels[s], test_labels[u], rule, written_SU[s, u])
-        for (s, u), rule in found.items()
+    labels = [_labels(table, side) for table, side in ((train_classes, "training"), (test_classes, "test"))]
+    words = [
+        [(set(map(plain, pair)), set(map(normalised, pair))) for pair in of_side.items()]
+        for of_side in labels
     ]
-    rows.sort(key=lambda row: (np.nan_to_num(row[5]), RULES.index(row[4]), row[0], row[1]))
-    return LeakageAudit(
-        train_names, test_names, train_labels, test_labels, _pair_table(rows), distances_SU, encoder
-    )
+    pairs = [(*a, *b) for a in labels[0].items() for b in labels[1].items()]
+    table = pd.DataFrame(pairs, columns=["train", "train_label", "test", "test_label"])
+    table["rule"] = [_name_rule(*a, *b) for a in words[0] for b in words[1]]
+    table["distance"] = np.nan
+    if embeddings is not None:
+        distances_SU = _distances(embeddings, (len(labels[0]), len(labels[1])))
+        table["distance"] = distances_SU.ravel().astype(np.float64).round(DECIMALS)
+    return LeakageAudit(tuple(labels[0]), tuple(labels[1]), table[PAIR_COLUMNS], encoder)
 
 
 def audit_classes(
@@ -351,133 +274,73 @@ def audit_classes(
     prompt: Prompt = label,
     folder: Path | None = None,
 ) -> LeakageAudit:
-    """As `audit`, with the classes' texts embedded by a sentence encoder.
+    """As `audit`, with the classes' texts embedded by a sentence encoder (looked for when `files` is None).
 
-    Args:
-        train_classes, test_classes: as of `audit`, with the columns that the prompt needs.
-        files: from `find_encoder`; looked for when None.
-        prompt: the class text that is embedded; the label by default.
-        folder: keeps the embeddings for the next time; None keeps nothing.
+    The tables have the columns that the prompt needs; `folder` keeps the embeddings for the next time.
 
     Raises:
         FileNotFoundError: no encoder is found.
         ValueError: as `audit` and the prompt.
     """
+    from zsar_lab.text.embeddings import embed_class_text
+    from zsar_lab.text.encoder_files import find_encoder
+    from zsar_lab.text.prompts import class_text
+
     files = find_encoder() if files is None else files
-    embedded = [
-        embed_class_text(class_text(table, prompt), files, folder) for table in (train_classes, test_classes)
-    ]
-    return audit(train_classes, test_classes, (embedded[0].pooled_CF, embedded[1].pooled_CF), files.revision)
+    tables = (train_classes, test_classes)
+    train_CF, test_CF = (
+        embed_class_text(class_text(table, prompt), files, folder).pooled_CF for table in tables
+    )
+    return audit(*tables, (train_CF, test_CF), files.revision)
 
 
-class _Words(NamedTuple):
-    """What the name rules compare of one class: of its name and its label."""
-
-    letters: frozenset[str]
-    stems: frozenset[frozenset[str]]
-
-
-def _names_and_labels(table: pd.DataFrame, side: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _labels(table: pd.DataFrame, side: str) -> dict[str, str]:
+    """The label of each class by its name."""
     if "name" not in table or not len(table):
-        raise ValueError(
-            f"the {side} classes must be a table of at least one class with a column 'name', got {len(table)} rows; give one"
-        )
+        raise ValueError(f"the {side} classes must be a table of at least one class with a column 'name'")
     twice = table["name"][table["name"].duplicated()]
     if len(twice):
-        raise ValueError(
-            f"each of the {side} classes must be given once, got {twice.iloc[0]!r} more than once; delete a row"
-        )
-    return tuple(table["name"]), tuple(label(table))
+        raise ValueError(f"each of the {side} classes must be given once, got {twice.iloc[0]!r} twice")
+    return dict(zip(table["name"], label(table), strict=True))
 
 
-def _words(names: Sequence[str], labels: Sequence[str]) -> list[_Words]:
-    return [
-        _Words(frozenset(map(letters, both)), frozenset(map(normalised, both))) for both in zip(names, labels)
-    ]
-
-
-@functools.cache
-def _stemmer():
-    return snowballstemmer.stemmer("english")
-
-
-def _named_pairs(train: Sequence[_Words], test: Sequence[_Words]) -> dict[tuple[int, int], str]:
-    """The strongest name rule of each pair that one finds, by their numbers."""
-    rules = {(s, u): _name_rule(a, b) for s, a in enumerate(train) for u, b in enumerate(test)}
-    return {pair: rule for pair, rule in rules.items() if rule}
-
-
-def _name_rule(a: _Words, b: _Words) -> str:
-    if a.letters & b.letters:
+def _name_rule(
+    plain_a: set[str], stems_a: set[frozenset[str]], plain_b: set[str], stems_b: set[frozenset[str]]
+) -> str:
+    """The strongest rule for two classes, by the letters and the stems of their names and labels."""
+    if plain_a & plain_b:
         return "exact"
-    if a.stems & b.stems:
+    if stems_a & stems_b:
         return "normalised"
-    within = any(
-        min(len(x), len(y)) >= FEWEST_CONTAINED and (x <= y or y <= x) for x in a.stems for y in b.stems
-    )
-    return "contained" if within else ""
+    pairs = ((x, y) for x in stems_a for y in stems_b)
+    within = any(min(len(x), len(y)) >= FEWEST_CONTAINED and (x <= y or y <= x) for x, y in pairs)
+    return "contained" if within else "embedding"
 
 
 def _distances(embeddings: tuple[np.ndarray, np.ndarray], n_classes: Sequence[int]) -> np.ndarray:
-    """1 - cosine of all rows of the first with all of the second, float32 0..2; the products are float64, a block of rows at a time."""
-    unit = [
-        _unit_rows(np.asarray(rows), n, side)
-        for rows, n, side in zip(embeddings, n_classes, ("training", "test"), strict=True)
-    ]
+    """1 - cosine of all rows of the first with all of the second, float32 0..2, computed in float64."""
+    unit = []
+    for rows, n, side in zip(embeddings, n_classes, ("training", "test"), strict=True):
+        rows = np.asarray(rows).astype(np.float64)
+        if rows.ndim != 2 or len(rows) != n:
+            raise ValueError(f"the {side} embeddings must be {n} rows (one a class), got shape {rows.shape}")
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        bad = ~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0)
+        if bad.any():
+            raise ValueError(f"the {side} embeddings must be finite and not zero, row {bad.argmax()} is not")
+        unit.append(rows / lengths)
     if unit[0].shape[1] != unit[1].shape[1]:
         raise ValueError(
-            f"both embeddings must have one width, got {unit[0].shape[1]} and {unit[1].shape[1]}; embed both with the same encoder"
+            f"both embeddings must have one width, got {unit[0].shape[1]} and {unit[1].shape[1]}"
         )
-    blocks = [
-        1 - unit[0][start : start + ROWS_A_BLOCK] @ unit[1].T
-        for start in range(0, len(unit[0]), ROWS_A_BLOCK)
-    ]
-    return np.clip(np.concatenate(blocks), 0, 2).astype(np.float32)
+    return np.clip(1 - unit[0] @ unit[1].T, 0, 2).astype(np.float32)
 
 
-def _as_written(distances_SU: np.ndarray) -> np.ndarray:
-    """float64 to six decimals, so that a threshold of 0.7 means 0.7 and what rounding leaves of 0 is 0."""
-    return distances_SU.astype(np.float64).round(DECIMALS)
-
-
-def _unit_rows(rows: np.ndarray, n_classes: int, side: str) -> np.ndarray:
-    if rows.ndim != 2 or len(rows) != n_classes:
-        raise ValueError(
-            f"the {side} embeddings must be one row a class ({n_classes} rows), got the shape {rows.shape}; embed the same table"
-        )
-    rows = rows.astype(np.float64)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    bad = ~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0)
-    if bad.any():
-        raise ValueError(
-            f"the {side} embeddings must be finite and not zero, got {bad.sum()} others, first in row {bad.argmax()}; embed again"
-        )
-    return rows / lengths
-
-
-def _checked_rules(rules: Sequence[str], known: Sequence[str] = NAME_RULES) -> tuple[str, ...]:
-    wrong = [
-        rule
-        for rule in ([rules] if isinstance(rules, str) else rules)
-        if rule not in known or isinstance(rules, str)
-    ]
+def _checked(rules: Sequence[str], known: Sequence[str] = NAME_RULES) -> list[str]:
+    wrong = [rules] if isinstance(rules, str) else [rule for rule in rules if rule not in known]
     if wrong:
-        raise ValueError(
-            f"rules must be a list out of {', '.join(known)}, got {wrong[0]!r}; distances are asked by the threshold"
-        )
-    return tuple(rules)
-
-
-def _checked_threshold(threshold: float) -> float:
-    if not 0 <= threshold <= 2:
-        raise ValueError(
-            f"a threshold must be a cosine distance of 0 to 2, got {threshold}; choose one in this range"
-        )
-    return threshold
-
-
-def _pair_table(rows: list[tuple]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=PAIR_COLUMNS).astype({"distance": np.float64})
+        raise ValueError(f"rules must be a list out of {', '.join(known)}, got {wrong[0]!r}")
+    return list(rules)
 
 
 def _json_path(path: Path) -> Path:

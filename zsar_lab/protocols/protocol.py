@@ -1,57 +1,48 @@
-"""The protocol object: typed, checked when made, hashed over its content, printable, and saved as json."""
+"""The protocol object: checked when made, hashed over its content, printable, saved as json."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from zsar_lab.files import fingerprint, read_json, write_json
 
 AVERAGES = {"micro": "micro average over clips", "mean_class": "mean of the classes' averages"}
 VIEWS = (1, 25)
 TRAINED = ("seen", "validation", "train_clips", "seen_test_clips", "validation_clips")
-HASHED = (
-    "seen",
-    "validation",
-    "unseen",
-    "train_clips",
-    "seen_test_clips",
-    "validation_clips",
-    "test_clips",
-    "generalised",
-    "average",
-    "views",
-)
+HASHED = (*TRAINED, "unseen", "test_clips", "generalised", "average", "views")
 N_REMOVED_SHOWN = 8
 SUFFIX = ", generalised"  # of the name of a generalised variant
 
 
+class ProtocolError(ValueError):
+    """A protocol, or what it was to be made of, breaks a rule."""
+
+
 @dataclass(frozen=True)
 class Protocol:
-    """One split of classes and clips. Construction checks that nothing is shared and nothing needed is empty.
+    """One split of classes and clips. Nothing is in two lists, and nothing that is needed is empty.
 
     Attributes:
-        name: says how it was drawn, for example "family-stratified split 0".
+        name: says how it was made, for example "family-stratified split 0".
         seen: classes trained on, 2 or more.
-        validation: seen-side classes never trained on, to choose settings (pseudo-unseen); 2 or more, or
-            none, and then every setting must be fixed beforehand.
+        validation: seen-side classes that are never trained on, to choose settings; 2 or more, or none, and
+            then every setting must be fixed beforehand.
         unseen: classes that are only tested on, 2 or more.
         train_clips: clips of seen classes to train on (ids of the catalog).
         seen_test_clips: clips of seen classes held out from training; may be empty unless generalised.
         validation_clips: clips of the validation classes.
         test_clips: clips of the unseen classes.
         generalised: all seen and unseen classes are candidates, and seen_test_clips are scored too.
-        average: "micro" (over clips) or "mean_class" (over the classes' averages): the headline average of a
-            score.
+        average: "micro" (over clips) or "mean_class" (over classes): the headline average of a score.
         views: test views a clip whose embeddings are averaged, 1 or 25.
         removed: training classes that a leakage rule removed.
-        removed_rule: that rule with its threshold, for example "cosine distance under 0.05 to a test class".
+        removed_rule: that rule with its threshold.
         train_data, test_data: names of the datasets, ActivityNet's with its unit: "activitynet, segments".
-        left_out: (clip id, reason) of clips whose class takes part but that are in no list; kept sorted by
+        left_out: (clip id, reason) of clips that are in no list though their class takes part; sorted by
             reason and id.
     """
 
@@ -73,23 +64,51 @@ class Protocol:
     left_out: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "left_out", tuple(sorted(self.left_out, key=lambda pair: (pair[1], pair[0])))
-        )
-        _check_apart({"seen": self.seen, "validation": self.validation, "unseen": self.unseen}, "class")
+        for field in fields(self):
+            value, kind = (
+                getattr(self, field.name),
+                {"str": str, "bool": bool, "int": int}.get(str(field.type)),
+            )
+            parts = [part for pair in value for part in pair] if field.name == "left_out" else value
+            is_names = isinstance(value, tuple) and all(isinstance(part, str) for part in parts)
+            if not (type(value) is kind if kind else is_names):
+                raise ProtocolError(f"{field.name} must be {field.type}, got {str(value)[:60]!r}")
+        object.__setattr__(self, "left_out", tuple(sorted(self.left_out, key=lambda pair: pair[::-1])))
+        classes = {"seen": self.seen, "validation": self.validation}
+        _check_apart(classes | {"unseen": self.unseen}, "class")
         _check_apart(self.roles | {"left out": tuple(clip for clip, _ in self.left_out)}, "clip")
-        _check_apart({"seen": self.seen, "validation": self.validation, "removed": self.removed}, "class")
-        _check_counts(self)
+        _check_apart(classes | {"removed": self.removed}, "class")
+        self._check_counts()
         if self.average not in AVERAGES:
-            raise ValueError(f"average must be 'micro' or 'mean_class', got {self.average!r}")
+            raise ProtocolError(f"average must be 'micro' or 'mean_class', got {self.average!r}")
         if self.views not in VIEWS:
-            raise ValueError(f"views must be 1 or 25 (test views a clip), got {self.views!r}")
+            raise ProtocolError(f"views must be 1 or 25 (test views a clip), got {self.views!r}")
+
+    def _check_counts(self) -> None:
+        counts = len(self.seen), len(self.validation), len(self.unseen)
+        if counts[0] < 2 or counts[1] == 1 or counts[2] < 2:
+            raise ProtocolError(
+                "a protocol needs at least 2 seen, 2 (or no) validation and 2 unseen classes,"
+                f" got {counts[0]}, {counts[1]} and {counts[2]}"
+            )
+        wanted = {"train", "test"} | ({"validation"} if self.validation else set())
+        wanted |= {"seen test"} if self.generalised else set()
+        lacking = [role for role, ids in self.roles.items() if role in wanted and not ids]
+        if lacking:
+            cure = "hold some out (seen_test_share above 0)" if lacking[0] == "seen test" else "add videos"
+            raise ProtocolError(f"the protocol {self.name!r} needs {lacking[0]} clips, got none; {cure}")
+        if self.validation_clips and not self.validation:
+            raise ProtocolError(f"{len(self.validation_clips)} validation clips, but no validation class")
 
     @property
     def roles(self) -> dict[str, tuple[str, ...]]:
         """The clip lists by the role of their clips: "train", "seen test", "validation" and "test"."""
-        lists = (self.train_clips, self.seen_test_clips, self.validation_clips, self.test_clips)
-        return dict(zip(("train", "seen test", "validation", "test"), lists))
+        return {
+            "train": self.train_clips,
+            "seen test": self.seen_test_clips,
+            "validation": self.validation_clips,
+            "test": self.test_clips,
+        }
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -98,7 +117,7 @@ class Protocol:
 
     @cached_property
     def hash(self) -> str:
-        """Hash of class lists, clip ids, generalised, average and views; not of name, order, removal rule, data names or paths."""
+        """Hash of class lists, clip ids (in any order), generalised, average and views."""
         content = {key: getattr(self, key) for key in HASHED}
         return fingerprint(
             "protocol",
@@ -107,30 +126,32 @@ class Protocol:
 
     @cached_property
     def training_hash(self) -> str:
-        """Hash of what a training reads, in its order: all lists but the unseen classes and their clips. Protocols with the same one share a training."""
+        """Hash of what a training reads, in its order. Protocols with the same one share a training."""
         return fingerprint("what is trained on", {key: getattr(self, key) for key in TRAINED})
 
     def __str__(self) -> str:
-        """A paragraph: name, data, counts, candidates, chance level, average, views, removed classes and hash."""
+        """A paragraph: name, data, counts, candidates, chance, average, views, removed classes and hash."""
         trained_on, tested_on = self.train_data or "unnamed data", self.test_data or "unnamed data"
-        data = (
-            f" Trained on {trained_on}, tested on {tested_on}." if self.train_data or self.test_data else ""
+        is_named = bool(self.train_data or self.test_data)
+        data = f" Trained on {trained_on}, tested on {tested_on}." if is_named else ""
+        classes = "{} seen, {} validation and {} unseen classes".format(
+            *map(len, (self.seen, self.validation, self.unseen))
         )
-        classes = (
-            f"{len(self.seen)} seen, {len(self.validation)} validation and {len(self.unseen)} unseen classes"
-        )
-        clips = ", ".join(f"{len(ids):,} {role}" for role, ids in self.roles.items()) + " clips"
+        clips = ", ".join(f"{len(ids):,} {role}" for role, ids in self.roles.items())
         left_out = f", {len(self.left_out):,} left out" if self.left_out else ""
         kind = "seen and unseen classes (generalised)" if self.generalised else "unseen classes"
-        chance, views = (
-            f"chance level {100 / len(self.candidates):.2f} %",
-            f"{self.views} view{'s' * (self.views > 1)} a clip",
+        n_removed, names = len(self.removed), ", ".join(self.removed[:N_REMOVED_SHOWN])
+        rule = f" ({self.removed_rule or 'no rule named'})" if n_removed or self.removed_rule else ""
+        more = f" and {n_removed - N_REMOVED_SHOWN} more" if n_removed > N_REMOVED_SHOWN else ""
+        return textwrap.fill(
+            f"{self.name}.{data} {classes}; {clips} clips{left_out}."
+            f" {len(self.candidates)} candidates, the {kind};"
+            f" chance level {100 / len(self.candidates):.2f} %;"
+            f" {AVERAGES[self.average]}; {self.views} view{'s' * (self.views > 1)} a clip."
+            f" {n_removed or 'No'} training class{'es' * (n_removed > 1)} removed{rule}"
+            f"{': ' * (n_removed > 0)}{names}{more}. Hash {self.hash}.",
+            110,
         )
-        scoring = (
-            f"{len(self.candidates)} candidates, the {kind}; {chance}; {AVERAGES[self.average]}; {views}"
-        )
-        paragraph = f"{self.name}.{data} {classes}; {clips}{left_out}. {scoring}. {_removed_shown(self)} Hash {self.hash}."
-        return textwrap.fill(paragraph, 110)
 
     def save(self, path: Path) -> None:
         """Write the protocol with its hash as a json file."""
@@ -145,136 +166,48 @@ class Protocol:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is no protocol, lacks or adds a key, breaks a rule, or its content does not give
-                the hash it names.
+            ProtocolError: it is no protocol, breaks a rule, or does not give the hash that it names.
         """
         content = read_json(path)
-        _check_form(path, content)
-        stated = content.pop("hash")
-        content["left_out"] = [
-            (clip, reason) for reason, clips in content["left_out"].items() for clip in clips
-        ]
+        expected = {field.name for field in fields(Protocol)} | {"hash"}
+        if not isinstance(content, dict) or content.keys() != expected:
+            odd = sorted(expected ^ set(content)) if isinstance(content, dict) else [type(content).__name__]
+            raise ProtocolError(f"'{path}' must have the keys of a protocol, it differs in {', '.join(odd)}")
+        stated, left_out = content.pop("hash"), content.pop("left_out")
+        content = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
         try:
-            protocol = Protocol(
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-            )
-        except ValueError as error:
-            raise ValueError(f"'{path}' holds no valid protocol: {error}") from error
+            pairs = tuple((clip, reason) for reason, clips in left_out.items() for clip in list(clips))
+            protocol = Protocol(**content, left_out=pairs)
+        except (ProtocolError, TypeError, AttributeError) as error:
+            raise ProtocolError(f"'{path}' holds no valid protocol: {error}") from error
         if protocol.hash != stated:
-            raise ValueError(
-                f"a protocol file's content must give its hash, '{path}' says {stated} but holds {protocol.hash}; draw it anew"
-            )
+            raise ProtocolError(f"'{path}' must give the hash {stated}, but it gives {protocol.hash}")
         return protocol
 
 
 def generalised(protocol: Protocol) -> Protocol:
-    """The generalised variant: held-out seen clips are scored too, and all seen and unseen classes are candidates.
+    """The generalised variant: held-out seen clips are scored too, and all classes are candidates.
 
     Raises:
-        ValueError: the protocol holds out no seen clips.
+        ProtocolError: the protocol holds out no seen clips.
     """
-    if not protocol.seen_test_clips:
-        raise ValueError(
-            f"a generalised protocol scores held-out clips of seen classes, {protocol.name!r} has none; make it with seen_test_share above 0"
-        )
-    return (
-        protocol
-        if protocol.generalised
-        else replace(protocol, name=f"{protocol.name}{SUFFIX}", generalised=True)
-    )
+    if protocol.generalised:
+        return protocol
+    return replace(protocol, name=protocol.name + SUFFIX, generalised=True)
 
 
 def plain(protocol: Protocol) -> Protocol:
-    """The variant that is not generalised: unseen classes alone are candidates, and their clips alone are scored."""
-    return (
-        replace(protocol, name=protocol.name.removesuffix(SUFFIX), generalised=False)
-        if protocol.generalised
-        else protocol
-    )
+    """The variant that is not generalised: unseen classes are the candidates, their clips are scored."""
+    return replace(protocol, name=protocol.name.removesuffix(SUFFIX), generalised=False)
 
 
-def _removed_shown(protocol: Protocol) -> str:
-    if not protocol.removed:
-        return (
-            f"No training class removed ({protocol.removed_rule})."
-            if protocol.removed_rule
-            else "No training class removed."
-        )
-    more = len(protocol.removed) - N_REMOVED_SHOWN
-    names = ", ".join(protocol.removed[:N_REMOVED_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    classes = "class" if len(protocol.removed) == 1 else "classes"
-    return f"{len(protocol.removed)} training {classes} removed ({protocol.removed_rule or 'no rule named'}): {names}."
-
-
-def _check_apart(lists: dict[str, Sequence[str]], what: str) -> None:
+def _check_apart(lists: Mapping[str, Sequence[str]], what: str) -> None:
     owner: dict[str, str] = {}
     for list_name, members in lists.items():
         for member in members:
             if member in owner:
-                raise ValueError(
-                    f"a {what} must stand once in one of {', '.join(lists)}; {member!r} is in {owner[member]} and in {list_name}; remove it from one"
+                raise ProtocolError(
+                    f"a {what} must be in one of {', '.join(lists)} once;"
+                    f" {member!r} is in {owner[member]} and in {list_name}"
                 )
             owner[member] = list_name
-
-
-def _check_counts(protocol: Protocol) -> None:
-    if len(protocol.seen) < 2 or len(protocol.unseen) < 2 or len(protocol.validation) == 1:
-        raise ValueError(
-            f"a protocol needs at least 2 seen, 2 (or no) validation and 2 unseen classes, got {len(protocol.seen)}, {len(protocol.validation)}"
-            f" and {len(protocol.unseen)}; change their numbers or add classes"
-        )
-    needed = {
-        "train": True,
-        "seen test": protocol.generalised,
-        "validation": bool(protocol.validation),
-        "test": True,
-    }
-    for role, ids in protocol.roles.items():
-        if needed[role] and not ids:
-            kind = {
-                "seen test": "generalised protocol",
-                "validation": "protocol with validation classes",
-            }.get(role, "protocol")
-            cure = "hold some out (seen_test_share above 0)" if role == "seen test" else "add videos"
-            raise ValueError(f"a {kind} needs {role} clips, got none; {cure}")
-    if protocol.validation_clips and not protocol.validation:
-        raise ValueError(
-            f"validation clips need validation classes, got {len(protocol.validation_clips)} clips and no class; name their classes"
-        )
-
-
-def _check_form(path: Path, content: Any) -> None:
-    """Check that what a json file holds has the keys and types of a protocol."""
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"'{path}' must be a protocol file, but it holds a {type(content).__name__}; split the protocol anew"
-        )
-    expected = {field.name: _is_of(field.type) for field in fields(Protocol)} | {
-        "hash": lambda value: isinstance(value, str)
-    }
-    expected["left_out"] = lambda value: (
-        isinstance(value, dict) and all(_is_names(clips) for clips in value.values())
-    )
-    for problem, keys in (
-        ("lacks", expected.keys() - content.keys()),
-        ("has the unknown", content.keys() - expected.keys()),
-    ):
-        if keys:
-            raise ValueError(
-                f"a protocol file must have the keys of a protocol, '{path}' {problem} {', '.join(sorted(keys))}; delete it and draw it anew"
-            )
-    wrong = [key for key, fits in expected.items() if not fits(content[key])]
-    if wrong:
-        raise ValueError(
-            f"each key of a protocol file must be of its type, '{path}' has {wrong[0]} = {str(content[wrong[0]])[:60]!r}; draw it anew"
-        )
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _is_of(annotation: Any) -> Any:
-    """A test of json values for a field's annotation (a string, since annotations are not evaluated here)."""
-    plain = {"str": str, "bool": bool, "int": int}.get(annotation)
-    return _is_names if plain is None else lambda value: type(value) is plain

@@ -1,4 +1,4 @@
-"""Reading published split files: class ids or names of fixed splits, and clip locations of att_splits files."""
+"""Published split files: class ids or names of fixed splits, and the clip locations of att_splits files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+
+from zsar_lab.protocols.build import make_protocol
+from zsar_lab.protocols.protocol import Protocol, ProtocolError
 
 LOCATIONS = ("trainval_loc", "test_seen_loc", "test_unseen_loc")
 SUFFIXES = (".txt", ".csv", ".json", ".npy", ".mat")
+
+
+def intra_dataset_from_file(
+    clips: pd.DataFrame,
+    path: Path,
+    split: int,
+    class_names_in_id_order: Sequence[str],
+    lists: str = "unseen",
+    variable: str | None = None,
+    **options: Any,
+) -> Protocol:
+    """One of the fixed splits of a dataset that a file gives; validation classes are drawn.
+
+    `split` is its number in the file, 1 and up; `clips` as for `make_protocol`, which takes the options too;
+    the other arguments as for `read_class_splits`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ProtocolError: as `read_class_splits`, no such split, or a class has no usable clip.
+    """
+    splits = read_class_splits(path, class_names_in_id_order, lists, variable)
+    if not 1 <= split <= len(splits):
+        raise ProtocolError(f"split must be in 1..{len(splits)} (the splits in '{path}'), got {split}")
+    unseen = splits[split - 1]
+    seen = set(class_names_in_id_order) - set(unseen)
+    ratio = "50/50" if len(seen) - len(unseen) in (0, 1) else f"{len(seen)}/{len(unseen)}"
+    name = f"intra-dataset {ratio}, split {split} of {Path(path).name}"
+    return make_protocol(name, clips, unseen, seen=seen, **options)
 
 
 def read_class_splits(
@@ -34,28 +66,34 @@ def read_class_splits(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: an unknown suffix, a file that cannot be read, rows that are empty or not of one length, a
-            class that stands twice in a row, is unknown, or has an id outside 1..n.
+        ProtocolError: an unknown suffix, a file that cannot be read, rows that are empty or of several
+            lengths, a class that is in a row twice, is unknown, or has an id outside 1..n.
     """
     if lists not in ("unseen", "seen"):
-        raise ValueError(f"lists must be 'unseen' or 'seen' (which classes the file names), got {lists!r}")
+        raise ProtocolError(f"lists must be 'unseen' or 'seen' (which classes the file names), got {lists!r}")
     path, names = Path(path), list(class_names_in_id_order)
     rows = _read_rows(path, variable)
     lengths = sorted({len(row) for row in rows})
-    if not rows or 0 in lengths or len(lengths) > 1:
-        raise ValueError(
-            f"every split in '{path}' must list the same number of classes, at least 1, got {len(rows)} rows with {lengths} classes; correct the file"
+    if len(lengths) != 1 or lengths == [0]:
+        raise ProtocolError(
+            f"every split in '{path}' must list as many classes, 1 or more, got {len(rows)} of {lengths}"
         )
     by_id = all(isinstance(entry, int) for row in rows for entry in row)
+    place = {key: i for i, key in enumerate(range(1, len(names) + 1) if by_id else names)}
     splits = []
     for number, row in enumerate(rows, start=1):
-        listed = (
-            _positions_of_ids(path, number, row, len(names))
-            if by_id
-            else _positions_of_names(path, number, row, names)
-        )
-        wanted = set(listed) if lists == "unseen" else set(range(len(names))) - set(listed)
-        splits.append(tuple(names[i] for i in sorted(wanted)))
+        unknown = [entry for entry in row if entry not in place]
+        if unknown:
+            known = f"an id in 1..{len(names)}" if by_id else f"one of the dataset's {len(names)} names"
+            hint = "; add 1 to every id if the file counts from 0" * (unknown[0] == 0)
+            raise ProtocolError(
+                f"a class in '{path}' must be {known}, got {unknown[0]!r} in split {number}{hint}"
+            )
+        if len(set(row)) < len(row):
+            twice = next(entry for entry in row if row.count(entry) > 1)
+            raise ProtocolError(f"split {number} of '{path}' must have a class once, it has {twice!r} twice")
+        listed = {place[entry] for entry in row}
+        splits.append(tuple(name for i, name in enumerate(names) if (i in listed) == (lists == "unseen")))
     return splits
 
 
@@ -71,32 +109,25 @@ def read_clip_splits(path: Path, clip_ids_in_order: Sequence[str]) -> dict[str, 
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no .mat file, lacks a variable, or has a place outside 1..n or twice.
+        ProtocolError: it is no .mat file, lacks a variable, or has a place outside 1..n or twice.
     """
     path, ids = Path(path), list(clip_ids_in_order)
     if path.suffix.lower() != ".mat":
-        raise ValueError(
-            f"a file of clip locations must be a .mat file, got '{path}'; give the att_splits file"
-        )
+        raise ProtocolError(f"a file of clip locations must be a .mat file, got '{path}'")
     held = _load_mat(path)
     missing = [name for name in LOCATIONS if name not in held]
     if missing:
-        raise ValueError(
-            f"'{path}' must hold {', '.join(LOCATIONS)}, it lacks {', '.join(missing)}; give the att_splits file"
-        )
+        raise ProtocolError(f"'{path}' must hold {', '.join(LOCATIONS)}, it lacks {', '.join(missing)}")
     found: dict[str, tuple[str, ...]] = {}
     used: dict[int, str] = {}
     for name in LOCATIONS:
-        places = [entry for row in _integer_rows(path, held[name].reshape(1, -1)) for entry in row]
-        outside = [place for place in places if not 1 <= place <= len(ids)]
-        if outside:
-            raise ValueError(
-                f"a place in {name} of '{path}' must be in 1..{len(ids)} (the number of clips), got {outside[0]}; give the clips the file counts"
-            )
+        (places,) = _integer_rows(path, held[name].reshape(1, -1))
         for place in places:
+            if not 1 <= place <= len(ids):
+                raise ProtocolError(f"a place in {name} of '{path}' must be in 1..{len(ids)}, got {place}")
             if place in used:
-                raise ValueError(
-                    f"a clip must stand once in '{path}', place {place} is in {used[place]} and in {name}; correct the file"
+                raise ProtocolError(
+                    f"place {place} of '{path}' must be used once, not in {used[place]} and {name}"
                 )
             used[place] = name
         found[name] = tuple(ids[place - 1] for place in places)
@@ -107,28 +138,43 @@ def _read_rows(path: Path, variable: str | None) -> list[list[Any]]:
     """The rows of a split file: integers where an entry is one, otherwise text."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(
-            f"a split file must end in one of {', '.join(SUFFIXES)}, got '{path}'; save it as one of them"
-        )
+        raise ProtocolError(f"a split file must end in one of {', '.join(SUFFIXES)}, got '{path}'")
     if not path.is_file():
         raise FileNotFoundError(f"there is no split file '{path}'")
     if suffix == ".mat":
-        return _integer_rows(path, _only_matrix(path, variable))
-    if suffix == ".npy":
-        return _integer_rows(path, _load_npy(path))
+        held = {name: value for name, value in _load_mat(path).items() if value.ndim == 2 and value.size > 1}
+        if variable is None and len(held) == 1:
+            (variable,) = held
+        if variable not in held:
+            got = f"variable {variable!r}" if variable else "no variable"
+            names = ", ".join(sorted(held)) or "none"
+            raise ProtocolError(f"variable must be a 2-D numeric one of '{path}' ({names}), got {got}")
+        return _integer_rows(path, held[variable])
     try:
+        if suffix == ".npy":
+            array = np.load(path, allow_pickle=False)
+            if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+                raise ValueError(
+                    f"a 2-D array of integers is needed, got {array.dtype} of shape {array.shape}"
+                )
+            return array.tolist()
         text = path.read_text(encoding="utf-8-sig")
-        return _rows_of_json(path, json.loads(text)) if suffix == ".json" else _rows_of_text(text)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"'{path}' must be a readable {suffix} file in UTF-8, but {error}; save it again"
+        rows = json.loads(text) if suffix == ".json" else _rows_of_text(text)
+    except (ValueError, OSError, EOFError) as error:
+        raise ProtocolError(
+            f"'{path}' must hold a split a row, it cannot be read ({_first(error)})"
         ) from error
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise ProtocolError(f"'{path}' must be a list of lists (a split each), got {str(rows)[:40]!r}")
+    strange = [entry for row in rows for entry in row if type(entry) not in (int, str)]
+    if strange:
+        raise ProtocolError(f"'{path}' must list class ids or names, got {strange[0]!r}")
+    return rows
 
 
 def _rows_of_text(text: str) -> list[list[Any]]:
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     rows = []
-    for line in filter(None, lines):
+    for line in filter(None, (line.partition("#")[0].strip() for line in text.splitlines())):
         is_numeric = re.fullmatch(r"[-+\d\s,]*", line)
         separator = r"[\s,]+" if is_numeric or not re.search(r"[,\t]", line) else r"\s*[,\t]\s*"
         entries = [entry.strip().strip('"') for entry in re.split(separator, line)]
@@ -136,48 +182,18 @@ def _rows_of_text(text: str) -> list[list[Any]]:
     return rows
 
 
-def _rows_of_json(path: Path, content: Any) -> list[list[Any]]:
-    if not isinstance(content, list) or not all(isinstance(row, list) for row in content):
-        raise ValueError(
-            f"'{path}' must be a list of lists (a split each), got {str(content)[:40]!r}; correct the file"
-        )
-    strange = [entry for row in content for entry in row if type(entry) not in (int, str)]
-    if strange:
-        raise ValueError(f"'{path}' must list class ids or names, got {strange[0]!r}; correct the file")
-    return content
-
-
-def _load_npy(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(
-            f"'{path}' must be a plain .npy array of integers, but it cannot be read ({_first_line(error)}); save it again"
-        ) from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-        shape, kind = getattr(array, "shape", "no shape"), getattr(array, "dtype", type(array).__name__)
-        raise ValueError(
-            f"'{path}' must hold a 2-D array of integers, a split a row, got {kind} of shape {shape}; save it again"
-        )
-    return array
-
-
 def _load_mat(path: Path) -> dict[str, np.ndarray]:
     """The numeric variables of a .mat file."""
-    from scipy.io import loadmat  # scipy.io takes a fifth of a second to import, and few need it
+    from scipy.io import loadmat  # takes a fifth of a second to import, and few need it
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no split file '{path}'")
     try:
         content = loadmat(path)
     except NotImplementedError as error:
-        raise ValueError(
-            f"'{path}' must be a .mat file of version 7 or older, got version 7.3; save it again with -v7"
-        ) from error
+        raise ProtocolError(f"'{path}' is a .mat file of version 7.3; save it again with -v7") from error
     except Exception as error:  # scipy raises many kinds on damaged files, down to TypeError and zlib.error
-        raise ValueError(
-            f"'{path}' must be a .mat file, but it cannot be read ({_first_line(error)}); save it again"
-        ) from error
+        raise ProtocolError(f"'{path}' must be a .mat file, it cannot be read ({_first(error)})") from error
     return {
         name: value
         for name, value in content.items()
@@ -185,59 +201,12 @@ def _load_mat(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _only_matrix(path: Path, variable: str | None) -> np.ndarray:
-    held = {name: value for name, value in _load_mat(path).items() if value.ndim == 2 and value.size > 1}
-    if variable is None and len(held) != 1:
-        raise ValueError(
-            f"'{path}' must hold one 2-D numeric variable, got {', '.join(sorted(held)) or 'none'}; name one as variable"
-        )
-    if variable is not None and variable not in held:
-        raise ValueError(
-            f"variable must be a 2-D numeric variable of '{path}' ({', '.join(sorted(held)) or 'it has none'}), got {variable!r}"
-        )
-    return held[variable] if variable is not None else next(iter(held.values()))
-
-
 def _integer_rows(path: Path, array: np.ndarray) -> list[list[int]]:
     """Rows of Python integers; Matlab keeps whole numbers as floats."""
     if np.iscomplexobj(array) or not np.isfinite(array).all() or (array != np.floor(array)).any():
-        raise ValueError(f"'{path}' must hold whole numbers, got others; save the ids again")
+        raise ProtocolError(f"'{path}' must hold whole numbers, got others")
     return [[int(entry) for entry in row] for row in array]
 
 
-def _positions_of_ids(path: Path, number: int, row: list[int], n_classes: int) -> list[int]:
-    outside = [entry for entry in row if not 1 <= entry <= n_classes]
-    if outside:
-        hint = (
-            "add 1 to every id if the file counts from 0"
-            if outside[0] == 0
-            else "give all class names in the order of their ids"
-        )
-        raise ValueError(
-            f"a class id in '{path}' must be in 1..{n_classes} (the number of classes), got {outside[0]} in split {number}; {hint}"
-        )
-    _check_once(path, number, row)
-    return [entry - 1 for entry in row]
-
-
-def _positions_of_names(path: Path, number: int, row: list[Any], names: list[str]) -> list[int]:
-    position = {name: index for index, name in enumerate(names)}
-    unknown = [entry for entry in row if entry not in position]
-    if unknown:
-        raise ValueError(
-            f"a class in '{path}' must be one of the dataset's {len(names)} classes, got {unknown[0]!r} in split {number}; correct its name"
-        )
-    _check_once(path, number, row)
-    return [position[entry] for entry in row]
-
-
-def _check_once(path: Path, number: int, row: list[Any]) -> None:
-    if len(set(row)) < len(row):
-        twice = next(entry for entry in row if row.count(entry) > 1)
-        raise ValueError(
-            f"a class must stand once in a split, '{path}' has {twice!r} more than once in split {number}; check that each row is one split"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]

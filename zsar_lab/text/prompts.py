@@ -7,46 +7,17 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 
-from zsar_lab.files import fingerprint, read_json, write_json
+from zsar_lab.files import fingerprint, read_csv, read_json, write_json
+from zsar_lab.text.class_lists import label
 
-
-def readable_label(name: str) -> str:
-    """The readable form of a dataset's class name.
-
-    HandstandPushups -> "handstand pushups", climb_stairs -> "climb stairs", Run100mHurdles -> "run 100m
-    hurdles", MMAFight -> "mma fight". Words are split at underscores, spaces, before a capital that follows a
-    small letter, before the last capital of an abbreviation, and before a number; everything is put in lower
-    case.
-
-    Args:
-        name: the class name as the dataset writes it.
-
-    Returns:
-        Lower-case words, one space between them.
-
-    Raises:
-        ValueError: the name holds no letter or digit.
-    """
-    characters = list(name)
-    parts: list[str] = []
-    for index, character in enumerate(characters):
-        before = characters[index - 1] if index else " "
-        after = characters[index + 1] if index + 1 < len(characters) else " "
-        new_word = character.isupper() and (
-            before.islower() or before.isdigit() or (before.isupper() and after.islower())
-        )
-        new_number = character.isdigit() and before.isalpha()
-        parts.append(" " + character if new_word or new_number else character)
-    label = " ".join("".join(parts).replace("_", " ").split()).lower()
-    if not any(character.isalnum() for character in label):
-        raise ValueError(
-            f"a class name must hold at least one letter or digit, got {name!r}; rename the class"
-        )
-    return label
+# from a table of classes to one string a class; `averaged` on it says that the lines of a string are averaged
+Prompt = Callable[[pd.DataFrame], list[str]]
+EDITED = ", edited"
+FILE_COLUMNS = ("name", "text", "label", "dataset")  # of a user's own texts; the last two are not read
 
 
 @dataclass(frozen=True)
@@ -65,37 +36,24 @@ class ClassText:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the names, the exact texts, and how lines are combined (the prompt's name does not enter)."""
-        return fingerprint(
-            "class text", list(self.names), list(self.texts), *(["averaged"] if self.averaged else [])
-        )
+        """Hash of the names, the exact texts, and how lines are combined; not of the prompt's name."""
+        combined = ["averaged"] if self.averaged else []
+        return fingerprint("class text", list(self.names), list(self.texts), *combined)
 
     def save(self, path: Path) -> None:
         """Write prompt, names and texts as json."""
-        write_json(
-            path,
-            {
-                "prompt": self.prompt,
-                "averaged": self.averaged,
-                "texts": dict(zip(self.names, self.texts, strict=True)),
-            },
-        )
+        texts = dict(zip(self.names, self.texts, strict=True))
+        write_json(path, {"prompt": self.prompt, "averaged": self.averaged, "texts": texts})
 
     @staticmethod
     def load(path: Path) -> ClassText:
         """Read what `save` wrote; ValueError when the file is not that."""
         content = read_json(path)
         try:
-            return ClassText(
-                content["prompt"],
-                tuple(content["texts"]),
-                tuple(content["texts"].values()),
-                content["averaged"],
-            )
+            texts = content["texts"]
+            return ClassText(content["prompt"], tuple(texts), tuple(texts.values()), content["averaged"])
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"'{path}' must hold class texts as this library writes them, but it does not ({error}); delete it"
-            ) from error
+            raise ValueError(f"'{path}' must hold class texts as `save` writes them ({error})") from error
 
     def edited(self, name: str, text: str) -> ClassText:
         """The same with another text for one class; its prompt is `<prompt>, edited`.
@@ -105,48 +63,30 @@ class ClassText:
         """
         if name not in self.names:
             raise ValueError(
-                f"the class to edit must be one of the {len(self.names)} that have a text, got {name!r}"
+                f"the class to edit must be one of the {len(self.names)} with a text, got {name!r}"
             )
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"a class text must hold a word, got {text!r} for {name!r}; write it")
-        texts = tuple(
-            text if own == name else before for own, before in zip(self.names, self.texts, strict=True)
-        )
-        return replace(self, prompt=self.prompt.removesuffix(EDITED) + EDITED, texts=texts)
+            raise ValueError(f"a class text must hold a word, got {text!r} for {name!r}")
+        texts = dict(zip(self.names, self.texts, strict=True)) | {name: text}
+        return replace(self, prompt=self.prompt.removesuffix(EDITED) + EDITED, texts=tuple(texts.values()))
 
 
-EDITED = ", edited"
-Prompt = Callable[[pd.DataFrame], list[str]]
+class TextTooLong(ValueError):
+    """A text has more tokens than the encoder reads; `text` is that text."""
+
+    def __init__(self, sentence: str, text: str) -> None:
+        super().__init__(sentence)
+        self.text = text
 
 
 def class_text(classes: pd.DataFrame, prompt: Prompt) -> ClassText:
-    """Apply a prompt to a table of classes.
+    """Apply a prompt to a table of classes; the class text's `prompt` is the function's name.
 
-    Args:
-        classes: one row a class; the column `name`, and what the prompt needs (`label`, `description`,
-            `structure`).
-        prompt: one of the functions below, a `Templates`, a `TextsFromFile`, or any function from such a
-            table to one string a row; where it has an attribute `averaged` that is True, the lines of a
-            string are averaged.
-
-    Returns:
-        The class text; its `prompt` is the function's name.
-
-    Raises:
-        ValueError: the prompt needs a column that is missing or empty for a class.
+    The table has a row a class: the column `name`, and what the prompt needs (`label`, `description`,
+    `structure`); ValueError when such a column is missing or empty for a class.
     """
-    return ClassText(
-        prompt.__name__, tuple(classes["name"]), tuple(prompt(classes)), getattr(prompt, "averaged", False)
-    )
-
-
-def label(classes: pd.DataFrame) -> list[str]:
-    """The readable label: the column `label` where it is filled, else made from the name."""
-    given = classes["label"] if "label" in classes else [None] * len(classes)
-    return [
-        text.strip() if isinstance(text, str) and text.strip() else readable_label(name)
-        for name, text in zip(classes["name"], given)
-    ]
+    averaged = getattr(prompt, "averaged", False)
+    return ClassText(prompt.__name__, tuple(classes["name"]), tuple(prompt(classes)), averaged)
 
 
 def template(classes: pd.DataFrame) -> list[str]:
@@ -165,37 +105,29 @@ def label_and_description(classes: pd.DataFrame) -> list[str]:
 
 
 def structure(classes: pd.DataFrame) -> list[str]:
-    """`<label>: <posture>; <arms>; <legs>; <travel>; <prop>`, a hand annotation, from the column `structure`."""
+    """`<label>: <posture>; <arms>; <legs>; <travel>; <prop>`, a hand annotation, from `structure`."""
     return _filled(classes, "structure")
 
 
 def description_and_parts(classes: pd.DataFrame) -> list[str]:
-    """Six lines, each read by itself: the description, then posture, arms, legs, travel and prop out of the column `structure`.
-
-    Raises:
-        ValueError: a structure has not the form `<label>: <posture>; <arms>; <legs>; <travel>; <prop>`.
-    """
+    """Six lines: the description, then posture, arms, legs, travel and prop out of the column `structure`."""
     lines = []
     for name, sentence, annotated in zip(classes["name"], description(classes), structure(classes)):
         parts = [part.strip() for part in annotated.partition(":")[2].split(";")]
         if len(parts) != 5 or not all(parts):
-            raise ValueError(
-                f"a structure must read '<label>: <posture>; <arms>; <legs>; <travel>; <prop>', that of {name!r} is {annotated!r}; mend classes.csv"
-            )
+            form = "'<label>: <posture>; <arms>; <legs>; <travel>; <prop>'"
+            raise ValueError(f"a structure must read {form}, that of {name!r} is {annotated!r}")
         lines.append("\n".join([sentence, *parts]))
     return lines
 
 
 @dataclass(frozen=True)
 class Templates:
-    """A prompt of one or several templates whose embeddings are averaged: one line a template, its fields filled from the table.
+    """A prompt of one or several templates whose embeddings are averaged: one line a template.
 
-    Attributes:
-        patterns: such as "a video of {label}", "{label}: {description}"; a field is a column of the table.
-        title: what the prompt is called in a score's provenance; the patterns themselves when empty.
-
-    Raises:
-        ValueError: no pattern, one without a field, or one that cannot be filled.
+    `patterns` are such as "a video of {label}", "{label}: {description}"; a field is a column of the table.
+    `title` is what the prompt is called in a score's provenance; the patterns themselves when empty.
+    ValueError when there is no pattern, one without a field, or one that cannot be filled.
     """
 
     patterns: tuple[str, ...]
@@ -209,130 +141,45 @@ class Templates:
     def __post_init__(self) -> None:
         if not self.patterns:
             raise ValueError("templates must be at least one text such as 'a video of {label}', got none")
-        for pattern in self.patterns:
-            self._fields(pattern)
+        self._fields()
 
     def __call__(self, classes: pd.DataFrame) -> list[str]:
+        """The filled patterns of each class, a line each."""
         columns = {}
-        for field in dict.fromkeys(field for pattern in self.patterns for field in self._fields(pattern)):
+        for field in self._fields():
             if field not in ("label", "name", *classes.columns):
-                known = ", ".join(
-                    f"{{{column}}}" for column in dict.fromkeys(("name", "label", *classes.columns))
-                )
                 raise ValueError(
-                    f"a template's field must be a column of classes.csv, got {{{field}}}; these are there: {known}"
+                    f"no column {{{field}}} for a template, only {', '.join(classes.columns)}, label"
                 )
-            columns[field] = (
-                label(classes)
-                if field == "label"
-                else list(classes["name"])
-                if field == "name"
-                else _filled(classes, field)
-            )
-            columns[field] = [" ".join(value.split()) for value in columns[field]]  # one line a template
+            values = label(classes) if field == "label" else _filled(classes, field)
+            columns[field] = [" ".join(value.split()) for value in values]  # one line a template
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         return ["\n".join(pattern.format(**row) for pattern in self.patterns) for row in rows]
 
-    @staticmethod
-    def _fields(pattern: str) -> list[str]:
-        try:
-            parsed = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"a template must be a text with fields such as {{label}}, got {pattern!r} ({error}); mend its braces"
-            ) from error
-        fields = [field for _, field, form, how in parsed if not form and not how]
-        if (
-            not fields
-            or len(fields) < len(parsed)
-            or "\n" in pattern
-            or not all(field.isidentifier() for field in fields)
-        ):
-            raise ValueError(
-                f"a template must be one line with a field such as {{label}} or {{description}}, got {pattern!r}; write"
-                f" for example 'a video of {{label}}'"
-            )
-        return fields
-
-
-templates = Templates(
-    (
-        "a video of a person {label}",
-        "someone {label}",
-        "people {label}",
-        "a short clip that shows {label}",
-        "the action of {label}",
-        "this is how {label} looks",
-        "a person is filmed while {label}",
-        "a demonstration of {label}",
-    ),
-    "templates",
-)
-
-PROMPTS: tuple[Prompt, ...] = (
-    label,
-    template,
-    templates,
-    description,
-    label_and_description,
-    structure,
-    description_and_parts,
-)
-
-
-def prompt_named(name: str | Sequence[str]) -> Prompt:
-    """The prompt that a setting names, for settings that come from a file or the command line.
-
-    Args:
-        name: the name of one of PROMPTS; a template with a field in braces, or several of them; or the path
-            of a csv file with the user's own texts.
-
-    Raises:
-        ValueError: there is no such prompt.
-    """
-    if not isinstance(name, str):
-        if not isinstance(name, Sequence) or not all(isinstance(pattern, str) for pattern in name):
-            raise ValueError(
-                f"a class text must be the name of a prompt, a template, a tuple of templates, or a csv file, got {name!r}"
-            )
-        return Templates(tuple(name))
-    if "{" in name:
-        return Templates((name,))
-    if name.lower().endswith(".csv"):
-        return TextsFromFile(name)
-    for prompt in PROMPTS:
-        if prompt.__name__ == name:
-            return prompt
-    raise ValueError(
-        f"a class-text prompt must be one of {', '.join(s.__name__ for s in PROMPTS)}, a template such as 'a video of {{label}}',"
-        f" or a csv file, got {name!r}"
-    )
-
-
-def _filled(classes: pd.DataFrame, column: str) -> list[str]:
-    values: Sequence = list(classes[column]) if column in classes else [None] * len(classes)
-    empty = [
-        name for name, text in zip(classes["name"], values) if not (isinstance(text, str) and text.strip())
-    ]
-    if empty:
-        raise ValueError(
-            f"the prompt '{column}' needs a {column} for every class, missing for {len(empty)} of {len(values)}"
-            f" ({', '.join(empty[:3])}{', ...' if len(empty) > 3 else ''}); add it to classes.csv or choose the prompt 'label'"
-        )
-    return [text.strip() for text in values]
-
-
-KNOWN_COLUMNS = ("dataset", "name", "label", "text")
+    def _fields(self) -> list[str]:
+        """The fields of all patterns, each once, in their order."""
+        fields: list[str] = []
+        for pattern in self.patterns:
+            try:
+                parsed = [part[1:] for part in string.Formatter().parse(pattern) if part[1] is not None]
+            except (ValueError, TypeError) as error:
+                raise ValueError(
+                    f"a template must be a text such as 'a video of {{label}}', got {pattern!r} ({error})"
+                ) from error
+            plain = all(field.isidentifier() and not form and not how for field, form, how in parsed)
+            if not parsed or not plain or "\n" in pattern:
+                raise ValueError(
+                    f"a template must be one line with a field such as {{label}}, got {pattern!r}"
+                )
+            fields += [field for field, _, _ in parsed]
+        return list(dict.fromkeys(fields))
 
 
 @dataclass(frozen=True)
 class TextsFromFile:
-    """A prompt that reads a csv file with the columns name and text, one row a class; `dataset` and `label` may be there and are not read.
+    """A prompt that reads a csv file with the columns name and text, a row a class.
 
     A text may have several lines, which are read one by one and set side by side.
-
-    Attributes:
-        path: of the file, UTF-8.
     """
 
     path: str
@@ -348,115 +195,160 @@ class TextsFromFile:
             FileNotFoundError: there is no such file.
             ValueError: it is no such table, a class is missing or given twice, or a text is empty.
         """
-        table = self._table()
-        names = list(classes["name"])
-        more = sorted(set(table["name"]) - set(names))
-        missing = [name for name in names if name not in set(table["name"])]
+        text_of, names = self.check(), list(classes["name"])
+        missing = [name for name in names if name not in text_of]
+        more = [name for name in text_of if name not in set(names)]
         if missing:
-            beside = f", and has {len(more)} that the data have not ({_some(more)})" if more else ""
+            beside = f", and has unknown ones ({_some(more)})" if more else ""
             raise ValueError(
-                f"a file of class texts must have a row for every class, by the exact name, '{self.path}' lacks {len(missing)} of {len(names)}"
-                f" ({_some(missing)}){beside}; add or rename them"
+                f"'{self.path}' must have every class, it lacks {len(missing)} ({_some(missing)}){beside}"
             )
         if more:
-            classes_ = "class" if len(more) == 1 else "classes"
             warnings.warn(
-                f"'{self.path}' has texts of {len(more)} {classes_} that the data have not ({_some(more)}); not read",
-                stacklevel=2,
+                f"'{self.path}' has {len(more)} classes that the data have not ({_some(more)})", stacklevel=2
             )
-        text_of = dict(zip(table["name"], table["text"], strict=True))
         return [text_of[name] for name in names]
 
-    def check(self) -> None:
-        """Check the file by itself, whatever the classes are; Raises as `__call__`."""
-        self._table()
-
-    def _table(self) -> pd.DataFrame:
-        if not Path(self.path).is_file():
-            raise FileNotFoundError(
-                f"a file of class texts must be there, '{self.path}' is not; write it with the columns name and text"
-            )
-        try:
-            table = pd.read_csv(self.path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
+    def check(self) -> dict[str, str]:
+        """The texts by class, whatever the classes are; Raises as `__call__`."""
+        columns, rows = read_csv(Path(self.path), needed=("name", "text"))
+        unknown = [column for column in columns if column not in FILE_COLUMNS]
+        if unknown:
             raise ValueError(
-                f"a file of class texts must be a UTF-8 csv table, '{self.path}' is not ({error}); save it as UTF-8"
-            ) from error
-        except (ValueError, OSError) as error:
-            raise ValueError(self._no_table(str(error).strip())) from error
-        if not isinstance(
-            table.index, pd.RangeIndex
-        ):  # pandas takes what stands before the named columns for row names
-            raise ValueError(self._no_table("a row has more values than the first"))
-        lacking = [column for column in ("name", "text") if column not in table]
-        unknown = [column for column in table if column not in KNOWN_COLUMNS]
-        if lacking or unknown:
-            what = (
-                f"has no {lacking[0]!r} (it has {_some(list(table))})"
-                if lacking
-                else f"has {_some(unknown)} too"
+                f"'{self.path}' must have the columns name and text alone, it has {_some(unknown)}"
             )
-            if len(table.columns) == 1 and any(mark in table.columns[0] for mark in ";\t"):
-                what = "separates its columns by semicolons or tabs, not by commas"
-            raise ValueError(
-                f"a file of class texts must have the columns name and text, and may have dataset and label, '{self.path}' {what};"
-                " mend its first row, or save it anew"
-            )
-        table = table.assign(name=table["name"].str.strip(), text=table["text"].str.strip())
-        twice = table["name"][table["name"].duplicated()]
-        if len(twice):
-            raise ValueError(
-                f"a file of class texts must have one row a class, '{self.path}' has {_some(sorted(set(twice)))} more than"
-                " once; delete rows"
-            )
-        empty = table["name"][
-            [not text or not all(line.strip() for line in text.split("\n")) for text in table["text"]]
-        ]
-        if len(empty):
-            raise ValueError(
-                f"a file of class texts must have a text in every row and line, '{self.path}' has none for"
-                f" {_some(list(empty))}; write it"
-            )
-        return table
-
-    def _no_table(self, why: str) -> str:
-        return (
-            f"a file of class texts must be a csv table with commas between the columns, '{self.path}' is not ({why});"
-            " put texts with a comma in double quotes, or save it anew as csv"
-        )
+        texts: dict[str, str] = {}
+        for number, row in rows:
+            if row["name"] in texts:
+                raise ValueError(
+                    f"line {number} of '{self.path}' must be another class, {row['name']!r} is there twice"
+                )
+            if not all(line.strip() for line in row["text"].split("\n")):
+                raise ValueError(
+                    f"line {number} of '{self.path}' must have a text in every line for {row['name']!r}"
+                )
+            texts[row["name"]] = row["text"]
+        return texts
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+templates = Templates(
+    (
+        "a video of a person {label}",
+        "someone {label}",
+        "people {label}",
+        "a short clip that shows {label}",
+        "the action of {label}",
+        "this is how {label} looks",
+        "a person is filmed while {label}",
+        "a demonstration of {label}",
+    ),
+    "templates",
+)
+PROMPTS: dict[str, Prompt] = {
+    "label": label,
+    "template": template,
+    "templates": templates,
+    "description": description,
+    "label_and_description": label_and_description,
+    "structure": structure,
+    "description_and_parts": description_and_parts,
+}
+
+
+def prompt_named(name: str | Sequence[str]) -> Prompt:
+    """The prompt that a setting names, for settings that come from a file or the command line.
+
+    Args:
+        name: the name of one of PROMPTS; a template with a field in braces, or several of them; or the path
+            of a csv file with the user's own texts.
+
+    Raises:
+        ValueError: there is no such prompt.
+    """
+    if (
+        isinstance(name, Sequence)
+        and not isinstance(name, str)
+        and all(isinstance(part, str) for part in name)
+    ):
+        return Templates(tuple(name))
+    if isinstance(name, str) and "{" in name:
+        return Templates((name,))
+    if isinstance(name, str) and name.lower().endswith(".csv"):
+        return TextsFromFile(name)
+    if not isinstance(name, str) or name not in PROMPTS:
+        others = "a template such as 'a video of {label}', or a csv file"
+        raise ValueError(f"a prompt must be one of {', '.join(PROMPTS)}, {others}, got {name!r}")
+    return PROMPTS[name]
+
+
+def prompt_of(table: pd.DataFrame) -> str:
+    """The prompt that reads all that a table of `read_classes` says: label_and_description, or label."""
+    return "label_and_description" if (table["description"] != "").any() else "label"
+
+
+def texts_of(table: pd.DataFrame, prompt: str) -> ClassText:
+    """The class texts of a table of `read_classes` by a prompt; a text of the class's own goes before it.
+
+    In label_and_description a class without a description has its label alone.
+
+    Raises:
+        ValueError: as the prompt, or two classes have the same text.
+    """
+    if prompt == "label_and_description":
+        pairs = zip(label(table), table["description"])
+        made = ClassText(prompt, tuple(table["name"]), tuple(": ".join(filter(None, pair)) for pair in pairs))
+    else:
+        made = class_text(table, prompt_named(prompt))
+    if (table["text"] != "").any():
+        texts = tuple(own or text for own, text in zip(table["text"], made.texts, strict=True))
+        made = replace(made, prompt=prompt + EDITED, texts=texts)
+    first: dict[str, str] = {}
+    for name, text in zip(made.names, made.texts, strict=True):
+        other = first.setdefault(text, name)
+        if other != name:
+            raise ValueError(f"classes must have different texts, {other!r} and {name!r} both have {text!r}")
+    return made
 
 
 def kept_text(path: Path, make: Callable[[], ClassText]) -> ClassText:
-    """The class text that `path` keeps; made and kept there when it is not.
+    """The class text of a study as it was when it began: what `path` (json) holds, or `make` is saved there.
 
-    Args:
-        path: of the json file, see `ClassText.save`.
-        make: gives the texts as they are now; where it finds no file to read them from, those kept are taken.
+    Where `make` finds no file to read texts from, those saved are taken.
 
     Raises:
-        ValueError: the texts are others now than those kept; or as `make`.
-        FileNotFoundError: as `make`, when nothing is kept.
+        ValueError: the texts are others now than those saved; or as `make`.
+        FileNotFoundError: as `make`, when nothing is saved.
     """
-    kept = ClassText.load(path) if path.is_file() else None
+    saved = ClassText.load(path) if path.is_file() else None
     try:
         now = make()
     except FileNotFoundError:
-        if kept is None:
+        if saved is None:
             raise
-        return kept
-    if kept is None:
+        return saved
+    if saved is None:
         now.save(path)
-    elif now.fingerprint != kept.fingerprint:
-        before, after = (dict(zip(text.names, text.texts, strict=True)) for text in (kept, now))
+    elif now.fingerprint != saved.fingerprint:
+        before, after = (dict(zip(text.names, text.texts, strict=True)) for text in (saved, now))
         changed = [name for name in before | after if before.get(name) != after.get(name)]
-        shown = ", ".join(map(repr, changed[:3])) + (", ..." if len(changed) > 3 else "")
         raise ValueError(
-            f"the class texts of a study must stay as they were when it began, {len(changed)} differ from '{path}' ({shown}); put"
-            " them back, or choose"
-            " another folder"
+            f"a study's class texts must stay as they were, {len(changed)} differ from '{path}'"
+            f" ({_some(changed)}); put them back, or choose another folder"
         )
     return now
+
+
+def _filled(classes: pd.DataFrame, column: str) -> list[str]:
+    values: list[Any] = list(classes[column]) if column in classes else [None] * len(classes)
+    empty = [
+        name for name, text in zip(classes["name"], values) if not (isinstance(text, str) and text.strip())
+    ]
+    if empty:
+        raise ValueError(
+            f"the prompt needs a {column} for every class, missing for {len(empty)} ({_some(empty)})"
+        )
+    return [text.strip() for text in values]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")

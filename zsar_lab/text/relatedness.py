@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PLAIN, CENTRED, WHITENED = "plain", "centred", "whitened"
-KINDS = (PLAIN, CENTRED, WHITENED)
+KINDS = PLAIN, CENTRED, WHITENED = "plain", "centred", "whitened"
 SHRINKAGE = 1.0
 RANK_TOLERANCE = 1e-10  # an axis counts where its singular value is above this share of the largest
 
@@ -32,7 +31,7 @@ class Relatedness:
 
         x W = x V diag(e + l)^-1/2 V' + (x - x V V') l^-1/2,
 
-    so that nothing of size F x F is built or kept.
+    so that nothing of size F x F is built.
 
     Attributes:
         kind: "plain", "centred" or "whitened".
@@ -64,34 +63,28 @@ class Relatedness:
             return Relatedness(kind, np.zeros(width), np.zeros((0, width)), np.zeros(0))
         if n_seen < 2 or (text_SF == text_SF[0]).all():
             got = f"{n_seen} equal ones" if n_seen > 1 else f"{n_seen}"
-            raise ValueError(
-                f"{kind} relatedness needs 2 or more different seen class texts, got {got}; take more seen classes, or relatedness 'plain'"
-            )
+            raise ValueError(f"{kind} relatedness needs 2 or more different seen class texts, got {got}")
         centre_F = text_SF.mean(0)
         if kind == CENTRED:
             return Relatedness(kind, centre_F, np.zeros((0, width)), np.zeros(0))
         if not 0 < shrinkage < np.inf:
-            raise ValueError(
-                f"shrinkage must be above 0 and finite, got {shrinkage}; {SHRINKAGE} is the one used"
-            )
+            raise ValueError(f"shrinkage must be above 0 and finite, got {shrinkage}")
         _, s, axes_RF = np.linalg.svd(text_SF - centre_F, full_matrices=False)
-        kept = s > RANK_TOLERANCE * s[0]
-        eigenvalue_R = s[kept] ** 2 / n_seen
+        counts = s > RANK_TOLERANCE * s[0]
+        eigenvalue_R = s[counts] ** 2 / n_seen
         floor = shrinkage * eigenvalue_R.mean()
-        return Relatedness(kind, centre_F, axes_RF[kept], (eigenvalue_R + floor) ** -0.5, float(floor**-0.5))
+        return Relatedness(
+            kind, centre_F, axes_RF[counts], (eigenvalue_R + floor) ** -0.5, float(floor**-0.5)
+        )
 
     def transform(self, text_UF: np.ndarray) -> np.ndarray:
-        """(text - m) W, float64 [U, F].
-
-        Raises:
-            ValueError: a text that is not finite, or of another width than the texts fitted on.
-        """
+        """(text - m) W, float64 [U, F]; ValueError for a text that is not finite, or of another width."""
         rows_UF = _finite(text_UF, len(self.centre_F)) - self.centre_F
         along_UR = rows_UF @ self.axes_RF.T
         return (along_UR * (self.scale_R - self.rest_scale)) @ self.axes_RF + self.rest_scale * rows_UF
 
     def between(self, text_UF: np.ndarray, text_SF: np.ndarray) -> np.ndarray:
-        """Relatedness of each of the first classes to each of the second, -1..1, [U, S]; Raises as `transform`."""
+        """Relatedness of the first classes to the second, -1..1, [U, S]; Raises as `transform`."""
         return unit(self.transform(text_UF)) @ unit(self.transform(text_SF)).T
 
 
@@ -104,12 +97,9 @@ def _finite(text_CF: np.ndarray, width: int | None) -> np.ndarray:
     text_CF = np.asarray(text_CF, dtype=float)
     if text_CF.ndim != 2 or (width is not None and text_CF.shape[1] != width):
         raise ValueError(
-            f"embedded class texts must be one row a class, [classes, {width or 'width'}], got shape {text_CF.shape};"
-            " embed all with one encoder and prompt"
+            f"embedded class texts must be [classes, {width or 'width'}], got shape {text_CF.shape}"
         )
     bad = np.flatnonzero(~np.isfinite(text_CF).all(1))
     if len(bad):
-        raise ValueError(
-            f"embedded class texts must be finite, row {bad[0]} of {len(text_CF)} is not; embed that class text again"
-        )
+        raise ValueError(f"embedded class texts must be finite, row {bad[0]} of {len(text_CF)} is not")
     return text_CF

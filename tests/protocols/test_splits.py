@@ -1,0 +1,382 @@
+"""zsar_lab.protocols.splits: every named protocol, its splits as literal lists, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from official_files import HMDB51_CLASSES, UCF101_CLASSES
+
+from zsar_lab.protocols.build import account, class_order, half_split
+from zsar_lab.protocols.protocol import Protocol, ProtocolError, generalised
+from zsar_lab.protocols.splits import (
+    PROTOCOLS,
+    ProtocolData,
+    ProtocolName,
+    kinetics220_of_lists,
+    list_protocols,
+    protocol_named,
+    random,
+    truze_lists,
+)
+
+DEMO_CLASSES = pd.read_csv(Path(__file__).parents[2] / "data" / "demo" / "classes.csv").fillna("")
+
+
+def table(names: list[str], prefix: str = "", n_clips: int = 5) -> pd.DataFrame:
+    """Clips of a made-up catalog; every two clips of a class come from one source."""
+    rows = [(f"{prefix}{c}/{n}", c, f"{prefix}{c} {n // 2}", "") for c in names for n in range(n_clips)]
+    return pd.DataFrame(rows, columns=["id", "class", "group", "splits"])
+
+
+def all_clips(protocol: Protocol) -> list[str]:
+    return sorted(clip for ids in protocol.roles.values() for clip in ids)
+
+
+# family a has 5 classes, b and c 4, d 3: too few to give one away
+FAMILIES = [(f"{f}{n}", f) for f, size in {"a": 5, "b": 4, "c": 4, "d": 3}.items() for n in range(size)]
+CLASSES = pd.DataFrame(FAMILIES, columns=["name", "family"])
+CLIPS = table(CLASSES["name"].tolist())[["id", "class"]]
+SMALL = ProtocolData(CLIPS, CLASSES, "small")
+KINETICS, UCF = table([f"k{n:02}" for n in range(30)], "K "), table([f"u{n:02}" for n in range(11)], "U ")
+CROSS = ProtocolData(UCF, None, "ucf101", KINETICS, "kinetics700")
+UCF_NAMES = class_order(set(UCF["class"]))
+
+
+def accounted(protocol: Protocol, *tables: pd.DataFrame) -> pd.DataFrame:
+    found = account(protocol, *(clips.assign(status="ok", reason="") for clips in tables))
+    assert len(found) == sum(map(len, tables))
+    return found.set_index("id")
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "family", "training"),
+    [
+        ("stratified-0", ("stratified", 0, False), "stratified", "stratified-0"),
+        ("random-12", ("random", 12, False), "random", "random-12"),
+        ("intra-49", ("intra", 49, False), "intra", "intra-49"),
+        ("truze", ("truze", None, False), "truze", "truze"),
+        ("half-9", ("half", 9, False), "half", "other dataset"),
+        ("all", ("all", None, False), "all", "other dataset"),
+        ("official-3", ("official", 3, False), "official", "other dataset"),
+        ("kinetics220-1", ("kinetics220", 1, False), "kinetics220", "kinetics220-1"),
+        ("generalised-truze", ("truze", None, True), "generalised-truze", "truze"),
+        ("generalised-half-0", ("half", 0, True), "generalised-half", "other dataset"),
+        ("generalised-intra-2", ("intra", 2, True), "generalised-intra", "intra-2"),
+    ],
+)
+def test_a_name_taken_apart(name, parts, family, training):
+    asked = ProtocolName.of(name)
+    assert astuple(asked) == parts and (asked.family, asked.training) == (family, training)
+    assert asked.is_cross_dataset == (asked.kind in ("half", "all", "official", "kinetics220"))
+
+
+BAD_NAMES = """half half- half-x half--1 half-1.0 Half-1 half-01 half-٣ truze-0 all-1 intra kinetics220
+kinetics400-0 generalised- generalised generalised-half generalised-generalised-all
+generalised-all-generalised seen""".split()
+
+
+@pytest.mark.parametrize("name", ["", " half-1", "half-1\n", *BAD_NAMES])
+def test_a_bad_name_is_refused(name):
+    with pytest.raises(ProtocolError, match="one of stratified-N, .*, truze, half-N, all, .*kinetics220-N"):
+        ProtocolName.of(name)
+
+
+def test_every_protocol_is_listed_and_refuses_data_that_it_is_not_for():
+    listed = list_protocols()
+    for form, (name, kind) in zip(listed.index, PROTOCOLS.items(), strict=True):
+        asked = form.replace("-N", "-1")
+        assert ProtocolName.of(asked).kind == name and listed.loc[form, "label"] == kind.label
+        got, data = ("none", SMALL) if kind.crosses else ("kinetics700", CROSS)
+        with pytest.raises(ProtocolError, match=f"'generalised-{asked}' .*got {got} as train_on"):
+            protocol_named(f"generalised-{asked}", data)
+
+
+# the demo's splits, as literal lists: its published figures rest on them
+SPLITS = {
+    "stratified-0": ("a1 b1 c0", "a4 b3 c1", "a0/2 a2/4 a3/0 b0/3 b2/4 c2/4 c3/2 d0/3 d1/4 d2/4"),
+    "stratified-1": ("a1 b2 c0", "a4 b3 c2", "a0/4 a2/3 a3/2 b0/1 b1/3 c1/1 c3/4 d0/0 d1/3 d2/2"),
+    "stratified-2": ("a0 b1 c0", "a2 b2 c1", "a1/2 a3/2 a4/4 b0/4 b3/3 c2/2 c3/1 d0/1 d1/0 d2/1"),
+    "random-0": ("a0 a1 a2 b0", "b3 c1 d1", "a3/2 a4/4 b1/0 b2/3 c0/4 c2/4 c3/2 d0/3 d2/4"),
+    "random-1": ("a0 b3 c0 d0", "a3 b0 b1", "a1/4 a2/3 a4/2 b2/1 c1/3 c2/1 c3/4 d1/0 d2/3"),
+    "random-2": ("a1 a3 d1 d2", "c0 c1 c2", "a0/2 a2/2 a4/4 b0/4 b1/3 b2/2 b3/1 c3/1 d0/0"),
+}
+DEMO_UNSEEN = """\
+Backstroke ClimbingStairs CricketShot Digging Jogging LegRaises Lunges PlayingGuitar SkippingRope TennisServe
+BaseballSwing Breaststroke ChoppingWood Clapping ClimbingStairs JavelinThrow Jogging JumpingJacks Lunges MountainClimbers
+BodyWeightSquats Breaststroke Clapping ClimbingLadder HoppingOnOneLeg JavelinThrow PushUps Sweeping TennisBackhand TiptoeWalking
+BarbellSquats Clapping ClimbingStairs Crawling Digging HockeyShot HoppingOnOneLeg Kayaking Sprinting TennisServe
+ChoppingWood ClimbingStairs FrontCrawl HockeyShot Jogging PlayingViolin SitUps SittingDown TrampolineJumping VolleyballSpike
+""".splitlines()  # noqa: E501
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_the_splits_of_a_number_stay_what_they_were(name):
+    kind, number = name.split("-")
+    options = {"n_unseen": 4, "n_validation": 3} if kind == "random" else {}
+    for clips in (CLIPS, CLIPS.assign(group=""), CLIPS[::-1]):
+        made = protocol_named(name, ProtocolData(clips, CLASSES[::-1]), **options)
+        lists = tuple(" ".join(part) for part in (made.unseen, made.validation, made.seen_test_clips))
+        assert lists == SPLITS[name] and all_clips(made) == sorted(CLIPS["id"])
+    assert kind in made.name and made.name.endswith(number)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_unseen_classes_of_the_demo_stay_what_they_were(number):
+    data = ProtocolData(table(DEMO_CLASSES["name"].tolist(), n_clips=3), DEMO_CLASSES)
+    assert protocol_named(f"stratified-{number}", data).unseen == tuple(DEMO_UNSEEN[number].split())
+
+
+def test_the_family_split_takes_one_unseen_and_one_validation_class_from_each_large_family():
+    unseen = set()
+    for number in range(25):
+        made = protocol_named(f"stratified-{number}", SMALL)
+        assert [name[0] for name in made.unseen] == ["a", "b", "c"] == [name[0] for name in made.validation]
+        unseen |= set(made.unseen)
+    assert unseen == {name for name in CLASSES["name"] if name[0] in "abc"}
+    # a class without clips does not count for its family, and leaves three classes in b
+    fewer = ProtocolData(CLIPS[CLIPS["class"] != "b3"], CLASSES)
+    assert [name[0] for name in protocol_named("stratified-0", fewer).unseen] == ["a", "c"]
+    for classes, words in ((CLASSES[["name"]], "family"), (CLASSES[CLASSES["family"].isin(["a"])], "got 1")):
+        with pytest.raises(ProtocolError, match=words):
+            protocol_named("stratified-0", ProtocolData(CLIPS, classes))
+
+
+def test_the_random_split():
+    made = random(SMALL, 0, n_unseen=4, n_validation=3)
+    assert (len(made.unseen), len(made.validation), len(made.seen)) == (4, 3, 9)
+    by_default = protocol_named("random-0", SMALL)
+    assert (len(by_default.unseen), len(by_default.validation), len(by_default.seen)) == (4, 4, 8)
+    assert random(SMALL, 0, 4, n_validation=0).validation == ()
+    for n_unseen, n_validation in ((10, 5), (1, 0), (0, 3)):
+        with pytest.raises(ProtocolError, match=f"{n_unseen} unseen and {n_validation} validation of 16"):
+            random(SMALL, 0, n_unseen, n_validation=n_validation)
+    with pytest.raises(ProtocolError, match="of 3 classes"):
+        protocol_named("random-0", ProtocolData(CLIPS[:15]))
+
+
+@pytest.mark.parametrize(("name", "data"), [("stratified", SMALL), ("intra", SMALL), ("half", CROSS)])
+def test_splits_repeat_by_number_and_differ_across_numbers(name, data):
+    made = [protocol_named(f"{name}-{n}", data) for n in range(6)]
+    backwards = replace(data, clips=data.clips[::-1])
+    assert made[2] == protocol_named(f"{name}-2", backwards)
+    assert len({protocol.unseen for protocol in made}) > 2 and len({protocol.hash for protocol in made}) == 6
+    variant = protocol_named(f"generalised-{name}-2", data)
+    assert variant == generalised(made[2]) and variant.hash != made[2].hash
+
+
+@pytest.mark.parametrize(("n_classes", "n_unseen"), [(101, 50), (51, 25), (200, 100)])
+def test_the_half_split_is_the_published_one_and_leaves_the_global_seed_alone(n_classes, n_unseen):
+    for split in range(10):
+        before = np.random.get_state()[1].tolist()  # noqa: NPY002
+        found = half_split(n_classes, split)
+        assert before == np.random.get_state()[1].tolist()  # noqa: NPY002
+        by_numpy = np.random.RandomState()  # as `np.random.seed` and `np.random.permutation`
+        by_numpy.seed(split)
+        assert found == by_numpy.permutation(n_classes)[: n_classes // 2].tolist()
+        assert len(set(found)) == n_unseen
+    for arguments in ((3, 0), (101, -1)):
+        with pytest.raises(ProtocolError, match="got {} and N {}".format(*arguments)):
+            half_split(*arguments)
+
+
+def test_the_class_order_is_by_code_point():
+    names = ["brush_hair", "Hammering", "JumpRope", "HammerThrow", "JumpingJack", "Ärger"]
+    assert class_order(names) == [
+        "HammerThrow",
+        "Hammering",
+        "JumpRope",
+        "JumpingJack",
+        "brush_hair",
+        "Ärger",
+    ]
+
+
+@pytest.mark.parametrize(("n_classes", "n_seen", "n_unseen"), [(101, 51, 50), (51, 26, 25)])
+def test_an_own_split_within_a_dataset(n_classes, n_seen, n_unseen):
+    names = [f"c{n:03}" for n in range(n_classes)]
+    data = ProtocolData(table(names), name="ucf101")
+    made = protocol_named("intra-3", data, n_validation=4)
+    assert (len(made.seen) + len(made.validation), len(made.validation)) == (n_seen, 4)
+    assert made.unseen == tuple(sorted(names[i] for i in half_split(n_classes, 3)))
+    assert (made.train_data, made.test_data, len(made.unseen)) == ("ucf101", "ucf101", n_unseen)
+    assert len(protocol_named("intra-3", data, n_validation=0).seen) == n_seen
+
+
+def test_half_classes_across_datasets():
+    made = [protocol_named(f"half-{split}", CROSS) for split in range(10)]
+    for split, protocol in enumerate(made):
+        assert protocol.unseen == tuple(sorted(UCF_NAMES[i] for i in half_split(11, split)))
+        assert protocol.test_clips == tuple(UCF["id"][UCF["class"].isin(protocol.unseen)])
+        assert protocol.name == f"half-classes, cross-dataset, split {split}"
+        assert set(accounted(protocol, KINETICS, UCF)["reason"]) == {"", "its class takes no part"}
+    assert (made[0].train_data, made[0].test_data) == ("kinetics700", "ucf101")
+    assert protocol_named("half-10", CROSS).name.endswith("split 10 (own, 10 are published)")
+    # one training serves all splits
+    assert len({p.training_hash for p in made}) == 1 and len({p.hash for p in made}) == 10
+    assert (len(made[0].seen), len(made[0].validation)) == (27, 3)
+    assert protocol_named("half-0", CROSS, n_validation=0).validation == ()
+    assert protocol_named("half-0", CROSS, seen_test_share=0).seen_test_clips == ()
+    assert protocol_named("half-0", CROSS, seed=1).validation != made[0].validation
+    asked = {"generalised": True, "views": 25, "average": "mean_class"}
+    both = protocol_named("half-0", CROSS, **asked)
+    assert {name: getattr(both, name) for name in asked} == asked and len(both.candidates) == 27 + 5
+
+
+def test_the_published_splits_count_classes_without_clips_too():
+    classes = pd.DataFrame({"name": UCF_NAMES})
+    partly = replace(CROSS, clips=UCF[UCF["class"] != "u00"], classes=classes)
+    split = next(n for n in range(20) if 0 not in half_split(11, n))
+    assert protocol_named(f"half-{split}", partly).unseen == protocol_named(f"half-{split}", CROSS).unseen
+    drawn = next(n for n in range(20) if 0 in half_split(11, n))
+    with pytest.raises(ProtocolError, match="'u00' has none"):
+        protocol_named(f"half-{drawn}", partly)
+    for names, words in ((UCF_NAMES[:-1], "got 10, 'u10' left out"), ([*UCF_NAMES, "u00"], "got 12, one of")):
+        with pytest.raises(ProtocolError, match=words):
+            protocol_named("half-0", replace(CROSS, classes=pd.DataFrame({"name": names})))
+
+
+def test_an_official_split_takes_its_test_list_and_leaves_the_others_out():
+    words = [
+        " ".join("test" if (n + split) % 3 == 0 else "train" for split in range(3)) for n in range(len(UCF))
+    ]
+    words[0] = ""  # a clip in no list
+    listed = UCF.assign(splits=words)
+    tested = []
+    for split in (1, 2, 3):
+        made = protocol_named(f"official-{split}", replace(CROSS, clips=listed))
+        of_list = [clip for clip, row in zip(UCF["id"], words) if row and row.split()[split - 1] == "test"]
+        assert list(made.test_clips) == of_list and made.unseen == tuple(UCF_NAMES)
+        assert {reason for _, reason in made.left_out} == {f"not in the official test list {split}"}
+        assert (accounted(made, listed)["role"] == "left out").sum() == len(UCF) - len(of_list)
+        tested += of_list
+    assert sorted(tested) == sorted(UCF["id"][1:])
+    for split in (0, 4):
+        with pytest.raises(ProtocolError, match=f"1, 2 or 3 .*got {split}"):
+            protocol_named(f"official-{split}", replace(CROSS, clips=listed))
+    for lacking in (UCF, UCF.drop(columns="splits"), UCF.assign(splits="train train train")):
+        with pytest.raises(ProtocolError, match="list 2 has no clip"):
+            protocol_named("official-2", replace(CROSS, clips=lacking))
+
+
+@pytest.mark.parametrize("name", ["half-0", "all"])
+def test_a_class_of_both_datasets_must_be_removed(name):
+    both = pd.concat([KINETICS, table(["u03", "u07"], "K ")])
+    data = replace(CROSS, train_clips=both)
+    for removed, words in (((), r"2 are .*\(u03, u07\)"), (["u03"], r"1 are .*\(u07\)")):
+        with pytest.raises(ProtocolError, match=words):
+            protocol_named(name, data, removed=removed)
+    made = protocol_named(name, data, removed=["u07", "u03", "k05"], removed_rule="the same name")
+    assert made.removed == ("k05", "u03", "u07") and "k05" not in made.seen + made.validation
+    found = accounted(made, both, UCF)
+    reasons = set(found.loc[["K u03/0", "K u07/4", "K k05/1"], "reason"])
+    assert reasons == {"its class was removed by the same name"}
+    for label in ("u03", "u07"):  # the removed class's namesake in the test data
+        expected = ("test", "") if label in made.unseen else ("left out", "its class takes no part")
+        assert tuple(found.loc[f"U {label}/0", ["role", "reason"]]) == expected
+    twice = pd.concat([KINETICS, UCF.assign(**{"class": "k"})])
+    with pytest.raises(ProtocolError, match="'U u00/0' is there twice"):
+        protocol_named(name, replace(CROSS, train_clips=twice))
+
+
+def test_a_training_clip_of_a_test_source_is_left_out():
+    training = KINETICS.assign(group=KINETICS["group"].mask(KINETICS["id"] == "K k04/2", "youtube:x"))
+    testing = UCF.assign(group=UCF["group"].mask(UCF["id"] == "U u06/1", "youtube:x"))
+    for split in range(4):  # whether the class of the test clip is drawn or not
+        made = protocol_named(f"half-{split}", replace(CROSS, clips=testing, train_clips=training))
+        assert made.left_out == (("K k04/2", "held by a source group of a clip of the test data"),)
+        assert "K k04/2" not in all_clips(made)
+
+
+def test_official_lists_of_the_training_data_are_kept():
+    words = KINETICS["id"].str[-1].map({"0": "train", "1": "train", "2": "val", "3": "test", "4": ""})
+    training = KINETICS.assign(splits=words, group="")
+    made = protocol_named("all", replace(CROSS, train_clips=training))
+    of_seen = training[training["class"].isin(made.seen)]
+    assert set(made.train_clips) == set(of_seen["id"][of_seen["splits"] == "train"])
+    assert set(made.seen_test_clips) == set(of_seen["id"][of_seen["splits"] == "val"])
+    of_lists = {"in the test list of the training data", "in no list of the training data"}
+    assert {reason for _, reason in made.left_out} == of_lists and len(made.left_out) == 2 * 30
+    accounted(made, training, UCF)
+    # a source of a val clip is not trained on
+    one = f"K {made.seen[0]}/1"
+    grouped = training["group"].mask(training["id"].isin([one, one[:-1] + "2"]), "youtube:y")
+    made = protocol_named("all", replace(CROSS, train_clips=training.assign(group=grouped)))
+    assert (one, "held by a source group of a held-out seen clip") in made.left_out
+    # without a val list clips are held out by groups
+    drawn = protocol_named("all", replace(CROSS, train_clips=KINETICS.assign(splits="train")))
+    assert {clip.split("/")[0][2:] for clip in drawn.seen_test_clips} == set(
+        drawn.seen
+    ) and not drawn.left_out
+
+
+@pytest.mark.parametrize(
+    ("dataset", "names", "name"),
+    [("ucf101", UCF101_CLASSES, "TruZe 70/31 (UCF101)"), ("hmdb51", HMDB51_CLASSES, "TruZe 29/22 (HMDB51)")],
+)
+def test_truze(dataset, names, name):
+    unseen, n = truze_lists()[dataset]["unseen"], len(names)
+    assert len(set(unseen)) == len(unseen) == {"ucf101": 31, "hmdb51": 22}[dataset]
+    made = protocol_named("truze", ProtocolData(table(names), name=dataset), n_validation=5)
+    assert made.name == name and made.unseen == tuple(sorted(unseen))
+    others = [label for label in names if label not in unseen]
+    for wrong, words in (
+        ([*others, *unseen[1:]], f"got {n - 1} classes, .* lacking {unseen[0]}$"),
+        ([*others, *unseen[2:], "x", "y"], f"got {n} classes, .* lacking {unseen[0]}, {unseen[1]}$"),
+        ([*names, "x"], f"got {n + 1} classes"),
+    ):
+        with pytest.raises(ProtocolError, match=words):
+            protocol_named("truze", ProtocolData(table(wrong), name=dataset))
+    with pytest.raises(ProtocolError, match="got 'UCF'"):
+        protocol_named("truze", ProtocolData(table(names), name="UCF"))
+
+
+def kinetics_pair(n_new: int) -> ProtocolData:
+    """30 classes of Kinetics-400, and Kinetics-600 with 20 of them, two in a new spelling, and new ones."""
+    k400 = table([f"old class {n:02}" for n in range(30)]).assign(splits="train")
+    spelt = table(["Old_Class_20", "old class (21)"])
+    same = k400[k400["class"] < "old class 20"]
+    new = table([f"new {n:03}" for n in range(n_new)])
+    return ProtocolData(pd.concat([same, table(["old class 00"], "later "), spelt, new]), None, "k600", k400)
+
+
+def test_kinetics220_by_lists():
+    data = kinetics_pair(8)
+    validation, unseen = ["new 000", "new 001"], ["new 002", "new 003", "new 004"]
+    made = kinetics220_of_lists(data, validation, unseen)
+    assert (len(made.seen), list(made.validation), list(made.unseen)) == (30, validation, unseen)
+    assert made.test_clips == tuple(data.clips["id"][data.clips["class"].isin(unseen)])
+    old = [
+        f"{name}/{n}" for name in ("later old class 00", "Old_Class_20", "old class (21)") for n in range(5)
+    ]
+    assert made.left_out == tuple(
+        (clip, "Kinetics-600 tests only with its new classes") for clip in sorted(old)
+    )
+    assert (
+        accounted(made, data.train_clips, data.clips).loc["new 005/0", "reason"] == "its class takes no part"
+    )
+    for wrong, words in (("Old_Class_20", "an old one"), ("new 999", "without a usable clip")):
+        with pytest.raises(ProtocolError, match=f"'{wrong}' is {words}"):
+            kinetics220_of_lists(data, validation, ["new 002", wrong])
+    with pytest.raises(ProtocolError, match="'new 002' is in validation and in unseen"):
+        kinetics220_of_lists(data, ["new 000", "new 002"], ["new 002", "new 003"])
+    # a training clip of a test video
+    k400 = data.train_clips.assign(group=data.train_clips["group"].replace("old class 05 0", "youtube:x"))
+    k600 = data.clips.assign(group=data.clips["group"].replace("new 007 0", "youtube:x"))
+    made = kinetics220_of_lists(replace(data, clips=k600, train_clips=k400), validation, unseen)
+    assert ("old class 05/0", "held by a source group of a clip of the test data") in made.left_out
+
+
+def test_an_own_split_of_kinetics220():
+    data = kinetics_pair(225)
+    made = protocol_named("kinetics220-3", data)
+    assert made.name == "Kinetics-220, own split 3 of 225 new classes"
+    assert (len(made.validation), len(made.unseen)) == (60, 160)
+    assert all(name.startswith("new ") for name in made.validation + made.unseen)
+    assert made.hash == protocol_named("kinetics220-3", replace(data, clips=data.clips[::-1])).hash
+    assert made.hash != protocol_named("kinetics220-4", data).hash
+    with pytest.raises(ProtocolError, match="got 219 of 241"):
+        protocol_named("kinetics220-0", kinetics_pair(219))

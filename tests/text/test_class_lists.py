@@ -1,0 +1,94 @@
+"""zsar_lab.text.class_lists: the classes a user asks for, in every form, and readable labels."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from zsar_lab.text.class_lists import classes_of_lines, label, read_classes, readable_label
+
+SENTENCE = "A hand plucks strings."
+WANTED = pd.DataFrame(
+    [("walking", "walking", "", ""), ("PlayingGuitar", "playing guitar", SENTENCE, "")],
+    columns=["name", "label", "description", "text"],
+)
+
+
+def test_all_forms_give_one_table(tmp_path):
+    csv, lines = tmp_path / "c.csv", tmp_path / "c.txt"
+    csv.write_text(f'\ufeffname,description\nwalking\nPlayingGuitar,"{SENTENCE}"\n', encoding="utf-8")
+    lines.write_text(f"walking\n\nPlayingGuitar: {SENTENCE}\n", encoding="utf-8")
+    mapping = {"walking": "", "PlayingGuitar": SENTENCE}
+    for form in (mapping, WANTED, WANTED[["name", "description"]], csv, str(lines)):
+        pd.testing.assert_frame_equal(read_classes(form), WANTED)
+    pd.testing.assert_frame_equal(classes_of_lines(f" walking \nPlayingGuitar:  {SENTENCE}"), WANTED)
+    assert read_classes(["a", "b"])["description"].tolist() == ["", ""]
+    csv.write_text("name,label,family,structure\nA,,f\nB,bee,f,x: a; b; c; d; e\n", encoding="utf-8")
+    shipped = read_classes(csv)
+    assert shipped["label"].tolist() == ["a", "bee"] and "family" not in shipped
+    assert shipped["structure"].tolist() == ["", "x: a; b; c; d; e"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ([], "has 0"),
+        (["walking"], "has 1"),
+        (["a", "b", "a"], "'a' more than once"),
+        (["Long Jump", "long_jump"], "'Long Jump' and 'long_jump'"),
+        (["a", " "], "class 2 .*got ''"),
+        (["a", "b\nc"], r"class 2 .*got 'b\\nc'"),
+        (["a", "!!"], "letter or digit, got '!!'"),
+        ("walking", "got 'walking'"),
+        ([1, 2], r"got \[1, 2\]"),
+        (3, "got 3"),
+        (pd.DataFrame({"class": ["a", "b"]}), "has 'class'"),
+        (pd.DataFrame({"label": ["a", "b"]}), "has no name"),
+        (pd.DataFrame([["a", "b"], ["c", "d"]], columns=["name", "name"]), "has 'name'"),
+    ],
+)
+def test_what_is_no_list_of_classes_is_refused(classes, words):
+    with pytest.raises(ValueError, match=words):
+        read_classes(classes)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("name\nsauté\nb\n".encode("latin-1"), "UTF-8"),
+        (b"  \n", "'name'"),
+        (b"name;label\na;b\nc;d\n", "'name;label'"),
+        (b"class,label\na,b\n", "'class, label'"),
+        (b"name\na,b\nc\n", "line 2 .*1 cells .*got 2"),
+        (b'name\n"a\n', "line 2"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path, content, words):
+    path = tmp_path / "c.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=words) as refused:
+        read_classes(path)
+    assert str(path) in str(refused.value)
+    with pytest.raises(FileNotFoundError, match="no/c.csv"):
+        read_classes("no/c.csv")
+
+
+LABELS = """HandstandPushups: handstand pushups, climb_stairs: climb stairs, YoYo: yo yo, MMAFight: mma fight,
+TaiChi: tai chi, TV: tv, playTV: play tv, Run100mHurdles: run 100m hurdles, Run100: run 100, 100m: 100m,
+brush hair: brush hair, __Brush__Hair__: brush hair, ride-bike: ride-bike, ÜbenÄpfel: üben äpfel,
+跑步: 跑步"""
+
+
+@pytest.mark.parametrize("pair", [pair.strip() for pair in LABELS.split(",")])
+def test_readable_labels(pair):
+    assert readable_label(pair.split(": ")[0]) == pair.split(": ")[1]
+
+
+def test_a_label_is_made_from_the_name_where_there_is_none():
+    table = pd.DataFrame({"name": ["HandstandPushups", "climb_stairs"]})
+    for given in (table, table.assign(label=[None, "  "])):
+        assert label(given) == ["handstand pushups", "climb stairs"]
+    assert label(table.assign(label=["", " up "])) == ["handstand pushups", "up"]
+    for name in ("", "   ", "___", "-!?"):
+        with pytest.raises(ValueError, match=f"got '{name.replace('?', '.')}'"):
+            readable_label(name)

@@ -1,0 +1,237 @@
+"""zsar_lab.text.prompts: the exact strings of each prompt, own templates and files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from zsar_lab.text.class_lists import read_classes
+from zsar_lab.text.prompts import (
+    PROMPTS,
+    ClassText,
+    TextsFromFile,
+    class_text,
+    kept_text,
+    prompt_named,
+    prompt_of,
+    texts_of,
+)
+
+CLASSES = pd.DataFrame(
+    {
+        "name": ["HandstandPushups", "climb_stairs"],
+        "label": ["", "climbing stairs"],
+        "description": ["Someone presses up from a handstand.", "  Someone walks up steps. "],
+        "structure": [
+            "handstand pushups: upside down; pressing; still; no; none",
+            "climb stairs: upright; swinging; lifting; up; stairs",
+        ],
+    }
+)
+NAMES = tuple(CLASSES["name"])
+LABELS, SENTENCES = ("handstand pushups", "climbing stairs"), tuple(CLASSES["description"].str.strip())
+PARTS = "upside down\npressing\nstill\nno\nnone", "upright\nswinging\nlifting\nup\nstairs"
+TEXTS = ClassText("mine.csv", ("run", "swim"), ("A person runs.\nfast", "é"), averaged=True)
+
+
+def made(prompt, classes: pd.DataFrame = CLASSES) -> ClassText:
+    return class_text(classes, prompt_named(prompt))
+
+
+def test_every_prompt_by_its_exact_text():
+    expected = {
+        "label": LABELS,
+        "template": tuple(f"a video of a person {label}" for label in LABELS),
+        "description": SENTENCES,
+        "label_and_description": tuple(": ".join(pair) for pair in zip(LABELS, SENTENCES)),
+        "structure": tuple(CLASSES["structure"]),
+        "description_and_parts": tuple("\n".join(pair) for pair in zip(SENTENCES, PARTS)),
+    }
+    assert PROMPTS.keys() == {*expected, "templates"}
+    for name, texts in expected.items():
+        assert made(name) == ClassText(name, NAMES, texts)
+    templates = made("templates")
+    lines = [text.split("\n") for text in templates.texts]
+    assert templates.averaged and templates.prompt == "templates" and len(set(lines[0])) == len(lines[0]) == 8
+    assert lines[1] == [line.replace(*LABELS) for line in lines[0]] != lines[0]
+
+    def shouted(classes: pd.DataFrame) -> list[str]:  # any function is a prompt
+        return [name.upper() for name in classes["name"]]
+
+    assert class_text(CLASSES, shouted) == ClassText("shouted", NAMES, tuple(map(str.upper, NAMES)))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "change", "words"),
+    [
+        ("description", {"description": None}, r"description .*missing for 2 \('HandstandPushups', 'climb_"),
+        ("label_and_description", {"description": ["filled", "  "]}, r"missing for 1 \('climb_stairs'\)"),
+        ("structure", {"structure": None}, "structure .*missing for 2"),
+        ("description_and_parts", {"structure": "upright; swinging; lifting; up; stairs"}, "'Handstand"),
+        (
+            "description_and_parts",
+            {"structure": [*CLASSES["structure"][:1], "stairs: upright; a"]},
+            "'climb_",
+        ),
+        ("description_and_parts", {"structure": [*CLASSES["structure"][:1], "s: a; b; c; ; e"]}, "'climb_"),
+        ("{label} in {place}", {}, "{place}.*description, structure"),
+    ],
+)
+def test_what_a_prompt_misses_is_named(prompt, change, words):
+    with pytest.raises(ValueError, match=words):
+        made(prompt, CLASSES.assign(**change))
+
+
+def test_a_fingerprint_is_of_the_texts_and_averaging_not_of_the_prompt():
+    text = made("label")
+    assert replace(text, prompt="another").fingerprint == text.fingerprint
+    assert text.fingerprint == "9284b957feb3b25b"  # written down: artefacts name it
+    others = [
+        replace(text, texts=("handstand pushups", "climbing stair")),
+        replace(text, names=("HandstandPushups", "ClimbStairs")),
+        ClassText(text.prompt, text.names[::-1], text.texts[::-1]),
+        replace(text, averaged=True),
+    ]
+    assert len({text.fingerprint, *(other.fingerprint for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "texts"),
+    [
+        ("a film of {label}", ("a film of handstand pushups", "a film of climbing stairs")),
+        ("{label}. {description}", tuple(". ".join(pair) for pair in zip(LABELS, SENTENCES))),
+        (("{name}!", "see: {label}"), tuple(f"{n}!\nsee: {label}" for n, label in zip(NAMES, LABELS))),
+        (["{label}"], LABELS),
+    ],
+)
+def test_own_templates(setting, texts):
+    name = setting if isinstance(setting, str) else " | ".join(setting)
+    assert made(setting) == ClassText(name, NAMES, texts, averaged=True)
+
+
+def test_braces_and_line_breaks_in_a_label_stay_in_its_line():
+    hostile = CLASSES.assign(label=["{description} {x}", "two\nlines"])
+    assert made("a {label}", hostile).texts == ("a {description} {x}", "a two lines")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("poem", "label, template, .*got 'poem'"),
+        (3, "got 3"),
+        (("a {label}", 3), "got .*3"),
+        ((), "got none"),
+        (("a video",), "got 'a video'"),
+        (("a {label}\nb",), "one line"),
+        (("a {}",), "got 'a {}'"),
+        (("a {label.__class__}",), "__class__"),
+        (("a {label:d}",), ":d"),
+        (("a {label!r}",), "!r"),
+        (("a {label",), "got 'a {label'"),
+    ],
+)
+def test_a_wrong_prompt_is_refused(setting, words):
+    with pytest.raises(ValueError, match=words):
+        prompt_named(setting)
+
+
+def test_an_edited_text_replaces_one_class_and_says_so():
+    text = made("label")
+    edited = text.edited("climb_stairs", "walking up steps")
+    assert edited.texts == ("handstand pushups", "walking up steps") and edited.prompt == "label, edited"
+    assert edited.edited("HandstandPushups", "x").prompt == "label, edited"
+    assert edited.edited("climb_stairs", "climbing stairs").fingerprint == text.fingerprint
+    for name, words in (("fly", "got 'fly'"), ("climb_stairs", "got ' ' for 'climb_stairs'")):
+        with pytest.raises(ValueError, match=words):
+            text.edited(name, " ")
+
+
+RUN = pd.DataFrame({"name": ["run", "swim"]})
+
+
+def from_file(folder: Path, content: str, encoding: str = "utf-8") -> ClassText:
+    (folder / "mine.csv").write_bytes(content.encode(encoding))
+    return class_text(RUN, prompt_named(str(folder / "mine.csv")))
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('name,text\nswim,A person swims.\nrun,"Runs, fast."\n', ("Runs, fast.", "A person swims.")),
+        ('\ufeffdataset,name,label,text\nx,swim,s, b \nx,run,r,"a"\n', ("a", "b")),
+        ('name,text\nrun,"one\ntwo"\nswim,"nan\nnull"\n', ("one\ntwo", "nan\nnull")),
+    ],
+)
+def test_texts_of_a_file_come_in_the_order_of_the_classes(tmp_path, content, texts):
+    assert from_file(tmp_path, content) == ClassText("mine.csv", ("run", "swim"), texts)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("name,text\nrun,a\n", r"lacks 1 \('swim'\)"),
+        ("name,text\nRun,a\nSwim,b\n", r"lacks 2 \('run', 'swim'\), .*'Run', 'Swim'"),
+        ("name,text\nrun,a\nswim,b\nrun,c\n", "line 4 .*'run' is there twice"),
+        ("name,text\nrun,a\nswim,  \n", "line 3 .*'swim'"),
+        ('name,text\nrun,a\nswim,"one\n\ntwo"\n', "'swim'"),
+        ("name,text,colour\nrun,a,red\n", "'colour'"),
+        ("name,description\nrun,a\n", "'text'"),
+        ("class,text\nrun,a\n", "'name'"),
+        ("", "'name'"),
+        ('name,text\nrun,"a\n', "line 2"),
+        ("name;text\nrun;a\n", "'name;text'"),
+        ("name,text\nrun,a,b,c\nswim,b\n", "line 2 .*got 4"),
+        ("name,text\nrun,läuft\n", "UTF-8"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path, content, words):
+    with pytest.raises(ValueError, match=words) as refused:
+        from_file(tmp_path, content, "latin-1" if "ä" in content else "utf-8")
+    assert "mine.csv" in str(refused.value)
+
+
+def test_a_file_of_other_classes_or_none(tmp_path):
+    with pytest.warns(UserWarning, match="1 classes .*'fly'"):
+        assert from_file(tmp_path, "name,text\nrun,a\nswim,b\nfly,c\n").texts == ("a", "b")
+    with pytest.raises(FileNotFoundError, match="none.csv"):
+        TextsFromFile(str(tmp_path / "none.csv")).check()
+
+
+def test_texts_read_all_that_a_table_says():
+    table = read_classes({"walking": "", "PlayingGuitar": "A hand plucks strings."})
+    assert prompt_of(table) == "label_and_description" and prompt_of(read_classes(["a", "b"])) == "label"
+    both = texts_of(table, "label_and_description")
+    assert both.texts == ("walking", "playing guitar: A hand plucks strings.")
+    assert texts_of(table, "a video of {label}").texts == ("a video of walking", "a video of playing guitar")
+    own = texts_of(table.assign(text=["A person walks.", ""]), "label")
+    assert own.texts == ("A person walks.", "playing guitar") and own.prompt == "label, edited"
+    with pytest.raises(ValueError, match="missing for 1"):
+        texts_of(table, "description")
+    with pytest.raises(ValueError, match="'a' and 'b' both have 'jump'"):
+        texts_of(read_classes(pd.DataFrame({"name": ["a", "b"], "label": ["jump", "jump"]})), "label")
+
+
+def gone() -> ClassText:
+    raise FileNotFoundError("a file of class texts must be there")
+
+
+def test_texts_of_a_study_stay_as_they_were(tmp_path):
+    path = tmp_path / "class_text.json"
+    with pytest.raises(FileNotFoundError):
+        kept_text(path, gone)
+    assert kept_text(path, lambda: TEXTS) is TEXTS
+    assert kept_text(path, lambda: TEXTS) == ClassText.load(path) == kept_text(path, gone) == TEXTS
+    for changed, words in (
+        (TEXTS.edited("swim", "swimming"), r"1 differ .*\('swim'\)"),
+        (replace(TEXTS, names=("run", "fly")), r"2 differ .*\('swim', 'fly'\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            kept_text(path, lambda changed=changed: changed)
+    assert kept_text(path, lambda: replace(TEXTS, prompt="renamed.csv")).prompt == "renamed.csv"
+    for content in ("{}", "[]", '{"prompt": "x", "texts": [], "averaged": false}'):
+        path.write_text(content)
+        with pytest.raises(ValueError, match="class_text.json"):
+            kept_text(path, lambda: TEXTS)
