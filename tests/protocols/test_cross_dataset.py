@@ -25,7 +25,7 @@ from zsar_lab.files import fingerprint
 from zsar_lab.protocols.build import account
 from zsar_lab.protocols.leakage import Removal
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.protocols.splits import ProtocolName, protocol_named
+from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
 from zsar_lab.results.conventions import class_orders, conventions_of, official_test_lists
 from zsar_lab.results.evaluate import evaluate_split
 from zsar_lab.results.report import Report
@@ -367,7 +367,7 @@ def twins(tmp_path_factory) -> tuple[Path, str]:
     clips = pd.DataFrame([(f"{name}/{n}", name) for name in names for n in range(2)], columns=["id", "class"])
     catalog = Catalog("C", videos, clips, pd.DataFrame({"name": sorted(names)}))
     for number in range(50):
-        made = protocol_named(f"random-{number}", catalog, clips)
+        made = protocol_named(f"random-{number}", ProtocolData(clips))
         if "HandWave" in made.unseen and "waving hands" in made.seen:
             return videos, f"random-{number}"
     raise AssertionError("no split parts the twins")
