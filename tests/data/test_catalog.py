@@ -1,4 +1,4 @@
-"""zsar_lab.data.catalog and class_folders: what is listed, what is refused, and in which words."""
+"""zsar_lab.data.catalog: class folders as a catalog, what is listed and refused; every video is opened once."""
 
 from __future__ import annotations
 
@@ -7,51 +7,41 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from test_video import numbered_frames
+from numbered_videos import ONE, count_tasks, make_dataset
 
-from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
+from zsar_lab.data import catalog as catalog_module
+from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog, complete_clips, probe_files, shown
 from zsar_lab.data.datasets import catalog_dataset
-from zsar_lab.data.video import write_mp4
 from zsar_lab.data.workers import Limits
 
 ODD_NAMES = ["two words.mp4", 'it\'s "quoted".mp4', "#1.mp4", "é.mp4", "你好.mp4", "[a-z]*.mp4", "CAPS.MP4"]
-
-
-def make_dataset(root: Path, classes: dict[str, dict[str, int]], size_px: int = 64) -> Path:
-    """A folder of class folders with numbered videos: {class: {file name: number of frames}}, 12 frames a second."""
-    for name, videos in classes.items():
-        (root / name).mkdir(parents=True)
-        for file_name, n_frames in videos.items():
-            write_mp4(root / name / file_name, numbered_frames(n_frames, size_px, size_px), fps=12)
-    return root
+CLASSES = '\ufeffname,label,description\nrun,running,"fast, on foot"\nswim,swimming,in water\n'
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory) -> Path:
     """Two good classes, one class without a readable video, one empty folder, and every bad file."""
-    root = make_dataset(
-        tmp_path_factory.mktemp("mixed"),
-        {"run": {name: 3 for name in ODD_NAMES}, "jump high": {"a.mp4": 24}, "bad": {}, "none": {}},
-    )
-    bad = root / "bad"
-    (bad / "text.mp4").write_text("no video\n" * 100)
-    (bad / "zero.MP4").write_bytes(b"")
-    (bad / "folder.mp4").mkdir()
+    videos = {"run": dict.fromkeys(ODD_NAMES, 3), "jump high": {"a.mp4": 24}, "bad": {}, "none": {}}
+    root = make_dataset(tmp_path_factory.mktemp("mixed"), videos)
     whole = (root / "jump high" / "a.mp4").read_bytes()
-    (bad / "cut.mp4").write_bytes(whole[: len(whole) * 9 // 10])
-    (bad / "gone.mp4").symlink_to(root / "nowhere.mp4")
-    (root / "run" / "notes.txt").write_text("side notes")
-    (root / "run" / "README").write_text("more")
-    (root / "run" / "inner").mkdir()
-    (root / "run" / ".hidden.mp4").write_text("")
-    (root / ".ipynb_checkpoints").mkdir()
-    (root / "about.json").write_text("{}")
-    (root / "beside.mp4").write_bytes(whole)
-    (root / "classes.csv").write_text(
-        '\ufeffname,label,description\nrun,running,"fast, on foot"\nswim,swimming,in water\n',
-        encoding="utf-8",
-    )
+    files = {
+        "bad/text.mp4": b"no video\n" * 100,
+        "bad/zero.MP4": b"",
+        "bad/cut.mp4": whole[: len(whole) * 9 // 10],
+        "run/notes.txt": b"side notes",
+        "run/README": b"more",
+        "run/.hidden.mp4": b"",
+        "about.json": b"{}",
+        "beside.mp4": whole,
+        "classes.csv": CLASSES.encode(),
+    }
+    for path, content in files.items():
+        (root / path).write_bytes(content)
+    for folder in ("bad/folder.mp4", "run/inner", ".ipynb_checkpoints"):
+        (root / folder).mkdir()
+    (root / "bad" / "gone.mp4").symlink_to(root / "nowhere.mp4")
     return root
 
 
@@ -65,14 +55,8 @@ def test_usable_clips_have_their_facts(mixed_catalog, mixed):
     assert list(usable.columns) == CLIP_COLUMNS and list(usable.index) == list(range(8))
     assert set(usable["path"]) == {"jump high/a.mp4"} | {f"run/{name}" for name in ODD_NAMES}
     clip = usable.set_index("id").loc["jump high/a"]
-    assert (clip["class"], clip["start_s"], clip["end_s"], clip["frames"], clip["fps"]) == (
-        "jump high",
-        0.0,
-        2.0,
-        24,
-        12.0,
-    )
-    assert (clip["width"], clip["height"], clip["status"], clip["reason"]) == (64, 64, "ok", "")
+    assert clip[["class", "start_s", "end_s", "frames", "fps"]].tolist() == ["jump high", 0.0, 2.0, 24, 12.0]
+    assert clip[["width", "height", "status", "reason"]].tolist() == [64, 64, "ok", ""]
     assert mixed_catalog.clips["id"].is_monotonic_increasing and mixed_catalog.clips["id"].is_unique
     assert mixed_catalog.root == mixed and mixed_catalog.name == mixed.name
 
@@ -96,168 +80,184 @@ def test_every_other_file_is_listed_with_its_reason(mixed_catalog):
 
 
 def test_classes_and_the_report(mixed_catalog):
-    classes = mixed_catalog.classes
-    assert classes["name"].tolist() == ["bad", "jump high", "none", "run", "swim"]
-    assert classes["label"].tolist() == ["", "", "", "running", "swimming"]
-    assert classes["description"].tolist() == ["", "", "", "fast, on foot", "in water"]
+    assert mixed_catalog.classes.to_dict("list") == {
+        "name": ["bad", "jump high", "none", "run", "swim"],
+        "label": ["", "", "", "running", "swimming"],
+        "description": ["", "", "", "fast, on foot", "in water"],
+    }
     assert mixed_catalog.empty_classes == ["bad", "none", "swim"]
     report = mixed_catalog.report()
-    assert list(report.columns) == [
-        "class",
-        "ok",
-        "missing",
-        "unreadable",
-        "excluded",
-        "not_listed",
-        "not_a_video",
-        "seconds",
-    ]
+    counts = ["ok", "missing", "unreadable", "excluded", "not_listed", "not_a_video"]
+    assert list(report.columns) == ["class", *counts, "seconds"]
     by_class = report.set_index("class")
     assert by_class.loc["bad"].tolist() == [0, 0, 5, 0, 0, 0, 0.0]
     assert by_class.loc["jump high"].tolist() == [1, 0, 0, 0, 0, 0, 2.0]
     assert by_class.loc["run"].tolist() == [7, 0, 0, 0, 0, 3, pytest.approx(7 * 3 / 12)]
     assert by_class.loc["(no class of the dataset)"].tolist() == [0, 0, 0, 0, 1, 0, 0.0]
-    assert by_class.drop(columns="seconds").to_numpy().sum() == len(mixed_catalog.clips)
+    assert report[counts].to_numpy().sum() == len(mixed_catalog.clips)
 
 
 def test_the_number_of_workers_changes_nothing(mixed, mixed_catalog):
-    other = catalog_dataset("folder", mixed, name="another name", limits=Limits(workers=1))
+    other = catalog_dataset("folder", mixed, called="another name", limits=ONE)
     assert other.clips.equals(mixed_catalog.clips) and other.fingerprint == mixed_catalog.fingerprint
 
 
 def test_save_and_load(mixed_catalog, tmp_path):
-    mixed_catalog.save(tmp_path / "catalog")
-    loaded = Catalog.load(tmp_path / "catalog")
-    assert loaded.clips.equals(mixed_catalog.clips) and loaded.classes.equals(mixed_catalog.classes)
-    assert (loaded.name, loaded.root, loaded.fingerprint) == (
-        mixed_catalog.name,
-        mixed_catalog.root,
-        mixed_catalog.fingerprint,
-    )
-    (tmp_path / "catalog" / "classes.parquet").unlink()
-    with pytest.raises(
-        FileNotFoundError, match="there is no file '.*classes.parquet'; catalog the videos again"
-    ):
-        Catalog.load(tmp_path / "catalog")
-
-
-def test_load_refuses_other_and_damaged_tables(mixed_catalog, tmp_path):
     mixed_catalog.save(tmp_path)
+    loaded = Catalog.load(tmp_path)
+    assert loaded.clips.equals(mixed_catalog.clips) and loaded.classes.equals(mixed_catalog.classes)
+    for field in ("name", "root", "fingerprint"):
+        assert getattr(loaded, field) == getattr(mixed_catalog, field)
     changed = mixed_catalog.clips.copy()
     changed.loc[changed["id"] == "jump high/a", "class"] = "run"
     changed.to_parquet(tmp_path / "clips.parquet", index=False)
-    with pytest.raises(
-        ValueError,
-        match=f"must have the fingerprint {mixed_catalog.fingerprint} that catalog.json names, got .*; catalog the videos again",
-    ):
+    with pytest.raises(ValueError, match=f"the fingerprint {mixed_catalog.fingerprint} "):
+        Catalog.load(tmp_path)
+    changed.drop(columns="fps").to_parquet(tmp_path / "clips.parquet", index=False)
+    with pytest.raises(ValueError, match="columns .*fps"):
         Catalog.load(tmp_path)
     (tmp_path / "clips.parquet").write_bytes(b"PAR1 no table")
-    with pytest.raises(ValueError, match="clips.parquet' must be a whole parquet file"):
+    with pytest.raises(ValueError, match="clips.parquet"):
+        Catalog.load(tmp_path)
+    (tmp_path / "classes.parquet").unlink()
+    mixed_catalog.clips.to_parquet(tmp_path / "clips.parquet", index=False)
+    with pytest.raises(FileNotFoundError, match="classes.parquet"):
         Catalog.load(tmp_path)
 
 
 def test_the_fingerprint_is_of_the_content_only(mixed_catalog):
-    moved = dataclasses.replace(
-        mixed_catalog, name="x", root=Path("/elsewhere"), clips=mixed_catalog.clips.assign(path="y")
-    )
+    def changed(**columns: object) -> Catalog:
+        return dataclasses.replace(mixed_catalog, clips=mixed_catalog.clips.assign(**columns))
+
+    moved = dataclasses.replace(changed(path="y"), name="x", root=Path("/elsewhere"))
     assert moved.fingerprint == mixed_catalog.fingerprint
-    for column, value in (
-        ("start_s", 0.5),
-        ("frames", 7),
-        ("status", "ok"),
-        ("class", "run"),
-        ("end_s", 9.0),
-    ):
-        changed = dataclasses.replace(mixed_catalog, clips=mixed_catalog.clips.assign(**{column: value}))
-        assert changed.fingerprint != mixed_catalog.fingerprint, column
     fewer = dataclasses.replace(mixed_catalog, classes=mixed_catalog.classes.iloc[:-1])
-    assert fewer.fingerprint != mixed_catalog.fingerprint
+    others = [changed(start_s=0.5), changed(frames=7), changed(status="ok"), changed(end_s=9.0)]
+    others += [changed(**{"class": "run"}), fewer, mixed_catalog]
+    assert len({catalog.fingerprint for catalog in others}) == 7
 
 
 def test_ids_stay_unique(tmp_path):
     root = make_dataset(tmp_path, {"a": {"x.mp4": 2, "y.mp4": 2}, "b": {"x.mp4": 2}})
-    (root / "a" / "x.avi").write_text("")
-    (root / "a" / "x.mp4.avi").write_text("")  # its stem is another file's name
-    (root / "a" / "y.txt").write_text("")  # no video: leaves the id of y.mp4 short
-    assert catalog_dataset("folder", root).clips["id"].tolist() == [
-        "a/x.avi",
-        "a/x.mp4",
-        "a/x.mp4.avi",
-        "a/y",
-        "a/y.txt",
-        "b/x",
-    ]
+    # x.mp4.avi has another file's name as its stem; y.txt is no video and leaves the id of y.mp4 short
+    for name in ("x.avi", "x.mp4.avi", "y.txt"):
+        (root / "a" / name).write_text("")
+    ids = catalog_dataset("folder", root).clips["id"].tolist()
+    assert ids == ["a/x.avi", "a/x.mp4", "a/x.mp4.avi", "a/y", "a/y.txt", "b/x"]
 
 
 def test_names_that_are_not_utf8(tmp_path):
     root = make_dataset(tmp_path / "data", {"a": {"x.mp4": 2}, "b": {}})
     (root / "b" / os.fsdecode(b"caf\xe9.mp4")).write_text("")
     catalog = catalog_dataset("folder", root)
-    assert catalog.excluded["reason"].tolist() == [
-        "a file name must be printable UTF-8, got 'caf\\udce9.mp4'; rename it"
-    ]
+    assert "got 'caf\\udce9.mp4'" in catalog.excluded["reason"].item()
     catalog.save(tmp_path / "saved")
     (root / os.fsdecode(b"\xe9")).mkdir()
-    with pytest.raises(ValueError, match="a class folder's name must be printable UTF-8, got .*; rename it"):
+    with pytest.raises(ValueError, match=r"got '\\udce9'"):
         catalog_dataset("folder", root)
+    assert shown("a\nb\udcff\u2029\x9b é\u3000") == "a\\nb\\udcff\\u2029\\x9b é\u3000"
 
 
 def test_bad_folders_give_one_sentence(tmp_path):
-    with pytest.raises(
-        FileNotFoundError,
-        match="there is no folder '.*nowhere'; give the folder that holds one folder a class",
-    ):
-        catalog_dataset("folder", tmp_path / "nowhere")
+    def refused(kind: type[Exception], words: str, folder: Path = tmp_path) -> None:
+        with pytest.raises(kind, match=words):
+            catalog_dataset("folder", folder)
+
+    refused(FileNotFoundError, "nowhere", tmp_path / "nowhere")
     (tmp_path / "file.mp4").write_text("")
-    with pytest.raises(
-        NotADirectoryError, match="must be a folder of class folders, but '.*file.mp4' is a file"
-    ):
-        catalog_dataset("folder", tmp_path / "file.mp4")
-    with pytest.raises(ValueError, match="must hold class folders .* got none"):
-        catalog_dataset("folder", tmp_path)
+    refused(NotADirectoryError, "file.mp4", tmp_path / "file.mp4")
+    refused(ValueError, "two classes at least, got 0")
     (tmp_path / "run").mkdir()
-    with pytest.raises(ValueError, match=r"zero-shot needs at least two classes, got 1 \('run'\)"):
-        catalog_dataset("folder", tmp_path)
+    refused(ValueError, "two classes at least, got 1")
     (tmp_path / "jump").mkdir()
-    with pytest.raises(
-        ValueError,
-        match="at least one readable video in a class folder, got 1 files and none readable; the first reason: it lies beside",
-    ):
-        catalog_dataset("folder", tmp_path)
+    refused(ValueError, "got 1 files and none readable; .*it lies beside")
     (tmp_path / "jump" / "a.mp4").write_text("")
-    with pytest.raises(
-        ValueError, match=r"got 2 files and none readable; the first reason: .*empty \(0 bytes\)"
-    ):
-        catalog_dataset("folder", tmp_path)
+    refused(ValueError, r"got 2 files and none readable; .*empty \(0 bytes\)")
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "words"),
     [
-        (
-            b"label,description\nrunning,x\n",
-            r"must have a column 'name' .* got the columns \['label', 'description'\]",
-        ),
-        (b"", r"must have a column 'name' .* got the columns \[\]"),
-        (b"name\nrun\nrun\n", "must name each class once, got 'run' more than once"),
-        (b"name,label\nrun,x\n,y\n", "must name a class, got an empty name in row 2"),
-        (
-            b"name,description\nrun,fast, on foot\n",
-            "must have 2 fields as its header, got 3 in row 1; put texts with a comma in double quotes",
-        ),
-        (b"name\ncaf\xe9\n", "must be a UTF-8 csv table"),
+        (b"label,description\nrunning,x\n", "one column 'name'.*label, description"),
+        (b"", "one column 'name'"),
+        (b"name\nrun\nrun\n", "'run' more than once"),
+        (b"name,label\nrun,x\n,y\n", "must name a class, line 3"),
+        (b"name,description\nrun,fast, on foot\n", "line 2 .* 2 cells .*got 3"),
+        (b"name\ncaf\xe9\n", "must be UTF-8"),
+        (b'name\n"run\n', "a whole csv table"),
     ],
 )
-def test_a_bad_classes_csv_gives_one_sentence(tmp_path, content, message):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "jump").mkdir()
+def test_a_bad_classes_csv_gives_one_sentence(tmp_path, content, words):
+    make_dataset(tmp_path, {"run": {}, "jump": {}})
     (tmp_path / "classes.csv").write_bytes(content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=words):
         catalog_dataset("folder", tmp_path)
 
 
-def test_the_dataset_helper_makes_numbered_videos():
-    frames = numbered_frames(2, 4, 12)
-    assert np.array_equal(np.unique(frames[1][:, :2]), [220]) and np.array_equal(
-        np.unique(frames[1][:, 2:]), [20]
+@pytest.fixture
+def root(tmp_path) -> Path:
+    return make_dataset(tmp_path / "videos", {"hop": {f"{n}.mp4": 12 + n for n in range(4)}, "run": {}})
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    return count_tasks(monkeypatch, catalog_module)
+
+
+def test_a_file_is_opened_once_and_again_only_when_it_changed(root, opened, tmp_path):
+    (root / "run" / "bad.mp4").write_text("no video")
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.mp4"))
+    journal = tmp_path / "work" / "probed.jsonl"
+    first = probe_files(root, [*paths, paths[0]], ONE, journal)
+    assert opened == dict.fromkeys(["0.mp4", "1.mp4", "2.mp4", "3.mp4", "bad.mp4"], 1) and set(first) == set(
+        paths
     )
+    size = {"width": 64, "height": 64}
+    assert first["hop/2.mp4"] == {"n_frames": 14, "fps": 12.0, "variable_rate": False} | size
+    assert "damaged, cut off or no video" in first["run/bad.mp4"]
+    opened.clear()
+    assert probe_files(root, paths, Limits(), journal) == first and not opened
+    (root / "hop" / "1.mp4").write_bytes((root / "hop" / "3.mp4").read_bytes())
+    again = probe_files(root, paths, Limits(), journal)
+    assert list(opened) == ["1.mp4"] and again["hop/1.mp4"]["n_frames"] == 15
+
+
+def test_a_line_cut_short_costs_one_file(root, opened, tmp_path):
+    paths, journal = [f"hop/{n}.mp4" for n in range(4)], tmp_path / "probed.jsonl"
+    probe_files(root, paths, ONE, journal)
+    journal.write_bytes(journal.read_bytes()[:-20])
+    for n_opened in (1, 0):
+        opened.clear()
+        assert len(probe_files(root, paths, Limits(), journal)) == 4 and opened.total() == n_opened
+
+
+def test_a_worker_that_died_is_not_a_lasting_answer(root, tmp_path):
+    journal = tmp_path / "probed.jsonl"
+    found = probe_files(root, ["hop/0.mp4"], Limits(timeout_s=1e-6), journal)
+    assert "took longer than 1e-06 s" in found["hop/0.mp4"]
+    assert probe_files(root, ["hop/0.mp4"], Limits(), journal)["hop/0.mp4"]["n_frames"] == 12
+
+
+def test_bounds_are_held_against_the_video():
+    info = {"n_frames": 100, "fps": 10.0, "width": 8, "height": 6, "variable_rate": False}
+    found = {"a.mp4": info, "one.mp4": info | {"n_frames": 1}, "bad.mp4": "it is damaged"}
+    nan, late = np.nan, "its annotated {} to {} s must lie in its video, which ends at 10.00 s"
+    rows = [  # path, bounds, status before and after, bounds after, reason or remark
+        ("a.mp4", nan, nan, "", "ok", 0, 10, ""),
+        ("a.mp4", 2.0, 5.0, "", "ok", 2, 5, ""),
+        ("a.mp4", 2.0, 10.4, "", "ok", 2, 10, "its end was moved from 10.4 to 10.00 s, where the video ends"),
+        ("a.mp4", 2.0, 10.6, "", "excluded", 2, 10.6, late.format(2, 10.6)),
+        ("a.mp4", 10.0, 10.2, "", "excluded", 10, 10.2, late.format(10, 10.2)),
+        ("one.mp4", nan, nan, "", "ok", 0, 0.1, "it has one frame"),
+        ("bad.mp4", nan, nan, "", "unreadable", 0, 0, "it is damaged"),
+        ("", 1.0, 2.0, "missing", "missing", 1, 2, ""),
+    ]
+    table = pd.DataFrame([row[:4] for row in rows], columns=["path", "start_s", "end_s", "status"])
+    table = table.assign(id=[str(n) for n in range(8)], group="", splits="", reason="").assign(
+        **{"class": "x"}
+    )
+    clips = complete_clips(table.sample(frac=1, random_state=0), found)
+    assert list(clips.columns) == CLIP_COLUMNS and clips["id"].tolist() == [str(n) for n in range(8)]
+    text = clips["reason"] + clips["remark"]
+    got = zip(clips["status"], clips["start_s"], clips["end_s"], text, strict=True)
+    assert list(got) == [row[4:] for row in rows] and clips["frames"][6] == 0

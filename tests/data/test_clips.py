@@ -9,17 +9,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from test_video import numbered_frames, numbers_in, write_variable, write_with
+from numbered_videos import ONE, numbered_frames, numbers_in, write_variable, write_with
 
 from zsar_lab.data import reading as previews
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.datasets import catalog_dataset
 from zsar_lab.data.reading import make_previews, preview_folder
 from zsar_lab.data.video import plays_in_browser, probe, read_frames, write_mp4
-from zsar_lab.data.workers import Limits
 from zsar_lab.viz import clips
-
-ONE = Limits(workers=1)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
-"""zsar_lab.data.datasets: official annotation files read to the last line, and their traps."""
+"""zsar_lab.data.datasets: the table; official annotation files read to the last line, their traps, and damaged ones."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -16,35 +15,26 @@ from official_files import (
     KINETICS_CLASSES,
     UCF101_CLASSES,
     UCF101_TEST_COUNTS,
-    write_activitynet,
-    write_hmdb51,
+    WRITERS,
+    one_sentence,
+    row_of,
     write_kinetics,
     write_ucf101,
 )
 
-from zsar_lab.data.catalog import shown
-from zsar_lab.data.datasets.annotations import video_stem
+from zsar_lab.data.datasets import DATASETS, PUBLIC, class_list, read_annotations
+from zsar_lab.data.datasets.annotations import path_fault, video_stem
 
+KINETICS_HEADER = "label,youtube_id,time_start,time_end,split\n"
 ANNOTATION_COLUMNS = ["id", "class", "group", "splits", "start_s", "end_s", "stems", "reason"]
-FOUND_COLUMNS = [*ANNOTATION_COLUMNS, "path", "status"]
-from zsar_lab.data.datasets import read_annotations
-from zsar_lab.data.datasets.layout import match_videos
-
-WRITERS = {
-    "ucf101": write_ucf101,
-    "hmdb51": write_hmdb51,
-    "kinetics400": write_kinetics,
-    "activitynet": write_activitynet,
-}
-SHOWN = {"ucf101": "UCF101", "hmdb51": "HMDB51", "kinetics400": "Kinetics", "activitynet": "ActivityNet"}
 
 
 @pytest.fixture(scope="module")
 def official(tmp_path_factory) -> Path:
-    """Each dataset in a folder of its name: annotations, and a stand-in for every video."""
+    """Each dataset's annotations in a folder of its name."""
     root = tmp_path_factory.mktemp("official")
     for name, write in WRITERS.items():
-        write(root / name, video=b"stand-in")
+        write(root / name)
     return root
 
 
@@ -68,75 +58,61 @@ def write_small(name: str, folder: Path) -> None:
         WRITERS[name](folder, **({"clips_per_class": 3} if name == "ucf101" else {}))
 
 
-def row_of(table: pd.DataFrame, clip_id: str) -> pd.Series:
-    (row,) = (row for _, row in table[table["id"] == clip_id].iterrows())
-    return row
+def reasons_of(annotations) -> dict[str, str]:
+    return dict(zip(annotations.clips["id"], annotations.clips["reason"], strict=True))
 
 
-def check_nothing_dropped(found: pd.DataFrame, annotations, videos: Path) -> None:
-    """Every annotated clip and every visible file is in the table, a file as some row's path; the ids are unique."""
-    assert (
-        list(found.columns) == FOUND_COLUMNS
-        and found["id"].is_unique
-        and found["id"].tolist() == sorted(found["id"])
+def test_the_table_says_what_each_dataset_is():
+    assert list(DATASETS) == ["folder", *PUBLIC] and [DATASETS[name].name for name in DATASETS] == list(
+        DATASETS
     )
-    assert set(annotations.clips["id"]) <= set(found["id"])
-    on_disk = set()
-    for folder, inner, names in os.walk(videos, followlinks=True):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        on_disk |= {
-            shown(os.path.relpath(os.path.join(folder, name), videos))
-            for name in names
-            if not name.startswith(".")
-        }
-    assert set(found["path"]) - {""} == on_disk
-    matched = set(found["path"][found["id"].isin(annotations.clips["id"])]) - {""}
-    assert len(found) == len(annotations.clips) + len(on_disk - matched)
-    assert set(found["status"]) <= {"", "missing", "excluded", "not listed", "not a video", "unreadable"}
-    assert ((found["status"] == "") == (found["reason"] == "")).all() and (found["class"] != "").all()
-    assert not found["reason"].str.contains("\n").any()
+    for name in PUBLIC:
+        dataset = DATASETS[name]
+        assert re.compile(dataset.files) and dataset.suffix in (".avi", ".mp4") and len(class_list(name)) > 50
+        assert re.search(dataset.files, dataset.example.replace(" ", "\n"))
 
 
 # --- the official counts and forms
 
 
 def test_ucf101_has_its_official_counts(read, official):
-    ucf = read["ucf101"]
-    assert (
-        len(ucf.clips) == 13320
-        and ucf.classes["name"].tolist() == sorted(UCF101_CLASSES)
-        and len(ucf.classes) == 101
-    )
+    ucf, lists = read["ucf101"], official / "ucf101" / "ucfTrainTestlist"
+    assert len(ucf.clips) == 13320 and ucf.classes["name"].tolist() == sorted(UCF101_CLASSES)
     parts = ucf.clips["splits"].str.split(" ", expand=True)
     for split, (n_train, n_test) in enumerate([(9537, 3783), (9586, 3734), (9624, 3696)]):
         assert parts[split].value_counts().to_dict() == {"train": n_train, "test": n_test}
-        # a second way: the lines of the list
-        assert (
-            len((official / f"ucf101/ucfTrainTestlist/trainlist0{split + 1}.txt").read_text().split("\n")) - 1
-            == n_train
-        )
+        assert (lists / f"trainlist0{split + 1}.txt").read_text().count("\n") == n_train  # a second way
         assert UCF101_TEST_COUNTS[split] == n_test
-    assert (ucf.clips["reason"] == "").all() and ucf.unlabelled == 0 and ucf.unit == "clip"
-    assert (
-        ucf.clips["group"].nunique() == 101 * 25
-        and ucf.clips["start_s"].isna().all()
-        and ucf.clips["end_s"].isna().all()
-    )
+    assert (ucf.clips["reason"] == "").all() and ucf.unlabelled == 0
+    assert ucf.clips["group"].nunique() == 101 * 25 and ucf.clips[["start_s", "end_s"]].isna().all(axis=None)
+    by_id = ucf.classes.sort_values("official_id")
+    assert by_id["official_id"].tolist() == list(range(1, 102))
+    assert by_id["name"].tolist() == (lists / "classInd.txt").read_text().split()[1::2]
 
 
-def test_ucf101_keeps_the_official_order_of_its_classes(read, official):
-    lines = (official / "ucf101" / "ucfTrainTestlist" / "classInd.txt").read_text().split()
-    by_id = read["ucf101"].classes.sort_values("official_id")
-    assert by_id["official_id"].tolist() == list(range(1, 102)) and by_id["name"].tolist() == lines[1::2]
+def test_ucf101_reads_as_a_plain_loop_over_its_lines_does(read, official):
+    expected: dict[str, list[str]] = {}
+    for split in range(3):
+        for part in ("train", "test"):
+            path = official / "ucf101" / "ucfTrainTestlist" / f"{part}list0{split + 1}.txt"
+            for line in path.read_text().splitlines():
+                expected.setdefault(line.split()[0].replace(".avi", ""), ["unused"] * 3)[split] = part
+    clips = read["ucf101"].clips
+    assert dict(zip(clips["id"], clips["splits"], strict=True)) == {
+        k: " ".join(v) for k, v in expected.items()
+    }
+    clip = row_of(clips, "HandstandPushups/v_HandStandPushups_g08_c01")  # the class is the folder
+    assert clip[["class", "group", "splits"]].tolist() == [
+        "HandstandPushups",
+        "HandstandPushups/g08",
+        "train test train",
+    ]
+    assert clip["stems"] == ["v_HandStandPushups_g08_c01"]
 
 
 def test_hmdb51_has_its_official_counts(read):
     hmdb = read["hmdb51"]
-    assert (
-        len(hmdb.clips) == 6766
-        and hmdb.classes["name"].tolist() == sorted(HMDB51_CLASSES)
-        and len(hmdb.classes) == 51
-    )
+    assert len(hmdb.clips) == 6766 and hmdb.classes["name"].tolist() == sorted(HMDB51_CLASSES)
     parts = hmdb.clips["splits"].str.split(" ", expand=True)
     for split in range(3):
         assert parts[split].value_counts().to_dict() == {"train": 3570, "test": 1530, "unused": 1666}
@@ -145,212 +121,122 @@ def test_hmdb51_has_its_official_counts(read):
     assert (hmdb.clips["group"] == "").all() and (hmdb.clips["reason"] == "").all()
 
 
-def test_ucf101_reads_as_a_plain_loop_over_its_lines_does(read, official):
-    expected: dict[str, list[str]] = {}
-    for split in range(3):
-        for part in ("train", "test"):
-            for line in (
-                (official / f"ucf101/ucfTrainTestlist/{part}list0{split + 1}.txt").read_text().splitlines()
-            ):
-                expected.setdefault(line.split()[0].replace(".avi", ""), ["unused"] * 3)[split] = part
-    clips = read["ucf101"].clips
-    assert dict(zip(clips["id"], clips["splits"], strict=True)) == {
-        name: " ".join(parts) for name, parts in expected.items()
-    }
-
-
-def test_the_class_of_a_handstand_push_up_is_its_folder(read):
-    clip = row_of(read["ucf101"].clips, "HandstandPushups/v_HandStandPushups_g08_c01")
-    assert (clip["class"], clip["group"], clip["splits"], clip["stems"]) == (
-        "HandstandPushups",
-        "HandstandPushups/g08",
-        "train test train",
-        ["v_HandStandPushups_g08_c01"],
-    )
-
-
 def test_kinetics_has_clips_by_their_header_and_counts_those_without_a_label(read):
     kinetics = read["kinetics400"]
-    assert (
-        kinetics.classes["name"].tolist() == sorted(KINETICS_CLASSES)
-        and len(kinetics.clips) == 24
-        and kinetics.unlabelled == 6
-    )
+    assert kinetics.classes["name"].tolist() == sorted(KINETICS_CLASSES) and kinetics.unlabelled == 6
     assert kinetics.clips["splits"].value_counts().to_dict() == {"train": 18, "val": 6}
     clip = row_of(kinetics.clips, "singing, humming/-0004000000_000000_000010")
     assert (clip["group"], clip["stems"]) == ("youtube:-0004000000", ["-0004000000_000000_000010"])
 
 
 def test_activitynet_has_segments_or_whole_videos(read, official):
-    segments, videos = (
-        read["activitynet"],
-        read_annotations("activitynet", official / "activitynet", unit="video"),
-    )
-    assert (segments.unit, videos.unit) == (
-        "segment",
-        "video",
+    segments = read["activitynet"]
+    videos = read_annotations("activitynet", official / "activitynet", unit="video")
+    assert (len(segments.clips), len(videos.clips)) == (
+        44,
+        20,
     ) and segments.unlabelled == videos.unlabelled == 4
-    assert (
-        len(segments.clips) == 44
-        and len(videos.clips) == 20
-        and segments.classes["name"].tolist() == ACTIVITYNET_CLASSES
-    )
+    assert segments.classes["name"].tolist() == ACTIVITYNET_CLASSES and (segments.clips["reason"] == "").all()
     segment = row_of(segments.clips, "Clean and jerk/-a0b0000000#2")
-    assert (segment["start_s"], segment["end_s"], segment["group"], segment["splits"]) == (
+    assert segment[["start_s", "end_s", "group", "splits"]].tolist() == [
         45.5,
         60.25,
         "youtube:-a0b0000000",
         "train",
-    )
-    assert segment["stems"] == ["v_-a0b0000000", "-a0b0000000"] and (segments.clips["reason"] == "").all()
+    ]
+    assert segment["stems"] == ["v_-a0b0000000", "-a0b0000000"]
     video = row_of(videos.clips, "Archery/-a0b0000000")
-    assert video[
-        "reason"
-    ] == "a whole video must be of one class, got 2: Archery, Clean and jerk" and pd.isna(video["start_s"])
-    assert (videos.clips["reason"] != "").sum() == 4 and videos.clips["splits"].value_counts().to_dict() == {
-        "train": 12,
-        "val": 8,
-    }
+    assert video["reason"] == "a whole video must be of one class, got 2: Archery, Clean and jerk"
+    assert pd.isna(video["start_s"]) and (videos.clips["reason"] != "").sum() == 4
+    assert videos.clips["splits"].value_counts().to_dict() == {"train": 12, "val": 8}
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_tables_have_their_columns_and_unique_sorted_ids(read, name):
     annotations = read[name]
-    assert (
-        annotations.dataset.name == name
-        and list(annotations.clips.columns) == ANNOTATION_COLUMNS
-        and list(annotations.classes.columns) == ["name"] + ["official_id"] * (name == "ucf101")
-    )
-    assert annotations.clips["id"].is_unique and annotations.clips["id"].tolist() == sorted(
-        annotations.clips["id"]
-    )
-    assert set(annotations.clips["class"]) <= set(annotations.classes["name"])
+    assert annotations.dataset is DATASETS[name] and list(annotations.clips.columns) == ANNOTATION_COLUMNS
+    assert list(annotations.classes.columns) == ["name"] + ["official_id"] * (name == "ucf101")
+    ids = annotations.clips["id"].tolist()
+    assert ids == sorted(set(ids)) and set(annotations.clips["class"]) <= set(annotations.classes["name"])
     assert list(annotations.clips.index) == list(range(len(annotations.clips)))
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_every_official_video_is_found_as_the_dataset_lays_it_out(read, official, name):
-    found = match_videos(read[name], official / name / "videos")
-    assert (found["status"] == "").all() and len(found) == len(read[name].clips)
-    check_nothing_dropped(found, read[name], official / name / "videos")
-    assert all(video_stem(path) in stems for path, stems in zip(found["path"], found["stems"], strict=True))
 
 
 # --- forms of the files
 
 
 def test_annotations_are_found_up_to_two_levels_down_and_never_among_hidden_files(tmp_path):
-    write_ucf101(tmp_path / "a" / ".." / "a", clips_per_class=3)
+    write_ucf101(tmp_path / "a", clips_per_class=3)
     shutil.copytree(tmp_path / "a/ucfTrainTestlist", tmp_path / ".hidden")
-    lists = [
-        read_annotations("ucf101", folder).clips
-        for folder in (tmp_path / "a/ucfTrainTestlist", tmp_path / "a", tmp_path)
-    ]
+    folders = (tmp_path / "a/ucfTrainTestlist", tmp_path / "a", tmp_path)
+    lists = [read_annotations("ucf101", folder).clips for folder in folders]
     assert lists[0].equals(lists[1]) and lists[0].equals(lists[2]) and len(lists[0]) == 303
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "a").rename(tmp_path / "deep/er/a")
     with pytest.raises(FileNotFoundError, match="at most 2 levels down, but there are none"):
-        (tmp_path / "deep/er").mkdir(parents=True)
-        (tmp_path / "a").rename(tmp_path / "deep/er/a")
         read_annotations("ucf101", tmp_path)
 
 
 def test_ucf101_lists_with_trailing_spaces_other_line_ends_blank_lines_and_a_mark_read_the_same(tmp_path):
     write_ucf101(tmp_path, clips_per_class=3)
-    plain = read_annotations("ucf101", tmp_path).clips
-    home = tmp_path / "ucfTrainTestlist"
+    plain, home = read_annotations("ucf101", tmp_path).clips, tmp_path / "ucfTrainTestlist"
     for path in home.iterdir():
-        path.write_bytes(
-            b"\xef\xbb\xbf\r\n" + path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b" \t\r\n\r\n")
-        )
+        content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b" \t\r\n\r\n")
+        path.write_bytes(b"\xef\xbb\xbf\r\n" + content)
     assert read_annotations("ucf101", tmp_path).clips.equals(plain)
-    replace(
-        home / "testlist01.txt",
-        "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi",
-        "UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi 1",
-    )
+    clip = "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi"
+    replace(home / "testlist01.txt", clip, f"UCF-101/{clip} 1")
     assert read_annotations("ucf101", tmp_path).clips.equals(plain)
-
-
-def test_a_clip_that_a_split_leaves_out_is_unused_there(tmp_path):
-    write_ucf101(tmp_path, clips_per_class=3)
-    replace(tmp_path / "ucfTrainTestlist/testlist02.txt", "YoYo/v_YoYo_g08_c01.avi\n", "")
-    assert (
-        row_of(read_annotations("ucf101", tmp_path).clips, "YoYo/v_YoYo_g08_c01")["splits"]
-        == "train unused train"
-    )
+    replace(home / "testlist02.txt", "YoYo/v_YoYo_g08_c01.avi", "")
+    left_out = row_of(read_annotations("ucf101", tmp_path).clips, "YoYo/v_YoYo_g08_c01")
+    assert left_out["splits"] == "train unused train"
 
 
 def test_what_ucf101_lists_again_or_out_of_its_folder_is_kept_with_a_reason(tmp_path):
-    write_ucf101(tmp_path, clips_per_class=3, video=b"")
+    write_ucf101(tmp_path, clips_per_class=3)
     before = read_annotations("ucf101", tmp_path).clips
+    odd = ["YoYo/v_YoYo_g08_c01.avi"] * 2
+    odd += ["/data/YoYo/v_YoYo_g99_c01.avi", "../YoYo/v_YoYo_g08_c01.avi", "YoYo/v_Yo\x0bYo_g01_c01.avi"]
     with open(tmp_path / "ucfTrainTestlist/testlist01.txt", "a", encoding="utf-8", newline="") as file:
-        file.write(
-            "YoYo/v_YoYo_g08_c01.avi\n" * 2
-            + "/data/YoYo/v_YoYo_g99_c01.avi\n../YoYo/v_YoYo_g08_c01.avi\nYoYo/v_Yo\x0bYo_g01_c01.avi\n"
-        )
+        file.write("\n".join(odd) + "\n")
     annotations = read_annotations("ucf101", tmp_path)
-    clips = annotations.clips
+    clips, reasons = annotations.clips, reasons_of(annotations)
     assert len(clips) == len(before) + 5 and clips["id"].is_unique
-    replace(tmp_path / "ucfTrainTestlist/trainlist01.txt", "", "../Archery/v_Archery_g08_c01.avi 3\n")
-    first = read_annotations("ucf101", tmp_path).clips
-    assert row_of(first, "Archery/v_Archery_g08_c01")["reason"] == "", (
-        "the good one keeps the id, whichever comes first"
-    )
-    assert row_of(first, "Archery/v_Archery_g08_c01 (listed again)")["splits"] == "train unused unused"
-    kept = clips[clips["reason"] == ""].reset_index(drop=True)
-    assert kept.equals(before)
-    reasons = dict(zip(clips["id"], clips["reason"], strict=True))
+    assert clips[clips["reason"] == ""].reset_index(drop=True).equals(before)
     again = row_of(clips, "YoYo/v_YoYo_g08_c01 (listed again)")
-    assert again["splits"] == "test unused unused"
+    assert (
+        again["splits"] == "test unused unused" and again["stems"] == []
+    )  # a path out of it is never looked for
     assert again["reason"] == "a path must stay below the dataset's folder, got '../YoYo/v_YoYo_g08_c01.avi'"
+    listed = r"'testlist01.txt' line \d+ lists it again as test, but split 1 has it as train already"
     for number in (2, 3):
-        reason = reasons[f"YoYo/v_YoYo_g08_c01 (listed again {number})"]
-        assert re.fullmatch(
-            r"'testlist01.txt' line \d+ lists it again as test, but split 1 has it as train already", reason
-        )
-    assert (
-        reasons["YoYo/v_YoYo_g99_c01"]
-        == "a path must be relative to the dataset's folder, got '/data/YoYo/v_YoYo_g99_c01.avi'"
-    )
-    assert (
-        reasons["YoYo/v_Yo\\x0bYo_g01_c01"]
-        == "a name must hold no control character, got 'YoYo/v_Yo\\x0bYo_g01_c01.avi'"
-    )
-    found = match_videos(annotations, tmp_path / "videos")
-    assert found["status"].value_counts().to_dict() == {"": 303, "excluded": 5}
-    assert row_of(found, "YoYo/v_YoYo_g08_c01 (listed again)")["path"] == "", (
-        "a path out of the folder is never looked for"
-    )
-    check_nothing_dropped(found, annotations, tmp_path / "videos")
+        assert re.fullmatch(listed, reasons[f"YoYo/v_YoYo_g08_c01 (listed again {number})"])
+    assert "must be relative" in reasons["YoYo/v_YoYo_g99_c01"]
+    assert "no control character, got 'YoYo/v_Yo\\x0bYo_g01_c01.avi'" in reasons["YoYo/v_Yo\\x0bYo_g01_c01"]
+    replace(tmp_path / "ucfTrainTestlist/trainlist01.txt", "", "../Archery/v_Archery_g08_c01.avi 3\n")
+    first = read_annotations("ucf101", tmp_path).clips  # the good one keeps the id, whichever comes first
+    assert row_of(first, "Archery/v_Archery_g08_c01")["reason"] == ""
+    assert row_of(first, "Archery/v_Archery_g08_c01 (listed again)")["splits"] == "train unused unused"
 
 
-def test_only_the_nearest_folder_of_hmdb51_lists_counts(tmp_path):
-    write_small("hmdb51", tmp_path)
-    shutil.copytree(tmp_path, tmp_path / "old", ignore=lambda *_: ["old"])
-    (tmp_path / "old/sit_test_split1.txt").write_text("c.avi 1\n")
-    assert read_annotations("hmdb51", tmp_path).clips["id"].tolist() == ["run/a", "run/b"]
-
-
-def test_hmdb51_names_may_hold_signs_and_spaces_and_be_listed_again(tmp_path):
+def test_hmdb51_names_may_hold_signs_and_spaces_and_be_listed_again_in_the_nearest_folder(tmp_path):
     for class_name in ("run", "sit"):
         for split in (1, 2, 3):
-            (tmp_path / f"{class_name}_test_split{split}.txt").write_text(
-                f"a [1] #;&(x) {class_name}.avi 1 \nb.avi {split - 1}\n\n"
-            )
+            lines = f"a [1] #;&(x) {class_name}.avi 1 \nb.avi {split - 1}\n\n"
+            (tmp_path / f"{class_name}_test_split{split}.txt").write_text(lines)
+    shutil.copytree(tmp_path, tmp_path / "old", ignore=lambda *_: ["old"])
+    (tmp_path / "old/walk_test_split1.txt").write_text("c.avi 1\n")
     with open(tmp_path / "run_test_split2.txt", "a", encoding="utf-8") as file:
         file.write("b.avi 2\n")
-    clips = read_annotations("hmdb51", tmp_path).clips
-    assert dict(zip(clips["id"], clips["splits"], strict=True)) == {
+    annotations = read_annotations("hmdb51", tmp_path)
+    assert dict(zip(annotations.clips["id"], annotations.clips["splits"], strict=True)) == {
         "run/a [1] #;&(x) run": "train train train",
         "run/b": "unused train test",
         "run/b (listed again)": "unused test unused",
         "sit/a [1] #;&(x) sit": "train train train",
         "sit/b": "unused train test",
     }
-    again = row_of(clips, "run/b (listed again)")["reason"]
-    assert again == "'run_test_split2.txt' line 4 lists it again as test, but split 2 has it as train already"
-
-
-KINETICS_HEADER = "label,youtube_id,time_start,time_end,split\n"
+    again = "'run_test_split2.txt' line 4 lists it again as test, but split 2 has it as train already"
+    assert reasons_of(annotations)["run/b (listed again)"] == again
 
 
 def read_kinetics_rows(folder: Path, text: str, name: str = "some.csv"):
@@ -359,18 +245,21 @@ def read_kinetics_rows(folder: Path, text: str, name: str = "some.csv"):
 
 
 def test_kinetics_columns_are_read_by_name_in_any_order(tmp_path):
-    text = 'time_end,is_cc,time_start,youtube_id,label,Split\n12.0,0,2.0,-x,"a, ""b""",validation\n1000010,1,1000000,y,c,TRAIN\n\n'
-    clips = read_kinetics_rows(tmp_path, "\ufeff" + text, name="test.csv").clips
+    (tmp_path / "classes.csv").write_text("name,label\nrun,running\n")  # describes classes
+    rows = '12.0,0,2.0,-x,"a, ""b""",validation\n1000010,1,1000000,y,c,TRAIN\n\n'
+    text = "\ufefftime_end,is_cc,time_start,youtube_id,label,Split\n" + rows
+    clips = read_kinetics_rows(tmp_path, text, name="test.csv").clips
     assert clips["id"].tolist() == ['a, "b"/-x_000002_000012', "c/y_1000000_1000010"]
     assert clips["splits"].tolist() == ["val", "train"], "the column counts, not the file's name"
 
 
 def test_kinetics_tables_without_a_split_column_take_it_from_their_name(tmp_path):
+    header = "label,youtube_id,time_start,time_end\n"
     for number, name in enumerate(("kinetics_train.csv", "k600_validate.csv", "holdout_test.csv")):
-        (tmp_path / name).write_text(f"label,youtube_id,time_start,time_end\nrun,id{number},0,10\n")
+        (tmp_path / name).write_text(f"{header}run,id{number},0,10\n")
     assert read_annotations("kinetics600", tmp_path).clips["splits"].tolist() == ["train", "val", "test"]
-    (tmp_path / "train_and_test.csv").write_text("label,youtube_id,time_start,time_end\nrun,z,0,10\n")
-    with pytest.raises(ValueError, match="must have a column 'split' or one of train, val, test in its name"):
+    (tmp_path / "train_and_test.csv").write_text(f"{header}run,z,0,10\n")
+    with pytest.raises(ValueError, match="train_and_test.csv' must have a column 'split'"):
         read_annotations("kinetics600", tmp_path)
 
 
@@ -378,68 +267,48 @@ def test_kinetics_keeps_what_it_rules_out(tmp_path):
     rows = "run,a,0,10,train\nrun,a,0,10,val\nwalk,a,0,10,train\nrun,../b,0,10,train\n"
     rows += "run,c,10,10,train\nrun,c,10,10,val\nrun,d,-3,10,train\nrun,,0,10,train\n,e,0,10,val\n"
     annotations = read_kinetics_rows(tmp_path, KINETICS_HEADER + rows)
-    reasons = dict(zip(annotations.clips["id"], annotations.clips["reason"], strict=True))
-    assert reasons == {
+    late = "a clip must start at 0 s or later and end after its start, got "
+    assert reasons_of(annotations) == {
         "run/a_000000_000010": "",
         "run/a_000000_000010 (listed again)": "'some.csv' line 3 lists it again (val), but it is 'run' (train) already",
         "walk/a_000000_000010": "'some.csv' line 4 lists it again (train), but it is 'run' (train) already",
         "run/../b_000000_000010": "a path must stay below the dataset's folder, got '../b_000000_000010'",
-        "run/c_000010_000010": "a clip must start at 0 s or later and end after its start, got 10 to 10 s",
-        "run/c_000010_000010 (listed again)": "a clip must start at 0 s or later and end after its start, got 10 to 10 s",
-        "run/d_-00003_000010": "a clip must start at 0 s or later and end after its start, got -3 to 10 s",
+        "run/c_000010_000010": late + "10 to 10 s",
+        "run/c_000010_000010 (listed again)": late + "10 to 10 s",
+        "run/d_-00003_000010": late + "-3 to 10 s",
         "run/_000000_000010": "a video id must name a file, got ''",
     }
     assert annotations.unlabelled == 1
 
 
-def test_a_table_that_describes_classes_is_no_kinetics_table(tmp_path):
-    (tmp_path / "classes.csv").write_text("name,label\nrun,running\n")
-    assert len(read_kinetics_rows(tmp_path, KINETICS_HEADER + "run,a,0,10,train\n").clips) == 1
+def activitynet_json(folder: Path, database: dict, name: str = "activity_net.v1-3.min.json") -> Path:
+    folder.joinpath(name).write_text(json.dumps({"database": database}), encoding="utf-8")
+    return folder / name
 
 
-def activitynet_json(folder: Path, database: dict, name: str = "activity_net.v1-3.min.json", **more) -> Path:
-    folder.joinpath(name).write_text(json.dumps({"database": database, **more}), encoding="utf-8")
-    return folder
-
-
-def entry(*segments, subset: str = "training", label: str = "Archery") -> dict:
+def entry(*segments, subset: str = "training", label: object = "Archery") -> dict:
     return {"subset": subset, "annotations": [{"label": label, "segment": segment} for segment in segments]}
 
 
 def test_activitynet_keeps_segments_that_it_rules_out(tmp_path):
+    rule = "a segment must start at 0 s or later and end after its start, got "
+    pair = "a segment must be a start and an end in seconds, got "
     segments = [
-        [0, 5],
-        [5, 5],
-        [-1, 4],
-        [0.0, 5.0],
-        "x",
-        [1, float("nan")],
-        [True, 2],
-        [7, 3.5],
-        None,
-        [1, float("inf")],
+        ([0, 5], ""),
+        ([5, 5], rule + "5 to 5 s"),
+        ([-1, 4], rule + "-1 to 4 s"),
+        ([0.0, 5.0], "the annotation lists the same segment as #0 again"),
+        ("x", pair + "x"),
+        ([1, float("nan")], pair + "[1, nan]"),
+        ([True, 2], pair + "[True, 2]"),
+        ([7, 3.5], rule + "7 to 3.5 s"),
+        (None, pair + "None"),
+        ([1, float("inf")], pair + "[1, inf]"),
     ]
-    activitynet_json(
-        tmp_path,
-        {"a": entry(*segments), "../b": entry([0, 1]), "c\u2028\ud800": entry([0, 1]), "d/e": entry([0, 1])},
-    )
-    clips = read_annotations("activitynet", tmp_path).clips
-    reasons = dict(zip(clips["id"], clips["reason"], strict=True))
-    rule, pair = (
-        "a segment must start at 0 s or later and end after its start, got ",
-        "a segment must be a start and an end in seconds, got ",
-    )
-    assert reasons == {
-        "Archery/a#0": "",
-        "Archery/a#1": rule + "5 to 5 s",
-        "Archery/a#2": rule + "-1 to 4 s",
-        "Archery/a#3": "the annotation lists the same segment as #0 again",
-        "Archery/a#4": pair + "x",
-        "Archery/a#5": pair + "[1, nan]",
-        "Archery/a#6": pair + "[True, 2]",
-        "Archery/a#7": rule + "7 to 3.5 s",
-        "Archery/a#8": pair + "None",
-        "Archery/a#9": pair + "[1, inf]",
+    odd = {"../b": entry([0, 1]), "c\u2028\ud800": entry([0, 1]), "d/e": entry([0, 1])}
+    activitynet_json(tmp_path, {"a": entry(*(segment for segment, _ in segments))} | odd)
+    assert reasons_of(read_annotations("activitynet", tmp_path)) == {
+        **{f"Archery/a#{number}": reason for number, (_, reason) in enumerate(segments)},
         "Archery/../b#0": "a path must stay below the dataset's folder, got '../b'",
         "Archery/c\\u2028\\ud800#0": "a name must hold no control character, got 'c\\u2028\\ud800'",
         "Archery/d/e#0": "a video id must name a file, got 'd/e'",
@@ -451,12 +320,154 @@ def test_activitynet_reads_the_one_json_that_has_a_database(tmp_path):
     (tmp_path / "other.json").write_text("[1]")
     assert read_annotations("activitynet", tmp_path).unlabelled == 1
     activitynet_json(tmp_path, {"b": entry([0, 1])}, name="second.json")
-    with pytest.raises(
-        ValueError, match="must be one json with a \"database\", got '.*mine.json' and '.*second.json'"
-    ):
+    with pytest.raises(ValueError, match="mine.json' and '.*second.json'"):
         read_annotations("activitynet", tmp_path)
-    path = activitynet_json(tmp_path, {"c": entry([0, 1])}) / "activity_net.v1-3.min.json"
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert read_annotations("activitynet", tmp_path).clips["id"].tolist() == ["Archery/c#0"], (
-        "the official name comes first"
-    )
+    path = activitynet_json(tmp_path, {"c": entry([0, 1])})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # the official name comes first
+    assert read_annotations("activitynet", tmp_path).clips["id"].tolist() == ["Archery/c#0"]
+
+
+# --- damaged, foreign and missing files
+
+
+def ucf_list(old: str, new: str, name: str = "trainlist01.txt"):
+    return lambda folder: replace(folder / "ucfTrainTestlist" / name, old, new)
+
+
+def in_json(old: str, new: str):
+    return lambda folder: replace(folder / "activity_net.v1-3.min.json", old, new)
+
+
+def put(name: str, content: bytes):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def row(text: str):
+    return put("x.csv", (KINETICS_HEADER + text + "\n").encode("latin-1"))
+
+
+def database(**videos: object):
+    return lambda folder: activitynet_json(folder, videos)
+
+
+def drop(name: str):
+    return lambda folder: (folder / name).unlink()
+
+
+SECOND_LIST = "ucfTrainTestlist/testlist02.txt"
+BAD = {
+    "ucf101": [
+        (ucf_list("YoYo_g08_c01.avi 101", "YoYo_g08_c01.avi 7"), "line 201 of .* YoYo the number 101, got 7"),
+        (ucf_list("YoYo/", "Yo-Yo/"), "line 201 of .* got 'Yo-Yo/v_Y"),
+        (ucf_list("YoYo/", ""), "a class of classInd.txt, got 'v_YoYo_g08_c01.avi'"),
+        (ucf_list("c01.avi 101", "c01.avi"), "<number>', got 'YoYo/v_YoYo_g08_c01.avi'"),
+        (ucf_list("YoYo_g01_c01.avi", "YoYo_g01_c01", "testlist01.txt"), "got 'YoYo/v_YoYo_g01_c01'"),
+        (ucf_list("101 YoYo", "YoYo 101", "classInd.txt"), "line 101 of .* got 'YoYo 101'"),
+        (ucf_list("101 YoYo", "101 Archery", "classInd.txt"), "'101 Archery' again in line 101"),
+        (ucf_list("101 YoYo", "100 YoYo", "classInd.txt"), "'100 YoYo' again in line 101"),
+        (drop(SECOND_LIST), "testlist02.txt"),
+        (drop("ucfTrainTestlist/classInd.txt"), "classInd.txt"),
+        (put(SECOND_LIST, b""), "an empty file"),
+        (put(SECOND_LIST, b"Yo\xe9Yo/v.avi"), "byte 2 is not"),
+        (put(SECOND_LIST, "YoYo/v_YoYo_g08_c01.avi".encode("utf-16")), "byte 0 is not"),
+        (lambda f: shutil.copytree(f / "ucfTrainTestlist", f / "again"), "one folder .*again' and '.*list'"),
+    ],
+    "hmdb51": [
+        (drop("run_test_split2.txt"), "run_test_split2.txt"),
+        (put("run_test_split4.txt", b"a.avi 1"), "split 1, 2 or 3, got '.*run_test_split4.txt'"),
+        (put("run_test_split1.txt", b"a.avi 1\nb.avi 3 \n"), "line 2 of .* got 'b.avi 3'"),
+        (put("run_test_split1.txt", b"a.avi"), "line 1 of .* got 'a.avi'"),
+        (put("run_test_split1.txt", b"1 a.avi"), "line 1 of .* got '1 a.avi'"),
+        (put("run_test_split1.txt", b"\xff"), "byte 0 is not"),
+    ],
+    "kinetics400": [
+        (put("x.csv", b"run,abc,0,10,train\n"), "x.csv' must begin with a header .*got 'run, abc"),
+        (put("x.csv", b""), "youtube_id is missing, got ''"),
+        (put("x.csv", b"label,youtube_id,time_start,split\n"), "time_end is missing"),
+        (row("a,b,x,0,10,train"), "line 2 of .* 5 cells .*got 6"),
+        (row("a,x,zero,10,train"), "line 2 of .* whole seconds, got 'zero'"),
+        (row("a,x,0,9.5,train"), "whole seconds, got '9.5'"),
+        (row("a,x,0,inf,train"), "whole seconds, got 'inf'"),
+        (row("a,x,0,10,dev"), "line 2 of .* got 'dev'"),
+        (row('"a,x,0,10,train'), "a whole csv table"),
+        (row('"a\nb",x,0,10,train'), r"a class name .* got 'a\\nb'"),
+        (row("caf\xe9,x,0,10,train"), "must be UTF-8"),
+        (
+            lambda f: write_kinetics(f / "more", 1, [f"c{n}" for n in range(500)]),
+            "the 400 classes .* got 506",
+        ),
+        (lambda f: write_kinetics(f / "more", 1, [f"c{n}" for n in range(594)]), "got 600, .* kinetics600"),
+    ],
+    "activitynet": [
+        (in_json("}}", ""), "a whole json file, .* cut short"),
+        (in_json("database", "data"), 'must have "database"'),
+        (in_json("1.3", "1.2"), "version 1.3, got 'VERSION 1.2'"),
+        (in_json("_a0b0000001", "-a0b0000000"), "got '-a0b0000000' more than once"),
+        (in_json('"training"', '"dev"'), "the video '-a0b0000000' .* got dev"),
+        (database(a={"subset": "testing", "annotations": 3}), "a list of annotations .* got 3"),
+        (database(a=entry([0, 1], label=3)), "a list of annotations with a label each"),
+        (database(a=entry([0, 1], label="")), "a class name .* got ''"),
+        (database(a=5), "the video 'a' .* a subset"),
+        (database(a=entry(subset="testing")), "a clip with its class, got none"),
+        (put("activity_net.v1-3.min.json", b'{"database": "caf\xe9"}'), "must be UTF-8"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "words"), [(name, *case) for name, cases in BAD.items() for case in cases]
+)
+def test_a_bad_file_is_refused_in_one_sentence(tmp_path, name, damage, words):
+    write_small(name, tmp_path)
+    assert len(read_annotations(name, tmp_path).clips) > 1
+    damage(tmp_path)
+    absent = words in ("testlist02.txt", "classInd.txt", "run_test_split2.txt")
+    with pytest.raises(FileNotFoundError if absent else ValueError, match=words) as caught:
+        read_annotations(name, tmp_path)
+    one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("asked", WRITERS)
+@pytest.mark.parametrize("there", WRITERS)
+def test_the_folder_of_another_dataset_is_recognised(official, asked, there):
+    if asked != there:
+        with pytest.raises(
+            ValueError, match=f"it looks like the annotations of {DATASETS[there].label}"
+        ) as caught:
+            read_annotations(asked, official / there)
+        assert f"must hold the annotation files of {DATASETS[asked].label}" in one_sentence(caught.value)
+
+
+def test_a_foreign_table_or_json_beside_the_files_of_another_dataset_is_seen_through(tmp_path):
+    write_small("hmdb51", tmp_path)
+    (tmp_path / "notes.csv").write_text("a,b\n")
+    (tmp_path / "notes.json").write_text("{}")
+    for name in ("kinetics700", "activitynet"):
+        with pytest.raises(ValueError, match="notes.* looks like the annotations of HMDB51"):
+            read_annotations(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_folder_that_is_absent_empty_or_a_file_is_refused(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_annotations(name, tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="but there are none"):
+        read_annotations(name, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file"):
+        read_annotations(name, tmp_path / "file")
+
+
+def test_an_unknown_dataset_or_unit_is_refused(official):
+    with pytest.raises(ValueError, match="one of ucf101, hmdb51, .*kinetics400, .*, got 'UCF-101'"):
+        read_annotations("UCF-101", official)
+    with pytest.raises(ValueError, match="one of segment, video, got 'clip'"):
+        read_annotations("activitynet", official / "activitynet", unit="clip")
+
+
+def test_paths_and_names_are_judged():
+    bad = ["/a.avi", "\\\\server\\a.avi", "C:\\a.avi", "c:/a.avi", "a/../b.avi", "..", "a\\..\\b.avi"]
+    bad += ["a\x00.avi", "a\udcff.avi", "", "a/"]
+    good = ["a.avi", "..a/b...avi", "#;&[1](2)'.avi", "C:a", "你好 é.avi", "a\u3000b.avi", ".avi.avi"]
+    assert all(map(path_fault, bad)) and not any(map(path_fault, good))
+    assert [video_stem(name) for name in ("a/b.c.AVI", "b.c", "a/b")] == ["b.c", "b.c", "b"]

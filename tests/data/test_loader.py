@@ -335,7 +335,5 @@ def test_channels_of_another_name_are_refused():
     frames = torch.from_numpy(FRAMES[:1])
     settings = ViewSettings(channels="flow")
     for view in (lambda: centre_view(frames, settings), lambda: training_view(frames, settings, generator())):
-        with pytest.raises(
-            ValueError, match="channels must be 'motion' or 'rgb', got 'flow'; set it in the view's settings"
-        ):
+        with pytest.raises(ValueError, match="'motion' or 'rgb', got 'flow'"):
             view()

@@ -14,8 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_memory import HELD, lines_of
-from test_video import make_bad, numbered_frames, write_variable, write_with, write_with_b_frames
+from numbered_videos import (
+    HELD,
+    REPOSITORY,
+    lines_of,
+    make_bad,
+    numbered_frames,
+    write_variable,
+    write_with,
+    write_with_b_frames,
+)
 
 from zsar_lab.data import reading
 from zsar_lab.data.datasets import catalog_dataset
@@ -151,7 +159,7 @@ def test_a_bad_file_is_one_sentence_and_the_rest_goes_on(videos, tmp_path, here)
     good, bad = videos / "hop" / "long.mp4", {}
     for kind in ("text", "empty", "cut off", "absent"):
         (tmp_path / kind).mkdir()
-        bad[str(make_bad(tmp_path / kind, kind, good))] = kind
+        bad[str(make_bad(tmp_path / kind, kind))] = kind
     paths = [*bad, str(good)]
     items = sorted(read_windows(paths, SETTINGS), key=lambda item: item.video)
     assert [len(item.frames_VTHWC) for item in items] == [0, 0, 0, 0, 1]
@@ -171,18 +179,18 @@ def test_a_bad_file_is_one_sentence_and_the_rest_goes_on(videos, tmp_path, here)
 def odd_jobs(tmp_path, monkeypatch):
     """The jobs of reading, but that a video called crash or hang does that, and the second run of a video fails."""
     (tmp_path / "odd_reading.py").write_text(
-        "import os, time\nfrom pathlib import Path\nfrom zsar_lab.data import jobs\n"
+        "import os, time\nfrom pathlib import Path\nfrom zsar_lab.data import reading\n"
         "def read_video(task):\n"
         "    name = Path(task['path']).stem\n"
         "    if name == 'crash':\n"
         "        Path(task['target']).write_bytes(b'half a file')\n"
         "        os.abort()\n"
         "    time.sleep(60 * (name == 'hang'))\n"
-        "    return jobs.read_video(task)\n"
+        "    return reading.read_video(task)\n"
         "def read_chunk(task):\n"
-        "    if task['bounds'][0][0] > 0:\n"
+        "    if task['run'][0] > 0:\n"
         "        raise ValueError('damaged here')\n"
-        "    return jobs.read_chunk(task)\n"
+        "    return reading.read_chunk(task)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     import odd_reading
@@ -262,7 +270,7 @@ for item in read_windows(sys.argv[1:], FrameSettings(6, 6.0, 64)):
 
 
 def test_ctrl_c_leaves_nothing_behind(videos, tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
         [sys.executable, "-c", CTRL_C, *[str(videos / "hop/long.mp4")] * 9],
         env=environment,
@@ -305,9 +313,7 @@ def test_memory_does_not_grow_over_three_hundred_videos(videos, tmp_path, monkey
 
 
 def test_one_path_instead_of_a_list_is_refused():
-    with pytest.raises(
-        ValueError, match="paths must be a list of video files, got 'a.mp4' alone; put it into a list"
-    ):
+    with pytest.raises(ValueError, match="a list of video files, got 'a.mp4' alone"):
         read_windows("a.mp4", SETTINGS)
 
 

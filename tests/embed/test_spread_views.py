@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numbered_videos import make_dataset, numbered_frames, numbers_in
 from spread_clips import IDS, SETTINGS, Clips, six_clips, stored, windows_plain, windows_read
-from test_catalog import make_dataset
-from test_video import numbered_frames, numbers_in
 
 from zsar_lab.data import pixels
 from zsar_lab.data.catalog import join_catalogs
@@ -104,7 +103,9 @@ def test_the_numbers_in_the_frames_go_from_the_clips_start_to_its_end(clips):
 
 def test_a_file_is_read_once_for_all_windows(clips, monkeypatch):
     read, real = [], pixels.read_frames
-    monkeypatch.setattr(pixels, "read_frames", lambda path, *more: read.append(path.name) or real(path, *more))
+    monkeypatch.setattr(
+        pixels, "read_frames", lambda path, *more: read.append(path.name) or real(path, *more)
+    )
     found = SpreadFrames(clips.catalog, clips.store, 25)
     assert not read and len(found) == 6
     assert [found[row].shape for row in range(6)] == [(25, 4, 24, 24, 3)] * 6

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_catalog import make_dataset
-from test_video import numbers_in
+from numbered_videos import make_dataset, numbers_in
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog, join_catalogs
 from zsar_lab.data.frames import join_frames, make_frame_store
