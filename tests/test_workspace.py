@@ -21,7 +21,7 @@ from zsar_lab.data.loader import ViewSettings
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video import write_mp4
 from zsar_lab.study import Data, Study, Text, Training
-from zsar_lab.study_ablation import results_without_losses, without_losses
+from zsar_lab.study_ablation import predictions_without_losses, without_losses
 from zsar_lab.train.checkpoint import load_checkpoint
 from zsar_lab.viz.explanations import texts_and_parts
 from zsar_lab.workspace import Workspace
@@ -548,11 +548,11 @@ def test_an_interrupted_training_goes_on_where_it_stopped(
 
 
 def test_trainings_without_a_loss_are_of_the_same_splits(finished: Workspace, study: Study) -> None:
-    assert results_without_losses(finished) == {} and not (finished.folder / "ablations").exists()
+    assert predictions_without_losses(finished) == {} and not (finished.folder / "ablations").exists()
     others = without_losses(finished)
     assert (
         list(others) == ["no classification", "no alignment", "no matching"]
-        and results_without_losses(finished) == {}
+        and predictions_without_losses(finished) == {}
     )
     other, split = others["no alignment"], "stratified-0"
     assert other.study.splits == (split,) and other.train_config(split) == replace(
@@ -563,7 +563,7 @@ def test_trainings_without_a_loss_are_of_the_same_splits(finished: Workspace, st
         and other.frames.fingerprint == finished.frames.fingerprint
     )
     other.train(split)
-    found = results_without_losses(finished)
+    found = predictions_without_losses(finished)
     assert (
         list(found) == ["no alignment"]
         and found["no alignment"][0].fingerprints["checkpoint"] != finished.train(split).fingerprint

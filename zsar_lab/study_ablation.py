@@ -1,4 +1,4 @@
-"""The ablation of a study: what is scored from its own trainings, and the same study trained again without one of its losses."""
+"""The ablation of a study: its own trainings, and the study trained again without each loss."""
 
 from __future__ import annotations
 
@@ -6,34 +6,32 @@ from dataclasses import replace
 
 from zsar_lab.methods.transfer import classifier_weights
 from zsar_lab.results.ablation import Ablation, ablate
-from zsar_lab.results.evaluate import SplitResult
+from zsar_lab.results.predictions import Predictions
 from zsar_lab.study import Data, Study
 from zsar_lab.train.config import config_of
 from zsar_lab.workspace import Workspace
 
 
 def ablate_study(workspace: Workspace) -> Ablation:
-    """One part of the system changed at a time, over the splits of the study's first kind of protocol, see `ablate`.
+    """Change one part of the system at a time, over the splits of the study's first protocol, see `ablate`.
 
     Losses are compared where the trainings of `without_losses` are there; what is missing of the study itself
     is made.
     """
     splits = next(iter(workspace.study.families.values()))
-    results, clips = (
-        [workspace.result(split) for split in splits],
-        [workspace.embeddings(split) for split in splits],
-    )
+    predictions = [workspace.predictions(split) for split in splits]
+    clips = [workspace.embeddings(split) for split in splits]
     classifiers = [classifier_weights(workspace.train(split).model()) for split in splits]
-    return ablate(
-        results, clips, workspace.class_embeddings(), classifiers, results_without_losses(workspace)
-    )
+    losses = predictions_without_losses(workspace)
+    return ablate(predictions, clips, workspace.class_embeddings(), classifiers, losses)
 
 
 def without_losses(workspace: Workspace) -> dict[str, Workspace]:
-    """A workspace for each loss that the study trains with, in `<folder>/ablations/no_<loss>`: the same clips, splits, texts and seeds, without it.
+    """A workspace without each loss that the study trains with, in `<folder>/ablations/no_<loss>`.
 
-    They share the study's frames, and the splits are those of its first kind of protocol. Nothing is trained
-    by this call: `train_all` of each does that. Where a study trains with one loss alone there is none.
+    Clips, splits, texts and seeds are the same; they share the study's frames, and the splits are those of
+    its first protocol. Nothing is trained by this call: `train_all` of each does that. Where a study trains
+    with one loss alone there is none.
 
     Returns:
         Workspaces by name: "no classification", "no alignment", "no matching".
@@ -54,12 +52,12 @@ def without_losses(workspace: Workspace) -> dict[str, Workspace]:
     }
 
 
-def results_without_losses(workspace: Workspace) -> dict[str, list[SplitResult]]:
+def predictions_without_losses(workspace: Workspace) -> dict[str, list[Predictions]]:
     """The splits of those workspaces of `without_losses` in which all are trained; it trains nothing."""
     if not (workspace.folder / "ablations").is_dir():
         return {}
     return {
-        name: [other.result(split) for split in other.study.splits]
+        name: [other.predictions(split) for split in other.study.splits]
         for name, other in without_losses(workspace).items()
         if all(other.is_trained(split) for split in other.study.splits)
     }

@@ -1,23 +1,13 @@
-"""zsar_lab.results.conventions and answers: the same embeddings under every convention, each figure counted a second way."""
+"""zsar_lab.results.conventions: the same embeddings under every convention, each counted a second way."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from test_rescore import CLIPS_A_CLASS, MEANING, NAMES, TEXT_WIDTH, WIDTH, ids_of, texts_of
+from two_splits import NAMES, clips_of, ids_of, predictions_of, protocol_of
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
-from zsar_lab.methods.metrics import mean_class_accuracy, top_k_accuracy
-from zsar_lab.methods.query_bank import TRANSDUCTIVE
-from zsar_lab.methods.transfer import unit
-from zsar_lab.models.rest import ModelConfig, ResT
-from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.methods.metrics import mean_class_accuracy
 from zsar_lab.results.conventions import (
     ALL,
     AVERAGE,
@@ -30,440 +20,223 @@ from zsar_lab.results.conventions import (
     TEXT,
     UNSEEN_ALONE,
     VIEWS,
-    Convention,
     ConventionTable,
     class_orders,
     conventions_of,
     official_test_lists,
 )
-from zsar_lab.results.evaluate import DIRECT, FUSED, TRANSFER, SplitResult, evaluate_split, split_result
-from zsar_lab.results.report import method_row
-
-PARTS = (
-    ((0, 8), (8, 12), (12, 17)),
-    ((9, 17), (0, 3), (3, 9)),
-)  # of NAMES: seen, validation and unseen classes of two splits
-CHECKPOINT = "c"
-
-
-def clips_of(noise: float, seed: int = 1, checkpoint: str = CHECKPOINT) -> ClipEmbeddings:
-    """Clips that lie, with much noise, where a linear map puts the meaning of their class."""
-    random = np.random.default_rng(1)
-    centres = unit(MEANING @ random.normal(size=(TEXT_WIDTH, WIDTH)))
-    noise_ND = np.random.default_rng(seed).normal(size=(len(NAMES) * CLIPS_A_CLASS, WIDTH))
-    rows = unit(np.repeat(centres, CLIPS_A_CLASS, 0) + noise * noise_ND).astype(np.float32)
-    labels = tuple(name for name in NAMES for _ in range(CLIPS_A_CLASS))
-    tokens = random.normal(size=(len(labels), 2, WIDTH)).astype(np.float16)
-    return ClipEmbeddings(
-        ids_of(NAMES), labels, rows, tokens, f"print {noise} {seed}", {"checkpoint": checkpoint}
-    )
-
-
-def protocol_of(number: int) -> Protocol:
-    """Classes of unequal numbers of test clips: the first has 2, the others 6."""
-    seen, validation, unseen = (NAMES[start:end] for start, end in PARTS[number])
-    tests = (*ids_of(unseen[:1], range(2)), *ids_of(unseen[1:]))
-    return Protocol(
-        f"split {number}",
-        seen,
-        validation,
-        unseen,
-        ids_of(seen, range(1, CLIPS_A_CLASS)),
-        ids_of(seen, range(1)),
-        ids_of(validation),
-        tests,
-    )
-
-
-def model_of(n_seen: int) -> ResT:
-    torch.manual_seed(0)
-    return ResT(
-        ModelConfig(
-            n_frames=3,
-            backbone_widths=(8, 8),
-            width=WIDTH,
-            depth=1,
-            heads=2,
-            feedforward=24,
-            text_width=TEXT_WIDTH,
-            word_width=7,
-            n_label_tokens=2,
-            n_seen=n_seen,
-        )
-    ).eval()
-
-
-def scored_split(number: int, clips: ClipEmbeddings) -> SplitResult:
-    """A split as `evaluate_split` scores it, by a model that was never trained."""
-    protocol, good = protocol_of(number), texts_of("good", MEANING)
-    vague = texts_of("vague", MEANING + 2 * np.random.default_rng(2).normal(size=MEANING.shape))
-    model = model_of(len(protocol.seen))
-    config = SimpleNamespace(model=model.config, text_layers=0)
-    inputs = SimpleNamespace(protocol=protocol.training_hash, class_embeddings=good.fingerprint)
-    checkpoint = SimpleNamespace(
-        inputs=inputs, path=Path("x"), fingerprint=CHECKPOINT, config=config, model=lambda: model
-    )
-    return split_result(evaluate_split(checkpoint, clips, protocol, good, (vague,)))
+from zsar_lab.results.statistics import accuracy, interval
 
 
 @pytest.fixture(scope="module")
-def clips() -> list[ClipEmbeddings]:
+def clips():
     return [clips_of(0.45)] * 2
 
 
 @pytest.fixture(scope="module")
-def results(clips) -> list[SplitResult]:
-    return [scored_split(number, of_split) for number, of_split in enumerate(clips)]
+def splits(clips):
+    return [predictions_of(protocol_of(number), of_split) for number, of_split in enumerate(clips)]
 
 
 @pytest.fixture(scope="module")
-def table(results, clips) -> ConventionTable:
-    backwards = {"names backwards": tuple(sorted(NAMES, reverse=True)), "names": tuple(sorted(NAMES))}
-    return conventions_of(results, clips, orders=backwards, views=[{"noisy views": clips_of(0.6, 5)}] * 2)
+def found(splits, clips) -> ConventionTable:
+    orders = {"names backwards": tuple(sorted(NAMES, reverse=True)), "names": tuple(sorted(NAMES))}
+    return conventions_of(splits, clips, orders=orders, views=[{"noisy views": clips_of(0.6, 5)}] * 2)
 
 
-def row_of(table: ConventionTable, aspect: str, name: str) -> Convention:
-    return next(row for row in table.rows if (row.aspect, row.name) == (aspect, name))
+def row_of(found: ConventionTable, aspect: str, name: str) -> pd.Series:
+    table = found.table
+    return table[(table["aspect"] == aspect) & (table["name"] == name)].iloc[0]
 
 
-def halved(result: SplitResult, names: list[str], seed: int) -> tuple[float, int]:
-    """Written out once more, with NumPy's global state as publications have it: top-1 of a half split, and its clips."""
-    kept_state = np.random.get_state()
-    np.random.seed(seed)
-    half = [names[i] for i in np.random.permutation(len(names))[: len(names) // 2]]
-    np.random.set_state(kept_state)
-    columns = [result.protocol.unseen.index(name) for name in half]
-    right = [
-        scores[target] > max(scores[c] for c in columns if c != target)
-        for scores, target in zip(result.method(TRANSFER).scores_BC, result.targets, strict=True)
-        if target in columns
-    ]
-    return float(np.mean(right)), len(right)
+def rows_of(split) -> pd.DataFrame:
+    return split.rows("transfer")
 
 
-def test_the_reference_is_the_row_of_the_report(table, results):
-    row, wanted = table.reference, method_row(results, [result.method(TRANSFER) for result in results])
-    assert (row.aspect, row.top1, row.std, row.difference) == (
-        REFERENCE,
-        wanted.top1,
-        wanted.std,
-        0,
-    ) and 0.3 < row.top1 < 0.95
-    assert (
-        row.ci95 == wanted.ci95 and row.n_splits == 2 and row.candidates == 5.5 and row.clips == (26 + 32) / 2
-    )
-    assert row.chance == pytest.approx((1 / 5 + 1 / 6) / 2)
-    assert table.methods == pytest.approx(
-        {
-            s.method: method_row(results, [r.method(s.method) for r in results]).top1
-            for s in results[0].methods
-        }
-    )
-
-
-def test_a_third_of_the_clips_by_a_plain_loop(table, results):
-    top1 = []
-    for result in results:
-        of_class: dict[int, list[tuple[str, bool]]] = {}
-        for clip, target, scores in zip(
-            result.ids, result.targets, result.method(TRANSFER).scores_BC, strict=True
-        ):
-            of_class.setdefault(int(target), []).append((clip, scores.argmax() == target))
-        assert sorted(map(len, of_class.values()))[:2] == [2, 6]
-        top1.append(
-            np.mean(
-                [
-                    right
-                    for clips in of_class.values()
-                    for _, right in sorted(clips)[-(1 if len(clips) == 2 else 2) :]
-                ]
-            )
-        )
-    row = row_of(table, CLIPS, "a third of the clips")
-    assert (
-        row.top1 == pytest.approx(np.mean(top1))
-        and row.clips == (1 + 2 * 4 + 1 + 2 * 5) / 2
-        and row.candidates == 5.5
-    )
-
-
-def test_official_lists_are_scored_one_by_one_and_as_their_mean(results, clips):
-    lists = {"list 1": ids_of(NAMES, range(3)), "list 2": ids_of(NAMES, range(1, 6))}
-    table = conventions_of(results, clips, official=lists)
-    means = []
-    for name, ids in lists.items():
-        kept = [[clip in ids for clip in result.ids] for result in results]
-        top1 = [
-            top_k_accuracy(r.method(TRANSFER).scores_BC[k], r.targets[k], 1)
-            for r, k in zip(results, kept, strict=True)
+def halved(split, names: list[str], seed: int) -> np.ndarray:
+    """Which clips of a half are right, written out once more."""
+    random = np.random.RandomState(seed)  # what np.random.seed, as publications have it, sets up
+    half = [names[i] for i in random.permutation(len(names))[: len(names) // 2]]
+    columns = [split.names().index(name) for name in half]
+    return np.array(
+        [
+            scores[target] > max(scores[c] for c in columns if c != target)
+            for scores, target in zip(split.scores("transfer"), split.targets(), strict=True)
+            if target in columns
         ]
-        assert row_of(table, CLIPS, name).top1 == pytest.approx(np.mean(top1))
-        means.append(np.mean(top1))
-    mean = row_of(table, CLIPS, "mean of 2 official lists")
-    assert mean.top1 == pytest.approx(np.mean(means)) and mean.n_splits == 4
-    assert not [row for row in table.rows if row.name == "a third of the clips"]
-    with pytest.raises(
-        ValueError,
-        match="test list must hold clips of every split, 'other' has none of 'split 0'; give ids of this catalog",
-    ):
-        conventions_of(results, clips, official={"other": ("a", "b")})
+    )
+
+
+def test_the_reference_is_the_predictions_table_with_its_interval(found, splits):
+    row, rows = found.table.iloc[0], pd.concat([split.rows("transfer") for split in splits])
+    assert (row["aspect"], row["difference"], row["n_splits"]) == (REFERENCE, 0, 2)
+    assert row["top1"] == accuracy(rows) == (rows["label"] == rows["prediction"]).mean()
+    assert (row["top1_low"], row["top1_high"]) == interval(rows) and 0.3 < row["top1"] < 0.95
+    assert row["std"] == pytest.approx(np.std([accuracy(split.rows("transfer")) for split in splits]))
+    assert (row["candidates"], row["clips"]) == (5.5, (26 + 32) / 2)
+    assert row["chance"] == pytest.approx((1 / 5 + 1 / 6) / 2)
+    for method, top1 in found.methods.items():
+        assert top1 == accuracy(pd.concat([split.rows(method) for split in splits]))
+    assert {"transfer", "direct", "match"} <= set(found.methods)
+
+
+def test_a_third_of_the_clips_by_a_plain_loop(found, splits):
+    right = []
+    for split in splits:
+        of_class: dict[str, list[tuple[str, bool]]] = {}
+        for row in split.rows("transfer").itertuples():
+            of_class.setdefault(row.label, []).append((row.clip, row.label == row.prediction))
+        assert sorted(map(len, of_class.values()))[:2] == [2, 6]
+        for of_clips in of_class.values():
+            right += [one for _, one in sorted(of_clips)[-(1 if len(of_clips) == 2 else 2) :]]
+    row = row_of(found, CLIPS, "a third of the clips")
+    assert row["top1"] == pytest.approx(np.mean(right))
+    assert (row["clips"], row["candidates"]) == ((1 + 2 * 4 + 1 + 2 * 5) / 2, 5.5)
+
+
+def test_official_lists_are_scored_one_by_one_and_together(splits, clips):
+    lists = {"list 1": ids_of(NAMES, range(3)), "list 2": ids_of(NAMES, range(1, 6))}
+    found, kept = conventions_of(splits, clips, official=lists), []
+    for name, ids in lists.items():
+        kept.append(pd.concat([rows[rows["clip"].isin(ids)] for rows in map(rows_of, splits)]))
+        assert row_of(found, CLIPS, name)["top1"] == accuracy(kept[-1])
+    both = row_of(found, CLIPS, "mean of 2 official lists")
+    assert both["top1"] == accuracy(pd.concat(kept)) and both["n_splits"] == 4
+    assert "a third of the clips" not in set(found.table["name"])
 
 
 @pytest.mark.parametrize(("name", "n_seeds"), [("halves, 10 seeds", 10), ("halves, 50 seeds", 50)])
-def test_halves_are_the_published_splits(table, results, name, n_seeds):
-    row = row_of(table, SPLITS, name)
-    found = [
-        halved(result, sorted(result.protocol.unseen), seed) for result in results for seed in range(n_seeds)
-    ]
-    assert row.top1 == pytest.approx(np.mean([top1 for top1, _ in found])) and row.std == pytest.approx(
-        np.std([top1 for top1, _ in found])
-    )
-    assert row.clips == pytest.approx(np.mean([n for _, n in found])) and row.n_splits == 2 * n_seeds
-    assert (row.candidates, row.chance) == (2.5, pytest.approx((1 / 2 + 1 / 3) / 2))
-    assert row.above_chance == pytest.approx((row.top1 - 5 / 12) / (7 / 12))
+def test_halves_are_the_published_splits(found, splits, name, n_seeds):
+    row = row_of(found, SPLITS, name)
+    halves = [halved(split, sorted(split.names()), seed) for split in splits for seed in range(n_seeds)]
+    assert row["top1"] == pytest.approx(np.concatenate(halves).mean())
+    assert row["std"] == pytest.approx(np.std([half.mean() for half in halves]))
+    assert row["clips"] == pytest.approx(np.mean([len(half) for half in halves]))
+    assert (row["n_splits"], row["candidates"]) == (2 * n_seeds, 2.5)
+    assert row["chance"] == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert row["above_chance"] == pytest.approx((row["top1"] - 5 / 12) / (7 / 12))
 
 
-def test_one_seed_is_the_best_or_the_worst_of_ten(table, results):
+def test_one_seed_is_the_best_or_the_worst_of_ten(found, splits):
     of_seeds = [
-        np.mean([halved(result, sorted(result.protocol.unseen), seed)[0] for result in results])
+        np.concatenate([halved(split, sorted(split.names()), seed) for split in splits]).mean()
         for seed in range(10)
     ]
-    best, worst = (row_of(table, SPLITS, f"one half, the {what} of 10") for what in ("best", "worst"))
-    assert (best.top1, worst.top1) == (
-        pytest.approx(max(of_seeds)),
-        pytest.approx(min(of_seeds)),
-    ) and best.top1 > worst.top1
-    assert best.scored.startswith(f"seed {int(np.argmax(of_seeds))} alone") and best.n_splits == 2
+    best, worst = (row_of(found, SPLITS, f"one half, the {what} of 10") for what in ("best", "worst"))
+    assert best["top1"] == pytest.approx(max(of_seeds)) and worst["top1"] == pytest.approx(min(of_seeds))
+    assert best["scored"].startswith(f"seed {int(np.argmax(of_seeds))} alone") and best["n_splits"] == 2
 
 
-def test_another_order_of_the_classes_gives_other_halves(table, results):
-    found = [
-        halved(result, sorted(result.protocol.unseen, reverse=True), seed)[0]
-        for result in results
-        for seed in range(10)
+def test_another_order_of_the_classes_gives_other_halves(found, splits):
+    other, same = (row_of(found, ORDER, name) for name in ("names backwards", "names"))
+    halves = [
+        halved(split, sorted(split.names(), reverse=True), seed) for split in splits for seed in range(10)
     ]
-    other, same = row_of(table, ORDER, "names backwards"), row_of(table, ORDER, "names")
-    assert other.top1 == pytest.approx(np.mean(found)) and other.scored.endswith("other halves")
-    halves = row_of(table, SPLITS, "halves, 10 seeds")
-    assert (same.top1, same.std, same.ci95) == (
-        halves.top1,
-        halves.std,
-        halves.ci95,
-    ) and same.scored.endswith("and so are the halves")
-    assert other.top1 != halves.top1
+    assert other["top1"] == pytest.approx(np.concatenate(halves).mean())
+    figures = ["top1", "std", "top1_low", "top1_high"]
+    assert (same[figures] == row_of(found, SPLITS, "halves, 10 seeds")[figures]).all()
+    assert other["scored"].endswith("other halves") and same["scored"].endswith("and so are the halves")
+    assert other["top1"] != same["top1"]
 
 
-def test_texts_and_corrections_are_those_of_the_splits(table, results, clips):
-    texts = [next(s for s in r.texts if (s.method, s.class_text) == (TRANSFER, "vague")) for r in results]
-    assert [row.name for row in table.rows if row.aspect == TEXT] == ["vague"]
-    assert row_of(table, TEXT, "vague").top1 == pytest.approx(method_row(results, texts).top1)
-    for number, scored in enumerate(results[0].corrected):
-        if scored.setting == TRANSDUCTIVE:
-            wanted = method_row(results, [r.corrected[number] for r in results])
-            row = row_of(table, LOOKS, scored.method.removeprefix("transfer, "))
-            assert (row.top1, row.ci95) == (wanted.top1, wanted.ci95) and "transductive" in row.scored
-    reordered = conventions_of([replace(r, corrected=r.corrected[::-1]) for r in results], clips)
-    assert {row for row in reordered.rows if row.aspect == LOOKS} == {
-        row for row in table.rows if row.aspect == LOOKS
-    }
-    assert sum(row.aspect == LOOKS for row in table.rows) == 6
+def test_texts_and_reductions_are_those_of_the_splits(found, splits):
+    rows = pd.concat([split.rows("transfer", "vague") for split in splits])
+    assert found.table["name"][found.table["aspect"] == TEXT].tolist() == ["vague"]
+    assert row_of(found, TEXT, "vague")["top1"] == accuracy(rows)
+    for name, reduction in (("CSLS", "csls"), ("QB-Norm", "qb_norm")):
+        where = {"reduction": reduction, "setting": "transductive"}
+        rows = pd.concat([split.rows("transfer", **where) for split in splits])
+        row = row_of(found, LOOKS, name)
+        assert (row["top1"], row["top1_low"], row["top1_high"]) == (accuracy(rows), *interval(rows))
+    assert (found.table["aspect"] == LOOKS).sum() == 6
 
 
-def test_the_mean_of_classes_counts_a_small_class_as_a_large_one(table, results):
-    row = row_of(table, AVERAGE, "mean of classes")
-    assert row.top1 == pytest.approx(
-        np.mean([mean_class_accuracy(r.method(TRANSFER).scores_BC, r.targets) for r in results])
-    )
-    assert row.top1 != table.reference.top1 and row.clips == table.reference.clips
-    # its interval by resampling the classes' shares
-    names = [name for r in results for name in r.protocol.unseen]
-    shares = [
-        (r.method(TRANSFER).scores_BC.argmax(1) == r.targets)[r.targets == c].mean()
-        for r in results
-        for c in range(len(r.protocol.unseen))
-    ]
-    different = sorted(set(names))
-    chosen = np.random.default_rng(0).integers(len(different), size=(2000, len(different)))
-    drawn = [
-        np.mean([s for c in sample for s, name in zip(shares, names, strict=True) if name == different[c]])
-        for sample in chosen
-    ]
-    assert row.ci95 == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))
+def test_the_mean_of_classes_counts_a_small_class_as_a_large_one(found, splits, clips):
+    row, rows = row_of(found, AVERAGE, "mean of classes"), pd.concat([s.rows("transfer") for s in splits])
+    shares = (rows["label"] == rows["prediction"]).groupby(rows["label"]).mean()
+    assert row["top1"] == pytest.approx(shares.mean()) and row["top1"] != found.table.loc[0, "top1"]
+    assert (row["top1_low"], row["top1_high"]) == interval(rows, "mean_class")
+    alone = row_of(conventions_of(splits[:1], clips[:1]), AVERAGE, "mean of classes")
+    scores, targets = splits[0].scores("transfer"), splits[0].targets()
+    assert alone["top1"] == pytest.approx(mean_class_accuracy(scores, targets)) and np.isnan(alone["std"])
 
 
-def test_with_seen_candidates_a_clip_has_more_rivals(table, results, clips):
-    top1 = []
-    for result, embedded in zip(results, clips, strict=True):
-        right = []
-        for clip, target in zip(result.ids, result.targets, strict=True):
-            v = embedded.embedding_ND[embedded.ids.index(clip)]
-            cosines = {("composed", n): v @ p for n, p in enumerate(result.prototypes["composed"])}
-            cosines |= {("seen", n): v @ p for n, p in enumerate(result.prototypes["seen"])}
+def test_with_seen_candidates_a_clip_has_more_rivals(found, splits, clips):
+    right = []
+    for split, embedded in zip(splits, clips, strict=True):
+        for clip, target in zip(split.ids(), split.targets(), strict=True):
+            vector = embedded.embedding_ND[embedded.ids.index(clip)]
+            cosines = {("composed", n): vector @ p for n, p in enumerate(split.prototypes("composed"))}
+            cosines |= {("seen", n): vector @ p for n, p in enumerate(split.prototypes("seen"))}
             right.append(max(cosines, key=cosines.get) == ("composed", target))
-        top1.append(np.mean(right))
-    row = row_of(table, CANDIDATES, "seen and unseen classes")
-    assert (
-        row.top1 == pytest.approx(np.mean(top1))
-        and row.top1 <= table.reference.top1
-        and row.candidates == (13 + 14) / 2
-    )
+    row = row_of(found, CANDIDATES, "seen and unseen classes")
+    assert row["top1"] == pytest.approx(np.mean(right)) and row["top1"] <= found.table.loc[0, "top1"]
+    assert row["candidates"] == (13 + 14) / 2
 
 
-def test_other_views_are_scored_by_the_same_prototypes(table, results, clips):
-    same = conventions_of(results, clips, views=[{"again": embedded} for embedded in clips])
-    assert (
-        row_of(same, VIEWS, "again").top1 == same.reference.top1
-        and row_of(same, VIEWS, "again").ci95 == same.reference.ci95
-    )
-    noisy = clips_of(0.6, 5)
-    top1 = [
-        np.mean(
-            [
-                (result.prototypes["composed"] @ noisy.embedding_ND[noisy.ids.index(i)]).argmax() == t
-                for i, t in zip(result.ids, result.targets)
-            ]
-        )
-        for result in results
-    ]
-    assert row_of(table, VIEWS, "noisy views").top1 == pytest.approx(np.mean(top1))
-    with pytest.raises(
-        ValueError, match="embedded by the split's own checkpoint, c, 'other' is of d; embed them with it"
-    ):
-        conventions_of(results, clips, views=[{"other": clips_of(0.6, 5, "d")}] * 2)
-    with pytest.raises(
-        ValueError, match="the same names for each of 2 splits, got a; b; embed them for every split"
-    ):
-        conventions_of(results, clips, views=[{"a": noisy}, {"b": noisy}])
+def test_other_views_are_scored_by_the_same_prototypes(found, splits, clips):
+    same = conventions_of(splits, clips, views=[{"again": embedded} for embedded in clips])
+    figures = ["top1", "top1_low", "top1_high"]
+    assert (row_of(same, VIEWS, "again")[figures] == same.table.loc[0, figures]).all()
+    noisy, right = clips_of(0.6, 5), []
+    for split in splits:
+        rows = noisy.embedding_ND[[noisy.ids.index(clip) for clip in split.ids()]]
+        right += ((rows @ split.prototypes("composed").T).argmax(1) == split.targets()).tolist()
+    assert row_of(found, VIEWS, "noisy views")["top1"] == pytest.approx(np.mean(right))
 
 
-def test_differences_and_spreads_by_hand(table):
-    assert all(row.difference == row.top1 - table.reference.top1 for row in table.rows)
-    spreads = {spread.aspect: spread for spread in table.spreads()}
+def test_spreads_by_hand(found):
+    table, spreads = found.table, found.spreads().set_index("aspect")
     aspects = [CLIPS, SPLITS, ORDER, TEXT, CANDIDATES, VIEWS, LOOKS, AVERAGE]
-    assert list(spreads) == [*aspects, UNSEEN_ALONE, ALL]
-    beside = {ORDER: row_of(table, SPLITS, "halves, 10 seeds")}
+    assert spreads.index.tolist() == [*aspects, UNSEEN_ALONE, ALL]
     for aspect in aspects:
-        rows = [beside.get(aspect, table.reference), *(row for row in table.rows if row.aspect == aspect)]
-        assert spreads[aspect].top1 == max(row.top1 for row in rows) - min(row.top1 for row in rows)
-        assert spreads[aspect].above_chance == max(row.above_chance for row in rows) - min(
-            row.above_chance for row in rows
-        )
-    assert spreads[ALL].lowest.top1 == min(row.top1 for row in table.rows) and spreads[
-        ALL
-    ].highest.top1 == max(row.top1 for row in table.rows)
-    assert spreads[UNSEEN_ALONE].lowest.top1 == min(
-        row.top1 for row in table.rows if row.aspect != CANDIDATES
-    )
+        beside = row_of(found, SPLITS, "halves, 10 seeds") if aspect == ORDER else table.loc[0]
+        rows = pd.concat([beside.to_frame().T, table[table["aspect"] == aspect]])
+        for figure in ("top1", "above_chance"):
+            assert spreads.loc[aspect, figure] == rows[figure].max() - rows[figure].min()
+    lowest = table.loc[spreads.loc[UNSEEN_ALONE, "lowest"], "top1"]
+    assert lowest == table["top1"][table["aspect"] != CANDIDATES].min()
+    assert table.loc[spreads.loc[ALL, "highest"], "top1"] == table["top1"].max()
+    words = found.sentence()
+    assert f"{100 * lowest:.1f} %" in words
+    assert f"reference convention it is {100 * table.loc[0, 'top1']:.1f} %" in words
 
 
-def test_the_sentence_is_made_of_the_numbers(table):
-    spread, words = table.spreads()[-2], table.sentence()
-    for figure in (
-        spread.lowest.top1,
-        spread.lowest.chance,
-        spread.highest.top1,
-        spread.highest.chance,
-        table.reference.top1,
-    ):
-        assert f"{100 * figure:.1f} %" in words
-    assert f"by {100 * spread.top1:.1f} points, and by {100 * spread.above_chance:.1f} when each" in words
-    low, high = min(table.methods.values()), max(table.methods.values())
-    assert f"The methods differ there by {100 * (high - low):.1f} points, from {100 * low:.1f} %" in words
-
-
-def test_another_method_and_what_cannot_be_scored(results, clips):
-    direct = conventions_of(results, clips, DIRECT)
-    assert direct.reference.top1 == method_row(results, [r.method(DIRECT) for r in results]).top1
-    assert {row.aspect for row in direct.rows} == {REFERENCE, CLIPS, SPLITS, AVERAGE}
-    assert direct.left_out == (
+def test_what_cannot_be_scored_is_said(splits, clips):
+    found = conventions_of(splits, clips, "ridge")
+    assert {CANDIDATES, VIEWS, LOOKS}.isdisjoint(found.table["aspect"]) and found.left_out == (
         "class order: no other order was given",
-        "class text: no other prompt was scored under direct",
     )
-    bare = conventions_of([replace(r, corrected=()) for r in results], clips)
-    assert bare.left_out[1] == "views: no embeddings under other views were given"
-    assert bare.left_out[2] == "looking at the test clips: no transductive correction was scored"
-    single = conventions_of(results[:1], clips[:1])
-    assert np.isnan(single.reference.std) and np.isnan(row_of(single, SPLITS, "one half, the best of 10").std)
+    found = conventions_of(splits, clips, "match")
+    assert any("no other prompt" in words for words in found.left_out)
 
 
-def test_a_split_of_three_classes_is_not_halved(results, clips):
-    result = results[0]
-    kept = result.targets < 3
-    small = replace(
-        result.protocol,
-        unseen=result.protocol.unseen[:3],
-        test_clips=tuple(i for i, k in zip(result.ids, kept, strict=True) if k),
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"clips": [clips_of(0.45)]}, "2 splits and 1"),
+        ({"clips": [clips_of(0.6, 5)] * 2}, "print 0.6 5"),
+        ({"method": "transfer_match"}, "transfer_match"),
+        ({"method": "match", "views": [{"a": clips_of(0.45)}] * 2}, "'match'"),
+        ({"orders": {"short": NAMES[:4]}}, "'short'.*'new0'"),
+        ({"official": {"other": ("a", "b")}}, "'other'.*'split 0'"),
+        ({"views": [{"a": clips_of(0.45)}, {"b": clips_of(0.45)}]}, "got a; b"),
+        ({"views": [{"far": clips_of(0.6, 5, "d")}] * 2}, "'far' is of d"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(splits, clips, changes, words):
+    with pytest.raises(ValueError, match=words):
+        conventions_of(**{"splits": splits, "clips": clips} | changes)
+
+
+def test_orders_of_a_catalog_and_its_official_lists():
+    classes = pd.DataFrame({"name": ["Beta", "alpha", "Gamma"], "label": ["z", "y", "x"]})
+    orders = class_orders(classes)
+    assert orders["names without regard to case"] == ("alpha", "Beta", "Gamma")
+    assert orders["readable labels"] == ("Gamma", "alpha", "Beta")
+    assert class_orders(classes.assign(family=["1", "2", "1"]))["families, then names"] == (
+        ("Beta", "Gamma", "alpha")
     )
-    methods = tuple(replace(s, scores_BC=s.scores_BC[kept][:, :3]) for s in result.methods)
-    fewer = {
-        "targets": result.targets[kept],
-        "prototypes": result.prototypes | {"composed": result.prototypes["composed"][:3]},
-    }
-    shrunk = replace(
-        result, protocol=small, ids=small.test_clips, methods=methods, texts=(), corrected=(), **fewer
-    )
-    table = conventions_of([shrunk], clips[:1])
-    assert (
-        table.left_out[0]
-        == "splits and class order: halves need 4 unseen classes or more in every split, one has 3"
-    )
-    assert not [row for row in table.rows if row.aspect in (SPLITS, ORDER)]
-
-
-def test_inputs_that_do_not_go_together_are_refused(results, clips):
-    with pytest.raises(
-        ValueError,
-        match="every split needs the embeddings it was scored from, got 2 splits and 1; give one of each",
-    ):
-        conventions_of(results, clips[:1])
-    with pytest.raises(
-        ValueError, match=r"'split 0' with print 0\.45 1, got print 0\.6 5; give both in the same order"
-    ):
-        conventions_of(results, [clips_of(0.6, 5)] * 2)
-    with pytest.raises(
-        ValueError,
-        match=r"from scores that depend on the other candidates, got method 'transfer \+ match'; take 'transfer'",
-    ):
-        conventions_of(results, clips, FUSED)
-    with pytest.raises(
-        ValueError,
-        match="other views are scored by the prototypes of 'transfer' alone, got method 'direct'; leave the views out",
-    ):
-        conventions_of(results, clips, DIRECT, views=[{"a": clips[0]}] * 2)
-    with pytest.raises(
-        ValueError,
-        match="an order of classes must hold every unseen class, 'short' lacks 'new2'; give all class names",
-    ):
-        conventions_of(results, clips, orders={"short": ("new0", "new1")})
-
-
-def test_orders_of_a_catalog():
-    classes = pd.DataFrame(
-        {"name": ["HammerThrow", "Hammering", "JumpRope", "JumpingJack"], "family": ["b", "a", "a", "b"]}
-    )
-    classes["label"] = ["throwing a hammer", "hammering", "Jump rope", ""]
-    assert class_orders(classes) == {
-        "names without regard to case": ("Hammering", "HammerThrow", "JumpingJack", "JumpRope"),
-        "readable labels": (
-            "Hammering",
-            "JumpRope",
-            "JumpingJack",
-            "HammerThrow",
-        ),  # "jump rope" < "jumping jack", a space before a letter
-        "families, then names": ("Hammering", "JumpRope", "HammerThrow", "JumpingJack"),
-    }
-    assert "families, then names" not in class_orders(classes.drop(columns="family"))
-
-
-def test_official_lists_of_a_catalog():
-    clips = pd.DataFrame(
-        {
-            "id": ["a", "b", "c", "d"],
-            "splits": ["train test train", "test train train", "", "test test train"],
-        }
-    )
-    assert official_test_lists(clips) == {
-        "official test list 1": ("b", "d"),
-        "official test list 2": ("a", "d"),
-    }
-    assert official_test_lists(clips.assign(splits="")) == {} and official_test_lists(clips[:0]) == {}
+    clips = pd.DataFrame({"id": ["a", "b", "c"], "splits": ["train test", "test train", "test test"]})
+    lists = {"official test list 1": ("b", "c"), "official test list 2": ("a", "c")}
+    assert official_test_lists(clips) == lists and official_test_lists(clips.assign(splits="")) == {}

@@ -1,160 +1,117 @@
-"""The conventions table: one method on the same embeddings under every convention that papers score by, and how far that alone moves top-1.
+"""The conventions table: one method on the same embeddings under every convention that papers score by.
 
-Accuracies are fractions, 0..1.
+Accuracies are fractions, 0..1. Shapes: B test clips, C candidate classes, D width of the shared space.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.metrics import top_k_accuracy
+from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.methods.query_bank import TRANSDUCTIVE
-from zsar_lab.protocols.splits import class_order
-from zsar_lab.results.answers import FEWEST_TO_HALVE, Answers, ScoredSplit
-from zsar_lab.results.evaluate import FUSED, TRANSFER, SplitResult
-from zsar_lab.results.statistics import class_bootstrap
+from zsar_lab.methods.scores import nearest_scores
+from zsar_lab.methods.table import LABELS, REDUCTIONS
+from zsar_lab.protocols.splits import class_order, half_split
+from zsar_lab.results.many_splits import score_splits
+from zsar_lab.results.predictions import Predictions
+from zsar_lab.results.statistics import accuracy, interval
 from zsar_lab.text.prompts import label
 
 REFERENCE, CLIPS, SPLITS, ORDER = "reference", "clips scored", "splits", "class order"
-TEXT, VIEWS, AVERAGE, CANDIDATES, LOOKS = (
-    "class text",
-    "views",
-    "average",
-    "candidates",
-    "looking at the test clips",
-)
+TEXT, VIEWS, AVERAGE, CANDIDATES = "class text", "views", "average", "candidates"
+LOOKS = "looking at the test clips"
 UNSEEN_ALONE, ALL = "all with unseen candidates alone", "the whole table"
-N_SEEDS, MANY_SEEDS = 10, 50
+N_SEEDS, MANY_SEEDS, FEWEST_TO_HALVE = 10, 50, 4
+RELATIVE = (
+    "transfer_match",
+    "direct_reranked",
+    "transfer_reranked",
+)  # a score depends on the other candidates
 
 
-@dataclass(frozen=True)
-class Convention:
-    """One way to score the same embeddings.
-
-    Attributes:
-        aspect: what it changes in the reference; "reference" for that itself.
-        name: of the convention.
-        scored: what is scored, in words.
-        n_splits: how many splits `top1` is a mean of: the study's, times the halves or lists that each is
-            scored by.
-        candidates, clips: means over splits of the number of candidate classes and of clips scored.
-        chance: mean over splits of 1 / candidates.
-        top1: mean over splits.
-        std: of top1 over splits (ddof 0), as the literature prints it; no number for a single split.
-        ci95: class-bootstrap interval over the clips of all splits (of the classes' shares where classes are
-            averaged).
-        difference: top1 less the reference's. There is no p value: the two are different quantities.
-    """
-
-    aspect: str
-    name: str
-    scored: str
-    n_splits: int
-    candidates: float
-    clips: float
-    chance: float
-    top1: float
-    std: float
-    ci95: tuple[float, float]
-    difference: float
-
-    @property
-    def above_chance(self) -> float:
-        """(top1 - chance) / (1 - chance): 0 at chance, 1 where all is right, so that other numbers of candidates can be compared."""
-        return (self.top1 - self.chance) / (1 - self.chance)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How far the conventions of one aspect lie apart, what they change among them: the reference, or for the class order the ten halves.
-
-    Attributes:
-        aspect: the aspect, "all with unseen candidates alone" or "the whole table".
-        lowest, highest: by top1.
-        top1: highest less lowest.
-        above_chance: the same of accuracies rescaled above chance, whose lowest and highest may be other
-            conventions.
-    """
-
-    aspect: str
-    lowest: Convention
-    highest: Convention
-    top1: float
-    above_chance: float
-
-    @staticmethod
-    def of(aspect: str, rows: Sequence[Convention]) -> Spread:
-        lowest, highest = (best(rows, key=lambda row: row.top1) for best in (min, max))
-        rescaled = [row.above_chance for row in rows]
-        return Spread(aspect, lowest, highest, highest.top1 - lowest.top1, max(rescaled) - min(rescaled))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConventionTable:
     """The same embeddings and method under every convention.
 
     Attributes:
         method: the method scored.
-        rows: the reference first, then the others by aspect.
-        methods: top1 of each method by the reference convention.
+        table: the reference first, then the others by aspect; columns aspect (what is changed in the
+            reference), name, scored (in words), n_splits (the study's, times the halves or lists that each is
+            scored by), candidates and clips (means over splits), chance (mean over splits of 1 / candidates),
+            top1 (of the clips of all splits; of "average" the mean over classes) with top1_low and top1_high,
+            std (of top1 over splits, ddof 0; NaN for one), above_chance ((top1 - chance) / (1 - chance)),
+            difference (to the reference; without a p value, for the two are different quantities).
+        methods: top1 of each method under the reference convention.
         left_out: sentences on what could not be scored.
     """
 
     method: str
-    rows: tuple[Convention, ...]
+    table: pd.DataFrame
     methods: Mapping[str, float]
     left_out: tuple[str, ...]
 
-    @property
-    def reference(self) -> Convention:
-        return self.rows[0]
+    def spreads(self) -> pd.DataFrame:
+        """How far the conventions of an aspect lie apart: its rows and the reference (or the halves).
 
-    def spreads(self) -> tuple[Spread, ...]:
-        """The spread of each aspect, of all rows whose candidates are the unseen classes alone, and of the whole table."""
-        by_aspect: dict[str, list[Convention]] = {}
-        for row in self.rows[1:]:
-            by_aspect.setdefault(row.aspect, []).append(row)
-        changed = {ORDER: by_aspect.get(SPLITS, [])[:1]}
-        of_aspects = (
-            Spread.of(aspect, [*changed.get(aspect, self.rows[:1]), *rows])
-            for aspect, rows in by_aspect.items()
-        )
-        return (
-            *of_aspects,
-            Spread.of(UNSEEN_ALONE, [row for row in self.rows if row.aspect != CANDIDATES]),
-            Spread.of(ALL, self.rows),
-        )
+        Returns:
+            A row for each aspect, for all rows whose candidates are the unseen classes alone, and for the
+            whole table: aspect, lowest and highest (rows of `table`), top1 (highest less lowest), and
+            above_chance (the same of that column, whose extremes may be other rows).
+        """
+        table, found = self.table, []
+        halves = table.index[table["aspect"] == SPLITS].tolist()[:1]
+        groups = {
+            aspect: [*(halves if aspect == ORDER else [0]), *rows.index]
+            for aspect, rows in table[1:].groupby("aspect", sort=False)
+        }
+        groups |= {UNSEEN_ALONE: table.index[table["aspect"] != CANDIDATES], ALL: table.index}
+        for aspect, rows in groups.items():
+            top1, above = table.loc[rows, "top1"], table.loc[rows, "above_chance"]
+            ends = {"aspect": aspect, "lowest": top1.idxmin(), "highest": top1.idxmax()}
+            found.append(ends | {"top1": np.ptp(top1), "above_chance": np.ptp(above)})
+        return pd.DataFrame(found)
 
     def sentence(self) -> str:
-        """How far the conventions alone move top-1, with chance at both ends, beside how far the methods differ."""
-        spread = self.spreads()[-2]
+        """How far the conventions alone move top-1, with chance at both ends, beside the methods."""
+        table, spread = self.table, self.spreads().iloc[-2]
         low, high = (
-            f"{_percent(row.top1)} ({row.aspect}: {row.name}; chance {_percent(row.chance)})"
-            for row in (spread.lowest, spread.highest)
+            f"{_percent(row.top1)} ({row.aspect}: {row['name']}; chance {_percent(row.chance)})"
+            for row in (table.loc[spread.lowest], table.loc[spread.highest])
         )
         worst, best = (pick(self.methods, key=lambda method: self.methods[method]) for pick in (min, max))
-        generalised = [row for row in self.rows if row.aspect == CANDIDATES]
+        apart = self.methods[best] - self.methods[worst]
+        words = " With seen classes among the candidates it is"
+        generalised = [
+            f"{words} {_percent(row.top1)} (chance {_percent(row.chance)})."
+            for row in table[table["aspect"] == CANDIDATES].itertuples()
+        ]
         return (
-            f"The conventions alone move top-1 of {self.method} from {low} to {high}, by {100 * spread.top1:.1f} points, and by"
-            f" {100 * spread.above_chance:.1f} when each is rescaled above its chance; by the reference convention it is"
-            f" {_percent(self.reference.top1)}. The methods differ there by {100 * (self.methods[best] - self.methods[worst]):.1f} points, from"
-            f" {_percent(self.methods[worst])} ({worst}) to {_percent(self.methods[best])} ({best})."
-            + "".join(
-                f" With seen classes among the candidates it is {_percent(row.top1)} (chance {_percent(row.chance)})."
-                for row in generalised
-            )
-        )
+            f"The conventions alone move top-1 of {LABELS[self.method]} from {low} to {high}, by"
+            f" {100 * spread.top1:.1f} points, and by {100 * spread.above_chance:.1f} when each is rescaled"
+            f" above its chance; by the reference convention it is {_percent(table.loc[0, 'top1'])}. The"
+            f" methods differ there by {100 * apart:.1f} points, from {_percent(self.methods[worst])}"
+            f" ({LABELS[worst]}) to {_percent(self.methods[best])} ({LABELS[best]})."
+        ) + "".join(generalised)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """Clips of one split (or of half of its classes) under a convention: rows with label and rank."""
+
+    rows: pd.DataFrame
+    n_candidates: int
 
 
 def conventions_of(
-    results: Sequence[SplitResult],
+    splits: Sequence[Predictions],
     clips: Sequence[ClipEmbeddings],
-    method: str = TRANSFER,
+    method: str = "transfer",
     orders: Mapping[str, Sequence[str]] | None = None,
     official: Mapping[str, Collection[str]] | None = None,
     views: Sequence[Mapping[str, ClipEmbeddings]] = (),
@@ -164,64 +121,54 @@ def conventions_of(
     The reference has all unseen classes as candidates, all their clips, the micro average, the training's
     class text and the study's views, and looks at one clip at a time; every other row changes one of these.
     The method's settings are those chosen on validation classes for the reference; only another class text or
-    a correction has settings of its own, chosen in the same way.
+    a hubness reduction has settings of its own, chosen in the same way.
 
     Args:
-        results: the splits of one kind of protocol.
+        splits: the predictions of one kind of protocol.
         clips: what each was scored from, in the same order.
-        method: any but "transfer + match", whose score of a class depends on which others are candidates.
-            Views, candidates and corrections are scored for "transfer" alone.
+        method: one whose score of a class does not depend on the other candidates. Views, candidates and
+            reductions are scored for "transfer" alone.
         orders: other orders of the classes to split halves by, each with all unseen classes, see
             `class_orders`.
         official: ids of the clips in each official test list, see `official_test_lists`; without them a third
             of each class's clips.
-        views: for each split embeddings of its test clips by the same checkpoint under other test views, the
-            same names in each split. Seen prototypes stay those of the study's views.
+        views: for each split embeddings of its test clips by the same checkpoint under other test-time
+            views, the same names in each split. Seen prototypes stay those of the study's views.
 
     Raises:
         ValueError: no split, embeddings of another checkpoint or lacking a clip, views for another method
             than transfer, an order that lacks a class, a list without a clip of a split, or the method cannot
             be scored.
     """
-    check_same_embeddings(results, clips)
-    if method == FUSED:
-        raise ValueError(
-            f"halves of the classes cannot be cut from scores that depend on the other candidates, got method {method!r}; take {TRANSFER!r}"
-        )
-    if views and method != TRANSFER:
-        raise ValueError(
-            f"other views are scored by the prototypes of {TRANSFER!r} alone, got method {method!r}; leave the views out"
-        )
-    splits = _gather(results, clips, method)
+    check_same_embeddings(splits, clips)
+    if method in RELATIVE:
+        raise ValueError(f"a method must score each class by itself to be cut into halves, got {method!r}")
+    if views and method != "transfer":
+        raise ValueError(f"other views are scored by transfer alone, got method {method!r}")
     left_out: list[str] = []
+    reference = [_Scored(split.rows(method), len(split.protocol.unseen)) for split in splits]
     aspects = [
-        *_clips_scored(splits, official or {}),
-        *_halves(splits, orders or {}, left_out),
+        *_clips_scored(splits, reference, official or {}),
+        *_halves(splits, method, orders or {}, left_out),
         *_texts(splits, method, left_out),
     ]
-    if method == TRANSFER:
-        words = "generalised: the unseen classes' clips; seen classes are candidates too, by their own prototypes, nothing taken off their scores"
-        aspects.append(
-            (CANDIDATES, "seen and unseen classes", words, [split.among_all() for split in splits])
-        )
-        aspects += [*_views(splits, views, left_out), *_corrections(splits, left_out)]
-    reference, scored = [split.answers() for split in splits], splits[0].scored
-    aspects.append(
-        (
-            AVERAGE,
-            "mean of classes",
-            "mean over classes of the share of their clips that are right",
-            [a.by_class() for a in reference],
-        )
+    if method == "transfer":
+        aspects.append(_among_all(splits, clips))
+        aspects += [*_views(splits, views, left_out), *_reductions(splits, left_out)]
+    words = "mean over classes of the share of their clips that are right"
+    aspects.append((AVERAGE, "mean of classes", words, reference))
+    one = splits[0].find(method)
+    words = (
+        "all unseen classes are candidates, all their clips; micro average; class text"
+        f" {one.prompt}; the study's views; {one.setting}"
     )
-    words = f"all unseen classes are candidates, all their clips; micro average; class text {scored.class_text}; the study's views; {scored.setting}"
-    first = _row(REFERENCE, "reference", words, reference, None)
-    return ConventionTable(
-        method,
-        (first, *(_row(*aspect, first) for aspect in aspects)),
-        _top1_of_methods(results),
-        tuple(left_out),
-    )
+    table = pd.DataFrame([_row(*of) for of in ((REFERENCE, "reference", words, reference), *aspects)])
+    table["above_chance"] = (table["top1"] - table["chance"]) / (1 - table["chance"])
+    table["difference"] = table["top1"] - table.loc[0, "top1"]
+    methods = {
+        name: accuracy(_pooled([split.rows(name) for split in splits])) for name in _methods(splits[0])
+    }
+    return ConventionTable(method, table, methods, tuple(left_out))
 
 
 def class_orders(classes: pd.DataFrame) -> dict[str, tuple[str, ...]]:
@@ -235,9 +182,8 @@ def class_orders(classes: pd.DataFrame) -> dict[str, tuple[str, ...]]:
         Class names by their names and by their readable labels, both without regard to case (as many
         annotation files count), and by their families where there are any.
     """
-    keys = pd.DataFrame(
-        {"names without regard to case": classes["name"], "readable labels": label(classes)}
-    ).map(str.casefold)
+    keys = pd.DataFrame({"names without regard to case": classes["name"], "readable labels": label(classes)})
+    keys = keys.map(str.casefold)
     if "family" in classes:
         keys["families, then names"] = classes["family"]
     return {
@@ -259,204 +205,237 @@ def official_test_lists(clips: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     return {name: ids for name, ids in lists.items() if ids}
 
 
-def check_same_embeddings(results: Sequence[SplitResult], clips: Sequence[ClipEmbeddings]) -> None:
+def check_same_embeddings(splits: Sequence[Predictions], clips: Sequence[ClipEmbeddings]) -> None:
     """Check that these embeddings are those that the splits were scored from, in the same order.
 
     Raises:
         ValueError: no split, another number of embeddings, or another fingerprint.
     """
-    if not results or len(results) != len(clips):
+    if not splits or len(splits) != len(clips):
         raise ValueError(
-            f"every split needs the embeddings it was scored from, got {len(results)} splits and {len(clips)}; give one of each"
+            f"every split needs the embeddings it was scored from, got {len(splits)} splits and {len(clips)}"
         )
-    for result, embedded in zip(results, clips, strict=True):
-        if result.fingerprints["embeddings"] != embedded.fingerprint:
-            raise ValueError(
-                f"a split must come with the embeddings it was scored from, {result.protocol.name!r} with {result.fingerprints['embeddings']}, got"
-                f" {embedded.fingerprint}; give both in the same order"
-            )
+    for split, embedded in zip(splits, clips, strict=True):
+        own = split.about["fingerprints"]["embeddings"]
+        if own != embedded.fingerprint:
+            got = f"{own}, got {embedded.fingerprint}"
+            raise ValueError(f"{split.split!r} must come with the embeddings it was scored from, {got}")
 
 
-_Aspect = tuple[str, str, str, list[Answers]]  # aspect, name, what is scored, answers of each split
+_Aspect = tuple[str, str, str, list[_Scored]]  # aspect, name, what is scored, the splits
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _gather(
-    results: Sequence[SplitResult], clips: Sequence[ClipEmbeddings], method: str
-) -> list[ScoredSplit]:
-    number = {
-        name: n
-        for n, name in enumerate(class_order({name for result in results for name in result.protocol.unseen}))
-    }
-    return [
-        ScoredSplit(
-            result,
-            embedded,
-            result.method(method),
-            np.array([number[name] for name in result.protocol.unseen]),
-        )
-        for result, embedded in zip(results, clips, strict=True)
-    ]
+def _methods(split: Predictions) -> list[str]:
+    """Everything scored as the reference is: with the training's own prompt and unseen candidates."""
+    own = (split.prompt, "none", "unseen")
+    found = [one.method for one in split.scored if (one.prompt, one.reduction, one.candidates) == own]
+    return [method for method in dict.fromkeys(found) if method != "upper_bound"]
 
 
-def _top1_of_methods(results: Sequence[SplitResult]) -> dict[str, float]:
-    names = [scored.method for scored in results[0].methods]
-    return {
-        name: float(np.mean([top_k_accuracy(r.method(name).scores_BC, r.targets, 1) for r in results]))
-        for name in names
-    }
+def _pooled(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([of_split[["label", "rank"]] for of_split in rows], ignore_index=True)
 
 
-def _row(
-    aspect: str, name: str, scored: str, answers: Sequence[Answers], reference: Convention | None
-) -> Convention:
-    top1 = [of_split.top1 for of_split in answers]
-    mean = float(np.mean(top1))
-    return Convention(
-        aspect,
-        name,
-        scored,
-        len(answers),
-        candidates=float(np.mean([of_split.n_candidates for of_split in answers])),
-        clips=float(np.mean([of_split.n_clips for of_split in answers])),
-        chance=float(np.mean([1 / of_split.n_candidates for of_split in answers])),
-        top1=mean,
-        std=float(np.std(top1)) if len(top1) > 1 else float("nan"),
-        ci95=class_bootstrap(
-            np.concatenate([a.right for a in answers]), np.concatenate([a.classes for a in answers])
-        ),
-        difference=mean - reference.top1 if reference else 0.0,
-    )
+def _row(aspect: str, name: str, words: str, scored: Sequence[_Scored]) -> dict[str, object]:
+    quantity = "mean_class" if aspect == AVERAGE else "top1"
+    pooled, n_candidates = _pooled([one.rows for one in scored]), [one.n_candidates for one in scored]
+    low, high = interval(pooled, quantity)
+    top1 = [accuracy(one.rows, quantity) for one in scored]
+    found = {"aspect": aspect, "name": name, "scored": words, "n_splits": len(scored)}
+    found |= {"candidates": np.mean(n_candidates), "clips": len(pooled) / len(scored)}
+    found |= {"chance": np.mean(1 / np.array(n_candidates)), "top1": accuracy(pooled, quantity)}
+    return found | {"top1_low": low, "top1_high": high, "std": np.std(top1) if len(top1) > 1 else np.nan}
+
+
+def _rescored(split: Predictions, scores_BC: np.ndarray) -> _Scored:
+    """The test clips by other scores; columns after those of the unseen classes are rivals only."""
+    targets = split.targets()
+    rows = pd.DataFrame({"label": np.array(split.names(), dtype=object)[targets]})
+    return _Scored(rows.assign(rank=truth_rank(scores_BC, targets)), scores_BC.shape[1])
 
 
 def _clips_scored(
-    splits: Sequence[ScoredSplit], official: Mapping[str, Collection[str]]
-) -> Iterator[_Aspect]:
-    """The clips of the official test lists, or without lists a third of each class's clips."""
+    splits: Sequence[Predictions], reference: Sequence[_Scored], official: Mapping[str, Collection[str]]
+) -> list[_Aspect]:
+    """The clips of the official test lists; without them the last third of each class's clips."""
     if not official:
         words = "the last third of each class's clips in the order of their ids, for want of official lists"
-        yield CLIPS, "a third of the clips", words, [split.last_third() for split in splits]
-        return
-    lists = {name: [split.listed(name, frozenset(ids)) for split in splits] for name, ids in official.items()}
-    for name, answers in lists.items():
-        yield CLIPS, name, "only the clips of that list", answers
+        thirds = []
+        for one in reference:
+            in_order = one.rows.sort_values("clip").groupby("label")
+            last = in_order.cumcount(ascending=False) < in_order["clip"].transform("size").floordiv(3).clip(
+                lower=1
+            )
+            thirds.append(_Scored(one.rows[last.sort_index()], one.n_candidates))
+        return [(CLIPS, "a third of the clips", words, thirds)]
+    lists = []
+    for name, ids in official.items():
+        kept = [_Scored(one.rows[one.rows["clip"].isin(list(ids))], one.n_candidates) for one in reference]
+        empty = [split.split for split, one in zip(splits, kept, strict=True) if one.rows.empty]
+        if empty:
+            raise ValueError(f"official list {name!r} must hold clips of every split, none of {empty[0]!r}")
+        lists.append((CLIPS, name, "only the clips of that list", kept))
     if len(lists) > 1:
-        pooled = [of_split for answers in lists.values() for of_split in answers]
-        yield (
-            CLIPS,
-            f"mean of {len(lists)} official lists",
-            "each list's clips, then the mean over lists",
-            pooled,
-        )
+        pooled = list(chain.from_iterable(scored for *_, scored in lists))
+        words = "the clips of all lists, a clip once a list"
+        lists.append((CLIPS, f"mean of {len(lists)} official lists", words, pooled))
+    return lists
 
 
 def _halves(
-    splits: Sequence[ScoredSplit], orders: Mapping[str, Sequence[str]], left_out: list[str]
-) -> Iterator[_Aspect]:
-    """Halves of the unseen classes by the published seeds, in the published order of the classes and in others."""
-    fewest = min(len(split.numbers) for split in splits)
+    splits: Sequence[Predictions], method: str, orders: Mapping[str, Sequence[str]], left_out: list[str]
+) -> list[_Aspect]:
+    """Halves of the unseen classes by the published seeds, counted in the published and in other orders."""
+    fewest = min(len(split.protocol.unseen) for split in splits)
     if fewest < FEWEST_TO_HALVE:
         left_out.append(
-            f"{SPLITS} and {ORDER}: halves need {FEWEST_TO_HALVE} unseen classes or more in every split, one has {fewest}"
+            f"{SPLITS} and {ORDER}: halves need {FEWEST_TO_HALVE} unseen classes or more in every split,"
+            f" one has {fewest}"
         )
-        return
-    halves = [split.halves(class_order(split.result.protocol.unseen), MANY_SEEDS) for split in splits]
+        return []
+    published = [class_order(split.protocol.unseen) for split in splits]
+    halves = [
+        _halved(split, method, order, MANY_SEEDS) for split, order in zip(splits, published, strict=True)
+    ]
     by_seed = [[of_split[seed] for of_split in halves] for seed in range(N_SEEDS)]
-    top1 = [np.mean([half.top1 for half in of_seed]) for of_seed in by_seed]
-    words = f"np.random.seed(s); np.random.permutation(n)[:n//2] over the sorted names of the unseen classes, s = 0..{N_SEEDS - 1}"
-    yield (
-        SPLITS,
-        f"halves, {N_SEEDS} seeds",
-        words,
-        [half for of_split in halves for half in of_split[:N_SEEDS]],
+    top1 = [accuracy(_pooled([one.rows for one in of_seed])) for of_seed in by_seed]
+    words = (
+        "np.random.seed(s); np.random.permutation(n)[:n//2] over the sorted names of the unseen classes, s ="
+        f" 0..{N_SEEDS - 1}"
     )
-    yield (
-        SPLITS,
-        f"halves, {MANY_SEEDS} seeds",
-        f"the same with s = 0..{MANY_SEEDS - 1}",
-        [half for of_split in halves for half in of_split],
-    )
+    of_ten = [half for of_split in halves for half in of_split[:N_SEEDS]]
+    aspects = [
+        (SPLITS, f"halves, {N_SEEDS} seeds", words, of_ten),
+        (SPLITS, f"halves, {MANY_SEEDS} seeds", f"the same with s = 0..{MANY_SEEDS - 1}", [*chain(*halves)]),
+    ]
     for what, seed in (("best", int(np.argmax(top1))), ("worst", int(np.argmin(top1)))):
-        yield (
-            SPLITS,
-            f"one half, the {what} of {N_SEEDS}",
-            f"seed {seed} alone, known to be the {what} only from the result",
-            by_seed[seed],
-        )
+        words = f"seed {seed} alone, known to be the {what} only from the result"
+        aspects.append((SPLITS, f"one half, the {what} of {N_SEEDS}", words, by_seed[seed]))
     for name, order in orders.items():
-        yield _other_order(splits, name, order)
+        place = {of_class: number for number, of_class in enumerate(order)}
+        lacking = [
+            of_class for split in splits for of_class in split.protocol.unseen if of_class not in place
+        ]
+        if lacking:
+            raise ValueError(f"order {name!r} must hold every unseen class, it lacks {lacking[0]!r}")
+        ordered = [sorted(split.protocol.unseen, key=place.__getitem__) for split in splits]
+        found = [
+            half
+            for split, of_split in zip(splits, ordered, strict=True)
+            for half in _halved(split, method, of_split, N_SEEDS)
+        ]
+        same = "here it is the same, and so are the halves" if ordered == published else "other halves"
+        words = f"the same {N_SEEDS} seeds, counted over another order: {same}"
+        aspects.append((ORDER, name, words, found))
     if not orders:
         left_out.append(f"{ORDER}: no other order was given")
+    return aspects
 
 
-def _other_order(splits: Sequence[ScoredSplit], name: str, order: Sequence[str]) -> _Aspect:
-    place = {of_class: n for n, of_class in enumerate(order)}
-    answers, same = [], True
-    for split in splits:
-        unseen = split.result.protocol.unseen
-        lacking = [of_class for of_class in unseen if of_class not in place]
-        if lacking:
-            raise ValueError(
-                f"an order of classes must hold every unseen class, {name!r} lacks {lacking[0]!r}; give all class names of the catalog"
-            )
-        ordered = sorted(unseen, key=lambda of_class: place[of_class])
-        same = same and ordered == class_order(unseen)
-        answers += split.halves(ordered, N_SEEDS)
-    words = f"the same {N_SEEDS} seeds, counted over another order: " + (
-        "here it is the same, and so are the halves" if same else "other halves"
-    )
-    return ORDER, name, words, answers
+def _halved(split: Predictions, method: str, order: Sequence[str], n_seeds: int) -> list[_Scored]:
+    """Half of the unseen classes by each seed, counted in this order of their names; see `half_split`."""
+    columns, targets = np.array([split.names().index(name) for name in order]), split.targets()
+    halves = [columns[half_split(len(columns), seed)] for seed in range(n_seeds)]
+    scored = score_splits({method: split.scores(method)}, targets, halves)
+    labels, found = np.array(split.names(), dtype=object)[targets], []
+    for number, half in enumerate(halves):
+        kept = scored.takes_part_NR[:, number]
+        rank = np.where(scored.right[method][kept, number], 1, 2)
+        found.append(_Scored(pd.DataFrame({"label": labels[kept], "rank": rank}), len(half)))
+    return found
 
 
-def _texts(splits: Sequence[ScoredSplit], method: str, left_out: list[str]) -> Iterator[_Aspect]:
-    by_prompt = [
-        {
-            s.class_text: s
-            for s in split.result.texts
-            if s.method == method and s.class_text != split.scored.class_text
-        }
+def _texts(splits: Sequence[Predictions], method: str, left_out: list[str]) -> list[_Aspect]:
+    own = {"method": method, "reduction": "none", "candidates": "unseen"}
+    by_split = [
+        [
+            one.prompt
+            for one in split.scored
+            if own.items() <= vars(one).items() and one.prompt != split.prompt
+        ]
         for split in splits
     ]
-    prompts = [prompt for prompt in by_prompt[0] if all(prompt in scored for scored in by_prompt)]
+    prompts = [prompt for prompt in by_split[0] if all(prompt in of_split for of_split in by_split)]
     if not prompts:
-        left_out.append(f"{TEXT}: no other prompt was scored under {method}")
-    for prompt in prompts:
-        answers = [
-            split.answers(scored[prompt].scores_BC) for split, scored in zip(splits, by_prompt, strict=True)
-        ]
-        yield TEXT, prompt, f"class text {prompt}, settings chosen for it on validation classes", answers
+        left_out.append(f"{TEXT}: no other prompt was scored under {LABELS[method]}")
+    return [
+        (
+            TEXT,
+            prompt,
+            f"class text {prompt}, settings chosen for it on validation classes",
+            [_Scored(split.rows(method, prompt), len(split.protocol.unseen)) for split in splits],
+        )
+        for prompt in prompts
+    ]
+
+
+def _among_all(splits: Sequence[Predictions], clips: Sequence[ClipEmbeddings]) -> _Aspect:
+    """The clips by their nearest prototype among the composed ones of unseen and those of seen classes."""
+    words = (
+        "generalised: the unseen classes' clips; seen classes are candidates too, by their own prototypes,"
+        " nothing taken off their scores"
+    )
+    scored = []
+    for split, embedded in zip(splits, clips, strict=True):
+        prototypes = np.concatenate([split.prototypes("composed"), split.prototypes("seen")])
+        rows = embedded.embedding_ND[embedded.rows(split.ids())]
+        scored.append(_rescored(split, nearest_scores(rows, prototypes)))
+    return CANDIDATES, "seen and unseen classes", words, scored
 
 
 def _views(
-    splits: Sequence[ScoredSplit], views: Sequence[Mapping[str, ClipEmbeddings]], left_out: list[str]
-) -> Iterator[_Aspect]:
+    splits: Sequence[Predictions], views: Sequence[Mapping[str, ClipEmbeddings]], left_out: list[str]
+) -> list[_Aspect]:
+    """The clips embedded under other views, by their nearest composed prototype."""
     if not views:
         left_out.append(f"{VIEWS}: no embeddings under other views were given")
-        return
+        return []
     if len(views) != len(splits) or any(views[0].keys() != given.keys() for given in views):
         got = "; ".join(", ".join(given) or "none" for given in views)
-        raise ValueError(
-            f"other views must be given under the same names for each of {len(splits)} splits, got {got}; embed them for every split"
-        )
+        raise ValueError(f"other views must have the same names for each of {len(splits)} splits, got {got}")
+    aspects = []
     for name in views[0]:
-        answers = [split.seen_by(name, given[name]) for split, given in zip(splits, views, strict=True)]
-        yield (
-            VIEWS,
-            name,
-            f"test clips embedded under {name}; prototypes stay those of the study's views",
-            answers,
-        )
+        scored = []
+        for split, given in zip(splits, views, strict=True):
+            own, other = split.about["fingerprints"]["checkpoint"], given[name].about.get("checkpoint")
+            if other != own:
+                raise ValueError(
+                    f"views must be embedded by the split's checkpoint {own}, {name!r} is of {other}"
+                )
+            rows = given[name].embedding_ND[given[name].rows(split.ids())]
+            scored.append(_rescored(split, nearest_scores(rows, split.prototypes("composed"))))
+        words = f"test clips embedded under {name}; prototypes stay those of the study's views"
+        aspects.append((VIEWS, name, words, scored))
+    return aspects
 
 
-def _corrections(splits: Sequence[ScoredSplit], left_out: list[str]) -> Iterator[_Aspect]:
-    found = [{s.method: s for s in split.result.corrected if s.setting == TRANSDUCTIVE} for split in splits]
-    names = [name for name in found[0] if all(name in scored for scored in found)]
+def _reductions(splits: Sequence[Predictions], left_out: list[str]) -> list[_Aspect]:
+    """Transfer under each hubness reduction that is fitted on the test clips."""
+    by_split = [
+        {one.reduction for one in split.scored if (one.method, one.setting) == ("transfer", TRANSDUCTIVE)}
+        for split in splits
+    ]
+    names = [name for name in REDUCTIONS if all(name in of_split for of_split in by_split)]
     if not names:
-        left_out.append(f"{LOOKS}: no transductive correction was scored")
-    for name in names:
-        words = "transductive: fitted on the test clips themselves, so that every clip's answer depends on the others"
-        answers = [split.answers(scored[name].scores_BC) for split, scored in zip(splits, found, strict=True)]
-        yield LOOKS, name.removeprefix(f"{TRANSFER}, "), words, answers
+        left_out.append(f"{LOOKS}: no transductive reduction was scored")
+    words = (
+        "transductive: fitted on the test clips themselves, so that every prediction depends on the others"
+    )
+    return [
+        (
+            LOOKS,
+            REDUCTIONS[name].label,
+            words,
+            [
+                _Scored(
+                    split.rows("transfer", reduction=name, setting=TRANSDUCTIVE), len(split.protocol.unseen)
+                )
+                for split in splits
+            ],
+        )
+        for name in names
+    ]

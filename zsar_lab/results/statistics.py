@@ -63,6 +63,8 @@ def accuracy(rows: pd.DataFrame, quantity: str = "top1") -> float:
         ValueError: as `per_class`, or no such quantity.
     """
     table = per_class(rows)
+    if quantity == "top1":
+        return float(table["right"].sum() / table["clips"].sum())
     return float(_weights(table, quantity) @ _shares(table))
 
 
@@ -139,8 +141,8 @@ def harmonic_interval(
     """95 % interval of H = 2 S U / (S + U), S and U the `accuracy` of clips of seen and of unseen classes.
 
     The two sides have different classes, so se_H^2 = (H^2 / 2)^2 (se_S^2 / S^4 + se_U^2 / U^4), with degrees
-    of freedom by Satterthwaite; then Wilson's interval as in `score_interval`. Where S or U is 0 the lower end
-    is 0 and the upper one is the H of both upper ends.
+    of freedom by Satterthwaite; then Wilson's interval as in `score_interval`. Where S or U is 0 the lower
+    end is 0 and the upper one is the H of both upper ends.
 
     Raises:
         ValueError: as `interval`, for either side.
