@@ -17,7 +17,7 @@ from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.methods.query_bank import TRANSDUCTIVE
 from zsar_lab.methods.scores import nearest_scores
 from zsar_lab.methods.table import LABELS, REDUCTIONS
-from zsar_lab.protocols.splits import class_order, half_split
+from zsar_lab.protocols.build import class_order, half_split
 from zsar_lab.results.many_splits import score_splits
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.statistics import accuracy, interval
