@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.fitted import ClipGroup, FittedMethod, TextMethods
 from zsar_lab.methods.query_bank import INDUCTIVE
 from zsar_lab.methods.scores import MethodScores

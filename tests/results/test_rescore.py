@@ -11,7 +11,7 @@ import pytest
 import reference
 import torch
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.fitted import RIDGE, RIDGE_CENTRED, TEXT_METHODS, TRANSFER
 from zsar_lab.methods.scores import RidgeSums
 from zsar_lab.methods.transfer import unit

@@ -140,7 +140,7 @@ def read_recorded(content: Mapping[str, Any]) -> TrainConfig:
     """The configuration that `recorded_config` wrote; ConfigError as `config_from`."""
     weights = {loss: content[f"{loss}_weight"] for loss in LOSSES if f"{loss}_weight" in content}
     others = {name: value for name, value in content.items() if name.removesuffix("_weight") not in weights}
-    return config_from(others | {"loss_weights": weights})
+    return config_from(others | ({"loss_weights": weights} if weights else {}))
 
 
 def _paper_size(backbone: str, n_frames: int, size_px: int, learning_rate: float = 1e-3) -> TrainConfig:
