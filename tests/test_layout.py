@@ -47,12 +47,7 @@ OWNERS = {
     "av": VIDEO,
     "simplejpeg": ("zsar_lab/data/pixels.py",),
     "transformers": ("zsar_lab/text/*", "zsar_lab/models/backbones.py", "zsar_lab/models/public.py"),
-    "huggingface_hub": (
-        "zsar_lab/text/*",
-        "zsar_lab/models/backbones.py",
-        "zsar_lab/infer/hub.py",
-        "zsar_lab/infer/export.py",
-    ),
+    "huggingface_hub": ("zsar_lab/text/*", "zsar_lab/models/backbones.py", "zsar_lab/infer/hub.py"),
     "snowballstemmer": ("zsar_lab/protocols/leakage.py",),
     "umap": ("zsar_lab/viz/projection.py",),
     "plotly": ("zsar_lab/viz/figures/*", "zsar_lab/viz/figures_*.py", "zsar_lab/viz/widgets/figures.py"),

@@ -6,9 +6,9 @@ import json
 import platform
 import re
 import shlex
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def _about(
 
 
 def model_card(shared: SharedModel, name: str) -> str:
-    """The card as Markdown, with the front matter that model hubs read, from model_card.md.jinja.
+    """The card as Markdown, with the front matter that model hubs read.
 
     What comes from the data (names of classes, prompts, the catalog) is shown letter by letter, whatever
     markup it holds.
@@ -152,70 +152,38 @@ def model_card(shared: SharedModel, name: str) -> str:
         shared: the model.
         name: of its folder, or in the hub.
     """
-    import jinja2
-    from huggingface_hub import ModelCardData
-    from markupsafe import Markup
-
-    template = resources.files(__package__).joinpath("model_card.md.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: value if isinstance(value, Markup) else _literal(value),
-    )
-    environment.filters["percent"] = _percent
-    data = ModelCardData(
-        library_name="zsar_lab",
-        pipeline_tag="video-classification",
-        tags=["zero-shot", "action-recognition"],
-    )
-    return environment.from_string(template).render(
-        front=Markup(data.to_yaml()),
-        name=name,
-        command=Markup(printable(shlex.quote(name))),
-        argument=Markup(printable(json.dumps(name, ensure_ascii=False))),
-        frames=shared.frames,
-        **{key: shared.config[key] for key in ("encoder", "encoder_revision", "methods")},
-        **shared.about,
-    )
+    return _rendered("model_card.md.jinja", _literal, shared, name)
 
 
 def info(shared: SharedModel) -> str:
     """The same as plain lines, for a terminal."""
-    about, config, frames = shared.about, shared.checkpoint.config, shared.frames
-    protocol, scores = about["protocol"], about["scores"]
-    toy = ", a toy world: generated videos" if about["generated"] else ""
-    encoder, revision = shared.config["encoder"], shared.config["encoder_revision"]
-    against = f"chance {_percent(scores['chance'])}, upper bound {_percent(scores['upper_bound'])}"
-    lines = [
-        f"fingerprint {shared.fingerprint}, step {shared.checkpoint.step} of {shared.checkpoint.total_steps}",
-        f"trained on {protocol['train_clips']:,} clips of {about['data']}{toy}; {len(shared.seen)} seen"
-        f" classes; protocol {protocol['name']} ({protocol['hash']})",
-        f"frames: {frames.n_frames} at {frames.fps:g} a second, {frames.size_px} x {frames.size_px} px; the"
-        f" model sees {config.view.n_frames} of {config.view.size_px} px ({config.view.channels})",
-        f"text encoder: {encoder} (revision {revision}), prompt {shared.config['prompt']}",
-    ]
-    for row in scores["methods"]:
-        low, high = row["ci95"]
-        lines.append(
-            f"{row['method']}: {_percent(row['top1'])} top-1 [{100 * low:.0f}, {100 * high:.0f}] on"
-            f" {len(protocol['unseen'])} unseen classes ({against})"
-        )
-    known = "; ".join(f"{method} with {prompt}" for method, prompt in shared.methods)
-    versions = ", ".join(f"{key} {value}" for key, value in about["versions"].items())
-    lines += [f"predicts any classes by {known}", f"versions: {versions}"]
-    return "\n".join(printable(line) for line in lines)
+    return _rendered("info.txt.jinja", _printable, shared)
 
 
-def printable(text: Any) -> str:
+def _rendered(template: str, clean: Callable[[Any], str], shared: SharedModel, name: str = "") -> str:
+    """A template with every value of it cleaned, but for those quoted for a shell or for Python."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__, ""),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=template.endswith(".md.jinja"),
+        finalize=lambda value: value if isinstance(value, Markup) else clean(value),
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["in_shell"] = lambda text: Markup(_printable(shlex.quote(text)))
+    environment.filters["in_python"] = lambda text: Markup(_printable(json.dumps(text, ensure_ascii=False)))
+    given = {**shared.config, **shared.about, "name": name}
+    return environment.get_template(template).render(shared=shared, checkpoint=shared.checkpoint, **given)
+
+
+def _printable(text: Any) -> str:
     """On one line, without signs that steer a terminal."""
     return "".join(sign if sign.isprintable() else " " for sign in str(text))
 
 
 def _literal(text: Any) -> str:
     """Text as Markdown that shows just that text: a character reference never begins markup."""
-    return MARKUP.sub(lambda sign: f"&#{ord(sign.group())};", printable(text))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return MARKUP.sub(lambda sign: f"&#{ord(sign.group())};", _printable(text))

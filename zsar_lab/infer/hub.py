@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
 
 from zsar_lab import __version__
 from zsar_lab.infer.shared import (
@@ -19,20 +18,17 @@ from zsar_lab.infer.shared import (
     load_shared,
 )
 
-TIMEOUT_S = 10.0
+TIMEOUT_S, LOG_IN = 10.0, "log in with 'hf auth login' or HF_TOKEN"
 
 
 def push_shared(folder: str | Path, repo: str, private: bool = True, token: str | None = None) -> str:
-    """Put a shared model into a repository of the hub, in one commit; makes the repository if it is missing.
+    """Put a shared model into a repository of the hub, in one commit; returns the repository's address.
 
     Args:
         folder: that export left. Its five files are uploaded, whatever else it holds.
-        repo: "owner/name", or "name" for one of the token's owner.
+        repo: "owner/name", or "name" for one of the token's owner; made if it is missing.
         private: of a repository that is made. A public one that is there is written to only with False.
         token: with the right to write; None for the one that 'hf auth login' or HF_TOKEN left.
-
-    Returns:
-        The repository's address.
 
     Raises:
         FileNotFoundError, SharedModelError: the folder holds no whole shared model.
@@ -48,8 +44,8 @@ def push_shared(folder: str | Path, repo: str, private: bool = True, token: str 
         raise ValueError("a token must be one word (hf_...), got an empty one or one with other signs")
     from huggingface_hub import HfApi
 
-    api = HfApi(token=token)
-    with _explained(f"'{repo}' could not be written to"):
+    api, what = HfApi(token=token), f"'{repo}' could not be written to"
+    with _explained(what):
         made = api.create_repo(repo, private=private, exist_ok=True)
         there = api.model_info(made.repo_id)
     names = {file.rfilename for file in there.siblings or []}
@@ -57,13 +53,12 @@ def push_shared(folder: str | Path, repo: str, private: bool = True, token: str 
         raise ValueError(f"a shared model needs a repository of its own, '{there.id}' holds another model")
     if private and there.private is False:
         raise ValueError(f"'{there.id}' is public; push the model as public, or choose another name")
-    with _explained(f"'{repo}' could not be written to"):
-        api.upload_folder(
-            repo_id=made.repo_id,
-            folder_path=folder,
-            allow_patterns=list(SHARED_FILES),
-            commit_message=f"Share a model of zsar_lab {__version__}",
-        )
+    given = {
+        "allow_patterns": list(SHARED_FILES),
+        "commit_message": f"Share a model of zsar_lab {__version__}",
+    }
+    with _explained(what):
+        api.upload_folder(repo_id=made.repo_id, folder_path=folder, **given)
     return str(made)
 
 
@@ -83,40 +78,29 @@ def fetch_shared(name: str) -> Path | None:
         PermissionError: the hub does not know the token, or gives it no right to read.
         OSError: the cache cannot be written to.
     """
-    cached, whole = _cached(name), False
+    from huggingface_hub import try_to_load_from_cache
+
+    what = f"'{name}' is no folder, and no model that the hub gives"
+    with _explained(what, reading=True):
+        found = try_to_load_from_cache(name, CONFIG_FILE)
+    cached, whole = Path(found).parent if isinstance(found, str) else None, False
     if cached is not None:
         if not is_shared(cached):
             return None
         whole = not _missing(cached)
-        try:
+        with suppress(SharedModelError):  # an interrupted download, or damaged since: fetched again
             load_shared(cached)
             return cached
-        except SharedModelError:  # an interrupted download, or damaged since: fetched again
-            pass
     try:
-        with _explained(f"'{name}' is no folder, and no model that the hub gives", reading=True):
+        with _explained(what, reading=True):
             folder = _downloaded(name, again=whole)
     except OSError:
         if whole:
             return cached  # load_shared says what is wrong with it
         raise
     if folder is not None and _missing(folder):
-        raise FileNotFoundError(
-            f"'{name}' in the hub is no whole shared model, it lacks {_missing(folder)[0]}"
-        )
+        raise FileNotFoundError(f"'{name}' in the hub is not whole, it lacks {_missing(folder)[0]}")
     return folder
-
-
-def _cached(name: str) -> Path | None:
-    """The cached folder of a model, whole or not."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(name, CONFIG_FILE)
-    except HFValidationError:
-        return None
-    return Path(found).parent if isinstance(found, str) else None
 
 
 def _downloaded(name: str, again: bool) -> Path | None:
@@ -158,6 +142,8 @@ def _reason(error: BaseException) -> tuple[type[Exception], str]:
     while isinstance(error, wrapped) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     status = getattr(getattr(error, "response", None), "status_code", None)
+    words = str(getattr(error, "server_message", "") if status else error).split()
+    first = f" ({' '.join(words)[:200]})" if words else ""
     if isinstance(error, errors.HFValidationError):
         return ValueError, "a name is owner/name, of letters, digits, '-', '_' and '.'"
     if isinstance(error, errors.OfflineModeIsEnabled):
@@ -165,25 +151,20 @@ def _reason(error: BaseException) -> tuple[type[Exception], str]:
     if isinstance(error, errors.GatedRepoError):
         return PermissionError, "access must be asked for on its page"
     if isinstance(error, errors.RepositoryNotFoundError) or status == 404:
-        return FileNotFoundError, "none of that name, or not for you; log in with 'hf auth login' or HF_TOKEN"
-    if status == 401:
-        return PermissionError, "the hub does not know the token; log in with 'hf auth login' or HF_TOKEN"
-    if status == 403:
-        return PermissionError, "the token gives no right to it"
-    if status is not None:
-        return (
-            ConnectionError,
-            f"the hub answered {status}{_first_line(getattr(error, 'server_message', ''))}",
+        return FileNotFoundError, f"none of that name, or not for you; {LOG_IN}"
+    if status in (401, 403):
+        right = (
+            "the token gives no right to it"
+            if status == 403
+            else f"the hub does not know the token; {LOG_IN}"
         )
+        return PermissionError, right
+    if status is not None:
+        return ConnectionError, f"the hub answered {status}{first}"
     if isinstance(error, ValueError) and not isinstance(error, JSONDecodeError):
-        return ValueError, f"the hub's client refused it{_first_line(error)}"
+        return ValueError, f"the hub's client refused it{first}"
     if isinstance(error, OSError) and error.filename:
         return OSError, f"{error.strerror}: '{error.filename}'"
     if isinstance(error, (errors.HTTPError, OSError, JSONDecodeError)):  # the network, or no hub answered
         return ConnectionError, f"cannot reach {constants.ENDPOINT} ({type(error).__name__})"
-    return RuntimeError, f"{type(error).__name__}{_first_line(error)}"
-
-
-def _first_line(words: Any) -> str:
-    lines = [line.strip() for line in str(words or "").splitlines() if line.strip()]
-    return f" ({' '.join(lines)[:200]})" if lines else ""
+    return RuntimeError, f"{type(error).__name__}{first}"
