@@ -31,7 +31,7 @@ def rss_mb() -> float:
 def at_once(videos, model, classifier) -> tuple[float, list[float]]:
     """Seconds, and memory after each tenth of the clips."""
     started, named, memory = time.perf_counter(), 0, []
-    for part in embed_windows(videos, model, shown=False):
+    for part in embed_windows(videos, model):
         named += len(predict(part, classifier))
         if named >= (len(memory) + 1) * len(videos) / 10:
             memory.append(rss_mb())

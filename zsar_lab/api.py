@@ -17,7 +17,7 @@ from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.infer.export import export_split
 from zsar_lab.infer.model import VideoModel, load_model
-from zsar_lab.infer.predictions import Paths
+from zsar_lab.infer.predictions import Paths, embed_videos, predict
 from zsar_lab.infer.shared import SharedModel
 from zsar_lab.results.outside import predictions_of, score_predictions
 from zsar_lab.text.class_lists import Classes, read_classes
@@ -80,8 +80,9 @@ def classify(
         ValueError: fewer than two classes, names that occur twice, or texts that the model cannot read.
     """
     table = read_classes(classes)
-    how = {"method": method, "prompt": prompt, "min_precision": min_precision}
-    return load_model(model).predict(paths, table, windows, limits, **how)
+    opened = load_model(model)
+    classifier = opened.classifier(table, method, prompt, min_precision)
+    return predict(embed_videos(paths, opened, windows, limits), classifier)
 
 
 def open_workspace(folder: str | Path = "runs/demo") -> Workspace:

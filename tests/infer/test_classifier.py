@@ -59,7 +59,7 @@ def test_scores_without_a_signal_leave_everything_unsure():
     scores = np.random.default_rng(2).normal(size=(320, 8))
     found = choose_thresholds(scores, targets, 1.0, 4, min_precision=0.9)
     assert found.min_confidence == np.inf and abs(found.auroc - 0.5) < 0.05 and np.isnan(found.precision)
-    assert "no confidence was high enough for 90 %" in found.sentence()
+    assert "no confidence was high enough (90% right" in found.sentence()
     assert all(why_unsure(found, np.full(3, 9.0), np.ones(3)))
 
 
@@ -74,8 +74,8 @@ def test_what_is_said_was_measured_and_asking_for_more_marks_more():
     asked = (0.0, 0.3, 0.7, 0.8)
     found = [choose_thresholds(scores, targets, 1.0, 4, share) for share in asked]
     for share, one in zip(asked, found):
-        assert one.precision >= share and f"{100 * one.precision:.0f} % of the pred" in one.sentence()
-        assert f"({100 * share:.0f} % were asked for)" in one.sentence()
+        assert one.precision >= share and f"{one.precision:.0%} of the pred" in one.sentence()
+        assert f"({share:.0%} right were asked for)" in one.sentence()
     levels = [one.min_confidence for one in found]
     assert levels == sorted(levels) and levels[0] < levels[-1]
     assert found[0].coverage == 1 and found[0].precision == pytest.approx(1 - found[0].curve.risk[-1])

@@ -30,7 +30,7 @@ class Thresholds:
         coverage: share of the candidates' clips that have that confidence, 0..1.
         n_candidates: M.
         auroc: how well the best score tells the candidates' clips from those of other classes, 0.5..1.
-        withheld: share of the other classes' clips below `min_score`, which nine in ten own ones reach.
+        withheld: share of the other classes' clips below `min_score`, 0..1.
         curve: error on the candidates' clips, as the least confident predictions are left out.
     """
 
@@ -46,28 +46,23 @@ class Thresholds:
     @property
     def precision(self) -> float:
         """Share of right predictions among those with that confidence, 0..1; nan where there are none."""
-        if not self.coverage:
-            return float("nan")
-        return 1 - float(np.interp(self.coverage, self.curve.coverage, self.curve.risk))
+        risk = float(np.interp(self.coverage, self.curve.coverage, self.curve.risk))
+        return 1 - risk if self.coverage else float("nan")
 
     def sentence(self, n_classes: int = 0) -> str:
         """What the thresholds did on validation classes, and what that means for `n_classes` classes."""
-        asked = f"{100 * self.min_precision:.0f} %"
-        sure = f"no confidence was high enough for {asked} of the predictions to be right"
+        sure, asked = "no confidence was high enough", f"({self.min_precision:.0%} right were asked for)"
         if self.coverage:
             sure = (
-                f"{100 * self.precision:.0f} % of the predictions with a confidence of"
-                f" {self.min_confidence:.2f} or more were right ({asked} were asked for),"
-                f" and {100 * self.coverage:.0f} % of all predictions had it"
+                f"{self.precision:.0%} of the predictions with a confidence of {self.min_confidence:.2f} or"
+                f" more were right, and {self.coverage:.0%} of all predictions had it"
             )
-        more = ""
-        if n_classes > self.n_candidates:
-            more = f" With {n_classes} classes fewer predictions are right than with {self.n_candidates}."
+        fewer = f" With {n_classes} classes fewer are right than with {self.n_candidates}."
         return (
-            f"How sure to be: on validation classes, {self.n_candidates} candidates at a time, {sure};"
-            f" {100 * (1 - NEAR_SHARE):.0f} % of the candidates' own clips and {100 * self.withheld:.0f} % of"
-            f" those of other classes had a best score under {self.min_score:.2f} (AUROC {self.auroc:.2f})."
-            f" These were classes of the training's videos, not of yours.{more}"
+            f"How sure to be: on validation classes, {self.n_candidates} candidates at a time, {sure} {asked};"
+            f" {1 - NEAR_SHARE:.0%} of the candidates' own clips and {self.withheld:.0%} of those of other"
+            f" classes had a best score under {self.min_score:.2f} (AUROC {self.auroc:.2f}). These were classes"
+            f" of the training's videos, not of yours.{fewer if n_classes > self.n_candidates else ''}"
         )
 
 
@@ -109,26 +104,15 @@ def choose_thresholds(
     temperature: float,
     n_classes: int,
     min_precision: float = 0.8,
-    seed: int = 0,
 ) -> Thresholds | None:
     """Choose the thresholds on 40 random subsets of M = min(n_classes, V // 2) validation classes.
 
     min_score is the highest score that nine in ten of the candidates' clips reach; min_confidence the lowest
-    at or above which the share of right predictions among them is at least `min_precision`. On the demo's
-    unseen classes (benchmarks/how_sure.py) the best score tells clips of none of five classes better than
-    the confidence does (AUROC .68 to .75 against .60 to .65); of predictions called sure at 80 % only 64 to
-    78 % were right, since k, tau and the temperature were chosen on the same validation classes.
-
-    Args:
-        scores_BV: of a method, larger is nearer.
-        targets_B: the class of each clip, 0..V - 1.
-        temperature: of the confidences.
-        n_classes: how many classes the user gives, 2 or more.
-        min_precision: in [0, 1).
-        seed: of the subsets.
-
-    Returns:
-        The thresholds; None with fewer than 4 validation classes.
+    at or above which the share of right predictions among them is at least `min_precision`, in [0, 1). There
+    are none with fewer than 4 validation classes. On the demo's unseen classes (benchmarks/how_sure.py) the
+    best score tells clips of none of five classes better than the confidence does (AUROC .68 to .75 against
+    .60 to .65); of predictions called sure at 80 % only 64 to 78 % were right, since k, tau and the
+    temperature were chosen on the same validation classes.
 
     Source: Vaze et al., Open-Set Recognition, ICLR 2022 (maximum logit); Geifman and El-Yaniv, 2017
     (risk-coverage). There thresholds come from classes trained on; here from classes that were not.
@@ -141,7 +125,7 @@ def choose_thresholds(
     n_candidates = min(n_classes, n_validation // 2)
     if n_candidates < FEWEST:
         return None
-    rng, parts = np.random.default_rng(seed), []
+    rng, parts = np.random.default_rng(0), []
     for _ in range(N_SUBSETS):
         candidates_M = rng.permutation(n_validation)[:n_candidates]
         scores_BM = scores_BV[:, candidates_M].astype(float)
@@ -150,11 +134,9 @@ def choose_thresholds(
         parts.append((scores_BM.max(1), confidences(scores_BM, temperature).max(1), known_B, right_B))
     best, confidence, known, right = (np.concatenate(part) for part in zip(*parts, strict=True))
     confidence, right = confidence[known], right[known]
-    order = np.argsort(-confidence, kind="stable")
-    precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    last_of_level = np.append(np.diff(confidence[order]) != 0, True)
-    enough = np.flatnonzero(last_of_level & (precision >= min_precision))
-    min_confidence = float(confidence[order][enough[-1]]) if len(enough) else float("inf")
+    right_down_to = pd.Series(right).groupby(confidence).agg(["sum", "size"])[::-1].cumsum()
+    enough = right_down_to.index[right_down_to["sum"] / right_down_to["size"] >= min_precision]
+    min_confidence = float(min(enough, default=np.inf))
     min_score = float(np.quantile(best[known], 1 - NEAR_SHARE, method="lower"))
     from sklearn.metrics import roc_auc_score  # takes a second to import
 

@@ -83,7 +83,7 @@ def _shared(workspace: Workspace, split: str, protocol: Protocol, checkpoint: Ch
 
     def add(method: str, prompt: str, settings: dict[str, Any], scores_BV: np.ndarray) -> None:
         arrays[f"validation.{method}.{prompt}"] = scores_BV.astype(np.float32)
-        chosen = {"method": method, "prompt": prompt, "settings": settings}
+        chosen: dict[str, Any] = {"method": method, "prompt": prompt, "settings": settings}
         chosen["temperature"] = choose_temperature(scores_BV, targets)
         methods.append(chosen | {"validation_top1": top_k_accuracy(scores_BV, targets, 1)})
 

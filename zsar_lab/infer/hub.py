@@ -53,12 +53,13 @@ def push_shared(folder: str | Path, repo: str, private: bool = True, token: str 
         raise ValueError(f"a shared model needs a repository of its own, '{there.id}' holds another model")
     if private and there.private is False:
         raise ValueError(f"'{there.id}' is public; push the model as public, or choose another name")
-    given = {
-        "allow_patterns": list(SHARED_FILES),
-        "commit_message": f"Share a model of zsar_lab {__version__}",
-    }
     with _explained(what):
-        api.upload_folder(repo_id=made.repo_id, folder_path=folder, **given)
+        api.upload_folder(
+            repo_id=made.repo_id,
+            folder_path=folder,
+            allow_patterns=list(SHARED_FILES),
+            commit_message=f"Share a model of zsar_lab {__version__}",
+        )
     return str(made)
 
 

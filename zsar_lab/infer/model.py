@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from zsar_lab.data.sampling import FrameSettings, WindowSettings
-from zsar_lab.data.workers import Limits
+from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.embed.checkpoint import embedded, embedding_model
 from zsar_lab.infer.classifier import ZeroShotClassifier, choose_thresholds
 from zsar_lab.infer.export import export_split
 from zsar_lab.infer.hub import fetch_shared
-from zsar_lab.infer.predictions import Paths, embed_videos, predict
 from zsar_lab.infer.shared import SharedModel, is_shared, load_shared
 from zsar_lab.methods.fitted import TRANSFER
 from zsar_lab.methods.scores import label_embeddings
@@ -41,7 +38,7 @@ DEMO = "runs/demo"
 class VideoModel(ABC):
     """A model ready to predict.
 
-    Attributes:
+    Args:
         name: of its folder.
         fingerprint: of its weights.
         frames: how a window of a video becomes frames for it.
@@ -49,11 +46,16 @@ class VideoModel(ABC):
         seen: a row a class that it was trained on: name, label, description; none of a public model.
     """
 
-    name: str
-    fingerprint: str
-    frames: FrameSettings
-    about: str
-    seen: pd.DataFrame
+    def __init__(
+        self, name: str, fingerprint: str, frames: FrameSettings, about: str, seen: pd.DataFrame
+    ) -> None:
+        self.name, self.fingerprint, self.frames, self.about, self.seen = (
+            name,
+            fingerprint,
+            frames,
+            about,
+            seen,
+        )
 
     @abstractmethod
     def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
@@ -61,8 +63,9 @@ class VideoModel(ABC):
 
     @abstractmethod
     def _classifier(
-        self, table: pd.DataFrame, method: str | None, prompt: str | None, min_precision: float
-    ) -> ZeroShotClassifier: ...
+        self, table: pd.DataFrame, method: str, prompt: str, precision: float
+    ) -> ZeroShotClassifier:
+        """Class weights for a table of `read_classes`; method and prompt are "" for the usual ones."""
 
     def classifier(
         self,
@@ -83,28 +86,11 @@ class VideoModel(ABC):
             FileNotFoundError: no such file of classes.
             ValueError: fewer than two classes, names that occur twice, or texts that the model cannot read.
         """
-        return self._classifier(read_classes(classes), method, prompt, min_precision)
-
-    def predict(
-        self,
-        paths: Paths,
-        classes: Classes,
-        windows: WindowSettings = WindowSettings(),
-        limits: Limits = Limits(),
-        **how: Any,
-    ) -> pd.DataFrame:
-        """Predict what videos show: see `embed_videos`, `classifier` (which takes `how`) and `predict`."""
-        classifier = self.classifier(classes, **how)
-        return predict(embed_videos(paths, self, windows, limits), classifier)
+        return self._classifier(read_classes(classes), method or "", prompt or "", min_precision)
 
 
 class TrainedModel(VideoModel):
-    """A shared model on a device.
-
-    Args:
-        shared: from `load_shared`.
-        device: "cpu", "cuda", or None to choose.
-        cache: folder of embedded class texts; None for none.
+    """A shared model on a device; `cache` is a folder of embedded class texts.
 
     Raises:
         FileNotFoundError: its text encoder is not to be found.
@@ -112,18 +98,15 @@ class TrainedModel(VideoModel):
     """
 
     def __init__(self, shared: SharedModel, device: str | None = None, cache: Path | None = None) -> None:
-        name, revision = shared.config["encoder"], shared.config["encoder_revision"]
-        encoder = find_encoder(name)
+        encoder, revision = find_encoder(shared.config["encoder"]), shared.config["encoder_revision"]
         if encoder.revision != revision:
-            raise ValueError(f"the text encoder must be {name}, revision {revision}, got {encoder}")
+            raise ValueError(f"the text encoder must be of revision {revision}, got {encoder}")
         self._shared, self._encoder, self._cache = shared, encoder, cache
         self._network = embedding_model(shared.checkpoint, choose_device(device))
-        self.name, self.fingerprint = shared.checkpoint.path.parent.name, shared.fingerprint
-        self.frames, self.seen = shared.frames, shared.seen
-        self.about = (
-            f"trained on {shared.about['data']}, {len(shared.seen)} seen classes"
-            f" ({shared.about['protocol']['name']}), checkpoint {shared.fingerprint}"
-        )
+        known = f"{len(shared.seen)} seen classes ({shared.about['protocol']['name']})"
+        about = f"trained on {shared.about['data']}, {known}, checkpoint {shared.fingerprint}"
+        name = shared.checkpoint.path.parent.name
+        super().__init__(name, shared.fingerprint, shared.frames, about, shared.seen)
 
     def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
         """As the clips of a study: the mean of the centre view and its mirror."""
@@ -133,20 +116,25 @@ class TrainedModel(VideoModel):
             return np.concatenate([embedding_BD for embedding_BD, _ in batches])
 
     def _classifier(
-        self, table: pd.DataFrame, method: str | None, prompt: str | None, min_precision: float
+        self, table: pd.DataFrame, method: str, prompt: str, precision: float
     ) -> ZeroShotClassifier:
         shared, checkpoint = self._shared, self._shared.checkpoint
-        method, prompt = self._chosen(table, method or TRANSFER, prompt)
-        chosen = shared.methods[method, prompt]
+        method = method or TRANSFER
+        prompts = [name for other, name in shared.methods if other == method]
+        if not prompts:
+            known = " or ".join(dict.fromkeys(other for other, _ in shared.methods))
+            raise ValueError(f"method must be {known}, got {method!r}")
+        own = shared.config["prompt"]
+        prompt = prompt or (fitting_prompt(table, own, prompts) if method == TRANSFER else own)
+        if prompt not in prompts:
+            raise ValueError(f"the prompt of {method} must be one of {', '.join(prompts)}, got {prompt!r}")
+        chosen, seen_SF = shared.methods[method, prompt], shared.arrays[f"text.{prompt}"].astype(float)
         try:
             class_text = texts_of(table, prompt)
         except ValueError as error:
-            if method == TRANSFER:
-                raise
-            raise ValueError(f"direct reads class texts as in training, {prompt}, but {error}") from error
+            raise ValueError(f"{method} reads {prompt}: {error}") from error
         texts = embed_class_text(class_text, self._encoder, self._cache)
         check_differ(texts)
-        seen_SF = shared.arrays[f"text.{prompt}"].astype(float)
         if texts.pooled_CF.shape[1] != seen_SF.shape[1]:
             wanted, got = seen_SF.shape[1], texts.pooled_CF.shape[1]
             raise ValueError(f"texts need as many lines as {prompt}: {wanted} numbers embedded, got {got}")
@@ -160,33 +148,20 @@ class TrainedModel(VideoModel):
                 texts = class_embeddings_of(checkpoint, class_text, self._encoder)
             inputs = text_inputs(texts, texts.names, checkpoint.config.model.n_label_tokens, "cpu")
             weights_CD = label_embeddings(checkpoint.model(), inputs)
-        temperature = chosen["temperature"]
-        validation = chosen["scores_BV"], shared.arrays["targets"], temperature
-        thresholds = choose_thresholds(*validation, len(table), min_precision)
+        scores_BV, targets_B, temperature = (
+            chosen["scores_BV"],
+            shared.arrays["targets"],
+            chosen["temperature"],
+        )
+        thresholds = choose_thresholds(scores_BV, targets_B, temperature, len(table), precision)
         given = table, class_text, method, weights_CD, temperature, thresholds
         return ZeroShotClassifier(*given, transfer_weights_CS)
 
-    def _chosen(self, table: pd.DataFrame, method: str, prompt: str | None) -> tuple[str, str]:
-        """The method with the prompt asked for, or with one that reads all that the table says."""
-        methods, own = self._shared.methods, self._shared.config["prompt"]
-        prompts = [name for other, name in methods if other == method]
-        if not prompts:
-            known = " or ".join(dict.fromkeys(other for other, _ in methods))
-            raise ValueError(f"method must be {known}, got {method!r}")
-        if prompt is None:
-            prompt = fitting_prompt(table, own, prompts) if method == TRANSFER else own
-        if prompt not in prompts:
-            raise ValueError(f"the prompt of {method} must be one of {', '.join(prompts)}, got {prompt!r}")
-        return method, prompt
-
 
 def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
-    """The prompt that reads all that a table of classes says.
+    """The prompt among a model's `prompts` that reads all that a table of classes says.
 
-    Args:
-        table: from `read_classes`.
-        own: of the model's training, which reads descriptions and structures.
-        prompts: that the model knows.
+    `own`, that of its training, reads descriptions and structures.
 
     Raises:
         ValueError: structures of some classes alone, or beside missing descriptions that the model needs.
@@ -204,16 +179,10 @@ def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
 
 
 class PublicModel(VideoModel):
-    """CLIP, SigLIP or X-CLIP, as transformers saves them; direct alone, and nothing is marked unsure.
+    """CLIP, SigLIP or X-CLIP, as transformers saves them, by its folder or its name in the hub.
 
-    No thresholds can be chosen for it, since no classes are known that it did not see. Its scores are not
-    those of the rigorous setting.
-
-    Args:
-        folder: with its files, or its name in the hub, see `find_encoder`.
-        n_frames: of a window that an image tower reads.
-        fps: of these frames: 8 in 2 s.
-        device: "cpu", "cuda", or None to choose.
+    It has the direct method alone, and nothing is marked unsure: no classes are known that it did not see.
+    Its scores are not those of the rigorous setting. An image tower reads windows of `n_frames` at `fps`.
 
     Raises:
         FileNotFoundError, ValueError: as `find_encoder` and `load_public_tower`.
@@ -222,13 +191,14 @@ class PublicModel(VideoModel):
     def __init__(
         self, folder: str | Path, n_frames: int = 8, fps: float = 4.0, device: str | None = None
     ) -> None:
-        self._files, self._device = find_encoder(folder), choose_device(device)
-        self._tower = load_public_tower(self._files.folder, n_frames).to(self._device)
-        sides = self._tower.preprocessing.resized_px or self._tower.preprocessing.crop_px
-        self.name, self.fingerprint = self._files.name, self._files.revision
-        self.frames = FrameSettings(self._tower.n_frames, fps, max(sides))
-        self.about = f"the public model {self._files}, trained on data from elsewhere: not rigorous"
-        self.seen = pd.DataFrame({"name": [], "label": [], "description": []}, dtype=str)
+        files, self._device = find_encoder(folder), choose_device(device)
+        self._files, self._tower = files, load_public_tower(files.folder, n_frames).to(self._device)
+        pixels = self._tower.preprocessing
+        size_px = max(pixels.resized_px or pixels.crop_px or (0,))
+        frames = FrameSettings(self._tower.n_frames, fps, size_px)
+        about = f"the public model {files}, trained on data from elsewhere: not rigorous"
+        none = pd.DataFrame({"name": [], "label": [], "description": []}, dtype=str)
+        super().__init__(files.name, files.revision, frames, about, none)
 
     @torch.inference_mode()
     def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
@@ -237,17 +207,15 @@ class PublicModel(VideoModel):
             return self._tower(torch.from_numpy(frames_VTHWC).to(self._device)).half().cpu().numpy()
 
     def _classifier(
-        self, table: pd.DataFrame, method: str | None, prompt: str | None, min_precision: float
+        self, table: pd.DataFrame, method: str, prompt: str, precision: float
     ) -> ZeroShotClassifier:
-        if method not in (None, DIRECT):
+        if method not in ("", DIRECT):
             raise ValueError(f"the method of a public model must be {DIRECT}, got {method!r}")
         texts = embed_class_text(texts_of(table, prompt or prompt_of(table)), self._files)
         check_differ(texts)
-        # the lines of a text are averaged
         n_lines = 1 if texts.class_text.averaged else texts.class_text.texts[0].count("\n") + 1
-        weights_CD = unit(texts.pooled_CF.reshape(len(table), n_lines, -1).sum(1))
-        temperature = self._tower.temperature
-        return ZeroShotClassifier(table, texts.class_text, DIRECT, weights_CD, temperature, None)
+        weights_CD = unit(texts.pooled_CF.reshape(len(table), n_lines, -1).sum(1))  # lines are averaged
+        return ZeroShotClassifier(table, texts.class_text, DIRECT, weights_CD, self._tower.temperature, None)
 
 
 def load_model(

@@ -7,7 +7,7 @@ C candidate classes, D width of the shared space, V T H W 3 frames of windows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,18 +30,13 @@ if TYPE_CHECKING:
 Paths = str | Path | Sequence[str | Path]
 AT_ONCE = 16  # windows of short videos that the model reads together
 N_BEST, NO_PREDICTION, MOST_REMARKS = 5, "", 3
-WINDOW_COLUMNS = ["path", "label", "start_s", "end_s", "duration_s", "remark", "reason", "embedding"]
-COLUMNS = ["path", "label", "start_s", "end_s", "prediction", "confidence", "score", "unsure", "why", "best"]
-COLUMNS += ["remark"]
+WINDOW_COLUMNS = "path label start_s end_s duration_s remark reason embedding".split()
+COLUMNS = "path label start_s end_s prediction confidence score unsure why best remark".split()
 
 
 def embed_windows(
-    videos: pd.DataFrame,
-    model: VideoModel,
-    windows: WindowSettings = WindowSettings(),
-    limits: Limits = Limits(),
-    shown: bool = True,
-) -> Iterator[pd.DataFrame]:
+    videos: pd.DataFrame, model: VideoModel, cut: WindowSettings = WindowSettings(), limits: Limits = Limits()
+) -> Generator[pd.DataFrame]:
     """Read and embed videos as they come, in no order; memory grows with neither their number nor length.
 
     Close the iterator (contextlib.closing) when leaving it early: that ends the readers.
@@ -49,9 +44,8 @@ def embed_windows(
     Args:
         videos: from `find_videos`: path, label and reason; those with a reason are handed on with it.
         model: embeds the frames.
-        windows: how long videos are cut.
+        cut: how long videos are cut into windows.
         limits: processes that decode, and the time and memory that each may take for a file.
-        shown: False for no progress bar.
 
     Yields:
         A few windows at a time: path, label ("" unless known), start_s, end_s, duration_s (of the video),
@@ -63,8 +57,8 @@ def embed_windows(
         yield _windows([(path, label, 0.0, 0.0, 0.0, "", reason, None) for path, label, reason in rows])
     good = videos[videos["reason"] == ""]
     labels, waiting = good["label"].tolist(), []
-    bar = progress(what="predicting", unit="video", total=len(good), shown=shown)
-    with closing(read_windows(good["path"].tolist(), model.frames, windows, limits)) as readings, bar:
+    bar = progress(what="predicting", unit="video", total=len(good))
+    with closing(read_windows(good["path"].tolist(), model.frames, cut, limits)) as readings, bar:
         for reading in readings:
             waiting.append(reading)
             if sum(len(read.frames_VTHWC) for read in waiting) >= AT_ONCE:
@@ -77,26 +71,11 @@ def embed_windows(
 
 
 def embed_videos(
-    paths: Paths,
-    model: VideoModel,
-    windows: WindowSettings = WindowSettings(),
-    limits: Limits = Limits(),
-    shown: bool = True,
+    paths: Paths, model: VideoModel, cut: WindowSettings = WindowSettings(), limits: Limits = Limits()
 ) -> pd.DataFrame:
-    """All of `embed_windows` as one table, the videos in the order of the paths and their windows in time.
-
-    Args:
-        paths: video files, folders of them, or a csv file with the columns path and label.
-        model: embeds the frames.
-        windows: as in `embed_windows`.
-        limits: as in `embed_windows`.
-        shown: as in `embed_windows`.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no video at all, see `find_videos`.
-    """
+    """All of `embed_windows` in one table, in the order of the paths; see `find_videos` for what they are."""
     videos = find_videos(paths)
-    with closing(embed_windows(videos, model, windows, limits, shown)) as parts:
+    with closing(embed_windows(videos, model, cut, limits)) as parts:
         table = pd.concat(list(parts), ignore_index=True)
     place = {path: number for number, path in enumerate(videos["path"])}
     return table.iloc[np.lexsort((table["start_s"], table["path"].map(place)))].reset_index(drop=True)
@@ -124,10 +103,6 @@ def _windows(rows: list[tuple]) -> pd.DataFrame:
 def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFrame:
     """Classify embedded windows.
 
-    Args:
-        windows: from `embed_windows` or `embed_videos`.
-        classifier: from `model.classifier`.
-
     Returns:
         A row a window, in their order: path; label ("" unless known); start_s and end_s; prediction ("" where
         the video could not be read); confidence, 0..1, softmax over the classes at a temperature chosen on
@@ -154,9 +129,6 @@ def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFra
 
 def stretches(table: pd.DataFrame) -> pd.DataFrame:
     """Neighbouring windows of a video with one prediction put together; what was not read parts them.
-
-    Args:
-        table: from `predict`, the windows of a video in the order of time.
 
     Returns:
         A row a stretch: path, start_s, end_s, prediction ("" where unsure), windows (how many), confidence
@@ -193,10 +165,8 @@ def classes_meant(labels: Iterable[str], classes: pd.DataFrame) -> dict[str, str
 def accuracy_of(table: pd.DataFrame, classifier: ZeroShotClassifier) -> dict[str, float]:
     """How many predictions are right where labels are known.
 
-    Args:
-        table: from `predict`; windows without a label, of a label that is no class (see `classes_meant`), or
-            that could not be read, are left out and counted.
-        classifier: that predicted.
+    Windows without a label, of a label that is no class (see `classes_meant`), or that could not be read, are
+    left out and counted.
 
     Returns:
         clips (scored), top1 and top5 (shares of them), chance, sure (share), top1_sure (share right among the
@@ -228,20 +198,14 @@ def accuracy_of(table: pd.DataFrame, classifier: ZeroShotClassifier) -> dict[str
 
 
 def as_lines(table: pd.DataFrame, form: str = "text") -> str:
-    """A line a window, each with its end.
-
-    Args:
-        table: from `predict`.
-        form: "text" for people; "csv" (of COLUMNS), with the best classes as "name 0.520; other 0.210"; or
-            "json", an object a line, null where there is no figure.
-    """
+    """Predictions as lines, a window each: "text", "csv" (COLUMNS) or "json" (an object a line)."""
     if form == "csv":
         best = ["; ".join(f"{name} {share:.3f}" for name, share in row) for row in table["best"]]
         return table.assign(best=best).to_csv(index=False, header=False, lineterminator="\n")
     if form == "json":
-        best = [[{"name": name, "confidence": share} for name, share in row] for row in table["best"]]
-        plain_rows = table.astype(object).where(table.notna(), None).assign(best=best).to_dict("records")
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plain_rows)
+        named = [[{"name": name, "confidence": share} for name, share in row] for row in table["best"]]
+        rows = table.astype(object).where(table.notna(), None).assign(best=named).to_dict("records")
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     lines = []
     for row in table.itertuples(index=False):
         if row.prediction == NO_PREDICTION:

@@ -26,7 +26,7 @@ class VideoSession:
 
     Args:
         model: that predicts.
-        windows: how long videos are cut.
+        cut: how long videos are cut into windows.
         limits: of the processes that decode.
         min_precision: share of right predictions, on validation classes, among those called sure.
 
@@ -35,18 +35,17 @@ class VideoSession:
         classifier: of the classes; None before `use_classes`.
         table: the predictions, see `predict`; None until there are videos and classes.
         changed: rows whose prediction the last change of classes changed.
-        accepted: the label that a person gave to a row, by row number.
-        saved: of the accepted labels, those that were saved last.
+        accepted: the label that a person gave to a row, by row number; saved: those that were saved last.
     """
 
     def __init__(
         self,
         model: VideoModel,
-        windows: WindowSettings = WindowSettings(),
+        cut: WindowSettings = WindowSettings(),
         limits: Limits = Limits(),
         min_precision: float = 0.8,
     ) -> None:
-        self.model, self.settings, self.limits, self.min_precision = model, windows, limits, min_precision
+        self.model, self.cut, self.limits, self.min_precision = model, cut, limits, min_precision
         self.windows: pd.DataFrame | None = None
         self.classifier: ZeroShotClassifier | None = None
         self.table: pd.DataFrame | None = None
@@ -60,7 +59,7 @@ class VideoSession:
         Raises:
             FileNotFoundError, ValueError: as `embed_videos`; nothing is changed then.
         """
-        self.windows = embed_videos(paths, self.model, self.settings, self.limits)
+        self.windows = embed_videos(paths, self.model, self.cut, self.limits)
         self.table, self.changed, self.accepted, self.saved = None, [], {}, {}
         self._predict()
 
@@ -89,7 +88,7 @@ class VideoSession:
         Raises:
             ValueError: there are no predictions yet, no such row, or one that could not be read.
         """
-        table = self._predicted()
+        table, _ = self._predicted()
         if rows is None:
             rows = [row for row in table.index[~table["unsure"].astype(bool)] if row not in self.accepted]
         labels = {self._checked(row): table["prediction"][row] for row in rows}
@@ -97,31 +96,21 @@ class VideoSession:
         return len(labels)
 
     def correct(self, row: int, label: str) -> None:
-        """Give a row a label of the classes; "" takes an accepted one back.
-
-        Raises:
-            ValueError: there are no predictions yet, no such row or class, or the row could not be read.
-        """
+        """Give a row a label of the classes; "" takes an accepted one back. Raises as `accept`."""
+        _, classifier = self._predicted()
         self._checked(row)
         if label == NO_PREDICTION:
             self.accepted.pop(row, None)
-        elif label not in self.classifier.names:
-            raise ValueError(
-                f"a label must be one of the {len(self.classifier.names)} classes, got {label!r}"
-            )
+        elif label not in classifier.names:
+            raise ValueError(f"a label must be one of the {len(classifier.names)} classes, got {label!r}")
         else:
             self.accepted[row] = label
 
     def catalog(self) -> Catalog:
-        """A catalog of every window that was read, to play them, in the order of `table`.
-
-        Raises:
-            ValueError: there are no predictions yet, or no video could be read.
-        """
-        table = self._as_clips()
+        """A catalog of every window that was read, to play them, in the order of `table`."""
+        table, _ = self._predicted()
         shown = table[table["prediction"] != NO_PREDICTION]
-        labels = [self.accepted.get(row, table["prediction"][row]) for row in shown.index]
-        return catalog_of(shown, labels, self.classifier.classes, self.limits)
+        return self._catalog({row: self.accepted.get(row, name) for row, name in shown["prediction"].items()})
 
     def save(self, folder: str | Path) -> Prepared:
         """Save the accepted labels as a prepared dataset, see `save_labelled`.
@@ -129,29 +118,28 @@ class VideoSession:
         Raises:
             ValueError: no label is accepted yet, or as `save_labelled`.
         """
-        table = self._as_clips()
+        self._predicted()
         if not self.accepted:
             raise ValueError("there must be accepted labels to save, got none")
-        rows = sorted(self.accepted)
-        labels = [self.accepted[row] for row in rows]
-        catalog = catalog_of(table.loc[rows], labels, self.classifier.classes, self.limits)
+        catalog = self._catalog(dict(sorted(self.accepted.items())))
         prepared = save_labelled(catalog, folder, self.model.frames, self.limits)
         self.saved = dict(self.accepted)
         return prepared
 
-    def _predicted(self) -> pd.DataFrame:
-        if self.table is None:
-            raise ValueError("there are no predictions yet; read videos and give classes first")
-        return self.table
-
-    def _as_clips(self) -> pd.DataFrame:
-        """The table, without bounds where a window is the whole of its video."""
-        table, windows = self._predicted(), self.windows
+    def _catalog(self, labels: dict[int, str]) -> Catalog:
+        """Of labelled rows, without bounds where a window is the whole of its video."""
+        windows, (_, classifier) = self.windows.loc[list(labels)], self._predicted()
         whole = (windows["start_s"] == 0) & (windows["end_s"] == windows["duration_s"])
-        return table.assign(start_s=table["start_s"].mask(whole), end_s=table["end_s"].mask(whole))
+        bounds = {name: windows[name].mask(whole) for name in ("start_s", "end_s")}
+        return catalog_of(windows.assign(**bounds), list(labels.values()), classifier.classes, self.limits)
+
+    def _predicted(self) -> tuple[pd.DataFrame, ZeroShotClassifier]:
+        if self.table is None or self.classifier is None:
+            raise ValueError("there are no predictions yet; read videos and give classes first")
+        return self.table, self.classifier
 
     def _checked(self, row: int) -> int:
-        table = self._predicted()
+        table, _ = self._predicted()
         if row not in table.index:
             raise ValueError(f"a row must be one of 0..{len(table) - 1}, got {row}")
         if table["prediction"][row] == NO_PREDICTION:
@@ -164,12 +152,8 @@ def catalog_of(
 ) -> Catalog:
     """A catalog of labelled clips; its root is "/", for the videos may lie anywhere.
 
-    Args:
-        clips: path, start_s and end_s (seconds; nan for the whole video); a clip's id is its place in the
-            table and its file's name, its group the video.
-        labels: a class for each clip.
-        classes: from `read_classes`.
-        limits: of the processes that open the files.
+    `clips` has path, start_s and end_s (seconds; nan for the whole video); a clip's id is its place in it and
+    its file's name, its group the video.
 
     Raises:
         ValueError: not one label a clip, a label that is no class, or no clip.
@@ -197,13 +181,8 @@ def save_labelled(
 ) -> Prepared:
     """Save a catalog of labelled clips as a prepared dataset, which a study and so every notebook takes.
 
-    Leaves what `prepare` leaves and labels.csv with path, label, start_s and end_s of each clip.
-
-    Args:
-        catalog: from `catalog_of`; its videos stay where they are.
-        folder: an empty one, or that of the same clips and labels.
-        frames: a clip.
-        limits: of the processes that decode.
+    Leaves what `prepare` leaves and labels.csv with path, label, start_s and end_s of each clip; the videos
+    stay where they are. The folder must be empty, or that of the same clips and labels.
 
     Raises:
         ValueError: the folder holds other clips, labels or files, its videos have changed since, or no clip

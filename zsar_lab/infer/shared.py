@@ -89,12 +89,7 @@ class SharedModel:
 
 
 def save_shared(shared: SharedModel, folder: Path, card: str) -> Path:
-    """Write the folder; config.json comes last, so that a folder without it is not whole.
-
-    Args:
-        shared: what is shared.
-        folder: made if absent; what an earlier call left there is replaced.
-        card: the text of the model card.
+    """Write the folder with a model card; config.json comes last, so that a folder without it is not whole.
 
     Raises:
         PermissionError: the folder cannot be written to.
@@ -122,7 +117,7 @@ def load_shared(folder: str | Path) -> SharedModel:
     """Open a folder that `save_shared` wrote, here or elsewhere.
 
     Raises:
-        FileNotFoundError: there is no such folder, or it has no config.json.
+        FileNotFoundError: it has no config.json.
         SharedModelError: it is of another version, or a file was changed or is missing.
     """
     folder = Path(folder)
