@@ -1,45 +1,105 @@
-"""Corrections of hubness: each is fitted on a bank of clips, then applied to the scores of others.
+"""Hubness reductions: each is fitted on a query bank, the scores of other clips for the same classes.
 
-A class that is near to many clips whatever they show (a hub) takes answers from the others; the bank tells
-which classes are. `csls`, `inverted_softmax`, `qb_norm` and `local_scaling` change a clip's order of classes
-through one figure a class alone, `globally_corrected` and `mutual_proximity` through the class's whole
-distribution of scores over the bank.
+A class that is near to many clips whatever they show (a hub) takes predictions from the others; the bank tells which
+classes are. csls, inverted_softmax, qb_norm and local_scaling change a clip's order of classes through one figure a
+class, globally_corrected and mutual_proximity through the class's whole distribution of scores over the bank. A bank
+that holds a clip to score holds its scores too.
 
-A bank that holds a clip to score holds its scores too, so that a clip is then among the neighbours of a class
-that its own scores are compared with.
-
-Shapes: B clips to score, N bank clips, C candidate classes, D width. Scores are similarities, [B, C] and [N,
-C], larger is nearer.
+Shapes: B clips to score, N bank clips, C candidate classes, D width. Scores are similarities, larger is nearer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE, ClipGroup, Fitted, SplitClips, nearest_scores
 from zsar_lab.methods.metrics import top_k_accuracy
-from zsar_lab.methods.query_bank import LARGEST, Bank, checked_rows
-from zsar_lab.methods.transfer import unit
+from zsar_lab.text.relatedness import unit
 
-CSLS, GLOBALLY_CORRECTED, INVERTED_SOFTMAX = "CSLS", "globally corrected", "inverted softmax"
-QB_NORM, LOCAL_SCALING, MUTUAL_PROXIMITY = "QB-Norm", "local scaling", "mutual proximity"
+KS, BETAS = (1, 3, 5, 10), (1.0, 5.0, 10.0, 20.0, 50.0)
+LARGEST = 1e100  # of a score in size, so that no sum, square or product of scores leaves float64
 COSINE_ROUNDING = 1e-4  # float32 cosines may leave -1..1 by less
 LEAST_SCALE = 1e-6  # of a distance in local scaling, so that coinciding points divide by no zero
 
 
 @dataclass(frozen=True, eq=False)
-class Correction:
-    """A correction fitted on a bank.
+class QueryBank:
+    """Scores of clips for the candidate classes, checked when made; `make_query_bank` finds its setting.
 
     Attributes:
-        name: one of CORRECTIONS.
-        setting: the bank's, "inductive" or "transductive".
+        scores_NC: float64, by the method whose hubs are reduced; classes in the order of the scores to change.
+        ids: of the clips.
+        setting: "transductive" when it holds a clip that is scored or of the test set, else "inductive".
+        n_test: how many of its clips are of the test set.
+
+    Raises:
+        ValueError: no clip or no class, a score that is not finite, other numbers of ids, or a setting that does not fit.
+    """
+
+    scores_NC: np.ndarray
+    ids: tuple[str, ...]
+    setting: str
+    n_test: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scores_NC", checked_rows("the scores of a query bank", self.scores_NC))
+        if not self.scores_NC.size or len(self.ids) != len(self.scores_NC):
+            raise ValueError(
+                f"a query bank needs a clip, a class, and an id for each clip, got {self.scores_NC.shape} scores and"
+                f" {len(self.ids)} ids"
+            )
+        allowed = (TRANSDUCTIVE,) if self.n_test else (INDUCTIVE, TRANSDUCTIVE)
+        if self.setting not in allowed:
+            raise ValueError(
+                f"a query bank with {self.n_test} test clips must be {' or '.join(allowed)}, got {self.setting!r}"
+            )
+
+
+def make_query_bank(
+    scores_NC: np.ndarray,
+    ids: Sequence[str],
+    scored_ids: Collection[str],
+    test_ids: Collection[str],
+    inductive_only: bool = False,
+) -> QueryBank:
+    """A bank whose setting follows from its clips.
+
+    Args:
+        scores_NC: see `QueryBank`.
+        ids: of the N clips.
+        scored_ids: the clips whose scores will be changed (validation clips when settings are chosen).
+        test_ids: all clips of the test set; under a generalised protocol the held-out clips of seen classes too.
+        inductive_only: refuse a transductive bank.
+
+    Raises:
+        ValueError: `inductive_only` and it is transductive, no scored clip is named, or as `QueryBank`.
+    """
+    if not len(scored_ids):
+        raise ValueError("a query bank must be told which clips are scored, got none")
+    test, scored = set(test_ids), set(scored_ids)
+    looked_at = [clip for clip in ids if clip in test or clip in scored]
+    if inductive_only and looked_at:
+        raise ValueError(
+            f"an inductive query bank must hold no clip that is scored or tested, got {len(looked_at)}, such as {looked_at[0]!r}"
+        )
+    setting = TRANSDUCTIVE if looked_at else INDUCTIVE
+    return QueryBank(scores_NC, tuple(ids), setting, sum(clip in test for clip in looked_at))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedReduction:
+    """A hubness reduction fitted on a query bank.
+
+    Attributes:
+        name: its identifier.
+        setting: the bank's.
         settings: k or beta; empty where there is none.
-        apply: from scores [B, C], float32 or float64, to corrected scores, finite float64 [B, C], larger is
-            nearer; ValueError when they are not finite or not of as many classes as the bank's.
+        apply: from scores [B, C] to reduced ones, finite float64 [B, C], larger is nearer; ValueError when they are not
+            finite or not of as many classes as the bank's.
     """
 
     name: str
@@ -48,7 +108,7 @@ class Correction:
     apply: Callable[[np.ndarray], np.ndarray]
 
 
-def csls(bank: Bank, k: int = 10) -> Correction:
+def csls(bank: QueryBank, k: int = 10) -> FittedReduction:
     """Cross-domain similarity local scaling: 2 s(v, c) - r_C(v) - r_B(c).
 
     r_C(v) is the mean of the k best similarities of the clip over the classes, r_B(c) that of the class over
@@ -64,13 +124,13 @@ def csls(bank: Bank, k: int = 10) -> Correction:
     _check_k(k, bank)
     near_C = _best(bank.scores_NC.T, k).mean(1)
 
-    def correct(scores_BC: np.ndarray) -> np.ndarray:
+    def reduce(scores_BC: np.ndarray) -> np.ndarray:
         return 2 * scores_BC - _best(scores_BC, k).mean(1, keepdims=True) - near_C
 
-    return _correction(CSLS, bank, {"k": k}, correct)
+    return _fitted("csls", bank, {"k": k}, reduce)
 
 
-def globally_corrected(bank: Bank) -> Correction:
+def globally_corrected(bank: QueryBank) -> FittedReduction:
     """Minus the rank of the clip among the bank for each class: -(1 + #{v' in B: s(v', c) > s(v, c)}) + #{c': s(v, c') < s(v, c)} / C.
 
     The last term, below 1, settles ties of rank by s. A class's scores are replaced by their places in its
@@ -82,14 +142,14 @@ def globally_corrected(bank: Bank) -> Correction:
     """
     sorted_CN = _sorted_by_class(bank)
 
-    def correct(scores_BC: np.ndarray) -> np.ndarray:
+    def reduce(scores_BC: np.ndarray) -> np.ndarray:
         nearer_BC = sorted_CN.shape[1] - _places(sorted_CN, scores_BC, "right")
         return _lower_classes(scores_BC) / len(sorted_CN) - 1 - nearer_BC
 
-    return _correction(GLOBALLY_CORRECTED, bank, {}, correct)
+    return _fitted("globally_corrected", bank, {}, reduce)
 
 
-def inverted_softmax(bank: Bank, beta: float) -> Correction:
+def inverted_softmax(bank: QueryBank, beta: float) -> FittedReduction:
     """The log of exp(beta s(v, c)) / sum over v' in B of exp(beta s(v', c)); the log keeps the order, and small shares do not vanish.
 
     A clip's order of classes changes by a constant a class: s less a soft maximum of the class over the bank.
@@ -103,12 +163,15 @@ def inverted_softmax(bank: Bank, beta: float) -> Correction:
     _check_beta(beta)
     soft_C = _soft_maximum(bank.scores_NC, beta)
     n_bank = len(bank.scores_NC)
-    return _correction(
-        INVERTED_SOFTMAX, bank, {"beta": beta}, lambda scores_BC: beta * (scores_BC - soft_C) - np.log(n_bank)
+    return _fitted(
+        "inverted_softmax",
+        bank,
+        {"beta": beta},
+        lambda scores_BC: beta * (scores_BC - soft_C) - np.log(n_bank),
     )
 
 
-def qb_norm(bank: Bank, beta: float) -> Correction:
+def qb_norm(bank: QueryBank, beta: float) -> FittedReduction:
     """Querybank normalisation: the inverted softmax for the clips whose own best class some bank clip ranks first; other clips keep s.
 
     For those clips s(v, c) - (h_c - mean of h over the classes), h_c = 1/beta log sum over v' in B of
@@ -129,13 +192,13 @@ def qb_norm(bank: Bank, beta: float) -> Correction:
     soft_C = _soft_maximum(bank.scores_NC, beta)
     surplus_C = soft_C - soft_C.mean()
 
-    def correct(scores_BC: np.ndarray) -> np.ndarray:
+    def reduce(scores_BC: np.ndarray) -> np.ndarray:
         return np.where(activated_C[scores_BC.argmax(1)][:, None], scores_BC - surplus_C, scores_BC)
 
-    return _correction(QB_NORM, bank, {"beta": beta}, correct)
+    return _fitted("qb_norm", bank, {"beta": beta}, reduce)
 
 
-def local_scaling(bank: Bank, k: int) -> Correction:
+def local_scaling(bank: QueryBank, k: int) -> FittedReduction:
     """Local scaling as a similarity, log(1 - LS) = -d^2 / (sig_v sig_c), of the distance LS = 1 - exp(-d^2 / (sig_v sig_c)); at most 0.
 
     d is the Euclidean distance of unit vectors, d^2 = 2 - 2 s, so the scores must be cosines; sig_v is the
@@ -154,14 +217,14 @@ def local_scaling(bank: Bank, k: int) -> Correction:
     _check_k(k, bank)
     scale_C = _scale(_squared_distances(bank.scores_NC).T, k)
 
-    def correct(scores_BC: np.ndarray) -> np.ndarray:
+    def reduce(scores_BC: np.ndarray) -> np.ndarray:
         squared_BC = _squared_distances(scores_BC)
         return -squared_BC / (_scale(squared_BC, k)[:, None] * scale_C)
 
-    return _correction(LOCAL_SCALING, bank, {"k": k}, correct)
+    return _fitted("local_scaling", bank, {"k": k}, reduce)
 
 
-def mutual_proximity(bank: Bank) -> Correction:
+def mutual_proximity(bank: QueryBank) -> FittedReduction:
     """P(X > d) P(Y > d), empirical, X over the distances of the clip to the C classes, Y over those of the class to the N bank clips.
 
     As only the order of distances matters, P(X > d) = a / C with a = #{c': s(v, c') < s(v, c)} and P(Y > d) =
@@ -176,58 +239,108 @@ def mutual_proximity(bank: Bank) -> Correction:
     sorted_CN = _sorted_by_class(bank)
     n_classes = len(sorted_CN)
 
-    def correct(scores_BC: np.ndarray) -> np.ndarray:
+    def reduce(scores_BC: np.ndarray) -> np.ndarray:
         lower_BC = _lower_classes(scores_BC)
         return lower_BC * (_places(sorted_CN, scores_BC, "left") + 1 / n_classes) / sorted_CN.size
 
-    return _correction(MUTUAL_PROXIMITY, bank, {}, correct)
+    return _fitted("mutual_proximity", bank, {}, reduce)
 
 
-CORRECTIONS: dict[str, Callable[..., Correction]] = {
-    CSLS: csls,
-    GLOBALLY_CORRECTED: globally_corrected,
-    INVERTED_SOFTMAX: inverted_softmax,
-    QB_NORM: qb_norm,
-    LOCAL_SCALING: local_scaling,
-    MUTUAL_PROXIMITY: mutual_proximity,
+FITS: dict[str, Callable[..., FittedReduction]] = {
+    fit.__name__: fit
+    for fit in (csls, globally_corrected, inverted_softmax, qb_norm, local_scaling, mutual_proximity)
 }
 
 
-def choose_correction(
-    make: Callable[..., Correction],
+@dataclass(frozen=True, eq=False)
+class ReducedScores:
+    """A method's scores of the test clips under one reduction, and what validation chose for it."""
+
+    reduction: str
+    setting: str
+    settings: dict[str, Any]
+    validation_top1: float
+    scores_BC: np.ndarray
+
+
+def reduced_scores(
+    fitted: Fitted, split: SplitClips, grids: Mapping[str, Callable[[int], list[dict[str, Any]]]]
+) -> Iterator[ReducedScores]:
+    """The test clips' scores centred, then under each of FITS with an inductive bank, then with a transductive one.
+
+    Inductive: the bank is the training clips' scores for the candidate classes; transductive: those of the clips
+    themselves, all at once. Settings are chosen in the same way on the clips of the validation classes.
+
+    Args:
+        fitted: a method that compares clips with a point of each class, by cosine.
+        split: its clips.
+        grids: of each reduction, from the largest k possible to the settings tried.
+
+    Raises:
+        ValueError: the method has no points, or as `Fitted.scores`.
+    """
+    if fitted.points is None:
+        raise ValueError(
+            f"hubness is reduced for a method that compares clips with points, {fitted.method!r} has none"
+        )
+    groups, mean_D = (split.validation, split.test), split.train.embedding_BD.mean(0)
+    on_validation, on_test = (
+        nearest_scores(*centred(group.embedding_BD, fitted.points(group.names), mean_D)) for group in groups
+    )
+    top1 = top_k_accuracy(on_validation, split.validation.targets, 1)
+    yield ReducedScores("centring", INDUCTIVE, fitted.settings, top1, on_test)
+    on_validation, on_test = (fitted.scores(group) for group in groups)
+    for setting in (INDUCTIVE, TRANSDUCTIVE):
+        validation_bank, test_bank = (_bank(fitted, split, group, setting) for group in groups)
+        most = min(*validation_bank.scores_NC.shape, *test_bank.scores_NC.shape)
+        for name, fit in FITS.items():
+            given = validation_bank, on_validation, split.validation.targets
+            chosen, top1 = choose_reduction(fit, grids[name](most), *given)
+            settings = fitted.settings | {f"{name}_{key}": value for key, value in chosen.items()}
+            yield ReducedScores(name, setting, settings, top1, fit(test_bank, **chosen).apply(on_test))
+
+
+def _bank(fitted: Fitted, split: SplitClips, group: ClipGroup, setting: str) -> QueryBank:
+    """The training clips' scores for the classes of a group, or those of its own clips."""
+    if setting == TRANSDUCTIVE:
+        return make_query_bank(fitted.scores(group), group.ids, group.ids, split.test.ids)
+    train = split.train
+    scores_NC = fitted.scores(ClipGroup(group.names, train.ids, train.embedding_BD, train.targets))
+    return make_query_bank(scores_NC, train.ids, group.ids, split.test.ids, inductive_only=True)
+
+
+def choose_reduction(
+    fit: Callable[..., FittedReduction],
     grid: Iterable[Mapping[str, Any]],
-    bank: Bank,
+    bank: QueryBank,
     scores_BC: np.ndarray,
     targets: np.ndarray,
 ) -> tuple[dict[str, Any], float]:
-    """Choose a correction's settings on clips of the validation classes, never on test clips.
+    """Choose a reduction's settings on clips of the validation classes.
 
     Args:
-        make: one of CORRECTIONS.
+        fit: one of FITS.
         grid: the settings to try, for example [{"k": 1}, {"k": 5}].
         bank: scores of its clips for the validation classes; it may not hold a test clip.
-        scores_BC: of the validation clips for the validation classes, by the method that is corrected.
-        targets: the validation clips' classes, 0..C - 1.
+        scores_BC: of the validation clips for these classes.
+        targets: the clips' classes, 0..C - 1.
 
     Returns:
         The settings with the best top-1, the first of equals, and that top-1, 0..1.
 
     Raises:
-        ValueError: an empty grid, a bank with test clips, settings out of range, or scores as
-            `Correction.apply`.
+        ValueError: an empty grid, a bank with test clips, or settings out of range.
     """
     if bank.n_test:
         raise ValueError(
-            f"settings must be chosen without test clips, got a bank that holds {bank.n_test} of them; take training clips"
+            f"settings must be chosen without test clips, got a query bank with {bank.n_test} of them"
         )
     top1 = [
-        (dict(settings), top_k_accuracy(make(bank, **settings).apply(scores_BC), targets, 1))
+        (dict(settings), top_k_accuracy(fit(bank, **settings).apply(scores_BC), targets, 1))
         for settings in grid
     ]
     if not top1:
-        raise ValueError(
-            "the grid must hold settings to choose from, got none; give for example [{'k': 1}, {'k': 5}]"
-        )
+        raise ValueError("the grid must hold settings to choose from, got none")
     return max(top1, key=lambda pair: pair[1])
 
 
@@ -261,22 +374,41 @@ def centred(
     return clips, classes
 
 
-def _correction(
-    name: str, bank: Bank, settings: dict[str, Any], correct: Callable[[np.ndarray], np.ndarray]
-) -> Correction:
+def checked_rows(what: str, rows: np.ndarray, width: int | None = None, cure: str = "") -> np.ndarray:
+    """The rows as float64 [any, width]; `what` and `cure` are words for the messages.
+
+    Raises:
+        ValueError: not two axes, a value that is not finite or over 1e100 in size, or another width.
+    """
+    rows = np.asarray(rows, dtype=float)
+    if rows.ndim != 2:
+        raise ValueError(f"{what} must have two axes, clips or classes first, got shape {rows.shape}")
+    if width is not None and rows.shape[1] != width:
+        raise ValueError(f"{what} must have {width} columns, got {rows.shape[1]}; {cure}")
+    bad = ~(np.abs(rows) <= LARGEST)
+    if bad.any():
+        raise ValueError(
+            f"{what} must be finite and at most {LARGEST:g} in size, got {int(bad.sum())} that are not; look at the embeddings"
+        )
+    return rows
+
+
+def _fitted(
+    name: str, bank: QueryBank, settings: dict[str, Any], reduce: Callable[[np.ndarray], np.ndarray]
+) -> FittedReduction:
     n_classes = bank.scores_NC.shape[1]
 
     def apply(scores_BC: np.ndarray) -> np.ndarray:
-        return correct(
+        return reduce(
             checked_rows(
-                "the scores to correct", scores_BC, n_classes, "take the classes of the bank, in its order"
+                "the scores to reduce", scores_BC, n_classes, "take the classes of the bank, in its order"
             )
         )
 
-    return Correction(name, bank.setting, settings, apply)
+    return FittedReduction(name, bank.setting, settings, apply)
 
 
-def _check_k(k: int, bank: Bank) -> None:
+def _check_k(k: int, bank: QueryBank) -> None:
     most = min(bank.scores_NC.shape)
     if not 1 <= k <= most:
         n_bank, n_classes = bank.scores_NC.shape
@@ -317,7 +449,7 @@ def _scale(squared_XY: np.ndarray, k: int) -> np.ndarray:
     return np.maximum(np.sqrt(np.partition(squared_XY, k - 1, axis=1)[:, k - 1]), LEAST_SCALE)
 
 
-def _sorted_by_class(bank: Bank) -> np.ndarray:
+def _sorted_by_class(bank: QueryBank) -> np.ndarray:
     return np.sort(np.ascontiguousarray(bank.scores_NC.T), axis=1)
 
 

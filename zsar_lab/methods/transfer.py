@@ -8,13 +8,18 @@ width, F width of a class text's embedding.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, nearest_scores, text_of
 from zsar_lab.methods.metrics import truth_rank
-from zsar_lab.models.rest import ResT
 from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN, Relatedness, unit
+
+if TYPE_CHECKING:
+    from zsar_lab.models.rest import ResT
+    from zsar_lab.text.embeddings import ClassEmbeddings
 
 TO_BE_NEAR, TO_LEAVE_CENTRED = 1.0, 2.0  # standard errors, see choose_settings
 
@@ -28,28 +33,38 @@ class TransferSettings:
     relatedness: str = CENTRED
 
 
-def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
-    """Seen visual prototypes p_s = normalise(mean of the class's clip embeddings), float [S, D].
+def fit_transfer(split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fitted]) -> Fitted:
+    """Choose k, tau and the kind of relatedness on the validation classes; seen candidates are at their prototypes."""
+    validation, seen = split.validation, {name: row for row, name in enumerate(split.train.names)}
+    given = text_of(texts, validation.names), text_of(texts, split.train.names), split.seen_prototypes
+    grid = settings_grid(len(seen))
+    chosen, accuracies = choose_settings(validation.embedding_BD, validation.targets, *given, grid)
 
-    Raises:
-        ValueError: a class has no clip.
-    """
-    counts = np.bincount(targets, minlength=n_classes)
-    if (counts == 0).any():
-        raise ValueError(
-            f"every class needs a clip to have a prototype, class number {int(np.argmin(counts))} has none"
-        )
-    sums = np.zeros((n_classes, embedding_ND.shape[1]))
-    np.add.at(sums, targets, embedding_ND)
-    return unit(sums / counts[:, None])
+    def points(names: tuple[str, ...]) -> np.ndarray:
+        return compose_prototypes(weights_of(split, texts, names, chosen), split.seen_prototypes)
+
+    def scores(group: ClipGroup) -> np.ndarray:
+        rows = [seen[name] for name in group.names if name in seen]
+        others = tuple(name for name in group.names if name not in seen)
+        parts = [split.seen_prototypes[rows]] if rows else []
+        parts += [points(others)] if others else []
+        return np.concatenate([nearest_scores(group.embedding_BD, part) for part in parts], axis=1)
+
+    return Fitted("transfer", texts.class_text.prompt, asdict(chosen), accuracies[chosen], scores, points)
+
+
+def weights_of(
+    split: SplitClips, texts: ClassEmbeddings, names: tuple[str, ...], settings: TransferSettings
+) -> np.ndarray:
+    """Transfer weights of the classes `names` over the seen ones, rows sum to 1."""
+    return weights_by_text(text_of(texts, names), text_of(texts, split.train.names), settings)
 
 
 def classifier_weights(model: ResT) -> np.ndarray:
-    """Seen visual prototypes p_s = normalise(w_s), w_s the weight of the seen class in the trained cosine classifier, float64 [S, D].
+    """Seen visual prototypes p_s = normalise(w_s) of the trained cosine classifier, float64 [S, D].
 
-    The other source beside `class_means`, for `TextMethods.with_prototypes`. Training numbers the classes by
-    their place in the `seen` of its protocol, so row s is of that class; a protocol's hash does not tell its
-    order, so take the protocol as the training had it (those that this library splits are sorted).
+    The other source beside `class_means`, for `SplitClips.with_prototypes`. Rows are in the order of the `seen` of the
+    protocol that the training had.
     """
     return unit(model.seen_weight_SD.detach().cpu().double().numpy())
 

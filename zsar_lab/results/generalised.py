@@ -1,7 +1,7 @@
-"""Generalised zero-shot: seen and unseen classes are candidates together, and a constant taken off the seen scores balances the two.
+"""Generalised zero-shot: seen and unseen classes are candidates together, and a gamma taken off the seen scores balances them.
 
-Shapes: B clips, C candidate classes, seen and unseen. Accuracies are fractions, 0..1. A clip whose true class
-ties with another is wrong, as everywhere in metrics.py.
+Shapes: B clips, C candidate classes, the seen ones first. S and U are the accuracy on clips of seen and of unseen
+classes, fractions; H is their harmonic mean. A clip whose true class ties with another is wrong.
 """
 
 from __future__ import annotations
@@ -14,48 +14,26 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.methods.metrics import truth_rank
-from zsar_lab.results.predictions import Predictions, Scored
+from zsar_lab.results.predictions import Predictions, Scored, halves
 from zsar_lab.results.statistics import accuracy, harmonic_interval
 
-MEAN_CLASS, MICRO = "mean class", "micro"
-AVERAGES = (MEAN_CLASS, MICRO)
-
-
-@dataclass(frozen=True)
-class GeneralisedScore:
-    """Accuracy on both sides with all classes as candidates.
-
-    Attributes:
-        seen: S, on clips of seen classes.
-        unseen: U, on clips of unseen classes.
-        harmonic: H = 2 S U / (S + U), 0 when both are 0.
-        constant: what was taken off the seen classes' scores.
-        average: "mean class" (each class with clips counts the same) or "micro" (each clip does).
-    """
-
-    seen: float
-    unseen: float
-    harmonic: float
-    constant: float
-    average: str
+AVERAGES = ("micro", "mean_class")  # S and U over clips, or over classes
 
 
 @dataclass(frozen=True, eq=False)
 class SeenUnseenCurve:
-    """S and U at every constant: P stretches of constants between neighbouring breakpoints, within which both stay the same.
+    """S and U at every gamma: P stretches of gammas between neighbouring breakpoints, within which both stay the same.
 
     Attributes:
-        breakpoints: the P - 1 constants at which a clip turns right or wrong, upwards.
+        breakpoints: the P - 1 gammas at which a clip turns right or wrong, upwards.
         seen, unseen: [P] S and U between them; from S at its largest and U = 0 to S = 0 and U at its largest.
-        area: under S over U, by trapezoids.
-        average: see `GeneralisedScore`.
+        area: AUSUC, under S over U, by trapezoids.
     """
 
     breakpoints: np.ndarray
     seen: np.ndarray
     unseen: np.ndarray
     area: float
-    average: str
 
     @property
     def harmonic(self) -> np.ndarray:
@@ -63,30 +41,15 @@ class SeenUnseenCurve:
         return harmonic_mean(self.seen, self.unseen)
 
     @property
-    def constants(self) -> np.ndarray:
-        """A constant inside every stretch, [P]: the middle between two breakpoints; minus infinity and infinity at the ends."""
+    def gammas(self) -> np.ndarray:
+        """A gamma inside every stretch, [P]: the middle between two breakpoints; -inf and inf at the ends."""
         middle = self.breakpoints[:-1] + np.diff(self.breakpoints) / 2
         return np.concatenate([[-np.inf], middle, [np.inf]]) if len(self.breakpoints) else np.zeros(1)
 
     @property
     def harmonic_upper_bound(self) -> float:
-        """The best H over the curve. On test clips it looks at their labels: an upper bound of what a chosen constant gives, not a result."""
+        """The best H over the curve; on test clips it looks at their labels, so it is a bound and not a result."""
         return float(self.harmonic.max())
-
-
-@dataclass(frozen=True)
-class ChosenConstant:
-    """A constant chosen on validation clips.
-
-    Attributes:
-        constant: to be taken off the seen classes' scores.
-        validation_harmonic: H on the validation clips at it.
-        average: the accuracy it was chosen by.
-    """
-
-    constant: float
-    validation_harmonic: float
-    average: str
 
 
 def harmonic_mean(seen: np.ndarray | float, unseen: np.ndarray | float) -> np.ndarray:
@@ -95,57 +58,27 @@ def harmonic_mean(seen: np.ndarray | float, unseen: np.ndarray | float) -> np.nd
     return 2 * np.multiply(seen, unseen) / np.where(total > 0, total, 1)
 
 
-def generalised_score(
-    scores_BC: np.ndarray,
-    targets: np.ndarray,
-    is_seen_C: np.ndarray,
-    constant: float = 0.0,
-    average: str = MEAN_CLASS,
-) -> GeneralisedScore:
-    """S, U and H after the constant is taken off the seen classes' scores.
+def seen_unseen_curve(
+    scores_BC: np.ndarray, targets: np.ndarray, is_seen_C: np.ndarray, average: str = "mean_class"
+) -> SeenUnseenCurve:
+    """S against U as gamma goes from minus infinity to infinity, exactly: no grid.
+
+    A clip's margin is its best seen less its best unseen score. A clip of a seen class is right when its class is the
+    best of the seen ones and gamma is below the margin; one of an unseen class when its class is the best of the unseen
+    ones and gamma is above it. So the margins of clips right on their own side are all the breakpoints. A breakpoint
+    shared by clips of both sides becomes a slope, worth half the rectangle: the area is the share of pairs of a seen and
+    an unseen clip that some gamma gets right together, ties counting half, as under a ROC curve.
 
     Args:
-        scores_BC: scores of all candidate classes, larger is nearer.
-        targets: true class of each clip, 0..C-1.
+        scores_BC: of all candidate classes, larger is nearer.
+        targets: true class of each clip, 0..C - 1.
         is_seen_C: which classes are seen ones.
-        constant: 0 for none; from `choose_constant`, never from the test clips.
-        average: "mean class", as generalised results are mostly given, or "micro".
+        average: of S and U, "micro" over clips or "mean_class".
 
     Raises:
-        ValueError: a score or the constant is not finite, the average is unknown, or a side has no class or
-            no clip.
-    """
-    if not np.isfinite(constant):
-        raise ValueError(
-            f"the constant must be a finite number, got {constant}; choose it with choose_constant"
-        )
-    is_seen_C, weight = _checked(scores_BC, targets, is_seen_C, average)
-    right = truth_rank(np.where(is_seen_C, scores_BC - constant, scores_BC), targets) == 1
-    of_seen = is_seen_C[targets]
-    seen, unseen = (float(weight[side & right].sum()) for side in (of_seen, ~of_seen))
-    return GeneralisedScore(seen, unseen, float(harmonic_mean(seen, unseen)), float(constant), average)
+        ValueError: a score is not finite, the average is unknown, or a side has no class or no clip.
 
-
-def seen_unseen_curve(
-    scores_BC: np.ndarray, targets: np.ndarray, is_seen_C: np.ndarray, average: str = MEAN_CLASS
-) -> SeenUnseenCurve:
-    """The whole curve of S against U as the constant goes from minus infinity to infinity, exactly: no grid.
-
-    A clip's margin is its best seen less its best unseen score. A clip of a seen class is right when its
-    class is the best of the seen ones and the constant is below the margin; one of an unseen class when its
-    class is the best of the unseen ones and the constant is above it. So the margins of clips right on their
-    own side are all the breakpoints.
-
-    The area is by trapezoids. Where all margins differ, S and U never change at the same breakpoint, the
-    curve is made of level and upright steps, and its area is that of the steps. A breakpoint shared by clips
-    of both sides becomes a slope, worth half the rectangle: the area is the share (weighted by the average)
-    of pairs of a seen and an unseen clip, both right on their own side, that some constant gets right
-    together, ties counting half, as in the area under a ROC curve.
-
-    Args, Raises: as for `generalised_score`.
-
-    Source: Chao et al., An Empirical Study and Analysis of Generalized Zero-Shot Learning, ECCV 2016
-    (calibrated stacking, AUSUC).
+    Source: Chao et al., An Empirical Study and Analysis of Generalized Zero-Shot Learning, ECCV 2016.
     """
     is_seen_C, weight = _checked(scores_BC, targets, is_seen_C, average)
     of_seen = is_seen_C[targets]
@@ -160,25 +93,81 @@ def seen_unseen_curve(
     seen = np.append(lost[::-1].cumsum()[::-1], 0.0)
     unseen = np.insert(gained.cumsum(), 0, 0.0)
     area = float((np.diff(unseen) * (seen[1:] + seen[:-1]) / 2).sum())
-    return SeenUnseenCurve(breakpoints, seen, unseen, area, average)
+    return SeenUnseenCurve(breakpoints, seen, unseen, area)
 
 
-def choose_constant(
-    scores_BC: np.ndarray, targets: np.ndarray, is_seen_C: np.ndarray, average: str = MEAN_CLASS
-) -> ChosenConstant:
-    """The constant of the best H on validation clips: held-out clips of seen classes, and clips of validation classes in the unseen ones' place.
+def choose_gamma(
+    scores_BC: np.ndarray, targets: np.ndarray, is_seen_C: np.ndarray, average: str = "mean_class"
+) -> float:
+    """The gamma of the best H on validation clips, of equally good stretches the one nearest to 0; 0 when H is 0 everywhere.
 
-    Of equally good stretches of constants the one whose middle is nearest to 0; 0 when H is 0 everywhere.
-
-    Args, Raises: as for `generalised_score`; none of the clips may be a test clip, none of the classes an
-    unseen one.
+    Args, Raises: as for `seen_unseen_curve`; the clips are held-out ones of seen classes, and of validation classes in
+    the unseen ones' place, none of them a test clip.
     """
     curve = seen_unseen_curve(scores_BC, targets, is_seen_C, average)
     best = curve.harmonic_upper_bound
     if best == 0:
-        return ChosenConstant(0.0, 0.0, average)
-    constants = curve.constants[curve.harmonic >= best * (1 - 1e-12)]
-    return ChosenConstant(float(constants[np.abs(constants).argmin()]), best, average)
+        return 0.0
+    gammas = curve.gammas[curve.harmonic >= best * (1 - 1e-12)]
+    return float(gammas[np.abs(gammas).argmin()])
+
+
+def choose_gammas(
+    scores_BC: np.ndarray,
+    targets: np.ndarray,
+    n_seen_clips: int,
+    n_seen: int,
+    test_targets: np.ndarray,
+    average: str,
+) -> tuple[float, float]:
+    """The gammas of calibrated stacking for both halves of the clips (see `halves`), each chosen without its own half.
+
+    S is of the very held-out seen clips that gamma is chosen with, so these are cut in two: a clip is scored with the
+    gamma chosen on the other half.
+
+    Args:
+        scores_BC: of the held-out seen clips, then of the clips of validation classes, with these classes as candidates.
+        targets: of these clips.
+        n_seen_clips: how many of them are of seen classes.
+        n_seen: how many candidates are seen ones.
+        test_targets: classes of the clips scored: the held-out seen ones first.
+        average: of S and U.
+    """
+    half = halves(test_targets)[:n_seen_clips]
+    is_seen_C, rest = np.arange(scores_BC.shape[1]) < n_seen, np.ones(len(targets) - n_seen_clips, dtype=bool)
+    kept = (np.append(half != one, rest) for one in (0, 1))
+    first, second = (choose_gamma(scores_BC[rows], targets[rows], is_seen_C, average) for rows in kept)
+    return first, second
+
+
+def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.DataFrame) -> dict[str, Any]:
+    """S, U, H with its interval, AUSUC and the best H on the curve of one method with all classes as candidates.
+
+    S and U are over all splits; AUSUC and the best H are means over splits, of the scores with nothing taken off.
+
+    Args:
+        splits: the predictions.
+        one: what was scored, with or without calibrated stacking.
+        rows: its rows in all splits.
+    """
+    average = splits[0].protocol.average
+    quantity = "mean_class" if average == "mean_class" else "top1"
+    sides = [rows[rows["role"] == role] for role in ("seen_test", "test")]
+    s, u = (accuracy(side, quantity) for side in sides)
+    low, high = harmonic_interval(*sides, quantity)
+    curves = [curve_of(split, one.method, one.prompt) for split in splits]
+    figures = {"average": average, "seen": s, "unseen": u, "harmonic": float(harmonic_mean(s, u))}
+    figures |= {"harmonic_low": low, "harmonic_high": high, "ausuc": float(np.mean([c.area for c in curves]))}
+    return figures | {
+        "harmonic_upper_bound": float(np.mean([curve.harmonic_upper_bound for curve in curves]))
+    }
+
+
+def curve_of(predictions: Predictions, method: str, prompt: str | None = None) -> SeenUnseenCurve:
+    """S against U of one method at every gamma, on the test clips of a split."""
+    scores_BC, targets = predictions.scores(method, prompt, candidates="all"), predictions.targets("all")
+    is_seen_C = np.arange(scores_BC.shape[1]) < len(predictions.protocol.seen)
+    return seen_unseen_curve(scores_BC, targets, is_seen_C, predictions.protocol.average)
 
 
 def _checked(
@@ -186,11 +175,11 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which classes are seen, as booleans, and the weight of each clip: those of a side sum to 1."""
     if average not in AVERAGES:
-        raise ValueError(f"the average must be one of {', '.join(AVERAGES)}, got {average!r}")
+        raise ValueError(f"average must be one of {', '.join(AVERAGES)}, got {average!r}")
     is_seen_C = np.asarray(is_seen_C, dtype=bool)
     if is_seen_C.shape != scores_BC.shape[1:]:
         raise ValueError(
-            f"every scored class must be marked as seen or not, got {is_seen_C.size} marks and {scores_BC.shape[1]} classes"
+            f"is_seen_C must be of the {scores_BC.shape[1]} classes scored, got {is_seen_C.size}"
         )
     truth_rank(scores_BC, targets)  # checks clips and scores
     weight = np.zeros(len(targets))
@@ -199,44 +188,8 @@ def _checked(
         if not clips.any():
             what = "clip" if side.any() else "class"
             raise ValueError(
-                f"a generalised score needs {name} and other classes, both with clips, got no {name} {what}"
+                f"a generalised score needs seen and unseen classes with clips, got no {name} {what}"
             )
-        each = 1 / clips.sum() if average == MICRO else 1 / (np.maximum(clips, 1) * np.count_nonzero(clips))
+        each = 1 / clips.sum() if average == "micro" else 1 / (np.maximum(clips, 1) * np.count_nonzero(clips))
         weight += np.where(side, each, 0.0)[targets]
     return is_seen_C, weight
-
-
-def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.DataFrame) -> dict[str, Any]:
-    """S, U, H, AUSUC and the best H on the curve of one method with seen and unseen classes as candidates.
-
-    S and U are over the clips (or classes, as the protocol's average says) of all splits. AUSUC and the best H are
-    means over splits, of the scores with nothing taken off.
-
-    Args:
-        splits: the predictions.
-        one: what was scored, with or without calibrated stacking.
-        rows: its rows in all splits.
-    """
-    quantity = "mean_class" if splits[0].protocol.average == "mean_class" else "top1"
-    sides = [rows[rows["role"] == role] for role in ("seen_test", "test")]
-    s, u = (accuracy(side, quantity) for side in sides)
-    low, high = harmonic_interval(*sides, quantity)
-    curves = [curve_of(split, one.method, one.prompt) for split in splits]
-    return {
-        "average": splits[0].protocol.average,
-        "seen": s,
-        "unseen": u,
-        "harmonic": float(harmonic_mean(s, u)),
-        "harmonic_low": low,
-        "harmonic_high": high,
-        "ausuc": float(np.mean([curve.area for curve in curves])),
-        "harmonic_upper_bound": float(np.mean([curve.harmonic_upper_bound for curve in curves])),
-    }
-
-
-def curve_of(predictions: Predictions, method: str, prompt: str | None = None) -> SeenUnseenCurve:
-    """S against U of one method at every gamma, on the test clips of a split."""
-    scores_BC, targets = predictions.scores(method, prompt, candidates="all"), predictions.targets("all")
-    is_seen_C = np.arange(scores_BC.shape[1]) < len(predictions.protocol.seen)
-    average = MEAN_CLASS if predictions.protocol.average == "mean_class" else MICRO
-    return seen_unseen_curve(scores_BC, targets, is_seen_C, average)

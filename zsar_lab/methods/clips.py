@@ -1,0 +1,151 @@
+"""The clips of a split as methods read them, and what a method gives back.
+
+Shapes: N training clips, B clips to score, S seen classes, C candidate classes, D width of the shared space, F width
+of a class text's embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zsar_lab.text.relatedness import unit
+
+if TYPE_CHECKING:
+    from zsar_lab.embed.embeddings import ClipEmbeddings
+    from zsar_lab.methods.direct import TrainedModel
+    from zsar_lab.methods.ridge import RidgeSums
+    from zsar_lab.protocols.protocol import Protocol
+    from zsar_lab.text.embeddings import ClassEmbeddings
+
+INDUCTIVE, TRANSDUCTIVE = "inductive", "transductive"  # one test clip is looked at at a time, or all
+
+
+@dataclass(frozen=True, eq=False)
+class ClipGroup:
+    """Clips of one group of classes: embeddings, and the index of each clip's class among `names`."""
+
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+    embedding_BD: np.ndarray
+    targets: np.ndarray
+
+    @staticmethod
+    def of(clips: ClipEmbeddings, ids: tuple[str, ...], names: tuple[str, ...]) -> ClipGroup:
+        """These clips, all of the classes `names`; ValueError when one was not embedded."""
+        rows = clips.rows(ids)
+        position = {name: index for index, name in enumerate(names)}
+        targets = np.array([position[clips.labels[row]] for row in rows], dtype=np.int64)
+        return ClipGroup(names, ids, clips.embedding_ND[rows], targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A method with the texts of one prompt, its settings chosen on clips of the validation classes.
+
+    Attributes:
+        method, prompt: names.
+        settings: what was chosen.
+        validation_top1: of those settings, 0..1.
+        scores: from a group of clips to their scores of the group's classes, [B, C], larger is nearer; where seen
+            classes are among them, they come first.
+        points: from class names to their points among the clips, [C, D], whose cosines the scores are; None where the
+            method has none.
+    """
+
+    method: str
+    prompt: str
+    settings: dict[str, Any]
+    validation_top1: float
+    scores: Callable[[ClipGroup], np.ndarray]
+    points: Callable[[tuple[str, ...]], np.ndarray] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SplitClips:
+    """The clips of a split with what its methods need of them whatever the class texts are.
+
+    Attributes:
+        train, validation, test: clips of the seen, validation and unseen classes.
+        seen_prototypes: [S, D], unit rows: the classes' means, unless `with_prototypes` gave others.
+        trained: the trained model, which direct and match need; None where only the others are fitted.
+    """
+
+    train: ClipGroup
+    validation: ClipGroup
+    test: ClipGroup
+    seen_prototypes: np.ndarray
+    trained: TrainedModel | None = None
+
+    @staticmethod
+    def of(clips: ClipEmbeddings, protocol: Protocol, trained: TrainedModel | None = None) -> SplitClips:
+        """Gather a split's clips; ValueError when one of them was not embedded."""
+        train = ClipGroup.of(clips, protocol.train_clips, protocol.seen)
+        validation = ClipGroup.of(clips, protocol.validation_clips, protocol.validation)
+        test = ClipGroup.of(clips, protocol.test_clips, protocol.unseen)
+        prototypes_SD = class_means(train.embedding_BD, train.targets, len(protocol.seen))
+        return SplitClips(train, validation, test, prototypes_SD, trained)
+
+    @cached_property
+    def ridge_sums(self) -> RidgeSums:
+        """Of the training clips."""
+        from zsar_lab.methods.ridge import RidgeSums  # which imports this module
+
+        return RidgeSums.of(self.train.embedding_BD, self.train.targets, len(self.train.names))
+
+    def with_prototypes(self, prototypes_SD: np.ndarray) -> SplitClips:
+        """The same clips with other seen prototypes, such as `classifier_weights`, which transfer then composes.
+
+        Raises:
+            ValueError: not a row a seen class in the clips' width, or a row that is not finite or zero.
+        """
+        rows, expected = np.asarray(prototypes_SD, dtype=float), self.seen_prototypes.shape
+        if rows.shape != expected:
+            raise ValueError(
+                f"seen prototypes must be {list(expected)} (seen classes, width), got {list(rows.shape)}"
+            )
+        bad = [
+            name for name, row in zip(self.train.names, rows) if not (np.isfinite(row).all() and row.any())
+        ]
+        if bad:
+            raise ValueError(
+                f"a seen prototype must be finite and not zero, {len(bad)} are not, such as {bad[0]!r}"
+            )
+        return replace(self, seen_prototypes=unit(rows))
+
+    def fit(self, texts: ClassEmbeddings, method: str) -> Fitted:
+        """Choose the settings of a method that needs only class texts; ValueError for another, or where a seen or
+        validation class has no text (an unseen one is looked up when it is scored)."""
+        from zsar_lab.methods.table import METHODS, TEXT_METHODS  # which imports this module
+
+        if method not in TEXT_METHODS:
+            raise ValueError(
+                f"a method that needs only class texts must be {', '.join(TEXT_METHODS)}, got {method!r}"
+            )
+        return METHODS[method].fit(self, texts, {})
+
+
+def text_of(texts: ClassEmbeddings, names: tuple[str, ...]) -> np.ndarray:
+    """The embedded texts of these classes, float64 [C, F]; ValueError when one has none."""
+    return texts.pooled_CF[texts.rows(names)].astype(float)
+
+
+def nearest_scores(embedding_BD: np.ndarray, class_CD: np.ndarray) -> np.ndarray:
+    """Cosine of each clip to a point of each class: label embeddings (direct) or composed prototypes (transfer)."""
+    return unit(embedding_BD) @ unit(class_CD).T
+
+
+def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
+    """Visual prototypes p_s = normalise(mean of the class's clip embeddings), [S, D]; ValueError for a class without clip."""
+    counts = np.bincount(targets, minlength=n_classes)
+    if (counts == 0).any():
+        raise ValueError(
+            f"every class needs a clip to have a prototype, class number {int(np.argmin(counts))} has none"
+        )
+    sums = np.zeros((n_classes, embedding_ND.shape[1]))
+    np.add.at(sums, targets, embedding_ND)
+    return unit(sums / counts[:, None])
