@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zsar_lab.viz.widgets_errors import class_errors
+
 from zsar_lab.results.tags import Marks
 from zsar_lab.viz.explanations import classes_in_order
-from zsar_lab.viz.widgets_errors import class_errors
 from zsar_lab.workspace import Workspace
 
 

@@ -20,18 +20,15 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
+from zsar_lab.methods.clips import class_means, nearest_scores
+from zsar_lab.methods.fusion import fused_scores
 from zsar_lab.methods.metrics import mean_class_accuracy, top_k_accuracy
-from zsar_lab.methods.scores import RidgeMap, RidgeSums, fused_scores, nearest_scores
-from zsar_lab.methods.transfer import (
-    TransferSettings,
-    class_means,
-    compose_prototypes,
-    unit,
-    weights_by_text,
-)
+from zsar_lab.methods.ridge import RidgeMap, RidgeSums
+from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
 from zsar_lab.protocols.splits import half_split
 from zsar_lab.results.hubness import hubness, k_occurrence
 from zsar_lab.results.many_splits import score_splits
+from zsar_lab.text.relatedness import unit
 
 N_CLIPS, N_CLASSES, N_SEEN, WIDTH, TEXT_WIDTH = 13_320, 101, 400, 512, 384
 NOISE = 6  # of a clip around its class, of which each number is about 1

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
+from zsar_lab.viz.widgets_explorer import transfer_explorer
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
@@ -30,7 +31,6 @@ from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import KINDS, unit
 from zsar_lab.viz.projection import SpaceMap, even_subset
-from zsar_lab.viz.widgets_explorer import transfer_explorer
 
 N_CLIPS, N_UNSEEN, N_SEEN, N_VALIDATION, VALIDATION_CLIPS, WIDTH, TEXT_WIDTH, ON_MAP = (
     13_320,

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 import zsar_lab as zl
 from zsar_lab.infer.classifier import N_SUBSETS, choose_thresholds
 from zsar_lab.infer.export import export_split
-from zsar_lab.methods.fitted import TRANSFER, TextMethods
+from zsar_lab.methods.clips import SplitClips
 from zsar_lab.results.calibration import confidences
 
 
@@ -55,11 +55,11 @@ def main() -> None:
     for split in workspace.study.splits:
         shared, gathered = (
             export_split(workspace, split),
-            TextMethods.of(workspace.embeddings(split), workspace.protocol(split)),
+            SplitClips.of(workspace.embeddings(split), workspace.protocol(split)),
         )
         for (name, prompt), method in shared.methods.items():
-            if name == TRANSFER:
-                scores = gathered.fit(workspace.class_embeddings(prompt), TRANSFER).scores(gathered.test)
+            if name == "transfer":
+                scores = gathered.fit(workspace.class_embeddings(prompt), "transfer").scores(gathered.test)
                 thresholds = choose_thresholds(
                     method["scores_BV"], shared.arrays["targets"], method["temperature"], wanted
                 )

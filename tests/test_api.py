@@ -20,7 +20,7 @@ from zsar_lab.cli import main
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.video import write_mp4
 from zsar_lab.infer.model import load_model
-from zsar_lab.methods.fitted import TextMethods
+from zsar_lab.methods.clips import SplitClips
 from zsar_lab.study import Data, Study, Text, Training
 from zsar_lab.workspace import Workspace
 
@@ -99,7 +99,7 @@ def test_unseen_clips_are_named_as_the_study_scores_them(there):
     protocol, clips = workspace.protocol("random-0"), workspace.embeddings("random-0")
     paths = [f"videos/{clip}.mp4" for clip in protocol.test_clips]
     table = zl.classify(paths, list(protocol.unseen), limits=api.Limits(1))
-    gathered = TextMethods.of(clips, protocol)
+    gathered = SplitClips.of(clips, protocol)
     scores = gathered.fit(workspace.class_embeddings(), "transfer").scores(gathered.test)
     assert table["prediction"].tolist() == [protocol.unseen[c] for c in scores.argmax(1)]
     np.testing.assert_allclose(

@@ -167,7 +167,7 @@ def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict
 
     workspace = _opened(workspace)
     split = workspace.study.splits[0] if split is None else split
-    results, predictions, catalog = workspace.results(), workspace.predictions(split), workspace.catalog
+    results, predictions, catalog = workspace.report(), workspace.predictions(split), workspace.catalog
     return {
         "methods": scores.method_scores(results),
         "per class": classes.per_class(predictions, "transfer", catalog),

@@ -113,8 +113,7 @@ def demo(
         print(excluded[["path", "status", "reason"]].to_string(index=False))
     if study.catalog.empty_classes:
         print(f"Classes without a usable clip, in no split: {', '.join(study.catalog.empty_classes)}")
-    study.report()
-    results = study.results()
+    results = study.report()
     for family in results.families:
         print("\n" + report_as_text(results, family))
     seconds = ", ".join(f"{step} {spent:.0f}" for step, spent in study.seconds.items())

@@ -23,9 +23,8 @@ from zsar_lab.files import make_folder, read_json, write_json
 from zsar_lab.protocols.leakage import LeakageAudit, Removal, audit, audit_classes
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
-from zsar_lab.results.evaluate import SplitResult, check_can_be_scored, evaluate_split, split_result
+from zsar_lab.results.evaluate import check_can_be_scored, evaluate_split
 from zsar_lab.results.predictions import Predictions
-from zsar_lab.results.report import Report, make_report
 from zsar_lab.results.summary import Results
 from zsar_lab.study import Study, StudyError
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
@@ -393,43 +392,25 @@ class Workspace:
         folder = self.folder / "predictions"
         return self._timed("evaluation", lambda: evaluate_split(*given, folder=folder, split=split))
 
-    def result(self, split: str) -> SplitResult:
-        """As `predictions`, as the object of before."""
-        return split_result(self.predictions(split))
-
-    def report(self) -> tuple[Report, Report | None]:
-        """The report over the splits of the study's first kind of protocol, and the one of its second (None without one).
-
-        Also written to report.json, .csv, .tex and .html in the workspace.
+    def report(self) -> Results:
+        """The scores of all splits, by family; also written to report.json, .csv, .tex and .html in the workspace.
 
         Raises:
-            ValueError: a protocol cannot be scored (said before anything is trained), or as `train_all`.
+            ValueError: a protocol cannot be scored (before anything is trained), or as `train_all`.
         """
         for split in self.study.splits:
             check_can_be_scored(self.protocol(split), self.catalog.clips)
         self.train_all()
-        data = self.catalog.fingerprint, self.frames.fingerprint
-        reports = []
-        for family, splits in self.study.families.items():
-            title = f"{FAMILY_TITLES.get(family, family)}, {len(splits)} split{'s' if len(splits) > 1 else ''}, {self.catalog.name}"
-            reports.append(make_report(title, [self.result(split) for split in splits], *data))
-        main, beside = (*reports, None)[:2]
-        self.seconds = self._kept_seconds()
-        self.results().save(self.folder, seconds=self.seconds)
-        return main, beside
-
-    def results(self) -> Results:
-        """The scores of all splits; `report` will return this."""
-        titles, count = {}, {name: len(splits) for name, splits in self.study.families.items()}
-        for name, n in count.items():
-            splits = f"{n} split{'s' if n > 1 else ''}"
-            titles[name] = f"{FAMILY_TITLES.get(name, name)}, {splits}, {self.catalog.name}"
-        families = {
-            name: [self.predictions(split) for split in splits]
-            for name, splits in self.study.families.items()
-        }
+        families, titles = {}, {}
+        for name, splits in self.study.families.items():
+            families[name] = [self.predictions(split) for split in splits]
+            number = f"{len(splits)} split{'s' if len(splits) > 1 else ''}"
+            titles[name] = f"{FAMILY_TITLES.get(name, name)}, {number}, {self.catalog.name}"
         data = {"catalog": self.catalog.fingerprint, "frames": self.frames.fingerprint}
-        return Results(families, data, titles, self.folder / "predictions")
+        results = Results(families, data, titles, self.folder / "predictions")
+        self.seconds = self._kept_seconds()
+        results.save(self.folder, seconds=self.seconds)
+        return results
 
     @cached_property
     def _other_texts(self) -> dict[str, ClassEmbeddings]:

@@ -19,7 +19,7 @@ from zsar_lab.embed.checkpoint import embed_clips
 from zsar_lab.files import read_json, write_json
 from zsar_lab.infer.export import export_split, info, model_card
 from zsar_lab.infer.shared import SharedModel, load_shared, save_shared
-from zsar_lab.methods.scores import label_embeddings
+from zsar_lab.methods.direct import label_embeddings
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
 from zsar_lab.protocols.build import make_protocol
 from zsar_lab.results.calibration import choose_temperature

@@ -13,7 +13,7 @@ from tiny_encoders import PUBLIC_KINDS, save_public
 import zsar_lab as zl
 from zsar_lab.data.video import write_mp4
 from zsar_lab.infer.model import fitting_prompt, load_model
-from zsar_lab.methods.scores import nearest_scores
+from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.models.public import load_public_tower
 from zsar_lab.text.class_lists import read_classes
 from zsar_lab.text.embeddings import embed_class_text

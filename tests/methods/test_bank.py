@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from test_corrections import SCORES, SETTINGS, bank_of, corrected
 
-from zsar_lab.methods.hubness_reduction import CORRECTIONS
-from zsar_lab.methods.query_bank import INDUCTIVE, TRANSDUCTIVE, Bank, make_bank
+from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE
+from zsar_lab.methods.hubness_reduction import FITS, QueryBank, make_query_bank
 
 
 def test_the_setting_follows_from_the_clips_of_a_bank():
     scores, ids = np.zeros((3, 2)), ["a", "b", "c"]
-    assert make_bank(scores, ids, ["x"], ["x", "y"]).setting == INDUCTIVE
-    assert make_bank(scores, ids, ["x"], ["x", "y"], inductive_only=True).ids == ("a", "b", "c")
-    scored, of_test = make_bank(scores, ids, ["x", "b"], ["y"]), make_bank(scores, ids, ["x"], {"c", "a"})
+    assert make_query_bank(scores, ids, ["x"], ["x", "y"]).setting == INDUCTIVE
+    assert make_query_bank(scores, ids, ["x"], ["x", "y"], inductive_only=True).ids == ("a", "b", "c")
+    scored, of_test = make_query_bank(scores, ids, ["x", "b"], ["y"]), make_query_bank(scores, ids, ["x"], {"c", "a"})
     assert (scored.setting, scored.n_test) == (TRANSDUCTIVE, 0) and (of_test.setting, of_test.n_test) == (
         TRANSDUCTIVE,
         2,
     )
-    for name, make in CORRECTIONS.items():
+    for name, make in FITS.items():
         assert (
             make(of_test, **SETTINGS[name] | ({"k": 1} if "k" in SETTINGS[name] else {})).setting
             == TRANSDUCTIVE
@@ -31,22 +31,22 @@ def test_an_inductive_bank_may_not_hold_what_is_scored_or_tested():
         ValueError,
         match="must hold no clip that is scored or of the test set, got 2 of them, the first 'b'; take training clips",
     ):
-        make_bank(np.zeros((3, 2)), ["a", "b", "c"], ["c"], ["x", "b"], inductive_only=True)
+        make_query_bank(np.zeros((3, 2)), ["a", "b", "c"], ["c"], ["x", "b"], inductive_only=True)
 
 
 def test_a_setting_that_does_not_fit_is_refused():
     with pytest.raises(
         ValueError,
-        match="of a bank with 0 test clips must be inductive or transductive, got 'both'; take make_bank",
+        match="of a bank with 0 test clips must be inductive or transductive, got 'both'; take make_query_bank",
     ):
-        Bank(np.zeros((1, 2)), ("a",), "both", 0)
+        QueryBank(np.zeros((1, 2)), ("a",), "both", 0)
     with pytest.raises(ValueError, match="of a bank with 3 test clips must be transductive, got 'inductive'"):
-        Bank(np.zeros((3, 2)), ("a", "b", "c"), INDUCTIVE, 3)
+        QueryBank(np.zeros((3, 2)), ("a", "b", "c"), INDUCTIVE, 3)
 
 
 def test_a_bank_must_be_told_what_is_scored():
     with pytest.raises(ValueError, match="must be told which clips are scored, got none"):
-        make_bank(np.zeros((1, 2)), ["a"], [], ["x"])
+        make_query_bank(np.zeros((1, 2)), ["a"], [], ["x"])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e101])
@@ -73,7 +73,7 @@ def test_an_empty_bank_is_refused(shape):
 
 def test_a_bank_of_other_ids_or_axes_is_refused():
     with pytest.raises(ValueError, match="must have an id for each clip, got 2 ids and scores of 3 clips"):
-        make_bank(np.zeros((3, 2)), ["a", "b"], ["x"], ["x"])
+        make_query_bank(np.zeros((3, 2)), ["a", "b"], ["x"], ["x"])
     with pytest.raises(
         ValueError, match=r"the scores of a bank must have two axes, clips or classes first, got shape \(3,\)"
     ):

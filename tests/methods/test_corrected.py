@@ -8,40 +8,37 @@ import numpy as np
 import pytest
 from planted_splits import TARGETS, UNSEEN, scores_of, split_of
 from test_rescore import PROTOCOL, clips, good  # noqa: F401  (fixtures)
-
-from zsar_lab.methods.fitted import RIDGE, ClipGroup, TextMethods
-from zsar_lab.methods.hubness_reduction import CORRECTIONS, CSLS, GLOBALLY_CORRECTED, INVERTED_SOFTMAX
-from zsar_lab.methods.metrics import top_k_accuracy
-from zsar_lab.methods.query_bank import INDUCTIVE, TRANSDUCTIVE, make_bank
-from zsar_lab.methods.reduced import BETAS, CENTRING, KS, corrected_scores
-from zsar_lab.methods.scores import nearest_scores
-from zsar_lab.methods.transfer import TransferSettings, compose_prototypes
-from zsar_lab.results.evaluate import TRANSFER, MethodScores
 from zsar_lab.results.report import make_report
+
+from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE, ClipGroup, SplitClips, nearest_scores
+from zsar_lab.methods.hubness_reduction import BETAS, FITS, KS, make_query_bank, reduced_scores
+from zsar_lab.methods.metrics import top_k_accuracy
+from zsar_lab.methods.transfer import TransferSettings, compose_prototypes
+from zsar_lab.results.evaluate import MethodScores
 from zsar_lab.results.statistics import holm, paired_difference, paired_p_value
 
 
 @pytest.fixture(scope="module")
-def methods(clips) -> TextMethods:  # noqa: F811
-    return TextMethods.of(clips, PROTOCOL)
+def methods(clips) -> SplitClips:  # noqa: F811
+    return SplitClips.of(clips, PROTOCOL)
 
 
 @pytest.fixture(scope="module")
 def fitted(methods, good):  # noqa: F811
-    return methods.fit(good, TRANSFER)
+    return methods.fit(good, "transfer")
 
 
 @pytest.fixture(scope="module")
 def corrected(methods, fitted) -> dict[tuple[str, str], MethodScores]:
     return {
         (scored.method.removeprefix("transfer, "), scored.setting): scored
-        for scored in corrected_scores(fitted, methods)
+        for scored in reduced_scores(fitted, methods)
     }
 
 
 def test_each_correction_is_there_in_both_settings(corrected):
-    banked = [(name, setting) for setting in (INDUCTIVE, TRANSDUCTIVE) for name in CORRECTIONS]
-    assert list(corrected) == [(CENTRING, INDUCTIVE), *banked]
+    banked = [(name, setting) for setting in (INDUCTIVE, TRANSDUCTIVE) for name in FITS]
+    assert list(corrected) == [("centring", INDUCTIVE), *banked]
     assert all(
         scored.method.startswith("transfer, ") and scored.class_text == "good"
         for scored in corrected.values()
@@ -62,19 +59,19 @@ def test_centring_takes_the_training_mean_off_clips_and_prototypes(corrected, me
         ]
         for clip in methods.test.embedding_BD
     ]
-    found = corrected[CENTRING, INDUCTIVE]
+    found = corrected["centring", INDUCTIVE]
     np.testing.assert_allclose(found.scores_BC, wanted, atol=1e-6)
     assert found.settings == fitted.settings
     with pytest.raises(
         ValueError, match="compares clips with points, 'direct, ridge' has none; take transfer"
     ):
-        corrected_scores(methods.fit(good, RIDGE), methods)
+        reduced_scores(methods.fit(good, "ridge"), methods)
 
 
 @pytest.mark.parametrize("setting", [INDUCTIVE, TRANSDUCTIVE])
 @pytest.mark.parametrize(
     ("name", "key", "values"),
-    [(CSLS, "k", KS), (INVERTED_SOFTMAX, "beta", BETAS), (GLOBALLY_CORRECTED, None, (None,))],
+    [("csls", "k", KS), ("inverted_softmax", "beta", BETAS), ("globally_corrected", None, (None,))],
 )
 def test_settings_are_the_best_on_validation_classes_and_the_bank_is_as_said(
     name, key, values, setting, corrected, methods, good, fitted
@@ -91,8 +88,8 @@ def test_settings_are_the_best_on_validation_classes_and_the_bank_is_as_said(
 
     def correct(group: ClipGroup, value: float | None) -> np.ndarray:
         looked_at = methods.train if setting == INDUCTIVE else group
-        bank = make_bank(scores(looked_at, group.names), looked_at.ids, group.ids, methods.test.ids)
-        return CORRECTIONS[name](bank, **({key: value} if key else {})).apply(scores(group, group.names))
+        bank = make_query_bank(scores(looked_at, group.names), looked_at.ids, group.ids, methods.test.ids)
+        return FITS[name](bank, **({key: value} if key else {})).apply(scores(group, group.names))
 
     tried = [value for value in values if key != "k" or value <= n_most]
     top1 = [
@@ -112,7 +109,7 @@ def test_only_a_transductive_score_depends_on_the_other_test_clips(methods, fitt
         methods, test=ClipGroup(test.names, test.ids[::2], test.embedding_BD[::2], test.targets[::2])
     )
     changed = set()
-    for scored in corrected_scores(fitted, half):
+    for scored in reduced_scores(fitted, half):
         whole = corrected[scored.method.removeprefix("transfer, "), scored.setting]
         if not np.allclose(scored.scores_BC, whole.scores_BC[::2], atol=1e-9):
             changed.add(scored.setting)
@@ -129,7 +126,7 @@ def planted(number: int, gain: float) -> tuple[MethodScores, ...]:
     return tuple(
         MethodScores(f"transfer, {name}", "description", {"CSLS k": 1}, 0.5, scores, setting)
         for setting in (INDUCTIVE, TRANSDUCTIVE)
-        for name, scores in ((CSLS, more), (GLOBALLY_CORRECTED, same))
+        for name, scores in (("csls", more), ("globally_corrected", same))
     )
 
 
@@ -143,7 +140,7 @@ def report():
 
 def test_each_row_is_compared_with_transfer_alone_clip_by_clip(report):
     classes = [UNSEEN[target] for _ in range(2) for target in TARGETS]
-    alone = np.concatenate([r.method(TRANSFER).scores_BC.argmax(1) == TARGETS for r in report.results])
+    alone = np.concatenate([r.method("transfer").scores_BC.argmax(1) == TARGETS for r in report.results])
     rows = report.compare_corrections()
     assert [(row.row.method, row.row.setting) for row in rows] == [
         (s.method, s.setting) for s in report.results[0].corrected

@@ -7,10 +7,9 @@ import pytest
 import reference
 
 from zsar_lab.methods import hubness_reduction as corrections
-from zsar_lab.methods.hubness_reduction import CORRECTIONS, choose_correction
+from zsar_lab.methods.clips import INDUCTIVE, nearest_scores
+from zsar_lab.methods.hubness_reduction import FITS, QueryBank, choose_reduction, make_query_bank
 from zsar_lab.methods.metrics import top_k_accuracy
-from zsar_lab.methods.query_bank import INDUCTIVE, Bank, make_bank
-from zsar_lab.methods.scores import nearest_scores
 from zsar_lab.results.hubness import k_occurrence
 
 SETTINGS = {
@@ -34,14 +33,14 @@ CLASSES = points(N_CLASSES)
 SCORES, BANK_SCORES = nearest_scores(points(40), CLASSES), nearest_scores(points(25), CLASSES)
 
 
-def bank_of(scores: np.ndarray) -> Bank:
-    return make_bank(scores, [f"train{n}" for n in range(len(scores))], ["test0"], ["test0", "test1"])
+def bank_of(scores: np.ndarray) -> QueryBank:
+    return make_query_bank(scores, [f"train{n}" for n in range(len(scores))], ["test0"], ["test0", "test1"])
 
 
 def corrected(
     name: str, scores: np.ndarray = SCORES, bank: np.ndarray = BANK_SCORES, **settings
 ) -> np.ndarray:
-    return CORRECTIONS[name](bank_of(bank), **(settings or SETTINGS[name])).apply(scores)
+    return FITS[name](bank_of(bank), **(settings or SETTINGS[name])).apply(scores)
 
 
 def order(scores: np.ndarray) -> np.ndarray:
@@ -49,8 +48,8 @@ def order(scores: np.ndarray) -> np.ndarray:
 
 
 def test_every_correction_has_its_name_and_settings():
-    assert CORRECTIONS.keys() == SETTINGS.keys()
-    for name, make in CORRECTIONS.items():
+    assert FITS.keys() == SETTINGS.keys()
+    for name, make in FITS.items():
         made = make(bank_of(BANK_SCORES), **SETTINGS[name])
         assert (made.name, made.setting, made.settings) == (name, INDUCTIVE, SETTINGS[name])
     assert corrections.csls(bank_of(np.zeros((10, 10)))).settings == {"k": 10}
@@ -317,7 +316,7 @@ def test_one_clip_and_one_class_are_enough(name):
         (SCORES[:, :1], BANK_SCORES[:, :1]),
         (SCORES[:1, :1], BANK_SCORES[:1, :1]),
     ):
-        found = CORRECTIONS[name](bank_of(bank), **settings).apply(scores)
+        found = FITS[name](bank_of(bank), **settings).apply(scores)
         assert found.shape == scores.shape and np.isfinite(found).all()
 
 
@@ -344,10 +343,10 @@ def test_the_first_of_the_best_settings_is_chosen():
         top_k_accuracy(corrections.inverted_softmax(bank, **settings).apply(SCORES), targets, 1)
         for settings in grid
     ]
-    settings, top1 = choose_correction(corrections.inverted_softmax, grid, bank, SCORES, targets)
+    settings, top1 = choose_reduction(corrections.inverted_softmax, grid, bank, SCORES, targets)
     assert len(set(accuracy)) > 1 and top1 == max(accuracy) and settings == grid[accuracy.index(top1)]
     assert (
-        choose_correction(
+        choose_reduction(
             corrections.inverted_softmax,
             iter([grid[2], grid[2] | {}, grid[0]]),
             bank,
@@ -357,29 +356,29 @@ def test_the_first_of_the_best_settings_is_chosen():
         == 0
     )
     constant = bank_of(np.zeros((9, N_CLASSES)))
-    assert choose_correction(corrections.csls, [{"k": 4}, {"k": 1}], constant, SCORES, targets) == (
+    assert choose_reduction(corrections.csls, [{"k": 4}, {"k": 1}], constant, SCORES, targets) == (
         {"k": 4},
         1.0,
     )
 
 
 def test_settings_are_not_chosen_on_test_clips():
-    test_clips = make_bank(BANK_SCORES, [f"c{n}" for n in range(25)], ["v0"], ["c3", "c4"])
+    test_clips = make_query_bank(BANK_SCORES, [f"c{n}" for n in range(25)], ["v0"], ["c3", "c4"])
     with pytest.raises(
         ValueError, match="chosen without test clips, got a bank that holds 2 of them; take training clips"
     ):
-        choose_correction(corrections.csls, [{"k": 1}], test_clips, SCORES, SCORES.argmax(1))
-    validation_clips = make_bank(
+        choose_reduction(corrections.csls, [{"k": 1}], test_clips, SCORES, SCORES.argmax(1))
+    validation_clips = make_query_bank(
         SCORES, [f"v{n}" for n in range(40)], ["v0"], ["c3", "c4"]
     )  # transductive, but not on test clips
-    assert choose_correction(corrections.csls, [{"k": 1}], validation_clips, SCORES, SCORES.argmax(1))[0] == {
+    assert choose_reduction(corrections.csls, [{"k": 1}], validation_clips, SCORES, SCORES.argmax(1))[0] == {
         "k": 1
     }
 
 
 def test_an_empty_grid_is_refused():
     with pytest.raises(ValueError, match="the grid must hold settings to choose from, got none"):
-        choose_correction(corrections.csls, [], bank_of(BANK_SCORES), SCORES, SCORES.argmax(1))
+        choose_reduction(corrections.csls, [], bank_of(BANK_SCORES), SCORES, SCORES.argmax(1))
 
 
 # centring

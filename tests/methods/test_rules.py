@@ -9,8 +9,8 @@ import torch
 from sklearn.linear_model import Ridge
 
 from zsar_lab.methods import scores as methods
-from zsar_lab.methods.transfer import unit
 from zsar_lab.models.rest import ModelConfig, ResT
+from zsar_lab.text.relatedness import unit
 from zsar_lab.train.text_tail import TextInputs
 
 RANDOM = np.random.default_rng(0)

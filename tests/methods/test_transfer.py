@@ -9,19 +9,18 @@ import pytest
 import reference
 import torch
 
+from zsar_lab.methods.clips import class_means
 from zsar_lab.methods.transfer import (
     TransferSettings,
     choose_settings,
-    class_means,
     classifier_weights,
     compose_prototypes,
     settings_grid,
     transfer_weights,
-    unit,
     weights_by_text,
 )
 from zsar_lab.models.rest import ModelConfig, ResT
-from zsar_lab.text.relatedness import Relatedness
+from zsar_lab.text.relatedness import Relatedness, unit
 
 RANDOM = np.random.default_rng(0)
 RELATED_US = RANDOM.uniform(-1, 1, (4, 6))

@@ -27,7 +27,6 @@ from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
 from zsar_lab.results.conventions import class_orders, conventions_of, official_test_lists
 from zsar_lab.results.evaluate import evaluate_split
-from zsar_lab.results.report import Report
 from zsar_lab.study import Data, Evaluation, Study, Text, Training
 from zsar_lab.study_ablation import ablate_study
 from zsar_lab.train.checkpoint import load_checkpoint

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from test_rescore import PROTOCOL, UNSEEN, clips, good, texts_of, vague  # noqa: F401  (fixtures)
 
-from zsar_lab.methods.fitted import TRANSFER, TextMethods
-from zsar_lab.methods.hubness_reduction import CORRECTIONS, CSLS, QB_NORM
+from zsar_lab.methods.clips import SplitClips
+from zsar_lab.methods.hubness_reduction import FITS
 from zsar_lab.methods.metrics import mean_class_accuracy, per_class_table, top_k_accuracy
-from zsar_lab.methods.query_bank import INDUCTIVE
-from zsar_lab.methods.reduced import CENTRING, corrected_scores
-from zsar_lab.methods.scores import nearest_scores
+from zsar_lab.methods.clips import INDUCTIVE
+from zsar_lab.methods.hubness_reduction import reduced_scores
+from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights
 from zsar_lab.results.explorer import (
     CLASS_MEANS,
@@ -38,8 +38,8 @@ def explorer(clips, good, vague) -> Explorer:  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def methods(clips) -> TextMethods:  # noqa: F811
-    return TextMethods.of(clips, PROTOCOL)
+def methods(clips) -> SplitClips:  # noqa: F811
+    return SplitClips.of(clips, PROTOCOL)
 
 
 # against what the library scores
@@ -49,7 +49,7 @@ def methods(clips) -> TextMethods:  # noqa: F811
 @pytest.mark.parametrize("prompt", ["good", "vague"])
 def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prompt, source, good, vague):  # noqa: F811
     of_source = methods if source == CLASS_MEANS else methods.with_prototypes(ROWS)
-    fitted = of_source.fit({"good": good, "vague": vague}[prompt], TRANSFER)
+    fitted = of_source.fit({"good": good, "vague": vague}[prompt], "transfer")
     chosen = explorer.chosen(prompt, source)
     assert dataclasses.asdict(chosen.transfer) == fitted.settings
     assert (chosen.class_text, chosen.source, chosen.correction) == (prompt, source, NO_CORRECTION)
@@ -66,10 +66,10 @@ def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prom
 
 @pytest.mark.parametrize("prompt", ["good", "vague"])
 def test_each_correction_scores_as_corrected_scores_does(explorer, methods, prompt, good, vague):  # noqa: F811
-    fitted = methods.fit({"good": good, "vague": vague}[prompt], TRANSFER)
+    fitted = methods.fit({"good": good, "vague": vague}[prompt], "transfer")
     wanted = {
         scored.method.removeprefix("transfer, "): scored
-        for scored in corrected_scores(fitted, methods)
+        for scored in reduced_scores(fitted, methods)
         if scored.setting == INDUCTIVE
     }
     assert {NO_CORRECTION, *wanted} == set(CORRECTION_CHOICES)
@@ -130,7 +130,7 @@ def test_a_score_by_a_plain_loop(explorer, clips, good):  # noqa: F811
 
 
 def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, methods, good):  # noqa: F811
-    chosen = dataclasses.replace(explorer.chosen("good"), correction=CSLS)
+    chosen = dataclasses.replace(explorer.chosen("good"), correction="csls")
     moved = dataclasses.replace(chosen, transfer=SETTINGS)
     assert chosen.transfer != SETTINGS
     outcome = explorer.score(moved)
@@ -152,7 +152,7 @@ def test_the_order_of_questions_does_not_matter(explorer, clips, good, vague):  
     """What is kept from one question to the next is never taken for another."""
     choices = [
         Choice(TransferSettings(k, 0.1, PLAIN), prompt, source, correction)
-        for correction in (QB_NORM, NO_CORRECTION, CENTRING)
+        for correction in ("qb_norm", NO_CORRECTION, "centring")
         for k in (2, 5)
         for prompt in ("good", "vague")
         for source in (CLASS_MEANS, WEIGHTS)
@@ -269,7 +269,7 @@ def test_what_cannot_be_explored_is_refused_in_a_sentence(clips, good):  # noqa:
             {"source": "means"},
             "the source of prototypes must be one of class means, classifier weights .*, got 'means'",
         ),
-        ({"correction": "CLSS"}, "correction must be one of none, centring, CSLS, .*, got 'CLSS'"),
+        ({"correction": "CLSS"}, "correction must be one of none, centring, csls, .*, got 'CLSS'"),
     ],
 )
 def test_a_choice_that_there_is_not_is_refused_in_a_sentence(explorer, change, message):
@@ -288,7 +288,7 @@ def test_two_candidates_and_one_clip_can_be_corrected(clips, good):  # noqa: F81
     }
     small = dataclasses.replace(PROTOCOL, seen=seen, unseen=unseen, test_clips=(f"{unseen[0]}/0",), **of)
     explorer = Explorer(clips, small, {"good": good})
-    for correction in (NO_CORRECTION, CENTRING, *CORRECTIONS):
+    for correction in (NO_CORRECTION, "centring", *FITS):
         outcome = explorer.score(dataclasses.replace(explorer.chosen("good"), correction=correction))
         assert outcome.unseen.occurrence_C.sum() == 1
     assert transfer_weights(np.ones((1, 2)), TransferSettings(2, 0.1)).tolist() == [[0.5, 0.5]]

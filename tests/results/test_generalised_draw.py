@@ -6,16 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.fitted import ClipGroup, FittedMethod, TextMethods
-from zsar_lab.methods.query_bank import INDUCTIVE
 from zsar_lab.methods.scores import MethodScores
-from zsar_lab.methods.transfer import unit
-from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.results.generalised import harmonic_mean, seen_unseen_curve
 from zsar_lab.results.generalised_rows import generalised_row, harmonic_interval
 from zsar_lab.results.generalised_split import GeneralisedScores, halves, score_generalised, with_seen
+
+from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.methods.clips import INDUCTIVE, ClipGroup, Fitted, SplitClips
+from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.results.generalised import harmonic_mean, seen_unseen_curve
+from zsar_lab.text.relatedness import unit
 
 SEEN, VALIDATION, UNSEEN = (
     tuple(f"{kind}{n}" for n in range(count)) for kind, count in (("seen", 5), ("val", 3), ("new", 4))
@@ -156,7 +155,7 @@ def test_too_few_held_out_clips_are_refused(scores_of, clips):
 
 
 def test_seen_classes_stand_at_their_measured_prototypes_under_transfer(clips):
-    text_methods = TextMethods.of(clips, PROTOCOL)
+    text_methods = SplitClips.of(clips, PROTOCOL)
     group = ClipGroup.of(clips, PROTOCOL.test_clips, UNSEEN)
     of_unseen = np.random.default_rng(1).normal(size=(len(group.ids), 4))
     asked = []
@@ -166,12 +165,12 @@ def test_seen_classes_stand_at_their_measured_prototypes_under_transfer(clips):
         return of_unseen[:, : len(clips_of.names)]
 
     both = replace(group, names=SEEN + UNSEEN)
-    found = with_seen(FittedMethod("transfer", "label", {}, 0.5, scores), text_methods)(both)
+    found = with_seen(Fitted("transfer", "label", {}, 0.5, scores), text_methods)(both)
     means = [unit(clips.embedding_ND[clips.rows(ids_of((name,), range(4, 8)))].mean(0)) for name in SEEN]
     np.testing.assert_allclose(found[:, :5], group.embedding_BD @ np.array(means).T, atol=1e-6)
     np.testing.assert_array_equal(found[:, 5:], of_unseen)
     assert asked == [UNSEEN]
-    ridge = FittedMethod("direct, ridge", "label", {}, 0.5, scores)
+    ridge = Fitted("direct, ridge", "label", {}, 0.5, scores)
     assert with_seen(ridge, text_methods) is scores
 
 

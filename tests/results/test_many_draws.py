@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import reference
 
+from zsar_lab.methods.fusion import fused_scores
 from zsar_lab.methods.metrics import mean_class_accuracy, top_k_accuracy, truth_rank
-from zsar_lab.methods.scores import fused_scores
 from zsar_lab.results import many_splits as many_splits
 from zsar_lab.results.hubness import hubness, k_occurrence
 from zsar_lab.results.many_splits import score_splits

@@ -11,16 +11,16 @@ import pytest
 import reference
 import torch
 
-from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.fitted import RIDGE, RIDGE_CENTRED, TEXT_METHODS, TRANSFER
-from zsar_lab.methods.scores import RidgeSums
-from zsar_lab.methods.transfer import unit
+from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.methods.ridge import RidgeSums
+from zsar_lab.methods.table import TEXT_METHODS
 from zsar_lab.models.rest import ModelConfig, ResT
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import evaluate_split, split_result
 from zsar_lab.results.rescore import Rescorer, TextChange, TextScore
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
+from zsar_lab.text.relatedness import unit
 
 RANDOM = np.random.default_rng(0)
 SEEN, HELD_OUT, UNSEEN = (
@@ -295,7 +295,7 @@ def test_the_sentence_is_one_line_and_warns_of_what_was_looked_at():
 
 
 @pytest.mark.parametrize(
-    "after", [score_of("aabbcc", on="unseen"), score_of("aabbcc", method=RIDGE), score_of("aabb", "ab")]
+    "after", [score_of("aabbcc", on="unseen"), score_of("aabbcc", method="ridge"), score_of("aabb", "ab")]
 )
 def test_a_change_is_of_one_method_on_the_same_clips(after):
     with pytest.raises(
@@ -315,7 +315,7 @@ def test_what_is_not_there_is_refused_in_a_sentence(rescorer, clips, good):
     ):
         rescorer.compare(good, good, on="test")
     short = texts_of("short", MEANING[:-1], NAMES[:-1])
-    for method in (RIDGE, RIDGE_CENTRED, TRANSFER):
+    for method in ("ridge", "ridge_centred", "transfer"):
         rescorer.score(short, method)  # that unseen class is not needed here
         with pytest.raises(
             ValueError, match="every class needs a class text, 'new4' is none of the 16 that have one"

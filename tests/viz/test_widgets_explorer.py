@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from seven_classes import IMAGE, LABELS, PROTOCOL, SCRIPT
 
-from zsar_lab.methods.transfer import TransferSettings, settings_grid, unit
+from zsar_lab.methods.transfer import TransferSettings, settings_grid
 from zsar_lab.results.explorer import Choice, Explorer, places_on_map
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
+from zsar_lab.text.relatedness import unit
 from zsar_lab.viz import projection
 from zsar_lab.viz.projection import SpaceMap, shared_space_map
 from zsar_lab.viz.widgets.figures import FigureFitter

@@ -13,7 +13,7 @@ import pytest
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.fitted import TEXT_METHODS
+from zsar_lab.methods.table import TEXT_METHODS
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.rescore import Rescorer, TextChange, TextScore
 from zsar_lab.text.embeddings import embed_class_text

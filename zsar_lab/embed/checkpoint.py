@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.frames import FrameStore
+from zsar_lab.data.frames import FrameStore, SpreadFrames
 from zsar_lab.data.loader import ViewSettings, centre_view, scoring_batches
-from zsar_lab.data.frames import SpreadFrames
 from zsar_lab.embed import embeddings
 from zsar_lab.embed.embeddings import Batches, ClipEmbeddings, make_embeddings
 from zsar_lab.files import fingerprint

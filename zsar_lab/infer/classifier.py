@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from zsar_lab.methods.scores import nearest_scores
+from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.results.calibration import RiskCoverage, confidences, risk_coverage
 from zsar_lab.text.prompts import ClassText
 

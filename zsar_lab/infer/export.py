@@ -17,11 +17,10 @@ import numpy as np
 
 from zsar_lab import __version__
 from zsar_lab.infer.shared import SharedModel, SharedModelError, load_shared, save_shared
-from zsar_lab.methods.fitted import TRANSFER, TextMethods
+from zsar_lab.methods.clips import SplitClips
 from zsar_lab.methods.metrics import top_k_accuracy
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import choose_temperature
-from zsar_lab.results.evaluate import DIRECT
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.statistics import accuracy, interval
 from zsar_lab.text.prompts import label
@@ -87,15 +86,15 @@ def _shared(workspace: Workspace, split: str, protocol: Protocol, checkpoint: Ch
         chosen["temperature"] = choose_temperature(scores_BV, targets)
         methods.append(chosen | {"validation_top1": top_k_accuracy(scores_BV, targets, 1)})
 
-    gathered = TextMethods.of(workspace.embeddings(split), protocol)
+    gathered = SplitClips.of(workspace.embeddings(split), protocol)
     for prompt, one in embedded.items():
         rows, text = one.rows(protocol.seen), one.class_text
         arrays[f"text.{prompt}"] = one.pooled_CF[rows]
         of_seen = {name: text.texts[row] for name, row in zip(protocol.seen, rows, strict=True)}
         texts[prompt] = {"averaged": text.averaged, "texts": of_seen}
-        fitted = gathered.fit(one, TRANSFER)
-        add(TRANSFER, prompt, fitted.settings, fitted.scores(gathered.validation))
-    add(DIRECT, predictions.prompt, {}, predictions.scores(DIRECT, candidates="validation"))
+        fitted = gathered.fit(one, "transfer")
+        add("transfer", prompt, fitted.settings, fitted.scores(gathered.validation))
+    add("direct", predictions.prompt, {}, predictions.scores("direct", candidates="validation"))
     seen = workspace.catalog.classes.set_index("name").loc[list(protocol.seen)].reset_index()
     described = seen["description"].fillna("") if "description" in seen else ""
     config = {
@@ -115,7 +114,7 @@ def _about(
 ) -> dict[str, Any]:
     """Where a shared model comes from, ready for json."""
     config, scores = checkpoint.config, []
-    for method in (TRANSFER, DIRECT):
+    for method in ("transfer", "direct"):
         rows = predictions.rows(method)
         figures = {"top1": accuracy(rows), "ci95": list(interval(rows))}
         scores.append({"method": method, "prompt": predictions.prompt, **figures})

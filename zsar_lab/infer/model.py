@@ -19,15 +19,14 @@ from zsar_lab.infer.classifier import ZeroShotClassifier, choose_thresholds
 from zsar_lab.infer.export import export_split
 from zsar_lab.infer.hub import fetch_shared
 from zsar_lab.infer.shared import SharedModel, is_shared, load_shared
-from zsar_lab.methods.fitted import TRANSFER
-from zsar_lab.methods.scores import label_embeddings
-from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, unit, weights_by_text
+from zsar_lab.methods.direct import label_embeddings
+from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
 from zsar_lab.models.public import load_public_tower
-from zsar_lab.results.evaluate import DIRECT
 from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
 from zsar_lab.text.prompts import prompt_of, texts_of
+from zsar_lab.text.relatedness import unit
 from zsar_lab.train.device import choose_device, cpu_threads, mixed_precision
 from zsar_lab.train.text_tail import class_embeddings_of, text_inputs
 from zsar_lab.workspace import Workspace
@@ -119,13 +118,13 @@ class TrainedModel(VideoModel):
         self, table: pd.DataFrame, method: str, prompt: str, precision: float
     ) -> ZeroShotClassifier:
         shared, checkpoint = self._shared, self._shared.checkpoint
-        method = method or TRANSFER
+        method = method or "transfer"
         prompts = [name for other, name in shared.methods if other == method]
         if not prompts:
             known = " or ".join(dict.fromkeys(other for other, _ in shared.methods))
             raise ValueError(f"method must be {known}, got {method!r}")
         own = shared.config["prompt"]
-        prompt = prompt or (fitting_prompt(table, own, prompts) if method == TRANSFER else own)
+        prompt = prompt or (fitting_prompt(table, own, prompts) if method == "transfer" else own)
         if prompt not in prompts:
             raise ValueError(f"the prompt of {method} must be one of {', '.join(prompts)}, got {prompt!r}")
         chosen, seen_SF = shared.methods[method, prompt], shared.arrays[f"text.{prompt}"].astype(float)
@@ -139,7 +138,7 @@ class TrainedModel(VideoModel):
             wanted, got = seen_SF.shape[1], texts.pooled_CF.shape[1]
             raise ValueError(f"texts need as many lines as {prompt}: {wanted} numbers embedded, got {got}")
         transfer_weights_CS = None
-        if method == TRANSFER:
+        if method == "transfer":
             settings = TransferSettings(**chosen["settings"])
             transfer_weights_CS = weights_by_text(texts.pooled_CF.astype(float), seen_SF, settings)
             weights_CD = compose_prototypes(transfer_weights_CS, shared.arrays["prototypes"].astype(float))
@@ -209,13 +208,13 @@ class PublicModel(VideoModel):
     def _classifier(
         self, table: pd.DataFrame, method: str, prompt: str, precision: float
     ) -> ZeroShotClassifier:
-        if method not in ("", DIRECT):
-            raise ValueError(f"the method of a public model must be {DIRECT}, got {method!r}")
+        if method not in ("", "direct"):
+            raise ValueError(f"the method of a public model must be {"direct"}, got {method!r}")
         texts = embed_class_text(texts_of(table, prompt or prompt_of(table)), self._files)
         check_differ(texts)
         n_lines = 1 if texts.class_text.averaged else texts.class_text.texts[0].count("\n") + 1
         weights_CD = unit(texts.pooled_CF.reshape(len(table), n_lines, -1).sum(1))  # lines are averaged
-        return ZeroShotClassifier(table, texts.class_text, DIRECT, weights_CD, self._tower.temperature, None)
+        return ZeroShotClassifier(table, texts.class_text, "direct", weights_CD, self._tower.temperature, None)
 
 
 def load_model(

@@ -15,20 +15,26 @@ from typing import Any
 import numpy as np
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.fitted import TRANSFER, ClipGroup, TextMethods, text_of
-from zsar_lab.methods.hubness_reduction import CORRECTIONS, Correction, centred, choose_correction
+from zsar_lab.methods.clips import INDUCTIVE, ClipGroup, SplitClips, text_of
+from zsar_lab.methods.hubness_reduction import (
+    FITS,
+    FittedReduction,
+    QueryBank,
+    centred,
+    choose_reduction,
+    make_query_bank,
+)
 from zsar_lab.methods.metrics import mean_over_classes, truth_rank
-from zsar_lab.methods.query_bank import INDUCTIVE, Bank, make_bank
-from zsar_lab.methods.reduced import CENTRING, correction_grid
-from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights, unit
+from zsar_lab.methods.table import REDUCTIONS
+from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import check_can_be_scored
 from zsar_lab.results.hubness import Hubness, hubness
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.relatedness import KINDS, Relatedness
+from zsar_lab.text.relatedness import KINDS, Relatedness, unit
 
 CLASS_MEANS, NO_CORRECTION = "class means", "none"
-CORRECTION_CHOICES = (NO_CORRECTION, CENTRING, *CORRECTIONS)
+CORRECTION_CHOICES = (NO_CORRECTION, "centring", *FITS)
 N_NEAREST = 5  # clips whose places on a map make the place of a prototype
 N_KEPT = 32  # outcomes, so that a setting looked at before is there at once
 N_THREADS = 2
@@ -154,7 +160,7 @@ class Explorer:
             raise ValueError(
                 f"a source of prototypes must not be called {CLASS_MEANS!r}, which is always there; give it another name"
             )
-        methods = TextMethods.of(clips, protocol)
+        methods = SplitClips.of(clips, protocol)
         of_source = {CLASS_MEANS: methods} | {
             name: methods.with_prototypes(rows) for name, rows in (sources or {}).items()
         }
@@ -162,7 +168,7 @@ class Explorer:
         self.class_texts, self.sources = tuple(texts), tuple(of_source)
         self._prototypes = {name: of.seen_prototypes for name, of in of_source.items()}
         self._chosen = {
-            (prompt, source): TransferSettings(**of.fit(text, TRANSFER).settings)
+            (prompt, source): TransferSettings(**of.fit(text, "transfer").settings)
             for prompt, text in texts.items()
             for source, of in of_source.items()
         }
@@ -178,7 +184,7 @@ class Explorer:
             methods.test,
             methods.validation,
         ):  # checked once: a protocol keeps training clips apart from those scored
-            make_bank(
+            make_query_bank(
                 np.zeros((len(self._train_ids), 1)),
                 self._train_ids,
                 group.ids,
@@ -248,14 +254,14 @@ class Explorer:
         )
         return _Alone(weights[0], unseen_UD, validation_VD, *scores)
 
-    def _score_train(self, choice: Choice) -> tuple[Bank, Bank]:
+    def _score_train(self, choice: Choice) -> tuple[QueryBank, QueryBank]:
         """The training clips' scores for the validation and for the unseen classes."""
         alone = self._alone(choice)
         return self._bank(alone.validation_VD), self._bank(alone.unseen_UD)
 
-    def _bank(self, points_CD: np.ndarray) -> Bank:
+    def _bank(self, points_CD: np.ndarray) -> QueryBank:
         """The training clips' scores, those of a class side by side in memory, as corrections read them."""
-        return Bank(_products(unit(points_CD), self._train_ND).T, self._train_ids, INDUCTIVE, 0)
+        return QueryBank(_products(unit(points_CD), self._train_ND).T, self._train_ids, INDUCTIVE, 0)
 
     def _choose_corrections(self, chosen: Choice) -> dict[str, dict[str, Any]]:
         """K or beta of each correction by the validation classes, as `corrected_scores` chooses them, at the settings chosen."""
@@ -264,8 +270,8 @@ class Explorer:
         most = min(*bank.scores_NC.shape, len(self.protocol.unseen))
         given = bank, alone.validation_BV, self._validation.targets
         return {
-            name: choose_correction(make, correction_grid(name, most), *given)[0]
-            for name, make in CORRECTIONS.items()
+            name: choose_reduction(make, REDUCTIONS[name].settings(most), *given)[0]
+            for name, make in FITS.items()
         }
 
     def _corrected(self, choice: Choice) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
@@ -274,7 +280,7 @@ class Explorer:
         alone = self._alone(plain)
         if choice.correction == NO_CORRECTION:
             return {}, alone.validation_BV, alone.unseen_BU
-        if choice.correction == CENTRING:
+        if choice.correction == "centring":
             groups = (self._validation, alone.validation_VD), (self._unseen, alone.unseen_UD)
             nothing = np.zeros((0, len(self._mean_D)))
             return {}, *(
@@ -283,7 +289,7 @@ class Explorer:
             )
         validation_bank, unseen_bank = self._banks(plain)
         make, settings = (
-            CORRECTIONS[choice.correction],
+            FITS[choice.correction],
             self._correction_settings[choice.class_text, choice.source][choice.correction],
         )
         with ThreadPoolExecutor(N_THREADS) as threads:
@@ -368,7 +374,7 @@ class _Clips:
         return _Clips(group.targets, unit(group.embedding_BD).astype(float), unit(centred_BD))
 
 
-def _related(text: ClassEmbeddings, methods: TextMethods, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def _related(text: ClassEmbeddings, methods: SplitClips, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Relatedness of the unseen and of the validation classes to the seen ones, [U, S] and [V, S]."""
     text_SF = text_of(text, methods.train.names)
     fitted = Relatedness.fit(text_SF, kind)
@@ -388,7 +394,7 @@ def _products(left_XD: np.ndarray, right_YD: np.ndarray) -> np.ndarray:
     return product_XY
 
 
-def _apply_in_parts(correction: Correction, scores_BC: np.ndarray) -> np.ndarray:
+def _apply_in_parts(correction: FittedReduction, scores_BC: np.ndarray) -> np.ndarray:
     """The correction of blocks of clips side by side: what a clip gets depends on its own scores and the bank alone."""
     corrected_BC = np.empty(scores_BC.shape)
 

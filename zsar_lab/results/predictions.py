@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.files import make_folder, read_json, write_json, writing
-from zsar_lab.methods.metrics import answers_of, truth_rank
 from zsar_lab.methods.clips import INDUCTIVE
+from zsar_lab.methods.metrics import answers_of, truth_rank
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import confidences
 from zsar_lab.text.prompts import ClassText

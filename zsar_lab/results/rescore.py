@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.fitted import TRANSFER, TextMethods
+from zsar_lab.methods.clips import SplitClips
 from zsar_lab.methods.metrics import top_k_accuracy, truth_rank
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import check_can_be_scored
-from zsar_lab.results.report import settings_as_text
 from zsar_lab.results.statistics import paired_difference
+from zsar_lab.results.summary import settings_as_text
 from zsar_lab.text.embeddings import ClassEmbeddings
 
 VALIDATION, UNSEEN = "validation", "unseen"
@@ -181,9 +181,9 @@ class Rescorer:
     def __init__(self, clips: ClipEmbeddings, protocol: Protocol) -> None:
         check_can_be_scored(protocol)
         self.protocol = protocol
-        self._methods = TextMethods.of(clips, protocol)
+        self._methods = SplitClips.of(clips, protocol)
 
-    def score(self, texts: ClassEmbeddings, method: str = TRANSFER, on: str = VALIDATION) -> TextScore:
+    def score(self, texts: ClassEmbeddings, method: str = "transfer", on: str = VALIDATION) -> TextScore:
         """Score class texts by a method that needs nothing else of the model.
 
         On "unseen" the scores are those of `evaluate_split`. On "validation" the settings are chosen on the
@@ -208,11 +208,11 @@ class Rescorer:
         fitted = self._methods.fit(texts, method)
         group = self._methods.validation if on == VALIDATION else self._methods.test
         return TextScore(
-            method, fitted.class_text, on, fitted.settings, fitted.scores(group), group.targets, group.names
+            method, fitted.prompt, on, fitted.settings, fitted.scores(group), group.targets, group.names
         )
 
     def compare(
-        self, before: ClassEmbeddings, after: ClassEmbeddings, method: str = TRANSFER, on: str = VALIDATION
+        self, before: ClassEmbeddings, after: ClassEmbeddings, method: str = "transfer", on: str = VALIDATION
     ) -> TextChange:
         """Score both texts on the same clips, each with settings of its own; Raises as `score`."""
         return TextChange(self.score(before, method, on), self.score(after, method, on))

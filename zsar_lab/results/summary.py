@@ -16,7 +16,7 @@ from zsar_lab.results.calibration import calibration
 from zsar_lab.results.generalised import generalised_figures
 from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
 from zsar_lab.results.predictions import KEY, Predictions, Scored
-from zsar_lab.results.statistics import LEVEL, QUANTITIES, accuracy, compare, holm, interval, per_class
+from zsar_lab.results.statistics import LEVEL, QUANTITIES, accuracy, compare, holm, interval
 
 PARTS = {
     "methods": "Methods",

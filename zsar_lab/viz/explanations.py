@@ -14,7 +14,7 @@ import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.query_bank import INDUCTIVE
+from zsar_lab.methods.clips import INDUCTIVE
 from zsar_lab.methods.table import LABELS
 from zsar_lab.results.calibration import confidences
 from zsar_lab.results.predictions import Predictions

@@ -15,9 +15,9 @@ import numpy as np
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.files import fingerprint, writing
-from zsar_lab.methods.transfer import unit
 from zsar_lab.results.neighbours import nearest_neighbours
 from zsar_lab.results.predictions import Predictions
+from zsar_lab.text.relatedness import unit
 
 N_NEIGHBOURS, MIN_DISTANCE = 15, 0.1
 KINDS = ("seen", "composed", "true", "seen_text", "unseen_text")

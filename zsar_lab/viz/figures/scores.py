@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from zsar_lab.methods.query_bank import INDUCTIVE, TRANSDUCTIVE
+from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE
 from zsar_lab.methods.table import LABELS, METHODS, REDUCTIONS
 from zsar_lab.results.ablation import Ablation
 from zsar_lab.results.calibration import EQUAL_MASS, reliability, risk_coverage

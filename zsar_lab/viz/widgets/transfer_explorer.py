@@ -20,7 +20,7 @@ from zsar_lab.results.explorer import (
     Outcome,
     places_on_map,
 )
-from zsar_lab.results.report import settings_as_text
+from zsar_lab.results.summary import settings_as_text
 from zsar_lab.text.relatedness import KINDS
 from zsar_lab.viz.clips import message_box, render
 from zsar_lab.viz.figures import explorer as figures
