@@ -6,14 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_rescore import PROTOCOL, UNSEEN, clips, good, texts_of, vague  # noqa: F401  (fixtures)
+from scored_split import PROTOCOL, UNSEEN, clips, good, texts_of, vague  # noqa: F401  (fixtures)
 
-from zsar_lab.methods.clips import SplitClips
-from zsar_lab.methods.hubness_reduction import FITS
+from zsar_lab.methods.clips import INDUCTIVE, SplitClips, nearest_scores
+from zsar_lab.methods.hubness_reduction import FITS, reduced_scores
 from zsar_lab.methods.metrics import mean_class_accuracy, per_class_table, top_k_accuracy
-from zsar_lab.methods.clips import INDUCTIVE
-from zsar_lab.methods.hubness_reduction import reduced_scores
-from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights
 from zsar_lab.results.explorer import (
     CLASS_MEANS,

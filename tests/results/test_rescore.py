@@ -3,74 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import reference
-import torch
+from scored_split import (  # noqa: F401  (fixtures)
+    CLIPS_A_CLASS,
+    HELD_OUT,
+    MEANING,
+    PROTOCOL,
+    UNSEEN,
+    clips,
+    good,
+    predictions,
+    texts_of,
+    vague,
+)
 
 from zsar_lab.embed.checkpoint import ClipEmbeddings
 from zsar_lab.methods.ridge import RidgeSums
 from zsar_lab.methods.table import TEXT_METHODS
-from zsar_lab.models.rest import ModelConfig, ResT
-from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.results.evaluate import evaluate_split, split_result
 from zsar_lab.results.rescore import Rescorer, TextChange, TextScore
-from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import unit
 
 RANDOM = np.random.default_rng(0)
-SEEN, HELD_OUT, UNSEEN = (
-    tuple(f"seen{n}" for n in range(8)),
-    tuple(f"valid{n}" for n in range(4)),
-    tuple(f"new{n}" for n in range(5)),
-)
-NAMES, WIDTH, TEXT_WIDTH, CLIPS_A_CLASS = (*SEEN, *HELD_OUT, *UNSEEN), 16, 12, 6
-MEANING = RANDOM.normal(size=(len(NAMES), TEXT_WIDTH))
-
-
-def ids_of(names: tuple[str, ...], numbers: range = range(CLIPS_A_CLASS)) -> tuple[str, ...]:
-    return tuple(f"{name}/{number}" for name in names for number in numbers)
-
-
-PROTOCOL = Protocol(
-    "split 0",
-    SEEN,
-    HELD_OUT,
-    UNSEEN,
-    ids_of(SEEN, range(1, CLIPS_A_CLASS)),
-    ids_of(SEEN, range(1)),
-    ids_of(HELD_OUT),
-    ids_of(UNSEEN),
-)
-
-
-def texts_of(prompt: str, meaning: np.ndarray, names: tuple[str, ...] = NAMES) -> ClassEmbeddings:
-    """Texts with these embeddings; what the language model makes of each word matters to no method here."""
-    text = ClassText(prompt, names, tuple(f"{prompt} of {name}" for name in names))
-    random = np.random.default_rng(9)
-    words = random.normal(size=(len(names), 3, 7)).astype(np.float32)
-    return ClassEmbeddings(
-        text, "encoder", unit(meaning).astype(np.float32), words, np.ones((len(names), 3), bool)
-    )
-
-
-@pytest.fixture(scope="module")
-def clips() -> ClipEmbeddings:
-    """Clips that lie, with noise, where a linear map puts the meaning of their class."""
-    random = np.random.default_rng(1)
-    centres = unit(MEANING @ random.normal(size=(TEXT_WIDTH, WIDTH)))
-    rows = unit(
-        np.repeat(centres, CLIPS_A_CLASS, 0) + 0.15 * random.normal(size=(len(NAMES) * CLIPS_A_CLASS, WIDTH))
-    )
-    labels = tuple(name for name in NAMES for _ in range(CLIPS_A_CLASS))
-    tokens = random.normal(size=(len(labels), 4, WIDTH)).astype(np.float16)
-    return ClipEmbeddings(
-        ids_of(NAMES), labels, rows.astype(np.float32), tokens, "print", {"checkpoint": "c"}
-    )
 
 
 @pytest.fixture(scope="module")
@@ -78,73 +34,32 @@ def rescorer(clips) -> Rescorer:
     return Rescorer(clips, PROTOCOL)
 
 
-@pytest.fixture(scope="module")
-def good() -> ClassEmbeddings:
-    return texts_of("good", MEANING)
-
-
-@pytest.fixture(scope="module")
-def vague() -> ClassEmbeddings:
-    return texts_of("vague", MEANING + np.random.default_rng(2).normal(size=MEANING.shape))
-
-
-@pytest.fixture(scope="module")
-def result(clips, good, vague):
-    """The split as `evaluate_split` scores it, by a model that was never trained."""
-    torch.manual_seed(0)
-    config = ModelConfig(
-        n_frames=3,
-        backbone_widths=(8, 8),
-        width=WIDTH,
-        depth=1,
-        heads=2,
-        feedforward=24,
-        text_width=TEXT_WIDTH,
-        word_width=7,
-        n_label_tokens=2,
-        n_seen=len(SEEN),
-    )
-    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
-    model = ResT(config).eval()
-    checkpoint = SimpleNamespace(
-        inputs=inputs,
-        path=Path("x"),
-        fingerprint="c",
-        config=SimpleNamespace(model=config, text_layers=0),
-        model=lambda: model,
-    )
-    return split_result(evaluate_split(checkpoint, clips, PROTOCOL, good, (vague,)))
-
-
 # scores
 
 
 @pytest.mark.parametrize("method", TEXT_METHODS)
 @pytest.mark.parametrize("prompt", ["good", "vague"])
-def test_unseen_scores_are_bit_for_bit_those_of_the_evaluation(rescorer, result, good, vague, method, prompt):
+def test_unseen_scores_are_bit_for_bit_those_of_the_evaluation(
+    rescorer, predictions, good, vague, method, prompt
+):
     found = rescorer.score({"good": good, "vague": vague}[prompt], method, "unseen")
-    wanted = next(scored for scored in result.texts if (scored.method, scored.class_text) == (method, prompt))
-    np.testing.assert_array_equal(found.scores_BC, wanted.scores_BC)
-    np.testing.assert_array_equal(found.targets, result.targets)
-    assert (found.settings, found.prompt, found.names) == (wanted.settings, prompt, UNSEEN)
-
-
-def test_the_evaluation_scores_its_own_text_once_under_both_heads(result):
-    own = [scored for scored in result.texts if scored.class_text == "good"]
-    assert [scored.method for scored in own] == list(TEXT_METHODS)
-    assert all((result.method(one.method).scores_BC == one.scores_BC).all() for one in own)
+    np.testing.assert_array_equal(found.scores_BC, predictions.scores(method, prompt))
+    np.testing.assert_array_equal(found.targets, predictions.targets())
+    settings = predictions.find(method, prompt).settings
+    assert (found.settings, found.prompt, found.names) == (settings, prompt, UNSEEN)
 
 
 @pytest.mark.parametrize("method", TEXT_METHODS)
-def test_validation_scores_give_the_accuracy_that_chose_the_settings(rescorer, result, good, method):
+def test_validation_scores_give_the_accuracy_that_chose_the_settings(rescorer, predictions, good, method):
     found = rescorer.score(good, method)
     assert (found.on, found.names, found.scores_BC.shape) == (
         "validation",
         HELD_OUT,
+    MEANING,
         (len(HELD_OUT) * CLIPS_A_CLASS, len(HELD_OUT)),
     )
-    assert found.top1 == pytest.approx(result.method(method).validation_top1)
-    assert found.settings == result.method(method).settings
+    assert found.top1 == pytest.approx(predictions.find(method).validation_top1)
+    assert found.settings == predictions.find(method).settings
 
 
 def test_texts_that_tell_the_classes_score_above_vague_ones(rescorer, good, vague):
@@ -307,7 +222,7 @@ def test_a_change_is_of_one_method_on_the_same_clips(after):
 
 def test_what_is_not_there_is_refused_in_a_sentence(rescorer, clips, good):
     with pytest.raises(
-        ValueError, match="must be one of direct, ridge; direct, ridge centred; transfer, got 'match'"
+        ValueError, match="ridge, ridge_centred, transfer, got 'match'"
     ):
         rescorer.score(good, "match")
     with pytest.raises(
@@ -330,38 +245,3 @@ def test_what_is_not_there_is_refused_in_a_sentence(rescorer, clips, good):
         match=r"scoring a split needs 1 or more clips of validation classes .*, protocol 'split 0' has 0; make the protocol",
     ):
         Rescorer(clips, dataclasses.replace(PROTOCOL, validation=(), validation_clips=()))
-
-
-# texts of a trained encoder
-
-
-def test_a_trained_text_that_does_not_belong_to_the_checkpoint_is_refused(clips, good, vague):
-    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
-    frozen, trained = (
-        SimpleNamespace(
-            inputs=inputs, path=Path("x"), fingerprint="c", config=SimpleNamespace(text_layers=n_layers)
-        )
-        for n_layers in (0, 1)
-    )
-    of_another = dataclasses.replace(good, encoder=f"{good.encoder}+another")
-    for checkpoint, text, sentence in (
-        (frozen, good, r"\(it trained none\), got that of .* \(good\); take class_embeddings_of"),
-        (trained, None, rf"trained layers \({good.encoder}\+c\), got none"),
-        (trained, of_another, rf"got that of {good.encoder}\+another"),
-        (trained, dataclasses.replace(vague, encoder=f"{good.encoder}+c"), r"got that of .*\+c \(vague\)"),
-    ):
-        with pytest.raises(ValueError, match=sentence):
-            evaluate_split(checkpoint, clips, PROTOCOL, good, trained_text=text)
-
-
-def test_embeddings_of_another_checkpoint_are_refused(clips, good):
-    inputs = SimpleNamespace(protocol=PROTOCOL.training_hash, class_embeddings=good.fingerprint)
-    checkpoint = SimpleNamespace(
-        inputs=inputs, path=Path("x"), fingerprint="d", config=SimpleNamespace(text_layers=0)
-    )
-    for about, got in ((clips.about, "c"), ({}, "no checkpoint")):
-        with pytest.raises(
-            ValueError,
-            match=f"must be those of the checkpoint scored, d, got embeddings of {got}; take embed_clips",
-        ):
-            evaluate_split(checkpoint, dataclasses.replace(clips, about=about), PROTOCOL, good)

@@ -68,7 +68,7 @@ def evaluate_split(
     check_can_be_scored(protocol)
     _check_of_one_training(checkpoint, clips, protocol, classes, trained_text)
     split, about = (
-        split or protocol.name,
+        split or plain(protocol).name,
         _about(checkpoint, clips, protocol, classes, other_texts, trained_text),
     )
     if folder is not None:

@@ -1,4 +1,4 @@
-"""zsar_lab.methods.scores: each method by hand, by a plain loop or by scikit-learn."""
+"""ridge, direct, match and fusion: each formula by hand, by a plain loop or by scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import reference
 import torch
 from sklearn.linear_model import Ridge
 
-from zsar_lab.methods import scores as methods
+from zsar_lab.methods import direct, fusion
+from zsar_lab.methods.clips import nearest_scores
+from zsar_lab.methods.ridge import RidgeSums
 from zsar_lab.models.rest import ModelConfig, ResT
 from zsar_lab.text.relatedness import unit
 from zsar_lab.train.text_tail import TextInputs
@@ -44,24 +46,24 @@ def text() -> TextInputs:
 
 
 def test_nearest_scores_are_cosines():
-    by_hand = methods.nearest_scores(np.array([[2.0, 0.0], [3.0, 4.0]]), np.array([[5.0, 0.0], [0.0, 0.1]]))
+    by_hand = nearest_scores(np.array([[2.0, 0.0], [3.0, 4.0]]), np.array([[5.0, 0.0], [0.0, 0.1]]))
     np.testing.assert_allclose(by_hand, [[1, 0], [0.6, 0.8]])
     points = RANDOM.normal(size=(3, 6))
     plain = [[reference.cosine(clip, point) for point in points] for clip in CLIPS]
-    np.testing.assert_allclose(methods.nearest_scores(CLIPS, points), plain)
+    np.testing.assert_allclose(nearest_scores(CLIPS, points), plain)
 
 
 @pytest.mark.parametrize("penalty", [0.001, 0.1, 10.0])
 def test_ridge_is_scikit_learns(penalty):
     """Ours divides by the number of clips inside, scikit-learn's alpha does not; classes of unequal size do not matter to the map."""
-    ridge = methods.RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
+    ridge = RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
     theirs = Ridge(alpha=penalty * len(CLIPS)).fit(CLIPS, TEXT[TARGETS])
     np.testing.assert_allclose(ridge.weight_DF, theirs.coef_.T, atol=1e-9)
 
 
 def test_ridge_scores_of_equal_classes_are_cosines_to_scikit_learns_prediction():
     targets = np.arange(39) % 3
-    ridge = methods.RidgeSums.of(CLIPS[:39], targets, 3).fit(TEXT, 0.01)
+    ridge = RidgeSums.of(CLIPS[:39], targets, 3).fit(TEXT, 0.01)
     predicted = Ridge(alpha=0.39).fit(CLIPS[:39], TEXT[targets]).predict(CLIPS)
     candidates, centre = unit(RANDOM.normal(size=(4, 9))), TEXT.mean(0)
     plain = [[reference.cosine(row, text) for text in candidates] for row in predicted]
@@ -73,11 +75,11 @@ def test_ridge_scores_of_equal_classes_are_cosines_to_scikit_learns_prediction()
 @pytest.mark.parametrize("penalty", [0.0, -1.0, float("nan")])
 def test_a_penalty_that_is_not_positive_is_refused(penalty):
     with pytest.raises(ValueError, match=f"the ridge penalty must be above 0, got {penalty}"):
-        methods.RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
+        RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
 
 
 def test_label_embeddings_are_the_models(model, text):
-    embeddings = methods.label_embeddings(model, text)
+    embeddings = direct.label_embeddings(model, text)
     for row, pooled in zip(embeddings, text.pooled_CF):
         mapped = model.label_head(pooled).detach().numpy()
         np.testing.assert_allclose(row, mapped / np.linalg.norm(mapped), atol=1e-5)
@@ -86,7 +88,7 @@ def test_label_embeddings_are_the_models(model, text):
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_match_scores_are_those_of_each_pair_alone(model, text, batch_size):
     tokens = RANDOM.normal(size=(7, 4, 16)).astype(np.float16)
-    found = methods.match_scores(model, tokens, np.arange(len(tokens)), text, batch_size)
+    found = direct.match_scores(model, tokens, np.arange(len(tokens)), text, batch_size)
     labels = model.encode_labels(*text).tokens_CLD
     assert found.shape == (7, 3)
     for b in range(7):
@@ -100,17 +102,17 @@ def test_fused_scores_by_hand():
     first, second = np.array([[1.0, 2.0, 3.0]]), np.array([[6.0, 4.0, 2.0]])
     z = np.sqrt(1.5)
     np.testing.assert_allclose(
-        methods.fused_scores(first, second, 0.5), [[-z + 0.5 * z, 0, z - 0.5 * z]], atol=1e-12
+        fusion.fused_scores(first, second, 0.5), [[-z + 0.5 * z, 0, z - 0.5 * z]], atol=1e-12
     )
-    np.testing.assert_allclose(methods.fused_scores(first, np.zeros((1, 3)), 5.0), [[-z, 0, z]])
+    np.testing.assert_allclose(fusion.fused_scores(first, np.zeros((1, 3)), 5.0), [[-z, 0, z]])
 
 
 def test_fused_scores_keep_the_order_of_each_side_and_ignore_its_scale():
     first, second = RANDOM.normal(size=(20, 5)), RANDOM.normal(size=(20, 5))
-    np.testing.assert_array_equal(methods.fused_scores(first, second, 0.0).argsort(1), first.argsort(1))
-    np.testing.assert_array_equal(methods.fused_scores(first, second, 1e6).argmax(1), second.argmax(1))
+    np.testing.assert_array_equal(fusion.fused_scores(first, second, 0.0).argsort(1), first.argsort(1))
+    np.testing.assert_array_equal(fusion.fused_scores(first, second, 1e6).argmax(1), second.argmax(1))
     np.testing.assert_allclose(
-        methods.fused_scores(7 * first + 3, 0.1 * second - 9, 0.5), methods.fused_scores(first, second, 0.5)
+        fusion.fused_scores(7 * first + 3, 0.1 * second - 9, 0.5), fusion.fused_scores(first, second, 0.5)
     )
 
 
@@ -118,17 +120,17 @@ def test_the_best_classes_are_put_in_another_order_by_hand():
     first, second = np.array([[0.9, 0.5, 0.7, 0.1]]), np.array([[1.0, 9.0, 3.0, 8.0]])
     # the two best by the first are classes 0 and 2: 1 - 1 and 3 - 1; the others 0.5 - 0.9 - 1 and 0.1 - 0.9 -
     # 1
-    np.testing.assert_allclose(methods.reranked_scores(first, second, 2), [[0, -1.4, 2, -1.8]])
-    np.testing.assert_array_equal(methods.reranked_scores(first, second, 1).argsort(1), first.argsort(1))
-    np.testing.assert_array_equal(methods.reranked_scores(first, second, 4).argsort(1), second.argsort(1))
-    with pytest.raises(ValueError, match=r"m must be in 1..4 \(the number of candidate classes\), got 5"):
-        methods.reranked_scores(first, second, 5)
+    np.testing.assert_allclose(fusion.reranked_scores(first, second, 2), [[0, -1.4, 2, -1.8]])
+    np.testing.assert_array_equal(fusion.reranked_scores(first, second, 1).argsort(1), first.argsort(1))
+    np.testing.assert_array_equal(fusion.reranked_scores(first, second, 4).argsort(1), second.argsort(1))
+    with pytest.raises(ValueError, match="1..4 .*got 5"):
+        fusion.reranked_scores(first, second, 5)
 
 
 def test_the_best_classes_are_put_in_another_order_as_a_plain_loop_does():
     first, second = RANDOM.normal(size=(20, 6)).round(1), RANDOM.normal(size=(20, 6)).round(1)  # with ties
     for m in range(1, 7):
-        found = methods.reranked_scores(first, second, m)
+        found = fusion.reranked_scores(first, second, m)
         for row, by_first, by_second in zip(found, first, second, strict=True):
             ranked = sorted(range(6), key=lambda c: (-by_first[c], c))  # noqa: B023
             wanted = sorted(ranked[:m], key=lambda c: (-by_second[c], c)) + ranked[m:]  # noqa: B023
@@ -139,18 +141,18 @@ def test_the_best_classes_are_put_in_another_order_as_a_plain_loop_does():
 
 
 def test_the_upper_bound_equals_a_plain_loop_that_leaves_the_clip_out():
-    found = methods.true_prototype_scores(CLIPS, TARGETS, 3)
+    found = fusion.true_prototype_scores(CLIPS, TARGETS, 3)
     np.testing.assert_allclose(found, reference.true_prototype_scores(CLIPS, TARGETS, 3), atol=1e-9)
 
 
 def test_the_upper_bound_does_not_look_at_the_clip_itself():
     # two clips a class, at right angles to each other: with itself left out, no clip is near its own class
-    scores = methods.true_prototype_scores(np.eye(4), np.array([0, 0, 1, 1]), 2)
+    scores = fusion.true_prototype_scores(np.eye(4), np.array([0, 0, 1, 1]), 2)
     np.testing.assert_allclose(scores, np.zeros((4, 2)), atol=1e-12)
 
 
 def test_the_upper_bound_needs_two_clips_a_class():
-    with pytest.raises(ValueError, match="needs 2 clips in every class, class number 1 has 1; add videos"):
-        methods.true_prototype_scores(np.eye(3), np.array([0, 0, 1]), 2)
-    with pytest.raises(ValueError, match="class number 2 has 0"):
-        methods.true_prototype_scores(np.eye(4), np.array([0, 0, 1, 1]), 3)
+    with pytest.raises(ValueError, match="number 1 has 1"):
+        fusion.true_prototype_scores(np.eye(3), np.array([0, 0, 1]), 2)
+    with pytest.raises(ValueError, match="number 2 has 0"):
+        fusion.true_prototype_scores(np.eye(4), np.array([0, 0, 1, 1]), 3)
