@@ -9,11 +9,12 @@ from sklearn.metrics import auc
 
 from zsar_lab.results.generalised import (
     AVERAGES,
-    choose_constant,
-    generalised_score,
+    choose_gamma,
+    choose_gammas,
     harmonic_mean,
     seen_unseen_curve,
 )
+from zsar_lab.results.predictions import halves
 
 # classes a, b are seen, c, d unseen
 IS_SEEN = np.array([True, True, False, False])
@@ -41,20 +42,12 @@ def many(seed: int, coarse: bool = False, n: int = 40):
     )
 
 
-def test_the_score_by_hand():
-    plain = generalised_score(SCORES, TARGETS, IS_SEEN, average="micro")
-    assert (plain.seen, plain.unseen) == pytest.approx((2 / 3, 1 / 2)) and plain.harmonic == pytest.approx(
-        4 / 7
-    )
-    assert (plain.constant, plain.average) == (0, "micro")
-    mean_class = generalised_score(SCORES, TARGETS, IS_SEEN)
-    assert (mean_class.seen, mean_class.unseen, mean_class.average) == (
-        0.5,
-        0.5,
-        "mean class",
-    ) and mean_class.harmonic == 0.5
-    moved = generalised_score(SCORES, TARGETS, IS_SEEN, constant=0.3)
-    assert (moved.seen, moved.unseen) == (0.25, 1) and moved.harmonic == pytest.approx(0.4)
+def score(
+    scores, targets, is_seen, gamma: float = 0.0, average: str = "mean_class"
+) -> tuple[float, float, float]:
+    """S, U and H with gamma taken off the seen scores, by a plain loop."""
+    s, u = reference.seen_and_unseen(scores, targets, is_seen, gamma, average == "mean_class")
+    return s, u, float(harmonic_mean(s, u))
 
 
 def test_the_harmonic_mean_by_hand_and_by_the_standard_library():
@@ -73,7 +66,7 @@ def test_the_curve_by_hand():
     assert curve.unseen == pytest.approx([0, 0.5, 0.5, 1, 1])
     assert curve.area == pytest.approx(0.5 * 2 / 3 + 0.5 * 1 / 3)
     assert curve.harmonic_upper_bound == pytest.approx(4 / 7)
-    assert curve.constants == pytest.approx([-np.inf, -0.3, 0.15, 0.4, np.inf])
+    assert curve.gammas == pytest.approx([-np.inf, -0.3, 0.15, 0.4, np.inf])
 
 
 def test_a_breakpoint_of_both_sides_is_a_slope():
@@ -87,30 +80,22 @@ def test_a_breakpoint_of_both_sides_is_a_slope():
 def test_score_and_curve_equal_the_plain_loops(average, coarse):
     for seed in range(6):
         scores, targets, is_seen = many(seed, coarse)
-        case, mean_class = (scores.tolist(), targets.tolist(), is_seen.tolist()), average == "mean class"
+        case, mean_class = (scores.tolist(), targets.tolist(), is_seen.tolist()), average == "mean_class"
         curve = seen_unseen_curve(scores, targets, is_seen, average)
         assert curve.area == pytest.approx(reference.seen_unseen_area(*case, mean_class))
         assert curve.area == pytest.approx(auc(curve.unseen, curve.seen))
-        constants = curve.constants.clip(-1e3, 1e3)
-        for constant, seen, unseen in zip(constants, curve.seen, curve.unseen):
-            found = generalised_score(scores, targets, is_seen, constant, average)
-            assert (found.seen, found.unseen) == pytest.approx((seen, unseen))
-            assert (found.seen, found.unseen) == pytest.approx(
-                reference.seen_and_unseen(*case, constant, mean_class)
-            )
+        for gamma, seen, unseen in zip(curve.gammas.clip(-1e3, 1e3), curve.seen, curve.unseen):
+            assert score(scores, targets, is_seen, gamma, average)[:2] == pytest.approx((seen, unseen))
 
 
 @pytest.mark.parametrize("average", AVERAGES)
 def test_the_curve_misses_nothing_that_a_fine_grid_sees(average):
     scores, targets, is_seen = many(7)
     curve = seen_unseen_curve(scores, targets, is_seen, average)
-    grid = [
-        generalised_score(scores, targets, is_seen, constant, average)
-        for constant in np.linspace(-6, 6, 3000)
-    ]
-    assert max(score.harmonic for score in grid) == pytest.approx(curve.harmonic_upper_bound)
+    grid = [score(scores, targets, is_seen, gamma, average) for gamma in np.linspace(-6, 6, 600)]
+    assert max(h for _, _, h in grid) == pytest.approx(curve.harmonic_upper_bound)
     stretches = {(round(s, 9), round(u, 9)) for s, u in zip(curve.seen, curve.unseen)}
-    assert {(round(score.seen, 9), round(score.unseen, 9)) for score in grid} <= stretches
+    assert {(round(s, 9), round(u, 9)) for s, u, _ in grid} <= stretches
 
 
 def test_the_curve_falls_from_all_seen_to_all_unseen():
@@ -145,81 +130,65 @@ def test_the_curve_does_not_see_what_is_added_to_all_seen_scores_or_the_order_of
     assert seen_unseen_curve(scores[order], targets[order], is_seen).area == pytest.approx(curve.area)
 
 
-def test_the_constant_is_chosen_on_validation_and_helps_elsewhere():
-    biased = [
+def test_gamma_is_chosen_on_validation_and_helps_elsewhere():
+    validation, test = (
         (scores + 1.5 * is_seen, targets, is_seen)
         for scores, targets, is_seen in (many(20, n=400), many(21, n=400))
-    ]
-    validation, test = biased
-    chosen = choose_constant(*validation)
-    assert chosen.validation_harmonic == pytest.approx(
-        generalised_score(*validation, chosen.constant).harmonic
     )
-    assert chosen.validation_harmonic == seen_unseen_curve(*validation).harmonic_upper_bound
-    plain, moved, bound = (
-        generalised_score(*test),
-        generalised_score(*test, chosen.constant),
-        seen_unseen_curve(*test).harmonic_upper_bound,
-    )
-    assert plain.harmonic + 0.1 < moved.harmonic <= bound and bound - moved.harmonic < 0.03
+    gamma, bound = choose_gamma(*validation), seen_unseen_curve(*test).harmonic_upper_bound
+    assert score(*validation, gamma)[2] == pytest.approx(seen_unseen_curve(*validation).harmonic_upper_bound)
+    assert score(*test)[2] + 0.1 < score(*test, gamma)[2] <= bound + 1e-12
+    assert bound - score(*test, gamma)[2] < 0.03
 
 
-def test_the_constant_by_hand():
+def test_gamma_by_hand():
     # H is 0.57 with nothing right lost between -0.7 and 0.1, and 0.5 between 0.2 and 0.6
-    chosen = choose_constant(SCORES, TARGETS, IS_SEEN, average="micro")
-    assert (
-        chosen.constant == pytest.approx(-0.3)
-        and chosen.validation_harmonic == pytest.approx(4 / 7)
-        and chosen.average == "micro"
-    )
+    assert choose_gamma(SCORES, TARGETS, IS_SEEN, average="micro") == pytest.approx(-0.3)
     # of the equally good stretches -3..-1 and 1..2 the second is nearer to 0
-    scores = np.array([[2.0, 0, 0, 0], [0, -1, 1, 0], [0, -1, 3, 0], [1.5, 0, 0.5, 0]])
-    curve = seen_unseen_curve(scores, np.array([0, 0, 2, 2]), IS_SEEN)
-    assert curve.harmonic == pytest.approx([0, 2 / 3, 1 / 2, 2 / 3, 0])
-    assert choose_constant(scores, np.array([0, 0, 2, 2]), IS_SEEN).constant == 1.5
+    scores, targets = (
+        np.array([[2.0, 0, 0, 0], [0, -1, 1, 0], [0, -1, 3, 0], [1.5, 0, 0.5, 0]]),
+        np.array([0, 0, 2, 2]),
+    )
+    assert seen_unseen_curve(scores, targets, IS_SEEN).harmonic == pytest.approx([0, 2 / 3, 1 / 2, 2 / 3, 0])
+    assert choose_gamma(scores, targets, IS_SEEN) == 1.5
 
 
-def test_where_nothing_is_right_no_constant_is_taken_off():
+def test_where_nothing_is_right_no_gamma_is_taken_off():
     wrong = np.array([[0.0, 1, 0, 0], [1, 0.0, 0, 0], [0, 0, 0.0, 1], [0, 0, 1, 0.0]])
     curve = seen_unseen_curve(wrong, np.arange(4), IS_SEEN)
-    assert (
-        curve.breakpoints.size == 0
-        and curve.seen.tolist() == curve.unseen.tolist() == curve.constants.tolist() == [0]
-    )
-    assert curve.area == curve.harmonic_upper_bound == 0
-    assert choose_constant(wrong, np.arange(4), IS_SEEN).constant == 0
+    assert curve.breakpoints.size == curve.area == curve.harmonic_upper_bound == 0
+    assert curve.seen.tolist() == curve.unseen.tolist() == curve.gammas.tolist() == [0]
+    assert choose_gamma(wrong, np.arange(4), IS_SEEN) == 0
 
 
-def test_tied_classes_are_not_right_at_any_constant():
+def test_tied_classes_are_not_right_at_any_gamma():
     tied = np.array([[1.0, 1, 0, 0], [0, 0, 1.0, 1]])
     assert seen_unseen_curve(tied, np.array([0, 2]), IS_SEEN).breakpoints.size == 0
 
 
-@pytest.mark.parametrize("function", [generalised_score, seen_unseen_curve, choose_constant])
+def test_each_half_is_scored_with_the_gamma_of_the_other():
+    scores, targets, is_seen = many(4, n=60)
+    order = np.argsort(~is_seen[targets], kind="stable")  # clips of seen classes first
+    scores, targets, n_seen = scores[order], targets[order], int(is_seen[targets].sum())
+    half = halves(targets)[:n_seen]
+    for number, gamma in enumerate(choose_gammas(scores, targets, n_seen, 3, targets, "micro")):
+        kept = [row for row in range(60) if row >= n_seen or half[row] != number]
+        assert gamma == choose_gamma(scores[kept], targets[kept], is_seen, "micro")
+
+
+@pytest.mark.parametrize("function", [seen_unseen_curve, choose_gamma])
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (
-            {"is_seen_C": IS_SEEN[:3]},
-            "every scored class must be marked as seen or not, got 3 marks and 4 classes",
-        ),
-        (
-            {"is_seen_C": np.ones(4, bool)},
-            "needs unseen and other classes, both with clips, got no unseen class",
-        ),
-        ({"is_seen_C": np.zeros(4, bool)}, "got no seen class"),
-        ({"scores_BC": SCORES[:3], "targets": TARGETS[:3]}, "got no unseen clip"),
-        ({"targets": TARGETS[:3]}, "must be of the same clips, got 5 and 3"),
-        ({"scores_BC": SCORES + np.inf}, "scores must be finite, got 20 that are not"),
-        ({"average": "macro"}, "the average must be one of mean class, micro, got 'macro'"),
+        ({"is_seen_C": IS_SEEN[:3]}, "4 classes .*got 3"),
+        ({"is_seen_C": np.ones(4, bool)}, "no unseen class"),
+        ({"is_seen_C": np.zeros(4, bool)}, "no seen class"),
+        ({"scores_BC": SCORES[:3], "targets": TARGETS[:3]}, "no unseen clip"),
+        ({"targets": TARGETS[:3]}, "5 and 3"),
+        ({"scores_BC": SCORES + np.inf}, "finite, got 20"),
+        ({"average": "macro"}, "'macro'"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(function, changes, words):
     with pytest.raises(ValueError, match=words):
         function(**({"scores_BC": SCORES, "targets": TARGETS, "is_seen_C": IS_SEEN} | changes))
-
-
-@pytest.mark.parametrize("constant", [np.nan, np.inf])
-def test_a_constant_that_is_no_number_is_refused(constant):
-    with pytest.raises(ValueError, match="the constant must be a finite number, got"):
-        generalised_score(SCORES, TARGETS, IS_SEEN, constant)

@@ -55,7 +55,7 @@ def test_validation_scores_give_the_accuracy_that_chose_the_settings(rescorer, p
     assert (found.on, found.names, found.scores_BC.shape) == (
         "validation",
         HELD_OUT,
-    MEANING,
+        MEANING,
         (len(HELD_OUT) * CLIPS_A_CLASS, len(HELD_OUT)),
     )
     assert found.top1 == pytest.approx(predictions.find(method).validation_top1)
@@ -221,9 +221,7 @@ def test_a_change_is_of_one_method_on_the_same_clips(after):
 
 
 def test_what_is_not_there_is_refused_in_a_sentence(rescorer, clips, good):
-    with pytest.raises(
-        ValueError, match="ridge, ridge_centred, transfer, got 'match'"
-    ):
+    with pytest.raises(ValueError, match="ridge, ridge_centred, transfer, got 'match'"):
         rescorer.score(good, "match")
     with pytest.raises(
         ValueError, match=r"on must be 'validation' or 'unseen' \(whose clips are scored\), got 'test'"
