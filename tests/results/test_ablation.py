@@ -10,7 +10,7 @@ import pytest
 import reference
 from two_splits import MEANING, clips_of, model_of, predictions_of, protocol_of, texts_of
 
-from zsar_lab.methods.fitted import TextMethods
+from zsar_lab.methods.clips import SplitClips
 from zsar_lab.methods.transfer import (
     TransferSettings,
     choose_settings,
@@ -156,7 +156,7 @@ def test_classifier_weights_as_prototypes_have_settings_of_their_own(
     for split, of_split, weights_SD in zip(splits, clips, classifiers, strict=True):
         names = split.protocol.validation, split.protocol.seen
         texts = [good.pooled_CF[good.rows(of)].astype(float) for of in names]
-        clips_V = TextMethods.of(of_split, split.protocol).validation
+        clips_V = SplitClips.of(of_split, split.protocol).validation
         grid = settings_grid(len(weights_SD))
         chosen, _ = choose_settings(clips_V.embedding_BD, clips_V.targets, *texts, weights_SD, grid)
         top1.append(right_of(split, of_split, good, weights_SD, chosen).mean())

@@ -11,7 +11,7 @@ from scored_split import PROTOCOL, UNSEEN, clips, good, texts_of, vague  # noqa:
 from zsar_lab.methods.clips import INDUCTIVE, SplitClips, nearest_scores
 from zsar_lab.methods.hubness_reduction import FITS, reduced_scores
 from zsar_lab.methods.metrics import mean_class_accuracy, per_class_table, top_k_accuracy
-from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights
+from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights, weights_of
 from zsar_lab.results.explorer import (
     CLASS_MEANS,
     CORRECTION_CHOICES,
@@ -90,7 +90,7 @@ def test_each_correction_scores_as_corrected_scores_does(explorer, methods, prom
 @pytest.mark.parametrize(("k", "tau"), [(1, 0.05), (4, 0.3), (8, 1.0)])
 def test_settings_that_validation_did_not_choose(explorer, methods, good, kind, k, tau):  # noqa: F811
     choice = Choice(TransferSettings(k, tau, kind), "good")
-    weights = methods.weights(good, UNSEEN, choice.transfer)
+    weights = weights_of(methods, good, UNSEEN, choice.transfer)
     prototypes = compose_prototypes(weights, methods.seen_prototypes)
     outcome, scores = explorer.score(choice), nearest_scores(methods.test.embedding_BD, prototypes)
     np.testing.assert_array_equal(outcome.weights_US, weights)
@@ -132,7 +132,7 @@ def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, metho
     assert chosen.transfer != SETTINGS
     outcome = explorer.score(moved)
     assert outcome.correction_settings == explorer.score(chosen).correction_settings != {}
-    prototypes = compose_prototypes(methods.weights(good, UNSEEN, SETTINGS), methods.seen_prototypes)
+    prototypes = compose_prototypes(weights_of(methods, good, UNSEEN, SETTINGS), methods.seen_prototypes)
     on_test, on_train = (
         nearest_scores(group.embedding_BD, prototypes) for group in (methods.test, methods.train)
     )

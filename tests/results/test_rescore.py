@@ -20,7 +20,7 @@ from scored_split import (  # noqa: F401  (fixtures)
     vague,
 )
 
-from zsar_lab.embed.checkpoint import ClipEmbeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.ridge import RidgeSums
 from zsar_lab.methods.table import TEXT_METHODS
 from zsar_lab.results.rescore import Rescorer, TextChange, TextScore

@@ -12,12 +12,10 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.fitted import TextMethods
+from zsar_lab.methods.clips import INDUCTIVE, SplitClips, nearest_scores
 from zsar_lab.methods.metrics import truth_rank
-from zsar_lab.methods.query_bank import INDUCTIVE
-from zsar_lab.methods.scores import nearest_scores
 from zsar_lab.methods.table import LABELS
-from zsar_lab.methods.transfer import TransferSettings, compose_prototypes
+from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_of
 from zsar_lab.results.conventions import check_same_embeddings
 from zsar_lab.results.predictions import Predictions, Scored
 from zsar_lab.results.statistics import LEVEL, accuracy, compare, holm, interval
@@ -96,7 +94,7 @@ def ablate(
     Raises:
         ValueError: no split, embeddings or class texts other than those of the splits, another number of
             classifiers or of splits of a training, another protocol than the split's, or as
-            `TextMethods.with_prototypes`.
+            `SplitClips.with_prototypes`.
     """
     check_same_embeddings(splits, clips)
     given = texts.class_text
@@ -111,9 +109,7 @@ def ablate(
         raise ValueError(
             f"classifier weights must be of all {len(splits)} splits or none, got {len(classifiers)}"
         )
-    methods = [
-        TextMethods.of(embedded, split.protocol) for embedded, split in zip(clips, splits, strict=True)
-    ]
+    methods = [SplitClips.of(embedded, split.protocol) for embedded, split in zip(clips, splits, strict=True)]
     variants, left_out = [_of_method(splits, WITHOUT, method) for method in WITHOUT_TRANSFER], []
     variants += _of_settings(splits, methods, texts)
     if classifiers:
@@ -237,7 +233,7 @@ def _rescored(split: Predictions, scores_BC: np.ndarray) -> pd.DataFrame:
 
 
 def _of_settings(
-    splits: Sequence[Predictions], methods: Sequence[TextMethods], texts: ClassEmbeddings
+    splits: Sequence[Predictions], methods: Sequence[SplitClips], texts: ClassEmbeddings
 ) -> list[_Variant]:
     """Each of k, tau and the kind of relatedness given, the two others as validation chose them."""
     chosen = [TransferSettings(**split.find("transfer").settings) for split in splits]
@@ -251,7 +247,7 @@ def _of_settings(
         rows, same_in = [], 0
         for split, of_split, own, change in zip(splits, methods, chosen, changed, strict=True):
             settings = replace(own, **change)
-            weights = of_split.weights(texts, of_split.test.names, settings)
+            weights = weights_of(of_split, texts, of_split.test.names, settings)
             prototypes = compose_prototypes(weights, of_split.seen_prototypes)
             rows.append(_rescored(split, nearest_scores(of_split.test.embedding_BD, prototypes)))
             same_in += own == settings

@@ -126,8 +126,8 @@ class Explorer:
     Settings are chosen on validation classes: `chosen` gives what they chose. The figures of unseen classes
     are there to understand a choice by; one made by looking at them must not be reported.
 
-    Without a correction the scores are those of `TextMethods.fit(texts, "transfer")` with the settings asked
-    for, with one those of `corrected_scores` with an inductive bank, whose k or beta stay where they were
+    Without a correction the scores are those of `SplitClips.fit(texts, "transfer")` with the settings asked
+    for, with one those of `reduced_scores` with an inductive bank, whose k or beta stay where they were
     chosen while the settings move. Memory: 8 D bytes a training clip, twice that for each clip that is
     scored.
 
@@ -136,12 +136,12 @@ class Explorer:
         protocol: the split.
         texts: embedded class texts by prompt; the first is shown at first.
         sources: seen prototypes [S, D] by name beside the means of the classes' clips, such as
-            {"classifier weights": classifier_weights(model)}; see `TextMethods.with_prototypes`.
+            {"classifier weights": classifier_weights(model)}; see `SplitClips.with_prototypes`.
 
     Raises:
         ValueError: no class text, a source of the name of the class means, a class without a text, the
-            protocol cannot be scored (see `check_can_be_scored`), or as `TextMethods.of`,
-            `TextMethods.with_prototypes` and `choose_settings`.
+            protocol cannot be scored (see `check_can_be_scored`), or as `SplitClips.of`,
+            `SplitClips.with_prototypes` and `choose_settings`.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ class Explorer:
         return QueryBank(_products(unit(points_CD), self._train_ND).T, self._train_ids, INDUCTIVE, 0)
 
     def _choose_corrections(self, chosen: Choice) -> dict[str, dict[str, Any]]:
-        """K or beta of each correction by the validation classes, as `corrected_scores` chooses them, at the settings chosen."""
+        """K or beta of each correction by the validation classes, as `reduced_scores` chooses them, at the settings chosen."""
         alone = self._alone(chosen)
         bank = self._bank(alone.validation_VD)
         most = min(*bank.scores_NC.shape, len(self.protocol.unseen))
