@@ -209,7 +209,7 @@ class PublicModel(VideoModel):
         self, table: pd.DataFrame, method: str, prompt: str, precision: float
     ) -> ZeroShotClassifier:
         if method not in ("", "direct"):
-            raise ValueError(f"the method of a public model must be {"direct"}, got {method!r}")
+            raise ValueError(f"the method of a public model must be direct, got {method!r}")
         texts = embed_class_text(texts_of(table, prompt or prompt_of(table)), self._files)
         check_differ(texts)
         n_lines = 1 if texts.class_text.averaged else texts.class_text.texts[0].count("\n") + 1
