@@ -1,4 +1,4 @@
-"""The catalog of a dataset: one row a clip, usable or not, and one row a class; and how its videos are opened."""
+"""The catalog of a dataset: one row a clip, usable or not, one row a class; and how its videos are opened."""
 
 from __future__ import annotations
 
@@ -59,13 +59,11 @@ class Catalog:
     Attributes:
         name: what the dataset is called in messages and figures.
         root: the folder that clip paths are relative to.
-        clips: one row for every clip that the annotations name and every other file found, sorted by id.
-            path: relative to root, "" where there is no file; group: the source whose clips are
-            near-duplicates of each other ("" if not known); splits: the official lists it is in, a word each;
-            start_s, end_s: of the clip in its video (seconds); frames, fps, width, height: of the video file;
-            variable_rate: frames are chosen by their time stamps; status: one of STATUSES; reason: why it is
-            not ok; remark: what was done to a clip that is ok. Numbers that are not known are 0.
-        classes: one row a class, sorted by name; and the columns of classes.csv ("" where it says nothing).
+        clips: one row for every clip the annotations name and every other file found, sorted by id. path: ""
+            if no file; group: clips of one source; splits: a word for each official list; start_s, end_s: of
+            the clip; frames, fps, width, height, variable_rate: of its video (0 if not known); status: one of
+            STATUSES; reason: why it is not ok; remark: what was done to a clip that is ok.
+        classes: one row a class, sorted by name; and the columns of classes.csv or the shipped class list.
         notes: sentences on what the annotation files hold that is no row here, mostly none.
     """
 
@@ -77,7 +75,7 @@ class Catalog:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of class names, clip ids, classes, bounds, frames and status; not of name, root or paths."""
+        """The hash of class names, clip ids, classes, bounds, frames and status."""
         columns = [self.clips[column].tolist() for column in FINGERPRINTED_COLUMNS]
         return fingerprint("catalog 1", self.classes["name"].tolist(), *columns)
 
@@ -97,10 +95,7 @@ class Catalog:
         return sorted(set(self.classes["name"]) - set(self.usable["class"]))
 
     def report(self) -> pd.DataFrame:
-        """What is there: a row a class with the number of clips of each status and seconds of usable video.
-
-        Files of no class are in a last row, so that the counts sum to the rows of `clips`.
-        """
+        """A row a class: clips of each status, seconds of usable video; files of no class come last."""
         names = self.classes["name"].tolist()
         usable = self.clips["status"] == OK
         rows = pd.DataFrame(
@@ -122,17 +117,15 @@ class Catalog:
         for table, file_name in ((self.clips, "clips.parquet"), (self.classes, "classes.parquet")):
             with writing(folder / file_name) as temporary:
                 table.to_parquet(temporary, index=False)
-        about = {"name": self.name, "root": written_path(self.root, folder)}
-        about |= {"fingerprint": self.fingerprint, "notes": list(self.notes)}
-        write_json(folder / "catalog.json", about)
+        about = {"name": self.name, "root": written_path(self.root, folder), "fingerprint": self.fingerprint}
+        write_json(folder / "catalog.json", about | {"notes": list(self.notes)})
 
     @staticmethod
     def load(folder: Path) -> Catalog:
         """Read a catalog that `save` wrote; the videos themselves need not be there.
 
         Raises:
-            FileNotFoundError: a file of the catalog is missing.
-            ValueError: a file is damaged, or the tables are not those that catalog.json was written for.
+            FileNotFoundError, ValueError: a file is missing, damaged, or not the one that catalog.json names.
         """
         folder = Path(folder)
         about = read_json(folder / "catalog.json")
@@ -167,9 +160,8 @@ def _read_table(path: Path) -> pd.DataFrame:
 def join_catalogs(train: Catalog, test: Catalog) -> Catalog:
     """One catalog with the clips of both; paths become absolute.
 
-    A class that both have is there once, as the test catalog describes it; a protocol must then have removed
-    it from training. A clip that both have (the same id and source group, as of Kinetics-400 and 600) is
-    there once, as the training catalog has it.
+    A class of both is there once, as the test catalog describes it (a protocol must then have removed it from
+    training); a clip of both (the same id and source group) is there once, as the training catalog has it.
 
     Raises:
         ValueError: both are of the same videos, or an id is in both that is not known to be the same clip.
@@ -230,8 +222,8 @@ def probe_files(
         root: the folder that paths are relative to.
         paths: of the videos; repeats are opened once.
         limits: workers, time and memory of each.
-        journal: a file of json lines, one an opened video with its size and time of change. A video in it
-            that did not change is not opened again, unless it took too long or ended its worker.
+        journal: a file of json lines, one an opened video. One in it that did not change is not opened
+            again, unless it took too long or ended its worker.
 
     Returns:
         For each path the fields of `VideoInfo` as a dict, or a sentence.
@@ -298,9 +290,6 @@ def complete_clips(table: pd.DataFrame, found: dict[str, dict | str]) -> pd.Data
     Args:
         table: id, path, class, group, splits, start_s, end_s, status and reason.
         found: of `probe_files`, for the paths of all rows with status "".
-
-    Returns:
-        The columns of CLIP_COLUMNS, sorted by id, numbered from 0.
     """
     to_do = (table["status"] == "").to_numpy()
     infos = [found[path] if asked else "" for path, asked in zip(table["path"], to_do, strict=True)]

@@ -47,14 +47,11 @@ class FrameStore:
 
     Attributes:
         folder: where the store lies.
-        frames: RGB, uint8 in 0..255, shape [N, T, H, W, 3]; memory-mapped and read-only, or JpegFrames, which
-            decodes a row when asked.
-        ids: the clip ids.
-        labels: the class names.
+        frames: RGB, uint8 in 0..255, [N, T, H, W, 3]: a read-only memory map, or decoded when asked (JPEG).
         settings: how the frames were chosen.
         fingerprint: the hash of the catalog and the settings.
         excluded: id and reason of the catalog's usable clips that failed to decode and have no row.
-        parts: the stores it was joined of (see `join_frames`), mostly none.
+        parts: the stores it was joined of, mostly none.
     """
 
     folder: Path
@@ -74,12 +71,8 @@ class FrameStore:
         return (join_frames, self.parts) if self.parts else (FrameStore.open, (self.folder,))
 
     def rows(self, ids_or_mask: Sequence[str] | Sequence[bool]) -> np.ndarray:
-        """The rows (int64) of `frames` for clip ids, in their order, or for a mask of length N.
-
-        Raises:
-            ValueError: a mask of another length, or an id that has no row here, with the reason of a failed one.
-        """
-        chosen = list(ids_or_mask)
+        """The rows (int64) of clip ids, in their order, or of a mask [N]; ValueError if one has none."""
+        chosen: list = list(ids_or_mask)
         if chosen and all(isinstance(value, (bool, np.bool_)) for value in chosen):
             if len(chosen) != len(self):
                 raise ValueError(f"a mask must have one value a clip ({len(self)}), got {len(chosen)}")
@@ -97,12 +90,7 @@ class FrameStore:
 
     @staticmethod
     def open(folder: Path) -> FrameStore:
-        """Open a finished store.
-
-        Raises:
-            FileNotFoundError: there is no store in the folder, or a file of it is missing.
-            ValueError: the store is not finished, or its files do not fit each other.
-        """
+        """Open a finished store; FileNotFoundError or ValueError if it is not whole."""
         folder = Path(folder)
         about = read_json(folder / "store.json")
         if not about["complete"]:
@@ -115,9 +103,9 @@ class FrameStore:
                 )
         clips = pd.read_parquet(folder / "clips.parquet")
         good = clips["status"] == STATUS_NAMES[DONE]  # these come first, see _close_gaps
-        file, shape, dtype = _pixel_files(settings)[-1], _shape(len(clips), settings), np.dtype(np.uint8)
+        file, shape, dtype = _pixel_files(settings)[-1], _shape(len(clips), settings), "uint8"
         if settings.jpeg_quality is not None:
-            shape, dtype = (len(clips), settings.n_frames + 1), np.dtype(np.int64)
+            shape, dtype = (len(clips), settings.n_frames + 1), "int64"
         found = np.load(folder / file, mmap_mode="r")
         if found.shape != shape or found.dtype != dtype:
             raise ValueError(
@@ -139,26 +127,16 @@ class FrameStore:
 def make_frame_store(
     catalog: Catalog, folder: Path, settings: FrameSettings = FrameSettings(), limits: Limits = Limits()
 ) -> FrameStore:
-    """Decode the catalog's usable clips into a frame store; go on where an interrupted or killed call stopped.
+    """Decode the catalog's usable clips into a frame store; go on where a killed call stopped.
 
     In time: see `frame_indices`. In space: the shorter side is resized to size_px, then the centred square is
     cut out. A finished store of the same clips and settings is opened without work. A clip that cannot be
-    decoded is listed in `excluded` and does not stop the rest.
-
-    Args:
-        catalog: its usable clips are decoded, from `catalog.root`.
-        folder: where the store lies or is made.
-        settings: frames a clip (T), their rate and size, and whether they are saved raw or as JPEG.
-        limits: workers, and the time and memory that each may take; a clip that needs more is excluded.
-
-    Returns:
-        The finished store, frames [N, T, size_px, size_px, 3].
+    decoded within the limits is listed in `excluded` and does not stop the rest.
 
     Raises:
         ValueError: the folder holds a store of other clips or settings, or files of no store, or no clip can
             be decoded.
-        PermissionError: the folder cannot be made or written to.
-        OSError: the disk has too little space.
+        OSError: the folder cannot be written to (PermissionError), or the disk has too little space.
     """
     folder = Path(folder)
     wanted = fingerprint("frames 2", catalog.fingerprint, asdict(settings))
@@ -216,8 +194,7 @@ def _allocate(folder: Path, clips: pd.DataFrame, settings: FrameSettings, about:
         n_bytes, n_free = math.prod(_shape(len(clips), settings)), shutil.disk_usage(folder).free
         if settings.jpeg_quality is None and n_bytes > n_free:
             raise OSError(
-                f"the frame store needs {n_bytes} bytes of disk space in '{folder}', got {n_free} bytes free; "
-                "free some, or ask for JPEG"
+                f"the frame store needs {n_bytes} bytes of disk in '{folder}', got {n_free} bytes free"
             )
         write_json(folder / "store.json", about)
         if settings.jpeg_quality is None:
@@ -274,12 +251,9 @@ def _flush(*maps: np.memmap | None) -> None:
 def _close_gaps(
     folder: Path, clips: pd.DataFrame, done: np.memmap, reasons: dict[int, str], settings: FrameSettings
 ) -> np.ndarray:
-    """Move the last good clips into the rows of failed ones, so that good rows come first; write clips.parquet.
+    """Move the last good clips into the rows of failed ones, write clips.parquet; the row each had before.
 
     A kill in between does no harm: only failed rows are written over, and done.npy changes after store.json.
-
-    Returns:
-        int64 [N]: the row each row of clips.parquet had before.
     """
     table = clips[["id", "class"]].copy()
     table["status"] = [STATUS_NAMES[value] for value in done]
@@ -347,14 +321,12 @@ def check_joinable(train: FrameSettings, test: FrameSettings) -> None:
 class SpreadFrames:
     """Windows spread over the clips of a store: `frames[row]` is uint8 [V, T, H, W, 3], read from the videos.
 
-    Each of the V windows is chosen, resized and cropped as the store's one is, and lies where
-    `window_instants` says; the middle one of an odd V shows the store's own frames. A file is opened when its
-    row is asked for, once for all windows, by the thread that asks; nothing is kept.
+    Each is chosen, resized and cropped as the store's one is, and lies where `window_instants` says; the
+    middle one of an odd V shows the store's own frames. A file is opened when its row is asked for, once.
 
     Args:
-        catalog: that the store was made from; of joined stores, the joined one. The videos must lie under its
-            root.
-        store: says which clips, row by row, and n_frames (T), fps and size_px (H and W) of a window.
+        catalog: that the store was made from (of joined stores, the joined one); its videos must be there.
+        store: says which clips, and n_frames (T), fps and size_px (H and W) of a window.
         windows: V, 1 or more.
 
     Raises:

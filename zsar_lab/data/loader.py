@@ -9,7 +9,7 @@ import functools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -29,9 +29,7 @@ Read = TypeVar("Read")
 class ViewSettings:
     """How a stored clip becomes the model's input: `n_frames` frames of `size_px` pixels.
 
-    Attributes:
-        channels: "motion" (grey, and its change from frame to frame: `motion_channels`) or "rgb"
-            (standardised colours).
+    channels is "motion" (grey, and its change from frame to frame) or "rgb" (standardised colours).
     """
 
     n_frames: int = 8
@@ -53,15 +51,7 @@ class Share(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A rank's clips of a step.
-
-    Attributes:
-        frames_BNHWC: uint8, on the CPU.
-        target_B: int64.
-        row_B: int64, rows of the frame store.
-        step: counts over the whole training.
-        share: which clips of the step they are.
-    """
+    """A rank's clips of a step (of the whole training): uint8 frames on the CPU, int64 targets and rows."""
 
     frames_BNHWC: Tensor
     target_B: Tensor
@@ -89,24 +79,23 @@ def training_batches(
     num_workers: int = 0,
     pinned: bool = False,
 ) -> Iterator[Batch]:
-    """One epoch in the order of a permutation seeded by (seed, epoch); every clip once, the last batch smaller.
+    """One epoch in the order of a permutation seeded by (seed, epoch); the last batch may be smaller.
 
     The order is one for all ranks, and each reads its share of every batch: another number of ranks takes the
     same steps.
 
     Args:
         frames: the store's uint8 [clips, N, H, W, 3].
-        rows, targets: rows of the store to use and the class index of each, int64.
+        rows: of the store, int64.
+        targets: the class index of each row, int64.
         batch_size: clips a batch, of all ranks together, at least 1.
-        seed, epoch: decide the order.
+        seed: decides the order, together with the epoch.
+        epoch: from 0.
         first_step: steps of the whole training already taken; those of this epoch are skipped unread.
-        rank, ranks: this process, from 0, of how many.
-        num_workers: threads that read batches ahead, as many batches as there are threads; 0 reads each when
-            it is asked for.
+        rank: of this process, from 0.
+        ranks: how many processes there are.
+        num_workers: threads that read as many batches ahead; 0 reads each when it is asked for.
         pinned: in memory that a GPU copies from by itself.
-
-    Raises:
-        ValueError: batch_size below 1, or num_workers below 0.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -133,7 +122,7 @@ def steps_per_epoch(n_clips: int, batch_size: int) -> int:
 def scoring_batches(
     frames: np.ndarray, rows: np.ndarray, batch_size: int, num_workers: int = 0, pinned: bool = False
 ) -> Iterator[Tensor]:
-    """uint8 [B, N, H, W, 3] batches of these rows in their order; the other arguments as `training_batches`."""
+    """Batches, uint8 [B, N, H, W, 3], of these rows in their order; arguments as `training_batches`."""
     chunks = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
     yield from _read_ahead((functools.partial(_read, frames, chunk, pinned) for chunk in chunks), num_workers)
 
@@ -145,7 +134,7 @@ def _read_ahead(reads: Iterator[Callable[[], Read]], num_workers: int) -> Iterat
     if not num_workers:
         yield from (read() for read in reads)
         return
-    pool, waiting = ThreadPoolExecutor(num_workers, "reader"), deque()
+    pool, waiting = ThreadPoolExecutor(num_workers, "reader"), deque[Future]()
     try:
         for read in reads:
             waiting.append(pool.submit(read))
@@ -177,15 +166,12 @@ def training_view(
         frames_BNHWC: uint8, on the model's device.
         settings: size and channels of the view.
         generator: on the same device; the only source of randomness.
-        share: which clips of a step they are: random numbers are drawn for the whole step, so that its views
-            do not depend on how it is divided. None: they are all.
+        share: which clips of a step they are: numbers are drawn for the whole step, however it is divided.
 
     Returns:
-        float32 [B, T, 3, size_px, size_px]: as `motion_channels` gives, or colours less `RGB_MEAN` over
-            `RGB_STD`.
+        float32 [B, T, 3, size_px, size_px]: as `motion_channels`, or (colours - RGB_MEAN) / RGB_STD.
 
-    Source: the crop of the RGB view is that of Szegedy et al., "Going Deeper with Convolutions", CVPR 2015,
-    from less small an area.
+    Source: the RGB crop is that of Szegedy et al., CVPR 2015 ("Going Deeper"), from less small an area.
     """
     device = frames_BNHWC.device
     share = share or share_of(len(frames_BNHWC))
@@ -225,13 +211,9 @@ def training_view(
 
 
 def centre_view(frames_BNHWC: Tensor, settings: ViewSettings, mirrored: bool = False) -> Tensor:
-    """The one fixed view for scoring: evenly spaced frames and a centred crop.
+    """The one fixed view for scoring, as `training_view` returns it: evenly spaced frames, a centred crop.
 
     Motion: equal grey weights, 0.86 of each side. RGB: a square of 0.875 of the shorter side (112 of 128).
-
-    Returns:
-        float32 [B, T, 3, size_px, size_px] as `training_view` gives; left and right exchanged when
-        `mirrored`.
     """
     n_clips, device = len(frames_BNHWC), frames_BNHWC.device
     last = frames_BNHWC.shape[1] - 1
@@ -249,11 +231,7 @@ def centre_view(frames_BNHWC: Tensor, settings: ViewSettings, mirrored: bool = F
 
 
 def motion_channels(grey_BTHW: Tensor) -> Tensor:
-    """From grey frames in 0..1 to three channels: 2 |g_t - g_t-1|, 2 g_t - 1, 2 |g_t+1 - g_t|; 0 beyond the ends.
-
-    Returns:
-        float32 [B, T, 3, H, W].
-    """
+    """From grey in 0..1, in dim 2: 2 |g_t - g_t-1|, 2 g_t - 1, 2 |g_t+1 - g_t|; 0 beyond the ends."""
     change = 2 * (grey_BTHW[:, 1:] - grey_BTHW[:, :-1]).abs()
     still = torch.zeros_like(grey_BTHW[:, :1])
     return torch.stack([torch.cat([still, change], 1), 2 * grey_BTHW - 1, torch.cat([change, still], 1)], 2)
@@ -278,7 +256,7 @@ def _rgb(
     settings: ViewSettings,
     brightness: Tensor | float = 1.0,
 ) -> Tensor:
-    """Frames at these indices, cropped, in 0..1 times the brightness (cut at 1), standardised: [B, T, 3, H, W]."""
+    """Frames at these indices, cropped, in 0..1 times the brightness, standardised: [B, T, 3, H, W]."""
     clip_B1 = torch.arange(len(frames_BNHWC), device=index_BT.device)[:, None]
     chosen = frames_BNHWC[clip_B1, index_BT].permute(0, 1, 4, 2, 3).flatten(1, 2).float() / 255
     cropped = _crop(chosen, theta_B23, settings) * brightness

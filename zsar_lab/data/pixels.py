@@ -1,13 +1,11 @@
-"""From a clip in a video to its pixels in a frame store: raw in one numpy file, or JPEG images one after another.
-
-The one owner of simplejpeg; light, for workers import it.
-"""
+"""From a clip in a video to its pixels on disk: raw, or JPEG images one after another; light, for workers."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,16 +18,8 @@ RAW_FILE, JPEG_FILE, PLACES_FILE = "frames.npy", "frames.jpegs", "places.npy"
 class JpegFrames:
     """Clips saved as JPEG images, read like an array: `frames[row]` is uint8 [T, H, W, 3] in 0..255.
 
-    On disk: frames.jpegs, whole JPEG images one after another, and places.npy, int64 [N, T + 1]: image t of
-    row i are the bytes places[i, t] to places[i, t + 1].
-
-    Args:
-        folder: of the store.
-        n_clips: rows to show, 0..N.
-        size_px: height and width of a frame.
-
-    Raises:
-        ValueError: the two files do not fit each other.
+    On disk: frames.jpegs, whole images one after another, and places.npy, int64 [N, T + 1]: image t of row i
+    are the bytes places[i, t] to places[i, t + 1]. ValueError if the two do not fit each other.
     """
 
     def __init__(self, folder: Path, n_clips: int, size_px: int) -> None:
@@ -39,8 +29,7 @@ class JpegFrames:
         self.dtype, self.nbytes = np.dtype(np.uint8), len(self.images)
         if n_clips and (self.places.max() > len(self.images) or self.places.min() < 0):
             raise ValueError(
-                f"'{folder / JPEG_FILE}' must hold {self.places.max()} bytes or more, got {len(self.images)}; "
-                "delete the store and make it again"
+                f"'{folder / JPEG_FILE}' must hold {self.places.max()} bytes or more, got {len(self.images)}"
             )
 
     def __len__(self) -> int:
@@ -57,9 +46,9 @@ class JpegFrames:
 
 
 class StackedFrames:
-    """Several stores' frames as one array: `frames[row]` is uint8 [T, H, W, 3], rows counted through them."""
+    """Several stores' frames as one array, rows counted through all of them."""
 
-    def __init__(self, parts: Sequence[np.ndarray | JpegFrames]) -> None:
+    def __init__(self, parts: Sequence[Any]) -> None:
         self.parts = tuple(parts)
         self.starts = np.cumsum([0, *(len(part) for part in self.parts)])
         self.shape, self.dtype = (int(self.starts[-1]), *self.parts[0].shape[1:]), np.dtype(np.uint8)
@@ -94,9 +83,6 @@ def append_jpeg(folder: Path, frames: np.ndarray, quality: int) -> list[int]:
 
     Returns:
         T + 1 places: image t are the bytes places[t] to places[t + 1].
-
-    Raises:
-        OSError: the disk is full.
     """
     import simplejpeg
 
@@ -119,9 +105,7 @@ def append_jpeg(folder: Path, frames: np.ndarray, quality: int) -> list[int]:
 
 
 def store_clip(task: dict) -> dict:
-    """A worker's job: decode the clip of `square_frames` and write it as row task["row"] of task["store"].
-
-    The pixels are on disk before the answer is given.
+    """A worker's job: write the clip of `square_frames` as row task["row"] of task["store"], onto the disk.
 
     Returns:
         {"places": the T + 1 places of the JPEG images in their file}, or {} for raw pixels.
@@ -140,14 +124,10 @@ def square_frames(task: dict, settings: FrameSettings, windows: int = 1) -> np.n
     Args:
         task: names path, start_s, end_s, the video's frames, fps and variable_rate.
         settings: frames a window (T), their rate and size.
-        windows: V stretches spread over the clip (see `window_instants`); 1 is the centred one, which a frame
-            store has.
+        windows: V stretches spread over the clip (`window_instants`); 1 is the centred one of a frame store.
 
     Returns:
         RGB, uint8 in 0..255, [V * T, size_px, size_px, 3], a window after the other.
-
-    Raises:
-        ValueError: the file cannot be read, or the clip does not lie in it.
     """
     return centred(
         whole_frames(task, [(task["start_s"], task["end_s"])], settings, windows), settings.size_px
@@ -157,14 +137,14 @@ def square_frames(task: dict, settings: FrameSettings, windows: int = 1) -> np.n
 def whole_frames(
     task: dict, bounds: Sequence[Sequence[float]], settings: FrameSettings, windows: int = 1
 ) -> np.ndarray:
-    """The frames of some stretches of a video, uint8 [V * T, H, W, 3], the shorter side of settings.size_px."""
-    path, n_frames = Path(task["path"]), task["frames"]
+    """The frames of stretches of a video, uint8 [V * T, H, W, 3], the shorter side of settings.size_px."""
+    path, n_frames, fps = Path(task["path"]), task["frames"], task["fps"]
     if task["variable_rate"]:
         times_s = frame_times(path)
-        chosen = [frame_indices_by_time(*pair, times_s, settings, windows) for pair in bounds]
+        chosen = [frame_indices_by_time(start, end, times_s, settings, windows) for start, end in bounds]
     else:
-        chosen = [frame_indices(*pair, n_frames, task["fps"], settings, windows) for pair in bounds]
-    numbers = np.concatenate(chosen)
+        chosen = [frame_indices(start, end, n_frames, fps, settings, windows) for start, end in bounds]
+    numbers = np.concatenate(chosen).tolist()
     try:
         return read_frames(path, numbers, settings.size_px, "decord", n_frames)
     except UnreadableVideo:

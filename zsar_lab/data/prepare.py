@@ -1,4 +1,4 @@
-"""From downloaded folders to a catalog and a frame store in one folder that says what is there and what is not."""
+"""From downloaded folders to a catalog and a frame store in one folder that says what is there."""
 
 from __future__ import annotations
 
@@ -18,18 +18,14 @@ from zsar_lab.files import make_folder, read_json, write_json, writing
 
 @dataclass(frozen=True)
 class Source:
-    """Where clips come from.
+    """Where clips come from; ValueError if a field does not fit the dataset.
 
     Attributes:
         dataset: one of `zsar_lab.data.datasets.DATASETS`; "folder" is any folder of class folders.
         videos: the folder of the videos.
         annotations: the folder of the official annotation files; "" for "folder".
         unit: what one clip of ActivityNet is, "segment" or "video".
-        name: what the catalog of a folder is called, by default as the folder; a public dataset keeps its own
-            name, which protocols go by.
-
-    Raises:
-        ValueError: an unknown dataset or unit, or annotations are missing or not wanted.
+        name: what the catalog of a folder is called, by default as the folder.
     """
 
     dataset: str
@@ -73,16 +69,14 @@ class Prepared:
 
 
 def make_catalog(source: Source, folder: Path, limits: Limits = Limits()) -> Catalog:
-    """The catalog of a source, saved in `<folder>/catalog`; opened when it is there, and a killed scan goes on.
+    """The catalog of a source, saved in `<folder>/catalog`; opened when it is there; a killed scan goes on.
 
     A saved catalog is not compared with the folders again: to look at them anew, delete
-    `<folder>/catalog/catalog.json` and `<folder>/frames`. Videos that did not change are then not opened
-    again, as the journal has them.
+    `<folder>/catalog/catalog.json` and `<folder>/frames`. Unchanged videos are not opened again.
 
     Raises:
         ValueError: the folder holds the catalog of another source, or as `catalog_dataset`.
-        FileNotFoundError, NotADirectoryError, PermissionError: a folder or file is not there, or not to be
-            written.
+        OSError: a folder or file is not there, or not to be written.
     """
     folder, inputs = Path(folder), source.inputs
     if folder.resolve().is_relative_to(inputs["videos"]):
@@ -99,9 +93,7 @@ def make_catalog(source: Source, folder: Path, limits: Limits = Limits()) -> Cat
         there["videos"] = str((here / there["videos"]).resolve())
         if different := [key for key, value in inputs.items() if there[key] != value]:
             key = different[0]
-            raise ValueError(
-                f"'{folder}' holds clips with {key} {there[key]!r}, got {inputs[key]!r}; choose another folder"
-            )
+            raise ValueError(f"'{folder}' holds clips with {key} {there[key]!r}, got {inputs[key]!r}")
         if (place / "catalog.json").is_file():
             return Catalog.load(place)
     catalog = catalog_dataset(
@@ -125,11 +117,9 @@ def prepare(
 ) -> Prepared:
     """Catalog a source and decode every usable clip once; run it again after a kill and it goes on.
 
-    Leaves in the folder: catalog/ (tables in parquet, journal of opened videos), frames/ (the frame store),
-    catalog_report.csv (counts by class), bad_clips.csv (every clip without frames, and why) and source.json.
-
-    Memory: the workers stay below limits.workers * limits.memory_mb; this process holds the table of clips,
-    about 3 kB a clip, and no pixels. Raises as `make_catalog` and `make_frame_store`.
+    Leaves in the folder: catalog/, frames/ (the frame store), catalog_report.csv (counts by class),
+    bad_clips.csv (every clip without frames, and why) and source.json. Memory: the workers stay below
+    limits.workers * limits.memory_mb; this process holds about 3 kB a clip, and no pixels.
     """
     return prepare_catalog(make_catalog(source, folder, limits), folder, settings, limits)
 
@@ -150,14 +140,13 @@ def open_prepared(field: str, folder: str | Path) -> Prepared:
     """Open what `prepare` left in a folder; `field` is what a caller calls it.
 
     Raises:
-        FileNotFoundError: the folder holds no prepared dataset.
-        ValueError: it holds half of one.
+        FileNotFoundError, ValueError: the folder holds no prepared dataset, or half of one.
     """
     folder = Path(folder)
     for name in ("catalog/catalog.json", "frames/store.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{field} must be the folder of a prepared dataset, '{folder}' holds no {name}; run prepare first"
+                f"{field} must be the folder of a prepared dataset, '{folder}' holds no {name}"
             )
     if not read_json(folder / "frames" / "store.json")["complete"]:
         raise ValueError(f"{field} must be finished, but prepare was interrupted in '{folder}'; run it again")
@@ -174,8 +163,8 @@ def summary(prepared: Prepared) -> str:
     n_variable, n_remarks = catalog.usable["variable_rate"].sum(), (catalog.usable["remark"] != "").sum()
     lines = [
         f"{catalog.name}: {usable:,} usable clips of {len(catalog.classes) - n_empty} classes; {others}.",
-        f"Frames: {len(frames):,} clips of {settings.n_frames} frames, {settings.size_px} x {settings.size_px} "
-        f"pixels, {form}, {frames.frames.nbytes / 1e6:,.0f} MB; "
+        f"Frames: {len(frames):,} clips of {settings.n_frames} frames, "
+        f"{settings.size_px} x {settings.size_px} pixels, {form}, {frames.frames.nbytes / 1e6:,.0f} MB; "
         f"{len(frames.excluded):,} clips could be opened but not decoded.",
     ]
     if n_variable or n_remarks:

@@ -1,7 +1,4 @@
-"""Reading videos for the eye and for a model, in worker processes: windows as they are asked for, and previews.
-
-Shape letters: V windows, T frames of a window, H W pixels, C colours.
-"""
+"""Reading videos in worker processes: windows of them as asked for, and previews. V windows, T frames."""
 
 from __future__ import annotations
 
@@ -42,13 +39,11 @@ class ReadWindows:
     """Some windows of a video, one after another, or why they could not be read.
 
     Attributes:
-        video: which of the paths, from 0.
-        path: of the video.
+        video, path: which of the paths, from 0.
         start_s, end_s: of each window in its video, float64 [V], where they are known.
         frames_VTHWC: RGB, uint8 in 0..255, [V, T, size_px, size_px, 3]; V = 0 where they could not be read.
         first: number of the first of these windows in the video, from 0.
-        n_windows: of the whole video; 0 where it could not be read.
-        duration_s: of the video, 0 where it could not be read.
+        n_windows, duration_s: of the whole video; 0 where it could not be read.
         remark: of `windows_of`, mostly "".
         reason: why the windows could not be read, one sentence; else "".
     """
@@ -74,23 +69,15 @@ def read_windows(
     """Read the windows of videos, in worker processes that stay a little ahead of whoever takes them.
 
     A video comes whole where its windows are at most 25 MB of frames and quickly decoded. Longer ones come in
-    runs of windows, after all others. Neither videos nor the runs of one come in order. A video that cannot
-    be read comes once, with its reason; so does a run of windows. The frames are those that a frame store
-    has of the same stretch of video, always raw.
+    runs of windows, after all others. Neither videos nor the runs of one come in order. What cannot be read
+    comes once, with its reason. The frames are those of a frame store of the same stretch, always raw.
 
     At most some 200 MB of frames, and what the workers are at, wait in a temporary folder, which goes with
     the iterator. Close it (contextlib.closing) when leaving early: that ends the workers at once.
 
-    Args:
-        paths: of the videos.
-        frames: frames a window (T), their rate and size.
-        settings: how a long video is cut.
-        limits: workers, and the time and memory that each may take for a video or a run of windows.
-
     Raises:
         ValueError: one path instead of a list (at the call already).
-        RuntimeError: a worker cannot be started at all.
-        OSError: the disk is full.
+        RuntimeError, OSError: a worker cannot be started at all, or the disk is full.
     """
     if isinstance(paths, (str, Path)):
         raise ValueError(f"paths must be a list of video files, got '{paths}' alone")
@@ -104,7 +91,9 @@ def _read(
     none_VTHWC = np.empty((0, frames.n_frames, frames.size_px, frames.size_px, 3), dtype=np.uint8)
     long_videos = []
 
-    def item(video: int, info: dict, run: tuple[int, int], frames_VTHWC: np.ndarray, reason: str = ""):
+    def item(
+        video: int, info: dict, run: tuple[int, int], frames_VTHWC: np.ndarray, reason: str = ""
+    ) -> ReadWindows:
         windows_V2, remark, _ = _cut(common | info)
         start_s, end_s = windows_V2[slice(*run)].T.copy()
         duration_s = info["frames"] / info["fps"]
@@ -144,12 +133,9 @@ def _read(
 
 
 def read_video(task: dict) -> dict:
-    """A worker's job: `probe` of task["path"], and its windows, as by `read_chunk`, if they are so few.
+    """A worker's job: `probe` of task["path"], with n_frames as frames; of a short video its windows too.
 
     The task also names target, settings, how the video is cut (cut) and the time limit (timeout_s).
-
-    Returns:
-        The fields of `VideoInfo`, n_frames as frames.
     """
     info = probe_clip(task)
     info["frames"] = info.pop("n_frames")
@@ -160,10 +146,10 @@ def read_video(task: dict) -> dict:
 
 
 def read_chunk(task: dict) -> dict:
-    """A worker's job: decode a run of windows in one reading and write them as task["target"], a npy file.
+    """A worker's job: write a run of windows as task["target"]: uint8 [V, T, size_px, size_px, 3], npy.
 
-    They are uint8 [V, T, size_px, size_px, 3]. Besides what `read_video` takes and gives, the task names the
-    run. A window that is the whole video has the frames that a frame store has of it.
+    Besides what `read_video` takes and gives, the task names the run. A window that is the whole video
+    has the frames that a frame store has of it.
     """
     settings = FrameSettings(**task["settings"])
     bounds = _cut(task)[0][slice(*task["run"])].tolist()
@@ -173,7 +159,7 @@ def read_chunk(task: dict) -> dict:
 
 
 def _cut(task: dict) -> tuple[np.ndarray, str, list[tuple[int, int]]]:
-    """The windows of a video, the remark of `windows_of`, and runs that are read well within the time limit."""
+    """The windows of a video, the remark of `windows_of`, and runs that are read well within the limit."""
     settings = FrameSettings(**task["settings"])
     windows_V2, remark = windows_of(task["frames"] / task["fps"], settings, WindowSettings(**task["cut"]))
     pixels_per_video_s = task["fps"] * task["width"] * task["height"]
@@ -218,11 +204,7 @@ def _answers(
 
 
 def preview_clip(task: dict) -> dict:
-    """A worker's job: write a clip, named as for `store_clip`, as task["target"], an H.264 mp4.
-
-    A clip that becomes larger than task["most_bytes"] is written again, coarser, until it fits or x264 has
-    nothing coarser.
-    """
+    """A worker's job: write a clip as task["target"], an mp4 as fine as task["most_bytes"] allow."""
     asked = FrameSettings(**task["settings"])
     n_frames = max(1, min(asked.n_frames, round((task["end_s"] - task["start_s"]) * asked.fps)))
     frames = whole_frames(task, [(task["start_s"], task["end_s"])], replace(asked, n_frames=n_frames))
@@ -235,27 +217,20 @@ def preview_clip(task: dict) -> dict:
 
 
 def preview_folder() -> Path:
-    """Where previews are saved: zsar_lab/previews in the user's cache (XDG_CACHE_HOME, by default ~/.cache)."""
+    """Where previews are saved: zsar_lab/previews in XDG_CACHE_HOME, by default ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsar_lab" / "previews"
 
 
 def make_previews(
     catalog: Catalog, ids: Sequence[str], limits: Limits = Limits(timeout_s=20.0), folder: Path | None = None
 ) -> dict[str, Path | str]:
-    """A file that browsers play for each clip: the video itself where it is one and all of it, else a preview.
+    """A file that browsers play for each clip: the video itself if it is one and whole, else a preview.
 
     A preview is H.264 in mp4 without sound: up to four seconds around the clip's middle at 12 frames a
-    second, the shorter side 128 pixels, as fine as 60 kB allow. It is made once, as long as the video does
-    not change.
-
-    Args:
-        catalog: of the clips.
-        ids: of usable clips; KeyError if one is not in the catalog.
-        limits: of the workers that make them.
-        folder: where previews are saved; `preview_folder()` when None.
+    second, the shorter side 128 pixels, as fine as 60 kB allow; made once for a video.
 
     Returns:
-        For each id a path, or a sentence that says why there is none.
+        For each id (KeyError if not in the catalog) a path, or a sentence that says why there is none.
     """
     folder = preview_folder() if folder is None else Path(folder)
     clips = catalog.clips.set_index("id").loc[

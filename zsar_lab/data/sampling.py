@@ -1,7 +1,4 @@
-"""Which frames of a video are a clip, and where a long video is cut into windows.
-
-Shape letters: V windows, T frames of a window.
-"""
+"""Which frames of a video are a clip, and where a long one is cut into windows. V windows, T frames each."""
 
 from __future__ import annotations
 
@@ -25,8 +22,7 @@ def _check_whole(least: int = 1, **values: float) -> None:
 class FrameSettings:
     """How a clip becomes frames: n_frames over n_frames / fps seconds, each a square of size_px pixels.
 
-    They are saved as raw pixels, or as JPEG of this quality (1..100) where that would not fit: about a tenth
-    of the size, and slower to read.
+    They are saved raw, or as JPEG of this quality (1..100): about a tenth of the size, and slower to read.
     """
 
     n_frames: int = 24
@@ -45,15 +41,9 @@ class FrameSettings:
 
 
 def clip_instants(start_s: float, end_s: float, settings: FrameSettings) -> np.ndarray:
-    """The instants of a clip that are looked at: those of its centred d = min(end_s - start_s, n_frames / fps) s.
+    """The instants of a clip that are looked at, of its centred d = min(end_s - start_s, n_frames / fps) s.
 
-        t_k = middle - d / 2 + (k + 1/2) d / n_frames, k = 0..n_frames-1
-
-    Returns:
-        float64 [T], seconds in the clip's video, rising.
-
-    Raises:
-        ValueError: not 0 <= start_s < end_s.
+    t_k = middle - d / 2 + (k + 1/2) d / n_frames, k = 0..n_frames-1; float64 [T], seconds in the video
     """
     if not (0 <= start_s < end_s < math.inf):
         raise ValueError(f"a clip must have 0 <= start_s < end_s, got {start_s} and {end_s}")
@@ -67,16 +57,10 @@ def window_instants(start_s: float, end_s: float, settings: FrameSettings, windo
 
     Their middles are evenly spaced from the first place where a whole window fits to the last:
 
-        t_jk = t_k + (j / (V - 1) - 1/2) (end_s - start_s - d), j = 0..V-1; t_k of `clip_instants`
+        t_jk = t_k + (j / (V - 1) - 1/2) (end_s - start_s - d), j = 0..V-1; t_k of `clip_instants`; [V, T]
 
-    One window, and the middle one of an odd number, are just the stretch of `clip_instants`. In a clip
-    shorter than a window all are the same.
-
-    Returns:
-        float64 [V, T], seconds in the clip's video, rising along T and never falling along V.
-
-    Raises:
-        ValueError: not 0 <= start_s < end_s, or windows below 1.
+    One window, and the middle one of an odd number, are just the stretch of `clip_instants`; in a clip
+    shorter than a window all are.
     """
     _check_whole(windows=windows)
     centred_s = clip_instants(start_s, end_s, settings)
@@ -99,13 +83,6 @@ def frame_indices(
     For each instant of `window_instants` the frame that is on screen then, floor(t_k * video_fps), which is
     the frame with the nearest centre (of two equally near, the later).
 
-    Args:
-        start_s, end_s: the clip's bounds in its video, in seconds, 0 <= start_s < end_s.
-        n_video_frames: frames in the video file, 1 or more.
-        video_fps: frames a second of the file, above 0.
-        settings: n_frames (T) and fps are used.
-        windows: V stretches spread over the clip; 1 is the centred one.
-
     Returns:
         int64 [V * T], a window after the other, never falling in a window, in 0..n_video_frames-1; frames
         repeat where the video has too few.
@@ -120,7 +97,7 @@ def frame_indices(
         )
     if start_s * video_fps >= n_video_frames:
         raise ValueError(
-            f"a clip must start before its video ends at {n_video_frames / video_fps:g} s, got start_s {start_s}"
+            f"a clip must start before its video ends at {n_video_frames / video_fps:g} s, got {start_s}"
         )
     # an instant on the border of two frames must not fall to either side by rounding
     return np.clip(np.floor(instants_s * video_fps + 1e-6), 0, n_video_frames - 1).astype(np.int64)
@@ -129,10 +106,7 @@ def frame_indices(
 def frame_indices_by_time(
     start_s: float, end_s: float, times_s: np.ndarray, settings: FrameSettings, windows: int = 1
 ) -> np.ndarray:
-    """As `frame_indices` for a variable frame rate: at each instant the last frame that has begun.
-
-    `times_s` is float64 [N], rising: when each frame begins, the first at 0.
-    """
+    """As `frame_indices` for a variable rate: the last frame begun; times_s, float64 [N], rise from 0."""
     instants_s = window_instants(start_s, end_s, settings, windows).ravel()
     last_begun = np.searchsorted(times_s, instants_s + 1e-7, side="right") - 1
     return np.clip(last_begun, 0, len(times_s) - 1).astype(np.int64)
@@ -173,13 +147,12 @@ def windows_of(
     """The windows of a video: one every stride_s from 0 on, and the last one ends where the video ends.
 
     A video of at most whole_up_to_s, or no longer than a window, is one window, of which the middle is looked
-    at. With stride <= window every instant lies in a window. More than most_windows (see `WindowSettings`)
-    are spread evenly over the video instead; a single one lies in its middle.
+    at. With stride <= window every instant lies in a window. More than most_windows are spread evenly
+    instead; a single one lies in its middle.
 
     Returns:
-        float64 [V, 2], start_s and end_s of each window within 0..duration_s, both rising; and a sentence
-        where they were spread, or where less than half of a whole video is looked at and no window was given,
-        else "".
+        float64 [V, 2], start_s and end_s of each window, both rising; and a sentence where they were
+        spread, or where less than half of a whole video is looked at and no window was given, else "".
 
     Raises:
         ValueError: a duration out of range, or a stride of which there are more than 50,000 in it.
@@ -227,13 +200,7 @@ def windows_of(
 
 
 def chunks_of(windows_V2: np.ndarray, frames: FrameSettings, seconds: float) -> list[tuple[int, int]]:
-    """Runs of windows to be read at a time, each of at most 25 MB of frames and so many seconds of video.
-
-    A single window may be longer, and of more bytes.
-
-    Returns:
-        (first, end) of each run, in order: windows first..end-1. Together they are all windows.
-    """
+    """Runs (first, end) of windows to be read at a time: of at most 25 MB and so many seconds, or one."""
     most = max(1, CHUNK_BYTES // (frames.n_frames * frames.size_px**2 * 3))
     runs, first, n_windows = [], 0, len(windows_V2)
     while first < n_windows:

@@ -43,7 +43,7 @@ class _NoSafeSeek(Exception):
 
 
 class _Stamps(NamedTuple):
-    """Of a packet or frame: when it is shown and decoded (ticks; None: not known), and whether it is a key one."""
+    """When a packet or frame is shown and decoded (ticks; None: not known), and whether it is a key one."""
 
     pts: int | None
     dts: int | None
@@ -52,7 +52,7 @@ class _Stamps(NamedTuple):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds: frames, mean frames a second, upright size (pixels), whether the rate varies."""
+    """Frames, mean frames a second, upright size (pixels) of a video, and whether its rate varies."""
 
     n_frames: int
     fps: float
@@ -64,9 +64,7 @@ class VideoInfo:
 def probe(path: Path) -> VideoInfo:
     """Open a video, decode its first frame, and count the frames it really holds (without decoding them).
 
-    Returns:
-        n_frames / fps is the duration. The rate varies if a frame lies more than one frame's time away from
-        an even grid.
+    n_frames / fps is the duration. The rate varies if a frame lies over one frame off an even grid.
 
     Raises:
         UnreadableVideo: the file is absent, empty, cut off, damaged or no video. Damage inside a whole file
@@ -117,24 +115,19 @@ def read_frames(
     reader: str = "decord",
     n_frames: int | None = None,
 ) -> np.ndarray:
-    """Decode chosen frames of a video, in the order asked for.
+    """Decode chosen frames of a video, in the order asked for: RGB, uint8 in 0..255, [T, H, W, 3].
 
     Args:
         path: a video file.
         frame_indices: T indices in 0..n_frames-1; any order, repeats allowed.
-        short_side_px: resize while decoding so that the shorter side has this many pixels, with the aspect
-            ratio kept; None for the file's size.
+        short_side_px: resize the shorter side to so many pixels and keep the aspect ratio; None: as the file.
         reader: "decord" or "pyav". What decord gives wrong frames of (see `EXACT`), and a few narrow frame
             widths that it cannot give, are read by PyAV in either case.
         n_frames: how many frames `probe` counted. Where the reader gives a few less (at least nine tenths),
             indices past its end become the last frame; None for no such tolerance.
 
-    Returns:
-        RGB frames, uint8 in 0..255, shape [T, H, W, 3].
-
     Raises:
-        ValueError: no index, a negative index, an index past the end, a size below 1 or an unknown reader.
-        UnreadableVideo: this reader cannot read the file.
+        ValueError: an index, size or reader that cannot be; UnreadableVideo: a file that cannot be read.
     """
     wanted = np.asarray(frame_indices, dtype=np.int64)
     if wanted.ndim != 1 or wanted.size == 0 or wanted.min() < 0:
@@ -273,7 +266,7 @@ def _read_decord(
 
 
 def _read_pyav(path: Path, unique: np.ndarray, short_side_px: int | None, n_frames: int | None) -> np.ndarray:
-    """Decode from the key frame before the first wanted frame where that surely gives the same, else from 0."""
+    """Decode from the key frame before the first wanted frame where that is safe, else from the start."""
     first = int(unique[0])
     if first >= SEEK_FROM_FRAME:
         try:
@@ -313,7 +306,8 @@ def _gathered(
 
 def _numbered_from(container: Any, stream: Any, first: int) -> Iterator[tuple[int, Any]]:
     """Frames and their numbers, one by one from a key frame at or before number `first`, which is sought."""
-    packets, frames = [], []
+    packets: list[_Stamps] = []
+    frames: list[_Stamps] = []
     for packet in container.demux(stream):
         if len(frames) < SEEK_CHECKED_FRAMES:
             frames += [_Stamps(frame.pts, frame.dts, frame.key_frame) for frame in packet.decode()]
@@ -382,10 +376,6 @@ def write_mp4(path: Path, frames: np.ndarray, fps: int, crf: int = 23) -> None:
         frames: RGB, uint8 in 0..255, shape [T, H, W, 3] with T >= 1 and even H and W.
         fps: frames a second, 1 or more.
         crf: constant rate factor of x264, 0 (lossless) to 51 (worst).
-
-    Raises:
-        ValueError: frames of another shape or type, an odd size, or fps or crf out of range.
-        PermissionError: the folder cannot be written to.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":

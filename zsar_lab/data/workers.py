@@ -1,9 +1,9 @@
 """Worker processes that open videos, so that a file which crashes or hangs a decoder costs one clip only.
 
 A worker is a plain `python -m zsar_lab.data.workers <module>:<function> <MB>` that reads tasks and writes
-answers as json lines. Unlike multiprocessing (and pools built on it) it never imports the caller's main
-module nor forks the caller, so scripts without a main guard and notebooks are safe; it ends by itself within
-a second or two when its parent is gone. This module and those of the jobs stay light: each worker imports them.
+answers as json lines. Unlike multiprocessing, and pools built on it, it neither imports the caller's main
+module nor forks the caller, so scripts without a main guard and notebooks are safe; it ends by itself when
+its parent is gone. This module and those of the jobs stay light: each worker imports them.
 """
 
 from __future__ import annotations
@@ -85,150 +85,153 @@ def run_tasks(
         tasks: the job's arguments, taken one by one as workers become free; messages name task["path"].
         n_tasks: how many tasks there are.
         limits: of the workers.
-        ending: called before the workers are ended, also after a failure; it must let go whoever waits inside
-            `tasks`.
+        ending: called before the workers are ended; it must let go whoever waits inside `tasks`.
 
     Raises:
         ValueError: a job that cannot be imported elsewhere (at the call already).
-        RuntimeError: a worker cannot be started at all.
-        OSError: a worker found the disk full; the tasks that were answered are done.
+        RuntimeError, OSError: a worker cannot be started at all, or found the disk full.
     """
-    name = f"{job.__module__}:{job.__qualname__}"
+    name = f"{job.__module__}:{job.__name__}"
     if job.__module__ == "__main__" or "." in job.__qualname__:
         raise ValueError(f"a job must be a function at the top of an importable module, got {name}")
-    return _answers(f"{job.__module__}:{job.__name__}", tasks, n_tasks, limits, ending)
+    return _answers(name, tasks, n_tasks, limits, ending)
 
 
 def _answers(
     job: str, tasks: Iterable[dict], n_tasks: int, limits: Limits, ending: Callable[[], None]
 ) -> Generator[Answer, None, None]:
-    answers: queue.SimpleQueue = queue.SimpleQueue()
-    numbered, lock = iter(enumerate(tasks)), threading.Lock()
-
-    def take() -> tuple[int, dict] | None:
-        with lock:
-            return next(numbered, None)
-
-    crews = [_Crew(job, take, answers, limits) for _ in range(min(limits.workers, n_tasks))]
+    pool = _Pool(job, tasks, limits)
+    threads = [threading.Thread(target=pool.work, daemon=True) for _ in range(min(limits.workers, n_tasks))]
     try:
-        for crew in crews:
-            crew.start()
+        for thread in threads:
+            thread.start()
         for _ in range(n_tasks):
-            answer = answers.get()
+            answer = pool.answers.get()
             if isinstance(answer, Exception):
                 raise answer
             if answer.disk_full:
                 raise OSError(
-                    f"the disk must have room for what is written, but it is full ({answer.reason}); "
-                    "free some and run again to go on"
+                    f"the disk must have room, but it is full ({answer.reason}); free some and run again to go on"
                 )
             yield answer
     finally:
         ending()
-        for crew in crews:
-            crew.stop()
+        pool.stop()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
 
 
-class _Crew(threading.Thread):
-    """Keeps one worker process at work, and starts another when it died or was ended."""
+class _Worker:
+    """A worker process, and lines to and from it."""
 
-    def __init__(
-        self,
-        job: str,
-        take: Callable[[], tuple[int, dict] | None],
-        answers: queue.SimpleQueue,
-        limits: Limits,
-    ) -> None:
-        super().__init__(daemon=True)
-        self.job, self.take, self.answers, self.limits = job, take, answers, limits
-        self.process: subprocess.Popen | None = None
-        self.stopped, self.lock = threading.Event(), threading.Lock()
-
-    def stop(self) -> None:
-        with self.lock:
-            self.stopped.set()
-            if self.process is not None:
-                self.process.kill()
-        if self.ident is not None:
-            self.join()
-
-    def run(self) -> None:
-        try:
-            while not self.stopped.is_set() and (task := self.take()) is not None:
-                if self.process is None and not self._begin():
-                    return
-                self.answers.put(self._ask(*task))
-        except Exception as error:  # handed to the caller's thread, which raises it
-            self.answers.put(error)
-        finally:
-            self._end()
-
-    def _begin(self) -> bool:
+    def __init__(self, job: str, memory_mb: int) -> None:
         self.stderr = tempfile.TemporaryFile()
-        with self.lock:
-            if self.stopped.is_set():
-                return False
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "zsar_lab.data.workers", self.job, str(self.limits.memory_mb)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.stderr,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)},
-                start_new_session=True,  # Ctrl-C is for the parent, which ends its workers in order
-            )
-        line, _ = self._readline(START_LIMIT_S)
-        if not line and not self.stopped.is_set():
-            self.stderr.seek(0)
-            said = self.stderr.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise RuntimeError(
-                f"a worker process must start with '{sys.executable}', but it ended: {said[-1]}"
-            )
-        return bool(line)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "zsar_lab.data.workers", job, str(memory_mb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)},
+            start_new_session=True,  # Ctrl-C is for the parent, which ends its workers in order
+        )
+        assert self.process.stdin and self.process.stdout
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
 
-    def _readline(self, limit_s: float) -> tuple[bytes, bool]:
-        """The worker's next line (empty if it died or was ended), and whether it was ended for being late."""
-        process = self.process
+    def readline(self, limit_s: float) -> tuple[bytes, bool]:
+        """The next line (empty if the process died or was ended), and whether it was ended for being late."""
         with Selector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
+            selector.register(self.stdout, selectors.EVENT_READ)
             late = not selector.select(limit_s)
         if late:
-            process.kill()
-        return process.stdout.readline(), late
+            self.process.kill()
+        return self.stdout.readline(), late
 
-    def _ask(self, index: int, task: dict) -> Answer:
+    def ask(self, task: dict, limit_s: float) -> tuple[bytes, bool]:
         try:
-            self.process.stdin.write(json.dumps(task).encode() + b"\n")
-            self.process.stdin.flush()
+            self.stdin.write(json.dumps(task).encode() + b"\n")
+            self.stdin.flush()
         except BrokenPipeError:
-            pass  # the worker is dead: the empty line below says so
-        line, late = self._readline(self.limits.timeout_s)
-        if not line.endswith(b"\n"):
-            code = self._end()
-            how = f"took longer than {self.limits.timeout_s:g} s"
-            how = how if late else f"ended its worker process (exit code {code})"
-            return Answer(index, None, f"'{task.get('path')}' {how}", ended=True)
-        said = json.loads(line)
-        if said.pop("spent") or late:
-            self._end()
-        return Answer(index, **said)
+            pass  # the worker is dead: an empty line says so
+        return self.readline(limit_s)
 
-    def _end(self) -> int | None:
-        with self.lock:
-            process, self.process = self.process, None
-        if process is None:
-            return None
-        for pipe in (process.stdin, process.stdout):
+    def end(self) -> int:
+        for pipe in (self.stdin, self.stdout):
             try:
                 pipe.close()
             except BrokenPipeError:
                 pass
         try:
-            code = process.wait(timeout=1.0)
+            self.process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
+            self.process.kill()
         self.stderr.close()
-        return code
+        return self.process.wait()
+
+
+class _Pool:
+    """Threads that each keep one worker at work, and start another when it died or was ended."""
+
+    def __init__(self, job: str, tasks: Iterable[dict], limits: Limits) -> None:
+        self.job, self.limits = job, limits
+        self.tasks, self.taking = iter(enumerate(tasks)), threading.Lock()
+        self.answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+        self.running: set[_Worker] = set()
+        self.stopped, self.lock = False, threading.Lock()
+
+    def stop(self) -> None:
+        with self.lock:
+            self.stopped = True
+            for worker in self.running:
+                worker.process.kill()
+
+    def work(self) -> None:
+        worker = None
+        try:
+            while not self.stopped:
+                with self.taking:
+                    numbered = next(self.tasks, None)
+                if numbered is None or (worker := worker or self._start()) is None:
+                    return
+                answer, spent = self._answer(worker, *numbered)
+                worker = worker if not spent else None
+                self.answers.put(answer)
+        except Exception as error:  # handed to the caller's thread, which raises it
+            self.answers.put(error)
+        finally:
+            if worker:
+                self._end(worker)
+
+    def _start(self) -> _Worker | None:
+        with self.lock:
+            if self.stopped:
+                return None
+            worker = _Worker(self.job, self.limits.memory_mb)
+            self.running.add(worker)
+        if not worker.readline(START_LIMIT_S)[0] and not self.stopped:
+            worker.stderr.seek(0)
+            said = worker.stderr.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            self._end(worker)
+            raise RuntimeError(f"a worker process must start with '{sys.executable}', but ended: {said[-1]}")
+        return worker
+
+    def _answer(self, worker: _Worker, index: int, task: dict) -> tuple[Answer, bool]:
+        """What a worker says of a task, and whether it was ended after it."""
+        line, late = worker.ask(task, self.limits.timeout_s)
+        if line.endswith(b"\n"):
+            said = json.loads(line)
+            if spent := said.pop("spent") or late:
+                self._end(worker)
+            return Answer(index, **said), spent
+        code = self._end(worker)
+        how = f"took longer than {self.limits.timeout_s:g} s"
+        how = how if late else f"ended its worker process (exit code {code})"
+        return Answer(index, None, f"'{task.get('path')}' {how}", ended=True), True
+
+    def _end(self, worker: _Worker) -> int:
+        with self.lock:
+            self.running.discard(worker)
+        return worker.end()
 
 
 def serve(job: str, memory_mb: int) -> None:

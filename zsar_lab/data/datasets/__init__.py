@@ -70,15 +70,9 @@ PUBLIC = tuple(name for name in DATASETS if name != FOLDER)  # those with annota
 
 
 def class_list(dataset: str) -> pd.DataFrame:
-    """The classes of a public dataset, shipped with the package.
+    """The classes of a public dataset, shipped with the package: name, label and description, sorted by name.
 
-    Returns:
-        One row a class, sorted by name: name (the dataset's own), label (its readable form) and description
-        (one or two sentences on what is seen, written for this project).
-
-    Raises:
-        ValueError: there is no list of that dataset.
-        FileNotFoundError: the package is not whole.
+    The name is the dataset's own, the label its readable form, the description one or two sentences of ours.
     """
     if dataset not in PUBLIC:
         raise ValueError(f"a class list is shipped for {', '.join(PUBLIC)}, got {dataset!r}")
@@ -99,12 +93,7 @@ def classes_path(dataset: str) -> Path:
 
 
 def read_annotations(name: str, folder: Path, unit: str | None = None) -> Annotations:
-    """Read the official annotation files of a dataset.
-
-    Args:
-        name: one of PUBLIC.
-        folder: of its annotation files, or a folder up to two levels above them.
-        unit: what one clip of ActivityNet is, "segment" (by default) or "video"; the others have clips.
+    """Read the official annotation files of a dataset, from their folder or one up to two levels above.
 
     Raises:
         ValueError: an unknown dataset or unit, the files of another dataset, or what its reader finds wrong.
@@ -171,22 +160,18 @@ def catalog_dataset(
 ) -> Catalog:
     """Catalog every clip that a dataset's annotation files name, and every other file below its videos.
 
-    Damage inside a file shows when its frames are decoded.
-
     Args:
         name: one of DATASETS.
         videos: the folder above the class folders.
-        annotations: the folder of the official annotation files, or one up to two levels above them; "" for
-            class folders.
+        annotations: the folder of the official annotation files, or one up to two levels above them.
         unit: what one clip of ActivityNet is, "segment" (as annotated) or "video" (whole).
         limits: a video that needs more is listed as unreadable.
         journal: see `probe_files`.
         called: the name of a catalog of class folders; the folder's own when None.
 
     Raises:
+        ValueError: annotations of another dataset or damaged ones, no video of the dataset, or none readable.
         FileNotFoundError, NotADirectoryError: a folder or an official file is not there.
-        ValueError: annotations of another dataset or damaged ones, no video of the dataset, or none that can
-            be read.
     """
     videos = Path(videos).absolute()
     notes: tuple[str, ...] = ()
@@ -206,8 +191,8 @@ def catalog_dataset(
     if not (clips["status"] == OK).any():
         reasons = [*clips["reason"][clips["status"] == UNREADABLE], *clips["reason"], "it is empty"]
         raise ValueError(
-            f"'{videos}' must hold a readable video of {DATASETS[name].label}, got {len(clips)} files and none "
-            f"readable; the first reason: {reasons[0]}"
+            f"'{videos}' must hold a readable video, got {len(clips)} files and none readable; "
+            f"the first reason: {reasons[0]}"
         )
     return Catalog(name=called, root=videos, clips=clips, classes=classes, notes=notes)
 
@@ -215,7 +200,10 @@ def catalog_dataset(
 def _notes(read: Annotations, classes: pd.DataFrame) -> tuple[str, ...]:
     name, n_shipped = read.dataset.name, len(class_list(read.dataset.name))
     unknown = classes["name"][classes["label"] == ""].tolist()
-    unlabelled = f"the annotation files of {name} name {read.unlabelled:,} clips without a class; they are not in the catalog"
+    unlabelled = (
+        f"the annotation files of {name} name {read.unlabelled:,} clips without a class; "
+        "they are not in the catalog"
+    )
     fewer = f"the annotation files name {len(classes)} of the {n_shipped} classes of {name}"
     bare = f"{len(unknown)} classes of {name} have no shipped label and go by their names: "
     notes = {

@@ -24,9 +24,6 @@ def read_activitynet(files: list[Path], unit: str) -> tuple[Iterator[Row], dict[
     annotation (the testing subset) have no class. A whole video of several classes gets the first and is
     ruled out, as is a segment that does not end after its start. Ids are `<class>/<video>#<n>`, n counting
     the video's annotations from 0, or `<class>/<video>`.
-
-    Raises:
-        ValueError: no whole json, no "database" or several, another version, or an entry of another form.
     """
     path, database = _read_database(files)
     return _rows(path, database, unit), {}

@@ -1,4 +1,4 @@
-"""What the official annotation files of a dataset name, as one table of clips: the rules all readers share."""
+"""What official annotation files of a dataset name, as one table of clips: rules that all readers share."""
 
 from __future__ import annotations
 
@@ -79,7 +79,6 @@ class Annotations:
     """Every clip that a dataset's annotation files name.
 
     Attributes:
-        dataset: which one.
         clips: sorted by id; id (unique), class, group, splits, start_s, end_s, stems, reason ("" if none).
         classes: sorted by name; name, and official_id where classes have a number.
         unlabelled: how many clips the files name without a class; they are not in `clips`.
@@ -98,20 +97,15 @@ class NotOfTheDataset(ValueError):
 def table_of(
     dataset: Dataset, rows: Iterable[Row], numbers: dict[str, int], source: str | Path
 ) -> Annotations:
-    """The rows as a table with unique ids.
-
-    Of rows with one id the first that nothing rules out keeps it; the others get " (listed again)" behind it.
-
-    Raises:
-        ValueError: no row with a class, or a class name that is empty or holds a slash or control character.
-    """
+    """The rows as a table; an id that is there already gets " (listed again)", rows ruled out first."""
     rows = list(rows)
     labelled = [(row.class_name, row) for row in rows if row.class_name is not None]
     names = sorted({class_name for class_name, _ in labelled} | numbers.keys())
     for name in names:
         if not name or "/" in name or shown(name) != name:
             raise ValueError(
-                f"a class name must be text without slash or control character, got '{shown(name)}' in '{source}'"
+                f"a class name must be text without slash and control character, "
+                f"got '{shown(name)}' in '{source}'"
             )
     if not labelled:
         raise ValueError(

@@ -1,13 +1,14 @@
-"""Videos without official annotation files: class folders for a catalog, and a person's own files and folders."""
+"""Videos without official annotation files: class folders for a catalog, and a person's own files."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,11 +28,6 @@ def list_class_folders(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns:
         One row a file, LISTED_COLUMNS, status "" for videos to be opened; and one row a class, by name.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: there is no such folder, or it is a file.
-        ValueError: fewer than two class folders, a class name that is not UTF-8 or holds control characters,
-            or a classes.csv that is no table, has no column name, or names a class twice or not at all.
     """
     if folder.is_file():
         raise NotADirectoryError(f"a dataset must be a folder of class folders, but '{folder}' is a file")
@@ -102,7 +98,7 @@ class _Found:
     listed: bool = False
 
 
-def find_videos(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> pd.DataFrame:
+def find_videos(paths: Any) -> pd.DataFrame:
     """The videos that paths stand for; none is opened.
 
     A folder stands for the video files at any depth below it, sorted by path; hidden (dot) files and folders
@@ -119,9 +115,9 @@ def find_videos(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> pd.Da
         FileNotFoundError: there is none of the files, or not the one folder.
         ValueError: nothing usable is found, or a csv file is no table of paths or gives a video two labels.
     """
-    is_one = isinstance(paths, (str, os.PathLike))
-    given = [paths] if is_one else list(paths) if isinstance(paths, Iterable) else None
-    if given is None or not all(isinstance(path, (str, os.PathLike)) for path in given):
+    one = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    given: list = list(one) if isinstance(one, Iterable) else [None]
+    if not all(isinstance(path, (str, os.PathLike)) for path in given):
         raise ValueError(f"paths must be a video, a folder, a csv file or a list of them, got {paths!r}")
     if not given:
         raise ValueError("paths must name at least one video, folder or csv file, got none")
@@ -172,7 +168,7 @@ def _fault(path: str) -> str:
 
 
 def _in_folder(folder: str) -> Iterator[_Found]:
-    """The videos below a folder, sorted; a row for each folder that cannot be listed, or for one without any."""
+    """The videos below a folder, sorted; and a row for each folder that cannot be listed or has none."""
     rows: list[_Found] = []
     closed: list[OSError] = []
     seen = set()

@@ -19,9 +19,6 @@ def read_kinetics(files: list[Path], unit: str) -> tuple[list[Row], dict[str, in
 
     A table is read by its header (label, youtube_id, time_start, time_end, split; others are passed over).
     A table without a column split has the split in its file name; one without labels names no class.
-
-    Raises:
-        ValueError: a table without its header, a time that is no whole number, or an unknown split.
     """
     rows: list[Row] = []
     first: dict[str, Row] = {}

@@ -52,16 +52,11 @@ def match_videos(annotations: Annotations, videos: Path) -> pd.DataFrame:
     video, and the nearest folder above it that is named after a class (compared by letters and digits,
     without case) is of the clip's class; a file below no such folder fits any class, unless clips of two
     classes share its stem. Of several files the one in the folder spelled as the class is taken, then the one
-    with the dataset's usual suffix, then the first path. Links to folders are followed, each real folder
-    once; hidden (dot) files and folders are left out.
+    with the dataset's usual suffix, then the first path.
 
     Returns:
         The rows of `annotations.clips` with path (relative, "" if there is no file) and status ("" for
         those to be opened), and one row for each file that is no clip's, sorted by id (unique).
-
-    Raises:
-        FileNotFoundError, NotADirectoryError, PermissionError: the folder, or one in it, cannot be listed.
-        ValueError: it holds no file of the dataset.
     """
     videos = Path(videos)
     if videos.is_file():
@@ -235,7 +230,7 @@ def _letters(name: str) -> str:
 
 
 def walk(root: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Each folder (relative, "" for root) with its files, as name and why it is no regular file ("" if it is).
+    """Each folder (relative, "" for root) with its files, as name and why one is not regular ("" if it is).
 
     Real folders come first, then those that links lead to; no folder is entered twice, and no folder above
     root is. Hidden (dot) files and folders are left out.

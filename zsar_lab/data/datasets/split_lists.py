@@ -18,10 +18,6 @@ def read_ucf101(files: list[Path], unit: str) -> tuple[list[Row], dict[str, int]
 
     The class is the folder in a list ("HandstandPushups/v_HandStandPushups_g01_c01.avi"); the number behind a
     path must agree with classInd.txt, whose order differs from that of the names.
-
-    Raises:
-        FileNotFoundError: one of the seven files is missing.
-        ValueError: a line of another form, an unknown class, or a number that disagrees with classInd.txt.
     """
     home = nearest_folder(files)
     numbers = _class_numbers(home / "classInd.txt")
@@ -71,12 +67,7 @@ def _ucf101_mentions(home: Path, numbers: dict[str, int]) -> Iterator[tuple[str,
 def read_hmdb51(files: list[Path], unit: str) -> tuple[list[Row], dict[str, int]]:
     """Every clip of testTrainMulti_7030_splits with its class and part in the splits 1, 2, 3.
 
-    The class is that of the file's name, `<class>_test_split<n>.txt`. The files do not say which clips come
-    from one film, so the group is "".
-
-    Raises:
-        FileNotFoundError: a class lacks the list of a split.
-        ValueError: a fourth split, or a line of another form than `<video>.avi <0|1|2>`.
+    The class is that of the file's name, `<class>_test_split<n>.txt`; the files do not name the source films.
     """
     home = nearest_folder(files)
     named = [path.stem.rpartition("_test_split")[::2] for path in files if path.parent == home]
@@ -102,14 +93,11 @@ def _hmdb51_mentions(home: Path, class_names: list[str]) -> Iterator[tuple[str, 
 def rows_of_lists(
     mentions: Iterable[tuple[str, str, int, str, str]], group_of: Callable[[str, str], str]
 ) -> list[Row]:
-    """The clips of lists that say line by line which video is in which part of which official split.
+    """One row a clip in the order of first mention, then one, with a reason, for each mention too many.
 
     Args:
-        mentions: class, path of the video, split (1..3), part ("train", "test", "unused"), and where it says so.
+        mentions: class, path of the video, split (1..3), part ("train", "test", "unused"), where it says so.
         group_of: a clip's group, from its class and stem.
-
-    Returns:
-        One row a clip in the order of first mention, then one, with a reason, for each mention too many.
     """
     parts_of: dict[tuple[str, str], dict[int, str]] = {}
     first: dict[tuple[str, str], Row] = {}
