@@ -111,7 +111,7 @@ def _answers(
                 raise answer
             if answer.disk_full:
                 raise OSError(
-                    f"the disk must have room, but it is full ({answer.reason}); free some and run again to go on"
+                    f"the disk must have room, but it is full ({answer.reason}); free some and run again"
                 )
             yield answer
     finally:
