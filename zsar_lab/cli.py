@@ -157,7 +157,8 @@ def prepare(
     from zsar_lab.data.prepare import prepare as make
     from zsar_lab.data.sampling import FrameSettings
     from zsar_lab.data.workers import Limits
-    from zsar_lab.viz.figures.data import class_overview, status_overview, write_page
+    from zsar_lab.viz.figures.data import class_overview, status_overview
+    from zsar_lab.viz.figures.files import write_page
 
     source = Source(dataset, str(videos), str(annotations or ""), unit)
     limits = Limits(workers, timeout, memory)
@@ -188,7 +189,9 @@ def train(split: str, /, *, workspace: Path = DEMO) -> None:
         checkpoint = study.train(split)
         study.embeddings(split)
         if is_first():
-            print(f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}")
+            print(
+                f"trained: {checkpoint.path}, {checkpoint.step} steps, fingerprint {checkpoint.fingerprint}"
+            )
 
 
 def ablate(*, workspace: Path = DEMO) -> None:
@@ -401,7 +404,9 @@ def bench(
     script = Path(__file__).parents[1] / "benchmarks" / "bench_engine.py"
     if not script.is_file():
         raise FileNotFoundError("bench needs a checkout of zsar_lab with benchmarks/bench_engine.py")
-    found = runpy.run_path(str(script))["bench"](preset, seconds, tiny, device, lambda *said: print(*said, flush=True))
+    found = runpy.run_path(str(script))["bench"](
+        preset, seconds, tiny, device, lambda *said: print(*said, flush=True)
+    )
     if json:
         write_json(json, found)
         print(f"Written to {json}.")

@@ -80,7 +80,7 @@ def test_frame_indices_equal_the_plain_loop_and_those_by_time():
         ((0.0, float("nan"), 10, 5.0), "got 0.0 and nan"),
         ((0.0, 1.0, 0, 5.0), "got 0 at 5.0"),
         ((0.0, 1.0, 10, 0.0), "got 10 at 0.0"),
-        ((2.0, 3.0, 10, 5.0), "ends at 2 s, got start_s 2.0"),
+        ((2.0, 3.0, 10, 5.0), "ends at 2 s, got 2.0"),
     ],
 )
 def test_frame_indices_refuse(arguments, got):
