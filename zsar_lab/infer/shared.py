@@ -27,7 +27,7 @@ from safetensors.numpy import load_file, save_file
 
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.files import make_folder, read_json, write_json, writing
-from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint, save_weights
+from zsar_lab.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_weights
 
 KIND, SCHEMA_VERSION = "zsar_lab shared model", 2
 WEIGHTS_FILE, SEEN_FILE, TEXTS_FILE = "model.safetensors", "seen.safetensors", "class_texts.json"
@@ -148,7 +148,7 @@ def load_shared(folder: str | Path) -> SharedModel:
             load_file(folder / SEEN_FILE),
         )
         _ = shared.frames, shared.seen, shared.methods  # made of the config and the arrays
-    except (AttributeError, KeyError, TypeError, SafetensorError) as error:
+    except (AttributeError, KeyError, TypeError, SafetensorError, CheckpointError) as error:
         raise SharedModelError(f"'{folder}' lacks what a shared model needs: {error!r}") from error
     return shared
 
