@@ -35,7 +35,7 @@ from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.train.config import TrainConfig, check_frames, config_of
 from zsar_lab.train.distributed import rank_zero_first
 from zsar_lab.train.loop import train
-from zsar_lab.train.processes import train_by_torchrun, train_side_by_side
+from zsar_lab.train.processes import on_ranks, train_in_processes
 from zsar_lab.train.text_tail import check_text_layers, class_embeddings_of
 
 FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
@@ -323,7 +323,10 @@ class Workspace:
                 self.run_folder(split),
             )
         if processes > 1 and not self.is_trained(split):
-            train_by_torchrun(self._command(split)[3:], self.run_folder(split), processes, on_epoch)
+            folders = {split: make_folder(self.run_folder(split))}
+            followed = (lambda histories: on_epoch(histories[split])) if on_epoch else None
+            command, epochs = on_ranks(self._command(split), processes), self.study.training.epochs
+            train_in_processes(folders, lambda _: command, epochs, 1, followed)
         return train(*given, on_epoch=on_epoch, files=self.encoder)
 
     def train_all(
@@ -345,7 +348,7 @@ class Workspace:
         waiting = {split: make_folder(self.run_folder(split)) for split in once if not self.is_trained(split)}
         self._timed(
             "training",
-            lambda: train_side_by_side(
+            lambda: train_in_processes(
                 waiting, self._command, self.study.training.epochs, self.workers, on_epoch
             ),
         )
@@ -372,9 +375,7 @@ class Workspace:
         """
         checkpoint, asked = self.train(split), views or VIEWS_OF[self.study.evaluation.views]
         given = checkpoint, self.frames, self.run_folder(split)
-        return self._timed(
-            "embedding", lambda: embed_clips(*given, views=asked, catalog=self.catalog)
-        )
+        return self._timed("embedding", lambda: embed_clips(*given, views=asked, catalog=self.catalog))
 
     def predictions(self, split: str) -> Predictions:
         """Every method on the split's clips, scored once and then read from the folder `predictions`."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,9 @@ from zsar_lab.train.checkpoint import load_checkpoint
 from zsar_lab.train.distributed import RankBatchNorm, started_ranks
 from zsar_lab.train.processes import (
     cause_in,
-    handled,
-    raise_interrupt,
-    train_by_torchrun,
-    train_side_by_side,
+    TrainingInterrupted,
+    on_ranks,
+    train_in_processes,
     visible_gpus,
 )
 
@@ -203,19 +203,21 @@ def test_batch_norm_of_one_rank_is_torchs(n_axes, monkeypatch):
     torch.testing.assert_close(ours.eval()(x), plain.eval()(x))
 
 
-def test_torchrun_is_for_more_than_one_process_and_says_how_it_ended(tmp_path):
-    with pytest.raises(ValueError, match="2 or more, got 1"):
-        train_by_torchrun(("train",), tmp_path, 1)
-    lines: list[str] = []
-    with pytest.raises(RuntimeError, match="2 ranks ended with 1: "):
-        train_by_torchrun(("no-such-command",), tmp_path, 2, say=lines.append)
-    assert any("no-such-command" in line for line in lines)
+def test_ranks_of_torchrun_end_with_their_message(tmp_path):
+    command = [sys.executable, "-m", "zsar_lab", "train", "x", "--workspace", str(tmp_path / "none")]
+    assert on_ranks(command, 1) == command
+    with pytest.raises(RuntimeError, match="training a ended with status 1: rank .*none"):
+        train_in_processes({"a": tmp_path}, lambda _: on_ranks(command, 2), 1, 1)
 
 
-def test_sigterm_interrupts_where_it_is_asked_to():
-    with pytest.raises(KeyboardInterrupt), handled(raise_interrupt, signal.SIGTERM):
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+def test_sigterm_and_interrupts_reach_the_trainings(tmp_path):
+    waits = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: open('saved', 'w')"
+    command = [sys.executable, "-c", f"import os; os.chdir({str(tmp_path)!r})\n{waits}"]
+    timer = threading.Timer(3, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    with pytest.raises(TrainingInterrupted, match="training a"):
+        train_in_processes({"a": tmp_path}, lambda _: command, 1, 1)
+    assert (tmp_path / "saved").is_file() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 # a command that leaves a log of one epoch and the GPU it was given
@@ -233,7 +235,7 @@ time.sleep(float(sys.argv[2]))
     ("n_gpus", "visible", "names", "workers", "expected"),
     [
         (3, None, "abc", 4, ["0", "1", "2"]),  # a GPU each
-        (2, "5, 7", "abc", 1, ["5", "5", "5"]),  # one that is free again is used again
+        (2, "5, 7", "abc", 2, ["5", "7", "5"]),  # one that is free again is used again
         (1, None, "a", 2, ["none"]),
         (0, None, "a", 2, ["none"]),
     ],
@@ -253,13 +255,13 @@ def test_trainings_side_by_side_share_the_gpus(
     def command(split: str) -> list[str]:
         return [sys.executable, "-c", TRAINS, str(folders[split]), "0.3"]
 
-    train_side_by_side(folders, command, 1, workers, shown.append)
+    train_in_processes(folders, command, 1, workers, shown.append)
     assert [(path / "gpu").read_text() for path in folders.values()] == expected
     assert shown[-1] == {name: [{"epoch": 1, "step": 7}] for name in names}
-    train_side_by_side({}, command, 1, 1)
+    train_in_processes({}, command, 1, 1)
 
 
 def test_a_training_that_fails_says_its_last_line(tmp_path):
     command = [sys.executable, "-c", "print('no luck'); exit(3)"]
     with pytest.raises(RuntimeError, match="training a ended with status 3: no luck"):
-        train_side_by_side({"a": tmp_path}, lambda _: command, 1, 1)
+        train_in_processes({"a": tmp_path}, lambda _: command, 1, 1)

@@ -87,7 +87,9 @@ def embed_with_public_model(
 def seen_by(tower: PublicTower, store: FrameStore, rows: np.ndarray, num_workers: int = 0) -> Batches:
     """The clips of these rows in their order: float16 embeddings [B, D], and no tokens [B, 0, D]."""
     device = next(tower.parameters()).device
-    for read in scoring_batches(store.frames, rows, embeddings.CLIPS_A_BATCH, num_workers, device.type == "cuda"):
+    for read in scoring_batches(
+        store.frames, rows, embeddings.CLIPS_A_BATCH, num_workers, device.type == "cuda"
+    ):
         with mixed_precision(device):
             embedding_BD = tower(read.to(device, non_blocking=True)).half().cpu().numpy()
         yield embedding_BD, np.zeros((len(embedding_BD), 0, embedding_BD.shape[1]), np.float16)

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file with weights, optimiser state and a record of what made them. No pickle."""
+"""Checkpoints: a safetensors file with weights, optimiser state and a record of what made them. No pickle."""
 
 from __future__ import annotations
 
@@ -40,28 +40,17 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training's state on disk.
-
-    Attributes:
-        path: the safetensors file.
-        config: the training's configuration.
-        inputs: what it was given.
-        step, total_steps: optimiser steps taken and planned.
-        history: one dict an epoch (losses, meters, validation figures).
-        running: within an epoch, its clips and sums of losses so far; empty at an epoch's end.
-        compiled: the transformer was compiled.
-        weights_only: without what a training needs to go on, as models are shared.
-    """
+    """A training's state on disk."""
 
     path: Path
     config: TrainConfig
     inputs: Inputs
-    step: int
+    step: int  # optimiser steps taken
     total_steps: int
-    history: list[dict[str, Any]]
-    running: dict[str, Any] = field(default_factory=dict)
-    compiled: bool = False
-    weights_only: bool = False
+    history: list[dict[str, Any]]  # a dict an epoch: losses, meters, validation figures
+    running: dict[str, Any] = field(default_factory=dict)  # clips and sums of losses within an epoch
+    compiled: bool = False  # the transformer was compiled
+    weights_only: bool = False  # without what a training needs to go on, as models are shared
 
     @property
     def complete(self) -> bool:
@@ -92,7 +81,7 @@ class Checkpoint:
 
 
 def weights_by_name(model: ResT, text: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """All that a training moves, as `text.<name>` and `model.<name>`; they share the memory of what is trained."""
+    """All that a training moves, as `text.<name>` and `model.<name>`, sharing its memory."""
     named = {f"text.{name}": value.detach() for name, value in (text or {}).items()}
     return named | {f"model.{name}": value.detach() for name, value in model.state_dict().items()}
 
@@ -137,7 +126,7 @@ def save_checkpoint(
 
 
 def save_weights(checkpoint: Checkpoint, path: Path) -> None:
-    """Write the weights to use of a checkpoint, with its record, to another path; OSError as `save_checkpoint`."""
+    """Write the weights to use of a checkpoint, with its record, to another path."""
     weights = {
         f"{part}.{name}": w for part in ("model", "text") for name, w in checkpoint.weights(part).items()
     }
@@ -145,7 +134,7 @@ def save_weights(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def write_log(checkpoint: Checkpoint) -> None:
-    """Write the history as log.csv beside the checkpoint, once an epoch has ended; OSError where it cannot."""
+    """Write the history as log.csv beside the checkpoint, once an epoch has ended."""
     if checkpoint.history:
         with writing(checkpoint.path.with_name(LOG_NAME)) as temporary:
             pd.DataFrame(checkpoint.history).to_csv(temporary, index=False)
@@ -197,11 +186,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def same_run(found: Checkpoint, wanted: Checkpoint) -> Checkpoint:
-    """The checkpoint found in a run's folder, if it is of the configuration and inputs wanted.
-
-    Raises:
-        CheckpointError: it is not; the message has what is different.
-    """
+    """The checkpoint found in a run's folder; CheckpointError unless it is of what is wanted."""
     for part in ("config", "inputs", "total_steps"):
         if getattr(found, part) != getattr(wanted, part):
             name, old, new = _difference(part, getattr(found, part), getattr(wanted, part))

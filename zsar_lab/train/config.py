@@ -28,62 +28,39 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, config=STRICT)
 class TrainConfig:
-    """Everything that shapes a training.
+    """Everything that shapes a training. Steps are of batch_size x accumulate clips, which ranks divide.
 
-    Attributes:
-        epochs: passes over the training clips.
-        batch_size: the most clips in the model at a time; with `accumulate` 1 the clips a step. Several ranks
-            divide a step among them.
-        accumulate: batches a step, whose gradients are weighted by clips and summed. Accumulate 2 with batch
-            b is batch 2b but for dropout, and for batch norm, which sees b clips at a time.
-        learning_rate: the peak, reached after `warm_up` of all steps.
-        schedule: after the peak, "cosine" (to 0) or "steps" (a tenth from 0.4 of all steps on, a hundredth
-            from 0.8 on).
-        optimiser: "adamw" or "sgd" (momentum 0.9).
-        weight_decay: on matrices only.
-        ema_decay: of a moving average of the weights, which is then validated and used; 0 for none.
-        clip_norm: the most that the norm of a step's gradient may be.
-        temperature: of the cosine classifier over seen classes.
-        label_smoothing: of the classification loss.
-        loss_weights: by the names of `LOSSES`; a loss of weight 0, or not named, is off.
-        n_match_labels: labels a clip in matching: the right one and hard negatives.
-        seed: of weights, order, views and dropout.
-        cpu_threads: of a training on the CPU; small maps are faster with one, and the sums then do not depend
-            on the machine.
-        text_layers: how many of the language model's last layers are trained with the rest.
-        text_learning_rate: their peak.
-        validate_every: epochs between looks at held-out seen clips and validation classes.
-        memory_format: of the backbone: "contiguous", or "channels_last", which tensor cores want.
-        compile_transformer: compile both transformers if a timing at the start says that it is faster.
-        shared_batch_norm: batch norm's statistics are those of the clips of all ranks, so that the number of
-            ranks does not matter; False: of each rank by itself.
-        view, model: what a clip looks like to the model, and the model.
+    Accumulate 2 with batch b is batch 2b but for dropout, and for batch norm, which sees b clips at a time.
     """
 
     epochs: Count = 30
-    batch_size: Count = 32
-    learning_rate: NotNegative = 1.5e-3
+    batch_size: Count = 32  # the most clips in the model at a time
+    learning_rate: NotNegative = 1.5e-3  # the peak, reached after `warm_up` of all steps
     warm_up: Share = 0.25
-    weight_decay: NotNegative = 0.05
-    clip_norm: Positive = 2.0
-    temperature: Positive = 0.07
-    label_smoothing: Share = 0.1
-    loss_weights: dict[str, NotNegative] = field(
+    weight_decay: NotNegative = 0.05  # of matrices only
+    clip_norm: Positive = 2.0  # the most that the norm of a step's gradient may be
+    temperature: Positive = 0.07  # of the cosine classifier over seen classes
+    label_smoothing: Share = 0.1  # of the classification loss
+    loss_weights: dict[str, NotNegative] = field(  # by LOSSES; a loss of weight 0, or not named, is off
         default_factory=lambda: {name: loss.weight for name, loss in LOSSES.items()}, hash=False
     )
-    n_match_labels: Count = 4
-    seed: int = 0
-    cpu_threads: Count = 1
-    validate_every: Count = 5
-    text_layers: Annotated[int, Field(ge=0)] = later(0, together="text")
-    text_learning_rate: NotNegative = later(3e-5, together="text")
-    accumulate: Count = later(1)
+    n_match_labels: Count = 4  # labels a clip in matching: the right one and hard negatives
+    seed: int = 0  # of weights, order, views and dropout
+    cpu_threads: Count = 1  # small maps are faster with one, and sums then do not depend on the machine
+    validate_every: Count = 5  # epochs
+    text_layers: Annotated[int, Field(ge=0)] = later(0, together="text")  # last layers that are trained too
+    text_learning_rate: NotNegative = later(3e-5, together="text")  # their peak
+    accumulate: Count = later(1)  # batches a step, whose gradients are weighted by clips and summed
     optimiser: Literal["adamw", "sgd"] = later("adamw")
-    schedule: Literal["cosine", "steps"] = later("cosine")
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = later(0.0)
-    memory_format: Literal["contiguous", "channels_last"] = later("contiguous")
+    schedule: Literal["cosine", "steps"] = later(
+        "cosine"
+    )  # to 0; or a tenth from 0.4, a hundredth from 0.8 on
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = later(
+        0.0
+    )  # of averaged weights, which are used; 0: none
+    memory_format: Literal["contiguous", "channels_last"] = later("contiguous")  # of the backbone
     compile_transformer: bool = later(False)
-    shared_batch_norm: bool = later(True)
+    shared_batch_norm: bool = later(True)  # statistics of the clips of all ranks, or of each rank by itself
     view: ViewSettings = field(default_factory=ViewSettings)
     model: ModelConfig = field(default_factory=ModelConfig)
 
@@ -108,11 +85,7 @@ class TrainConfig:
 
 
 def config_from(content: Mapping[str, Any]) -> TrainConfig:
-    """A configuration from nested mappings; fields that are not named are at their default.
-
-    Raises:
-        ConfigError: see there.
-    """
+    """A configuration from nested mappings, defaults for what is not named; ConfigError where it cannot be."""
     try:
         return TypeAdapter(TrainConfig).validate_json(json.dumps(content))
     except TypeError as error:
@@ -130,7 +103,7 @@ def config_from(content: Mapping[str, Any]) -> TrainConfig:
 
 
 def recorded_config(config: TrainConfig) -> dict[str, Any]:
-    """A configuration as checkpoints hold and hash it: a loss's weight as `<loss>_weight`, fields as `recorded`."""
+    """A configuration as checkpoints hold and hash it, a loss's weight as `<loss>_weight`."""
     content = recorded(config)
     weights = content.pop("loss_weights")
     return content | {f"{loss}_weight": w for loss, w in weights.items() if w or LOSSES[loss].weight}
@@ -147,32 +120,15 @@ def _paper_size(backbone: str, n_frames: int, size_px: int, learning_rate: float
     """ResT over a backbone at a size of the literature.
 
     Stated by the paper's abstract: a cross-modal Transformer over video and label text, learned end to end,
-    no pre-training on additional datasets. All the rest is our choice, starting from peers' recipes and not
-    tuned at this size: Adam at 1e-3 for 150 epochs (Brattoli et al. 2020, who step the rate down; ours is one
-    cycle), temperature 0.1 and 512 dimensions (ER-ZSAR), their input standardisation; batch, transformer
-    sizes and loss weights are our own. 2D backbones give one visual token a frame: 8 x 7 x 7 would cost
-    matching more than a ResNet-18.
+    no pre-training on additional datasets. All the rest is our choice, not tuned at this size: Adam at 1e-3
+    for 150 epochs (Brattoli et al. 2020, who step the rate down), temperature 0.1 and 512 dimensions
+    (ER-ZSAR), peers' input standardisation; batch, transformer sizes and loss weights are our own. 2D
+    backbones give one visual token a frame: 8 x 7 x 7 would cost matching more than a ResNet-18.
     """
-    is_over_time = backbone in ("r3d-18", "r(2+1)d-18")
-    model = ModelConfig(
-        n_frames=n_frames,
-        size_px=size_px,
-        backbone=backbone,
-        spatial_tokens=is_over_time,
-        zero_residual=True,
-        width=512,
-        heads=8,
-        feedforward=2048,
-    )
-    return TrainConfig(
-        epochs=150,
-        batch_size=64,
-        learning_rate=learning_rate,
-        warm_up=0.1,
-        temperature=0.1,
-        view=ViewSettings(n_frames, size_px, "rgb"),
-        model=model,
-    )
+    model = ModelConfig(n_frames, width=512, heads=8, feedforward=2048, backbone=backbone, size_px=size_px)
+    model = replace(model, spatial_tokens=backbone in ("r3d-18", "r(2+1)d-18"), zero_residual=True)
+    view, settings = ViewSettings(n_frames, size_px, "rgb"), {"warm_up": 0.1, "temperature": 0.1}
+    return TrainConfig(150, 64, learning_rate, **settings, view=view, model=model)
 
 
 PRESETS: dict[str, TrainConfig] = {
@@ -210,7 +166,8 @@ def config_of(
         preset: a key of `PRESETS`.
         overrides: by field but for those in `SET_ELSEWHERE`: {"batch_size": 32, "model": {"dropout": 0.2}}.
         n_seen: seen classes.
-        text_width, word_width: of the text encoder's class texts and words.
+        text_width: of class texts, as the text encoder gives them.
+        word_width: of their words.
         decided: epochs, text_layers or seed, where they are not the preset's.
 
     Raises:
@@ -247,11 +204,7 @@ def _names(content: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def read_overrides(settings: Sequence[str]) -> dict[str, Any]:
-    """Overrides from texts such as "batch_size=32" and "model.dropout=0.2"; a value is json, or the text itself.
-
-    Raises:
-        ConfigError: a text is no NAME=VALUE.
-    """
+    """Overrides from texts such as "model.dropout=0.2" (a value is json, or the text); or ConfigError."""
     overrides: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -270,11 +223,10 @@ def read_overrides(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def ablations(config: TrainConfig) -> dict[str, TrainConfig]:
-    """The configuration by itself ("whole"), then with one choice changed at a time, by what is changed.
+    """The configuration itself ("whole"), then with one choice changed at a time, by what is changed.
 
     `no <loss>` and `<loss> only` for each loss that is on, "no label smoothing", "frozen text", "mean over
-    space" or "tokens over space" (where the backbone has more than one place). Those that cannot be trained
-    (no loss, or none that reaches the trained text layers), and repetitions, are left out.
+    space" or "tokens over space". Those that cannot be trained, and repetitions, are left out.
     """
     weights, model = config.loss_weights, config.model
     used = [loss for loss, weight in weights.items() if weight]
@@ -295,16 +247,14 @@ def ablations(config: TrainConfig) -> dict[str, TrainConfig]:
 
 
 def check_frames(config: TrainConfig, settings: FrameSettings) -> None:
-    """Check that stored clips have as many and as large frames as the view takes.
+    """ConfigError unless stored clips have as many and as large frames as the view takes.
 
-    Raises:
-        ConfigError: too few or too small; the message has settings that are enough: half as many again as the
-            view's and a seventh larger, for the centre of a frame in colour is 0.875 of its side.
+    Enough are half as many again and a seventh larger: the centre of a frame in colour is 0.875 of its side.
     """
-    n_frames, size_px = config.view.n_frames, config.view.size_px
-    if settings.n_frames < n_frames or settings.size_px < size_px:
-        enough = max(settings.n_frames, -(-3 * n_frames // 2)), max(settings.size_px, -(-8 * size_px // 7))
+    view, n_frames, size_px = config.view, settings.n_frames, settings.size_px
+    if n_frames < view.n_frames or size_px < view.size_px:
+        enough = max(n_frames, -(-3 * view.n_frames // 2)), max(size_px, -(-8 * view.size_px // 7))
         raise ConfigError(
-            f"clips must have {n_frames} frames of {size_px} px, got {settings.n_frames} of {settings.size_px} px; "
+            f"clips must have {view.n_frames} frames of {view.size_px} px, got {n_frames} of {size_px} px; "
             f"prepare {enough[0]} frames of {enough[1]} px (--frames, --size)"
         )

@@ -1,25 +1,20 @@
 """The device of a training and how the model is made fast on it: precision, layout, compiling, threads.
 
 The convolutions are not compiled: that is as often a loss. Attention goes through SDPA by itself.
-Shapes: B clips, N labels a clip in matching, P visual tokens, D width.
 """
 
 from __future__ import annotations
 
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zsar_lab.models.rest import ResT
 from zsar_lab.train import distributed
-from zsar_lab.train.config import TrainConfig
-
-REPEATS = 5
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -30,11 +25,12 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def choose_num_workers(num_workers: int | None, device: torch.device) -> int:
-    """Threads that read batches ahead: as given, none on a CPU, on a GPU its part of 2/5 of the cores (2..16)."""
+    """Threads that read ahead: as given, none on a CPU, on a GPU its part of 2/5 of the cores (2..16)."""
     if num_workers is not None:
         return num_workers
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, max(2, int(0.4 * n_cores / distributed.local_count()))) if device.type == "cuda" else 0
+    n_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if distributed.world_size() > 1 else 1
+    return min(16, max(2, int(0.4 * n_cores / n_ranks))) if device.type == "cuda" else 0
 
 
 @contextmanager
@@ -66,51 +62,16 @@ def lay_out(backbone: nn.Module, memory_format: str) -> None:
         backbone.to(memory_format=torch.channels_last_3d if is_over_time else torch.channels_last)
 
 
-def is_faster_compiled(
-    model: ResT, config: TrainConfig, compiler: Callable[[nn.Module], Callable] = torch.compile
-) -> bool:
-    """Time both transformers forth and back on made-up tokens of a training's size, compiled and not.
-
-    Compiled, numbers differ in rounding and in dropout: a resumed training takes up the choice, not a timing.
-
-    Args:
-        model: on its device; it stays as it is.
-        config: batch size and labels a clip.
-        compiler: gives the compiled form of a module.
-
-    Returns:
-        Whether compiled is faster; False, with a warning, where the compiler does not work.
-    """
-    model_config, like = config.model, model.clip_token
-    n_tokens = model.time_embedding.shape[1]
-    if model_config.spatial_tokens:
-        n_tokens = 1 + model.map_size[0] * model.map_size[1] * model.map_size[2]
-    parts = [(model.video_encoder, like.new_ones(config.batch_size, n_tokens, model_config.width))]
-    if config.loss_weights.get("matching"):
-        n_pairs = config.batch_size * config.n_match_labels
-        n_joint = 2 + n_tokens + model_config.n_label_tokens
-        parts.append((model.cross_encoder, like.new_ones(n_pairs, n_joint, model_config.width)))
-    seconds = sum(_seconds(module, tokens) for module, tokens in parts)
+def compiles(model: ResT) -> bool:
+    """Whether the compiler works here, tried on two tokens; a warning where it does not."""
+    tokens = model.clip_token.new_ones(1, 2, model.config.width)
     try:
-        compiled_seconds = sum(_seconds(compiler(module), tokens) for module, tokens in parts)
+        with torch.no_grad():
+            torch.compile(model.video_encoder)(tokens)
     except RuntimeError as error:  # all errors of the compiler are one
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         warnings.warn(
-            f"compile_transformer needs a working compiler, got: {reason}; not compiled", stacklevel=2
+            f"compile_transformer needs a compiler that works: {reason}; not compiled", stacklevel=2
         )
-        compiled_seconds = float("inf")
-    model.zero_grad(set_to_none=True)
-    return compiled_seconds < seconds
-
-
-def _seconds(run: Callable[[Tensor], Tensor], tokens_BPD: Tensor) -> float:
-    """The shortest of some runs forth and back, after two that do not count."""
-    taken = []
-    for _ in range(2 + REPEATS):
-        started = time.perf_counter()
-        with mixed_precision(tokens_BPD.device):
-            read = run(tokens_BPD)
-        read.float().sum().backward()
-        synchronise(tokens_BPD.device)
-        taken.append(time.perf_counter() - started)
-    return min(taken[2:])
+        return False
+    return True

@@ -44,11 +44,6 @@ def local_rank() -> int:
     return int(os.environ["LOCAL_RANK"]) if world_size() > 1 else 0
 
 
-def local_count() -> int:
-    """How many of the processes are on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if world_size() > 1 else 1
-
-
 def is_first() -> bool:
     """Whether this is the rank that writes and prints."""
     return rank() == 0
@@ -75,65 +70,50 @@ def barrier() -> None:
 
 def check_same(what: str, fingerprint: str) -> None:
     """ValueError, on every rank, unless all were given the same (by its hexadecimal fingerprint)."""
-    if world_size() == 1:
-        return
     mine = torch.tensor([int(fingerprint[start : start + 8], 16) for start in range(0, len(fingerprint), 8)])
     least, most = mine.clone(), mine.clone()
-    dist.all_reduce(least, dist.ReduceOp.MIN)
-    dist.all_reduce(most, dist.ReduceOp.MAX)
+    if world_size() > 1:
+        dist.all_reduce(least, dist.ReduceOp.MIN)
+        dist.all_reduce(most, dist.ReduceOp.MAX)
     if not torch.equal(least, most):
         raise ValueError(f"all {world_size()} ranks must have the same {what}, rank {rank()}: {fingerprint}")
 
 
-@contextmanager
-def rank_zero_first() -> Iterator[None]:
+def rank_zero_first() -> AbstractContextManager[None]:
     """The first rank goes through the block by itself, then the others, which find what it made.
 
-    Raises:
-        RuntimeError: on the others, when the first rank failed in it.
+    If it fails, RuntimeError on the others.
     """
-    if _turns is None:
-        yield
-        return
-    store, numbers = _turns
-    key = f"turn {next(numbers)}"
-    if not is_first():
-        _wait_for(store, key, 0)
-        yield
-        return
-    outcome = b"failed"
-    try:
-        yield
-        outcome = b"done"
-    finally:
-        store.set(key, outcome)
+    return _turn(before=[] if is_first() else [0], after=[])
+
+
+def each_rank_at_own_pace() -> AbstractContextManager[None]:
+    """Every rank goes through the block, however long each takes; RuntimeError behind it if another failed."""
+    return _turn(before=[], after=list(range(world_size())))
 
 
 @contextmanager
-def each_rank_at_own_pace() -> Iterator[None]:
-    """Every rank goes through the block, however long each takes; behind it all are through.
-
-    Raises:
-        RuntimeError: another rank failed in it.
-    """
+def _turn(before: list[int], after: list[int]) -> Iterator[None]:
+    """Go through a block when the ranks `before` have, and wait behind it for the ranks `after`."""
     if _turns is None:
         yield
         return
-    store, numbers = _turns
-    turn, outcome = next(numbers), b"failed"
+    (store, numbers), outcome = _turns, b"failed"
+    turn = next(numbers)
+
+    def wait_for(others: list[int]) -> None:
+        for number in others:
+            store.wait([f"{turn} {number}"], PREPARING)
+            if store.get(f"{turn} {number}") != b"done":
+                raise RuntimeError(f"rank {rank()} waited for rank {number}, which {AFTER_ANOTHER[0]}")
+
+    wait_for(before)
     try:
         yield
         outcome = b"done"
     finally:
-        store.set(f"turn {turn} of rank {rank()}", outcome)
-    for number in range(world_size()):
-        _wait_for(store, f"turn {turn} of rank {number}", number)
-
-
-def _wait_for(store: dist.Store, key: str, number: int) -> None:
-    store.wait([key], PREPARING)
-    if store.get(key) != b"done":
-        raise RuntimeError(f"rank {rank()} waited for rank {number}, which failed, see its message")
+        store.set(f"{turn} {rank()}", outcome)
+    wait_for(after)
 
 
 @contextmanager
@@ -144,17 +124,14 @@ def to_the_end(saved: str) -> Iterator[None]:
     except (RuntimeError, dist.DistError) as error:
         if world_size() == 1 or not any(word in str(error).lower() for word in LOST_WORDS):
             raise
-        raise RuntimeError(
-            f"all {world_size()} ranks must stay to the end, rank {rank()} lost another rank; start all again to go on from {saved}"
-        ) from error
+        lost = f"all {world_size()} ranks must stay to the end, rank {rank()} {AFTER_ANOTHER[1]}"
+        raise RuntimeError(f"{lost}; start all again to go on from {saved}") from error
 
 
 def joined(module: nn.Module, may_be_unused: bool) -> nn.Module:
     """The module with gradients that are means over the ranks after each backward outside of `apart`.
 
-    Args:
-        module: what a step calls; every rank's weights become those of the first.
-        may_be_unused: some of its weights may get no gradient.
+    Every rank's weights become those of the first. `may_be_unused`: some may get no gradient.
     """
     if world_size() == 1:
         return module
@@ -193,7 +170,7 @@ def started_ranks(device: str | None = None, timeout_s: float = 600.0) -> Iterat
 
     Raises:
         ValueError: some of torchrun's variables are missing, or there are more ranks than GPUs here.
-        RuntimeError: not all ranks came within `timeout_s`.
+        RuntimeError: not all ranks came in time.
     """
     global _turns
     given = [name for name in VARIABLES if name in os.environ]
@@ -211,8 +188,10 @@ def started_ranks(device: str | None = None, timeout_s: float = 600.0) -> Iterat
     except BaseException:
         dist.destroy_process_group()
         raise
-    dist.destroy_process_group()
-    _turns = None
+    else:
+        dist.destroy_process_group()
+    finally:
+        _turns = None
 
 
 def _connect(device: str | None, timeout: timedelta) -> dist.Store:
@@ -240,9 +219,10 @@ def _connect(device: str | None, timeout: timedelta) -> dist.Store:
             world_size=n_ranks,
         )
     except (dist.DistError, ValueError) as error:
-        raise RuntimeError(
-            f"all {n_ranks} ranks must start within {wait_s:.0f} s, rank {number} met not all ({str(error).splitlines()[0]})"
-        ) from error
+        all_must = (
+            f"all {n_ranks} ranks must start within {wait_s:.0f} s, rank {number} did not meet the others"
+        )
+        raise RuntimeError(f"{all_must} ({str(error).splitlines()[0]})") from error
     return dist.PrefixStore("turns", store)
 
 
@@ -262,10 +242,8 @@ def with_shared_statistics(module: nn.Module, device: torch.device) -> nn.Module
 class RankBatchNorm(nn.Module):
     """y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and variance of a channel over all ranks.
 
-    The running variance takes up variance N / (N - 1), as torch's does; in evaluation it is torch's.
-
-    Args:
-        norm: takes its place, with its weights and running statistics; a momentum is needed.
+    It takes the place of a norm with a momentum, with its weights and running statistics, and does as it does
+    in evaluation; the running variance takes up variance N / (N - 1).
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> None:

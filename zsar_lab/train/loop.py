@@ -46,7 +46,7 @@ from zsar_lab.train.device import (
     choose_device,
     choose_num_workers,
     cpu_threads,
-    is_faster_compiled,
+    compiles,
     lay_out,
     mixed_precision,
 )
@@ -74,24 +74,19 @@ def train(
     """Train on the seen classes of a protocol; goes on from the run's checkpoint when there is one.
 
     Inside `started_ranks` each rank takes its share of every step, and all share the folder; a training can
-    go on with another number of ranks.
+    go on with another number of ranks, and is the same with any number of workers.
 
     Args:
         store: frames of at least the protocol's clips.
         protocol: only its seen classes and training clips are trained on.
         classes: embedded class texts of its seen and validation classes.
         config: `config.model.n_seen` must be the number of seen classes.
-        folder: of the run; gets checkpoint.safetensors, log.csv, and TensorBoard's files where it is
-            installed.
+        folder: of the run; gets checkpoint.safetensors, log.csv, and TensorBoard's files if it is installed.
         device: "cpu", "cuda", or None to choose.
-        on_epoch: called with the history after each epoch, for live figures; on the first rank.
-        files: of the text encoder that made `classes`; needed when `config.text_layers` is above 0.
-        save_every_s: within an epoch the checkpoint is saved when so many seconds have passed, at its end
-            always (one of R3D-18 has 400 MB).
-        num_workers: threads that read batches ahead; None to choose. The training is the same with any.
-
-    Returns:
-        The complete checkpoint.
+        on_epoch: called with the history after each epoch; on the first rank.
+        files: of the text encoder that made `classes`, for `config.text_layers` above 0.
+        save_every_s: between savings within an epoch, beside that at its end (R3D-18 has 400 MB).
+        num_workers: threads that read batches ahead; None to choose.
 
     Raises:
         ValueError: the folder holds another training, a loss or gradient is not finite, settings do not fit,
@@ -102,9 +97,8 @@ def train(
         TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint was saved.
     """
     if config.model.n_seen != len(protocol.seen):
-        raise ConfigError(
-            f"model.n_seen must be {len(protocol.seen)} (seen classes), got {config.model.n_seen}"
-        )
+        wanted = f"{len(protocol.seen)} (seen classes)"
+        raise ConfigError(f"model.n_seen must be {wanted}, got {config.model.n_seen}")
     check_text(config, classes, files)
     check_frames(config, store.settings)
     n_steps = config.epochs * steps_per_epoch(
@@ -179,16 +173,15 @@ class Training:
             if self.average:
                 copy_tensors(start.tensors("average."), self.average.tensors)
         elif config.compile_transformer:  # a resumed training does as it did before
-            wanted = distributed.is_first() and is_faster_compiled(self.model, config)
+            wanted = distributed.is_first() and compiles(self.model)
             self.checkpoint = replace(start, compiled=distributed.any_rank(wanted))
         if self.checkpoint.compiled:
             self.model.video_encoder.compile()
             self.model.cross_encoder.compile()
         seen_text = self._texts(classes, protocol.seen)
         self.validation_text = self._texts(classes, protocol.validation) if protocol.validation else None
-        self.step = Step(
-            self.model, self.tail, self.optimiser, self.average, seen_text, config, start.total_steps
-        )
+        moved = self.model, self.tail, self.optimiser, self.average
+        self.step = Step(*moved, seen_text, config, start.total_steps)
         self.meters = Meters(config, device)
         self.saved_at_s = time.monotonic()
 
@@ -235,18 +228,9 @@ class Training:
     ) -> dict[str, Any]:
         """Take the steps of an epoch that are left; gives its clips and sums of losses."""
         config, running = self.config, {"n_clips": 0, "sums": {}} | self.checkpoint.running
-        batches = training_batches(
-            self.store.frames,
-            self.rows,
-            self.targets,
-            config.batch_size * config.accumulate,
-            config.seed,
-            epoch,
-            self.checkpoint.step,
-            distributed.rank(),
-            distributed.world_size(),
-            *self.reading,
-        )
+        clips = self.store.frames, self.rows, self.targets, config.batch_size * config.accumulate
+        at = config.seed, epoch, self.checkpoint.step, distributed.rank(), distributed.world_size()
+        batches = training_batches(*clips, *at, *self.reading)
         self.meters.begin()
         for batch in self.meters.watch(batches):
             losses, n_clips = self.step.take(batch), batch.share.total
@@ -265,22 +249,19 @@ class Training:
     @torch.inference_mode()
     def validate(self, epoch: int) -> dict[str, float]:
         """Top-1, 0..1, on held-out clips of seen classes, and on validation classes by the method direct."""
-        config, protocol, figures = self.config, self.protocol, {}
-        if epoch % config.validate_every and epoch != config.epochs:
+        protocol, model, figures = self.protocol, self.model, {}
+        if epoch % self.config.validate_every and epoch != self.config.epochs:
             return {}
-        self.model.eval()
+        model.eval()
         with self.average.put_in() if self.average else nullcontext():
-            if protocol.seen_test_clips:
-                figures["seen_top1"] = self._top1(
-                    protocol.seen_test_clips, protocol.seen, lambda v_BD: self.model.seen_logits(v_BD, 1.0)
-                )
+            if clips := protocol.seen_test_clips:
+                figures["seen_top1"] = self._top1(clips, protocol.seen, lambda v: model.seen_logits(v, 1.0))
             if self.validation_text:
                 with mixed_precision(self.device):
-                    texts = read_texts(self.tail, self.validation_text, config)
-                    label_VD = self.model.encode_labels(*texts).embedding_CD
-                figures["validation_direct_top1"] = self._top1(
-                    protocol.validation_clips, protocol.validation, lambda v_BD: v_BD @ label_VD.T
-                )
+                    texts = read_texts(self.tail, self.validation_text, self.config)
+                    label_VD = model.encode_labels(*texts).embedding_CD
+                clips, names = protocol.validation_clips, protocol.validation
+                figures["validation_direct_top1"] = self._top1(clips, names, lambda v: v @ label_VD.T)
         return figures
 
     def _top1(
@@ -300,7 +281,7 @@ class Training:
         return distributed.total({"right": n_right})["right"] / len(rows)
 
     def save(self) -> None:
-        """The first rank writes for all; the others find out when they next wait for it."""
+        """Write the checkpoint and the log, by the first rank for all."""
         if distributed.is_first():
             average = self.average.tensors if self.average else None
             save_checkpoint(self.checkpoint, self.live, self.optimiser, average)

@@ -32,12 +32,7 @@ Instant = Any  # seconds as a float, or a recorded CUDA event
 
 
 class Meters:
-    """`begin` an epoch, `watch` its batches, `count` the clips of each step, and read `figures` at its end.
-
-    Args:
-        config: its model and view say what a clip costs.
-        device: of the training.
-    """
+    """`begin` an epoch, `watch` its batches, `count` the clips of each step, and read `figures` at its end."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
@@ -70,16 +65,10 @@ class Meters:
         self._n_clips += n_clips
 
     def figures(self) -> dict[str, float]:
-        """Since `begin`, for the history.
+        """Since `begin`, for the history: rates of all ranks, shares in 0..1 of this one's device.
 
-        Returns:
-            clips_per_s: of all ranks.
-            waiting_share: of the time, 0..1, between asking for a batch and having it; on a GPU only where it
-                had nothing else to do.
-            gflop_per_s: of all ranks, forward and backward of the visual side.
-            peak_share: a device's GFLOP/s over what it reaches in a plain matrix product, 0..1.
-            memory_mb: the most of this process: on a GPU allocated since `begin`, else resident since its
-                start, without loader processes; not on a Windows CPU.
+        Waiting is between asking for a batch and having it; on a GPU only where it had nothing else to do.
+        memory_mb is the most on a GPU since `begin`, else the most resident since the process started.
         """
         time_s = max(seconds_between(self._started, self.clock()), 1e-9)
         waiting_s = sum(seconds_between(*wait) for wait in self._waits)
@@ -103,8 +92,7 @@ def config_gflop(config: TrainConfig) -> ClipGflop:
 @functools.cache
 def _gflop(config: ModelConfig, n_frames: int, size_px: int) -> ClipGflop:
     with torch.device("meta"):
-        model = ResT(config)
-    return clip_gflop(model, n_frames, size_px)
+        return clip_gflop(ResT(config), n_frames, size_px)
 
 
 def clock_of(device: torch.device) -> Callable[[], Instant]:
@@ -127,10 +115,7 @@ def seconds_between(first: Instant, second: Instant) -> float:
 
 
 def peak_gflop_per_s(device: torch.device) -> float:
-    """GFLOP/s of a square matrix product, the fastest of ten; measured once a process.
-
-    In the precision trained in: bfloat16 on a GPU, float32 on a CPU.
-    """
+    """GFLOP/s of a matrix product in bfloat16 on a GPU, float32 on a CPU: the fastest of ten, once a process."""
     return _measured_peak(device, torch.get_num_threads())
 
 
@@ -166,7 +151,7 @@ def memory_mb(device: torch.device) -> float | None:
 
 
 def tensorboard(folder: Path) -> Callable[[list[dict[str, Any]]], None] | None:
-    """An `on_epoch` for `train` that writes each epoch's figures for TensorBoard; None where it is missing."""
+    """An `on_epoch` that writes each epoch's figures for TensorBoard; None where that is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter

@@ -1,4 +1,4 @@
-"""What moves the weights: AdamW or SGD, the learning rate of each step, and a moving average of the weights."""
+"""What moves the weights: AdamW or SGD, the learning rate of each step, and a moving average."""
 
 from __future__ import annotations
 
@@ -16,26 +16,15 @@ MOMENTUM = 0.9  # of SGD, as published recipes of video networks have it
 
 
 def make_optimiser(model: ResT, text: dict[str, nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser of a configuration, fused; only matrices decay.
+    """The fused optimiser of a configuration, whose groups know the peak of their learning rate as "peak".
 
-    "adamw": betas 0.9 and 0.99, decay apart from the gradient. "sgd": momentum 0.9, decay added to the
-    gradient.
-
-    Args:
-        model: all of its parameters are trained.
-        text: the trained tensors of the text encoder; may be empty.
-        config: rates and decay.
-
-    Returns:
-        An optimiser whose groups know the peak of their learning rate as "peak".
+    Only matrices decay. "adamw": betas 0.9 and 0.99, decay apart from the gradient. "sgd": momentum 0.9,
+    decay added to the gradient. `text`: the trained tensors of the text encoder; may be empty.
     """
     groups = []
-    for parameters, peak in (
-        (model.parameters(), config.learning_rate),
-        (text.values(), config.text_learning_rate),
-    ):
-        parts = list(parameters)
-        if parts:
+    trained = (model.parameters(), config.learning_rate), (text.values(), config.text_learning_rate)
+    for parameters, peak in trained:
+        if parts := list(parameters):
             matrices, others = [p for p in parts if p.ndim >= 2], [p for p in parts if p.ndim < 2]
             groups.append({"params": matrices, "weight_decay": config.weight_decay, "peak": peak})
             groups.append({"params": others, "weight_decay": 0.0, "peak": peak})
@@ -45,16 +34,9 @@ def make_optimiser(model: ResT, text: dict[str, nn.Parameter], config: TrainConf
 
 
 def learning_rate(step: int, total_steps: int, config: TrainConfig, peak: float | None = None) -> float:
-    """The learning rate of a step: linear up to the peak in the first `warm_up` share, then by the schedule.
+    """The rate of a step, counted from 0: linear up to the peak (None: the configuration's), then down.
 
-    "cosine": half a cosine down to 0. "steps": the peak, a tenth of it from 0.4 of all steps on, a hundredth
-    from 0.8 on.
-
-    Args:
-        step: counts from 0.
-        total_steps: of the whole training.
-        config: peak, warm-up and schedule.
-        peak: None is the configuration's.
+    "cosine": half a cosine to 0. "steps": a tenth of the peak from 0.4 of all steps on, a hundredth from 0.8.
     """
     peak = config.learning_rate if peak is None else peak
     warm_up_steps = max(1, round(config.warm_up * total_steps))
@@ -70,13 +52,7 @@ class Average:
 
     After step n, counted from 0; so a short training does not remember its random start (torch's
     AveragedModel has no such start). Batch norm's statistics are averaged like weights; integers are copied.
-
-    Args:
-        live: the tensors by name, as the training moves them in place.
-        decay: at least 0 and below 1, for example 0.999: about the last thousand steps.
-
-    Attributes:
-        tensors: the averages by name.
+    `live` are the tensors by name, as the training moves them in place; `tensors` their averages.
     """
 
     def __init__(self, live: Mapping[str, Tensor], decay: float) -> None:
@@ -95,7 +71,7 @@ class Average:
 
     @contextmanager
     def put_in(self) -> Iterator[None]:
-        """Inside the block the live tensors hold the averages; after it, bit for bit what they held before."""
+        """Inside the block the live tensors hold the averages; after it what they held before."""
         before = {name: tensor.detach().clone() for name, tensor in self.live.items()}
         copy_tensors(self.tensors, self.live)
         try:

@@ -42,8 +42,8 @@ def training_losses(
         uniform_BS: random numbers in 0..1, the losses' only source of randomness.
     """
     video = model.encode_video(view_BTKHW)
-    smoothing, n_labels = config.label_smoothing, config.n_match_labels
-    given = LossInputs(model, video, labels, target_B, uniform_BS, config.temperature, smoothing, n_labels)
+    settings = config.temperature, config.label_smoothing, config.n_match_labels
+    given = LossInputs(model, video, labels, target_B, uniform_BS, *settings)
     return {name: w * LOSSES[name].compute(given) for name, w in config.loss_weights.items() if w}
 
 
@@ -70,14 +70,7 @@ def read_texts(tail: TextTail | None, texts: TextInputs | FrozenTexts, config: T
 
 
 class Step:
-    """What takes a training's steps.
-
-    Args:
-        model, tail, optimiser, average: what a step moves; no tail where the text encoder is frozen.
-        texts: of the seen classes.
-        config: of the training.
-        total_steps: of the training.
-    """
+    """What takes a training's steps, and moves its model, tail, optimiser and average (None: there is none)."""
 
     def __init__(
         self,
@@ -95,10 +88,7 @@ class Step:
         self.losses = distributed.joined(StepLosses(model, tail, texts, config), some_unused)
 
     def take(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step over the clips of all ranks, at most `batch_size` of them in each model at a time.
-
-        Returns:
-            The losses by name, means over the step's clips.
+        """One optimiser step over the clips of all ranks; gives the losses by name, means over them.
 
         Raises:
             ValueError: a loss or a gradient is not finite; the weights stay as they were.

@@ -1,4 +1,4 @@
-"""Class texts for a training: as they were embedded, or read through the text encoder's last layers, trained too.
+"""Class texts for a training: as embedded, or read through the text encoder's last layers, trained with it.
 
 What lies below the trained layers is run once. The language model stays in evaluation mode also in training:
 no dropout, so that at a learning rate of 0 nothing differs from a frozen one. Every line of the seen classes
@@ -50,7 +50,7 @@ def text_inputs(
 
 
 class FrozenBatch(NamedTuple):
-    """Lines of similar length, and what the last frozen layer returned (None where all layers are trained)."""
+    """Lines of similar length, and what the last frozen layer returned (None: all layers are trained)."""
 
     ids_NL: Tensor
     mask_NL: Tensor
@@ -58,40 +58,21 @@ class FrozenBatch(NamedTuple):
 
 
 class FrozenTexts(NamedTuple):
-    """Class texts as far as the frozen layers bring them.
+    """Class texts as far as the frozen layers bring them."""
 
-    Attributes:
-        batches: every line once, the shorter first.
-        lines_of: the lines of each class's text, as rows over all batches.
-        words_CL: the words of each class's text, as rows over all tokens of all batches; 0 outside `mask_CL`.
-        mask_CL: bool, True at a word.
-        averaged: whether lines are averaged, else they are side by side.
-    """
-
-    batches: tuple[FrozenBatch, ...]
-    lines_of: tuple[Tensor, ...]
-    words_CL: Tensor
-    mask_CL: Tensor
-    averaged: bool
+    batches: tuple[FrozenBatch, ...]  # every line once, the shorter first
+    lines_of: tuple[Tensor, ...]  # the lines of each class's text, as rows over all batches
+    words_CL: Tensor  # its words, as rows over all tokens of all batches; 0 outside of the mask
+    mask_CL: Tensor  # bool, True at a word
+    averaged: bool  # whether lines are averaged, else they are side by side
 
 
 class TextTail:
     """The last layers of a text encoder with all that comes after them, ready to be trained.
 
     What is trained: every tensor that the encoder's output depends on above the last frozen layer, and that
-    nothing below reads (an embedding of positions which all layers share stays frozen). So a final norm and a
-    projection are trained too, where there are some.
-
-    Args:
-        files: from `find_encoder`.
-        n_layers: how many layers, counted from the last.
-        device: where it reads.
-
-    Attributes:
-        trained: the trained tensors by their name in the language model.
-
-    Raises:
-        ValueError: the encoder has fewer layers, or its layers are not found (see `LanguageModel.layers`).
+    nothing below reads (an embedding of positions which all layers share stays frozen), as `trained`, by name
+    in the language model. ValueError where the encoder has fewer layers, or they are not found.
     """
 
     def __init__(self, files: EncoderFiles, n_layers: int, device: torch.device | str = "cpu") -> None:
@@ -105,7 +86,7 @@ class TextTail:
 
     @torch.enable_grad()
     def _find_trained(self) -> dict[str, nn.Parameter]:
-        """Run a text with the way below the first trained layer cut off, and see what each side reaches."""
+        """Run a text with the way below the first trained layer cut, and see what each side reaches."""
         entering: list[Tensor] = []
 
         def cut(layer: nn.Module, inputs: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, Any]:
@@ -193,11 +174,7 @@ class TextTail:
                 self.layers[number] = layer
 
     def read(self, texts: FrozenTexts) -> tuple[Tensor, Tensor]:
-        """Read texts on through the trained layers, into which gradients flow.
-
-        Returns:
-            pooled_CF, unit rows, and words_CLE, both float32, as `embed_class_text` puts them together.
-        """
+        """Read on through the trained layers: pooled_CF, unit rows, and words_CLE, as `embed_class_text`."""
         pooled, words = [], []
         for batch in texts.batches:
             with self._passing_over(batch.below):
@@ -247,16 +224,9 @@ def check_text(config: TrainConfig, classes: ClassEmbeddings, files: EncoderFile
 def class_embeddings_of(
     checkpoint: Checkpoint, class_text: ClassText, files: EncoderFiles, device: str | None = None
 ) -> ClassEmbeddings:
-    """Embed class texts as a training left the text encoder: its last layers trained, the others as published.
+    """Embed any class texts as a training left the text encoder: its last layers trained, others as published.
 
-    Args:
-        checkpoint: a training with `text_layers` above 0.
-        class_text: any texts, those of the training or others.
-        files: of the encoder it was trained with.
-        device: "cpu", "cuda", or None to choose.
-
-    Returns:
-        Embeddings whose `encoder` is `<revision>+<the checkpoint's fingerprint>`.
+    The embeddings' `encoder` is `<revision>+<the checkpoint's fingerprint>`.
 
     Raises:
         ValueError: the checkpoint's text encoder was frozen, or as `TextTail.freeze`.
