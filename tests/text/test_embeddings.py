@@ -88,7 +88,7 @@ def test_averaged_lines_are_the_normalised_mean_and_may_be_of_any_number(files):
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
-        ("two\nlines", ValueError, "1 lines as the first, 'swim' has 2"),
+        ("two\nlines", ValueError, "'swim' must have 1 lines .*got 2"),
         ("", ValueError, r"'swim' .*\(label\)"),
         ("  ", ValueError, "'swim'"),
         ("one line\n ", ValueError, "'swim'"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,27 +16,20 @@ SEEN_TEST_GROUP = "held by a source group of a held-out seen clip"
 NO_PART = "its class takes no part"
 
 
-def class_order(names: Sequence[str] | set[str]) -> list[str]:
+def class_order(names: Iterable[str]) -> list[str]:
     """The class names sorted by code point, capitals before small letters: what every split counts by.
 
-    Another order (by class id, or without regard to case) gives other classes for the same seed: most
-    published splits of UCF101 change when Hammering and HammerThrow change places.
+    Another order gives other classes for the same seed: most published splits of UCF101 change when Hammering
+    and HammerThrow change places.
     """
     return sorted(str(name) for name in names)
 
 
 def validation_split(seen: Sequence[str] | set[str], n_validation: int | None, seed: int) -> list[str]:
-    """The names, sorted, of `n_validation` seen-side classes that validate; None for a tenth, at least 2.
-
-    Raises:
-        ProtocolError: the number is 1 or negative, or leaves fewer than 2 classes to train on.
-    """
+    """The names, sorted, of `n_validation` seen-side classes that validate; None for a tenth, at least 2."""
     number = max(2, round(0.1 * len(seen))) if n_validation is None else n_validation
     if number < 0 or number == 1 or number > len(seen) - 2:
-        raise ProtocolError(
-            "n_validation must be 0, or 2 and more with 2 classes left to train on,"
-            f" got {number} of {len(seen)} seen-side classes"
-        )
+        raise ProtocolError(f"n_validation must be 0, or 2 and more with 2 left, got {number} of {len(seen)}")
     return class_order(np.random.default_rng([seed, 3]).permutation(class_order(seen))[:number])
 
 
@@ -84,8 +77,8 @@ def make_protocol(
         fields: further fields of the Protocol.
 
     Raises:
-        ProtocolError: a class has no readable clip, lists overlap, a clip id is there twice, the share is
-            out of range, or a seen class has too few source groups to hold one out.
+        ProtocolError: a class has no readable clip, lists overlap, a clip id is there twice, or a seen class
+            has too few source groups to hold one out.
     """
     if not 0 <= seen_test_share < 1:
         raise ProtocolError(f"seen_test_share must be in 0 up to below 1, got {seen_test_share}")
@@ -112,19 +105,19 @@ def make_protocol(
     def ids(rows: pd.DataFrame) -> tuple[str, ...]:
         return tuple(rows.sort_values(["class", "id"])["id"].tolist())
 
-    test, validating, training = (
-        table[table["class"].isin(list(names))] for names in (unseen, validation, seen)
-    )
-    validating = apart(validating, test, TEST_GROUP)
-    training = apart(apart(training, test, TEST_GROUP), validating, VALIDATION_GROUP)
+    lists = (unseen, validation, seen)
+    test, validating, training = (table[table["class"].isin(list(names))] for names in lists)
+    validating, training = apart(validating, test, TEST_GROUP), apart(training, test, TEST_GROUP)
+    training = apart(training, validating, VALIDATION_GROUP)
     held = _held_out(training, seen, seen_test_share, seed) if held_out is None else set(held_out)
     seen_test = training[training["id"].isin(held)]
+    training = apart(training[~training["id"].isin(held)], seen_test, SEEN_TEST_GROUP)
     protocol = Protocol(
         name=name,
         seen=tuple(seen),
         validation=tuple(sorted(validation)),
         unseen=tuple(sorted(unseen)),
-        train_clips=ids(apart(training[~training["id"].isin(held)], seen_test, SEEN_TEST_GROUP)),
+        train_clips=ids(training),
         seen_test_clips=ids(seen_test),
         validation_clips=ids(validating),
         test_clips=ids(test),
@@ -156,10 +149,9 @@ def _held_out(training: pd.DataFrame, seen: Sequence[str], share: float, seed: i
         if len({is_held[group] for group in groups}) < 2:
             single = [other for other in seen if groups_of[other].nunique() < 2 and other != label]
             more = f" (as have {', '.join(map(repr, single))})" if single else ""
+            has = f"{label!r} has {len(groups)} of {int(sizes.sum())} clips{more}; add videos"
             raise ProtocolError(
-                "a seen class needs a source group to train on and another to hold out,"
-                f" {label!r} has {len(groups)} of {int(sizes.sum())} clips{more}; add videos,"
-                " take it out of the folder, or hold out none (seen_test_share=0)"
+                f"a seen class needs 2 source groups, {has}, or hold out none (seen_test_share=0)"
             )
     return set(training["id"][training["group"].map(is_held).astype(bool)].tolist())
 
@@ -167,10 +159,8 @@ def _held_out(training: pd.DataFrame, seen: Sequence[str], share: float, seed: i
 def check_against(protocol: Protocol, clips: pd.DataFrame) -> None:
     """Check a protocol against the usable clips of all its catalogs together (`id`, `class`, maybe `group`).
 
-    Raises:
-        ProtocolError: a clip id stands twice in the table or is not in it, a clip is not of a class of its
-            list, a class has no clip, a source group lies on both sides of training, or a clip of a class of
-            the protocol is neither in a list nor left out.
+    ProtocolError when a clip id is there twice or not at all, a clip is not of a class of its list, a class
+    has no clip, a source group is on both sides of training, or a clip of a class is nowhere.
     """
     check_distinct(clips)
     class_of = dict(zip(clips["id"].tolist(), clips["class"].tolist(), strict=True))
@@ -180,19 +170,15 @@ def check_against(protocol: Protocol, clips: pd.DataFrame) -> None:
     for (role, ids), names in zip(protocol.roles.items(), map(set, classes), strict=True):
         missing = [clip for clip in ids if clip not in class_of]
         if missing:
-            raise ProtocolError(
-                f"a protocol's clips must be usable and in its catalogs, {len(missing)} {role} clips are not"
-                f" (first {missing[0]!r})"
-            )
+            count = f"{len(missing)} {role} clips are not (first {missing[0]!r})"
+            raise ProtocolError(f"a protocol's clips must be usable clips of its catalogs, {count}")
         for clip in ids:
             if class_of[clip] not in names:
-                raise ProtocolError(
-                    f"a {role} clip must be of a class of its list, {clip!r} is of {class_of[clip]!r}"
-                )
+                raise ProtocolError(f"the {role} clip {clip!r} is of {class_of[clip]!r}, not in its list")
             if role != "train" and group_of[clip] in trained:
+                both = f"the train clip {trained[group_of[clip]]!r} and the {role} clip {clip!r}"
                 raise ProtocolError(
-                    f"a source group must not lie on both sides of training, {group_of[clip]} holds the train"
-                    f" clip {trained[group_of[clip]]!r} and the {role} clip {clip!r}"
+                    f"a source must be on one side of training, {group_of[clip]} holds {both}"
                 )
         without = names - {class_of[clip] for clip in ids}
         if without and role != "seen test":
@@ -201,26 +187,15 @@ def check_against(protocol: Protocol, clips: pd.DataFrame) -> None:
     part = {*protocol.seen, *protocol.validation, *protocol.unseen}
     unnamed = [clip for clip, label in class_of.items() if label in part and clip not in named]
     if unnamed:
-        raise ProtocolError(
-            "every usable clip of a protocol's class must be in a list or left out with a reason,"
-            f" {len(unnamed)} are not (first {unnamed[0]!r})"
-        )
+        count = f"{len(unnamed)} are not (first {unnamed[0]!r})"
+        raise ProtocolError(f"every clip of a protocol's class must be in a list or left out, {count}")
 
 
 def account(protocol: Protocol, *catalog_clips: pd.DataFrame) -> pd.DataFrame:
-    """What a protocol does with every clip of its catalogs: a row for each row given, in order.
+    """What a protocol does with every clip of its catalogs, usable or not, in their order.
 
-    Args:
-        protocol: any protocol.
-        catalog_clips: one or several tables as `Catalog.clips`, usable or not: columns `id`, `class`,
-            `status` ("ok" or why not) and `reason`.
-
-    Returns:
-        Columns id, class, role ("train", "seen test", "validation", "test" or "left out") and reason (""
-        unless left out).
-
-    Raises:
-        ProtocolError: the protocol lists a clip whose status is not "ok".
+    The tables are as `Catalog.clips`: columns `id`, `class`, `status` ("ok" or why not) and `reason`. Returns
+    id, class, role (as `Protocol.roles`, or "left out") and reason ("" unless left out).
     """
     columns = ["id", "class", "status", "reason"]
     table = pd.concat([clips[columns] for clips in catalog_clips], ignore_index=True)
@@ -230,9 +205,7 @@ def account(protocol: Protocol, *catalog_clips: pd.DataFrame) -> pd.DataFrame:
     for clip, label, status, reason in table.itertuples(index=False, name=None):
         role, why = role_of.get(clip, "left out"), ""
         if role != "left out" and status != "ok":
-            raise ProtocolError(
-                f"a protocol's clips must be usable, the {role} clip {clip!r} is {status!r} ({reason})"
-            )
+            raise ProtocolError(f"the {role} clip {clip!r} is {status!r} ({reason}), not usable")
         if status != "ok":
             why = f"{status}: {reason}" if reason else status
         elif role == "left out":
@@ -260,10 +233,8 @@ def check_distinct(clips: pd.DataFrame) -> None:
     """ProtocolError when a clip of a table is not usable, or its id stands twice."""
     if "status" in clips and (clips["status"] != "ok").any():
         bad = clips[clips["status"] != "ok"]
-        raise ProtocolError(
-            f"a protocol is made of usable clips, {len(bad)} are not (first {bad['id'].iloc[0]!r},"
-            f" {bad['status'].iloc[0]!r}); give catalog.usable"
-        )
+        count = f"{len(bad)} are not (first {bad['id'].iloc[0]!r}, {bad['status'].iloc[0]!r})"
+        raise ProtocolError(f"a protocol is made of catalog.usable, {count}")
     twice = clips["id"][clips["id"].duplicated()]
     if len(twice):
         raise ProtocolError(f"each clip id must be in the catalogs once, {twice.iloc[0]!r} is there twice")

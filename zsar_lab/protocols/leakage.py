@@ -97,10 +97,11 @@ class Removal:
         if not isinstance(content, dict) or set(content) != fields:
             raise ValueError(f"a removal file must hold {', '.join(sorted(fields))}, '{file}' does not")
         stated = content.pop("hash")
-        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-        if Removal(**lists).hash != stated:
-            raise ValueError(f"'{file}' must give the hash {stated}, but it gives {Removal(**lists).hash}")
-        return Removal(**lists)
+        lists = ((key, tuple(value) if isinstance(value, list) else value) for key, value in content.items())
+        removal = Removal(**dict(lists))
+        if removal.hash != stated:
+            raise ValueError(f"'{file}' must give the hash {stated}, but it gives {removal.hash}")
+        return removal
 
     def _content(self) -> dict:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
@@ -110,12 +111,8 @@ class Removal:
 class LeakageAudit:
     """Two lists of classes compared, by `audit`.
 
-    Attributes:
-        train_names: the S training classes, as given.
-        test_names: the U test classes, as given.
-        table: a row for each pair of them, in their order: train, test, train_label, test_label, rule (the
-            strongest of `RULES` that holds), distance (cosine, 0..2; NaN without embeddings).
-        encoder: fingerprint or name of the encoder; "" when not known.
+    `table` has a row for each pair of them, in their order: train, test, train_label, test_label, rule (the
+    strongest of `RULES` that holds), distance (cosine, 0..2, of `encoder`; NaN without embeddings).
     """
 
     train_names: tuple[str, ...]
@@ -129,7 +126,7 @@ class LeakageAudit:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """The pairs that a name rule finds, and each training class with its nearest test class, by distance."""
+        """The pairs that a name rule finds, and each training class with its nearest test class."""
         listed = self.table["rule"] != "embedding"
         if self.distances_SU is not None:
             starts = np.arange(len(self.train_names)) * len(self.test_names)
@@ -148,12 +145,7 @@ class LeakageAudit:
     def removed(self, threshold: float | None = None, rules: Sequence[str] = SAME_NAME) -> tuple[str, ...]:
         """The training classes, sorted, that a name rule finds or with min_u d(s, u) < threshold.
 
-        Args:
-            threshold: cosine distance, 0..2; None asks the name rules alone.
-            rules: of "exact", "normalised", "contained". Embeddings are asked by the threshold.
-
-        Raises:
-            ValueError: an unknown rule, a threshold out of range, or a threshold without embeddings.
+        `threshold` is a cosine distance, 0..2; None asks the rules (of `NAME_RULES`) alone.
         """
         return tuple(sorted(set(self._found(threshold, rules)["train"])))
 
@@ -164,7 +156,7 @@ class LeakageAudit:
         from just above the threshold before it.
         """
         found = np.isin(self.train_names, list(self.removed(0.0, rules)))
-        nearest = np.where(found, -1.0, self.distances_SU.min(1))
+        nearest = np.where(found, -1.0, self.table.groupby("train", sort=False)["distance"].min())
         thresholds = np.unique([0.0, 1.0, *nearest[(nearest >= 0) & (nearest <= 1)]])
         counts = np.searchsorted(np.sort(nearest), thresholds, side="left")
         return pd.DataFrame({"threshold": thresholds, "n_removed": counts})
@@ -192,11 +184,7 @@ class LeakageAudit:
     ) -> pd.DataFrame:
         """The pairs of a seen and an unseen class that a name rule finds or that are under the threshold.
 
-        They are refused where `strict`. `threshold` and `rules` as of `removed`, columns as `table`.
-
-        Raises:
-            LeakageError: there are such pairs, and strict is True.
-            ValueError: a class is not in the audit; or as `removed`.
+        Where `strict` such pairs are a LeakageError. `threshold` and `rules` as of `removed`.
         """
         unknown = sorted({*seen} - {*self.train_names}) + sorted({*unseen} - {*self.test_names})
         if unknown:
@@ -206,10 +194,9 @@ class LeakageAudit:
         found = found.sort_values("distance", kind="stable", ignore_index=True)
         if strict and len(found):
             pairs = [f"{row.train!r} and {row.test!r} ({row.rule})" for row in found.head(3).itertuples()]
-            raise LeakageError(
-                f"a seen class must not be an unseen one, got {len(found)} such pairs: {'; '.join(pairs)};"
-                " leave out what removed() lists, or allow them with strict=False"
-            )
+            cure = "leave out what removed() lists, or allow them with strict=False"
+            got = f"got {len(found)} such pairs: {'; '.join(pairs)}"
+            raise LeakageError(f"a seen class must not be an unseen one, {got}; {cure}")
         return found
 
     def _found(self, threshold: float | None, rules: Sequence[str]) -> pd.DataFrame:
@@ -235,24 +222,16 @@ def audit(
     - contained: all stems of one are in the other, at least two of them ("front crawl", "swimming front
       crawl"). It also finds pairs that differ ("petting cat", "petting animal (not cat)"), so it is listed
       and removes only when asked;
-    - embedding: none of these. Then distance = `1 - <a, b> / (|a| |b|)`, in float64, to six decimals. A threshold
-      goes with its encoder and class text.
+    - embedding: none of these. distance = `1 - <a, b> / (|a| |b|)` to six decimals; a threshold goes with its
+      encoder and class text.
 
-    Args:
-        train_classes: one row a class; the column name, and label where there is one.
-        test_classes: the same.
-        embeddings: of the training and of the test classes, float [S, F] and [U, F], rows as the tables';
-            None: names alone.
-        encoder: fingerprint or name of what made them.
-
-    Raises:
-        ValueError: an empty table, a name given twice or without a letter, or embeddings of another shape,
-            not finite or of length zero.
+    The tables have one row a class: the column name, and label where there is one. `embeddings` are of both
+    sides, float [S, F] and [U, F], by `encoder` (its fingerprint or name); None: names alone.
 
     Source: Brattoli et al., CVPR 2020, remove training classes under cosine distance 0.05 of averaged
     word2vec; ours adds the name rules and keeps the list.
     """
-    labels = [_labels(table, side) for table, side in ((train_classes, "training"), (test_classes, "test"))]
+    labels = _labels(train_classes, "training"), _labels(test_classes, "test")
     words = [
         [(set(map(plain, pair)), set(map(normalised, pair))) for pair in of_side.items()]
         for of_side in labels
@@ -277,10 +256,6 @@ def audit_classes(
     """As `audit`, with the classes' texts embedded by a sentence encoder (looked for when `files` is None).
 
     The tables have the columns that the prompt needs; `folder` keeps the embeddings for the next time.
-
-    Raises:
-        FileNotFoundError: no encoder is found.
-        ValueError: as `audit` and the prompt.
     """
     from zsar_lab.text.embeddings import embed_class_text
     from zsar_lab.text.encoder_files import find_encoder
@@ -330,9 +305,7 @@ def _distances(embeddings: tuple[np.ndarray, np.ndarray], n_classes: Sequence[in
             raise ValueError(f"the {side} embeddings must be finite and not zero, row {bad.argmax()} is not")
         unit.append(rows / lengths)
     if unit[0].shape[1] != unit[1].shape[1]:
-        raise ValueError(
-            f"both embeddings must have one width, got {unit[0].shape[1]} and {unit[1].shape[1]}"
-        )
+        raise ValueError("embeddings must have one width, got {} and {}".format(*(u.shape[1] for u in unit)))
     return np.clip(1 - unit[0] @ unit[1].T, 0, 2).astype(np.float32)
 
 

@@ -87,10 +87,8 @@ class Protocol:
     def _check_counts(self) -> None:
         counts = len(self.seen), len(self.validation), len(self.unseen)
         if counts[0] < 2 or counts[1] == 1 or counts[2] < 2:
-            raise ProtocolError(
-                "a protocol needs at least 2 seen, 2 (or no) validation and 2 unseen classes,"
-                f" got {counts[0]}, {counts[1]} and {counts[2]}"
-            )
+            got = "{}, {} and {}".format(*counts)
+            raise ProtocolError(f"2 seen, 2 (or no) validation and 2 unseen classes are needed, got {got}")
         wanted = {"train", "test"} | ({"validation"} if self.validation else set())
         wanted |= {"seen test"} if self.generalised else set()
         lacking = [role for role, ids in self.roles.items() if role in wanted and not ids]
@@ -103,12 +101,8 @@ class Protocol:
     @property
     def roles(self) -> dict[str, tuple[str, ...]]:
         """The clip lists by the role of their clips: "train", "seen test", "validation" and "test"."""
-        return {
-            "train": self.train_clips,
-            "seen test": self.seen_test_clips,
-            "validation": self.validation_clips,
-            "test": self.test_clips,
-        }
+        lists = self.train_clips, self.seen_test_clips, self.validation_clips, self.test_clips
+        return dict(zip(("train", "seen test", "validation", "test"), lists))
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -119,10 +113,8 @@ class Protocol:
     def hash(self) -> str:
         """Hash of class lists, clip ids (in any order), generalised, average and views."""
         content = {key: getattr(self, key) for key in HASHED}
-        return fingerprint(
-            "protocol",
-            {key: sorted(value) if isinstance(value, tuple) else value for key, value in content.items()},
-        )
+        lists = {key: sorted(value) for key, value in content.items() if isinstance(value, tuple)}
+        return fingerprint("protocol", content | lists)
 
     @cached_property
     def training_hash(self) -> str:
@@ -162,12 +154,7 @@ class Protocol:
 
     @staticmethod
     def load(path: Path) -> Protocol:
-        """Read a protocol back.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ProtocolError: it is no protocol, breaks a rule, or does not give the hash that it names.
-        """
+        """Read a protocol back; ProtocolError when it breaks a rule or gives another hash than it names."""
         content = read_json(path)
         expected = {field.name for field in fields(Protocol)} | {"hash"}
         if not isinstance(content, dict) or content.keys() != expected:
@@ -186,11 +173,7 @@ class Protocol:
 
 
 def generalised(protocol: Protocol) -> Protocol:
-    """The generalised variant: held-out seen clips are scored too, and all classes are candidates.
-
-    Raises:
-        ProtocolError: the protocol holds out no seen clips.
-    """
+    """The generalised variant: held-out seen clips are scored too, and all classes are candidates."""
     if protocol.generalised:
         return protocol
     return replace(protocol, name=protocol.name + SUFFIX, generalised=True)
@@ -206,8 +189,6 @@ def _check_apart(lists: Mapping[str, Sequence[str]], what: str) -> None:
     for list_name, members in lists.items():
         for member in members:
             if member in owner:
-                raise ProtocolError(
-                    f"a {what} must be in one of {', '.join(lists)} once;"
-                    f" {member!r} is in {owner[member]} and in {list_name}"
-                )
+                both = f"{member!r} is in {owner[member]} and in {list_name}"
+                raise ProtocolError(f"a {what} must be in one of {', '.join(lists)} once; {both}")
             owner[member] = list_name

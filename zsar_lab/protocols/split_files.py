@@ -31,10 +31,6 @@ def intra_dataset_from_file(
 
     `split` is its number in the file, 1 and up; `clips` as for `make_protocol`, which takes the options too;
     the other arguments as for `read_class_splits`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ProtocolError: as `read_class_splits`, no such split, or a class has no usable clip.
     """
     splits = read_class_splits(path, class_names_in_id_order, lists, variable)
     if not 1 <= split <= len(splits):
@@ -57,17 +53,9 @@ def read_class_splits(
 
     Args:
         path: the file.
-        class_names_in_id_order: names of all classes; the first has id 1.
+        class_names_in_id_order: names of all classes; the first has id 1, and so are those returned.
         lists: "unseen" or "seen": which classes of a split the file lists.
         variable: which variable of a .mat file; None where there is one only.
-
-    Returns:
-        One tuple of unseen class names a split, each in the order of ids.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ProtocolError: an unknown suffix, a file that cannot be read, rows that are empty or of several
-            lengths, a class that is in a row twice, is unknown, or has an id outside 1..n.
     """
     if lists not in ("unseen", "seen"):
         raise ProtocolError(f"lists must be 'unseen' or 'seen' (which classes the file names), got {lists!r}")
@@ -75,9 +63,7 @@ def read_class_splits(
     rows = _read_rows(path, variable)
     lengths = sorted({len(row) for row in rows})
     if len(lengths) != 1 or lengths == [0]:
-        raise ProtocolError(
-            f"every split in '{path}' must list as many classes, 1 or more, got {len(rows)} of {lengths}"
-        )
+        raise ProtocolError(f"splits of '{path}' must be of one length, got {len(rows)} of {lengths}")
     by_id = all(isinstance(entry, int) for row in rows for entry in row)
     place = {key: i for i, key in enumerate(range(1, len(names) + 1) if by_id else names)}
     splits = []
@@ -86,9 +72,8 @@ def read_class_splits(
         if unknown:
             known = f"an id in 1..{len(names)}" if by_id else f"one of the dataset's {len(names)} names"
             hint = "; add 1 to every id if the file counts from 0" * (unknown[0] == 0)
-            raise ProtocolError(
-                f"a class in '{path}' must be {known}, got {unknown[0]!r} in split {number}{hint}"
-            )
+            got = f"{unknown[0]!r} in split {number}{hint}"
+            raise ProtocolError(f"a class in '{path}' must be {known}, got {got}")
         if len(set(row)) < len(row):
             twice = next(entry for entry in row if row.count(entry) > 1)
             raise ProtocolError(f"split {number} of '{path}' must have a class once, it has {twice!r} twice")
@@ -98,19 +83,7 @@ def read_class_splits(
 
 
 def read_clip_splits(path: Path, clip_ids_in_order: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The clip lists of an att_splits .mat file, which gives them as 1-based places in a list of all clips.
-
-    Args:
-        path: the file, with the variables trainval_loc, test_seen_loc and test_unseen_loc.
-        clip_ids_in_order: the ids of all clips, in the order that the file counts by.
-
-    Returns:
-        The clip ids by variable name.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ProtocolError: it is no .mat file, lacks a variable, or has a place outside 1..n or twice.
-    """
+    """The clip ids of an att_splits .mat file, by variable; it has 1-based places in a list of clips."""
     path, ids = Path(path), list(clip_ids_in_order)
     if path.suffix.lower() != ".mat":
         raise ProtocolError(f"a file of clip locations must be a .mat file, got '{path}'")
@@ -126,9 +99,7 @@ def read_clip_splits(path: Path, clip_ids_in_order: Sequence[str]) -> dict[str, 
             if not 1 <= place <= len(ids):
                 raise ProtocolError(f"a place in {name} of '{path}' must be in 1..{len(ids)}, got {place}")
             if place in used:
-                raise ProtocolError(
-                    f"place {place} of '{path}' must be used once, not in {used[place]} and {name}"
-                )
+                raise ProtocolError(f"place {place} of '{path}' is in {used[place]} and {name}")
             used[place] = name
         found[name] = tuple(ids[place - 1] for place in places)
     return found
@@ -154,16 +125,12 @@ def _read_rows(path: Path, variable: str | None) -> list[list[Any]]:
         if suffix == ".npy":
             array = np.load(path, allow_pickle=False)
             if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-                raise ValueError(
-                    f"a 2-D array of integers is needed, got {array.dtype} of shape {array.shape}"
-                )
+                raise ValueError(f"no 2-D array of integers, got {array.dtype} of shape {array.shape}")
             return array.tolist()
         text = path.read_text(encoding="utf-8-sig")
         rows = json.loads(text) if suffix == ".json" else _rows_of_text(text)
     except (ValueError, OSError, EOFError) as error:
-        raise ProtocolError(
-            f"'{path}' must hold a split a row, it cannot be read ({_first(error)})"
-        ) from error
+        raise ProtocolError(f"'{path}' must hold splits, it cannot be read ({_first(error)})") from error
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise ProtocolError(f"'{path}' must be a list of lists (a split each), got {str(rows)[:40]!r}")
     strange = [entry for row in rows for entry in row if type(entry) not in (int, str)]

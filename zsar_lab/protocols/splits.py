@@ -45,7 +45,7 @@ class ProtocolData:
     clips: pd.DataFrame
     classes: pd.DataFrame | None = None
     name: str = ""
-    train_clips: pd.DataFrame | None = None
+    train_clips: pd.DataFrame = None
     train_name: str = ""
 
     @cached_property
@@ -166,9 +166,7 @@ def kinetics220(data: ProtocolData, number: int, **options: Any) -> Protocol:
     new, n = _new_classes(data), N_VALIDATION_220 + N_UNSEEN_220
     if len(new) < n:
         got = f"{len(new)} of {len(data.names)}; add videos, or use kinetics220_of_lists"
-        raise ProtocolError(
-            f"Kinetics-220 needs {n} classes with clips that are new in Kinetics-600, got {got}"
-        )
+        raise ProtocolError(f"Kinetics-220 needs {n} classes new in Kinetics-600, got {got}")
     chosen = np.random.default_rng([number, 4]).permutation(new)[:n].tolist()
     name = f"Kinetics-220, own split {number} of {len(new)} new classes"
     lists = chosen[:N_VALIDATION_220], chosen[N_VALIDATION_220:]
@@ -216,9 +214,6 @@ def cross_dataset(
 
     `unseen` and, where given, `validation` are classes of the dataset tested on; `left_out` has reasons by
     clip id, of clips that must go into no list; `removed` must hold every class of both datasets.
-
-    Raises:
-        ProtocolError: a class of both datasets is not removed, a clip id is in both, or as `make_protocol`.
     """
     both = pd.concat([data.train_clips, data.clips], ignore_index=True)
     check_distinct(both)
@@ -243,7 +238,7 @@ def cross_dataset(
     of_test_data = group_keys(training).isin(set(group_keys(data.clips).unique()))
     reasons |= dict.fromkeys(training["id"][of_test_data], TEST_DATA_GROUP)
     options |= {"removed": removed, "removed_rule": removed_rule}
-    lists = {"seen": trained_on, "held_out": held_out or None, "left_out": reasons}
+    lists: dict[str, Any] = {"seen": trained_on, "held_out": held_out or None, "left_out": reasons}
     return make_protocol(name, both, unseen, **lists, **options)
 
 
@@ -263,7 +258,7 @@ def _words(clips: pd.DataFrame) -> pd.Series:
     return pd.Series([words.split() for words in splits], index=clips.index, dtype=object)
 
 
-WHOLE = {"crosses": True, "shares_training": True}
+WHOLE: dict[str, Any] = {"crosses": True, "shares_training": True}
 PROTOCOLS = {
     "stratified": Kind(
         stratified, "an unseen and a validation class of each family", "families in classes.csv"
@@ -305,11 +300,7 @@ class ProtocolName:
 
     @staticmethod
     def of(name: str) -> ProtocolName:
-        """Take a name apart; a number has no leading zero, so that a protocol has one name.
-
-        Raises:
-            ProtocolError: no such kind, a number missing, or one too many.
-        """
+        """Take a name apart; a number has no leading zero, so that a protocol has one name."""
         bare = name.removeprefix(GENERALISED)
         match = re.fullmatch(r"(\w+?)(?:-(0|[1-9][0-9]*))?", bare)
         kind, number = (match[1], match[2]) if match else ("", None)
@@ -337,11 +328,7 @@ class ProtocolName:
 
 
 def protocol_named(name: str, data: ProtocolData, **options: Any) -> Protocol:
-    """Make the protocol of a name (see `ProtocolName`); options as of `make_protocol` or `cross_dataset`.
-
-    Raises:
-        ProtocolError: no such name, a training dataset is missing or not wanted, or too few classes or clips.
-    """
+    """Make the protocol of a name (see `ProtocolName`); options as of `make_protocol` or `cross_dataset`."""
     asked = ProtocolName.of(name)
     kind = PROTOCOLS[asked.kind]
     if kind.crosses != (data.train_clips is not None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from zsar_lab.files import read_csv, read_text
 
 CLASS_COLUMNS = ("name", "label", "description", "text")
 OTHER_COLUMNS = ("structure", "family", "dataset")  # of the shipped tables
-Classes = str | Path | Sequence[str] | Mapping[str, str] | pd.DataFrame
+Classes: TypeAlias = str | Path | Sequence[str] | Mapping[str, str] | pd.DataFrame
 
 
 def read_classes(classes: Classes) -> pd.DataFrame:
@@ -49,8 +50,8 @@ def read_classes(classes: Classes) -> pd.DataFrame:
         return _checked(
             pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str), f"'{classes}'"
         )
-    is_names = isinstance(classes, Sequence) and all(isinstance(name, str) for name in classes)
-    if not is_names or isinstance(classes, str):
+    is_list = isinstance(classes, Sequence) and not isinstance(classes, str)
+    if isinstance(classes, (str, Path)) or not is_list or not all(isinstance(name, str) for name in classes):
         raise ValueError(f"classes must be a list of names, a table, or a .csv or .txt file, got {classes!r}")
     return _checked(pd.DataFrame({"name": list(classes)}, dtype=str), "the list of classes")
 
@@ -125,9 +126,7 @@ def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise ValueError(f"there must be 2 classes or more to choose from, {where} has {len(names)}")
     for number, name in enumerate(names, start=1):
         if not name or not name.isprintable():
-            raise ValueError(
-                f"class {number} in {where} must have a name in one printable line, got {name!r}"
-            )
+            raise ValueError(f"class {number} in {where} must have a printable name, got {name!r}")
         if name in names[: number - 1]:
             raise ValueError(f"each class must be named once, {where} names {name!r} more than once")
     refuse_nearly_same(names)

@@ -54,29 +54,21 @@ class ClassEmbeddings:
         row_of = {name: row for row, name in enumerate(self.names)}
         missing = [name for name in names if name not in row_of]
         if missing:
-            raise ValueError(
-                f"every class needs a class text, {missing[0]!r} is none of the {len(row_of)} with one"
-            )
+            raise ValueError(f"{missing[0]!r} must have a class text, as {len(row_of)} classes have")
         return np.array([row_of[name] for name in names], dtype=np.int64)
 
 
 def embed_class_text(
     class_text: ClassText, files: EncoderFiles, folder: Path | None = None
 ) -> ClassEmbeddings:
-    """Embed class texts, line by line; a line that the encoder read before is taken from the cache.
+    """Embed class texts, line by line; a line read before is taken from `<folder>/<encoder revision>`.
 
     With e_m the unit embedding of line m: pooled = (e_1, ..., e_M) / sqrt(M) side by side, or normalise(sum_m
     e_m) where the class text is averaged.
 
-    Args:
-        class_text: one text a class, of equally many lines (of any number where it is averaged).
-        files: from `find_encoder`.
-        folder: of the cache, `<folder>/<encoder revision>/*.safetensors`; None keeps nothing.
-
     Raises:
-        ValueError: no class, texts of different numbers of lines, an empty one (the class is named), or as
-            `load_language_model`.
-        TextTooLong: one is longer than the encoder reads (the class is named).
+        ValueError: no class, texts of different numbers of lines or an empty one, or no such encoder.
+        TextTooLong: one is longer than the encoder reads.
 
     Source: averaging over templates is what CLIP does (Radford et al., 2021); lines side by side are ours.
     """
@@ -112,12 +104,9 @@ def check_lines(class_text: ClassText) -> None:
     for name, text in zip(class_text.names, class_text.texts, strict=True):
         lines = text.split("\n")
         if not all(map(has_word, lines)):
-            fault = f"that of {name!r} does not ({class_text.prompt})"
-            raise ValueError(f"a class text must hold a letter or digit in each line, {fault}")
+            raise ValueError(f"the text of {name!r} ({class_text.prompt}) must hold a word in each line")
         if not class_text.averaged and len(lines) != n_lines:
-            raise ValueError(
-                f"every class text must have {n_lines} lines as the first, {name!r} has {len(lines)}"
-            )
+            raise ValueError(f"the text of {name!r} must have {n_lines} lines as the first, got {len(lines)}")
 
 
 def _read(

@@ -27,10 +27,7 @@ HEAVILY_SPLIT = 3  # pieces of one word
 SHOW_BAR_FROM = 256  # texts; fewer take a second or two
 METHOD = "a text encoder's folder must hold a model that transformers can load"
 MEAN, FIRST, JOINT, PROJECTED = "mean over tokens", "first token", "joint space", "projected"
-POOLING = {
-    **{"pooling_mode_mean_tokens": MEAN, "mean": MEAN},  # by a switch, or by name
-    **{"pooling_mode_cls_token": FIRST, "cls": FIRST},
-}
+POOLING = {"pooling_mode_mean_tokens": MEAN, "mean": MEAN, "pooling_mode_cls_token": FIRST, "cls": FIRST}
 HARMLESS_MODULES = ("Transformer", "Pooling", "Normalize")
 UNREASONABLE_LENGTH = 1_000_000  # tokenizers without a limit give a huge number
 
@@ -59,14 +56,10 @@ class Read(NamedTuple):
 class LanguageModel(nn.Module):
     """The text side of a transformers model.
 
-    Attributes:
-        network: of transformers.
-        pooling: how a text becomes one vector: the mean over its tokens or the first token's vector (as the
-            model's own pooling file says, else the mean), or what a CLIP-type text tower gives ("joint
-            space", "projected").
-        most_tokens: how many tokens it reads, those it adds itself among them.
-        takes_mask: False for a model that is trained without one, padded to its full length.
-        n_known: how many different tokens it knows.
+    `pooling` is how a text becomes one vector: the mean over its tokens or the first token's vector (as the
+    model's own pooling file says, else the mean), or what a CLIP-type text tower gives ("joint space",
+    "projected"). It reads `most_tokens`, those it adds among them, knows `n_known` different ones, and
+    `takes_mask`, or is padded to its full length.
     """
 
     def __init__(
@@ -79,25 +72,19 @@ class LanguageModel(nn.Module):
     @property
     def layers(self) -> nn.ModuleList:
         """The layers of the text side, in the order they run; ValueError when they are not in one list."""
-        text: Any = getattr(
-            self.network, "text_model", self.network
-        )  # a CLIP-type model has images beside it
+        # a CLIP-type model has images beside it
+        text: Any = getattr(self.network, "text_model", self.network)
         n_layers = getattr(text.config, "num_hidden_layers", None)
         lists = [part for part in text.modules() if isinstance(part, nn.ModuleList) and len(part) == n_layers]
         if len(lists) != 1:
             got = f"{len(lists)} lists of {n_layers}"
             raise ValueError(
-                f"training a text encoder needs one list of its layers, {text.config.model_type} has {got}"
+                f"the layers of {text.config.model_type} must be in one list to be trained, got {got}"
             )
         return lists[0]
 
     def forward(self, ids_NL: Tensor, mask_NL: Tensor) -> Read:
-        """Read texts: pooled = h / |h|, h as `pooling` says.
-
-        Args:
-            ids_NL: int64 token ids, padded.
-            mask_NL: int64, 1 at a token.
-        """
+        """Read padded token ids (the mask is 1 at a token): pooled = h / |h|, h as `pooling` says."""
         inputs = {"input_ids": ids_NL} | ({"attention_mask": mask_NL} if self.takes_mask else {})
         reads: Any = self.network.get_text_features if self.pooling == JOINT else self.network
         out = reads(**inputs)
@@ -114,12 +101,7 @@ class LanguageModel(nn.Module):
 
 
 class TextEncoder:
-    """A text encoder, loaded when it first reads; frozen.
-
-    Args:
-        files: from `find_encoder`.
-        device: "cpu", "cuda", or None to choose. On a GPU it reads in bfloat16 and pools in float32.
-    """
+    """A text encoder, loaded when it first reads; frozen. On a GPU it reads in bfloat16, pools in float32."""
 
     def __init__(self, files: EncoderFiles, device: str | None = None) -> None:
         self.files = files
@@ -165,13 +147,7 @@ class TextEncoder:
     def encode(self, texts: Sequence[str], batch_size: int = 64) -> tuple[np.ndarray, list[np.ndarray]]:
         """Read texts, those of similar length together; Raises as `tokens`.
 
-        Args:
-            texts: any strings with a word in them.
-            batch_size: texts read at once.
-
-        Returns:
-            Embeddings float32 [N, D], unit rows, and the last layer of each text, float32 [L, E], all in the
-            order of the texts.
+        Embeddings float32 [N, D], unit rows, and the last layer of each text, float32 [L, E], in their order.
         """
         ids = self.tokens(texts)
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
@@ -188,9 +164,7 @@ class TextEncoder:
                     words[i] = read.words_NLE[row, : len(ids[i])].cpu().numpy()
                 bar.update(len(chosen))
         if not all(np.isfinite(vector).all() for vector in pooled.values()):
-            raise ValueError(
-                f"embeddings must be finite, those of '{self.files.folder}' are not; fetch it again"
-            )
+            raise ValueError(f"embeddings of '{self.files.folder}' must be finite; fetch it again")
         return np.stack([pooled[i] for i in range(len(ids))]), [words[i] for i in range(len(ids))]
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -233,9 +207,7 @@ def open_encoder(files: EncoderFiles) -> TextEncoder:
 def load_language_model(files: EncoderFiles) -> LanguageModel:
     """Load the text side of a model, in float32 on the CPU, ready to read (no dropout).
 
-    Raises:
-        ValueError: the model has no text side, has one that reads no label by itself, lacks weights, or needs
-            a layer that is not applied here.
+    ValueError for one that reads no text by itself, lacks weights, or needs a layer that is not applied here.
     """
     import transformers
 
@@ -250,13 +222,13 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
         )
     missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))  # is not read
     if missing:
-        raise ValueError(
-            f"'{folder}' must hold all weights of its model, it lacks {len(missing)} ({missing[0]}, ...)"
-        )
+        raise ValueError(f"'{folder}' must hold all weights, it lacks {len(missing)} ({missing[0]}, ...)")
     text = getattr(config, "text_config", None) or config
-    limits = [getattr(text, "max_position_embeddings", None)]
-    limits += [_json(folder / "sentence_bert_config.json", {}).get("max_seq_length")]
-    limits += [_json(folder / "tokenizer_config.json", {}).get("model_max_length")]
+    limits = (
+        getattr(text, "max_position_embeddings", None),
+        _json(folder / "sentence_bert_config.json", {}).get("max_seq_length"),
+        _json(folder / "tokenizer_config.json", {}).get("model_max_length"),
+    )
     most_tokens = int(min(limit for limit in limits if limit is not None and 0 < limit < UNREASONABLE_LENGTH))
     takes_mask = not config.model_type.startswith("siglip")
     return LanguageModel(network, pooling, most_tokens, takes_mask, text.vocab_size).eval()
@@ -267,9 +239,7 @@ def load_tokenizer(files: EncoderFiles) -> Any:
     import transformers
 
     if not any(any(files.folder.glob(pattern)) for pattern in TOKENIZER_FILES):
-        raise ValueError(
-            f"'{files.folder}' must hold a tokenizer (tokenizer.json or vocab files), it has none"
-        )
+        raise ValueError(f"'{files.folder}' must hold a tokenizer (tokenizer.json or vocab files)")
     with loading(METHOD, files.folder):
         tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
@@ -315,9 +285,7 @@ def _text_side(config: Any, folder: Path) -> tuple[str | None, Any]:
         why = "needs a decoder"
     else:
         return None, transformers.AutoModel
-    raise ValueError(
-        f"a text encoder must read a text by itself, that in '{folder}' ({config.model_type}) {why}"
-    )
+    raise ValueError(f"'{folder}' must hold a model of texts, but it ({config.model_type}) {why}")
 
 
 def _pooling(folder: Path) -> str:
@@ -329,9 +297,7 @@ def _pooling(folder: Path) -> str:
     modes = [says["pooling_mode"]] if "pooling_mode" in says else modes
     if other or len(modes) != 1 or modes[0] not in POOLING:
         got = ", ".join(other + modes) or "nothing"
-        raise ValueError(
-            f"a sentence encoder must end in mean or first-token pooling, '{folder}' asks for {got}"
-        )
+        raise ValueError(f"pooling must be mean or cls (first token), '{folder}' asks for {got}")
     return POOLING[modes[0]]
 
 

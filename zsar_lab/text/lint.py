@@ -64,21 +64,12 @@ def find_flags(
     A robust deviation is 1.4826 times the median absolute deviation over the classes, at least FIT_SPREAD or
     COMPANY_SPREAD. A flag proves nothing: a right text in words far from its label is flagged, too.
 
-    Args:
-        names: the classes.
-        labels: their readable labels.
-        label_CF: embeddings of the labels, [C, F].
-        text_CF: embeddings of the texts by the same encoder, [C, F].
-        texts: the texts.
-        described: False when the class text is made of the label: then none is "nearer another label".
+    The embeddings are of labels and texts by one encoder, [C, F]; `described` is False when the class text is
+    made of the label: then none is "nearer another label".
 
     Returns:
         One row a class and flag, in the order of the classes: name, flag, other (name of the other class, ""
         when there is none), value, limit, sentence.
-
-    Raises:
-        ValueError: names, labels, texts and embeddings are not of the same classes, or embeddings are not
-            finite or not of one width.
 
     Source: ours.
     """
@@ -101,8 +92,8 @@ def find_flags(
         if described:
             found += _other_labels(labels, text_CF @ label_CF.T, alike_CC, label_CF @ label_CF.T)
     found.sort(key=lambda row: (row[0], FLAGS.index(row[1])))
-    rows = [(names[i], flag, "" if j is None else names[j], *more) for i, flag, j, *more in found]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float, "limit": float})
+    table = [(names[i], flag, "" if j is None else names[j], *more) for i, flag, j, *more in found]
+    return pd.DataFrame(table, columns=list(COLUMNS)).astype({"value": float, "limit": float})
 
 
 def _duplicates(labels: list[str], texts: list[str], alike_CC: np.ndarray) -> Iterator[Flag]:
@@ -170,9 +161,6 @@ def flags_of(
     that the rest is of another class. Lines set side by side count by their mean, as flags compare a text
     with a label, which is one line. Where most texts are the label, or one template filled with it, only
     those that are not can be "nearer another label".
-
-    Raises:
-        ValueError: a class has no label, or as `find_flags` or `embed`.
     """
     names, texts = class_text.names, class_text.texts
     missing = [name for name in names if name not in labels]
@@ -246,11 +234,7 @@ def inspect_class(
     n: int = 8,
     seen: Sequence[str] | None = None,
 ) -> ClassInspection:
-    """Look at one class text with the encoder that embedded; flags of `flags_of`, n and seen as `nearest`.
-
-    Raises:
-        ValueError: there is no such class, or as `read_lines`.
-    """
+    """Look at one class text with the encoder that embedded; flags of `flags_of`, n and seen as `nearest`."""
     near, made = nearest(embeddings, name, n, seen), embeddings.class_text
     text = made.texts[int(embeddings.rows((name,))[0])]
     read = read_lines([text], encoder)
@@ -271,10 +255,8 @@ def nearest(
         raise ValueError(f"n must be 1 or more (rows of nearest classes), got {n}")
     row = embeddings.rows((name,))
     table = pd.DataFrame({"class": embeddings.names, "centred": np.nan, "cosine": np.nan})
-    if len(table) > 1:
-        table["centred"], table["cosine"] = (
-            _relatedness(embeddings, kind, seen, row)[0] for kind in (CENTRED, PLAIN)
-        )
+    for column, kind in (("centred", CENTRED), ("cosine", PLAIN)) if len(table) > 1 else ():
+        table[column] = _relatedness(embeddings, kind, seen, row)[0]
     table = table.drop(index=int(row[0]))
     return table.sort_values("centred", ascending=False, kind="stable", ignore_index=True).head(n)
 
@@ -330,8 +312,7 @@ def relatedness_of(
 def cluster_order(related_CC: np.ndarray) -> np.ndarray:
     """The order (int64 [C]) in which related classes come side by side: clustering on 1 - r, average linkage.
 
-    Source: Bar-Joseph, Gifford, Jaakkola: Fast optimal leaf ordering for hierarchical clustering, 2001
-    (scipy's).
+    Source: Bar-Joseph et al., Fast optimal leaf ordering for hierarchical clustering, 2001 (scipy's).
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
@@ -374,16 +355,12 @@ def save_texts(class_text: ClassText, path: str | Path, overwrite: bool = False)
     table = pd.DataFrame({"name": class_text.names, "text": class_text.texts})
     for name, text in zip(table["name"], table["text"]):
         if text.count("\n") + 1 != n_lines or not text.strip():
-            raise ValueError(
-                f"class texts must have {n_lines} filled lines as the first, that of {name!r} has not"
-            )
+            raise ValueError(f"the text of {name!r} must be filled and of {n_lines} lines as the first")
     with writing(path) as temporary:
         table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
         for name, text, again in zip(table["name"], table["text"], TextsFromFile(str(temporary))(table)):
             if text != again:
-                raise ValueError(
-                    f"the text of {name!r} must read the same from a csv file, {text!r} is {again!r}"
-                )
+                raise ValueError(f"the text of {name!r} must survive a csv file, {text!r} is {again!r}")
     return path
 
 

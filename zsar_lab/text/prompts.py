@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import string
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from zsar_lab.text.class_lists import label
 # from a table of classes to one string a class; `averaged` on it says that the lines of a string are averaged
 Prompt = Callable[[pd.DataFrame], list[str]]
 EDITED = ", edited"
+FIELD = r"\{([^\W\d]\w*)\}"
 FILE_COLUMNS = ("name", "text", "label", "dataset")  # of a user's own texts; the last two are not read
 
 
@@ -56,15 +57,9 @@ class ClassText:
             raise ValueError(f"'{path}' must hold class texts as `save` writes them ({error})") from error
 
     def edited(self, name: str, text: str) -> ClassText:
-        """The same with another text for one class; its prompt is `<prompt>, edited`.
-
-        Raises:
-            ValueError: there is no such class, or the text is empty.
-        """
+        """The same with another text, not empty, for one class; its prompt is `<prompt>, edited`."""
         if name not in self.names:
-            raise ValueError(
-                f"the class to edit must be one of the {len(self.names)} with a text, got {name!r}"
-            )
+            raise ValueError(f"the class to edit must be one of {len(self.names)}, got {name!r}")
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"a class text must hold a word, got {text!r} for {name!r}")
         texts = dict(zip(self.names, self.texts, strict=True)) | {name: text}
@@ -148,9 +143,7 @@ class Templates:
         columns = {}
         for field in self._fields():
             if field not in ("label", "name", *classes.columns):
-                raise ValueError(
-                    f"no column {{{field}}} for a template, only {', '.join(classes.columns)}, label"
-                )
+                raise ValueError(f"a template has no column {{{field}}}, only {', '.join(classes.columns)}")
             values = label(classes) if field == "label" else _filled(classes, field)
             columns[field] = [" ".join(value.split()) for value in values]  # one line a template
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -160,18 +153,16 @@ class Templates:
         """The fields of all patterns, each once, in their order."""
         fields: list[str] = []
         for pattern in self.patterns:
-            try:
-                parsed = [part[1:] for part in string.Formatter().parse(pattern) if part[1] is not None]
-            except (ValueError, TypeError) as error:
+            bare = pattern.replace("{{", "").replace("}}", "")
+            fields += re.findall(FIELD, bare)
+            if (
+                "\n" in pattern
+                or bare == re.sub(FIELD, "", bare)
+                or re.search("[{}]", re.sub(FIELD, "", bare))
+            ):
                 raise ValueError(
-                    f"a template must be a text such as 'a video of {{label}}', got {pattern!r} ({error})"
-                ) from error
-            plain = all(field.isidentifier() and not form and not how for field, form, how in parsed)
-            if not parsed or not plain or "\n" in pattern:
-                raise ValueError(
-                    f"a template must be one line with a field such as {{label}}, got {pattern!r}"
+                    f"a template must be one line with fields such as {{label}}, got {pattern!r}"
                 )
-            fields += [field for field, _, _ in parsed]
         return list(dict.fromkeys(fields))
 
 
@@ -189,20 +180,14 @@ class TextsFromFile:
         return Path(self.path).name
 
     def __call__(self, classes: pd.DataFrame) -> list[str]:
-        """The text of each class of the table, in its order.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is no such table, a class is missing or given twice, or a text is empty.
-        """
+        """The text of each class of the table, in its order; ValueError when the file lacks one."""
         text_of, names = self.check(), list(classes["name"])
         missing = [name for name in names if name not in text_of]
         more = [name for name in text_of if name not in set(names)]
         if missing:
             beside = f", and has unknown ones ({_some(more)})" if more else ""
-            raise ValueError(
-                f"'{self.path}' must have every class, it lacks {len(missing)} ({_some(missing)}){beside}"
-            )
+            lacks = f"it lacks {len(missing)} ({_some(missing)}){beside}"
+            raise ValueError(f"'{self.path}' must have every class, {lacks}")
         if more:
             warnings.warn(
                 f"'{self.path}' has {len(more)} classes that the data have not ({_some(more)})", stacklevel=2
@@ -210,49 +195,32 @@ class TextsFromFile:
         return [text_of[name] for name in names]
 
     def check(self) -> dict[str, str]:
-        """The texts by class, whatever the classes are; Raises as `__call__`."""
+        """The texts by class; ValueError for another table, a class given twice or an empty text."""
         columns, rows = read_csv(Path(self.path), needed=("name", "text"))
         unknown = [column for column in columns if column not in FILE_COLUMNS]
         if unknown:
-            raise ValueError(
-                f"'{self.path}' must have the columns name and text alone, it has {_some(unknown)}"
-            )
+            raise ValueError(f"'{self.path}' must have the columns name and text, not {_some(unknown)}")
         texts: dict[str, str] = {}
         for number, row in rows:
             if row["name"] in texts:
-                raise ValueError(
-                    f"line {number} of '{self.path}' must be another class, {row['name']!r} is there twice"
-                )
+                raise ValueError(f"line {number} of '{self.path}': {row['name']!r} is there twice")
             if not all(line.strip() for line in row["text"].split("\n")):
-                raise ValueError(
-                    f"line {number} of '{self.path}' must have a text in every line for {row['name']!r}"
-                )
+                raise ValueError(f"line {number} of '{self.path}': {row['name']!r} has an empty text")
             texts[row["name"]] = row["text"]
         return texts
 
 
-templates = Templates(
-    (
-        "a video of a person {label}",
-        "someone {label}",
-        "people {label}",
-        "a short clip that shows {label}",
-        "the action of {label}",
-        "this is how {label} looks",
-        "a person is filmed while {label}",
-        "a demonstration of {label}",
-    ),
-    "templates",
-)
-PROMPTS: dict[str, Prompt] = {
-    "label": label,
-    "template": template,
-    "templates": templates,
-    "description": description,
-    "label_and_description": label_and_description,
-    "structure": structure,
-    "description_and_parts": description_and_parts,
-}
+OURS = """a video of a person {label}
+someone {label}
+people {label}
+a short clip that shows {label}
+the action of {label}
+this is how {label} looks
+a person is filmed while {label}
+a demonstration of {label}"""
+templates = Templates(tuple(OURS.splitlines()), "templates")
+ALONE = (label, template, templates, description, label_and_description, structure, description_and_parts)
+PROMPTS: dict[str, Prompt] = {prompt.__name__: prompt for prompt in ALONE}
 
 
 def prompt_named(name: str | Sequence[str]) -> Prompt:
@@ -313,11 +281,7 @@ def texts_of(table: pd.DataFrame, prompt: str) -> ClassText:
 def kept_text(path: Path, make: Callable[[], ClassText]) -> ClassText:
     """The class text of a study as it was when it began: what `path` (json) holds, or `make` is saved there.
 
-    Where `make` finds no file to read texts from, those saved are taken.
-
-    Raises:
-        ValueError: the texts are others now than those saved; or as `make`.
-        FileNotFoundError: as `make`, when nothing is saved.
+    Where `make` finds no file to read texts from, those saved are taken. ValueError when they are others now.
     """
     saved = ClassText.load(path) if path.is_file() else None
     try:
@@ -331,10 +295,8 @@ def kept_text(path: Path, make: Callable[[], ClassText]) -> ClassText:
     elif now.fingerprint != saved.fingerprint:
         before, after = (dict(zip(text.names, text.texts, strict=True)) for text in (saved, now))
         changed = [name for name in before | after if before.get(name) != after.get(name)]
-        raise ValueError(
-            f"a study's class texts must stay as they were, {len(changed)} differ from '{path}'"
-            f" ({_some(changed)}); put them back, or choose another folder"
-        )
+        differ = f"{len(changed)} differ from '{path}' ({_some(changed)})"
+        raise ValueError(f"a study's class texts must stay as they were, {differ}; put them back")
     return now
 
 
@@ -344,9 +306,7 @@ def _filled(classes: pd.DataFrame, column: str) -> list[str]:
         name for name, text in zip(classes["name"], values) if not (isinstance(text, str) and text.strip())
     ]
     if empty:
-        raise ValueError(
-            f"the prompt needs a {column} for every class, missing for {len(empty)} ({_some(empty)})"
-        )
+        raise ValueError(f"the prompt needs a {column}, missing for {len(empty)} ({_some(empty)})")
     return [text.strip() for text in values]
 
 

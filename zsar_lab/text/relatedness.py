@@ -32,29 +32,17 @@ class Relatedness:
         x W = x V diag(e + l)^-1/2 V' + (x - x V V') l^-1/2,
 
     so that nothing of size F x F is built.
-
-    Attributes:
-        kind: "plain", "centred" or "whitened".
-        centre_F: m.
-        axes_RF: V', the directions in which the seen texts differ; no rows unless whitened.
-        scale_R: (e + l)^-1/2, along each of them.
-        rest_scale: l^-1/2, in all other directions; 1 unless whitened.
     """
 
     kind: str
-    centre_F: np.ndarray
-    axes_RF: np.ndarray
-    scale_R: np.ndarray
-    rest_scale: float = 1.0
+    centre_F: np.ndarray  # m
+    axes_RF: np.ndarray  # V', the directions in which the seen texts differ; no rows unless whitened
+    scale_R: np.ndarray  # (e + l)^-1/2, along each of them
+    rest_scale: float = 1.0  # l^-1/2, in all other directions; 1 unless whitened
 
     @staticmethod
     def fit(text_SF: np.ndarray, kind: str = CENTRED, shrinkage: float = SHRINKAGE) -> Relatedness:
-        """Fit on the embedded texts of seen classes, float [S, F]; `shrinkage` is read by "whitened" alone.
-
-        Raises:
-            ValueError: no such kind; a text that is not finite; too few or only equal texts to centre or
-                whiten; shrinkage not above 0.
-        """
+        """Fit on embedded texts of seen classes, float [S, F]; `shrinkage` is read by "whitened" alone."""
         if kind not in KINDS:
             raise ValueError(f"relatedness must be one of {', '.join(KINDS)}, got {kind!r}")
         text_SF = _finite(text_SF, None)
@@ -96,9 +84,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 def _finite(text_CF: np.ndarray, width: int | None) -> np.ndarray:
     text_CF = np.asarray(text_CF, dtype=float)
     if text_CF.ndim != 2 or (width is not None and text_CF.shape[1] != width):
-        raise ValueError(
-            f"embedded class texts must be [classes, {width or 'width'}], got shape {text_CF.shape}"
-        )
+        raise ValueError(f"class texts must be [classes, {width or 'width'}], got shape {text_CF.shape}")
     bad = np.flatnonzero(~np.isfinite(text_CF).all(1))
     if len(bad):
         raise ValueError(f"embedded class texts must be finite, row {bad[0]} of {len(text_CF)} is not")
