@@ -1,11 +1,12 @@
-"""How fast the widgets answer: made-up data of the size of UCF101.
+"""How fast the transfer explorer follows a slider: made-up data of the size of UCF101.
 
     python benchmarks/bench_widgets.py [--rounds 5] [--threads 1]
 
-The transfer explorer: 13,320 test clips of 101 unseen classes, 13,320 training clips of 400 seen ones, 2,000
-clips of 20 validation classes, 512 numbers a clip, class texts of 384, 1,010 clips on the map. Every change
-is to a setting not looked at before. The logic is `Explorer.score`; the callback is all that happens in
-Python when a slider moves, figures and map included. The median of the rounds counts."""
+13,320 test clips of 101 unseen classes, 13,320 training clips of 400 seen ones, 2,000 clips of 20 validation
+classes, 512 numbers a clip, class texts of 384, 1,010 clips on the map. Every change is to a setting not
+looked at before. The logic is `Explorer.score`; the callback is all that happens in Python when a slider
+moves, figures and map included. The median of the rounds counts.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +15,11 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
-from zsar_lab.viz.widgets_explorer import transfer_explorer
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
@@ -31,6 +30,7 @@ from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import KINDS, unit
 from zsar_lab.viz.projection import SpaceMap, even_subset
+from zsar_lab.viz.widgets.transfer_explorer import TransferExplorer
 
 N_CLIPS, N_UNSEEN, N_SEEN, N_VALIDATION, VALIDATION_CLIPS, WIDTH, TEXT_WIDTH, ON_MAP = (
     13_320,
@@ -63,26 +63,27 @@ def bench_explorer(rounds: int) -> None:
     clips, protocol, texts, weights_SD, catalog = made_up()
     started = time.perf_counter()
     explorer = Explorer(clips, protocol, texts, {OTHER_SOURCE: weights_SD})
-    print(
-        f"transfer explorer: made once a split in {time.perf_counter() - started:.1f} s ({len(texts)} class texts, 2 sources of prototypes)"
-    )
-    box = transfer_explorer(catalog, {"split": explorer}, {"split": made_up_map(clips, protocol)})
+    print(f"made once a split in {time.perf_counter() - started:.1f} s ({len(texts)} texts, 2 prototypes)")
+    widget = TransferExplorer(catalog, {"split": explorer}, {"split": made_up_map(clips, protocol)})
     worst = 0.0
-    for what, logic, callback in changes(explorer, box, rounds):
+    for what, logic, callback in changes(explorer, widget, rounds):
         (logic_ms, logic_cpu), (callback_ms, callback_cpu) = (
             1000 * np.median(seconds, axis=0) for seconds in (logic, callback)
         )
         worst = max(worst, callback_ms)
         print(
-            f"{what:34s} logic {logic_ms:5.0f} ms ({logic_cpu:4.0f} of processor time)   callback {callback_ms:5.0f} ms ({callback_cpu:4.0f})",
+            f"{what:34s} logic {logic_ms:5.0f} ms ({logic_cpu:4.0f} of processor time)"
+            f"   callback {callback_ms:5.0f} ms ({callback_cpu:4.0f})",
             flush=True,
         )
     print(f"slowest callback {worst:.0f} ms   (target: under {TARGET_MS} ms)")
 
 
-def changes(explorer: Explorer, box: Any, rounds: int) -> Iterator[tuple[str, list[Seconds], list[Seconds]]]:
+def changes(
+    explorer: Explorer, widget: TransferExplorer, rounds: int
+) -> Iterator[tuple[str, list[Seconds], list[Seconds]]]:
     """Each kind of change with the seconds of its rounds, by the logic alone and by the widget."""
-    controls = {widget.description: widget for row in box.children[1:4] for widget in row.children}
+    controls = widget.controls
     fresh_k, fresh_tau = itertools.cycle(range(11, N_SEEN)), itertools.count(1)
 
     def by_logic(correction: str, number: int) -> Seconds:
@@ -97,24 +98,16 @@ def changes(explorer: Explorer, box: Any, rounds: int) -> Iterator[tuple[str, li
         )
         return timed(lambda: setattr(control, "value", values[number % len(values)]))
 
+    def measured(correction: str, name: str) -> tuple[list[Seconds], list[Seconds]]:
+        logic = [by_logic(correction, number) for number in range(rounds)]
+        return logic, [by_widget(name, number) for number in range(rounds)]
+
     for correction in CORRECTION_CHOICES:
-        controls["correction"].value = correction
-        yield (
-            f"k, correction {correction}",
-            *(
-                [measure(of, n) for n in range(rounds)]
-                for measure, of in ((by_logic, correction), (by_widget, "k"))
-            ),
-        )
-    controls["correction"].value = NO_CORRECTION
-    for name in ("tau", "relatedness", "prototypes", "class text"):
-        yield (
-            name,
-            *(
-                [measure(of, n) for n in range(rounds)]
-                for measure, of in ((by_logic, NO_CORRECTION), (by_widget, name))
-            ),
-        )
+        widget.choose(reduction=correction)
+        yield f"k, reduction {correction}", *measured(correction, "k")
+    widget.choose(reduction=NO_CORRECTION)
+    for name in ("tau", "relatedness", "source", "class_text"):
+        yield name, *measured(NO_CORRECTION, name)
 
 
 def made_up() -> tuple[ClipEmbeddings, Protocol, dict[str, ClassEmbeddings], np.ndarray, Catalog]:

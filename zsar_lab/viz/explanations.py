@@ -3,6 +3,8 @@
     cos(v, p_u) = sum_s a_us (v . p_s) / |sum_s a_us p_s|,  with v and p_s of length 1
 
 is the transfer score of a clip v for an unseen class u: each summand is what one seen class s adds to it.
+A method that was not scored is a KeyError; a class, clip or order that is not there, or embeddings of another
+checkpoint than the split's, a ValueError.
 """
 
 from __future__ import annotations
@@ -48,12 +50,7 @@ def clip_table(predictions: Predictions, method: str, class_name: str) -> pd.Dat
 
     Returns:
         Columns clip, prediction, right, margin (score of the true class less the best other, below 0 when
-        wrong), confidence (0..1, NaN without a temperature), typicality (cosine to the mean of the other clips
-        of the class).
-
-    Raises:
-        KeyError: the method was not scored.
-        ValueError: the class is not unseen in the split.
+        wrong), confidence (0..1, NaN without a temperature), typicality (cosine to the mean of the others).
     """
     target = _index(predictions, class_name)
     rows, of_class = predictions.rows(method), predictions.targets() == target
@@ -72,11 +69,7 @@ def orders(clips: pd.DataFrame) -> list[str]:
 
 
 def in_order(clips: pd.DataFrame, order: str = MARGIN) -> pd.DataFrame:
-    """Rows of a `clip_table` in an order; by confidence: the surest wrong ones first, the surest right ones last.
-
-    Raises:
-        ValueError: no such order of these clips.
-    """
+    """Rows of a `clip_table` in an order; by confidence, from the surest wrong to the surest right one."""
     if order not in orders(clips):
         raise ValueError(f"the order must be one of {'; '.join(orders(clips))}, got {order!r}")
     signed = clips["confidence"].where(clips["right"], -clips["confidence"])
@@ -108,9 +101,6 @@ def classes_in_order(catalog: Catalog, table: pd.DataFrame, by: str = "accuracy"
         catalog: gives labels and families.
         table: of `class_table`.
         by: one of CLASS_ORDERS.
-
-    Raises:
-        ValueError: no such order.
     """
     names, labels = table.index.tolist(), labels_of(catalog)
     if by == "accuracy":
@@ -124,11 +114,7 @@ def classes_in_order(catalog: Catalog, table: pd.DataFrame, by: str = "accuracy"
 
 
 def prototype_parts(predictions: Predictions, class_name: str) -> pd.Series:
-    """Weights of the seen classes that composed an unseen class's prototype, by name, the largest first.
-
-    Raises:
-        ValueError: the class is not unseen in the split.
-    """
+    """Weights of the seen classes that composed an unseen class's prototype, by name, the largest first."""
     weights = predictions.weights()[_index(predictions, class_name)]
     return pd.Series(weights, predictions.protocol.seen).sort_values(ascending=False, kind="stable")
 
@@ -139,10 +125,6 @@ def candidates(predictions: Predictions, method: str, clip: str, n_best: int = N
     Returns:
         Columns name, rank (from 1; of tied classes the true one is the last), score, confidence (NaN without
         a temperature), is_true.
-
-    Raises:
-        KeyError: the method was not scored.
-        ValueError: the clip is not a test clip of the split.
     """
     ids = predictions.ids()
     if clip not in ids:
@@ -165,16 +147,13 @@ def check_scored_on(predictions: Predictions, clips: ClipEmbeddings) -> None:
 
 
 def pulls(predictions: Predictions, clips: ClipEmbeddings, clip: str, class_name: str) -> pd.Series:
-    """What each seen class adds to a clip's transfer score for an unseen class, by name; their sum is the score.
+    """What each seen class adds to a clip's transfer score for an unseen class, by name.
 
     Args:
         predictions: of the split.
         clips: the embeddings that it was scored on.
         clip: id of any embedded clip.
         class_name: of an unseen class.
-
-    Raises:
-        ValueError: the clip was not embedded, the class is not unseen, or the embeddings are others.
     """
     check_scored_on(predictions, clips)
     weight_S = predictions.weights()[_index(predictions, class_name)]
@@ -185,11 +164,7 @@ def pulls(predictions: Predictions, clips: ClipEmbeddings, clip: str, class_name
 
 
 def example_clips(predictions: Predictions, clips: ClipEmbeddings, seen: Sequence[str]) -> dict[str, str]:
-    """The training clip nearest to each of these seen classes' prototypes, by cosine, where there is one.
-
-    Raises:
-        ValueError: a class is not seen, or the embeddings are not those of the split.
-    """
+    """The training clip nearest to each of these seen classes' prototypes, by cosine, where there is one."""
     check_scored_on(predictions, clips)
     protocol = predictions.protocol
     strangers = [name for name in seen if name not in protocol.seen]
@@ -241,11 +216,7 @@ def error_clips(
 
 
 def texts_and_parts(catalog: Catalog, predictions: Predictions, method: str, class_name: str) -> str:
-    """Html: a class and the one it is most confused with, each with its text and its prototype's parts.
-
-    Raises:
-        KeyError: the method was not scored, or the class is not unseen.
-    """
+    """Html: a class and the one it is most confused with, each with its text and its prototype's parts."""
     labels = labels_of(catalog)
     rival = class_table(class_counts(predictions, method)).loc[class_name, "confused_with"]
     sides = {"True class": class_name} | ({"Most confused with": rival} if rival else {})
@@ -265,10 +236,6 @@ def clip_html(
         clip: id of a test clip.
         clips: the split's embeddings; without them the seen classes have neither example clips nor what they
             added to the score.
-
-    Raises:
-        KeyError: the method was not scored.
-        ValueError: as `candidates` and `example_clips`.
     """
     labels, best = labels_of(catalog), candidates(predictions, method, clip)
     (true,) = best.loc[best["is_true"], "name"]

@@ -134,7 +134,7 @@ class Panel(ipywidgets.VBox):
         return [earlier, self.button("later", "later ▶", on, message)]
 
     def turn(self, n_clips: int, per_page: int) -> int:
-        """Put the state's page into the range of so many clips; returns the place of its first clip, from 0."""
+        """Put the state's page into the range of so many clips; returns the place of its first clip."""
         last = max(0, -(-n_clips // per_page) - 1)
         page = min(max(self.state.page, 0), last)
         self.state = replace(self.state, page=page)

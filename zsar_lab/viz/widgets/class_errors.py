@@ -91,7 +91,8 @@ class ClassErrors(Panel):
         self._class_of = dict(zip(catalog.clips["id"], catalog.clips["class"]))
         self._counts: dict[tuple[str, str], Counted] = {}
         self._drawn: dict[str, tuple[object, ...]] = {}
-        self.clips, self.figures = pd.DataFrame(), {}
+        self.clips = pd.DataFrame()
+        self.figures: dict[str, Any] = {}
         self._make()
         self.choose()
 
@@ -99,7 +100,7 @@ class ClassErrors(Panel):
 
     def _make(self) -> None:
         by = ipywidgets.ToggleButtons(options=explanations.CLASS_ORDERS, style={"button_width": "90px"})
-        anew = {"prediction": ANY, "page": 0}
+        anew: dict[str, Any] = {"prediction": ANY, "page": 0}
         choices = row(
             self.dropdown("split", "split", "220px", **anew),
             self.dropdown("method", "method", "270px", **anew),
@@ -237,7 +238,7 @@ class ClassErrors(Panel):
         self._drawn[name] = key
 
     def _offer_clips(self, clips: pd.DataFrame) -> None:
-        """Which clips can be shown, with their numbers, the most frequent prediction first; and their orders."""
+        """Which clips can be shown, with their numbers, the most frequent prediction first."""
         counts = clips["prediction"].value_counts()
         names = sorted(counts.index, key=lambda name: (-counts[name], name))
         n_wrong = int((~clips["right"]).sum())

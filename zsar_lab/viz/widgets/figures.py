@@ -158,7 +158,7 @@ class LiveCurves:
 
     def update(self, history: Sequence[dict[str, Any]] | dict[str, Sequence[dict[str, Any]]]) -> None:
         """Draw the history of one split or of several; made for `on_epoch` of a workspace's trainings."""
-        draw = split_curves if isinstance(history, dict) else loss_curves
+        draw: Any = split_curves if isinstance(history, dict) else loss_curves
         figure = draw(history, self._about, self._chance)
         bundle = mime_bundle(figure)
         if self._shown is None:

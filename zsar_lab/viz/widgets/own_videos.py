@@ -10,7 +10,6 @@ from typing import Any
 import ipywidgets
 import pandas as pd
 
-from zsar_lab.data.catalog import Catalog
 from zsar_lab.infer.predictions import NO_PREDICTION, Paths
 from zsar_lab.infer.session import VideoSession
 from zsar_lab.text.class_lists import Classes, classes_of_lines
@@ -69,8 +68,10 @@ class OwnVideos(Panel):
         if int(most) != most or most < 1:
             raise ValueError(f"most must be a whole number of clips of 1 or more, got {most}")
         super().__init__("zsar-own-videos", Shown())
-        self.session, self.rows, self._most = session, [], int(most)
-        self._catalog: Catalog | None = None
+        self.session: Any = session
+        self.rows: list[int] = []
+        self._most = int(most)
+        self._catalog: Any = None
         self._catalog_of: object = None
         self._was: dict[int, str] = {}  # the names of rows that moved, before they did
         self._warned_of: dict[int, str] = {}
@@ -89,7 +90,8 @@ class OwnVideos(Panel):
     # the controls
 
     def _reading(self, folder: str) -> ipywidgets.VBox:
-        self.uploads, self._refused = Uploads(self._on_upload), []
+        self.uploads = Uploads(self._on_upload)
+        self._refused: list[str] = []
         hint = "a folder, a video, or a csv file"
         field = self.field("folder", "videos", folder, "560px", placeholder=hint)
         read = self.button("read", "read", self._on_read, "read", primary=True)
@@ -132,7 +134,7 @@ class OwnVideos(Panel):
             self.button("accept_sure", "accept all sure ones", self._on_sure, "table"),
         )
         self.grid = ClickedGrid()
-        self.grid.observe(lambda _: self._quiet or self.attempt(self._on_click, "table"), "chosen")
+        self.grid.observe(lambda _: self.attempt(self._on_click, "table"), "chosen")
         clip = self.dropdown("clip", "clip", "620px", 40, message="table", name="")
         return ipywidgets.VBox([above, self.page("counted"), self.page("table"), self.grid, clip])
 
@@ -233,7 +235,7 @@ class OwnVideos(Panel):
         return classes_of_lines(text)
 
     def _on_click(self) -> None:
-        if 0 <= self.grid.chosen < len(self.rows):
+        if not self._quiet and 0 <= self.grid.chosen < len(self.rows):
             self.choose(clip=self.rows[self.grid.chosen], name="")
 
     def _on_sure(self) -> None:
@@ -307,7 +309,7 @@ class OwnVideos(Panel):
             self.grid.html = grid
             self.grid.chosen = self.rows.index(self.state.clip) if self.state.clip in self.rows else -1
 
-    def _playing(self) -> Catalog:
+    def _playing(self) -> Any:
         """The catalog that clips are played from, made once for the videos that were read."""
         session = self.session
         if self._catalog_of is not session.windows:

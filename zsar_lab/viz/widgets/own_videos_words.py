@@ -1,15 +1,18 @@
-"""A user's videos in words and html: which clips are shown, and what was predicted, read, moved or saved."""
+"""A user's videos in words and html: which clips are shown, and what was predicted, read or moved.
+
+A session is a `VideoSession`, which but for `about_html` has predictions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.infer.predictions import NO_PREDICTION, scored_sentences, sure_sentence
-from zsar_lab.infer.session import VideoSession
 from zsar_lab.viz.clips import Caption, render
 
 FILTERS = ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN = (
@@ -30,7 +33,7 @@ def typed(table: pd.DataFrame) -> str:
     return "\n".join(f"{name}: {text}" if text else name for name, text in rows)
 
 
-def rows_of(session: VideoSession, key: str = ALL, order: str = BY_FILE) -> list[int]:
+def rows_of(session: Any, key: str = ALL, order: str = BY_FILE) -> list[int]:
     """Rows of `session.table` that could be read, of a filter and in an order.
 
     Raises:
@@ -51,7 +54,7 @@ def rows_of(session: VideoSession, key: str = ALL, order: str = BY_FILE) -> list
     return read.index.tolist()
 
 
-def filters(session: VideoSession) -> list[tuple[str, str]]:
+def filters(session: Any) -> list[tuple[str, str]]:
     """Options of a list: each filter and each predicted class, with its number of clips."""
     named = session.table["prediction"].value_counts()
     classes = [name for name in session.classifier.names if name in named]
@@ -60,7 +63,7 @@ def filters(session: VideoSession) -> list[tuple[str, str]]:
     ]
 
 
-def caption(session: VideoSession, number: int, was: Mapping[int, str]) -> Caption:
+def caption(session: Any, number: int, was: Mapping[int, str]) -> Caption:
     """Below a clip: prediction, confidence, second best, why unsure, name before, place in the video."""
     window, accepted = session.table.loc[number], session.accepted.get(number)
     predicted = f"{window['prediction']} {100 * window['confidence']:.0f}\u00a0%"
@@ -80,7 +83,7 @@ def place_of(table: pd.DataFrame, number: int) -> str:
     )
 
 
-def counted(session: VideoSession, shown: Sequence[int], first: int, n_chosen: int) -> str:
+def counted(session: Any, shown: Sequence[int], first: int, n_chosen: int) -> str:
     """One line: how many clips there are, how many sure and accepted; and which are shown."""
     read = session.table[session.table["prediction"] != NO_PREDICTION]
     n_unsure, n_unread = int(read["unsure"].sum()), len(session.table) - len(read)
@@ -91,7 +94,7 @@ def counted(session: VideoSession, shown: Sequence[int], first: int, n_chosen: i
     return f"{clips}, {sure}{unread}; {which}."
 
 
-def moved_sentence(session: VideoSession, was: Mapping[int, str], n_forgotten: int = 0) -> str:
+def moved_sentence(session: Any, was: Mapping[int, str], n_forgotten: int = 0) -> str:
     """What the last change of classes did to the names."""
     classes = count(len(session.classifier.names), "class", "classes")
     if session.table is None:
@@ -107,7 +110,7 @@ def moved_sentence(session: VideoSession, was: Mapping[int, str], n_forgotten: i
     return f"{classes}; {moved}{no_class if n_forgotten else ''}"
 
 
-def about_html(session: VideoSession) -> str:
+def about_html(session: Any) -> str:
     """Where the model comes from, how sure to be, and the score where labels are known."""
     model, classifier, table = session.model, session.classifier, session.table
     said = [f"{model.name}: {model.about}."]

@@ -66,9 +66,9 @@ class SpaceCanvas(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("space_canvas.js")
     xy = traitlets.Bytes().tag(sync=True)
     look_of = traitlets.Bytes().tag(sync=True)
-    looks = traitlets.List().tag(sync=True)
-    texts = traitlets.List().tag(sync=True)
-    marks = traitlets.List().tag(sync=True)
+    looks: Any = traitlets.List().tag(sync=True)
+    texts: Any = traitlets.List().tag(sync=True)
+    marks: Any = traitlets.List().tag(sync=True)
     lines = traitlets.Bytes().tag(sync=True)
     selected = traitlets.Bytes().tag(sync=True)
     version = traitlets.Int().tag(sync=True)
@@ -76,7 +76,7 @@ class SpaceCanvas(anywidget.AnyWidget):
 
 @dataclass(frozen=True)
 class Explored:
-    """What is chosen: method, colouring, map (what it was fitted on), class ("" for none), and rows of clips."""
+    """What is chosen: method, colouring, map (by what it was fitted on), class ("" for none), clips."""
 
     method: str
     colour_by: str = "group"
@@ -86,7 +86,7 @@ class Explored:
 
 
 class SpaceExplorer(Panel):
-    """Draw a lasso around clips, click on one or on a prototype, or choose a class; its clips play below.
+    """Draw a lasso around clips, click on one or on a prototype, or choose a class; clips play below.
 
     Pointing at a clip shows its class, its prediction with the margin, and the frame in its middle.
 
@@ -170,7 +170,8 @@ class SpaceExplorer(Panel):
     def _show_map(self, space: SpaceMap) -> None:
         fitted = ", fitted on seen classes" if space.fitted_on == SEEN else ""
         kept = f"{100 * space.kept.mean():.0f} % of the 10 nearest kept"
-        about = f"{space.about}, {self._catalog.name}{fitted}; trustworthiness {space.trustworthiness:.2f}, {kept}"
+        trust = f"trustworthiness {space.trustworthiness:.2f}, {kept}"
+        about = f"{space.about}, {self._catalog.name}{fitted}; {trust}"
         warning = warning_of(space)
         boxes = [message_box(about, BOX_GREY), *([message_box(f"⚠ {warning}")] if warning else [])]
         self.html["about"].value = "".join(boxes)
@@ -240,7 +241,7 @@ class SpaceExplorer(Panel):
 
 
 class LargeMap:
-    """A scatter of clips, and of marks that cannot be selected: legend, plot, and a line on the clip pointed at.
+    """A scatter of clips, and of marks that cannot be selected: legend, plot, the clip pointed at.
 
     Args:
         clips_xy: float [N, 2].

@@ -1,4 +1,4 @@
-"""The transfer explorer: sliders for the settings of transfer, and what they do to accuracy, hubness and the map."""
+"""The transfer explorer: sliders for settings, and what they do to accuracy, hubness and the map."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ class _Places:
         across = float(np.linalg.norm(np.ptp(space.clips_xy, axis=0)))
         share = 100 * np.linalg.norm(self.of(own) - space.composed_xy, axis=1) / max(across, 1e-12)
         self.note = (
-            f"Composed prototypes are drawn at the mean place of their {N_NEAREST} nearest clips, an approximation:"
-            f" at the settings of the map it is off by {np.median(share):.1f} % of the map's diagonal (median over"
+            f"Composed prototypes are drawn amid their {N_NEAREST} nearest clips, an approximation:"
+            f" at the map's settings it is off by {np.median(share):.1f} % of the diagonal (median over"
             f" {len(share)} classes; at most {share.max():.1f} %)."
         )
 

@@ -1,4 +1,4 @@
-"""A button that uploads videos in parts: Jupyter silently drops a message of over 10 MB, as FileUpload sends."""
+"""A button that uploads videos in parts: Jupyter silently drops messages of over 10 MB."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class UploadButton(anywidget.AnyWidget):
     function render({ model, el }) {
       const stop = new AbortController(), asked = {};
       const input = document.createElement("input"), said = document.createElement("span");
-      Object.assign(input, { type: "file", multiple: true, accept: model.get("accept"), title: "videos to upload" });
+      const accept = model.get("accept");
+      Object.assign(input, { type: "file", multiple: true, accept, title: "videos to upload" });
       for (const part of [input, said])
         part.style.cssText = "font-size:13px;color:var(--jp-content-font-color1,#808080);max-width:100%";
       el.append(input, said);
@@ -71,7 +72,8 @@ class Uploads:
     """
 
     def __init__(self, changed: Callable[[str], None]) -> None:
-        self.button, self.files, self._changed = UploadButton(), [], changed
+        self.button, self._changed = UploadButton(), changed
+        self.files: list[Path] = []
         self.folder = Path(tempfile.mkdtemp(prefix="zsar_lab_uploads_"))
         self._coming: dict[str, tuple[Path, int]] = {}
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
@@ -94,8 +96,7 @@ class Uploads:
     def _start(self, name: str, size: int) -> tuple[Path, int]:
         if size > MOST_BYTES:
             raise ValueError(
-                f"an upload must have at most {MOST_BYTES / 1e6:.0f} MB, got {size / 1e6:.0f} for '{shown(name)}';"
-                " put it in a folder that this notebook can reach"
+                f"an upload must be at most {MOST_BYTES // 10**6} MB, got {size // 10**6} for '{shown(name)}'"
             )
         coming = [path for path, _ in self._coming.values()]
         path = self.folder / safe_name(name, {path.name for path in (*self.files, *coming)})
