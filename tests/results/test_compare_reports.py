@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_results import PROMPTS, TITLE, UNSEEN, small_predictions, small_protocol, small_results
 
@@ -275,8 +276,8 @@ def test_two_predictions_are_compared_class_by_class(tmp_path):
     rows = [[(label, label if hit else "z") for label, hit in zip(LABELS, hits)] for hits in right]
     found = compare_reports(*(predicted(tmp_path, f"{n}", one) for n, one in enumerate(rows)))
     (row,) = found.table.to_dict("records")
-    shares = [[hits[n : n + 6].mean() for n in range(0, 36, 6)] for hits in right]
-    pair = statistics.sign_flip_comparison(np.subtract(shares[1], shares[0]), np.full(6, 1 / 6))
+    tables = [pd.DataFrame(one, columns=["label", "prediction"]) for one in rows]
+    pair = statistics.compare(tables[1], tables[0])
     assert row["difference"] == pytest.approx(pair.difference) and row["p_holm"] == row["p"] == pair.p
     assert (row["top1_a"], row["top1_b"]) == pytest.approx((right[0].mean(), right[1].mean()))
     assert "36 clips, 6 different classes" in found.text() and "the files of predictions" in found.differs[0]

@@ -11,6 +11,7 @@ from scored_split import PROTOCOL, UNSEEN, clips, good, texts_of, vague  # noqa:
 from zsar_lab.methods.clips import INDUCTIVE, SplitClips, nearest_scores
 from zsar_lab.methods.hubness_reduction import FITS, reduced_scores
 from zsar_lab.methods.metrics import mean_class_accuracy, per_class_table, top_k_accuracy
+from zsar_lab.methods.table import REDUCTIONS
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights, weights_of
 from zsar_lab.results.explorer import (
     CLASS_MEANS,
@@ -27,6 +28,8 @@ from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN
 WEIGHTS = "classifier weights"
 ROWS = np.random.default_rng(5).normal(size=(len(PROTOCOL.seen), 16))
 SETTINGS = TransferSettings(3, 0.15, CENTRED)
+
+GRIDS = {name: reduction.settings for name, reduction in REDUCTIONS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +65,11 @@ def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prom
 
 
 @pytest.mark.parametrize("prompt", ["good", "vague"])
-def test_each_correction_scores_as_corrected_scores_does(explorer, methods, prompt, good, vague):  # noqa: F811
+def test_each_correction_scores_as_reduced_scores_does(explorer, methods, prompt, good, vague):  # noqa: F811
     fitted = methods.fit({"good": good, "vague": vague}[prompt], "transfer")
     wanted = {
-        scored.method.removeprefix("transfer, "): scored
-        for scored in reduced_scores(fitted, methods)
+        scored.reduction: scored
+        for scored in reduced_scores(fitted, methods, GRIDS)
         if scored.setting == INDUCTIVE
     }
     assert {NO_CORRECTION, *wanted} == set(CORRECTION_CHOICES)
@@ -76,7 +79,7 @@ def test_each_correction_scores_as_corrected_scores_does(explorer, methods, prom
         np.testing.assert_allclose(explorer.scores(choice), scored.scores_BC, atol=1e-12)
         assert outcome.validation.top1 == scored.validation_top1, name
         assert (
-            fitted.settings | {f"{name} {key}": value for key, value in outcome.correction_settings.items()}
+            fitted.settings | {f"{name}_{key}": value for key, value in outcome.correction_settings.items()}
             == scored.settings
         )
         assert outcome.unseen.top1 == top_k_accuracy(scored.scores_BC, methods.test.targets, 1)
@@ -238,7 +241,7 @@ def test_what_cannot_be_explored_is_refused_in_a_sentence(clips, good):  # noqa:
     fixed = dataclasses.replace(PROTOCOL, validation=(), validation_clips=())
     with pytest.raises(
         ValueError,
-        match=r"scoring a split needs 1 or more clips of validation classes \(settings are chosen on them\)",
+        match="validation clips, got 0",
     ):
         Explorer(clips, fixed, {"good": good})
     same = texts_of("same", np.ones((len(good.names), 12)))
