@@ -25,48 +25,42 @@ DATASETS = ("ucf101", "kinetics400", "hmdb51", "activitynet", "kinetics600", "ki
 
 def main(n_trials: int) -> None:
     print(f"{n_trials} trials of each fault, seed 0, {find_encoder()}")
-    print(
-        f"{'dataset':14}{'classes':>8}{'own flagged':>14}{'swap: both':>12}{'swap: one':>11}{'single':>8}{'copy: pair':>12}"
-    )
+    columns = ("swap: both", "swap: one", "single", "copy: pair")
+    print(f"{'dataset':14}{'classes':>8}{'own flagged':>14}" + "".join(f"{name:>12}" for name in columns))
     for dataset in DATASETS:
-        classes = pd.read_csv(DATA / dataset / "classes.csv")
-        names, labels, texts = (
-            list(classes["name"]),
-            label(classes),
-            list(class_text(classes, description).texts),
-        )
-        label_CF, text_CF = (
-            embed_class_text(class_text(classes, prompt), find_encoder()).pooled_CF
-            for prompt in (label, description)
-        )
+        print(faults_found(dataset, n_trials), flush=True)
 
-        def flagged(order: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
-            """Flags when class i has the description of class order[i], on the kept classes."""
-            rows = [(names[i], labels[i], texts[order[i]]) for i in kept]
-            chosen, own, given = map(list, zip(*rows))
-            return find_flags(chosen, own, label_CF[kept], text_CF[order[kept]], given)
 
-        everything, random = np.arange(len(names)), np.random.default_rng(0)
-        clean = flagged(everything, everything)["name"].nunique()
-        alike = label_CF @ label_CF.T
-        limit = np.median(alike[~np.eye(len(names), dtype=bool)])
-        unrelated = np.argwhere(alike < limit)
-        both = one = single = copied = 0
-        for i, j in unrelated[random.integers(len(unrelated), size=n_trials)]:
-            order = everything.copy()
-            order[[i, j]] = j, i
-            found = set(flagged(order, everything)["name"]) & {names[i], names[j]}
-            both, one = both + (len(found) == 2), one + (len(found) > 0)
-            order = everything.copy()
-            order[i] = j
-            single += names[i] in set(flagged(order, everything[everything != j])["name"])
-            copies = flagged(order, everything)
-            copied += {names[i], names[j]} <= set(copies["name"][copies["flag"] == DUPLICATE])
-        shares = [f"{count / n_trials:.3f}" for count in (both, one, single, copied)]
-        print(
-            f"{dataset:14}{len(names):8}{clean:8} {100 * clean / len(names):4.1f} %{shares[0]:>12}{shares[1]:>11}{shares[2]:>8}{shares[3]:>12}",
-            flush=True,
-        )
+def faults_found(dataset: str, n_trials: int) -> str:
+    classes = pd.read_csv(DATA / dataset / "classes.csv")
+    names, labels, texts = list(classes["name"]), label(classes), description(classes)
+    both = (class_text(classes, prompt) for prompt in (label, description))
+    label_CF, text_CF = (embed_class_text(text, find_encoder()).pooled_CF for text in both)
+
+    def flagged(order: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
+        """Flags when class i has the description of class order[i], on the kept classes."""
+        rows = [(names[i], labels[i], texts[order[i]]) for i in kept]
+        chosen, own, given = map(list, zip(*rows))
+        return find_flags(chosen, own, label_CF[kept], text_CF[order[kept]], given)
+
+    everything, random = np.arange(len(names)), np.random.default_rng(0)
+    clean = flagged(everything, everything)["name"].nunique()
+    alike = label_CF @ label_CF.T
+    limit = np.median(alike[~np.eye(len(names), dtype=bool)])
+    unrelated = np.argwhere(alike < limit)
+    found = np.zeros(4)
+    for i, j in unrelated[random.integers(len(unrelated), size=n_trials)]:
+        order = everything.copy()
+        order[[i, j]] = j, i
+        n_swapped = len(set(flagged(order, everything)["name"]) & {names[i], names[j]})
+        order = everything.copy()
+        order[i] = j
+        single = names[i] in set(flagged(order, everything[everything != j])["name"])
+        copies = flagged(order, everything)
+        copied = {names[i], names[j]} <= set(copies["name"][copies["flag"] == DUPLICATE])
+        found += n_swapped == 2, n_swapped > 0, single, copied
+    own = f"{len(names):8}{clean:8} {100 * clean / len(names):4.1f} %"
+    return f"{dataset:14}{own}" + "".join(f"{share:12.3f}" for share in found / n_trials)
 
 
 if __name__ == "__main__":

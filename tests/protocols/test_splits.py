@@ -81,7 +81,7 @@ generalised-all-generalised seen""".split()
 
 @pytest.mark.parametrize("name", ["", " half-1", "half-1\n", *BAD_NAMES])
 def test_a_bad_name_is_refused(name):
-    with pytest.raises(ProtocolError, match="one of stratified-N, .*, truze, half-N, all, .*kinetics220-N"):
+    with pytest.raises(ProtocolError, match="stratified-N.*truze.*kinetics220-N"):
         ProtocolName.of(name)
 
 
