@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator
 from math import nan
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,27 +21,8 @@ from zsar_lab.data.catalog import (
 )
 from zsar_lab.data.datasets.annotations import Annotations, unused_id
 
-EXACT, SPELLED_DIFFERENTLY, OF_NO_CLASS = range(3)
-
-
-class _File(NamedTuple):
-    """A file below the folder of videos.
-
-    Attributes:
-        path, folder: relative to that folder.
-        class_name: of the nearest folder above it that is named after a class; "" if none is.
-        closeness: how closely that folder's name says so.
-        status, reason: "" for a video; else why its name or kind rules it out.
-    """
-
-    path: str
-    folder: str
-    class_name: str
-    closeness: int
-    stem: str
-    suffix: str
-    status: str
-    reason: str
+FILE_COLUMNS = ["path", "folder", "of_class", "closeness", "stem", "suffix", "file_status", "file_reason"]
+EXACT, SPELLED_DIFFERENTLY, OF_NO_CLASS = range(3)  # how closely the name of a folder says its class
 
 
 def match_videos(annotations: Annotations, videos: Path) -> pd.DataFrame:
@@ -58,153 +38,122 @@ def match_videos(annotations: Annotations, videos: Path) -> pd.DataFrame:
         The rows of `annotations.clips` with path (relative, "" if there is no file) and status ("" for
         those to be opened), and one row for each file that is no clip's, sorted by id (unique).
     """
-    videos = Path(videos)
+    videos, dataset = Path(videos), annotations.dataset
     if videos.is_file():
         raise NotADirectoryError(f"the videos must be given as a folder, but '{videos}' is a file")
     if not videos.is_dir():
         raise FileNotFoundError(f"there is no folder '{videos}'; give the folder above the class folders")
-    files = list(_files(annotations.classes["name"].tolist(), videos))
-    clips = annotations.clips.to_dict("records")
-    clips_of: dict[str, list[dict]] = {}
-    for clip in clips:
-        clip["file"] = None
-        for stem in clip["stems"]:
-            clips_of.setdefault(stem, []).append(clip)
-    files_of: dict[str, list[_File]] = {}
-    for file in files:
-        if not file.status and file.stem in clips_of:
-            files_of.setdefault(file.stem, []).append(file)
-    if not files_of:
-        raise ValueError(_nothing_found(annotations, videos, files))
-    _choose(annotations, clips_of, files_of)
-    for clip in clips:
-        file = clip["file"]
-        if clip["reason"]:
-            clip["status"] = EXCLUDED
-        elif file is None:
-            clip |= {"status": MISSING, "reason": _why_missing(clip["stems"], files_of, videos)}
-        else:
-            clip["status"] = ""
-        clip["path"] = file.path if file else ""
-    rows = [*clips, *_other_files(annotations, clips, files, clips_of, videos)]
-    rows.sort(key=lambda row: row["id"])
-    return pd.DataFrame(rows, columns=[*annotations.clips.columns, "path", "status"])
+    found = _files(annotations.classes["name"].tolist(), videos)
+    files = pd.DataFrame(found, columns=FILE_COLUMNS, dtype=object)  # for names that are not UTF-8
+    named = annotations.clips[["id", "class", "stems", "reason"]].explode("stems").dropna(subset="stems")
+    good = files[files["file_status"] == ""].assign(unusual=files["suffix"] != dataset.suffix)
+    pairs = named.merge(good, left_on="stems", right_on="stem")
+    if pairs.empty:
+        sought = "".join(f"{clip['class']}/{clip['stems']}" for _, clip in named[:1].iterrows())
+        example = shown(next(iter([*good["path"][:1], *files["path"][:1]]), ""))
+        there = f"{len(files)} files such as '{example}'" if len(files) else "no file at all"
+        raise ValueError(
+            f"'{videos}' must hold videos of {dataset.name}, such as '{sought}{dataset.suffix}', got {there}; "
+            "give the folder above the class folders"
+        )
+    if dataset.shares_videos:
+        # clips of one video may be of several classes, and a folder can have the name of one only
+        classes_of_stem = pd.MultiIndex.from_frame(named[["stems", "class"]])
+        in_class = pd.MultiIndex.from_frame(pairs[["stems", "of_class"]]).isin(classes_of_stem)
+        fits = in_class | (pairs["of_class"] == "")
+    else:
+        live = named[named["reason"] == ""].groupby("stems")["class"].nunique()
+        alone = pairs["stems"].map(live).fillna(0) <= 1
+        fits = (pairs["of_class"] == pairs["class"]) | ((pairs["of_class"] == "") & alone)
+    chosen = pairs[fits].sort_values(["closeness", "unusual", "path"]).drop_duplicates("id")
+    file_of = dict(zip(chosen["id"], chosen["path"], strict=True))
 
-
-def _nothing_found(annotations: Annotations, videos: Path, files: list[_File]) -> str:
-    dataset, clips = annotations.dataset, annotations.clips
-    named = clips[clips["stems"].str.len() > 0]
-    sought = "".join(f"{row['class']}/{row['stems'][0]}" for _, row in named[:1].iterrows())
-    example = next((file.path for file in files if not file.status), files[0].path if files else "")
-    there = f"{len(files)} files such as '{shown(example)}'" if files else "no file at all"
-    return (
-        f"'{videos}' must hold videos of {dataset.name}, such as '{sought}{dataset.suffix}', got {there}; "
-        "give the folder above the class folders"
+    table = annotations.clips.assign(
+        path=[file_of.get(clip, "") for clip in annotations.clips["id"]], status=""
     )
+    missing = (table["reason"] == "") & (table["path"] == "")
+    table.loc[table["reason"] != "", "status"] = EXCLUDED
+    table.loc[missing, "status"] = MISSING
+    files_of_stem = {stem: rows for stem, rows in pairs.drop_duplicates("path").groupby("stem")}
+    table.loc[missing, "reason"] = [
+        _why_missing([files_of_stem[stem] for stem in stems if stem in files_of_stem], stems[0], videos)
+        for stems in table["stems"][missing]
+    ]
+    others = list(
+        _other_files(annotations, files[~files["path"].isin(chosen["path"])], named, file_of, videos)
+    )
+    table = pd.concat([table, pd.DataFrame(others, columns=table.columns)], ignore_index=True)
+    return table.sort_values("id", ignore_index=True)
 
 
-def _choose(
-    annotations: Annotations, clips_of: dict[str, list[dict]], files_of: dict[str, list[_File]]
-) -> None:
-    """Set the file of each clip that has one."""
-    dataset = annotations.dataset
-
-    def preference(file: _File) -> tuple[int, bool, str]:
-        return file.closeness, file.suffix != dataset.suffix, file.path
-
-    for stem, files in files_of.items():
-        clips = clips_of[stem]
-        names = {clip["class"] for clip in clips}
-        live = {clip["class"] for clip in clips if not clip["reason"]}
-        for clip in clips:
-            # clips of one video may be of several classes, and a folder can have the name of one only
-            own = names if dataset.shares_videos else {clip["class"]}
-            any_class = dataset.shares_videos or len(live) <= 1
-            fitting = [
-                file for file in files if file.class_name in own or (any_class and not file.class_name)
-            ]
-            if fitting:
-                clip["file"] = min(filter(None, [*fitting, clip["file"]]), key=preference)
-
-
-def _why_missing(stems: list[str], files_of: dict[str, list[_File]], videos: Path) -> str:
-    files = [file for stem in stems for file in files_of.get(stem, [])]
-    if not files:
-        return f"no file {stems[0]}.* in '{shown(str(videos))}'"
-    names = sorted({file.class_name for file in files if file.class_name})
-    if names:
+def _why_missing(found: list[pd.DataFrame], stem: str, videos: Path) -> str:
+    if not found:
+        return f"no file {stem}.* in '{shown(str(videos))}'"
+    files = pd.concat(found)
+    if names := sorted(set(files["of_class"]) - {""}):
         return f"only found in the folder of class {' and '.join(names)}"
     return (
-        f"'{files[0].path}' may be its file or that of a clip of another class; "
+        f"'{files['path'].iloc[0]}' may be its file or that of a clip of another class; "
         "put it into the folder of its class"
     )
 
 
 def _other_files(
-    annotations: Annotations,
-    clips: list[dict],
-    files: list[_File],
-    clips_of: dict[str, list[dict]],
-    videos: Path,
+    annotations: Annotations, files: pd.DataFrame, named: pd.DataFrame, file_of: dict[str, str], videos: Path
 ) -> Iterator[dict]:
     """A row for each file that no clip has been given."""
-    used, taken = {clip["path"] for clip in clips}, {clip["id"] for clip in clips}
+    taken, dataset = set(annotations.clips["id"]), annotations.dataset
+    clips_of: dict[str, list[tuple[str, str]]] = {stem: [] for stem in files["stem"]}
+    for clip, name, stem in zip(named["id"], named["class"], named["stems"], strict=True):
+        if stem in clips_of:
+            clips_of[stem].append((clip, name))
     top = shown(videos.absolute().name) or "/"
-    for file in files:
-        if file.path not in used:
-            path = shown(file.path)
-            file_id = unused_id(path, "file", taken) if path in taken else path
-            taken.add(file_id)
-            yield {
-                "id": file_id,
-                "class": file.class_name or shown(file.folder.rpartition("/")[2]) or top,
-                "group": "",
-                "splits": "",
-                "start_s": nan,
-                "end_s": nan,
-                "stems": [],
-                "reason": file.reason or _why_not_listed(file, annotations, clips_of.get(file.stem, [])),
-                "path": path,
-                "status": file.status or NOT_LISTED,
-            }
+    for file in files.itertuples():
+        clips = clips_of[file.stem]
+        own = [clip for clip, name in clips if clip in file_of and file.of_class in ("", name)]
+        folder = file.folder.rpartition("/")[2]
+        if file.file_reason:
+            reason = file.file_reason
+        elif own:
+            reason = f"a second file of clip '{own[0]}' beside '{file_of[own[0]]}'"
+        elif clips and file.of_class:
+            reason = (
+                f"clip '{clips[0][0]}' has a file of this name, but this one lies in the folder of class "
+            )
+            reason += file.of_class
+        elif clips:
+            reason = f"clips of several classes have a file of this name, such as '{clips[0][0]}', "
+            reason += "and its folder is of none of them"
+        elif folder and not file.of_class and not dataset.shares_videos:
+            reason = f"its folder '{folder}' is no class of {dataset.name}"
+        else:
+            reason = f"no annotation of {dataset.name} names it with a class"
+        path = file_id = shown(file.path)
+        if path in taken:
+            file_id = unused_id(path, "file", taken)
+        taken.add(file_id)
+        row = {"id": file_id, "class": file.of_class or shown(folder) or top, "group": "", "splits": ""}
+        row |= {"start_s": nan, "end_s": nan, "stems": [], "reason": reason, "path": path}
+        yield row | {"status": file.file_status or NOT_LISTED}
 
 
-def _why_not_listed(file: _File, annotations: Annotations, clips: list[dict]) -> str:
-    """Why no clip has been given a file, from the clips that have its stem."""
-    for clip in clips:
-        if clip["file"] and file.class_name in ("", clip["class"]):
-            return f"a second file of clip '{clip['id']}' beside '{clip['file'].path}'"
-    if clips and file.class_name:
-        return (
-            f"clip '{clips[0]['id']}' has a file of this name, "
-            f"but this one lies in the folder of class {file.class_name}"
-        )
-    if clips:
-        return (
-            f"clips of several classes have a file of this name, such as '{clips[0]['id']}', "
-            "and its folder is of none of them"
-        )
-    dataset = annotations.dataset
-    if file.folder and not file.class_name and not dataset.shares_videos:
-        return f"its folder '{file.folder.rpartition('/')[2]}' is no class of {dataset.name}"
-    return f"no annotation of {dataset.name} names it with a class"
+def _files(class_names: list[str], videos: Path) -> Iterator[tuple]:
+    """FILE_COLUMNS of every file below the folder, in an order that does not depend on the disk."""
 
+    def letters(name: str) -> str:
+        return "".join(character for character in name.lower() if character.isalnum())
 
-def _files(class_names: list[str], videos: Path) -> Iterator[_File]:
-    """Every file below the folder that is not hidden, in an order that does not depend on the disk."""
     class_of = {"": ""}
     for name in class_names:  # "" for two classes that only signs tell apart
-        class_of[_letters(name)] = "" if _letters(name) in class_of else name
+        class_of[letters(name)] = "" if letters(name) in class_of else name
     exact = set(class_names)
     odd = "must be UTF-8 without control characters, got"
     for folder, entries in walk(videos):
-        closeness, class_name = OF_NO_CLASS, ""
+        of_class, closeness = "", OF_NO_CLASS
         for part in reversed(folder.split("/")):  # the nearest folder that is named after a class
-            if part in exact:
-                closeness, class_name = EXACT, part
-            elif name := class_of.get(_letters(part), ""):
-                closeness, class_name = SPELLED_DIFFERENTLY, name
-            if class_name:
+            of_class = part if part in exact else class_of.get(letters(part), "")
+            if of_class:
+                closeness = EXACT if part in exact else SPELLED_DIFFERENTLY
                 break
         for name, reason in entries:
             stem, dot, ending = name.rpartition(".")
@@ -221,12 +170,7 @@ def _files(class_names: list[str], videos: Path) -> Iterator[_File]:
                 reason = f"a folder name {odd} '{shown(folder)}'; rename it"
             elif not reason:
                 status = ""
-            path = f"{folder}/{name}" if folder else name
-            yield _File(path, folder, class_name, closeness, stem, suffix, status, reason)
-
-
-def _letters(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
+            yield f"{folder}/{name}".lstrip("/"), folder, of_class, closeness, stem, suffix, status, reason
 
 
 def walk(root: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
