@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.server
-import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
+import local_hub
 import pytest
 from tiny_encoders import save_tiny
 
@@ -88,76 +85,27 @@ def test_a_damaged_package_is_refused(monkeypatch, tmp_path, offline):
         find_encoder()
 
 
-class _Hub(http.server.BaseHTTPRequestHandler):
-    """What the hub's client asks of the hub: a model's list of files, and the files."""
-
-    folder: Path
-    asked: list[str]
-    commit = "0123456789abcdef0123456789abcdef01234567"
-
-    def do_HEAD(self):
-        self.do_GET(body=False)
-
-    def do_GET(self, body: bool = True):
-        self.asked.append(self.path)
-        paths = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
-        files = {path.relative_to(self.folder).as_posix(): path for path in paths}
-        siblings = [{"rfilename": name} for name in files]
-        rows = [
-            {"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
-            for name, path in files.items()
-        ]
-        listed = {
-            "revision/main": {"id": "team/tiny", "sha": self.commit, "siblings": siblings},
-            f"tree/{self.commit}": rows,
-        }
-        path = self.path.split("?")[0]
-        of_api = listed.get(path.removeprefix("/api/models/team/tiny/"))
-        name = path.removeprefix(f"/team/tiny/resolve/{self.commit}/")
-        if of_api is None and name not in files:
-            return self.send_error(404)
-        content = files[name].read_bytes() if of_api is None else json.dumps(of_api).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json" if of_api else "application/octet-stream")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", self.commit)
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
-
-
 FIND = """from zsar_lab.text.encoder_files import find_encoder
 found = find_encoder('team/tiny')
 print(found.source, found.revision)"""
 
 
 def test_a_model_is_fetched_from_a_hub_once_and_then_found_offline(bert, tmp_path):
-    model = shutil.copytree(bert, tmp_path / "model")
+    model = shutil.copytree(bert, tmp_path / "hub" / "team" / "tiny")
     (model / "1_Pooling").mkdir()
     (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
-    handler = type("Hub", (_Hub,), {"folder": model, "asked": []})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and k != "HF_HUB_OFFLINE"}
-    environment |= {
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_XET": "1",
-    }
+    environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
 
     def find() -> subprocess.CompletedProcess:
         command = [sys.executable, "-c", FIND]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
-    first = find()
-    assert first.stdout.split() == ["hub", find_encoder(model).revision], first.stderr
-    assert any("resolve" in path for path in handler.asked)
-    server.shutdown()
-    server.server_close()
+    with local_hub.running(tmp_path / "hub") as hub:
+        environment["HF_ENDPOINT"] = hub.url
+        first = find()
+        assert first.stdout.split() == ["hub", find_encoder(model).revision], first.stderr
+        assert "model.safetensors" in hub.downloads()
     second = find()  # the server is gone
     assert second.stdout.split() == ["hub", "cache", find_encoder(model).revision], second.stderr
     environment["HF_HOME"] = str(tmp_path / "another")

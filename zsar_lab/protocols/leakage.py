@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ class Removal:
     @property
     def hash(self) -> str:
         """Hash of all fields."""
-        return fingerprint("removal", self._content())
+        return fingerprint("removal", asdict(self))
 
     @property
     def rule_text(self) -> str:
@@ -86,7 +86,7 @@ class Removal:
 
     def save(self, path: Path) -> Path:
         """Write the list with its hash as json; `path` ends in .json, or is a folder (leakage.json in it)."""
-        write_json(_json_path(path), self._content() | {"hash": self.hash})
+        write_json(_json_path(path), asdict(self) | {"hash": self.hash})
         return _json_path(path)
 
     @staticmethod
@@ -102,9 +102,6 @@ class Removal:
         if removal.hash != stated:
             raise ValueError(f"'{file}' must give the hash {stated}, but it gives {removal.hash}")
         return removal
-
-    def _content(self) -> dict:
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
 
 
 @dataclass(frozen=True, eq=False)

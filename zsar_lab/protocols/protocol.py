@@ -24,51 +24,32 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True)
 class Protocol:
-    """One split of classes and clips. Nothing is in two lists, and nothing that is needed is empty.
+    """One split of classes and clips (ids). Nothing is in two lists, and nothing that is needed is empty.
 
-    Attributes:
-        name: says how it was made, for example "family-stratified split 0".
-        seen: classes trained on, 2 or more.
-        validation: seen-side classes that are never trained on, to choose settings; 2 or more, or none, and
-            then every setting must be fixed beforehand.
-        unseen: classes that are only tested on, 2 or more.
-        train_clips: clips of seen classes to train on (ids of the catalog).
-        seen_test_clips: clips of seen classes held out from training; may be empty unless generalised.
-        validation_clips: clips of the validation classes.
-        test_clips: clips of the unseen classes.
-        generalised: all seen and unseen classes are candidates, and seen_test_clips are scored too.
-        average: "micro" (over clips) or "mean_class" (over classes): the headline average of a score.
-        views: test views a clip whose embeddings are averaged, 1 or 25.
-        removed: training classes that a leakage rule removed.
-        removed_rule: that rule with its threshold.
-        train_data, test_data: names of the datasets, ActivityNet's with its unit: "activitynet, segments".
-        left_out: (clip id, reason) of clips that are in no list though their class takes part; sorted by
-            reason and id.
+    Without validation classes, on which settings are chosen, every setting must be fixed beforehand.
     """
 
-    name: str
-    seen: tuple[str, ...]
-    validation: tuple[str, ...]
-    unseen: tuple[str, ...]
-    train_clips: tuple[str, ...]
-    seen_test_clips: tuple[str, ...]
+    name: str  # says how it was made, such as "family-stratified split 0"
+    seen: tuple[str, ...]  # classes trained on, 2 or more
+    validation: tuple[str, ...]  # seen-side classes that are never trained on, none or 2 and more
+    unseen: tuple[str, ...]  # classes that are only tested on, 2 or more
+    train_clips: tuple[str, ...]  # of seen classes
+    seen_test_clips: tuple[str, ...]  # of seen classes, held out from training; maybe none unless generalised
     validation_clips: tuple[str, ...]
     test_clips: tuple[str, ...]
-    generalised: bool = False
-    average: str = "micro"
-    views: int = 1
-    removed: tuple[str, ...] = ()
-    removed_rule: str = ""
-    train_data: str = ""
+    generalised: bool = False  # seen and unseen classes are candidates, seen_test_clips are scored too
+    average: str = "micro"  # the headline average of a score, see AVERAGES
+    views: int = 1  # test views a clip whose embeddings are averaged, 1 or 25
+    removed: tuple[str, ...] = ()  # training classes that a leakage rule removed
+    removed_rule: str = ""  # that rule with its threshold
+    train_data: str = ""  # name of the dataset, ActivityNet's with its unit: "activitynet, segments"
     test_data: str = ""
-    left_out: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()  # (clip, reason) of clips in no list, sorted by reason
 
     def __post_init__(self) -> None:
+        kinds = {"str": str, "bool": bool, "int": int}
         for field in fields(self):
-            value, kind = (
-                getattr(self, field.name),
-                {"str": str, "bool": bool, "int": int}.get(str(field.type)),
-            )
+            value, kind = getattr(self, field.name), kinds.get(str(field.type))
             parts = [part for pair in value for part in pair] if field.name == "left_out" else value
             is_names = isinstance(value, tuple) and all(isinstance(part, str) for part in parts)
             if not (type(value) is kind if kind else is_names):

@@ -31,12 +31,8 @@ def read_classes(classes: Classes) -> pd.DataFrame:
 
     Returns:
         A row a class in the order given: name, label (readable), description and text ("" where not given),
-            and structure where it is given.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: no class or one class only; an empty name, or two that differ in case, spaces, hyphens or
-            underscores alone; a file that is not UTF-8, no table, or has columns that are not known.
+            and structure where it is given. ValueError for fewer than 2 classes, names that are empty or
+            nearly the same, other columns, or a file that is no such table.
     """
     if isinstance(classes, pd.DataFrame):
         return _checked(classes, "the table of classes")
@@ -47,9 +43,8 @@ def read_classes(classes: Classes) -> pd.DataFrame:
         return classes_of_lines(read_text(Path(classes)), f"'{classes}'")
     if isinstance(classes, (str, Path)) and Path(classes).suffix.lower() == ".csv":
         columns, rows = read_csv(Path(classes), needed=("name",), pad=True)
-        return _checked(
-            pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str), f"'{classes}'"
-        )
+        table = pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str)
+        return _checked(table, f"'{classes}'")
     is_list = isinstance(classes, Sequence) and not isinstance(classes, str)
     if isinstance(classes, (str, Path)) or not is_list or not all(isinstance(name, str) for name in classes):
         raise ValueError(f"classes must be a list of names, a table, or a .csv or .txt file, got {classes!r}")
@@ -68,9 +63,6 @@ def readable_label(name: str) -> str:
     HandstandPushups -> "handstand pushups", climb_stairs -> "climb stairs", Run100mHurdles -> "run 100m
     hurdles", MMAFight -> "mma fight". Words are split at underscores, spaces, before a capital that follows a
     small letter or digit, before the last capital of an abbreviation, and before a number.
-
-    Raises:
-        ValueError: the name holds no letter or digit.
     """
     spaced = ""
     for before, character, after in zip(" " + name, name, name[1:] + " ", strict=False):

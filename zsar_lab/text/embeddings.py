@@ -21,23 +21,17 @@ from zsar_lab.text.prompts import ClassText, TextTooLong
 
 @dataclass(frozen=True, eq=False)
 class ClassEmbeddings:
-    """What the language model makes of each class text.
+    """What the language model makes of each class text, in the order of `class_text`.
 
-    Attributes:
-        class_text: the texts embedded, in the order of the rows.
-        encoder: the encoder's revision.
-        pooled_CF: float32, unit rows: the embeddings of a text's lines side by side, so that a cosine of two
-            rows is the mean of the cosines line by line; or their mean, where the class text is averaged.
-        words_CLE: float32, the encoder's last layer for each token of all lines, zero where `mask_CL` is
-            False.
-        mask_CL: bool, True at a token.
+    A row of `pooled_CF` is the embeddings of a text's lines side by side, so that a cosine of two rows is the
+    mean of the cosines line by line; or their mean, where the class text is averaged.
     """
 
     class_text: ClassText
-    encoder: str
-    pooled_CF: np.ndarray
-    words_CLE: np.ndarray
-    mask_CL: np.ndarray
+    encoder: str  # its revision
+    pooled_CF: np.ndarray  # float32, unit rows
+    words_CLE: np.ndarray  # float32, the last layer for each token of all lines, 0 where mask_CL is False
+    mask_CL: np.ndarray  # bool, True at a token
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,7 +40,7 @@ class ClassEmbeddings:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the class text and the encoder."""
+        """Hash of class text and encoder."""
         return fingerprint("class embeddings", self.class_text.fingerprint, self.encoder)
 
     def rows(self, names: tuple[str, ...]) -> np.ndarray:
@@ -113,13 +107,13 @@ def _read(
     class_text: ClassText, files: EncoderFiles, folder: Path | None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Embedding [D] and last layer [L, E] of each line: from the cache, or by the encoder and then cached."""
-    from zsar_lab.text.encoder import open_encoder  # which loads torch
-
     texts = zip(class_text.names, class_text.texts, strict=True)
     class_of = {line: name for name, text in texts for line in text.split("\n")}
     found = {} if folder is None else _cached(set(class_of), Path(folder) / files.revision)
     missing = [line for line in class_of if line not in found]
     if missing:
+        from zsar_lab.text.encoder import open_encoder  # which loads torch
+
         try:
             pooled_ND, words = open_encoder(files).encode(missing)
         except TextTooLong as error:
