@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.results.neighbours import nearest_neighbours
+from zsar_lab.embed.neighbours import nearest_neighbours
 from zsar_lab.viz import projection
 
 WIDTH, CLUSTERS = 256, 101

@@ -1,17 +1,15 @@
-"""The 10 nearest neighbours of 20,000 clips by cosine: ours against scikit-learn's brute force, in one run with the same threads.
+"""The 10 nearest neighbours of 20,000 clips by cosine: ours against scikit-learn's brute force, in one run.
 
     python benchmarks/bench_neighbours.py [--points 20000] [--rounds 3] [--threads 2] [--data noise]
 
-Both sides take the same float32 rows of length 1. Two searches: a set among itself without the query itself
-(`kneighbors()`), where ours computes each product once for both of its rows, and the rows as queries of a
-copy with one number changed, where it cannot. scikit-learn runs with the cosine metric and with the euclidean
-one, which on such rows gives the same neighbours. Its cosine is tried with one job and with one a thread, and
-the faster is taken. The sides take turns; seconds are the best of the rounds, and what counts is the median
-of the rounds' ratios, whose sides were measured next to one another.
-
-Recall is the share of the other side's neighbours that ours finds, and against float64 brute force, of a
-neighbour as far away as the last one within 1e-6, whichever it is. Memory is the peak of a process of its own
-(VmHWM) above that before the search."""
+Both sides take the same float32 rows of length 1 and as many threads. Two searches: a set among itself
+without the query itself, where ours computes each product once for both of its rows, and the rows as
+queries of a copy with one number changed, where it cannot. scikit-learn runs with the cosine metric and
+with the euclidean one, which on such rows gives the same neighbours. The sides take turns; what counts is
+the median of the rounds' ratios. Recall is the share of the other side's neighbours that ours finds. Memory
+is the peak of a process of its own (VmHWM) above that before the search. Targets: 4 and 1.2 times as fast,
+recall 1, under 300 MB.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +17,6 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +24,9 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from zsar_lab.results.neighbours import nearest_neighbours
+from zsar_lab.embed.neighbours import nearest_neighbours
 
 WIDTH, K = 512, 10
-Found = tuple[np.ndarray, np.ndarray]
 
 
 def main() -> None:
@@ -39,10 +35,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured")
     parser.add_argument("--threads", type=int, default=2, help="of both sides")
     parser.add_argument(
-        "--data",
-        choices=("noise", "clusters"),
-        default="noise",
-        help="rows at random, or 101 clusters of cosine about 0.5 within",
+        "--data", choices=("noise", "clusters"), default="noise", help="clusters: 101, cosine .5"
     )
     parser.add_argument("--memory", action="store_true", help="only print the peak of one search, in MB")
     options = parser.parse_args()
@@ -52,15 +45,14 @@ def main() -> None:
         return print(peak_of_search(points))
     other = points.copy()
     other[0, 0] += 1e-3
+    command = [sys.executable, __file__, "--memory", *sys.argv[1:]]
+    peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    print(
+        f"{options.points} rows of {WIDTH}, k {K}, {options.data}, {options.threads} threads; peak {peak} MB"
+    )
     with threadpool_limits(options.threads):
-        print(f"{options.points} rows of {WIDTH}, k {K}, {options.data}, {options.threads} threads")
-        jobs = faster_jobs(points, options.threads)
-        print(
-            f"peak of ours above what was there before: {memory(options)} MB   (target: under 300)",
-            flush=True,
-        )
-        compare("among themselves", points, None, jobs, options)
-        compare("as queries of another set", other, points, jobs, options)
+        compare("among themselves", points, None, options)
+        compare("as queries of another set", other, points, options)
 
 
 def made_up(n_points: int, data: str) -> np.ndarray:
@@ -73,7 +65,7 @@ def made_up(n_points: int, data: str) -> np.ndarray:
 
 
 def peak_of_search(points: np.ndarray) -> int:
-    """MB; a small search first, for what is loaded once. This process's own peak so far must not hide that of the search."""
+    """MB; a small search first, for what is loaded once."""
     nearest_neighbours(points[:64], points[:64], K, exclude_self=True)
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew from what is resident
     before = high_water_mark()
@@ -87,101 +79,29 @@ def high_water_mark() -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 
 
-def memory(options: argparse.Namespace) -> str:
-    command = [
-        sys.executable,
-        __file__,
-        "--memory",
-        "--points",
-        str(options.points),
-        "--threads",
-        str(options.threads),
-        "--data",
-        options.data,
-    ]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def faster_jobs(points: np.ndarray, threads: int) -> int | None:
-    """With one job or one a thread, whichever finds cosine neighbours of a part sooner."""
-    part = points[: len(points) // 4]
-    seconds = {}
-    for jobs in (None, threads):
-        search = NearestNeighbors(n_neighbors=K, algorithm="brute", metric="cosine", n_jobs=jobs).fit(points)
-        seconds[jobs] = timed(lambda: search.kneighbors(part))[1]
-    print(
-        "scikit-learn, cosine, a quarter: "
-        + ", ".join(f"n_jobs {jobs} {second:.2f} s" for jobs, second in seconds.items())
-    )
-    return min(seconds, key=seconds.get)
-
-
-def compare(
-    what: str, points: np.ndarray, queries: np.ndarray | None, jobs: int | None, options: argparse.Namespace
-) -> None:
+def compare(what: str, points: np.ndarray, queries: np.ndarray | None, options: argparse.Namespace) -> None:
     """Print both sides; `queries` None for the points themselves."""
-    sides: dict[str, Callable[[], Found]] = {
-        "ours": lambda: nearest_neighbours(points if queries is None else queries, points, K, queries is None)
-    }
+    own = points if queries is None else queries
+    sides = {"ours": lambda: nearest_neighbours(own, points, K, queries is None)[0]}
     for metric in ("cosine", "euclidean"):
-        search = NearestNeighbors(
-            n_neighbors=K, algorithm="brute", metric=metric, n_jobs=jobs if metric == "cosine" else None
-        ).fit(points)
-        sides[metric] = lambda search=search: search.kneighbors(queries)[::-1]
-    results, figures = {}, {side: [] for side in sides}
+        search = NearestNeighbors(n_neighbors=K, algorithm="brute", metric=metric).fit(points)
+        sides[metric] = lambda search=search: search.kneighbors(queries, return_distance=False)
+    found, seconds = {}, {side: [] for side in sides}
     for _ in range(options.rounds):
         for side, search in sides.items():
-            results[side], *seconds = timed(search)
-            figures[side].append(seconds)
-    best = {side: np.min(seconds, axis=0) for side, seconds in figures.items()}
+            clock, processor = time.perf_counter(), time.process_time()
+            found[side] = search()
+            seconds[side].append((time.perf_counter() - clock, time.process_time() - processor))
     print(f"\n{what}")
-    for side, target in (("ours", ""), ("cosine", "(target: 4)"), ("euclidean", "(target: 1.2)")):
-        ratios = np.array(figures[side]) / np.array(figures["ours"])
-        clock, processor = np.median(ratios, axis=0)
-        rounds = " ".join(f"{seconds[0]:.2f}" for seconds in figures[side])
-        shared = recall(results["ours"][0], results[side][0])
-        took = f"{best[side][0]:6.2f} s, {best[side][1]:6.2f} s of processor time"
-        by_round = " ".join(f"{ratio:.2f}" for ratio in ratios[:, 0])
-        times = (
-            f"{clock:5.2f} x on the clock (rounds {by_round}), {processor:5.2f} x by processor time {target}"
-            if target
-            else ""
+    for side, target in (("ours", ""), ("cosine", "4"), ("euclidean", "1.2")):
+        ratio, by_processor = np.median(np.array(seconds[side]) / np.array(seconds["ours"]), axis=0)
+        best, recall = (
+            np.min(seconds[side], axis=0),
+            (found["ours"][:, :, None] == found[side][:, None]).any(1),
         )
-        print(f"{side:10s} {took}  (rounds {rounds})  recall {shared:.6f}  {times}", flush=True)
-    print(
-        f"recall against float64 brute force: {exact_recall(results['ours'][0], points, queries):.6f}, ties within 1e-6 counted as found"
-    )
-
-
-def recall(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float((ours[:, :, None] == theirs[:, None, :]).any(1).mean())
-
-
-def exact_recall(found: np.ndarray, points: np.ndarray, queries: np.ndarray | None) -> float:
-    """Share of all neighbours found that are no further away than the k-th of float64 brute force."""
-    every = points.astype(float)
-    every /= np.linalg.norm(every, axis=1, keepdims=True)
-    asked = (
-        every
-        if queries is None
-        else queries.astype(float) / np.linalg.norm(queries.astype(float), axis=1, keepdims=True)
-    )
-    hits = 0
-    for start in range(0, len(asked), 500):
-        cosines = asked[start : start + 500] @ every.T
-        rows = np.arange(len(cosines))
-        if queries is None:
-            cosines[rows, rows + start] = -np.inf
-        kth = np.partition(cosines, -K, axis=1)[:, -K]
-        hits += int((np.take_along_axis(cosines, found[start : start + 500], 1) >= kth[:, None] - 1e-6).sum())
-    return hits / found.size
-
-
-def timed(action: Callable[[], Found]) -> tuple[Found, float, float]:
-    """The result, and its seconds on the clock and of processor time."""
-    started, processor = time.perf_counter(), time.process_time()
-    result = action()
-    return result, time.perf_counter() - started, time.process_time() - processor
+        words = f"{ratio:5.2f} x, {by_processor:5.2f} x by processor time (target {target})" if target else ""
+        took = f"{best[0]:6.2f} s, {best[1]:6.2f} s of processor time"
+        print(f"{side:10s} {took}  recall {recall.mean():.6f}  {words}", flush=True)
 
 
 if __name__ == "__main__":

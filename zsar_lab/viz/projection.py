@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
+from zsar_lab.embed.neighbours import nearest_neighbours
 from zsar_lab.files import fingerprint, writing
-from zsar_lab.results.neighbours import nearest_neighbours
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.text.relatedness import unit
 

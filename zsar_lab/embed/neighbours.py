@@ -1,6 +1,6 @@
-"""The k nearest neighbours by cosine of many points, exact.
+"""Nearest neighbours by cosine of many points, exact, on a CPU or a GPU.
 
-Shapes: N queries, M points, D width; K candidates kept a query, a few more than the k asked for; b rows and c
+Shapes: N queries, M points, D width; K candidates a query, a few more than the k asked for; b rows and c
 columns of a tile.
 """
 
@@ -35,23 +35,21 @@ def nearest_neighbours(
     points_MD: np.ndarray,
     k: int,
     exclude_self: bool = False,
-    block: int | None = None,
     device: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k points nearest to each query by cosine, nearest first.
 
     Products of float32 unit rows, tile by tile, find the candidates; where queries and points are the same,
-    each product serves both of its rows. The candidates' cosines are then computed in float64. A query for
-    which the rounding of the products could have hidden a neighbour is compared with all points in float64,
-    so the answer is that of float64 brute force, whatever the tiles, the threads or the device. Cosines that
-    are the same as float32 are ties, and ties go to the point that comes first.
+    each product serves both of its rows. The candidates' cosines are then computed in float64, and a query
+    for which rounding could have hidden a neighbour is compared with all points in float64: the result is
+    that of float64 brute force, whatever the tiles, threads or device. Cosines that are equal as float32 are
+    ties, and ties go to the point that comes first.
 
     Args:
         queries_ND: rows of any length above 0, float.
         points_MD: the same; give the same array to search a set for neighbours among itself.
         k: how many, 1..M, or 1..M - 1 with `exclude_self`.
         exclude_self: query i is point i, and no neighbour of itself; the queries must be the points.
-        block: rows and columns of a tile; None for what fits the cache of a CPU or 256 MB of a GPU.
         device: "cpu", "cuda", or None to choose.
 
     Returns:
@@ -60,50 +58,33 @@ def nearest_neighbours(
 
     Raises:
         ValueError: the arrays are not of rows of one width, hold a value that is not finite or a row of
-            zeros, k or block is out of range, or `exclude_self` is asked for queries that are not the points.
+            zeros, k is out of range, or `exclude_self` is asked for queries that are not the points.
     """
     same = queries_ND is points_MD or np.array_equal(queries_ND, points_MD)
-    _check(queries_ND, points_MD, k, exclude_self, block, same)
-    place = choose_device(device)
-    points = _UnitRows.of(points_MD, "points", place)
-    queries = points if same else _UnitRows.of(queries_ND, "queries", place)
-    n_candidates = min(k + SPARE, len(points_MD) - exclude_self)
-    block = block or math.isqrt(TILE_BYTES[place.type] // 4)
-    with _full_precision():
-        candidates = _candidates(queries, points, n_candidates, exclude_self, block)
-        index, cosine, in_doubt = _exact(
-            queries, points, candidates, k, n_candidates == len(points_MD) - exclude_self
-        )
-        _search_all(queries, points, in_doubt, index, cosine, exclude_self)
-    return index.cpu().numpy(), cosine.cpu().numpy()
-
-
-def _check(
-    queries_ND: np.ndarray, points_MD: np.ndarray, k: int, exclude_self: bool, block: int | None, same: bool
-) -> None:
     for name, rows in (("queries", queries_ND), ("points", points_MD)):
         if rows.ndim != 2 or 0 in rows.shape:
-            raise ValueError(
-                f"{name} must be rows of numbers, [rows, width], got an array of shape {rows.shape}"
-            )
+            raise ValueError(f"{name} must be rows of numbers, [rows, width], got shape {rows.shape}")
     if queries_ND.shape[1] != points_MD.shape[1]:
-        raise ValueError(
-            f"queries and points must be of one width, got {queries_ND.shape[1]} and {points_MD.shape[1]}; embed both alike"
-        )
+        got = f"{queries_ND.shape[1]} and {points_MD.shape[1]}"
+        raise ValueError(f"queries and points must be of one width, got {got}")
     if exclude_self and not same:
         raise ValueError(
-            f"exclude_self needs queries that are the points themselves, got {len(queries_ND)} queries and {len(points_MD)} points that differ;"
-            " give the same array twice"
+            "exclude_self needs queries that are the points themselves, got two arrays that differ"
         )
     most = len(points_MD) - exclude_self
     if not 1 <= k <= most:
-        raise ValueError(
-            f"k must be in 1..{most} (the number of points{' less the query itself' if exclude_self else ''}), got {k}"
-        )
-    if block is not None and block < 1:
-        raise ValueError(
-            f"block must be 1 or more (rows of a tile), got {block}; leave it out to have it chosen"
-        )
+        what = "points less the query itself" if exclude_self else "points"
+        raise ValueError(f"k must be in 1..{most} ({what}), got {k}")
+    place = choose_device(device)
+    points = _UnitRows.of(points_MD, "points", place)
+    queries = points if same else _UnitRows.of(queries_ND, "queries", place)
+    n_candidates = min(k + SPARE, most)
+    with _full_precision():
+        candidates = _candidates(queries, points, n_candidates, exclude_self)
+        index, cosine, in_doubt = _exact(queries, points, candidates, k)
+        if n_candidates < most:
+            _search_all(queries, points, in_doubt, index, cosine, exclude_self)
+    return index.cpu().numpy(), cosine.cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,15 +106,10 @@ class _UnitRows:
             lengths = torch.linalg.vector_norm(rows, dim=1)
             length[start : start + step] = lengths
             unit[start : start + step] = rows / lengths[:, None]
-        for wrong, method in (
-            (~length.isfinite(), "must be finite numbers"),
-            (length == 0, "must not be all zeros, for then there is no cosine"),
-        ):
+        for wrong, what in ((~length.isfinite(), "finite numbers"), (length == 0, "not all zeros")):
             if wrong.any():
-                first = int(wrong.nonzero()[0])
-                raise ValueError(
-                    f"rows of {name} {method}, row {first} is not so ({int(wrong.sum())} in all); take such rows out"
-                )
+                first, count = int(wrong.nonzero()[0]), int(wrong.sum())
+                raise ValueError(f"rows of {name} must be {what}, row {first} is not so ({count} in all)")
         return _UnitRows(given, length, unit)
 
     def exact(self, rows: torch.Tensor | slice) -> torch.Tensor:
@@ -162,11 +138,8 @@ class _Best:
 
     def offer(self, cosine_bc: torch.Tensor, first_row: int, first_column: int) -> None:
         """Take what is better from a tile, whose rows and columns start at these."""
-        rows, n_columns, n_candidates = (
-            slice(first_row, first_row + len(cosine_bc)),
-            cosine_bc.shape[1],
-            self.cosine_NK.shape[1],
-        )
+        rows = slice(first_row, first_row + len(cosine_bc))
+        n_columns, n_candidates = cosine_bc.shape[1], self.cosine_NK.shape[1]
         even = n_columns - n_columns % GROUP
         if 0 < even < n_columns:
             self.offer(cosine_bc[:, even:], first_row, first_column + even)
@@ -184,7 +157,7 @@ class _Best:
 def _worth_a_look(
     cosine_bc: torch.Tensor, n_candidates: int, least_b: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and columns, [b, any], among them those of each row's K largest that are above `least_b`; -inf fills up the shorter rows.
+    """Cosines and columns, [b, any]: at least each row's K largest above `least_b`; -inf fills shorter rows.
 
     Only groups of columns whose maximum is above `least_b` are looked into or, while some row has many, the K
     groups with the largest maxima. A group holds every (number of groups)-th column, so that maxima are taken
@@ -224,15 +197,13 @@ def _on_threads(work: Callable, pieces: Sequence, device: torch.device) -> Itera
         yield from pool.map(work, pieces)
 
 
-def _candidates(
-    queries: _UnitRows, points: _UnitRows, n_candidates: int, exclude_self: bool, block: int
-) -> _Best:
+def _candidates(queries: _UnitRows, points: _UnitRows, n_candidates: int, exclude_self: bool) -> _Best:
+    """The K points of the largest float32 products for each query."""
     n_queries, n_points, same = len(queries.unit_ND), len(points.unit_ND), queries is points
     device = points.unit_ND.device
-    best = _Best(n_queries, n_candidates, device)
+    best, block = _Best(n_queries, n_candidates, device), math.isqrt(TILE_BYTES[device.type] // 4)
     rooms = threading.local()  # each thread makes room for a tile once
     tiles = [(i, j) for i in range(0, n_queries, block) for j in range(i if same else 0, n_points, block)]
-    long = n_queries * n_points * points.unit_ND.shape[1] > LONG_WORK
 
     @torch.inference_mode()
     def search(tile: tuple[int, int]) -> None:
@@ -248,29 +219,23 @@ def _candidates(
         if same and i != j:
             best.offer(cosine.T, j, i)
 
-    for _ in progress(
-        _on_threads(search, tiles, device),
-        what="finding neighbours",
-        unit="tile",
-        total=len(tiles),
-        shown=long,
-    ):
+    done = _on_threads(search, tiles, device)
+    long = n_queries * n_points * points.unit_ND.shape[1] > LONG_WORK
+    for _ in progress(done, what="finding neighbours", unit="tile", total=len(tiles), shown=long):
         pass
     return best
 
 
 def _exact(
-    queries: _UnitRows, points: _UnitRows, best: _Best, k: int, all_kept: bool
+    queries: _UnitRows, points: _UnitRows, best: _Best, k: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The k nearest of the candidates by their exact cosines, [N, k] twice, and the queries that may have a nearer one outside.
+    """The k nearest candidates by exact cosines, [N, k] twice, and the queries with perhaps a nearer point.
 
     A float32 product of unit rows is off by at most D roundings, the rows by one each; the others are for
     rounding the exact cosine to float32.
     """
     (n_queries, n_candidates), width = best.index_NK.shape, points.unit_ND.shape[1]
-    off = (width + 5) * ROUNDING
-    index_Nk = best.index_NK.new_empty((n_queries, k))
-    cosine_Nk = best.cosine_NK.new_empty((n_queries, k))
+    index_Nk, cosine_Nk = best.index_NK.new_empty((n_queries, k)), best.cosine_NK.new_empty((n_queries, k))
     step = max(1, WORK_BYTES // (8 * width * n_candidates))
 
     @torch.inference_mode()
@@ -284,9 +249,8 @@ def _exact(
 
     for _ in _on_threads(settle, range(0, n_queries, step), index_Nk.device):
         pass
-    outside_N = best.cosine_NK.amin(1) + off
-    in_doubt = (cosine_Nk[:, -1] <= outside_N).nonzero()[:, 0]
-    return index_Nk, cosine_Nk.clamp_(-1, 1), in_doubt[:0] if all_kept else in_doubt
+    in_doubt = cosine_Nk[:, -1] <= best.cosine_NK.amin(1) + (width + 5) * ROUNDING
+    return index_Nk, cosine_Nk.clamp_(-1, 1), in_doubt.nonzero()[:, 0]
 
 
 def _search_all(
@@ -300,16 +264,9 @@ def _search_all(
     """Write the neighbours of these queries anew, from float64 cosines to all points."""
     (n_points, width), k = points.unit_ND.shape, index_Nk.shape[1]
     step, columns = max(1, SEARCH_BYTES // (8 * n_points)), max(1, SEARCH_BYTES // (8 * width))
-    long = len(in_doubt) * n_points * width > LONG_WORK / 8
-    for rows in (
-        progress(in_doubt.split(step), what="settling close neighbours", unit="block", shown=long)
-        if len(in_doubt)
-        else ()
-    ):
-        of_rows = queries.exact(rows)
-        parts = [
-            of_rows @ points.exact(slice(start, start + columns)).T for start in range(0, n_points, columns)
-        ]
+    for rows in in_doubt.split(step) if len(in_doubt) else ():
+        of_rows, starts = queries.exact(rows), range(0, n_points, columns)
+        parts = [of_rows @ points.exact(slice(start, start + columns)).T for start in starts]
         cosine = torch.cat([part.float() for part in parts], 1)
         if exclude_self:
             cosine.scatter_(1, rows[:, None], -math.inf)

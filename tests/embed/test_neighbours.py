@@ -1,4 +1,4 @@
-"""zsar_lab.results.neighbours: by a plain loop in float64 and by scikit-learn; ties, duplicates, and what is refused."""
+"""zsar_lab.embed.neighbours: by a plain loop in float64 and by scikit-learn; ties, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import reference
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from zsar_lab.results import neighbours
-from zsar_lab.results.neighbours import nearest_neighbours
+from zsar_lab.embed import neighbours
+from zsar_lab.embed.neighbours import nearest_neighbours
 
 RANDOM = np.random.default_rng(0)
 POINTS = (RANDOM.normal(size=(300, 12)) * RANDOM.uniform(0.1, 9, (300, 1))).astype(np.float32)
@@ -30,20 +30,27 @@ def by_loop(queries, points, k, exclude_self=False):
     return np.array(found)
 
 
-@pytest.mark.parametrize("block", [None, 64])
+@pytest.fixture
+def tile(request, monkeypatch):
+    """Rows and columns of a tile; None for those of the library."""
+    if request.param:
+        monkeypatch.setitem(neighbours.TILE_BYTES, "cpu", 4 * request.param**2)
+
+
+@pytest.mark.parametrize("tile", [None, 64], indirect=True)
 @pytest.mark.parametrize("k", [1, 5])
-def test_the_neighbours_are_those_of_a_plain_loop(block, k):
-    index, cosine = nearest_neighbours(QUERIES, POINTS, k, block=block)
+def test_the_neighbours_are_those_of_a_plain_loop(tile, k):
+    index, cosine = nearest_neighbours(QUERIES, POINTS, k)
     assert (index.dtype, index.shape, cosine.dtype, cosine.shape) == (np.int64, (70, k), np.float32, (70, k))
     np.testing.assert_array_equal(index, by_loop(QUERIES, POINTS, k))
     wanted = [[reference.cosine(query, POINTS[j]) for j in row] for query, row in zip(QUERIES, index)]
     np.testing.assert_allclose(cosine, wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("block", [7, 299])
+@pytest.mark.parametrize("tile", [7, 149], indirect=True)
 @pytest.mark.parametrize("exclude_self", [False, True])
-def test_a_set_searched_among_itself(block, exclude_self):
-    index, cosine = nearest_neighbours(POINTS[:150], POINTS[:150], 4, exclude_self, block)
+def test_a_set_searched_among_itself(tile, exclude_self):
+    index, cosine = nearest_neighbours(POINTS[:150], POINTS[:150], 4, exclude_self)
     np.testing.assert_array_equal(index, by_loop(POINTS[:150], POINTS[:150], 4, exclude_self))
     if not exclude_self:
         np.testing.assert_array_equal(index[:, 0], np.arange(150))
@@ -68,7 +75,7 @@ def test_the_neighbours_are_scikit_learns():
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("order", ["as it comes", "rising", "falling", "tied"])
 def test_the_best_of_tiles_are_the_largest(n_columns, transposed, order):
-    """The first tile must be chosen from, later ones have little, nothing or (rising) everything that is better."""
+    """The first tile must be chosen from, later ones have little, nothing or (rising) everything better."""
     every = torch.from_numpy(np.random.default_rng(1).normal(size=(40, 4 * n_columns)).astype(np.float32))
     if order == "tied":
         every = every.round()
@@ -86,7 +93,7 @@ def test_the_best_of_tiles_are_the_largest(n_columns, transposed, order):
 
 
 def test_only_what_is_better_is_looked_at():
-    """A plain loop over a tile in which one row has nothing above its least, one a few, one in two columns of a group."""
+    """A tile in which one row has nothing above its least, one a few, one in two columns of a group."""
     tile = torch.from_numpy(np.random.default_rng(2).uniform(-1, 0.5, size=(3, 320)).astype(np.float32))
     tile[1, [0, 7, 319]] = torch.tensor([0.9, 0.7, 0.8])
     tile[2, [5, 45]] = 0.6
@@ -100,12 +107,12 @@ def test_only_what_is_better_is_looked_at():
     assert neighbours._worth_a_look(tile, 14, torch.ones(3))[0].shape == (3, 0)
 
 
-@pytest.mark.parametrize("block", [None, 16])
-def test_ties_go_to_the_first_point(block):
+@pytest.mark.parametrize("tile", [None, 16], indirect=True)
+def test_ties_go_to_the_first_point(tile):
     points = np.repeat(RANDOM.normal(size=(3, 8)), 20, axis=0)[
         np.arange(60).reshape(3, 20).T.ravel()
     ]  # a b c a b c ...
-    index, cosine = nearest_neighbours(points, points, 6, exclude_self=True, block=block)
+    index, cosine = nearest_neighbours(points, points, 6, exclude_self=True)
     np.testing.assert_array_equal(index, by_loop(points, points, 6, exclude_self=True))
     np.testing.assert_array_equal(index[0], [3, 6, 9, 12, 15, 18])
     np.testing.assert_array_equal(cosine, 1)
@@ -119,22 +126,22 @@ def test_what_rounding_of_the_products_hides_is_found():
     np.testing.assert_array_equal(index, by_loop(base[None], points, 5))
 
 
-def test_neither_tiles_nor_threads_nor_length_nor_another_precision_change_the_answer():
+def test_neither_tiles_nor_threads_nor_length_nor_another_precision_change_the_result(monkeypatch):
     wanted = nearest_neighbours(POINTS, POINTS, 8, exclude_self=True)
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     try:
         torch.set_num_threads(2)
         torch.set_float32_matmul_precision("medium")
-        others = [nearest_neighbours(POINTS, POINTS, 8, True, block) for block in (13, 31)]
-        others.append(nearest_neighbours(POINTS * np.float32(4), POINTS, 8 + 1))
+        for tile in (13, 31):
+            monkeypatch.setitem(neighbours.TILE_BYTES, "cpu", 4 * tile**2)
+            for found, of_one in zip(nearest_neighbours(POINTS, POINTS, 8, True), wanted):
+                np.testing.assert_array_equal(found, of_one)
+        longer, _ = nearest_neighbours(POINTS * np.float32(4), POINTS, 8 + 1)
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_num_threads(before[0])
         torch.set_float32_matmul_precision(before[1])
-    for index, cosine in others[:2]:
-        np.testing.assert_array_equal(index, wanted[0])
-        np.testing.assert_array_equal(cosine, wanted[1])
-    np.testing.assert_array_equal(others[2][0][:, 1:], wanted[0])
+    np.testing.assert_array_equal(longer[:, 1:], wanted[0])
 
 
 def test_all_points_may_be_asked_for_and_inputs_stay():
@@ -147,47 +154,31 @@ def test_all_points_may_be_asked_for_and_inputs_stay():
     assert nearest_neighbours(points.astype(np.float16), points.astype(float), 9)[0].shape == (9, 9)
 
 
-@pytest.mark.parametrize("k, exclude_self, most", [(0, False, 9), (10, False, 9), (9, True, 8)])
-def test_k_out_of_range_is_refused(k, exclude_self, most):
-    with pytest.raises(ValueError, match=rf"k must be in 1\.\.{most} \(the number of points.*\), got {k}"):
-        nearest_neighbours(POINTS[:9], POINTS[:9], k, exclude_self)
+ZERO = np.where(np.arange(9)[:, None] == 4, 0, POINTS[:9])
+
+
+@pytest.mark.parametrize(
+    ("queries", "points", "more", "words"),
+    [
+        (POINTS[:9], POINTS[:9], {"k": 0}, r"k must be in 1\.\.9 .* got 0"),
+        (POINTS[:9], POINTS[:9], {"k": 10}, r"k must be in 1\.\.9 .* got 10"),
+        (POINTS[:9], POINTS[:9], {"k": 9, "exclude_self": True}, r"k must be in 1\.\.8 .* got 9"),
+        (ZERO, ZERO, {}, "points must be not all zeros, row 4"),
+        (QUERIES[:, :11], POINTS, {}, "11 and 12"),
+        (QUERIES, POINTS[0], {}, r"points must be rows .* \(12,\)"),
+        (QUERIES[:0], POINTS, {}, r"queries must be rows .* \(0, 12\)"),
+        (QUERIES, POINTS, {"exclude_self": True}, "exclude_self"),
+    ],
+)
+def test_what_has_no_neighbours_is_refused(queries, points, more, words):
+    with pytest.raises(ValueError, match=words):
+        nearest_neighbours(queries, points, **{"k": 2} | more)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_numbers_that_are_not_finite_are_refused(bad):
     points = POINTS[:9].copy()
     points[[3, 5], 2] = bad
-    with pytest.raises(
-        ValueError, match=r"rows of points must be finite numbers, row 3 is not so \(2 in all\)"
-    ):
-        nearest_neighbours(QUERIES, points, 2)
-    with pytest.raises(ValueError, match="rows of queries must be finite numbers, row 3 is not so"):
-        nearest_neighbours(points, POINTS, 2)
-
-
-def test_arrays_that_have_no_cosines_are_refused():
-    zero = POINTS[:9].copy()
-    zero[4] = 0
-    with pytest.raises(
-        ValueError, match="rows of points must not be all zeros, for then there is no cosine, row 4 is not so"
-    ):
-        nearest_neighbours(zero, zero, 2)
-    with pytest.raises(
-        ValueError, match="queries and points must be of one width, got 11 and 12; embed both alike"
-    ):
-        nearest_neighbours(QUERIES[:, :11], POINTS, 2)
-    with pytest.raises(
-        ValueError, match=r"points must be rows of numbers, \[rows, width\], got an array of shape \(12,\)"
-    ):
-        nearest_neighbours(QUERIES, POINTS[0], 2)
-    with pytest.raises(
-        ValueError, match=r"queries must be rows of numbers, \[rows, width\], got an array of shape \(0, 12\)"
-    ):
-        nearest_neighbours(QUERIES[:0], POINTS, 2)
-    with pytest.raises(
-        ValueError,
-        match="exclude_self needs queries that are the points themselves, got 70 queries and 300 points",
-    ):
-        nearest_neighbours(QUERIES, POINTS, 2, exclude_self=True)
-    with pytest.raises(ValueError, match="block must be 1 or more"):
-        nearest_neighbours(QUERIES, POINTS, 2, block=0)
+    for name, pair in (("points", (QUERIES, points)), ("queries", (points, POINTS))):
+        with pytest.raises(ValueError, match=rf"{name} must be finite numbers, row 3 .*\(2 in all\)"):
+            nearest_neighbours(*pair, 2)
