@@ -54,7 +54,6 @@ OWNERS = {
     "jinja2": ("zsar_lab/viz/clips.py", "zsar_lab/results/report_files.py", "zsar_lab/infer/export.py"),
     "ipywidgets": WIDGETS,
     "anywidget": WIDGETS,
-    "jscatter": ("zsar_lab/viz/widgets/space.py",),
     "IPython": WIDGETS,
     "tqdm": ("zsar_lab/progress.py",),
 }

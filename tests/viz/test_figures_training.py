@@ -97,7 +97,8 @@ def test_a_panel_without_numbers_says_so(figure, n_missing):
 
 
 @pytest.mark.parametrize(
-    "figure", [loss_curves([], "demo", {"seen_top1": 0.5}), split_curves({}), split_curves({"a": [], "b": []})]
+    "figure",
+    [loss_curves([], "demo", {"seen_top1": 0.5}), split_curves({}), split_curves({"a": [], "b": []})],
 )
 def test_before_the_first_epoch(figure):
     assert said(figure) == ["no epoch is finished yet"] and not drawn(figure)

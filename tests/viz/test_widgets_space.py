@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,6 @@ from zsar_lab.viz import explanations, map_points, projection
 from zsar_lab.viz.map_points import (
     colouring,
     hover_texts,
-    legend_html,
     middle_frame,
     predicted_on_map,
     select,
@@ -164,12 +162,6 @@ def test_the_middle_frame_is_that_of_the_clip(catalog):
     assert middle_frame(catalog, "A/0", 16).mean() < 20
 
 
-def test_the_legend_is_escaped(space, catalog):
-    looks, number = colouring(space, catalog, "class")
-    page = legend_html(looks, np.bincount(number, minlength=len(looks)).tolist())
-    assert "<img" not in page and "</script" not in page and f"{IMAGE} (4)" in text_of(page)
-
-
 # the widget
 
 
@@ -268,39 +260,3 @@ def test_equal_labels_can_be_chosen_apart(space, catalog, predictions):
     same = replace(catalog, classes=catalog.classes.assign(label="same"))
     options = SpaceExplorer(space, same, predictions).controls["name"].options
     assert len({text for text, _ in options}) == 8
-
-
-# large maps
-
-
-@pytest.fixture
-def large(monkeypatch) -> None:
-    monkeypatch.setattr(space_widget, "MOST_ON_CANVAS", 20)
-
-
-def test_a_large_map_without_its_extra_tells_what_to_install(space, catalog, predictions, large, monkeypatch):
-    monkeypatch.setitem(sys.modules, "jscatter", None)
-    with pytest.raises(ImportError, match=r"zsar_lab\[large\]"):
-        SpaceExplorer(space, catalog, predictions)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_a_large_map_is_drawn_by_jupyter_scatter(space, catalog, predictions, large):
-    pytest.importorskip("jscatter", reason="needs the extra zsar_lab[large]")
-    widget = SpaceExplorer([space, of_seen(space)], catalog, predictions)
-    first, clip = widget.large, space.ids.index("A/1")
-    prototype = 30
-    first.scatter.widget.selection = np.array([clip, space.ids.index("S1/0"), prototype], np.uint32)
-    assert said(widget).startswith(f"2 clips are selected: 1 of {IMAGE}, 1 of stand")
-    first.scatter.widget.hovering = clip
-    assert text_of(first.pointed.value) == f"{IMAGE}: ✗ predicted as {SCRIPT}, margin -0.500"
-    assert "<img" not in first.pointed.value
-    first.scatter.widget.hovering = prototype
-    assert first.pointed.value == ""
-    widget.controls["colour_by"].value = "class"
-    assert f"{IMAGE} (4)" in text_of(first.legend.value) and "<img" not in first.legend.value
-    widget.choose(fitted_on="seen")
-    second = widget.large
-    assert second is not first and first.scatter.widget.comm is None
-    second.scatter.widget.selection = np.array([clip], np.uint32)
-    assert said(widget).startswith(f"1 clip is selected: 1 of {IMAGE}")

@@ -5,7 +5,6 @@ Shapes: N clips on the map.
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ COLOURINGS = {
 }
 GROUP_COLOURS = {"seen": GREY, "validation": SKY, "unseen": ORANGE}
 SYMBOLS = ("circle", "square", "triangle-up", "cross")
-SIGNS = dict(zip((*SYMBOLS, "x", "diamond", "star", "square-open"), "●■▲✚✖◆★□", strict=True))
 MOST_SHOWN, MOST_NAMED = 24, 8
 THUMBNAIL_PX = 96
 
@@ -219,17 +217,6 @@ def selection_html(
         margin = f"margin {predicted.margin[row]:+.3f}"
         captions.append(Caption((own, *wrong, margin), bool(predicted.right[row])))
     return box + clip_grid(catalog, shown, captions)
-
-
-def legend_html(looks: Sequence[Look], counts: Sequence[int]) -> str:
-    """A legend in a row, escaped: colour, symbol and number of points; for a canvas that has none of its own."""
-    parts = [
-        f'<span style="margin-right:14px;white-space:nowrap"><span style="color:{look.colour}">'
-        f"{SIGNS[look.symbol]}</span> {html.escape(look.name)} ({count})</span>"
-        for look, count in zip(looks, counts, strict=True)
-    ]
-    style = f"display:flex;flex-wrap:wrap;font-size:13px;color:{GREY}"
-    return f'<div class="zsar-legend" style="{style}">{"".join(parts)}</div>'
 
 
 def middle_frame(catalog: Catalog, clip_id: str, short_side_px: int = THUMBNAIL_PX) -> np.ndarray:

@@ -105,8 +105,7 @@ class ClassErrors(Panel):
             self.dropdown("split", "split", "220px", **anew),
             self.dropdown("method", "method", "270px", **anew),
             self.dropdown("name", "class", "380px", **anew),
-            ipywidgets.Label("bars by", layout={"margin": "2px 8px"}),
-            self.control("by", by),
+            ipywidgets.HBox([ipywidgets.Label("bars by"), self.control("by", by)]),
         )
         of_clips = row(
             self.dropdown("prediction", "prediction", "400px", 80, page=0),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anywidget
-import ipywidgets
 import numpy as np
-import pandas as pd
 import traitlets
 
 from zsar_lab.data.catalog import Catalog
@@ -25,7 +22,6 @@ from zsar_lab.viz.map_points import (
     Look,
     colouring,
     hover_texts,
-    legend_html,
     middle_frame,
     predicted_on_map,
     select,
@@ -34,10 +30,8 @@ from zsar_lab.viz.map_points import (
 from zsar_lab.viz.projection import ALL, SEEN, SpaceMap, warning_of
 from zsar_lab.viz.widgets import Panel, row
 
-MOST_ON_CANVAS = 50_000  # clips
 MOST_WRITTEN = 40  # names beside prototypes
 FITTED = {ALL: "all clips", SEEN: "seen classes"}
-LARGE_PX = 560
 # each kind of prototype: where it is on a SpaceMap, whose it is, and how it is drawn
 MARKS = (
     ("seen_text_xy", "seen", Look("texts of seen classes", GREY, "square-open", 7)),
@@ -92,19 +86,18 @@ class SpaceExplorer(Panel):
 
     Args:
         space: a map of the split, of `shared_space_map`; or several of the same clips, fitted on all and on
-            seen ones. One of more than 50,000 clips is drawn by jupyter-scatter (zsar_lab[large]).
+            seen ones.
         catalog: of the clips.
         predictions: of the split.
         method: the one chosen at first.
 
     Attributes:
         selected_ids: the ids of the clips last selected.
-        canvas: the drawing; None for a large map, which is `large`.
+        canvas: the drawing.
 
     Raises:
         ValueError: a map is of another split, or two are of other clips or fitted alike.
         KeyError: the method was not scored.
-        ImportError: a map of more than 50,000 clips, and jupyter-scatter is not installed.
     """
 
     def __init__(
@@ -119,20 +112,13 @@ class SpaceExplorer(Panel):
             fitted = ", ".join(f"{one.fitted_on!r} of {len(one.ids)}" for one in maps) or "none"
             raise ValueError(f"maps must be of the same clips, each fitted in another way, got {fitted}")
         super().__init__("zsar-space", Explored(method, fitted_on=maps[0].fitted_on))
-        self._maps, self._catalog, self._predictions = (
-            {one.fitted_on: one for one in maps},
-            catalog,
-            predictions,
-        )
+        self._maps = {one.fitted_on: one for one in maps}
+        self._catalog, self._predictions = catalog, predictions
         self._predicted = predicted_on_map(maps[0], predictions, method)
         self.selected_ids: tuple[str, ...] = ()
-        self.large: LargeMap | None = None
-        self._drawing = ipywidgets.Box(layout={"display": "block"})
-        self.canvas = None if len(maps[0].ids) > MOST_ON_CANVAS else SpaceCanvas()
-        if self.canvas is not None:
-            self.canvas.on_msg(self._on_message)
-            self._drawing.children = (self.canvas,)
-        self._map_shown, self._points_shown = "", ("", "", "")
+        self.canvas = SpaceCanvas()
+        self.canvas.on_msg(self._on_message)
+        self._drawn: tuple[str, ...] = ()
         controls = [
             self.dropdown("method", "method", "260px"),
             self.dropdown("colour_by", "colour by", "270px", 70),
@@ -140,7 +126,7 @@ class SpaceExplorer(Panel):
             self.dropdown("fitted_on", "fitted on", "210px"),
         ]
         pages = self.page("message"), self.page("clips")
-        self.lay_out(row(*controls[: 3 + (len(maps) > 1)]), self.page("about"), self._drawing, *pages)
+        self.lay_out(row(*controls[: 3 + (len(maps) > 1)]), self.page("about"), self.canvas, *pages)
         self.offer("method", method_options(predictions))
         self.offer("colour_by", [(text, name) for name, text in COLOURINGS.items()])
         classes = list(dict.fromkeys(maps[0].classes))
@@ -150,48 +136,28 @@ class SpaceExplorer(Panel):
         self.choose()
 
     def show(self) -> None:
-        """Draw the map, its points and the selected clips, each only where it is another one."""
+        """Draw what is mapped, its points where they are others, and the selected clips."""
         space, state = self._maps[self.state.fitted_on], self.state
         if state.name:
             self.state = state = replace(state, rows=self._rows_of(space, state.name))
-        if self._map_shown != state.fitted_on:
-            self._show_map(space)
         points = state.fitted_on, state.method, state.colour_by
-        if self._points_shown != points:
+        if self._drawn != points:
             self._predicted = predicted_on_map(space, self._predictions, state.method)
             self._show_points(space)
-            self._points_shown = points
+            self._drawn = points
+        fitted, warning = ", fitted on seen classes" * (space.fitted_on == SEEN), warning_of(space)
+        kept = f"{100 * space.kept.mean():.0f} % of the 10 nearest kept"
+        trust = f"trustworthiness {space.trustworthiness:.2f}, {kept}"
+        about = message_box(f"{space.about}, {self._catalog.name}{fitted}; {trust}", BOX_GREY)
+        self.html["about"].value = about + (message_box(f"⚠ {warning}") if warning else "")
         selection = select(space, self._catalog, self._predicted, state.rows)
         self.html["clips"].value = selection_html(space, self._catalog, self._predicted, selection)
         self.selected_ids = selection.ids
-        if self.canvas is not None:
-            self.canvas.selected = np.array(state.rows, np.uint32).tobytes()
-
-    def _show_map(self, space: SpaceMap) -> None:
-        fitted = ", fitted on seen classes" if space.fitted_on == SEEN else ""
-        kept = f"{100 * space.kept.mean():.0f} % of the 10 nearest kept"
-        trust = f"trustworthiness {space.trustworthiness:.2f}, {kept}"
-        about = f"{space.about}, {self._catalog.name}{fitted}; {trust}"
-        warning = warning_of(space)
-        boxes = [message_box(about, BOX_GREY), *([message_box(f"⚠ {warning}")] if warning else [])]
-        self.html["about"].value = "".join(boxes)
-        if self.canvas is None:
-            before = self.large
-            marks = [(look, getattr(space, kind)) for kind, _, look in MARKS]
-            self.large = LargeMap(space.clips_xy, marks, self._select)
-            self._drawing.children = (self.large.box,)
-            if before is not None:
-                before.close()
-        self._map_shown = space.fitted_on
+        self.canvas.selected = np.array(state.rows, np.uint32).tobytes()
 
     def _show_points(self, space: SpaceMap) -> None:
         looks, look_N = colouring(space, self._catalog, self.state.colour_by, self._predicted)
-        texts = hover_texts(space, self._catalog, self._predicted)
-        if self.large is not None:
-            self.large.show(looks, look_N, texts)
-        canvas = self.canvas
-        if canvas is None:
-            return
+        canvas, texts = self.canvas, hover_texts(space, self._catalog, self._predicted)
         of_marks = [
             asdict(look) | {"marks": True, "ends": kind in ("true_xy", "composed_xy")}
             for kind, _, look in MARKS
@@ -223,7 +189,6 @@ class SpaceExplorer(Panel):
         self.attempt(lambda: self.choose(rows=tuple(rows), name=""))
 
     def _on_message(self, _: Any, content: dict[str, Any], buffers: Sequence[Any]) -> None:
-        assert self.canvas is not None
         if content["kind"] == "select":
             try:
                 self._select(np.frombuffer(buffers[0], np.uint32).tolist())
@@ -238,67 +203,3 @@ class SpaceExplorer(Panel):
             return
         size = {"height": frame.shape[0], "width": frame.shape[1]}
         self.canvas.send(found | size, [np.ascontiguousarray(frame).tobytes()])
-
-
-class LargeMap:
-    """A scatter of clips, and of marks that cannot be selected: legend, plot, the clip pointed at.
-
-    Args:
-        clips_xy: float [N, 2].
-        marks: of prototypes and texts: how they look, and float [M, 2] where they are.
-        on_selected: called with the row numbers of the clips that a lasso or a click selected.
-
-    Raises:
-        ImportError: jupyter-scatter is not installed.
-    """
-
-    def __init__(
-        self,
-        clips_xy: np.ndarray,
-        marks: Sequence[tuple[Look, np.ndarray]],
-        on_selected: Callable[[list[int]], None],
-    ) -> None:
-        try:
-            import jscatter
-        except ImportError as error:
-            raise ImportError(
-                f"a map of {len(clips_xy)} clips needs jupyter-scatter: pip install 'zsar_lab[large]', or map"
-                " fewer clips with max_clips"
-            ) from error
-        self._marks, self._texts = [look for look, _ in marks], [""] * len(clips_xy)
-        self._mark_of = np.repeat(np.arange(len(marks)), [len(xy) for _, xy in marks])
-        xy = np.concatenate([clips_xy, *(xy for _, xy in marks)])
-        self._data = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1]})
-        self.scatter = jscatter.Scatter("x", "y", self._data, height=LARGE_PX, axes=False, legend=False)
-        self.legend, self.pointed = ipywidgets.HTML(), ipywidgets.HTML()
-        self.box = ipywidgets.VBox([self.legend, self.scatter.show(), self.pointed])
-
-        def selected(change: dict[str, Any]) -> None:
-            rows = change["new"] if change["new"] is not None else ()
-            on_selected([int(number) for number in rows if number < len(clips_xy)])
-
-        self.scatter.widget.observe(selected, "selection")
-        self.scatter.widget.observe(self._on_pointed, "hovering")
-
-    def close(self) -> None:
-        """Let go of the scatter."""
-        self.scatter.widget.unobserve_all()
-        self.scatter.widget.close()
-        self.box.close()
-
-    def show(self, looks: Sequence[Look], look_N: np.ndarray, texts: Sequence[str]) -> None:
-        """Colour the clips by the number of their look; `texts` are shown for the clip that is pointed at."""
-        self._texts, every = list(texts), [*looks, *self._marks]
-        number = np.concatenate([look_N, len(looks) + self._mark_of])
-        # numbers for names, so that no text of the data reaches the plot; a new column, for the old one's
-        # categories are remembered
-        names, column = [str(n) for n in range(len(every))], f"look {len(self._data.columns)}"
-        self._data[column] = pd.Categorical.from_codes(number, names)
-        self.scatter.color(by=column, map=dict(zip(names, (look.colour for look in every))))
-        self.scatter.size(by=column, map=dict(zip(names, (look.size for look in every))))
-        self.legend.value = legend_html(every, np.bincount(number, minlength=len(every)).tolist())
-
-    def _on_pointed(self, change: dict[str, Any]) -> None:
-        number = change["new"]
-        text = self._texts[number] if number is not None and 0 <= number < len(self._texts) else ""
-        self.pointed.value = html.escape(text).replace("\n", ": ")
