@@ -38,19 +38,15 @@ def bank_of(scores: np.ndarray) -> QueryBank:
 
 
 def reduced(name: str, scores: np.ndarray = SCORES, bank: np.ndarray = BANK_SCORES, **settings) -> np.ndarray:
-    return FITS[name](bank_of(bank), **(settings or SETTINGS[name])).apply(scores)
+    return FITS[name](bank_of(bank), **(settings or SETTINGS[name]))(scores)
 
 
 def order(scores: np.ndarray) -> np.ndarray:
     return scores.argsort(1, kind="stable")
 
 
-def test_every_correction_has_its_name_and_settings():
-    assert FITS.keys() == SETTINGS.keys()
-    for name, make in FITS.items():
-        made = make(bank_of(BANK_SCORES), **SETTINGS[name])
-        assert (made.name, made.setting, made.settings) == (name, INDUCTIVE, SETTINGS[name])
-    assert reductions.csls(bank_of(np.zeros((10, 10)))).settings == {"k": 10}
+def test_every_reduction_has_its_name():
+    assert FITS.keys() == SETTINGS.keys() and all(fit.__name__ == name for name, fit in FITS.items())
 
 
 # each against its plain loop
@@ -314,7 +310,7 @@ def test_one_clip_and_one_class_are_enough(name):
         (SCORES[:, :1], BANK_SCORES[:, :1]),
         (SCORES[:1, :1], BANK_SCORES[:1, :1]),
     ):
-        found = FITS[name](bank_of(bank), **settings).apply(scores)
+        found = FITS[name](bank_of(bank), **settings)(scores)
         assert found.shape == scores.shape and np.isfinite(found).all()
 
 
@@ -338,8 +334,7 @@ def test_the_first_of_the_best_settings_is_chosen():
     grid = [{"beta": beta} for beta in (0.5, 5.0, 50.0, 100.0)]
     bank = bank_of(BANK_SCORES)
     accuracy = [
-        top_k_accuracy(reductions.inverted_softmax(bank, **settings).apply(SCORES), targets, 1)
-        for settings in grid
+        top_k_accuracy(reductions.inverted_softmax(bank, **settings)(SCORES), targets, 1) for settings in grid
     ]
     settings, top1 = choose_reduction(reductions.inverted_softmax, grid, bank, SCORES, targets)
     assert len(set(accuracy)) > 1 and top1 == max(accuracy) and settings == grid[accuracy.index(top1)]
@@ -454,11 +449,6 @@ def test_the_setting_follows_from_the_clips_of_a_bank():
         TRANSDUCTIVE,
         2,
     )
-    for name, make in FITS.items():
-        assert (
-            make(of_test, **SETTINGS[name] | ({"k": 1} if "k" in SETTINGS[name] else {})).setting
-            == TRANSDUCTIVE
-        )
 
 
 def test_an_inductive_bank_may_not_hold_what_is_scored_or_tested():

@@ -84,7 +84,7 @@ def test_settings_are_the_best_on_validation_classes_and_the_bank_is_as_said(
     def apply(group: ClipGroup, value: float | None) -> np.ndarray:
         looked_at = split.train if setting == INDUCTIVE else group
         bank = make_query_bank(scores(looked_at, group.names), looked_at.ids, group.ids, split.test.ids)
-        return FITS[name](bank, **({key: value} if key else {})).apply(scores(group, group.names))
+        return FITS[name](bank, **({key: value} if key else {}))(scores(group, group.names))
 
     tried = [value for value in values if key != "k" or value <= most]
     top1 = [top_k_accuracy(apply(split.validation, value), split.validation.targets, 1) for value in tried]

@@ -42,7 +42,7 @@ def test_the_scores_by_hand(tmp_path):
     assert (content["clips"], content["classes"], content["classes_from"]) == (5, 3, "the names that occur")
     assert (content["top1"], content["chance"]) == pytest.approx((2 / 5, 1 / 3))
     assert content["mean_class"] == pytest.approx((1 + 1 / 3 + 0) / 3)
-    columns = ("class", "clips", "correct", "top1", "confused_with", "confused_clips", "answers")
+    columns = ("class", "clips", "correct", "top1", "confused_with", "confused_clips", "predictions")
     rows = (
         ("jump", 1, 1, 1.0, "", 0, 3),
         ("run", 3, 1, 1 / 3, "jump", 2, 2),
@@ -84,7 +84,7 @@ def test_a_class_list_adds_candidates_in_its_order(tmp_path):
     content = found.content()
     assert content["chance"] == 0.25 and content["hubness"]["antihubs"] == 0.5
     fly = content["per_class"][3]
-    assert (fly["class"], fly["clips"], fly["top1"], fly["answers"]) == ("fly", 0, None, 0)
+    assert (fly["class"], fly["clips"], fly["top1"], fly["predictions"]) == ("fly", 0, None, 0)
     assert (
         "fly" not in content["confusion"]
         and content["mean_class"] == scores_of(tmp_path, SMALL)["mean_class"]
@@ -139,7 +139,7 @@ def test_many_clips_score_as_scikit_learn_says(tmp_path):
     counts = sklearn_metrics.confusion_matrix(targets, predicted)
     for name, row in zip(made.classes, counts):
         assert content["confusion"][name] == {made.classes[c]: n for c, n in enumerate(row) if n}
-    assert [row["answers"] for row in content["per_class"]] == counts.sum(0).tolist()
+    assert [row["predictions"] for row in content["per_class"]] == counts.sum(0).tolist()
     assert content["hubness"]["gini"] == hubness(np.bincount(predicted, minlength=101), 1).gini
     assert content["top1_ci95"] == list(statistics.interval(made.rows))
 

@@ -230,9 +230,7 @@ def test_what_is_not_there_is_refused_in_a_sentence(rescorer, clips, good):
     short = texts_of("short", MEANING[:-1], NAMES[:-1])
     for method in ("ridge", "ridge_centred", "transfer"):
         rescorer.score(short, method)  # that unseen class is not needed here
-        with pytest.raises(
-            ValueError, match="every class needs a class text, 'new4' is none of the 16"
-        ):
+        with pytest.raises(ValueError, match="every class needs a class text, 'new4' is none of the 16"):
             rescorer.score(short, method, "unseen")
         with pytest.raises(ValueError, match="every class needs a class text, 'seen0' is none of the"):
             rescorer.score(texts_of("short", MEANING[1:], NAMES[1:]), method)

@@ -1,11 +1,12 @@
 """Hubness reductions: each is fitted on a query bank, the scores of other clips for the same classes.
 
-A class that is near to many clips whatever they show (a hub) takes predictions from the others; the bank tells which
-classes are. csls, inverted_softmax, qb_norm and local_scaling change a clip's order of classes through one figure a
-class, globally_corrected and mutual_proximity through the class's whole distribution of scores over the bank. A bank
-that holds a clip to score holds its scores too.
+A class that is near to many clips whatever they show (a hub) takes predictions from the others; the bank
+tells which classes are. csls, inverted_softmax, qb_norm and local_scaling change a clip's order of classes
+through one figure a class, globally_corrected and mutual_proximity through its whole distribution of scores.
 
-Shapes: B clips to score, N bank clips, C candidate classes, D width. Scores are similarities, larger is nearer.
+Shapes: B clips to score, N bank clips, C candidate classes, D width. Scores are similarities, larger is
+nearer. Each fit returns a function from scores [B, C] to reduced ones, finite float64 [B, C]; it raises
+ValueError for scores that are not finite or of another number of classes.
 """
 
 from __future__ import annotations
@@ -25,19 +26,21 @@ LARGEST = 1e100  # of a score in size, so that no sum, square or product of scor
 COSINE_ROUNDING = 1e-4  # float32 cosines may leave -1..1 by less
 LEAST_SCALE = 1e-6  # of a distance in local scaling, so that coinciding points divide by no zero
 
+Reduce = Callable[[np.ndarray], np.ndarray]
+
 
 @dataclass(frozen=True, eq=False)
 class QueryBank:
-    """Scores of clips for the candidate classes, checked when made; `make_query_bank` finds its setting.
+    """Scores of clips for the candidate classes; `make_query_bank` finds its setting.
 
     Attributes:
-        scores_NC: float64, by the method whose hubs are reduced; classes in the order of the scores to change.
+        scores_NC: float64, by the method whose hubs are reduced; classes as in the scores to change.
         ids: of the clips.
         setting: "transductive" when it holds a clip that is scored or of the test set, else "inductive".
         n_test: how many of its clips are of the test set.
 
     Raises:
-        ValueError: no clip or no class, a score that is not finite, other numbers of ids, or a setting that does not fit.
+        ValueError: no clip or class, a score that is not finite, or ids or a setting that do not fit.
     """
 
     scores_NC: np.ndarray
@@ -48,15 +51,14 @@ class QueryBank:
     def __post_init__(self) -> None:
         object.__setattr__(self, "scores_NC", checked_rows("the scores of a query bank", self.scores_NC))
         if not self.scores_NC.size or len(self.ids) != len(self.scores_NC):
+            shape = self.scores_NC.shape
             raise ValueError(
-                f"a query bank needs a clip, a class, and an id for each clip, got {self.scores_NC.shape} scores and"
-                f" {len(self.ids)} ids"
+                f"a query bank needs clips, classes and an id a clip, got {shape}, {len(self.ids)}"
             )
         allowed = (TRANSDUCTIVE,) if self.n_test else (INDUCTIVE, TRANSDUCTIVE)
         if self.setting not in allowed:
-            raise ValueError(
-                f"a query bank with {self.n_test} test clips must be {' or '.join(allowed)}, got {self.setting!r}"
-            )
+            must = f"{self.n_test} test clips must be {' or '.join(allowed)}"
+            raise ValueError(f"a query bank with {must}, got {self.setting!r}")
 
 
 def make_query_bank(
@@ -72,73 +74,44 @@ def make_query_bank(
         scores_NC: see `QueryBank`.
         ids: of the N clips.
         scored_ids: the clips whose scores will be changed (validation clips when settings are chosen).
-        test_ids: all clips of the test set; under a generalised protocol the held-out clips of seen classes too.
+        test_ids: all test clips; under a generalised protocol the held-out clips of seen classes too.
         inductive_only: refuse a transductive bank.
 
     Raises:
-        ValueError: `inductive_only` and it is transductive, no scored clip is named, or as `QueryBank`.
+        ValueError: `inductive_only` and it is transductive, no scored clip, or as `QueryBank`.
     """
     if not len(scored_ids):
         raise ValueError("a query bank must be told which clips are scored, got none")
     test, scored = set(test_ids), set(scored_ids)
     looked_at = [clip for clip in ids if clip in test or clip in scored]
     if inductive_only and looked_at:
-        raise ValueError(
-            f"an inductive query bank must hold no clip that is scored or tested, got {len(looked_at)}, such as {looked_at[0]!r}"
-        )
+        got = f"{len(looked_at)}, such as {looked_at[0]!r}"
+        raise ValueError(f"an inductive query bank must hold no clip that is scored or tested, got {got}")
     setting = TRANSDUCTIVE if looked_at else INDUCTIVE
     return QueryBank(scores_NC, tuple(ids), setting, sum(clip in test for clip in looked_at))
 
 
-@dataclass(frozen=True, eq=False)
-class FittedReduction:
-    """A hubness reduction fitted on a query bank.
+def csls(bank: QueryBank, k: int = 10) -> Reduce:
+    """Cross-domain similarity local scaling: 2 s(v, c) - r_C(v) - r_B(c), means of the k best over C and bank.
 
-    Attributes:
-        name: its identifier.
-        setting: the bank's.
-        settings: k or beta; empty where there is none.
-        apply: from scores [B, C] to reduced ones, finite float64 [B, C], larger is nearer; ValueError when they are not
-            finite or not of as many classes as the bank's.
-    """
+    Only r_B changes a clip's order of classes: half of what a class has too much of everywhere stays.
 
-    name: str
-    setting: str
-    settings: dict[str, Any]
-    apply: Callable[[np.ndarray], np.ndarray]
-
-
-def csls(bank: QueryBank, k: int = 10) -> FittedReduction:
-    """Cross-domain similarity local scaling: 2 s(v, c) - r_C(v) - r_B(c).
-
-    r_C(v) is the mean of the k best similarities of the clip over the classes, r_B(c) that of the class over
-    the bank. Only r_B changes a clip's order of classes: half of it is subtracted from s, so half of what a
-    class has too much of everywhere stays.
-
-    Raises:
-        ValueError: k is not in 1..min(C, N).
-
-    Source: Conneau et al., Word Translation Without Parallel Data, ICLR 2018. There r_B is over all queries,
-    which makes it transductive; here over whatever the bank holds.
+    Source: Conneau et al., Word Translation Without Parallel Data, ICLR 2018 (there r_B is over all queries).
     """
     _check_k(k, bank)
     near_C = _best(bank.scores_NC.T, k).mean(1)
-
-    def reduce(scores_BC: np.ndarray) -> np.ndarray:
-        return 2 * scores_BC - _best(scores_BC, k).mean(1, keepdims=True) - near_C
-
-    return _fitted("csls", bank, {"k": k}, reduce)
+    return _checked(
+        bank, lambda scores_BC: 2 * scores_BC - _best(scores_BC, k).mean(1, keepdims=True) - near_C
+    )
 
 
-def globally_corrected(bank: QueryBank) -> FittedReduction:
-    """Minus the rank of the clip among the bank for each class: -(1 + #{v' in B: s(v', c) > s(v, c)}) + #{c': s(v, c') < s(v, c)} / C.
+def globally_corrected(bank: QueryBank) -> Reduce:
+    """-(1 + #{v' in B: s(v', c) > s(v, c)}) + #{c': s(v, c') < s(v, c)} / C: the clip's rank among the bank.
 
-    The last term, below 1, settles ties of rank by s. A class's scores are replaced by their places in its
-    bank, which never reverses the order of clips but differs from class to class.
+    The last term, below 1, settles ties of rank by s.
 
     Source: Dinu, Lazaridou and Baroni, Improving Zero-Shot Learning by Mitigating the Hubness Problem, ICLR
-    workshop 2015. There ties are settled by subtracting the cosine from the rank, which can outweigh a rank
-    as cosines differ by up to 2; ours cannot.
+    workshop 2015 (there ties are settled by subtracting the cosine, which can outweigh a rank).
     """
     sorted_CN = _sorted_by_class(bank)
 
@@ -146,45 +119,28 @@ def globally_corrected(bank: QueryBank) -> FittedReduction:
         nearer_BC = sorted_CN.shape[1] - _places(sorted_CN, scores_BC, "right")
         return _lower_classes(scores_BC) / len(sorted_CN) - 1 - nearer_BC
 
-    return _fitted("globally_corrected", bank, {}, reduce)
+    return _checked(bank, reduce)
 
 
-def inverted_softmax(bank: QueryBank, beta: float) -> FittedReduction:
-    """The log of exp(beta s(v, c)) / sum over v' in B of exp(beta s(v', c)); the log keeps the order, and small shares do not vanish.
-
-    A clip's order of classes changes by a constant a class: s less a soft maximum of the class over the bank.
-
-    Raises:
-        ValueError: beta is not above 0, or over 1e100.
+def inverted_softmax(bank: QueryBank, beta: float) -> Reduce:
+    """The log of exp(beta s(v, c)) / sum over v' in B of exp(beta s(v', c)).
 
     Source: Smith et al., Offline Bilingual Word Vectors, Orthogonal Transformations and the Inverted Softmax,
     ICLR 2017. There a normaliser makes each query's shares sum to 1; a constant of a clip, left out here.
     """
     _check_beta(beta)
-    soft_C = _soft_maximum(bank.scores_NC, beta)
-    n_bank = len(bank.scores_NC)
-    return _fitted(
-        "inverted_softmax",
-        bank,
-        {"beta": beta},
-        lambda scores_BC: beta * (scores_BC - soft_C) - np.log(n_bank),
-    )
+    soft_C, n_bank = _soft_maximum(bank.scores_NC, beta), len(bank.scores_NC)
+    return _checked(bank, lambda scores_BC: beta * (scores_BC - soft_C) - np.log(n_bank))
 
 
-def qb_norm(bank: QueryBank, beta: float) -> FittedReduction:
-    """Querybank normalisation: the inverted softmax for the clips whose own best class some bank clip ranks first; other clips keep s.
+def qb_norm(bank: QueryBank, beta: float) -> Reduce:
+    """The inverted softmax for the clips whose best class some bank clip ranks first; other clips keep s.
 
-    For those clips s(v, c) - (h_c - mean of h over the classes), h_c = 1/beta log sum over v' in B of
-    exp(beta s(v', c)): the log of the inverted softmax, divided by beta and moved by a constant, so that it
-    keeps its order of the classes while all clips stay on the scale of s. A clip is corrected for all classes
-    or for none, so its own scores are always of one kind. Ties for the first place go to the first class.
+    For those clips s(v, c) - (h_c - mean of h over C), h_c = 1/beta log sum over v' in B of exp(beta s(v', c)):
+    the log of the inverted softmax on the scale of s. Ties for the first place go to the first class.
 
-    Raises:
-        ValueError: beta is not above 0, or over 1e100.
-
-    Source: Bogolin et al., Cross Modal Retrieval with Querybank Normalisation, CVPR 2022 (beta = 20, and the
-    classes ranked first alone, as here). There the corrected clips hold shares and the others similarities,
-    two scales that cannot be put together.
+    Source: Bogolin et al., Cross Modal Retrieval with Querybank Normalisation, CVPR 2022 (beta = 20; there the
+    changed clips hold shares and the others similarities, two scales that cannot be put together).
     """
     _check_beta(beta)
     activated_C = np.zeros(bank.scores_NC.shape[1], dtype=bool)
@@ -195,24 +151,17 @@ def qb_norm(bank: QueryBank, beta: float) -> FittedReduction:
     def reduce(scores_BC: np.ndarray) -> np.ndarray:
         return np.where(activated_C[scores_BC.argmax(1)][:, None], scores_BC - surplus_C, scores_BC)
 
-    return _fitted("qb_norm", bank, {"beta": beta}, reduce)
+    return _checked(bank, reduce)
 
 
-def local_scaling(bank: QueryBank, k: int) -> FittedReduction:
-    """Local scaling as a similarity, log(1 - LS) = -d^2 / (sig_v sig_c), of the distance LS = 1 - exp(-d^2 / (sig_v sig_c)); at most 0.
+def local_scaling(bank: QueryBank, k: int) -> Reduce:
+    """-d^2 / (sig_v sig_c), the log of 1 - LS with LS = 1 - exp(-d^2 / (sig_v sig_c)); at most 0.
 
-    d is the Euclidean distance of unit vectors, d^2 = 2 - 2 s, so the scores must be cosines; sig_v is the
-    distance of the clip to its k-th nearest class, sig_c that of the class to its k-th nearest bank clip,
-    each at least 1e-6. The log keeps the order of LS where exp would give 0 to many. Only sig_c changes a
-    clip's order of classes: a factor on d^2 a class.
-
-    Raises:
-        ValueError: k is not in 1..min(C, N), or scores (the bank's here, the others when it is applied) leave
-            -1..1.
+    d^2 = 2 - 2 s is of unit vectors, so scores must be cosines (ValueError for others); sig_v is the distance
+    of the clip to its k-th nearest class, sig_c that of the class to its k-th nearest bank clip, at least 1e-6.
 
     Source: Zelnik-Manor and Perona, Self-Tuning Spectral Clustering, 2004; against hubs Schnitzer et al.,
-    Local and Global Scaling Reduce Hubs in Space, JMLR 2012. There both neighbourhoods are in one set of
-    points; here classes and bank clips.
+    Local and Global Scaling Reduce Hubs in Space, JMLR 2012 (there both are points of one set).
     """
     _check_k(k, bank)
     scale_C = _scale(_squared_distances(bank.scores_NC).T, k)
@@ -221,34 +170,34 @@ def local_scaling(bank: QueryBank, k: int) -> FittedReduction:
         squared_BC = _squared_distances(scores_BC)
         return -squared_BC / (_scale(squared_BC, k)[:, None] * scale_C)
 
-    return _fitted("local_scaling", bank, {"k": k}, reduce)
+    return _checked(bank, reduce)
 
 
-def mutual_proximity(bank: QueryBank) -> FittedReduction:
-    """P(X > d) P(Y > d), empirical, X over the distances of the clip to the C classes, Y over those of the class to the N bank clips.
+def mutual_proximity(bank: QueryBank) -> Reduce:
+    """(a b + a / C) / (C N), a = #{c': s(v, c') < s(v, c)}, b = #{v' in B: s(v', c) < s(v, c)}; 0..1.
 
-    As only the order of distances matters, P(X > d) = a / C with a = #{c': s(v, c') < s(v, c)} and P(Y > d) =
-    b / N with b = #{v' in B:
-    s(v', c) < s(v, c)}. What is given is (a b + a / C) / (C N), 0..1: the second term, below one step of the
-    first, settles ties by s.
+    That is P(X > d) P(Y > d), X over the clip's distances to the classes, Y over the class's to the bank, with
+    a / C to settle ties by s.
 
-    Source: Schnitzer et al., Local and Global Scaling Reduce Hubs in Space, JMLR 2012. There both are points
-    of one set and P is of both at once; here X is over classes and Y over clips, so that only the product
-    (their independent form) is there.
+    Source: Schnitzer et al., Local and Global Scaling Reduce Hubs in Space, JMLR 2012 (there both are points of
+    one set; here only the product, their independent form, is there).
     """
     sorted_CN = _sorted_by_class(bank)
-    n_classes = len(sorted_CN)
 
     def reduce(scores_BC: np.ndarray) -> np.ndarray:
         lower_BC = _lower_classes(scores_BC)
-        return lower_BC * (_places(sorted_CN, scores_BC, "left") + 1 / n_classes) / sorted_CN.size
+        return lower_BC * (_places(sorted_CN, scores_BC, "left") + 1 / len(sorted_CN)) / sorted_CN.size
 
-    return _fitted("mutual_proximity", bank, {}, reduce)
+    return _checked(bank, reduce)
 
 
-FITS: dict[str, Callable[..., FittedReduction]] = {
-    fit.__name__: fit
-    for fit in (csls, globally_corrected, inverted_softmax, qb_norm, local_scaling, mutual_proximity)
+FITS: dict[str, Callable[..., Reduce]] = {
+    "csls": csls,
+    "globally_corrected": globally_corrected,
+    "inverted_softmax": inverted_softmax,
+    "qb_norm": qb_norm,
+    "local_scaling": local_scaling,
+    "mutual_proximity": mutual_proximity,
 }
 
 
@@ -266,10 +215,10 @@ class ReducedScores:
 def reduced_scores(
     fitted: Fitted, split: SplitClips, grids: Mapping[str, Callable[[int], list[dict[str, Any]]]]
 ) -> Iterator[ReducedScores]:
-    """The test clips' scores centred, then under each of FITS with an inductive bank, then with a transductive one.
+    """The test clips' scores centred, then under each of FITS with an inductive bank, then a transductive one.
 
-    Inductive: the bank is the training clips' scores for the candidate classes; transductive: those of the clips
-    themselves, all at once. Settings are chosen in the same way on the clips of the validation classes.
+    Inductive: the bank is the training clips' scores for the candidate classes; transductive: those of the
+    clips themselves, all at once. Settings are chosen likewise on the clips of the validation classes.
 
     Args:
         fitted: a method that compares clips with a point of each class, by cosine.
@@ -277,12 +226,10 @@ def reduced_scores(
         grids: of each reduction, from the largest k possible to the settings tried.
 
     Raises:
-        ValueError: the method has no points, or as `Fitted.scores`.
+        ValueError: the method has no points.
     """
     if fitted.points is None:
-        raise ValueError(
-            f"hubness is reduced for a method that compares clips with points, {fitted.method!r} has none"
-        )
+        raise ValueError(f"hubness is reduced of cosines to points, {fitted.method!r} has none")
     groups, mean_D = (split.validation, split.test), split.train.embedding_BD.mean(0)
     on_validation, on_test = (
         nearest_scores(*centred(group.embedding_BD, fitted.points(group.names), mean_D)) for group in groups
@@ -297,7 +244,7 @@ def reduced_scores(
             given = validation_bank, on_validation, split.validation.targets
             chosen, top1 = choose_reduction(fit, grids[name](most), *given)
             settings = fitted.settings | {f"{name}_{key}": value for key, value in chosen.items()}
-            yield ReducedScores(name, setting, settings, top1, fit(test_bank, **chosen).apply(on_test))
+            yield ReducedScores(name, setting, settings, top1, fit(test_bank, **chosen)(on_test))
 
 
 def _bank(fitted: Fitted, split: SplitClips, group: ClipGroup, setting: str) -> QueryBank:
@@ -310,35 +257,27 @@ def _bank(fitted: Fitted, split: SplitClips, group: ClipGroup, setting: str) -> 
 
 
 def choose_reduction(
-    fit: Callable[..., FittedReduction],
+    fit: Callable[..., Reduce],
     grid: Iterable[Mapping[str, Any]],
     bank: QueryBank,
     scores_BC: np.ndarray,
     targets: np.ndarray,
 ) -> tuple[dict[str, Any], float]:
-    """Choose a reduction's settings on clips of the validation classes.
+    """The settings of the grid with the best top-1 on clips of the validation classes, and that top-1.
 
     Args:
         fit: one of FITS.
-        grid: the settings to try, for example [{"k": 1}, {"k": 5}].
-        bank: scores of its clips for the validation classes; it may not hold a test clip.
+        grid: the settings to try, for example [{"k": 1}, {"k": 5}]; the first of equals is taken.
+        bank: scores of its clips for the validation classes.
         scores_BC: of the validation clips for these classes.
         targets: the clips' classes, 0..C - 1.
-
-    Returns:
-        The settings with the best top-1, the first of equals, and that top-1, 0..1.
 
     Raises:
         ValueError: an empty grid, a bank with test clips, or settings out of range.
     """
     if bank.n_test:
-        raise ValueError(
-            f"settings must be chosen without test clips, got a query bank with {bank.n_test} of them"
-        )
-    top1 = [
-        (dict(settings), top_k_accuracy(fit(bank, **settings).apply(scores_BC), targets, 1))
-        for settings in grid
-    ]
+        raise ValueError(f"settings must be chosen without test clips, got a bank with {bank.n_test} of them")
+    top1 = [(dict(one), top_k_accuracy(fit(bank, **one)(scores_BC), targets, 1)) for one in grid]
     if not top1:
         raise ValueError("the grid must hold settings to choose from, got none")
     return max(top1, key=lambda pair: pair[1])
@@ -347,74 +286,41 @@ def choose_reduction(
 def centred(
     embedding_BD: np.ndarray, class_CD: np.ndarray, mean_D: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Centring: subtract the training clips' mean from clips and visual prototypes, and make unit rows; for `nearest_scores`, inductive.
+    """Clips and prototypes less the training clips' mean `mean_D`, unit rows; a row equal to the mean is zeros.
 
-    It needs no bank. What all clips share no longer counts in a cosine, and a class near to what they share
-    is a hub no more.
+    What all clips share no longer counts in a cosine, and a class near to what they share is a hub no more.
+    Raises ValueError for other widths or a value that is not finite.
 
-    Args:
-        embedding_BD: clips; class_CD: visual prototypes, in the same space.
-        mean_D: mean of the training clips' embeddings.
-
-    Returns:
-        Clips and prototypes, float64, unit rows; a row equal to the mean becomes zeros.
-
-    Raises:
-        ValueError: widths differ, or a value is not finite or over 1e100 in size.
-
-    Source: Suzuki et al., Centering Similarity Measures to Reduce Hubs, EMNLP 2013. There the mean is of the
-    data searched; here of the training clips, so that no test clip is looked at.
+    Source: Suzuki et al., Centering Similarity Measures to Reduce Hubs, EMNLP 2013 (there the mean is of the
+    data searched; here of the training clips, so that no test clip is looked at).
     """
     mean_1D = checked_rows("the mean of the training clips", np.asarray(mean_D)[None])
     groups = (("the clips to centre", embedding_BD), ("the prototypes to centre", class_CD))
-    clips, classes = (
-        unit(checked_rows(what, rows, mean_1D.shape[1], "take embeddings of the mean's width") - mean_1D)
-        for what, rows in groups
-    )
+    clips, classes = (unit(checked_rows(what, rows, mean_1D.shape[1]) - mean_1D) for what, rows in groups)
     return clips, classes
 
 
-def checked_rows(what: str, rows: np.ndarray, width: int | None = None, cure: str = "") -> np.ndarray:
-    """The rows as float64 [any, width]; `what` and `cure` are words for the messages.
-
-    Raises:
-        ValueError: not two axes, a value that is not finite or over 1e100 in size, or another width.
-    """
+def checked_rows(what: str, rows: np.ndarray, width: int | None = None) -> np.ndarray:
+    """The rows as float64 [any, width]; ValueError for other axes or widths, or values not finite or over 1e100."""
     rows = np.asarray(rows, dtype=float)
-    if rows.ndim != 2:
-        raise ValueError(f"{what} must have two axes, clips or classes first, got shape {rows.shape}")
-    if width is not None and rows.shape[1] != width:
-        raise ValueError(f"{what} must have {width} columns, got {rows.shape[1]}; {cure}")
+    if rows.ndim != 2 or (width is not None and rows.shape[1] != width):
+        raise ValueError(f"{what} must have two axes, {width or 'any number of'} columns, got {rows.shape}")
     bad = ~(np.abs(rows) <= LARGEST)
     if bad.any():
-        raise ValueError(
-            f"{what} must be finite and at most {LARGEST:g} in size, got {int(bad.sum())} that are not; look at the embeddings"
-        )
+        raise ValueError(f"{what} must be finite and at most {LARGEST:g} in size, {int(bad.sum())} are not")
     return rows
 
 
-def _fitted(
-    name: str, bank: QueryBank, settings: dict[str, Any], reduce: Callable[[np.ndarray], np.ndarray]
-) -> FittedReduction:
+def _checked(bank: QueryBank, reduce: Reduce) -> Reduce:
     n_classes = bank.scores_NC.shape[1]
-
-    def apply(scores_BC: np.ndarray) -> np.ndarray:
-        return reduce(
-            checked_rows(
-                "the scores to reduce", scores_BC, n_classes, "take the classes of the bank, in its order"
-            )
-        )
-
-    return FittedReduction(name, bank.setting, settings, apply)
+    return lambda scores_BC: reduce(checked_rows("the scores to reduce", scores_BC, n_classes))
 
 
 def _check_k(k: int, bank: QueryBank) -> None:
-    most = min(bank.scores_NC.shape)
-    if not 1 <= k <= most:
-        n_bank, n_classes = bank.scores_NC.shape
-        raise ValueError(
-            f"k must be in 1..{most} (there are {n_classes} classes and {n_bank} bank clips), got {k}"
-        )
+    n_bank, n_classes = bank.scores_NC.shape
+    if not 1 <= k <= min(n_bank, n_classes):
+        most = min(n_bank, n_classes)
+        raise ValueError(f"k must be in 1..{most} ({n_classes} classes, {n_bank} bank clips), got {k}")
 
 
 def _check_beta(beta: float) -> None:
@@ -438,9 +344,7 @@ def _squared_distances(cosines: np.ndarray) -> np.ndarray:
     """2 - 2 s of cosines, 0..4; ValueError for other scores."""
     outside = cosines[np.abs(cosines) > 1 + COSINE_ROUNDING]
     if outside.size:
-        raise ValueError(
-            f"local scaling needs cosines, in -1..1, got {outside[0]:g}; take mutual_proximity, which works for any scores"
-        )
+        raise ValueError(f"local scaling needs cosines, in -1..1, got {outside[0]:g}")
     return 2 - 2 * np.clip(cosines, -1, 1)
 
 

@@ -18,8 +18,8 @@ from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.clips import INDUCTIVE, ClipGroup, SplitClips, text_of
 from zsar_lab.methods.hubness_reduction import (
     FITS,
-    FittedReduction,
     QueryBank,
+    Reduce,
     centred,
     choose_reduction,
     make_query_bank,
@@ -293,9 +293,7 @@ class Explorer:
             self._correction_settings[choice.class_text, choice.source][choice.correction],
         )
         with ThreadPoolExecutor(N_THREADS) as threads:
-            on_validation = threads.submit(
-                lambda: make(validation_bank, **settings).apply(alone.validation_BV)
-            )
+            on_validation = threads.submit(lambda: make(validation_bank, **settings)(alone.validation_BV))
             fitted = make(unseen_bank, **settings)
             return settings, on_validation.result(), _apply_in_parts(fitted, alone.unseen_BU)
 
@@ -394,12 +392,12 @@ def _products(left_XD: np.ndarray, right_YD: np.ndarray) -> np.ndarray:
     return product_XY
 
 
-def _apply_in_parts(correction: FittedReduction, scores_BC: np.ndarray) -> np.ndarray:
+def _apply_in_parts(correction: Reduce, scores_BC: np.ndarray) -> np.ndarray:
     """The correction of blocks of clips side by side: what a clip gets depends on its own scores and the bank alone."""
     corrected_BC = np.empty(scores_BC.shape)
 
     def apply(block_BC: np.ndarray, out_BC: np.ndarray) -> None:
-        out_BC[:] = correction.apply(block_BC)
+        out_BC[:] = correction(block_BC)
 
     with ThreadPoolExecutor(N_THREADS) as threads:
         list(threads.map(apply, *(np.array_split(rows, N_THREADS) for rows in (scores_BC, corrected_BC))))

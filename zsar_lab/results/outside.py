@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.files import fingerprint, read_csv, read_text
-from zsar_lab.methods.metrics import confusion_of_answers, table_of_answers
 from zsar_lab.results.hubness import hubness, hubness_interval
 from zsar_lab.results.report_files import SCHEMA_VERSION
 from zsar_lab.results.statistics import accuracy, interval
@@ -78,16 +77,27 @@ def score_predictions(predictions: OutsidePredictions, seed: int = 0) -> Outside
     names, rows = predictions.classes, predictions.rows
     place = {name: c for c, name in enumerate(names)}
     targets, predicted = (rows[column].map(place).to_numpy(np.int64) for column in COLUMNS)
-    confusion_CC = confusion_of_answers(predicted, targets, len(names))
-    occurrence = confusion_CC.sum(0)
-    table = table_of_answers(confusion_CC, names).assign(answers=occurrence)
-    table = table.rename(columns={"taken_for": "confused_with", "taken_for_clips": "confused_clips"})
-    by_class = [row | ({} if row["clips"] else {"top1": None}) for row in table.to_dict("records")]
+    n = len(names)
+    confusion_CC = np.bincount(targets * n + predicted, minlength=n**2).reshape(n, n)
+    correct, clips, occurrence = np.diag(confusion_CC), confusion_CC.sum(1), confusion_CC.sum(0)
+    wrong_CC = confusion_CC - np.diag(correct)
+    rival, most = wrong_CC.argmax(1), wrong_CC.max(1)
+    by_class = [
+        {
+            "class": name,
+            "clips": int(clips[c]),
+            "correct": int(correct[c]),
+            "top1": float(correct[c] / clips[c]) if clips[c] else None,
+            "confused_with": names[rival[c]] if most[c] else "",
+            "confused_clips": int(most[c]),
+            "predictions": int(occurrence[c]),
+        }
+        for c, name in enumerate(names)
+    ]
     confusion = {
         name: {names[c]: int(counts[c]) for c in np.flatnonzero(counts)}
         for name, counts in zip(names, confusion_CC)
     }
-    clips = {row["class"]: row["clips"] for row in by_class if row["clips"]}
     return OutsideScores(
         {
             "schema_version": SCHEMA_VERSION,
@@ -95,7 +105,7 @@ def score_predictions(predictions: OutsidePredictions, seed: int = 0) -> Outside
             "classes": len(names),
             "classes_from": predictions.classes_from,
             "fingerprint": predictions.fingerprint,
-            "labels_fingerprint": fingerprint("labels", clips),
+            "labels_fingerprint": fingerprint("labels", {name: int(n) for name, n in zip(names, clips) if n}),
             "candidates_fingerprint": fingerprint("candidates", sorted(names)),
             "top1": accuracy(rows),
             "top1_ci95": list(interval(rows)),

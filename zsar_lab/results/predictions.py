@@ -17,7 +17,7 @@ import pandas as pd
 
 from zsar_lab.files import make_folder, read_json, write_json, writing
 from zsar_lab.methods.clips import INDUCTIVE
-from zsar_lab.methods.metrics import answers_of, truth_rank
+from zsar_lab.methods.metrics import predicted_classes, truth_rank
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import confidences
 from zsar_lab.text.prompts import ClassText
@@ -266,7 +266,7 @@ class Predictions:
     def _rows(self, one: Scored) -> pd.DataFrame:
         clips, names = _clips(self.protocol), np.array(self.names(one.candidates), dtype=object)
         scores_BC, targets = self.scores(**dict(zip(KEY, one.key))), self.targets(one.candidates)
-        predicted, ordered = answers_of(scores_BC, targets), np.partition(scores_BC, -2, axis=1)
+        predicted, ordered = predicted_classes(scores_BC, targets), np.partition(scores_BC, -2, axis=1)
         confidence = np.full(len(targets), np.nan)
         if one.temperature is not None:
             confidence = confidences(scores_BC, one.temperature)[np.arange(len(targets)), predicted]
