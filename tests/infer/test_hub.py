@@ -120,17 +120,13 @@ def test_only_the_files_of_a_shared_model_go_up_and_come_down(hub, saved, tmp_pa
     assert sorted(hub.downloads()) == sorted(SHARED_FILES)
 
 
-def test_a_public_repository_is_made_where_that_is_asked(hub, saved, monkeypatch):
+def test_a_public_repository_and_one_of_the_tokens_owner(hub, saved, monkeypatch):
     push_shared(saved, REPO, private=False)
     assert hub.private == set()
     monkeypatch.delenv("HF_TOKEN")
     assert load_shared(fetch_shared(REPO))
-
-
-def test_a_name_without_owner_is_of_the_one_whose_token_it_is(hub, saved, monkeypatch):
-    monkeypatch.delenv("HF_TOKEN")
-    assert push_shared(saved, "stripes", token=WRITER) == f"{hub.url}/{REPO}"
-    assert sorted(hub.files(REPO)) == sorted(SHARED_FILES)
+    assert push_shared(saved, "mine", token=WRITER) == f"{hub.url}/team/mine"
+    assert sorted(hub.files("team/mine")) == sorted(SHARED_FILES)
 
 
 def test_a_model_is_pushed_over_an_older_one(hub, saved, tmp_path):
@@ -178,13 +174,6 @@ def test_a_cached_file_that_was_damaged_is_fetched_again(hub, saved, tmp_path, m
         load_shared(fetch_shared(REPO))
 
 
-def test_a_repository_that_is_not_whole_is_refused(hub, saved):
-    push_shared(saved, REPO)
-    (hub.folder / REPO / "class_texts.json").unlink()
-    with pytest.raises(FileNotFoundError, match=f"{REPO}.*class_texts.json"):
-        fetch_shared(REPO)
-
-
 # models of another kind, and names of nothing
 
 
@@ -201,14 +190,6 @@ def test_another_models_repository_is_left_to_others(hub, tmp_path, monkeypatch,
         assert fetch_shared(REPO) is None  # from the cache
 
 
-@pytest.mark.parametrize("name", ["nobody/no-such-model", "runs/demo"])
-def test_a_name_that_the_hub_does_not_know_is_refused(hub, monkeypatch, name):
-    for token in (WRITER, None):
-        monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
-        with pytest.raises(FileNotFoundError, match=f"'{name}'.*none of that name"):
-            fetch_shared(name)
-
-
 @pytest.mark.parametrize(
     "name", ["/no/such/folder", "a b", "../up", "x.git", "", "a--b", "ä", "x" * 200, "new\nline"]
 )
@@ -218,43 +199,29 @@ def test_a_path_to_nowhere_is_refused_without_asking_the_hub(hub, name):
     assert not hub.asked
 
 
-def test_a_private_model_needs_a_token(hub, saved, monkeypatch):
+def test_who_may_not_read_is_told_to_log_in(hub, saved, monkeypatch):
     push_shared(saved, REPO)
-    monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(FileNotFoundError, match="HF_TOKEN"):
-        fetch_shared(REPO)
-    monkeypatch.setenv("HF_TOKEN", "hf_expired")
-    with pytest.raises(PermissionError, match="HF_TOKEN") as caught:
-        fetch_shared(REPO)
-    assert "hf_expired" not in str(caught.value)
+    for token, kind in ((None, FileNotFoundError), ("hf_expired", PermissionError)):
+        monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
+        for name in (REPO, "nobody/no-such-model", "runs/demo"):
+            with pytest.raises(kind, match=f"'{name}'.*HF_TOKEN") as caught:
+                fetch_shared(name)
+            assert "hf_expired" not in str(caught.value)
     monkeypatch.setenv("HF_TOKEN", READER)
     assert load_shared(fetch_shared(REPO))
+    with pytest.raises(FileNotFoundError, match="'nobody/none'.*none of that name"):
+        fetch_shared("nobody/none")
+    (hub.folder / "team/half").mkdir()
+    shutil.copy(saved / CONFIG_FILE, hub.folder / "team/half")
+    with pytest.raises(FileNotFoundError, match="team/half.*model.safetensors"):
+        fetch_shared("team/half")
 
 
 # a hub that does not answer
 
 
-@pytest.mark.parametrize("offline", [False, True])
-def test_a_hub_that_cannot_be_reached(hub, saved, tmp_path, monkeypatch, offline):
-    point_to(None, tmp_path / "cache", monkeypatch, offline)
-    why = "HF_HUB_OFFLINE" if offline else r"http://127.0.0.1:\d+ \(ConnectError\)"
-    with pytest.raises(FileNotFoundError, match=f"'{REPO}'.*{why}"):
-        fetch_shared(REPO)
-    with pytest.raises(ConnectionError, match=f"'{REPO}'.*{why}"):
-        push_shared(saved, REPO)
-
-
-def test_a_hub_that_is_out_of_order(hub, saved):
-    hub.failing = 500
-    with pytest.raises(FileNotFoundError, match="answered 500"):
-        fetch_shared(REPO)
-    with pytest.raises(ConnectionError, match=r"answered 500 \(out of order\)"):
-        push_shared(saved, REPO)
-
-
-def test_an_address_that_is_no_hub(saved, hub, tmp_path, monkeypatch):
-    """Such as the page of a hotel's network, which answers everything."""
-
+@pytest.mark.parametrize("state", ["nowhere", "offline", "out of order", "the page of a hotel's network"])
+def test_a_hub_that_does_not_answer_as_one(hub, saved, tmp_path, monkeypatch, state):
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
@@ -262,17 +229,21 @@ def test_an_address_that_is_no_hub(saved, hub, tmp_path, monkeypatch):
             self.wfile.write(b"<html>Welcome</html>" if self.command != "HEAD" else b"")
 
         do_HEAD = do_POST = do_GET
+        log_message = print
 
-        def log_message(self, *_):
-            pass
-
-    with running(tmp_path / "page") as page:
-        monkeypatch.setattr(page.server, "RequestHandlerClass", Page)
-        point_to(page.url, tmp_path / "cache", monkeypatch)
-        with pytest.raises(FileNotFoundError, match=page.url):
-            fetch_shared(REPO)
-        with pytest.raises(ConnectionError, match=page.url):
-            push_shared(saved, REPO)
+    why = {"nowhere": r"http://127.0.0.1:\d+ \(ConnectError\)", "offline": "HF_HUB_OFFLINE"}.get(
+        state, hub.url
+    )
+    if state == "out of order":
+        hub.failing, why = 500, "answered 500"
+    elif state in ("nowhere", "offline"):
+        point_to(None, tmp_path / "cache", monkeypatch, offline=state == "offline")
+    else:
+        monkeypatch.setattr(hub.server, "RequestHandlerClass", Page)
+    with pytest.raises(FileNotFoundError, match=f"'{REPO}'.*{why}"):
+        fetch_shared(REPO)
+    with pytest.raises(ConnectionError, match=f"'{REPO}'.*{why}"):
+        push_shared(saved, REPO)
 
 
 def test_a_download_that_breaks_off_keeps_nothing_that_opens(hub, saved, monkeypatch):
@@ -297,34 +268,36 @@ def test_a_full_disk_is_said_as_it_is(hub, monkeypatch):
 # a push that is not allowed
 
 
-@pytest.mark.parametrize("token", [None, "hf_expired", READER])
-def test_a_push_without_the_right_to_is_refused(hub, saved, monkeypatch, token):
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        (None, "does not know"),
+        ("hf_expired", "does not know"),
+        (READER, "gives no right"),
+        (WRITER, "gives no"),
+    ],
+)
+def test_a_push_without_the_right_to_is_refused(hub, saved, monkeypatch, token, why):
     monkeypatch.delenv("HF_TOKEN")
-    why = "gives no right" if token == READER else "does not know the token"
-    with pytest.raises(PermissionError, match=f"'{REPO}'.*{why}") as caught:
-        push_shared(saved, REPO, token=token)
-    assert not list(hub.folder.iterdir()) and (token is None or token not in str(caught.value))
-
-
-def test_a_push_into_what_one_may_only_read_or_what_is_others_is_refused(hub, saved):
-    push_shared(saved, REPO)
-    for repo, token in ((REPO, READER), ("others/stripes", None)):
-        with pytest.raises(PermissionError, match=f"'{repo}'.*gives no right"):
+    repo = "others/stripes" if token == WRITER else REPO
+    for _ in range(1 + (token == READER)):  # also where the repository is there
+        with pytest.raises(PermissionError, match=f"'{repo}'.*{why}") as caught:
             push_shared(saved, repo, token=token)
+        assert token is None or token not in str(caught.value)
+        assert list(hub.files(REPO)) in ([], ["README.md"])
+        stored(hub, {"README.md": "there"})
+        hub.private.add(REPO)
 
 
-@pytest.mark.parametrize("token", ["", "two words", "hf_x\n", "hf_ä"])
-def test_what_is_no_token_is_refused_and_not_shown(hub, saved, token):
-    with pytest.raises(ValueError, match="a token must be one word") as caught:
-        push_shared(saved, REPO, token=token)
+@pytest.mark.parametrize(
+    ("repo", "token", "said"),
+    [(REPO, token, "a token must be one word") for token in ("", "two words", "hf_x\n", "hf_ä")]
+    + [(repo, WRITER, f"'{repo}'.*owner/name") for repo in ("a/b/c", "not a name", "x.git", "")],
+)
+def test_a_bad_name_or_token_is_refused_before_anything_is_made(hub, saved, repo, token, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        push_shared(saved, repo, token=token)
     assert not hub.asked and (not token or token not in str(caught.value))
-
-
-@pytest.mark.parametrize("repo", ["a/b/c", "not a name", "x.git", ""])
-def test_a_bad_name_is_refused_before_anything_is_made(hub, saved, repo):
-    with pytest.raises(ValueError, match=f"'{repo}'.*owner/name"):
-        push_shared(saved, repo)
-    assert not hub.asked
 
 
 def test_a_private_model_is_not_put_into_a_public_repository(hub, saved):

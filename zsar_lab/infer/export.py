@@ -40,8 +40,7 @@ def export_split(
     Args:
         workspace: of the study.
         split: its name; the study's first when None.
-        folder: where to; `<workspace>/shared/<split>` when None, which is opened if it is of the same
-            checkpoint.
+        folder: where to; None for `<workspace>/shared/<split>`, opened if it is of the same checkpoint.
 
     Raises:
         ValueError: no such split, no validation classes, or the folder holds other files.
@@ -52,17 +51,14 @@ def export_split(
         raise ValueError(f"sharing needs settings chosen on validation classes, {protocol.name!r} has none")
     checkpoint = workspace.train(split)
     target = workspace.folder / "shared" / split if folder is None else Path(folder)
+    there = None
     with suppress(FileNotFoundError, SharedModelError):
-        if folder is None:
-            there = load_shared(target)
-            if (there.fingerprint, there.about["protocol"]["hash"]) == (
-                checkpoint.fingerprint,
-                protocol.hash,
-            ):
-                return there
-    shared = _shared(workspace, split, protocol, checkpoint)
-    save_shared(shared, target, model_card(shared, target.name))
-    return load_shared(target)
+        there = load_shared(target) if folder is None else None
+    wanted = checkpoint.fingerprint, protocol.hash
+    if there is None or (there.fingerprint, there.about["protocol"]["hash"]) != wanted:
+        shared = _shared(workspace, split, protocol, checkpoint)
+        there = load_shared(save_shared(shared, target, model_card(shared, target.name)))
+    return there
 
 
 def _shared(workspace: Workspace, split: str, protocol: Protocol, checkpoint: Checkpoint) -> SharedModel:
@@ -142,14 +138,10 @@ def _about(
 
 
 def model_card(shared: SharedModel, name: str) -> str:
-    """The card as Markdown, with the front matter that model hubs read.
+    """The card as Markdown, with the front matter that model hubs read; `name` is of its folder or in the hub.
 
     What comes from the data (names of classes, prompts, the catalog) is shown letter by letter, whatever
     markup it holds.
-
-    Args:
-        shared: the model.
-        name: of its folder, or in the hub.
     """
     return _rendered("model_card.md.jinja", _literal, shared, name)
 

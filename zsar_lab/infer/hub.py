@@ -8,15 +8,8 @@ from json import JSONDecodeError
 from pathlib import Path
 
 from zsar_lab import __version__
-from zsar_lab.infer.shared import (
-    CARD_FILE,
-    CONFIG_FILE,
-    SHARED_FILES,
-    TEXTS_FILE,
-    SharedModelError,
-    is_shared,
-    load_shared,
-)
+from zsar_lab.infer import shared
+from zsar_lab.infer.shared import SHARED_FILES, SharedModelError, is_shared, load_shared
 
 TIMEOUT_S, LOG_IN = 10.0, "log in with 'hf auth login' or HF_TOKEN"
 
@@ -33,13 +26,14 @@ def push_shared(folder: str | Path, repo: str, private: bool = True, token: str 
     Raises:
         FileNotFoundError, SharedModelError: the folder holds no whole shared model.
         ValueError: a bad name or token, a repository that is public or holds another model, or a bad card.
-        PermissionError: the hub does not know the token, or gives it no right to write.
-        ConnectionError: the hub cannot be reached, or fails.
+        PermissionError, ConnectionError: the token gives no right to write; the hub cannot be reached.
     """
     folder = Path(folder)
     load_shared(folder)
-    if not (folder / CARD_FILE).is_file():
-        raise FileNotFoundError(f"a pushed model needs its card, '{folder}' has no {CARD_FILE}; export again")
+    if not (folder / shared.CARD_FILE).is_file():
+        raise FileNotFoundError(
+            f"a pushed model needs its card, '{folder}' has no {shared.CARD_FILE}; export again"
+        )
     if token is not None and not (token.isascii() and token.isprintable() and len(token.split()) == 1):
         raise ValueError("a token must be one word (hf_...), got an empty one or one with other signs")
     from huggingface_hub import HfApi
@@ -49,7 +43,7 @@ def push_shared(folder: str | Path, repo: str, private: bool = True, token: str 
         made = api.create_repo(repo, private=private, exist_ok=True)
         there = api.model_info(made.repo_id)
     names = {file.rfilename for file in there.siblings or []}
-    if TEXTS_FILE not in names and names & set(SHARED_FILES) - {CARD_FILE}:
+    if shared.TEXTS_FILE not in names and names & set(SHARED_FILES) - {shared.CARD_FILE}:
         raise ValueError(f"a shared model needs a repository of its own, '{there.id}' holds another model")
     if private and there.private is False:
         raise ValueError(f"'{there.id}' is public; push the model as public, or choose another name")
@@ -66,24 +60,18 @@ def push_shared(folder: str | Path, repo: str, private: bool = True, token: str 
 def fetch_shared(name: str) -> Path | None:
     """The folder of a shared model of the hub: from the hub's cache if it is whole there, else downloaded.
 
-    A newer one in the hub is not asked for; delete the cached one (hf cache rm) to have it.
-
-    Args:
-        name: "owner/name".
-
-    Returns:
-        The folder, ready for `load_shared`; None where the hub's model of that name is no shared model.
+    None where the hub's model of that name ("owner/name") is no shared model. A newer one in the hub is not
+    asked for; delete the cached one (hf cache rm) to have it.
 
     Raises:
         FileNotFoundError: the hub has no such model, cannot be reached, or what it has is not whole.
-        PermissionError: the hub does not know the token, or gives it no right to read.
-        OSError: the cache cannot be written to.
+        PermissionError, OSError: the token gives no right to read; the cache cannot be written to.
     """
     from huggingface_hub import try_to_load_from_cache
 
     what = f"'{name}' is no folder, and no model that the hub gives"
     with _explained(what, reading=True):
-        found = try_to_load_from_cache(name, CONFIG_FILE)
+        found = try_to_load_from_cache(name, shared.CONFIG_FILE)
     cached, whole = Path(found).parent if isinstance(found, str) else None, False
     if cached is not None:
         if not is_shared(cached):
@@ -110,15 +98,15 @@ def _downloaded(name: str, again: bool) -> Path | None:
 
     # asked once: a download is tried for half a minute where there is no network
     there = HfApi().model_info(name, timeout=TIMEOUT_S)
-    if CONFIG_FILE not in {file.rfilename for file in there.siblings or []}:
+    if shared.CONFIG_FILE not in {file.rfilename for file in there.siblings or []}:
         return None
-    if not is_shared(Path(hf_hub_download(name, CONFIG_FILE)).parent):
+    if not is_shared(Path(hf_hub_download(name, shared.CONFIG_FILE)).parent):
         return None
     return Path(snapshot_download(name, allow_patterns=list(SHARED_FILES), force_download=again))
 
 
 def _missing(folder: Path) -> list[str]:
-    return [name for name in SHARED_FILES if name != CARD_FILE and not (folder / name).is_file()]
+    return [name for name in SHARED_FILES if name != shared.CARD_FILE and not (folder / name).is_file()]
 
 
 @contextmanager

@@ -82,8 +82,7 @@ class VideoModel(ABC):
             min_precision: share of predictions that must be right, on validation classes, to be called sure.
 
         Raises:
-            FileNotFoundError: no such file of classes.
-            ValueError: fewer than two classes, names that occur twice, or texts that the model cannot read.
+            FileNotFoundError, ValueError: as `read_classes`, or texts that the model cannot read.
         """
         return self._classifier(read_classes(classes), method or "", prompt or "", min_precision)
 
@@ -92,8 +91,7 @@ class TrainedModel(VideoModel):
     """A shared model on a device; `cache` is a folder of embedded class texts.
 
     Raises:
-        FileNotFoundError: its text encoder is not to be found.
-        ValueError: the text encoder of that name is of another revision.
+        FileNotFoundError, ValueError: its text encoder is not to be found, or of another revision.
     """
 
     def __init__(self, shared: SharedModel, device: str | None = None, cache: Path | None = None) -> None:
@@ -158,13 +156,7 @@ class TrainedModel(VideoModel):
 
 
 def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
-    """The prompt among a model's `prompts` that reads all that a table of classes says.
-
-    `own`, that of its training, reads descriptions and structures.
-
-    Raises:
-        ValueError: structures of some classes alone, or beside missing descriptions that the model needs.
-    """
+    """The prompt among a model's that reads all that a table of classes says; its `own` reads structures."""
     n_structures = int((table["structure"] != "").sum()) if "structure" in table else 0
     if not n_structures:
         return prompt_of(table)
@@ -182,9 +174,6 @@ class PublicModel(VideoModel):
 
     It has the direct method alone, and nothing is marked unsure: no classes are known that it did not see.
     Its scores are not those of the rigorous setting. An image tower reads windows of `n_frames` at `fps`.
-
-    Raises:
-        FileNotFoundError, ValueError: as `find_encoder` and `load_public_tower`.
     """
 
     def __init__(
@@ -214,7 +203,9 @@ class PublicModel(VideoModel):
         check_differ(texts)
         n_lines = 1 if texts.class_text.averaged else texts.class_text.texts[0].count("\n") + 1
         weights_CD = unit(texts.pooled_CF.reshape(len(table), n_lines, -1).sum(1))  # lines are averaged
-        return ZeroShotClassifier(table, texts.class_text, "direct", weights_CD, self._tower.temperature, None)
+        return ZeroShotClassifier(
+            table, texts.class_text, "direct", weights_CD, self._tower.temperature, None
+        )
 
 
 def load_model(
@@ -238,8 +229,7 @@ def load_model(
         device: "cpu", "cuda", or None to choose.
 
     Raises:
-        FileNotFoundError: it is none of these.
-        ValueError: it is damaged, of another version, or the split is not one of it.
+        FileNotFoundError, ValueError: it is none of these; damaged, of another version, or of no such split.
     """
     if isinstance(model, VideoModel):
         return model

@@ -54,21 +54,13 @@ class VideoSession:
         self.saved: dict[int, str] = {}
 
     def read_videos(self, paths: Paths) -> None:
-        """Embed these videos, in the place of earlier ones, whose accepted labels are forgotten.
-
-        Raises:
-            FileNotFoundError, ValueError: as `embed_videos`; nothing is changed then.
-        """
+        """Embed these videos, in the place of earlier ones, whose accepted labels are forgotten."""
         self.windows = embed_videos(paths, self.model, self.cut, self.limits)
         self.table, self.changed, self.accepted, self.saved = None, [], {}, {}
         self._predict()
 
     def use_classes(self, classes: Classes, method: str | None = None) -> None:
-        """Predict by these classes; nothing is read again. Accepted labels that are no class are forgotten.
-
-        Raises:
-            FileNotFoundError, ValueError: as `model.classifier`; nothing is changed then.
-        """
+        """Predict by these classes; nothing is read again. Accepted labels that are no class are forgotten."""
         self.classifier = self.model.classifier(classes, method, min_precision=self.min_precision)
         names = self.classifier.names
         self.accepted = {row: label for row, label in self.accepted.items() if label in names}
@@ -113,11 +105,7 @@ class VideoSession:
         return self._catalog({row: self.accepted.get(row, name) for row, name in shown["prediction"].items()})
 
     def save(self, folder: str | Path) -> Prepared:
-        """Save the accepted labels as a prepared dataset, see `save_labelled`.
-
-        Raises:
-            ValueError: no label is accepted yet, or as `save_labelled`.
-        """
+        """Save the accepted labels as a prepared dataset, see `save_labelled`; ValueError without any."""
         self._predicted()
         if not self.accepted:
             raise ValueError("there must be accepted labels to save, got none")
@@ -185,9 +173,8 @@ def save_labelled(
     stay where they are. The folder must be empty, or that of the same clips and labels.
 
     Raises:
-        ValueError: the folder holds other clips, labels or files, its videos have changed since, or no clip
-            can be decoded.
-        PermissionError, OSError: it cannot be written to.
+        ValueError: the folder holds other clips, labels or files, its videos have changed, or none decodes.
+        OSError: it cannot be written to.
     """
     files = {}
     for path in map(catalog.root.joinpath, catalog.clips["path"]):
