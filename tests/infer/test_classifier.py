@@ -43,7 +43,7 @@ def test_thresholds_equal_plain_loops():
     best_known, best_others = (np.array([row[0] for row in part]) for part in (known, others))
     assert found.auroc == pytest.approx((np.sign(best_known[:, None] - best_others).mean() + 1) / 2)
     assert found.curve.risk[-1] == pytest.approx(np.mean([not right for *_, right in known]))
-    assert found.n_candidates == 3 and "3 candidates at a time" in found.sentence()
+    assert found.n_candidates == 3 and "3 candidates each" in found.sentence()
 
 
 def test_perfect_scores_leave_nothing_unsure():

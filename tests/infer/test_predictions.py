@@ -173,7 +173,7 @@ def test_accuracy_where_labels_are_known(windows, classifier):
     wanted = {"clips": 4, "top1": 0.75, "top5": 1.0, "chance": third, "sure": 0.25, "top1_sure": 1.0}
     assert accuracy_of(table, classifier) == wanted | {"not_scored": 1}
     assert np.isnan(accuracy_of(table.assign(unsure=True), classifier)["top1_sure"])
-    for label, said in (("", "got none"), ("run", "'run'")):
+    for label, said in (("", "no labels"), ("run", "'run'")):
         with pytest.raises(ValueError, match=said):
             accuracy_of(table.assign(label=label), classifier)
 
@@ -197,7 +197,7 @@ def test_the_summary_counts_and_scores(windows, classifier):
     said = summary([table[:2], table[2:]], classifier, 2.0)
     assert "3 of 4 videos read, 4 windows in 2.0 s: 2.0 windows a second; 3 unsure, 1 could not be" in said
     assert "4 labelled windows: 75.0 % right (chance 33.3 %)" in said
-    assert "of the 25 % that are sure 100.0 %" in said
+    assert "of the 25.0 % that are sure 100.0 %" in said
     assert "labelled windows:" not in summary([table.assign(label="")], classifier, 2.0)
     strange = summary([table.assign(label="camera 1")], classifier, 2.0)
     assert "Not scored: 1 of the 1 labels is none of the classes, such as 'camera 1'" in strange
@@ -206,7 +206,7 @@ def test_the_summary_counts_and_scores(windows, classifier):
     assert "2 labelled windows: 50.0 % right" in said and "2 of the 4 labels are none" in said
     assert said.count("only its middle") == 3 and "that are not listed: 1." in said
     unknown = summary([table], dataclasses.replace(classifier, thresholds=None), 2.0)
-    assert "Nothing is marked unsure" in unknown and "fewer than 4" in unknown
+    assert "Nothing is marked unsure" in unknown
     assert "none is sure" in summary([table.assign(unsure=True)], classifier, 2.0)
 
 

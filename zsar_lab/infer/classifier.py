@@ -53,16 +53,14 @@ class Thresholds:
         """What the thresholds did on validation classes, and what that means for `n_classes` classes."""
         sure, asked = "no confidence was high enough", f"({self.min_precision:.0%} right were asked for)"
         if self.coverage:
-            sure = (
-                f"{self.precision:.0%} of the predictions with a confidence of {self.min_confidence:.2f} or"
-                f" more were right, and {self.coverage:.0%} of all predictions had it"
-            )
+            right = f"{self.precision:.0%} of the predictions of confidence {self.min_confidence:.2f} or more"
+            sure = f"{right} were right, and {self.coverage:.0%} of all predictions had it"
         fewer = f" With {n_classes} classes fewer are right than with {self.n_candidates}."
         return (
-            f"How sure to be: on validation classes, {self.n_candidates} candidates at a time, {sure} {asked};"
-            f" {1 - NEAR_SHARE:.0%} of the candidates' own clips and {self.withheld:.0%} of those of other"
-            f" classes had a best score under {self.min_score:.2f} (AUROC {self.auroc:.2f}). These were classes"
-            f" of the training's videos, not of yours.{fewer if n_classes > self.n_candidates else ''}"
+            f"How sure to be: on validation classes, {self.n_candidates} candidates each, {sure} {asked};"
+            f" {1 - NEAR_SHARE:.0%} of their own clips and {self.withheld:.0%} of other classes' had a best"
+            f" score under {self.min_score:.2f} (AUROC {self.auroc:.2f}). These were of the training's"
+            f" videos, not of yours.{fewer if n_classes > self.n_candidates else ''}"
         )
 
 
@@ -71,8 +69,7 @@ class ZeroShotClassifier:
     """Class weights for any list of classes.
 
     Attributes:
-        classes: as `read_classes` gives them.
-        class_text: the exact texts that were read.
+        classes: as `read_classes` gives them; class_text: the exact texts that were read.
         method: how texts became class weights.
         weights_CD: unit rows in the space of the clips; a clip's score is its cosine to them.
         temperature: of the softmax that turns scores into confidences.

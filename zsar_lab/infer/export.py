@@ -138,7 +138,7 @@ def _about(
 
 
 def model_card(shared: SharedModel, name: str) -> str:
-    """The card as Markdown, with the front matter that model hubs read; `name` is of its folder or in the hub.
+    """The card as Markdown, with the front matter that model hubs read; `name` is that of the folder.
 
     What comes from the data (names of classes, prompts, the catalog) is shown letter by letter, whatever
     markup it holds.

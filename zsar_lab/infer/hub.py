@@ -72,21 +72,15 @@ def fetch_shared(name: str) -> Path | None:
     what = f"'{name}' is no folder, and no model that the hub gives"
     with _explained(what, reading=True):
         found = try_to_load_from_cache(name, shared.CONFIG_FILE)
-    cached, whole = Path(found).parent if isinstance(found, str) else None, False
+    cached = Path(found).parent if isinstance(found, str) else None
     if cached is not None:
         if not is_shared(cached):
             return None
-        whole = not _missing(cached)
         with suppress(SharedModelError):  # an interrupted download, or damaged since: fetched again
             load_shared(cached)
             return cached
-    try:
-        with _explained(what, reading=True):
-            folder = _downloaded(name, again=whole)
-    except OSError:
-        if whole:
-            return cached  # load_shared says what is wrong with it
-        raise
+    with _explained(what, reading=True):
+        folder = _downloaded(name, again=cached is not None and not _missing(cached))
     if folder is not None and _missing(folder):
         raise FileNotFoundError(f"'{name}' in the hub is not whole, it lacks {_missing(folder)[0]}")
     return folder

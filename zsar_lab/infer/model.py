@@ -1,7 +1,6 @@
 """A model that embeds videos and class texts into one space, opened from wherever it is.
 
-Shapes: V windows, T frames, H W pixels, D width of the shared space, C candidate classes, S seen classes, M
-lines of a class text.
+Shapes: V windows, T frames, H W pixels, D width of the shared space, C candidate classes, S seen classes.
 """
 
 from __future__ import annotations
@@ -222,9 +221,8 @@ def load_model(
     (('walking', 'jumping'), (2, 128))
 
     Args:
-        model: a folder that `export` left; a workspace, or one of its trainings
-            (`runs/demo/trainings/stratified-0`); a folder or hub name of CLIP, SigLIP or X-CLIP; the hub name
-            of a shared model; an open one. None: the demo's workspace, `runs/demo`.
+        model: a folder that `export` left; a workspace or one of its trainings; a folder or hub name of CLIP,
+            SigLIP or X-CLIP; the hub name of a shared model; an open one. None: the demo's workspace.
         split: of a workspace; its first when None. One that is not trained is trained.
         device: "cpu", "cuda", or None to choose.
 
@@ -233,9 +231,8 @@ def load_model(
     """
     if isinstance(model, VideoModel):
         return model
-    path = model.folder if isinstance(model, Workspace) else Path(DEMO if model is None else model)
-    alone = path if path.is_file() else None
-    path = path.parent if alone else path  # checkpoint.safetensors of a training, or a file of a shared model
+    given = model.folder if isinstance(model, Workspace) else Path(DEMO if model is None else model)
+    path = given.parent if given.is_file() else given  # a file of a training or of a shared model
     if path.parent.name == "trainings" and (path.parent.parent / "study.json").is_file():
         if split not in (None, path.name):
             raise ValueError(f"the split of '{path}' is {path.name!r}, got {split!r}")
@@ -249,13 +246,11 @@ def load_model(
         return TrainedModel(load_shared(path), device)
     if model is None:
         raise FileNotFoundError(f"there is no study in '{path}'; run 'make demo' first, or name a model")
-    if alone:
-        raise ValueError(f"a model must be a folder or of one, got the file '{alone}' by itself")
+    if given.is_file():
+        raise ValueError(f"a model must be a folder or of one, got the file '{given}' by itself")
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise FileNotFoundError(f"a model's folder holds config.json or study.json, '{path}' neither")
         return PublicModel(path, device=device)
     folder = fetch_shared(str(model))
-    if folder is None:
-        return PublicModel(str(model), device=device)
-    return TrainedModel(load_shared(folder), device)
+    return TrainedModel(load_shared(folder), device) if folder else PublicModel(str(model), device=device)

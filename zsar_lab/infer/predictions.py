@@ -53,8 +53,8 @@ def embed_windows(
     """
     refused = videos[videos["reason"] != ""]
     if len(refused):
-        rows = zip(refused["path"], refused["label"], refused["reason"], strict=True)
-        yield _windows([(path, label, 0.0, 0.0, 0.0, "", reason, None) for path, label, reason in rows])
+        nothing = {"start_s": 0.0, "end_s": 0.0, "duration_s": 0.0, "remark": "", "embedding": None}
+        yield refused.assign(**nothing)[WINDOW_COLUMNS]
     good = videos[videos["reason"] == ""]
     labels, waiting = good["label"].tolist(), []
     bar = progress(what="predicting", unit="video", total=len(good))
@@ -93,11 +93,7 @@ def _embedded(readings: Sequence[ReadWindows], labels: Sequence[str], model: Vid
         for bounds in zip(start_s, end_s, strict=True):
             embedding = None if reading.reason else next(embeddings)
             rows.append((reading.path, labels[reading.video], *bounds, *about, embedding))
-    return _windows(rows)
-
-
-def _windows(rows: list[tuple]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=WINDOW_COLUMNS).astype({"embedding": object})
+    return pd.DataFrame(rows, columns=WINDOW_COLUMNS)
 
 
 def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFrame:
@@ -154,11 +150,8 @@ def stretches(table: pd.DataFrame) -> pd.DataFrame:
 
 def classes_meant(labels: Iterable[str], classes: pd.DataFrame) -> dict[str, str]:
     """The class name that each label means, by name or label but for case, spaces, hyphens, underscores."""
-    meant = {
-        plain(text): name
-        for column in ("label", "name")
-        for text, name in zip(classes[column], classes["name"], strict=True)
-    }
+    meant = dict(zip(classes["label"].map(plain), classes["name"], strict=True))
+    meant |= dict(zip(classes["name"].map(plain), classes["name"], strict=True))
     return {label: meant[plain(label)] for label in labels if label and plain(label) in meant}
 
 
@@ -173,15 +166,13 @@ def accuracy_of(table: pd.DataFrame, classifier: ZeroShotClassifier) -> dict[str
         sure ones, or nan), not_scored (windows left out).
 
     Raises:
-        ValueError: no window has a label, or no label is one of the classes.
+        ValueError: no label is one of the classes.
     """
     labelled = table[(table["label"] != "") & (table["prediction"] != NO_PREDICTION)]
-    if labelled.empty:
-        raise ValueError("accuracy needs videos with labels, got none; use class folders or a csv of labels")
     true = labelled["label"].map(classes_meant(labelled["label"], classifier.classes))
     if true.isna().all():
-        n_classes, got = len(classifier.names), labelled["label"].iloc[0]
-        raise ValueError(f"no label is one of the {n_classes} classes, such as {got!r}; add the class")
+        got = f"such as {labelled['label'].iloc[0]!r}" if len(labelled) else "but there are no labels"
+        raise ValueError(f"accuracy needs labels among the {len(classifier.names)} classes, {got}")
     labelled, true = labelled[true.notna()], true.dropna()
     right = true == labelled["prediction"]
     among = [name in dict(best) for name, best in zip(true, labelled["best"], strict=True)]
@@ -228,8 +219,8 @@ def summary(parts: Sequence[pd.DataFrame], classifier: ZeroShotClassifier, secon
     ]
     remarks = table[table["remark"] != ""].drop_duplicates("path")
     said += [f"{row.path}: {row.remark}" for row in remarks.head(MOST_REMARKS).itertuples()]
-    if len(remarks) > MOST_REMARKS:
-        said.append(f"Videos with such a remark that are not listed: {len(remarks) - MOST_REMARKS}.")
+    more = len(remarks) - MOST_REMARKS
+    said += [f"Videos with such a remark that are not listed: {more}."] if more > 0 else []
     return "\n".join([*said, sure_sentence(classifier), *scored_sentences(table, classifier)])
 
 
@@ -237,10 +228,7 @@ def sure_sentence(classifier: ZeroShotClassifier) -> str:
     """How sure to be by the thresholds, or why there are none."""
     if classifier.thresholds:
         return classifier.thresholds.sentence(len(classifier.names))
-    return (
-        "Nothing is marked unsure, which does not mean that it is sure: thresholds are chosen on validation"
-        " classes, of which this model has fewer than 4; look at labelled clips of yours."
-    )
+    return "Nothing is marked unsure, which does not mean sure: thresholds need 4 validation classes or more."
 
 
 def scored_sentences(table: pd.DataFrame, classifier: ZeroShotClassifier) -> list[str]:
@@ -249,12 +237,12 @@ def scored_sentences(table: pd.DataFrame, classifier: ZeroShotClassifier) -> lis
     known, said = classes_meant(labels, classifier.classes), []
     if known:
         found = accuracy_of(table, classifier)
-        sure = f"of the {100 * found['sure']:.0f} % that are sure {100 * found['top1_sure']:.1f} %"
-        said.append(
-            f"{found['clips']} labelled windows: {100 * found['top1']:.1f} % right"
-            f" (chance {100 * found['chance']:.1f} %), among the five best {100 * found['top5']:.1f} %;"
-            f" {sure if found['sure'] else 'none is sure'}."
+        top1, chance, top5, sure, top1_sure = (
+            f"{100 * found[key]:.1f} %" for key in ("top1", "chance", "top5", "sure", "top1_sure")
         )
+        among_sure = f"of the {sure} that are sure {top1_sure}" if found["sure"] else "none is sure"
+        right = f"{top1} right (chance {chance}), among the five best {top5}; {among_sure}"
+        said.append(f"{found['clips']} labelled windows: {right}.")
     strange = [label for label in labels if label not in known]  # folders need not be named after classes
     if strange:
         n_strange = f"{len(strange)} of the {len(labels)} labels {'is' if len(strange) == 1 else 'are'}"

@@ -60,7 +60,7 @@ class VideoSession:
         self._predict()
 
     def use_classes(self, classes: Classes, method: str | None = None) -> None:
-        """Predict by these classes; nothing is read again. Accepted labels that are no class are forgotten."""
+        """Predict by these classes, reading nothing again; accepted labels that are none are forgotten."""
         self.classifier = self.model.classifier(classes, method, min_precision=self.min_precision)
         names = self.classifier.names
         self.accepted = {row: label for row, label in self.accepted.items() if label in names}
@@ -116,10 +116,13 @@ class VideoSession:
 
     def _catalog(self, labels: dict[int, str]) -> Catalog:
         """Of labelled rows, without bounds where a window is the whole of its video."""
-        windows, (_, classifier) = self.windows.loc[list(labels)], self._predicted()
+        assert self.windows is not None and self.classifier is not None
+        windows = self.windows.loc[list(labels)]
         whole = (windows["start_s"] == 0) & (windows["end_s"] == windows["duration_s"])
         bounds = {name: windows[name].mask(whole) for name in ("start_s", "end_s")}
-        return catalog_of(windows.assign(**bounds), list(labels.values()), classifier.classes, self.limits)
+        return catalog_of(
+            windows.assign(**bounds), list(labels.values()), self.classifier.classes, self.limits
+        )
 
     def _predicted(self) -> tuple[pd.DataFrame, ZeroShotClassifier]:
         if self.table is None or self.classifier is None:

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.files import make_folder, read_json, write_json, writing
+from zsar_lab.files import fingerprint, make_folder, read_json, write_json, writing
 from zsar_lab.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_weights
 
 KIND, SCHEMA_VERSION = "zsar_lab shared model", 2
@@ -96,10 +96,9 @@ def save_shared(shared: SharedModel, folder: Path, card: str) -> Path:
         ValueError: it holds other files.
     """
     folder = make_folder(Path(folder))
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    strangers = [name for name in names if name not in SHARED_FILES]
-    if strangers:
-        raise ValueError(f"a shared model needs a folder of its own, '{folder}' holds {strangers[0]!r}")
+    others = {path.name for path in folder.iterdir() if path.name[0] != "."} - set(SHARED_FILES)
+    if others:
+        raise ValueError(f"a shared model needs a folder of its own, '{folder}' holds {min(others)!r}")
     (folder / CONFIG_FILE).unlink(missing_ok=True)
     save_weights(shared.checkpoint, folder / WEIGHTS_FILE)
     with writing(folder / SEEN_FILE) as temporary:
@@ -107,8 +106,8 @@ def save_shared(shared: SharedModel, folder: Path, card: str) -> Path:
     write_json(folder / TEXTS_FILE, shared.texts)
     with writing(folder / CARD_FILE) as temporary:
         temporary.write_text(card, encoding="utf-8")
-    config = {"kind": KIND, "schema_version": SCHEMA_VERSION, **shared.config}
-    config["sha256"] = {name: _sha256(folder / name) for name in HASHED_FILES}
+    hashes = {name: _sha256(folder / name) for name in HASHED_FILES}
+    config = {"kind": KIND, "schema_version": SCHEMA_VERSION, **shared.config, "sha256": hashes}
     write_json(folder / CONFIG_FILE, config | {"fingerprint": config_fingerprint(config)})
     return folder
 
@@ -133,11 +132,10 @@ def load_shared(folder: str | Path) -> SharedModel:
     version, hashes = config.get("schema_version"), config.get("sha256")
     if version != SCHEMA_VERSION:
         raise SharedModelError(f"schema_version must be {SCHEMA_VERSION}, got {version!r} in '{path}'")
-    for name in HASHED_FILES:
-        there = (folder / name).is_file()
-        if not there or not isinstance(hashes, dict) or _sha256(folder / name) != hashes.get(name):
-            what = "was changed" if there else "is missing"
-            raise SharedModelError(f"'{folder / name}' {what}; copy the folder again")
+    hashes = hashes if isinstance(hashes, dict) else {}
+    wrong = [folder / name for name in HASHED_FILES if _sha256(folder / name) != hashes.get(name, "?")]
+    if wrong:
+        raise SharedModelError(f"'{wrong[0]}' is missing or was changed; copy the folder again")
     if config.get("fingerprint") != config_fingerprint(config):
         raise SharedModelError(f"'{path}' was changed; copy the folder again")
     try:
@@ -165,10 +163,8 @@ def is_shared(folder: str | Path) -> bool:
 
 def config_fingerprint(config: Mapping[str, Any]) -> str:
     """A hash of all that config.json says but this."""
-    rest = {key: value for key, value in config.items() if key != "fingerprint"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return fingerprint({key: value for key, value in config.items() if key != "fingerprint"})
 
 
 def _sha256(path: Path) -> str:
-    with open(path, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
