@@ -229,7 +229,12 @@ def test_notebooks_hold_no_outputs():
 
 @pytest.mark.parametrize(
     ("statement", "free_of"),
-    [("import zsar_lab", HEAVY), ("import zsar_lab.cli", ("torch", "transformers", "plotly"))],
+    [
+        ("import zsar_lab", HEAVY),
+        ("import zsar_lab.cli", ("torch", "transformers", "plotly")),
+        ("import zsar_lab.protocols.leakage, zsar_lab.protocols.splits", ("torch", "transformers", "av")),
+        ("import zsar_lab.text.embeddings, zsar_lab.text.lint", ("torch", "transformers", "scipy")),
+    ],
 )
 def test_an_import_loads_nothing_heavy(statement, free_of):
     code = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
