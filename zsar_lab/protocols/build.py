@@ -60,7 +60,7 @@ def make_protocol(
     """A protocol from lists of classes, checked against its clips.
 
     Clips are held out by whole source groups. A clip of a seen or validation class whose group also holds a
-    test clip (or a seen one's a validation clip) is left out, so that no source lies on both sides.
+    test clip (or a seen one's a validation clip) is left out, so that no source is on both sides.
 
     Args:
         name: of the protocol.
@@ -230,7 +230,7 @@ def group_keys(clips: pd.DataFrame) -> pd.Series:
 
 
 def check_distinct(clips: pd.DataFrame) -> None:
-    """ProtocolError when a clip of a table is not usable, or its id stands twice."""
+    """ProtocolError when a clip of a table is not usable, or its id is there twice."""
     if "status" in clips and (clips["status"] != "ok").any():
         bad = clips[clips["status"] != "ok"]
         count = f"{len(bad)} are not (first {bad['id'].iloc[0]!r}, {bad['status'].iloc[0]!r})"

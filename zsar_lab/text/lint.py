@@ -142,9 +142,9 @@ def _outliers(labels: list[str], alike_CC: np.ndarray) -> Iterator[Flag]:
     value_C = (company_C - usual) / _robust_deviation(company_C, COMPANY_SPREAD)
     for i in np.flatnonzero(value_C < LEAST_COMPANY):
         why = (
-            f"(similarity to its nearest {company_C[i]:.2f}, usually {usual:.2f}; {value_C[i]:.2f} deviations"
+            f"similarity to its nearest {company_C[i]:.2f}, usually {usual:.2f}; {value_C[i]:.2f} deviations"
         )
-        sentence = f"the text of '{labels[i]}' is unlike all others {why}, limit {LEAST_COMPANY:.2f})"
+        sentence = f"the text of '{labels[i]}' is unlike all others ({why}, limit {LEAST_COMPANY:.2f})"
         yield int(i), OUTLIER, None, float(value_C[i]), LEAST_COMPANY, sentence
 
 
@@ -157,8 +157,8 @@ def flags_of(
 ) -> pd.DataFrame:
     """`find_flags` on class texts of any prompt, read by `embed` (such as `workspace.embed`).
 
-    What stands in front of a text as `<label>: `, of its own class or another, is left out, for it would hide
-    that the rest is of another class. Lines set side by side count by their mean, as flags compare a text
+    A `<label>: ` before a text, of its own class or another, is left out, for it would hide that the rest is
+    of another class. Lines set side by side count by their mean, as flags compare a text
     with a label, which is one line. Where most texts are the label, or one template filled with it, only
     those that are not can be "nearer another label".
     """

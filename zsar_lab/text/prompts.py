@@ -154,15 +154,10 @@ class Templates:
         fields: list[str] = []
         for pattern in self.patterns:
             bare = pattern.replace("{{", "").replace("}}", "")
-            fields += re.findall(FIELD, bare)
-            if (
-                "\n" in pattern
-                or bare == re.sub(FIELD, "", bare)
-                or re.search("[{}]", re.sub(FIELD, "", bare))
-            ):
-                raise ValueError(
-                    f"a template must be one line with fields such as {{label}}, got {pattern!r}"
-                )
+            found, rest = re.findall(FIELD, bare), re.sub(FIELD, "", bare)
+            if not found or "\n" in pattern or "{" in rest or "}" in rest:
+                raise ValueError(f"a template must be a line with fields as {{label}}, got {pattern!r}")
+            fields += found
         return list(dict.fromkeys(fields))
 
 
@@ -189,9 +184,8 @@ class TextsFromFile:
             lacks = f"it lacks {len(missing)} ({_some(missing)}){beside}"
             raise ValueError(f"'{self.path}' must have every class, {lacks}")
         if more:
-            warnings.warn(
-                f"'{self.path}' has {len(more)} classes that the data have not ({_some(more)})", stacklevel=2
-            )
+            unread = f"{len(more)} classes that the data have not ({_some(more)})"
+            warnings.warn(f"'{self.path}' has {unread}", stacklevel=2)
         return [text_of[name] for name in names]
 
     def check(self) -> dict[str, str]:
@@ -226,27 +220,20 @@ PROMPTS: dict[str, Prompt] = {prompt.__name__: prompt for prompt in ALONE}
 def prompt_named(name: str | Sequence[str]) -> Prompt:
     """The prompt that a setting names, for settings that come from a file or the command line.
 
-    Args:
-        name: the name of one of PROMPTS; a template with a field in braces, or several of them; or the path
-            of a csv file with the user's own texts.
-
-    Raises:
-        ValueError: there is no such prompt.
+    `name` is one of PROMPTS; a template with a field in braces, or several of them; or the path of a csv file
+    with the user's own texts.
     """
-    if (
-        isinstance(name, Sequence)
-        and not isinstance(name, str)
-        and all(isinstance(part, str) for part in name)
-    ):
+    is_text = isinstance(name, str)
+    if not is_text and isinstance(name, Sequence) and all(isinstance(part, str) for part in name):
         return Templates(tuple(name))
-    if isinstance(name, str) and "{" in name:
-        return Templates((name,))
+    if is_text and "{" in name:
+        return Templates((str(name),))
     if isinstance(name, str) and name.lower().endswith(".csv"):
         return TextsFromFile(name)
-    if not isinstance(name, str) or name not in PROMPTS:
+    if not is_text or name not in PROMPTS:
         others = "a template such as 'a video of {label}', or a csv file"
         raise ValueError(f"a prompt must be one of {', '.join(PROMPTS)}, {others}, got {name!r}")
-    return PROMPTS[name]
+    return PROMPTS[str(name)]
 
 
 def prompt_of(table: pd.DataFrame) -> str:
