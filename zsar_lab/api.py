@@ -1,4 +1,4 @@
-"""The few functions a person wants at a prompt; `import zsar_lab as zl` gives them as zl.classify, zl.open_workspace and so on.
+"""The few functions a person wants at a prompt, as `zl.classify` and so on after `import zsar_lab as zl`.
 
 The examples are run by the tests, in a folder that holds a small trained study in `runs/demo` and a video
 `walk.mp4`.
@@ -132,7 +132,7 @@ def embeddings(
 def score(
     labels: Sequence[str], names: Sequence[str], candidates: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """What predictions are worth: accuracy with its interval over classes, chance, hubness, and a table by class.
+    """Score predictions: accuracy with its interval over classes, chance, hubness, and a table by class.
 
     >>> import zsar_lab as zl
     >>> found = zl.score(["walk", "walk", "jump", "jump"], ["walk", "jump", "jump", "jump"])
@@ -155,7 +155,7 @@ def score(
 
 
 def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict[str, Any]:
-    """The plotly figures of a study's report, and of one split, by name; each shows itself at the end of a notebook's cell.
+    """The plotly figures of a study's report and of one split, by name.
 
     >>> import zsar_lab as zl
     >>> sorted(zl.figures(zl.open_workspace("runs/demo")))
@@ -180,7 +180,7 @@ def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict
 def export(
     workspace: Workspace | str | Path, split: str | None = None, folder: str | Path | None = None
 ) -> SharedModel:
-    """Write the trained model of a split as a folder that loads elsewhere with one call, `load_model(folder)`.
+    """Write the trained model of a split as a folder that `load_model` opens elsewhere.
 
     >>> import zsar_lab as zl
     >>> shared = zl.export(zl.open_workspace("runs/demo"), folder="shared/mine")

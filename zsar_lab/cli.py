@@ -100,12 +100,13 @@ def demo(
     from zsar_lab.workspace import Workspace
 
     settings = FrameSettings(frames, fps, size)
-    data = Data(videos, prepared=prepared, clips_per_class=clips_per_class, frames=settings)
+    source, ready = (None if path is None else str(path) for path in (videos, prepared))
+    data = Data(source, prepared=ready, clips_per_class=clips_per_class, frames=settings)
     text = Text(prompt[0] if len(prompt) == 1 else prompt, encoder, text_layers)
     training = Training(preset, epochs, read_overrides(set))
     study = Workspace(workspace, Study(data, protocol, text, training, Evaluation(views)), workers)
-    source = "generated demo videos" if data.is_generated else videos or prepared
-    print(f"Videos: {source}. Everything is saved in {workspace}.")
+    videos_from = "generated demo videos" if data.is_generated else source or ready
+    print(f"Videos: {videos_from}. Everything is saved in {workspace}.")
     study.begin()
     excluded = study.catalog.excluded
     if len(excluded):

@@ -1,4 +1,4 @@
-"""Files a study leaves behind: fingerprints of what they were made from, and writing that never leaves half a file."""
+"""Files of a study: fingerprints, writing that never leaves half a file, json and csv."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 def later(default: Any, together: str | None = None) -> Any:
-    """A field of a configuration that came after artefacts had been made with it: `recorded` leaves it out at its default.
+    """A field of a configuration that `recorded` leaves out at its default.
 
     Args:
         default: what artefacts without the field were made with.
@@ -55,10 +55,7 @@ def later(default: Any, together: str | None = None) -> Any:
 
 
 def recorded(config: Any) -> dict[str, Any]:
-    """A configuration (a dataclass, with dataclasses in it) as it is written and hashed: its fields without the `later` ones at their default.
-
-    So an artefact made before there was a choice keeps its fingerprint.
-    """
+    """A configuration as it is written and hashed: without `later` fields at their default."""
     changed = {
         f.metadata["later"]
         for f in fields(config)
@@ -85,14 +82,14 @@ def make_folder(folder: Path) -> Path:
             pass
     except OSError as error:
         raise PermissionError(
-            f"the output folder must be writable, got '{folder}' ({error.strerror}); choose another folder or change its rights"
+            f"the output folder must be writable, got '{folder}' ({error.strerror}); choose another folder"
         ) from error
     return folder
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well the file is flushed to disk and renamed to `path`.
+    """Yield a temporary path beside `path`, which is renamed to `path` when the block ends well.
 
     A block that fails or is killed leaves an earlier `path` as it was.
 
@@ -118,7 +115,7 @@ def writing(path: Path) -> Iterator[Path]:
         if full is None:
             raise
         raise OSError(
-            f"the disk must have room for '{path}', but it is full ({full}); free some and run it again, what was there is kept"
+            f"the disk is full, writing '{path}' ({full}); free some and run it again, nothing is lost"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -131,7 +128,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def written_path(path: Path, folder: Path) -> str:
-    """A path as a file in `folder` names it: whole, or from that folder where it lies in its parent, so that both can be moved together."""
+    """A path as written into a file in `folder`: relative where both lie in one folder."""
     path, folder = Path(path).absolute(), Path(folder).absolute()
     return (
         os.path.relpath(path, folder)
@@ -147,7 +144,7 @@ def read_path(written: str, folder: Path) -> Path:
 
 @contextmanager
 def held(folder: Path, waits: bool = True) -> Iterator[None]:
-    """Hold a folder inside the block, against other processes; the system lets go of it when the process ends, however it does.
+    """Hold a folder inside the block, against other processes; it is let go when the process ends.
 
     Nothing is written. Windows, and some disks of a network, know no such lock: there nothing is held.
 

@@ -17,7 +17,7 @@ def progress(
     done: int = 0,
     shown: bool = True,
 ) -> tqdm:
-    """A progress bar over `items`, or one that is moved on by hand with `.update(n)` and closed with `.close()`.
+    """A progress bar over `items`, or one moved by hand with `.update(n)` and closed with `.close()`.
 
     Args:
         items: what to iterate over; None for a bar moved by hand.

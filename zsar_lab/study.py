@@ -139,6 +139,12 @@ class Training:
             object.__setattr__(self, "epochs", config.epochs)
         _check_whole(self, epochs=1)
 
+    @property
+    def n_epochs(self) -> int:
+        """The epochs of each training: as asked, or the preset's."""
+        assert self.epochs is not None
+        return self.epochs
+
 
 @dataclass(frozen=True)
 class Evaluation:

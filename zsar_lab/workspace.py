@@ -1,11 +1,12 @@
-"""The folder a study lives in: each artefact is made when first asked for, kept, and opened the next time."""
+"""The folder a study lives in: each artefact is made when first asked for, and opened the next time."""
 
 from __future__ import annotations
 
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -42,11 +43,12 @@ FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
 
 
 class Workspace:
-    """A study's artefacts in one folder. Every method makes what is missing, with a bar, and says what it is doing.
+    """A study's artefacts in one folder; every method makes what is missing, with a bar.
 
     Args:
-        folder: where everything is kept; made if absent.
-        study: what is asked; a folder that holds another study is refused.
+        folder: where everything is saved; made if absent.
+        study: what is asked; None for the study in the folder, or the demo. Another study in the folder is an
+            error.
         workers: processes for decoding and for trainings side by side.
 
     Raises:
@@ -90,18 +92,15 @@ class Workspace:
 
     @cached_property
     def test_catalog(self) -> Catalog:
-        """The catalog tested on (and trained on, unless the study trains on another dataset).
-
-        Demo videos are generated first.
-        """
+        """The catalog tested on (and trained on, within one dataset); demo videos are made first."""
         data, videos = self.study.data, self.folder / "videos"
         if self._prepared is not None:
             return self._prepared.catalog
         if data.is_generated:
-            settings = DemoSettings(data.clips_per_class, data.seed)
-            self._timed("videos", lambda: make_demo_videos(videos, settings, self.workers))
-        source, limits = data.source(str(videos)), Limits(self.workers)
-        return self._timed("catalog", lambda: make_catalog(source, self.folder, limits))
+            with self._timed("videos"):
+                make_demo_videos(videos, DemoSettings(data.clips_per_class, data.seed), self.workers)
+        with self._timed("catalog"):
+            return make_catalog(data.source(str(videos)), self.folder, Limits(self.workers))
 
     @cached_property
     def train_catalog(self) -> Catalog | None:
@@ -113,14 +112,14 @@ class Workspace:
         """The catalog of all clips, trained on and tested on.
 
         Raises:
-            ValueError, FileNotFoundError: as `make_catalog`, or `prepared` or `train_on` is no prepared dataset.
+            ValueError, FileNotFoundError: as `make_catalog`, or `prepared` or `train_on` is not prepared.
         """
         if self.train_catalog is None:
             return self.test_catalog
         return join_catalogs(self.train_catalog, self.test_catalog)
 
     def begin(self) -> None:
-        """Check that the study can be carried out here, and save it; a refused study leaves the folder free."""
+        """Check that the study can be carried out, and save it; a refused study leaves the folder free."""
         if self._is_begun:
             return
         study = self.study
@@ -155,61 +154,49 @@ class Workspace:
         if self._prepared is not None:
             made = self._prepared.frames
         else:
-            made = self._timed(
-                "frames",
-                lambda: make_frame_store(
-                    self.test_catalog, self.folder / "frames", self.study.data.frames, Limits(self.workers)
-                ),
-            )
+            with self._timed("frames"):
+                folder, settings = self.folder / "frames", self.study.data.frames
+                made = make_frame_store(self.test_catalog, folder, settings, Limits(self.workers))
         return made if self._train_data is None else join_frames(self._train_data.frames, made)
 
     @cached_property
     def _prepared(self) -> Prepared | None:
-        return (
-            None if self.study.data.prepared is None else open_prepared("prepared", self.study.data.prepared)
-        )
+        folder = self.study.data.prepared
+        return None if folder is None else open_prepared("prepared", folder)
 
     @cached_property
     def _train_data(self) -> Prepared | None:
-        return (
-            None if self.study.data.train_on is None else open_prepared("train_on", self.study.data.train_on)
-        )
+        folder = self.study.data.train_on
+        return None if folder is None else open_prepared("train_on", folder)
 
     def protocol(self, split: str) -> Protocol:
-        """The protocol of a split, for example "stratified-0"; saved as json in protocols."""
+        """The protocol of a split, for example "stratified-0"; saved in protocols/."""
         if split not in self.study.splits:
-            got = (
-                repr(split)
-                if isinstance(split, str)
-                else f"a {type(split).__name__}; a workspace makes its protocols by name"
-            )
-            raise ValueError(f"a split must be one of {', '.join(self.study.splits)}, got {got}")
+            raise ValueError(f"a split must be one of {', '.join(self.study.splits)}, got {split!r}")
         self.begin()
         if split not in self._protocols:
-            protocol, path = (
-                self._make_protocol(split, set(self.frames.ids)),
-                self.folder / "protocols" / f"{split}.json",
-            )
+            protocol = self._make_protocol(split, set(self.frames.ids))
+            path = self.folder / "protocols" / f"{split}.json"
             if not path.is_file() or Protocol.load(path) != protocol:
                 protocol.save(path)
             self._protocols[split] = protocol
         return self._protocols[split]
 
     def _make_protocol(self, split: str, decoded: set[str] | None) -> Protocol:
-        """A split over the usable clips, or over those that were decoded."""
+        """A split of the usable clips, or of those that were decoded."""
 
         def clips(catalog: Catalog) -> pd.DataFrame:
             return catalog.usable if decoded is None else catalog.usable[catalog.usable["id"].isin(decoded)]
 
         test, train = self.test_catalog, self.train_catalog
-        data, options = ProtocolData(clips(test), test.classes, test.name), {}
+        data, removed = ProtocolData(clips(test), test.classes, test.name), {}
         if train is not None:
             data = replace(data, train_clips=clips(train), train_name=train.name)
-            options = {"removed": self._removal.removed, "removed_rule": self._removal.rule_text}
-        return protocol_named(split, data, views=self.study.evaluation.views, **options)
+            removed = {"removed": self._removal.removed, "removed_rule": self._removal.rule_text}
+        return protocol_named(split, data, views=self.study.evaluation.views, **removed)
 
     def leakage(self, split: str) -> LeakageAudit:
-        """The training classes compared with the test classes: all of both datasets, or seen and unseen of a split within one."""
+        """Training classes compared with test classes: of both datasets, or of a split within one."""
         if self.train_catalog is not None:
             return self._audit
         return audit_classes(*self._sides(split), self.encoder, folder=self.folder / "class_text")
@@ -221,26 +208,23 @@ class Workspace:
 
     @cached_property
     def _audit(self) -> LeakageAudit:
-        return audit_classes(
-            self.train_catalog.classes,
-            self.test_catalog.classes,
-            self.encoder,
-            folder=self.folder / "class_text",
-        )
+        assert self.train_catalog is not None
+        sides = self.train_catalog.classes, self.test_catalog.classes
+        return audit_classes(*sides, self.encoder, folder=self.folder / "class_text")
 
     @cached_property
     def _removal(self) -> Removal:
         return self._audit.decide(self.study.evaluation.leakage_distance)
 
     def refuse_leakage(self, split: str) -> pd.DataFrame:
-        """Pairs of a seen and an unseen class of a split that the study's leakage method takes for one class.
+        """Pairs of a seen and an unseen class that are one class by the study's leakage rule.
 
         Raises:
             ValueError: there are such pairs, and the study is strict.
         """
-        protocol, distance = self.protocol(split), self.study.evaluation.leakage_distance
-        found = audit(*self._sides(split)) if distance is None else self.leakage(split)
-        return found.refuse(protocol.seen, protocol.unseen, distance, strict=self.study.evaluation.strict)
+        protocol, asked = self.protocol(split), self.study.evaluation
+        found = audit(*self._sides(split)) if asked.leakage_distance is None else self.leakage(split)
+        return found.refuse(protocol.seen, protocol.unseen, asked.leakage_distance, strict=asked.strict)
 
     @cached_property
     def encoder(self) -> EncoderFiles:
@@ -248,28 +232,25 @@ class Workspace:
         return find_encoder(self.study.text.encoder)
 
     def class_text(self, prompt: str | tuple[str, ...] | None = None) -> ClassText:
-        """The class text of every class: the study's own, as it was when the study began, or by another prompt (see `prompt_named`).
+        """The class text of every class, by the study's own prompt or another one (see `prompt_named`).
 
         Raises:
-            ValueError: the study's own texts were changed since (in a csv file, or in classes.csv), or as
-                `class_text`.
+            ValueError: the study's own texts changed since it began, or as `class_text`.
         """
         return self._own_text if prompt is None else class_text(self.catalog.classes, prompt_named(prompt))
 
     @cached_property
     def _own_text(self) -> ClassText:
         self.begin()
-        classes = self.catalog.classes
-        return kept_text(
-            self.folder / "class_text.json", lambda: class_text(classes, prompt_named(self.study.text.prompt))
-        )
+        classes, prompt = self.catalog.classes, self.study.text.prompt
+        return kept_text(self.folder / "class_text.json", lambda: class_text(classes, prompt_named(prompt)))
 
     def embed(self, text: ClassText) -> ClassEmbeddings:
-        """Class texts through the study's encoder; each text is read once and kept in the folder."""
+        """Class texts through the study's encoder; each text is read once and saved in the folder."""
         return embed_class_text(text, self.encoder, self.folder / "class_text")
 
     def class_embeddings(self, prompt: str | tuple[str, ...] | None = None) -> ClassEmbeddings:
-        """Embedded class texts of every class, by the study's prompt or another one (see `prompt_named`)."""
+        """Embedded class texts of every class; prompt as for `class_text`."""
         text = self.class_text(prompt)
         if text not in self._class_embeddings:
             self._class_embeddings[text] = self.embed(text)
@@ -277,20 +258,14 @@ class Workspace:
 
     def train_config(self, split: str) -> TrainConfig:
         """The configuration of a split's training."""
-        texts = self.class_embeddings()
+        texts, asked = self.class_embeddings(), self.study.training
         sizes = len(self.protocol(split).seen), texts.pooled_CF.shape[1], texts.words_CLE.shape[2]
-        training, seed = self.study.training, ProtocolName.of(self._trained_as(split)).number or 0
-        return config_of(
-            training.preset,
-            training.overrides,
-            *sizes,
-            seed=seed,
-            epochs=training.epochs,
-            text_layers=self.study.text.trained_layers,
-        )
+        seed, layers = ProtocolName.of(self._trained_as(split)).number or 0, self.study.text.trained_layers
+        decided = {"seed": seed, "epochs": asked.n_epochs, "text_layers": layers}
+        return config_of(asked.preset, asked.overrides, *sizes, **decided)
 
     def run_folder(self, split: str) -> Path:
-        """The folder of a split's training: that of the first split of the study that is trained alike, such as half-0 for half-3."""
+        """The folder of a split's training; splits that train alike, such as half-0 and half-3, share it."""
         return self.folder / "trainings" / self._trained_as(split)
 
     def _trained_as(self, split: str) -> str:
@@ -313,30 +288,25 @@ class Workspace:
         """
         if processes < 1:
             raise ValueError(f"processes must be 1 or more, got {processes}")
+        folder = self.run_folder(split)
         with rank_zero_first():
             self.refuse_leakage(split)
-            given = (
-                self.frames,
-                self.protocol(split),
-                self.class_embeddings(),
-                self.train_config(split),
-                self.run_folder(split),
-            )
+            texts, config = self.class_embeddings(), self.train_config(split)
+            given = self.frames, self.protocol(split), texts, config, folder
         if processes > 1 and not self.is_trained(split):
-            folders = {split: make_folder(self.run_folder(split))}
             followed = (lambda histories: on_epoch(histories[split])) if on_epoch else None
-            command, epochs = on_ranks(self._command(split), processes), self.study.training.epochs
-            train_in_processes(folders, lambda _: command, epochs, 1, followed)
+            command, epochs = on_ranks(self._command(split), processes), self.study.training.n_epochs
+            train_in_processes({split: make_folder(folder)}, lambda _: command, epochs, 1, followed)
         return train(*given, on_epoch=on_epoch, files=self.encoder)
 
     def train_all(
         self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None
     ) -> dict[str, Checkpoint]:
-        """Train every split that is not trained yet, `workers` at a time, each in a process of its own; one training serves splits that are trained alike.
+        """Train every split that is not trained yet, `workers` at a time, each in a process of its own.
 
         Args:
-            on_epoch: called with the history of each split after every epoch of any, for live figures; once
-                where all are trained.
+            on_epoch: called with the history of each split after every epoch of any; once where all are
+                trained.
 
         Returns:
             The complete checkpoint of each split; splits that are trained alike have the same one.
@@ -346,12 +316,9 @@ class Workspace:
             self.refuse_leakage(split)
         once = dict.fromkeys(self._trained_as(split) for split in self.study.splits)
         waiting = {split: make_folder(self.run_folder(split)) for split in once if not self.is_trained(split)}
-        self._timed(
-            "training",
-            lambda: train_in_processes(
-                waiting, self._command, self.study.training.epochs, self.workers, on_epoch
-            ),
-        )
+        with self._timed("training"):
+            epochs = self.study.training.n_epochs
+            train_in_processes(waiting, self._command, epochs, self.workers, on_epoch)
         checkpoints = {split: load_checkpoint(self.run_folder(split)) for split in self.study.splits}
         if on_epoch:
             on_epoch({split: checkpoints[split].history for split in once})
@@ -361,6 +328,7 @@ class Workspace:
         return [sys.executable, "-m", "zsar_lab", "train", split, "--workspace", str(self.folder)]
 
     def is_trained(self, split: str) -> bool:
+        """Whether the split's training is finished."""
         try:
             return load_checkpoint(self.run_folder(split)).complete
         except FileNotFoundError:
@@ -371,30 +339,25 @@ class Workspace:
 
         Args:
             split: its name.
-            views: of a clip; None for those of the study. 25 of them are read from the videos.
+            views: of a clip; None for the study's. 25 of them are read from the videos.
         """
         checkpoint, asked = self.train(split), views or VIEWS_OF[self.study.evaluation.views]
-        given = checkpoint, self.frames, self.run_folder(split)
-        return self._timed("embedding", lambda: embed_clips(*given, views=asked, catalog=self.catalog))
+        with self._timed("embedding"):
+            folder = self.run_folder(split)
+            return embed_clips(checkpoint, self.frames, folder, views=asked, catalog=self.catalog)
 
     def predictions(self, split: str) -> Predictions:
-        """Every method on the split's clips, scored once and then read from the folder `predictions`."""
-        embeddings, texts, checkpoint = (
-            self.embeddings(split),
-            tuple(self._other_texts.values()),
-            self.train(split),
-        )
-        trained = (
-            class_embeddings_of(checkpoint, self.class_text(), self.encoder)
-            if self.study.text.trained_layers
-            else None
-        )
-        given = checkpoint, embeddings, self.protocol(split), self.class_embeddings(), texts, trained
-        folder = self.folder / "predictions"
-        return self._timed("evaluation", lambda: evaluate_split(*given, folder=folder, split=split))
+        """Every method on the split's clips, scored once and then read from predictions/."""
+        embeddings, checkpoint, trained = self.embeddings(split), self.train(split), None
+        if self.study.text.trained_layers:
+            trained = class_embeddings_of(checkpoint, self.class_text(), self.encoder)
+        texts = self.class_embeddings(), tuple(self._other_texts.values()), trained
+        with self._timed("evaluation"):
+            given = checkpoint, embeddings, self.protocol(split), *texts
+            return evaluate_split(*given, folder=self.folder / "predictions", split=split)
 
     def report(self) -> Results:
-        """The scores of all splits, by family; also written to report.json, .csv, .tex and .html in the workspace.
+        """The scores of all splits, by family; written to report.json, .csv, .tex and .html too.
 
         Raises:
             ValueError: a protocol cannot be scored (before anything is trained), or as `train_all`.
@@ -409,44 +372,39 @@ class Workspace:
             titles[name] = f"{FAMILY_TITLES.get(name, name)}, {number}, {self.catalog.name}"
         data = {"catalog": self.catalog.fingerprint, "frames": self.frames.fingerprint}
         results = Results(families, data, titles, self.folder / "predictions")
-        self.seconds = self._kept_seconds()
+        path = self.folder / "report.json"
+        earlier = (
+            read_json(path)["seconds"] if path.is_file() else {}
+        )  # a step that is only opened takes none
+        self.seconds = {
+            step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds
+        }
         results.save(self.folder, seconds=self.seconds)
         return results
 
     @cached_property
     def _other_texts(self) -> dict[str, ClassEmbeddings]:
-        """The prompts that are compared with the study's: those that the classes have what is needed for, and that the encoder can read whole."""
-        texts, too_long = {}, {}
+        """The prompts compared with the study's: those its classes and its encoder allow."""
+        texts, too_long = {}, []
         for prompt in (name for name in PROMPTS if name != self.study.text.prompt):
             try:
-                text = self.class_text(prompt)
+                texts[prompt] = self.embed(self.class_text(prompt))
+            except TextTooLong:
+                too_long.append(prompt)
             except ValueError:  # no description, no structure
                 continue
-            try:
-                texts[prompt] = self.embed(text)
-            except TextTooLong as error:
-                too_long[prompt] = error
         if too_long:
-            first = next(iter(too_long.values()))
             warnings.warn(
-                f"the comparison of class texts leaves out what the encoder cannot read whole ({', '.join(too_long)}): {first}",
-                stacklevel=2,
+                f"prompts longer than the encoder reads are not compared: {', '.join(too_long)}", stacklevel=2
             )
         return texts
 
-    def _timed(self, step: str, make: Callable[[], Any]) -> Any:
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
         started = time.perf_counter()
-        made = make()
-        self.seconds[step] = self.seconds.get(step, 0.0) + round(time.perf_counter() - started, 2)
-        return made
-
-    def _kept_seconds(self) -> dict[str, float]:
-        """The most seconds each step took: of an earlier report where a step was only opened this time."""
-        path = self.folder / "report.json"
-        earlier = read_json(path)["seconds"] if path.is_file() else {}
-        return {
-            step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds
-        }
+        yield
+        spent = round(time.perf_counter() - started, 2)
+        self.seconds[step] = self.seconds.get(step, 0.0) + spent
 
 
 def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
