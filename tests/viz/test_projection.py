@@ -8,7 +8,6 @@ import os
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
-from test_views import catalog, embeddings, result  # noqa: F401  (fixtures)
 
 from zsar_lab.files import fingerprint
 from zsar_lab.viz import projection
@@ -35,10 +34,10 @@ def laid_out(monkeypatch) -> list:
 
 
 def test_a_map_fitted_on_seen_classes_is_another_one_and_the_usual_one_keeps_its_name(
-    result, embeddings, tmp_path, laid_out
-):  # noqa: F811
+    predictions, embeddings, tmp_path, laid_out
+):
     usual, of_seen = (
-        shared_space_map(result, embeddings, tmp_path, fitted_on=part) for part in ("all", "seen")
+        shared_space_map(predictions, embeddings, tmp_path, fitted_on=part) for part in ("all", "seen")
     )
     assert usual.path != of_seen.path and (usual.fitted_on, of_seen.fitted_on) == ("all", "seen")
     fitted = laid_out[1]
@@ -48,27 +47,16 @@ def test_a_map_fitted_on_seen_classes_is_another_one_and_the_usual_one_keeps_its
     )  # seen, composed, true, seen text, unseen text
     rows = embeddings.rows(usual.ids)
     points = np.concatenate(
-        [embeddings.embedding_ND[rows], *(result.prototypes[kind] for kind in projection.KINDS)]
+        [embeddings.embedding_ND[rows], *(predictions.prototypes(kind) for kind in projection.KINDS)]
     ).astype(np.float32)
     as_ever = fingerprint(
         "shared space map", "print", points, np.sort(rows), {"seed": 0, "k": 15, "min_distance": 0.1}
     )
     assert usual.path.name == f"map_{as_ever}.npz"
-    shared_space_map(result, embeddings, tmp_path, fitted_on="seen")
+    shared_space_map(predictions, embeddings, tmp_path, fitted_on="seen")
     assert len(laid_out) == 2
     with pytest.raises(ValueError, match="fitted_on must be 'all' or 'seen', got 'unseen'"):
-        shared_space_map(result, embeddings, tmp_path, fitted_on="unseen")
-
-
-def test_a_map_kept_before_clips_were_measured_is_measured_when_it_is_read(
-    result, embeddings, tmp_path, laid_out
-):  # noqa: F811
-    space = shared_space_map(result, embeddings, tmp_path)
-    with np.load(space.path) as kept:
-        np.savez(space.path, xy=kept["xy"], trustworthiness=kept["trustworthiness"])
-    again = shared_space_map(result, embeddings, tmp_path)
-    np.testing.assert_array_equal(again.kept, space.kept)
-    assert again.trustworthiness == space.trustworthiness and laid_out == ["all"]
+        shared_space_map(predictions, embeddings, tmp_path, fitted_on="unseen")
 
 
 def test_neighbours_kept_by_a_plain_loop():
@@ -112,9 +100,9 @@ def test_trustworthiness_of_all_points_in_blocks_is_that_of_scikit_learn_and_a_s
     assert float(trust(points, xy)["trustworthiness"]) == pytest.approx(wanted, abs=0.02)
 
 
-def test_the_warning_names_what_is_low(result, embeddings, tmp_path, laid_out):  # noqa: F811
+def test_the_warning_names_what_is_low(predictions, embeddings, tmp_path, laid_out):
     space = dataclasses.replace(
-        shared_space_map(result, embeddings, tmp_path), trustworthiness=0.9, kept=np.full(28, 0.5)
+        shared_space_map(predictions, embeddings, tmp_path), trustworthiness=0.9, kept=np.full(28, 0.5)
     )
     assert warning_of(space) == ""
     low = warning_of(dataclasses.replace(space, trustworthiness=0.7))
@@ -129,9 +117,9 @@ def test_the_warning_names_what_is_low(result, embeddings, tmp_path, laid_out): 
 
 
 def test_the_figure_of_neighbours_kept_has_a_bar_a_class_the_worst_first(
-    catalog, result, embeddings, tmp_path, laid_out
-):  # noqa: F811
-    space = shared_space_map(result, embeddings, tmp_path)
+    catalog, predictions, embeddings, tmp_path, laid_out
+):
+    space = shared_space_map(predictions, embeddings, tmp_path)
     kept = np.array([{"A": 0.1, "S1": 0.9}.get(name, 0.5) for name in space.classes])
     figure = neighbours_kept(dataclasses.replace(space, kept=kept), catalog)
     bars = {trace.name: dict(zip(trace.x, trace.y)) for trace in figure.data}
@@ -152,21 +140,76 @@ def test_the_figure_of_neighbours_kept_has_a_bar_a_class_the_worst_first(
 
 
 def test_the_figure_is_coloured_by_right_and_wrong_and_by_hubness(
-    catalog, result, embeddings, tmp_path, laid_out
-):  # noqa: F811
-    space = shared_space_map(result, embeddings, tmp_path)
-    counts = {trace.name: len(trace.x) for trace in shared_space(space, catalog, "right", result=result).data}
+    catalog, predictions, embeddings, tmp_path, laid_out
+):
+    space = shared_space_map(predictions, embeddings, tmp_path)
+    counts = {
+        trace.name: len(trace.x)
+        for trace in shared_space(space, catalog, "right", predictions=predictions).data
+    }
     assert (counts["not scored"], counts["right (transfer)"], counts["wrong (transfer)"]) == (16, 5, 7)
-    figure = shared_space(space, catalog, "hubness", result=result)
+    figure = shared_space(space, catalog, "hubness", predictions=predictions)
     counts = {trace.name: len(trace.x) for trace in figure.data}
     assert (
-        counts["8 or more: a hub"] == 10 and counts["N_1 of the answer below 2 (half the mean)"] == 2
+        counts["8 or more: a hub"] == 10 and counts["N_1 of the prediction below 2 (half the mean)"] == 2
     )  # B has ten answers, A and C one each
-    assert "taken for" in str(figure.data[1].customdata) and "<img" not in figure.to_json()
-    with pytest.raises(
-        ValueError, match="colour_by='right' needs to know how a method answered, got no result"
-    ):
+    assert "predicted as" in str(figure.data[1].customdata) and "<img" not in figure.to_json()
+    with pytest.raises(ValueError, match="'right' needs the predictions"):
         shared_space(space, catalog, "right")
+
+
+def test_a_subset_is_even_over_classes_and_seeded():
+    labels, names = tuple("aaaabbbbcccc"), ("a", "b", "c")
+    rows, again, other = (projection.even_subset(labels, names, 7, seed).tolist() for seed in (0, 0, 1))
+    assert [labels[row] for row in rows] == list("aabbcc") and rows == again != other
+    with pytest.raises(ValueError, match=r"\(3\), got 2"):
+        projection.even_subset(labels, names, 2, seed=0)
+
+
+def test_a_map_is_laid_out_once_a_seed_and_holds_the_prototypes(predictions, embeddings, tmp_path, laid_out):
+    space, again, other = (
+        shared_space_map(predictions, embeddings, tmp_path, seed=seed) for seed in (0, 0, 1)
+    )
+    assert laid_out == ["all", "all"] and again.path == space.path != other.path
+    np.testing.assert_array_equal(again.clips_xy, space.clips_xy)
+    shapes = [xy.shape for xy in (space.clips_xy, space.seen_xy, space.composed_xy, space.true_xy)]
+    assert shapes == [(28, 2), (2, 2), (3, 2), (3, 2)] and 0 <= space.trustworthiness <= 1
+    np.testing.assert_allclose(space.true_xy, predictions.prototypes("true")[:, :2], atol=1e-6)
+    foreign = dataclasses.replace(embeddings, fingerprint="other")
+    with pytest.raises(ValueError, match="print, got other"):
+        shared_space_map(predictions, foreign, tmp_path)
+
+
+@pytest.mark.parametrize("colour_by", ["group", "class"])
+@pytest.mark.parametrize(
+    ("guess", "drawn"), [("composed", "composed unseen prototypes"), ("text", "texts of unseen classes")]
+)
+def test_the_map_draws_clips_and_prototypes_and_lines_to_the_true_ones(
+    catalog, predictions, embeddings, tmp_path, laid_out, colour_by, guess, drawn
+):
+    space = shared_space_map(predictions, embeddings, tmp_path)
+    figure = shared_space(space, catalog, colour_by, guess)
+    traces = {trace.name: trace for trace in figure.data}
+    assert {"seen prototypes", "true unseen prototypes", drawn} <= set(
+        traces
+    ) and "<img" not in figure.to_json()
+    points, line = traces[drawn], traces[f"{guess} to true"]
+    kind = "unseen_text" if guess == "text" else "composed"
+    places = np.stack([points.x, points.y], axis=1)
+    np.testing.assert_allclose(places, predictions.prototypes(kind)[:, :2], atol=1e-6)
+    assert line.x[:3] == (points.x[0], pytest.approx(predictions.prototypes("true")[0, 0]), None)
+    with pytest.raises(ValueError, match="got 'label'"):
+        shared_space(space, catalog, guess="label")
+    with pytest.raises(ValueError, match="'group', 'class', 'right', 'hubness', got 'colour'"):
+        shared_space(space, catalog, "colour")
+
+
+def test_predictions_of_another_split_are_refused(catalog, predictions, embeddings, tmp_path, laid_out):
+    space = shared_space_map(predictions, embeddings, tmp_path)
+    with pytest.raises(ValueError, match="'split 0'"):
+        shared_space(dataclasses.replace(space, seen=("S2", "S1")), catalog, predictions=predictions)
+    with pytest.raises(KeyError, match="guess"):
+        shared_space(space, catalog, predictions=predictions, method="guess")
 
 
 @pytest.mark.skipif(

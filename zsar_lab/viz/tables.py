@@ -247,7 +247,7 @@ def differences_as_text(
         name = HELD.get(row["prompt"], row["prompt"]) if prompts else row["label"]
         name += ", transductive" if row["setting"] == "transductive" else ""
         score = f"- {name} {100 * row['top1']:.1f} % {interval_as_text((row['top1_low'], row['top1_high']))}"
-        if not row["compared_with"]:
+        if pd.isna(row["p"]):
             lines.append(f"{score}: what the others are compared with.")
             continue
         better = name if row["difference"] > 0 else zero
@@ -409,7 +409,7 @@ def left_out_reasons(accounts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     columns = {}
     for name, table in accounts.items():
         reasons = table.loc[table["role"] == "left out", "reason"]
-        columns[name] = reasons.str.partition(":")[0].value_counts()
+        columns[name] = reasons.str.split(":").str[0].value_counts()
     return pd.DataFrame(columns).fillna(0).astype(int).rename_axis(index=None)
 
 
@@ -462,7 +462,7 @@ def leakage_table(
     Raises:
         ValueError: as `LeakageAudit.removed`.
     """
-    removed = audit.removed(threshold, tuple(rules))
+    removed = set(audit.removed(threshold, tuple(rules)))
     near = audit.pairs["distance"] < (0.0 if threshold is None else threshold)
     pairs = audit.pairs[(audit.pairs["rule"] != "embedding") | near]
     columns = {
@@ -472,7 +472,7 @@ def leakage_table(
     }
     if audit.distances_SU is not None:
         columns["distance"] = pairs["distance"].round(3)
-    columns["removed"] = np.where(pairs["train"].isin(removed), "yes", "no")
+    columns["removed"] = ["yes" if name in removed else "no" for name in pairs["train"]]
     return pd.DataFrame(columns).sort_values("removed", ascending=False, kind="stable", ignore_index=True)
 
 
