@@ -128,8 +128,8 @@ class LeakageAudit:
         if self.distances_SU is not None:
             starts = np.arange(len(self.train_names)) * len(self.test_names)
             listed.iloc[starts + self.distances_SU.argmin(1)] = True
-        strength = self.table["rule"].map(RULES.index)
-        found = self.table[listed].assign(strength=strength)
+        found = self.table[listed]
+        found = found.assign(strength=found["rule"].map(RULES.index))
         found = found.sort_values(["distance", "strength", "train", "test"], ignore_index=True)
         return found.drop(columns="strength")
 
