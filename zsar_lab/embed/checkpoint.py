@@ -28,15 +28,10 @@ MOST_WINDOWS = 64
 
 @dataclass(frozen=True)
 class Views:
-    """Test-time views: a clip's embedding is the mean over them.
+    """Test-time views: a clip's embedding is the mean over them. ValueError where there are no such.
 
-    Attributes:
-        windows: 1 is the centred stretch that the frame store holds; more (64 at most) are spread over the
-            clip and read from its video.
-        mirrored: left and right exchanged as well, of the stored stretch only.
-
-    Raises:
-        ValueError: windows out of range, or spread windows that are mirrored.
+    1 window is the centred stretch that the frame store holds, mirrored left and right as well where asked;
+    more are spread over the clip and read from its video.
     """
 
     windows: int = 1
@@ -74,17 +69,13 @@ def embed_clips(
 
     CENTRE_AND_MIRRORED and CENTRE look at the stored frames, a second or two from the middle of the clip: one
     clip a video in the words of protocols, and not comparable with 25 of them. SPREAD_25 looks at 25 windows,
-    each as long as the stored stretch and spread from the clip's start to its end (see `window_instants`);
-    the videos are decoded again.
-
-    Made in shards and opened the next time, see `make_embeddings`; the embeddings are the same with any
-    number of ranks, workers or clips a shard. Memory: a shard, and at the end 4 D bytes a clip; of 25 windows
-    also the frames of 2 clips for every reading thread.
+    each as long as the stored stretch and spread from the clip's start to its end; its memory has the frames
+    of 2 clips for every worker. The embeddings are the same with any number of ranks, workers or shards.
 
     Args:
         checkpoint: a complete training.
         store: frames to embed.
-        folder: where the file is.
+        folder: where the file is, see `make_embeddings`.
         device: "cpu", "cuda", or None to choose.
         num_workers: threads that read batches ahead; None to choose.
         shard_clips: clips a shard, a multiple of 64; None for 1,024.
@@ -93,8 +84,7 @@ def embed_clips(
 
     Raises:
         ValueError: the training is not finished, a video can no longer be read, spread windows without a
-            catalog, or as `make_embeddings`.
-        RuntimeError, OSError: as `make_embeddings`.
+            catalog, or as `make_embeddings`, as RuntimeError and OSError are.
 
     Source: 25 clips a video are those of Brattoli et al., "Rethinking Zero-Shot Video Classification", CVPR
     2020. Theirs are of 16 frames; ours are as the clips of the store, and unit embeddings are averaged.
@@ -139,19 +129,12 @@ def embedded(
     num_workers: int = 0,
     mirrored: bool = True,
 ) -> Batches:
-    """The clips of these rows in their order: float16 embeddings [B, D], and tokens [B, P, D] of the plain view.
+    """The clips of these rows in their order: float16 embeddings [B, D], and tokens [B, P, D].
 
-    v = normalise(sum of the plain centre view and its mirror image), or normalise(mean over windows); tokens
-    of window V // 2. The model reads 64 stretches of frames at once, or as few less as let whole clips fill a
-    shard (of 25 windows, 2 clips); on a GPU in bfloat16, as in training.
-
-    Args:
-        model: in evaluation mode, on its device.
-        frames: uint8 of the store [N, frames, H, W, 3], or of windows [N, V, T, H, W, 3].
-        rows: of the store, int64.
-        view: of the model.
-        num_workers: threads that read batches ahead.
-        mirrored: with the mirror image, of stored frames only.
+    Frames are those of a store [N, frames, H, W, 3], whose mirror image counts too where asked, or windows
+    [N, V, T, H, W, 3]: v = normalise(mean over them), tokens of the plain view or of window V // 2. The model
+    reads 64 stretches of frames at once, or as few less as let whole clips fill a shard; on a GPU in
+    bfloat16, as in training.
     """
     device, windows = model.clip_token.device, frames.shape[1] if len(frames.shape) == 6 else 1
     for read in scoring_batches(frames, rows, clips_at_once(windows), num_workers, device.type == "cuda"):

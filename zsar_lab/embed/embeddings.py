@@ -35,25 +35,14 @@ Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class ClipEmbeddings:
-    """The visual side of the shared space.
+    """The visual side of the shared space."""
 
-    Attributes:
-        ids: clip ids, one a row.
-        labels: class name of each clip.
-        embedding_ND: float32 (float16 on disk), unit rows: the mean over a clip's views, normalised.
-        tokens_NPD: float16, a read-only memory map: the visual tokens of the plain view (of the middle
-            window), for the cross-modal encoder; P is 0 where a model gives none.
-        fingerprint: of checkpoint, frame store and views.
-        about: of the model: its checkpoint's fingerprint (and the name of views other than the usual two), or
-            what is known of a public model.
-    """
-
-    ids: tuple[str, ...]
-    labels: tuple[str, ...]
-    embedding_ND: np.ndarray
-    tokens_NPD: np.ndarray
-    fingerprint: str
-    about: Mapping[str, str] = field(default_factory=dict)
+    ids: tuple[str, ...]  # of the clips, one a row
+    labels: tuple[str, ...]  # the class of each clip
+    embedding_ND: np.ndarray  # float32 (float16 on disk), unit rows: the mean over a clip's views
+    tokens_NPD: np.ndarray  # float16, a read-only memory map: visual tokens of the plain view; P may be 0
+    fingerprint: str  # of checkpoint, frame store and views
+    about: Mapping[str, str] = field(default_factory=dict)  # its checkpoint and views, or a public model
 
     @property
     def n_views(self) -> int:
@@ -91,12 +80,11 @@ def make_embeddings(
         about: see `ClipEmbeddings`.
         embed: from rows, int64, to float16 embeddings [B, D] and tokens [B, P, D] of these rows in their
             order, `CLIPS_A_BATCH` or fewer at a time.
-        shard_clips: clips a shard, a multiple of 64, so that batches are the same with any number; None for
-            1,024.
+        shard_clips: a multiple of 64, so that batches are the same with any number; None for 1,024.
 
     Raises:
-        ValueError: shard_clips is no multiple of 64, an embedding is not a finite number, the file is
-            damaged, or ranks were given different things.
+        ValueError: wrong shard_clips, an embedding is not a finite number, the file is damaged, or ranks were
+            given different things.
         RuntimeError: another rank failed or is gone.
         OSError: the disk is full; the joining needs room for as much as all shards.
     """
@@ -126,14 +114,7 @@ def make_embeddings(
 
 
 def open_embeddings(path: Path) -> tuple[dict[str, str], np.ndarray, np.ndarray]:
-    """Open a file of embeddings.
-
-    Returns:
-        What it holds beside the ids; float32 [N, D], unit rows; float16 [N, P, D], a read-only memory map.
-
-    Raises:
-        ValueError: it is damaged.
-    """
+    """What a file holds beside the ids; its embeddings as unit rows; its tokens; ValueError if damaged."""
     try:
         with safe_open(path, "numpy") as opened:
             stored = opened.get_slice(TENSORS[0])

@@ -1,4 +1,4 @@
-"""Public models (CLIP, SigLIP, X-CLIP) beside one's own: their clip embeddings, and scores by their own texts.
+"""Public models (CLIP, SigLIP, X-CLIP): their clip embeddings, and scores by their own class texts.
 
 They were trained on images or videos from elsewhere, so a score of theirs is not one of the rigorous setting,
 and their artefacts say so. Shapes: N clips, B clips to score, C candidate classes, D width of the joint
@@ -41,18 +41,18 @@ def embed_with_public_model(
     """Embed every clip of the store with a public model, one view a clip; made in shards as by `embed_clips`.
 
     Args:
-        files: of the model, from `find_encoder`; its text tower embeds the class texts (`embed_class_text`
-            with the same files).
+        files: of the model, from `find_encoder`; its text tower embeds the class texts (`embed_class_text`).
         store: frames to embed; smaller ones than the model reads are enlarged, with a warning.
         folder: where the file is.
         trained_on: the data that the model saw, such as "400 million image-text pairs (WIT)".
         n_frames: frames of a clip that an image tower reads; X-CLIP reads as many as it was made for.
         device: "cpu", "cuda", or None to choose.
-        num_workers, shard_clips: as of `embed_clips`.
+        num_workers: threads that read batches ahead; None to choose.
+        shard_clips: clips a shard, a multiple of 64; None for 1,024.
 
     Returns:
-        Embeddings [N, D] with tokens [N, 0, D]; `about` has the model, its text tower, what it was trained
-        on, and setting "not rigorous".
+        Embeddings [N, D] without tokens; `about` has the model, its text tower, what it was trained on, and
+        setting "not rigorous".
 
     Raises:
         ValueError: as `load_public_tower` and `make_embeddings`, or the store has too few frames a clip.
@@ -98,15 +98,9 @@ def seen_by(tower: PublicTower, store: FrameStore, rows: np.ndarray, num_workers
 def direct_scores(
     clips: ClipEmbeddings, ids: tuple[str, ...], texts: ClassEmbeddings, names: tuple[str, ...]
 ) -> np.ndarray:
-    """Cosine of each clip to the class text, [B, C]; a text of several lines is the mean of its lines.
+    """Cosine of clips to class texts of the same model, [B, C]; a text of several lines is their mean.
 
     X-CLIP's published scores let each video change the class texts; here they are read by themselves.
-
-    Args:
-        clips: from `embed_with_public_model`.
-        ids: clips to score.
-        texts: class texts embedded by the same model.
-        names: the candidate classes.
 
     Raises:
         ValueError: the texts are another model's, a clip was not embedded, or a class has no text.

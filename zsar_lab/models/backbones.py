@@ -1,4 +1,4 @@
-"""Visual backbones, from scratch: BACKBONES, a table of the demo's small one and of ResNets on frames or over time.
+"""Visual backbones, from scratch: BACKBONES, a table of the demo's and of ResNets on frames or over time.
 
 A backbone takes frames [B, T, 3, H, W] float and gives a feature map [B, T', H', W', K]; K is its `width`,
 and `map_size(n_frames, size_px)` gives T', H', W'. With `zero_residual` the last normalisation of each
@@ -10,13 +10,14 @@ Shapes: B clips, T frames, H W pixels, K channels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
 class TemporalShift(nn.Module):
-    """Moves an eighth of the channels one frame back and an eighth one frame on, zeros at the ends.
+    """Moves an eighth of the channels [B*T, K, H, W] one frame back and one one frame on, zeros at the ends.
 
     Source: Lin, Gan, Han, "TSM: Temporal Shift Module", ICCV 2019, the residual, two-sided form.
     """
@@ -26,7 +27,7 @@ class TemporalShift(nn.Module):
         self.n_frames = n_frames
 
     def forward(self, features: Tensor) -> Tensor:
-        """Shift [B*T, K, H, W]; same shape and dtype."""
+        """The same shape and dtype."""
         fold = features.shape[1] // 8
         frames = features.unflatten(0, (-1, self.n_frames))
         edge = torch.zeros_like(frames[:, :1, :fold])
@@ -36,53 +37,49 @@ class TemporalShift(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """relu(body(x) + shortcut(x)); the shortcut is a 1x1 convolution where width or stride change."""
+    """relu(body(x) + shortcut(x)); the body is convolutions with norms behind the last two and ReLU between.
 
-    def __init__(self, body: nn.Sequential, width_in: int, width_out: int, stride: int, n_axes: int) -> None:
+    The shortcut is a 1x1 convolution where width or stride change. With `zero` the body starts as 0.
+    """
+
+    def __init__(
+        self, convolutions: list[nn.Module], before: int, width: int, stride: int, n_axes: int, zero: bool
+    ) -> None:
         super().__init__()
         convolution, norm = (nn.Conv2d, nn.BatchNorm2d) if n_axes == 2 else (nn.Conv3d, nn.BatchNorm3d)
-        self.body = body
+        *first, last = convolutions
+        self.body = nn.Sequential(*first, norm(width), nn.ReLU(inplace=True), last, norm(width))
         self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or width_in != width_out:
-            self.shortcut = nn.Sequential(
-                convolution(width_in, width_out, 1, stride, bias=False), norm(width_out)
-            )
+        if stride != 1 or before != width:
+            self.shortcut = nn.Sequential(convolution(before, width, 1, stride, bias=False), norm(width))
         self.activation = nn.ReLU(inplace=True)
+        if zero:
+            nn.init.zeros_(self.body[-1].weight)
 
     def forward(self, features: Tensor) -> Tensor:
+        """The same number of axes."""
         return self.activation(self.body(features) + self.shortcut(features))
 
 
 class SmallShiftResNet(nn.Module):
-    """A small 2D ResNet with temporal shift, one block of stride 2 a stage, then the mean over space.
+    """A small 2D ResNet with temporal shift for clips of `n_frames`, then the mean over space.
 
-    Args:
-        widths: channels of the stages; the first is a 7x7 convolution with stride 4.
-        n_frames: frames a clip.
-        zero_residual: see the file's head.
+    The first of the `widths` is a 7x7 convolution with stride 4, each other a block of stride 2.
     """
 
     def __init__(self, widths: tuple[int, ...], n_frames: int, zero_residual: bool = False) -> None:
         super().__init__()
         self.n_frames, self.width = n_frames, widths[-1]
-        blocks = []
-        stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 7, 4, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
-        )
+        first, blocks = nn.Conv2d(3, widths[0], 7, 4, 3, bias=False), []
+        stem = nn.Sequential(first, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
         for before, width in zip(widths[:-1], widths[1:], strict=True):
-            body = nn.Sequential(
+            convolutions = [
                 TemporalShift(n_frames),
                 nn.Conv2d(before, width, 3, 2, 1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(inplace=True),
                 nn.Conv2d(width, width, 3, 1, 1, bias=False),
-                nn.BatchNorm2d(width),
-            )
-            blocks.append(ResidualBlock(body, before, width, 2, n_axes=2))
+            ]
+            blocks.append(ResidualBlock(convolutions, before, width, 2, n_axes=2, zero=zero_residual))
         self.stages = nn.Sequential(stem, *blocks)
-        if zero_residual:
-            for block in blocks:
-                nn.init.zeros_(block.body[-1].weight)
 
     def map_size(self, n_frames: int, size_px: int) -> tuple[int, int, int]:
         """T', H', W' of the feature map, of frames of any size."""
@@ -104,7 +101,7 @@ class FrameResNet(nn.Module):
     """
 
     KINDS = {18: ("basic", 64, (2, 2, 2, 2)), 50: ("bottleneck", 256, (3, 4, 6, 3))}
-    KINDS |= {101: ("bottleneck", 256, (3, 4, 23, 3))}
+    KINDS[101] = ("bottleneck", 256, (3, 4, 23, 3))
 
     def __init__(self, n_layers: int, zero_residual: bool = False) -> None:
         from transformers import ResNetConfig, ResNetModel
@@ -142,12 +139,6 @@ class VideoResNet(nn.Module):
     Source: Hara, Kataoka, Satoh, "Learning Spatio-temporal Features with 3D Residual Networks", ICCV
     workshops 2017; Tran et al., "ConvNet Architecture Search for Spatiotemporal Feature Learning", 2017, and
     "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018.
-
-    Args:
-        factorised: False is R3D, True R(2+1)D.
-        widths: channels of the stages.
-        n_blocks: a stage.
-        zero_residual: see the file's head.
     """
 
     def __init__(
@@ -160,35 +151,27 @@ class VideoResNet(nn.Module):
         super().__init__()
         self.width = widths[-1]
         self.stride = (2 ** (len(widths) - 1), 2 ** len(widths))
-        first = widths[0]
-        self.stem = nn.Sequential(
-            *_halves(3, first, 7, (1, 2, 2), 45, (3, 1, 1))
-            if factorised
-            else [nn.Conv3d(3, first, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)],
-            nn.BatchNorm3d(first),
-            nn.ReLU(inplace=True),
-        )
-        blocks, before = [], first
+        before, blocks = widths[0], []
+        stem = [nn.Conv3d(3, before, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)]
+        if factorised:
+            stem = _halves(3, before, 7, (1, 2, 2), 45)
+        self.stem = nn.Sequential(*stem, nn.BatchNorm3d(before), nn.ReLU(inplace=True))
         for stage, width in enumerate(widths):
             for number in range(n_blocks):
                 stride = 2 if stage and not number else 1
                 between = width_between(before, width) if factorised else None
-                body = nn.Sequential(
+                convolutions = [
                     _convolution(before, width, stride, between),
-                    nn.BatchNorm3d(width),
-                    nn.ReLU(inplace=True),
                     _convolution(width, width, 1, between),
-                    nn.BatchNorm3d(width),
+                ]
+                blocks.append(
+                    ResidualBlock(convolutions, before, width, stride, n_axes=3, zero=zero_residual)
                 )
-                blocks.append(ResidualBlock(body, before, width, stride, n_axes=3))
                 before = width
         self.stages = nn.Sequential(*blocks)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if zero_residual:
-            for block in blocks:
-                nn.init.zeros_(block.body[-1].weight)
 
     def map_size(self, n_frames: int, size_px: int) -> tuple[int, int, int]:
         """T', H', W' of the feature map of clips of square frames."""
@@ -201,7 +184,7 @@ class VideoResNet(nn.Module):
 
 
 def width_between(width_in: int, width_out: int) -> int:
-    """M = floor(27 N_in N_out / (9 N_in + 3 N_out)): two halves with M between have as many weights as one 3x3x3.
+    """M = floor(27 N_in N_out / (9 N_in + 3 N_out)): halves with M between have the weights of one 3x3x3.
 
     Both convolutions of a block take the M of the first, as in the implementations in use (31.5 M parameters
     with 400 classes; with an M of its own the second one of a widening block would give 33.4 M, as R3D-18).
@@ -213,30 +196,37 @@ def _convolution(width_in: int, width_out: int, stride: int, between: int | None
     """A 3x3x3 convolution, or its two halves with `between` channels."""
     if between is None:
         return nn.Conv3d(width_in, width_out, 3, stride, 1, bias=False)
-    return nn.Sequential(*_halves(width_in, width_out, 3, (stride,) * 3, between, (3, 1, 1)))
+    return nn.Sequential(*_halves(width_in, width_out, 3, (stride,) * 3, between))
 
 
-def _halves(
-    width_in: int, width_out: int, size: int, stride: tuple[int, int, int], between: int, over_time: tuple
-) -> list[nn.Module]:
+def _halves(width_in: int, width_out: int, size: int, stride: tuple, between: int) -> list[nn.Module]:
     """A convolution over space, BN, ReLU, and one over time."""
+    kernel, padding, (time, *space) = (1, size, size), (0, size // 2, size // 2), stride
     return [
-        nn.Conv3d(
-            width_in, between, (1, size, size), (1, *stride[1:]), (0, size // 2, size // 2), bias=False
-        ),
+        nn.Conv3d(width_in, between, kernel, (1, *space), padding, bias=False),
         nn.BatchNorm3d(between),
         nn.ReLU(inplace=True),
-        nn.Conv3d(between, width_out, over_time, (stride[0], 1, 1), (1, 0, 0), bias=False),
+        nn.Conv3d(between, width_out, (3, 1, 1), (time, 1, 1), (1, 0, 0), bias=False),
     ]
 
 
-BACKBONES: dict[str, Callable[..., nn.Module]] = {
-    "small shift resnet": lambda config: SmallShiftResNet(
-        config.backbone_widths, config.n_frames, config.zero_residual
-    ),
-    "r3d-18": lambda config: VideoResNet(False, zero_residual=config.zero_residual),
-    "r(2+1)d-18": lambda config: VideoResNet(True, zero_residual=config.zero_residual),
-    "resnet-18": lambda config: FrameResNet(18, config.zero_residual),
-    "resnet-50": lambda config: FrameResNet(50, config.zero_residual),
-    "resnet-101": lambda config: FrameResNet(101, config.zero_residual),
+def _frame_resnet(n_layers: int) -> Callable[..., nn.Module]:
+    return lambda config: FrameResNet(n_layers, config.zero_residual)
+
+
+def _video_resnet(factorised: bool) -> Callable[..., nn.Module]:
+    return lambda config: VideoResNet(factorised, zero_residual=config.zero_residual)
+
+
+def _small(config: Any) -> nn.Module:
+    return SmallShiftResNet(config.backbone_widths, config.n_frames, config.zero_residual)
+
+
+BACKBONES: dict[str, Callable[..., nn.Module]] = {  # each from a ModelConfig
+    "small shift resnet": _small,
+    "r3d-18": _video_resnet(factorised=False),
+    "r(2+1)d-18": _video_resnet(factorised=True),
+    "resnet-18": _frame_resnet(18),
+    "resnet-50": _frame_resnet(50),
+    "resnet-101": _frame_resnet(101),
 }

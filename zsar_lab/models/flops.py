@@ -24,10 +24,7 @@ def clip_gflop(model: nn.Module, n_frames: int, size_px: int) -> ClipGflop:
 
     A multiply-add counts as 2. Counted are convolutions, matrix products and attention; not normalisations,
     activations, sums and pooling. The backward has the gradients of parameters and features, not of frames.
-
-    Args:
-        model: on any device; neither it nor a random state is touched.
-        n_frames, size_px: of the clips.
+    Neither the model, on any device, nor a random state is touched.
     """
     with torch.inference_mode(False), torch.enable_grad(), FlopCounterMode(display=False) as counter:
         # in training mode, as the fused layers of inference are not counted; two clips, for batch norm

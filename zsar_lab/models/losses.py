@@ -16,35 +16,24 @@ from zsar_lab.models.rest import LabelCode, ResT, VideoCode
 
 
 class LossInputs(NamedTuple):
-    """What a loss is computed of.
-
-    Attributes:
-        model: in training.
-        video: codes of B clips.
-        labels: codes of all S seen classes.
-        target_B: int64, the seen class of each clip.
-        uniform_BS: random numbers in 0..1, the only source of randomness of a loss.
-        temperature: of the cosine classifier.
-        label_smoothing: of classification, 0..1.
-        n_match_labels: labels a clip in matching.
-    """
+    """What a loss is computed of."""
 
     model: ResT
-    video: VideoCode
-    labels: LabelCode
-    target_B: Tensor
-    uniform_BS: Tensor
-    temperature: float
-    label_smoothing: float
-    n_match_labels: int
+    video: VideoCode  # of B clips
+    labels: LabelCode  # of all S seen classes
+    target_B: Tensor  # int64, the seen class of each clip
+    uniform_BS: Tensor  # random numbers in 0..1, a loss's only source of randomness
+    temperature: float  # of the cosine classifier
+    label_smoothing: float  # of classification, 0..1
+    n_match_labels: int  # labels a clip in matching
 
 
 class Loss(NamedTuple):
-    """compute: from LossInputs to a mean over the clips. weight: the default; 0 is off. reads_text: it depends on class texts."""
+    """A loss, which is a mean over the clips; its weight where a training does not say (0: off)."""
 
     compute: Callable[[LossInputs], Tensor]
     weight: float
-    reads_text: bool
+    reads_text: bool  # whether it depends on class texts
 
 
 def in_full_precision(device: torch.device) -> torch.autocast:
@@ -63,7 +52,7 @@ def classification(given: LossInputs) -> Tensor:
 
 
 def alignment(given: LossInputs) -> Tensor:
-    """Cross-entropy of v . t_s / temperature over all seen labels; the temperature is learned, within 0.01..1."""
+    """Cross-entropy of v . t_s / temperature over all seen labels; the temperature is learned, in 0.01..1."""
     with in_full_precision(given.target_B.device):
         temperature = given.model.log_temperature.exp().clamp(0.01, 1.0)
         similarity_BS = given.video.embedding_BD @ given.labels.embedding_CD.T
@@ -73,13 +62,8 @@ def alignment(given: LossInputs) -> Tensor:
 def matching(given: LossInputs) -> Tensor:
     """-log softmax(logits)_0 over the labels of a clip, the right one first, then hard negatives."""
     with in_full_precision(given.target_B.device):
-        chosen_BN = hard_labels(
-            given.video.embedding_BD,
-            given.labels.embedding_CD,
-            given.target_B,
-            given.n_match_labels,
-            given.uniform_BS,
-        )
+        codes = given.video.embedding_BD, given.labels.embedding_CD, given.target_B
+        chosen_BN = hard_labels(*codes, given.n_match_labels, given.uniform_BS)
     tokens = given.video.tokens_BPD.repeat_interleave(given.n_match_labels, 0)
     logits_BN = given.model.match(tokens, given.labels.tokens_CLD[chosen_BN.flatten()]).view(chosen_BN.shape)
     return cross_entropy(logits_BN.float(), torch.zeros_like(given.target_B))
@@ -88,18 +72,10 @@ def matching(given: LossInputs) -> Tensor:
 def hard_labels(
     embedding_BD: Tensor, label_SD: Tensor, target_B: Tensor, n_labels: int, uniform_BS: Tensor
 ) -> Tensor:
-    """The right label first, then `n_labels - 1` wrong ones without repetition, nearer labels more often.
+    """The right label first, then `n_labels - 1` wrong ones, nearer labels more often; int64 [B, n_labels].
 
-    Chosen with probability proportional to exp(v . t_s / 0.1) over the wrong classes (Gumbel top-k trick).
-
-    Args:
-        embedding_BD, label_SD: unit rows.
-        target_B: the right class of each clip.
-        n_labels: labels a clip.
-        uniform_BS: random numbers in 0..1.
-
-    Returns:
-        int64 [B, n_labels].
+    Chosen without repetition, with probability proportional to exp(v . t_s / 0.1) over the wrong classes, by
+    the Gumbel top-k trick of the random numbers in 0..1. Embeddings are unit rows.
 
     Raises:
         ValueError: more labels than seen classes, or fewer than 2.

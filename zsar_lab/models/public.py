@@ -1,4 +1,4 @@
-"""Public models that see: MODELS, a table of the image towers of CLIP and SigLIP and the video tower of X-CLIP.
+"""Public models that see: MODELS, a table of the image towers of CLIP and SigLIP and X-CLIP's video tower.
 
 Weights are read from safetensors alone, no code of a model's folder is run, and preprocessing is what the
 folder says. Shapes: B clips, N stored frames, T frames that the model reads, H W pixels, D width of the joint
@@ -37,11 +37,11 @@ def whole_video(network: nn.Module, pixels_BTKHW: Tensor) -> Tensor:
 
 
 class PublicModel(NamedTuple):
-    """label: for people. embed: from network and pixels to embeddings. own_frames: it was made for a number of frames."""
+    """A kind of public model."""
 
     label: str
-    embed: Callable[[nn.Module, Tensor], Tensor]
-    own_frames: bool
+    embed: Callable[[nn.Module, Tensor], Tensor]  # from network and pixels to unit rows
+    own_frames: bool  # it was made for a number of frames
 
 
 MODELS: dict[str, PublicModel] = {  # by the model_type of config.json
@@ -53,40 +53,25 @@ MODELS: dict[str, PublicModel] = {  # by the model_type of config.json
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a frame becomes a model's input.
+    """How a frame becomes a model's input: resized, cropped, standardised."""
 
-    Attributes:
-        resized_px: height and width that frames are resized to; the height alone, of the shorter side, where
-            `keeps_shape`; None for as they are.
-        keeps_shape: the longer side is resized in proportion.
-        resampling: "bilinear" or "bicubic".
-        crop_px: height and width of the centre that is cut out; None for all of it.
-        scale: what 0..255 is multiplied by.
-        mean, std: of red, green and blue, after scaling.
-    """
-
-    resized_px: tuple[int, int] | None
-    keeps_shape: bool
-    resampling: str
-    crop_px: tuple[int, int] | None
-    scale: float
-    mean: tuple[float, ...]
+    resized_px: tuple[int, int] | None  # height and width; None: as it is
+    keeps_shape: bool  # the height is the shorter side's, the longer one in proportion
+    resampling: str  # "bilinear" or "bicubic"
+    crop_px: tuple[int, int] | None  # height and width of the centre; None: all of it
+    scale: float  # what 0..255 is multiplied by
+    mean: tuple[float, ...]  # of red, green and blue, after scaling
     std: tuple[float, ...]
 
     @staticmethod
     def of(folder: Path) -> Preprocessing:
-        """As preprocessor_config.json says (or the image_processor in processor_config.json).
-
-        Raises:
-            ValueError: neither file is there, or it asks for what is not done here.
-        """
+        """As preprocessor_config.json (or processor_config.json) says; ValueError where it cannot be done."""
         says = _settings(Path(folder))
         resized = _sides(says, "size") if says.get("do_resize", True) else None
         resampling = RESAMPLING.get(says.get("resample"))
         if resized is not None and resampling is None:
-            raise ValueError(
-                f"frames must be resampled bilinear (2) or bicubic (3), '{folder}' asks for {says.get('resample')!r}"
-            )
+            asked = says.get("resample")
+            raise ValueError(f"resample must be bilinear (2) or bicubic (3), '{folder}' asks for {asked!r}")
         size = says.get("size")
         keeps_shape = isinstance(size, int) or (isinstance(size, dict) and "shortest_edge" in size)
         crop = _sides(says, "crop_size") if says.get("do_center_crop", "crop_size" in says) else None
@@ -108,14 +93,7 @@ class Preprocessing:
         return tuple(wanted if side == short else int(wanted * side / short) for side in (height, width))
 
     def __call__(self, frames_BTHWC: Tensor) -> Tensor:
-        """Resized with smoothing and rounded as PIL does, cropped, standardised.
-
-        Args:
-            frames_BTHWC: uint8 in 0..255.
-
-        Returns:
-            float32 [B, T, 3, H', W'].
-        """
+        """From uint8 to float32 [B, T, 3, H', W']; resized with smoothing and rounded as PIL does."""
         n_clips, _, height, width, _ = frames_BTHWC.shape
         pixels = frames_BTHWC.flatten(0, 1).permute(0, 3, 1, 2).float()
         resized = self.size_of(height, width)
@@ -133,10 +111,7 @@ class Preprocessing:
 class PublicTower(nn.Module):
     """The side of a public model that sees, from stored frames to the space it shares with its texts.
 
-    Attributes:
-        kind: a key of `MODELS`.
-        n_frames: how many frames of a clip it reads, T.
-        preprocessing: of its folder.
+    Its `kind` is a key of `MODELS`; it reads `n_frames` of a clip.
     """
 
     def __init__(self, network: nn.Module, kind: str, n_frames: int, preprocessing: Preprocessing) -> None:
@@ -149,7 +124,7 @@ class PublicTower(nn.Module):
         return float(torch.exp(-self.network.logit_scale.detach()))
 
     def forward(self, frames_BNHWC: Tensor) -> Tensor:
-        """float32 [B, D], unit rows, of uint8 [B, N, H, W, 3]; the k-th frame read is floor((k + 1/2) N / T)."""
+        """float32 [B, D], unit rows, of uint8 frames; the k-th that is read is floor((k + 1/2) N / T)."""
         places = torch.arange(self.n_frames, device=frames_BNHWC.device) + 0.5
         index = (places * frames_BNHWC.shape[1] / self.n_frames).long()
         return MODELS[self.kind].embed(self.network, self.preprocessing(frames_BNHWC[:, index]))
@@ -208,9 +183,7 @@ def _settings(folder: Path) -> dict[str, Any]:
                     return says
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
-    raise ValueError(
-        f"'{folder}' must hold {SETTINGS_FILES[0]} with image_mean, image_std and size; save it with its image processor"
-    )
+    raise ValueError(f"'{folder}' must hold {SETTINGS_FILES[0]} with image_mean, image_std and size")
 
 
 def _sides(says: dict[str, Any], name: str) -> tuple[int, int]:

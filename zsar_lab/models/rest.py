@@ -25,43 +25,29 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True, config=STRICT)
 class ModelConfig:
-    """What shapes the model. Stated by the paper: a visual backbone, a Transformer over both modalities.
+    """What shapes the model. Stated by the paper: a visual backbone, a Transformer over both modalities."""
 
-    Attributes:
-        n_frames, size_px: of the clips, as in the view; the small backbone takes any size.
-        backbone: a key of `BACKBONES`; `backbone_widths` are the small one's.
-        spatial_tokens: each place of the feature map is a visual token; False: one a time step, the mean.
-        zero_residual: the last normalisation of each residual branch of the backbone starts at 0.
-        width, depth, heads, feedforward, dropout: of the transformer over visual tokens; `cross_depth` of the
-            joint one.
-        text_width, word_width: of a class text and of its words, as the text encoder gives them.
-        n_label_tokens: spans of words a class text is read in.
-        n_seen: seen classes.
-    """
-
-    n_frames: Count = 8
-    backbone_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (24, 48, 96)
-    width: Count = 128
-    depth: Count = 2
-    cross_depth: Count = 1
+    n_frames: Count = 8  # of the clips, as in the view
+    backbone_widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (24, 48, 96)  # of the small one
+    width: Count = 128  # of the transformers
+    depth: Count = 2  # of that over visual tokens
+    cross_depth: Count = 1  # of the joint one
     heads: Count = 4
     feedforward: Count = 256
     dropout: Share = 0.1
-    text_width: Count = 384
-    word_width: Count = 384
-    n_label_tokens: Count = 4
+    text_width: Count = 384  # of a class text, as the text encoder gives it
+    word_width: Count = 384  # of its words
+    n_label_tokens: Count = 4  # spans of words that a class text is read in
     n_seen: Count = 32
     backbone: Literal[tuple(BACKBONES)] = later("small shift resnet")
-    size_px: Count = later(48)
-    spatial_tokens: bool = later(True)
-    zero_residual: bool = later(False)
+    size_px: Count = later(48)  # of the clips; the small backbone takes any
+    spatial_tokens: bool = later(True)  # a visual token a place of the feature map, or their mean a time step
+    zero_residual: bool = later(False)  # each residual branch of the backbone starts as 0
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> ModelConfig:
         if self.width % self.heads:
-            raise ValueError(
-                f"model.width must be a multiple of model.heads ({self.heads}), got {self.width}"
-            )
+            raise ValueError(f"model.width must be a multiple of heads ({self.heads}), got {self.width}")
         return self
 
 
@@ -111,13 +97,7 @@ class ResT(nn.Module):
         """Read [CLIP] and the feature map's places by a transformer; v = normalise(LayerNorm([CLIP])).
 
         The token of place (t, h, w) is W x_thw + time_t + row_h + column_w; an axis of one place has no row
-        or column embedding.
-
-        Args:
-            frames_BTKHW: float, [B, n_frames, 3, size_px, size_px].
-
-        Raises:
-            ValueError: frames of another number or size than the model was made for.
+        or column embedding. ValueError for frames of another number or size than the model was made for.
         """
         features = self.backbone(frames_BTKHW)
         if tuple(features.shape[1:4]) != self.map_size:
@@ -140,30 +120,16 @@ class ResT(nn.Module):
         return torch.cat([clip, time], 1)
 
     def encode_labels(self, pooled_CF: Tensor, words_CKE: Tensor) -> LabelCode:
-        """t = normalise(MLP(pooled)); tokens are MLP(pooled) and `n_label_tokens` spans of words.
-
-        Args:
-            pooled_CF: float, unit rows, the sentence embedding of each class text.
-            words_CKE: float, [C, n_label_tokens, E], from `word_spans`.
-        """
+        """Encode unit sentence embeddings and `word_spans` of class texts; t = normalise(MLP(pooled))."""
         pooled_CD = self.label_head(pooled_CF)
         tokens_CLD = torch.cat([pooled_CD[:, None], self.word_projection(words_CKE)], 1)
         return LabelCode(normalize(pooled_CD.float(), dim=-1), tokens_CLD)
 
     def match(self, tokens_BPD: Tensor, tokens_CLD: Tensor) -> Tensor:
-        """Logits [B] that clip i and label i belong together, by a query token that reads both sequences.
-
-        Args:
-            tokens_BPD: video tokens, one sequence a pair.
-            tokens_CLD: label tokens, one sequence a pair (C = B).
-
-        Raises:
-            ValueError: the two do not pair up.
-        """
+        """Logits [B] that clip i and label i (C = B) belong together, by a query that reads both."""
         if len(tokens_BPD) != len(tokens_CLD):
-            raise ValueError(
-                f"match needs a label a clip, got {len(tokens_BPD)} clips, {len(tokens_CLD)} labels"
-            )
+            sizes = f"{len(tokens_BPD)} clips, {len(tokens_CLD)} labels"
+            raise ValueError(f"match needs a label a clip, got {sizes}")
         query = self.cross_query.expand(len(tokens_BPD), -1, -1)
         video = tokens_BPD + self.modality_embedding[0]
         label = tokens_CLD + self.modality_embedding[1]
@@ -179,21 +145,11 @@ def word_spans(words_CLE: Tensor, mask_CL: Tensor, n_spans: int) -> Tensor:
 
     So the joint encoder's cost does not depend on the length of a class text.
     """
-    spans = [
-        adaptive_avg_pool1d(words[mask].T[None], n_spans)[0].T
-        for words, mask in zip(words_CLE, mask_CL, strict=True)
-    ]
-    return torch.stack(spans)
+    texts = (words[mask].T[None] for words, mask in zip(words_CLE, mask_CL, strict=True))
+    return torch.stack([adaptive_avg_pool1d(words, n_spans)[0].T for words in texts])
 
 
 def _transformer(config: ModelConfig, depth: int) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(
-        config.width,
-        config.heads,
-        config.feedforward,
-        config.dropout,
-        "gelu",
-        batch_first=True,
-        norm_first=True,
-    )
+    sizes = config.width, config.heads, config.feedforward, config.dropout
+    layer = nn.TransformerEncoderLayer(*sizes, "gelu", batch_first=True, norm_first=True)
     return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
