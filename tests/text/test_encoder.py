@@ -228,6 +228,21 @@ def test_a_model_that_reads_no_text_or_another_tokenizer_is_refused(folders, min
     for kind, why in (("videomae", r"\(videomae\) has no text side"), ("t5", r"\(t5\) needs a decoder")):
         with pytest.raises(ValueError, match=why):
             TextEncoder(find_encoder(folders[kind])).encode(TEXTS)
+    vision = copied(folders["clip"], tmp_path / "vision")
+    config = json.loads((vision / "config.json").read_text())
+    (vision / "config.json").write_text(json.dumps(config | {"architectures": ["CLIPVisionModel"]}))
+    with pytest.raises(ValueError, match="only together with images"):
+        TextEncoder(find_encoder(vision)).encode(TEXTS)
+    padless = copied(folders["bert"], tmp_path / "padless")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(padless)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(padless)
+    with pytest.raises(ValueError, match="'.*padless' must have a padding token"):
+        TextEncoder(find_encoder(padless)).encode(TEXTS)
+    model = load_language_model(find_encoder(folders["bert"]))
+    model.network.config.num_hidden_layers = 7
+    with pytest.raises(ValueError, match="got 0 lists of 7"):
+        model.layers  # noqa: B018
     mixed = copied(folders["clip"], tmp_path / "mixed")
     minilm.tokenizer.save_pretrained(mixed)
     with pytest.raises(ValueError, match="'.*mixed' the model knows 120 tokens and the tokenizer 30522"):

@@ -85,6 +85,22 @@ def test_a_damaged_package_is_refused(monkeypatch, tmp_path, offline):
         find_encoder()
 
 
+def test_the_hub_is_asked_after_its_cache_and_half_a_download_is_fetched_again(bert, tmp_path, monkeypatch):
+    asked = []
+
+    def download(name, local_files_only, allow_patterns):
+        asked.append((name, local_files_only))
+        return bert if len(asked) == 2 else tmp_path  # in the cache is nothing
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert find_encoder("team/tiny").source == "hub" and asked == [("team/tiny", True), ("team/tiny", False)]
+    shutil.copytree(bert, tmp_path, dirs_exist_ok=True)
+    assert find_encoder("team/tiny").source == "hub cache"
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    with pytest.raises(FileNotFoundError, match="'team/tiny'"):
+        find_encoder("team/tiny")
+
+
 FIND = """from zsar_lab.text.encoder_files import find_encoder
 found = find_encoder('team/tiny')
 print(found.source, found.revision)"""
