@@ -55,7 +55,7 @@ def test_nearest_scores_are_cosines():
 
 @pytest.mark.parametrize("penalty", [0.001, 0.1, 10.0])
 def test_ridge_is_scikit_learns(penalty):
-    """Ours divides by the number of clips inside, scikit-learn's alpha does not; classes of unequal size do not matter to the map."""
+    """Ours divides by the number of clips inside, scikit-learn's alpha does not."""
     ridge = RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
     theirs = Ridge(alpha=penalty * len(CLIPS)).fit(CLIPS, TEXT[TARGETS])
     np.testing.assert_allclose(ridge.weight_DF, theirs.coef_.T, atol=1e-9)

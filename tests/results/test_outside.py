@@ -71,9 +71,9 @@ def test_names_with_markup_commas_lines_and_other_scripts_are_names(tmp_path):
 
 @pytest.mark.parametrize("names", [[1, 2], ["a", None], ["a", float("nan")], ["a"], []])
 def test_lists_that_do_not_fit_are_refused(names):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="predictions? must be texts|needs a label"):
         predictions_of(["a", "b"], names)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="predictions? must be texts|needs a label"):
         predictions_of(names, ["a", "b"])
 
 

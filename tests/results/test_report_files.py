@@ -1,4 +1,4 @@
-"""Results as json, csv, LaTeX and html: the same figures, everything escaped, inductive and transductive apart."""
+"""Results as json, csv, LaTeX and html: the same figures, escaped, inductive and transductive apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""zsar_lab.results.summary: the table against plain loops over the predictions, comparisons, fingerprints, the cache."""
+"""zsar_lab.results.summary: the table against plain loops over the predictions, comparisons, the cache."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_hubness_and_calibration_are_means_over_splits(results, table):
 
 def test_seen_and_unseen_by_a_plain_loop(results, table):
     of_all = table[table["part"] == "generalised"].set_index("reduction")
-    for reduction, row in of_all.assign(reduction=of_all.index).iterrows():
+    for _, row in of_all.assign(reduction=of_all.index).iterrows():
         s, u = (
             np.mean([right for split in right_of(results, row, role) for _, right, _ in split])
             for role in ("seen_test", "test")
@@ -143,7 +143,7 @@ def test_any_number_of_families_and_one_split_has_no_deviation(results):
     beside = results.table("random")
     assert beside["std"].isna().all() and (beside["n_splits"] == 1).all()
     assert results.title("random") == "random" and results.chance("random") == 1 / len(UNSEEN)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="none"):
         Results({"none": []})
 
 

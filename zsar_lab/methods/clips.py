@@ -1,7 +1,7 @@
 """The clips of a split as methods read them, and what a method gives back.
 
-Shapes: N training clips, B clips to score, S seen classes, C candidate classes, D width of the shared space, F width
-of a class text's embedding.
+Shapes: N training clips, B clips to score, S seen classes, C candidate classes, D width of the shared space,
+F width of a class text's embedding.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Fitted:
         method, prompt: names.
         settings: what was chosen.
         validation_top1: of those settings, 0..1.
-        scores: from a group of clips to their scores of the group's classes, [B, C], larger is nearer; where seen
-            classes are among them, they come first.
-        points: from class names to their points among the clips, [C, D], whose cosines the scores are; None where the
-            method has none.
+        scores: from a group of clips to their scores of the group's classes, [B, C], larger is nearer; where
+            seen classes are among them, they come first.
+        points: from class names to their points among the clips, [C, D], whose cosines the scores are; None
+            where the method has none.
     """
 
     method: str
@@ -98,7 +98,7 @@ class SplitClips:
         return RidgeSums.of(self.train.embedding_BD, self.train.targets, len(self.train.names))
 
     def with_prototypes(self, prototypes_SD: np.ndarray) -> SplitClips:
-        """The same clips with other seen prototypes, such as `classifier_weights`, which transfer then composes.
+        """The same clips with other seen prototypes, such as `classifier_weights`, which transfer composes.
 
         Raises:
             ValueError: not a row a seen class in the clips' width, or a row that is not finite or zero.
@@ -113,13 +113,16 @@ class SplitClips:
         ]
         if bad:
             raise ValueError(
-                f"a seen prototype must be finite and not zero, {len(bad)} are not, such as {bad[0]!r}"
+                f"a prototype must be finite and not zero, {len(bad)} are not, such as {bad[0]!r}"
             )
         return replace(self, seen_prototypes=unit(rows))
 
     def fit(self, texts: ClassEmbeddings, method: str) -> Fitted:
-        """Choose the settings of a method that needs only class texts; ValueError for another, or where a seen or
-        validation class has no text (an unseen one is looked up when it is scored)."""
+        """Choose the settings of a method that needs only class texts.
+
+        Raises:
+            ValueError: another method, or a seen or validation class has no text.
+        """
         from zsar_lab.methods.table import METHODS, TEXT_METHODS  # which imports this module
 
         if method not in TEXT_METHODS:
@@ -135,12 +138,12 @@ def text_of(texts: ClassEmbeddings, names: tuple[str, ...]) -> np.ndarray:
 
 
 def nearest_scores(embedding_BD: np.ndarray, class_CD: np.ndarray) -> np.ndarray:
-    """Cosine of each clip to a point of each class: label embeddings (direct) or composed prototypes (transfer)."""
+    """Cosine of each clip to a point of each class: a label embedding (direct) or prototype (transfer)."""
     return unit(embedding_BD) @ unit(class_CD).T
 
 
 def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
-    """Visual prototypes p_s = normalise(mean of the class's clip embeddings), [S, D]; ValueError for a class without clip."""
+    """Visual prototypes p_s = normalise(mean of the class's clips), [S, D]; each class needs a clip."""
     counts = np.bincount(targets, minlength=n_classes)
     if (counts == 0).any():
         raise ValueError(

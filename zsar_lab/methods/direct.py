@@ -1,7 +1,7 @@
 """The trained model's own methods: direct, by the label head, and match, by the joint encoder's logit.
 
-direct: s(v, c) = cos(v, t_c), t_c the embedding of class c's text by the trained label head. match: s(v, c) is the
-logit of the cross-modal encoder for the clip's visual tokens with the label's tokens.
+direct: s(v, c) = cos(v, t_c), t_c the embedding of class c's text by the trained label head. match: s(v, c)
+is the logit of the cross-modal encoder for the clip's visual tokens with the label's tokens.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """What direct and match read: the model in evaluation mode on the CPU, the class texts that it reads, and the
-    clips with their visual tokens."""
+    """What direct and match read: the model in evaluation mode on the CPU, its class texts, and all clips."""
 
     model: ResT
     texts: ClassEmbeddings
@@ -85,7 +84,8 @@ def match_scores(
 
     Args:
         model: in evaluation mode, on the CPU.
-        tokens_NPD: visual tokens of all clips, an array or a memory map of which `batch_size` clips are read at a time.
+        tokens_NPD: visual tokens of all clips, an array or a memory map of which `batch_size` clips are read
+            at a time.
         rows: of the B clips to score.
         text: of the candidate classes.
         batch_size: clips.

@@ -1,4 +1,4 @@
-"""Two methods together (transfer + match, and the best classes of one in the order of match), and the upper bound."""
+"""Two methods together: transfer + match, the best classes of one in the order of match; the upper bound."""
 
 from __future__ import annotations
 
@@ -52,8 +52,7 @@ def _chosen(
 
 
 def fused_scores(first_BC: np.ndarray, second_BC: np.ndarray, second_weight: float) -> np.ndarray:
-    """z(first) + second_weight z(second), z over the candidate classes of one clip: subtract the mean, divide by the
-    deviation."""
+    """z(first) + second_weight z(second), z = (s - mean) / deviation over the candidates of one clip."""
 
     def standard(scores: np.ndarray) -> np.ndarray:
         return (scores - scores.mean(1, keepdims=True)) / np.maximum(scores.std(1, keepdims=True), 1e-12)
@@ -62,13 +61,13 @@ def fused_scores(first_BC: np.ndarray, second_BC: np.ndarray, second_weight: flo
 
 
 def reranked_scores(first_BC: np.ndarray, second_BC: np.ndarray, m: int) -> np.ndarray:
-    """The m classes that a first method scores best in the order of a second; all others behind, in the first's order.
+    """The m classes that a first method scores best in a second's order; all others behind, in the first's.
 
     Of classes that tie at the m-th place those that come first are taken; inside each part ties stay ties.
 
     Returns:
-        float64 [B, C]: of the m classes second - min(second), at least 0; of the others first - max(first) - 1, at
-        most -1.
+        float64 [B, C]: of the m classes second - min(second), at least 0; of the others first - max(first) -
+        1, at most -1.
 
     Raises:
         ValueError: m is not in 1..C.
@@ -84,7 +83,7 @@ def reranked_scores(first_BC: np.ndarray, second_BC: np.ndarray, m: int) -> np.n
 
 
 def true_prototype_scores(embedding_BD: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
-    """Upper bound: cosine to the true prototypes, each clip left out of its own class's, [B, C]; not zero-shot.
+    """Upper bound: cosine to the true prototypes, a clip left out of its own class's, [B, C]; not zero-shot.
 
     Raises:
         ValueError: a class has fewer than two clips.

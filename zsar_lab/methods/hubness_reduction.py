@@ -92,7 +92,7 @@ def make_query_bank(
 
 
 def csls(bank: QueryBank, k: int = 10) -> Reduce:
-    """Cross-domain similarity local scaling: 2 s(v, c) - r_C(v) - r_B(c), means of the k best over C and bank.
+    """Cross-domain similarity local scaling: 2 s(v, c) - r_C(v) - r_B(c), r the mean of the k best.
 
     Only r_B changes a clip's order of classes: half of what a class has too much of everywhere stays.
 
@@ -136,11 +136,11 @@ def inverted_softmax(bank: QueryBank, beta: float) -> Reduce:
 def qb_norm(bank: QueryBank, beta: float) -> Reduce:
     """The inverted softmax for the clips whose best class some bank clip ranks first; other clips keep s.
 
-    For those clips s(v, c) - (h_c - mean of h over C), h_c = 1/beta log sum over v' in B of exp(beta s(v', c)):
-    the log of the inverted softmax on the scale of s. Ties for the first place go to the first class.
+    For those clips s(v, c) - (h_c - mean of h over C), h_c = 1/beta log sum over v' in B of exp(beta s(v',
+    c)): the log of the inverted softmax on the scale of s. Ties for the first place go to the first class.
 
-    Source: Bogolin et al., Cross Modal Retrieval with Querybank Normalisation, CVPR 2022 (beta = 20; there the
-    changed clips hold shares and the others similarities, two scales that cannot be put together).
+    Source: Bogolin et al., Cross Modal Retrieval with Querybank Normalisation, CVPR 2022 (beta = 20; there
+    the changed clips hold shares and the others similarities, two scales that cannot be put together).
     """
     _check_beta(beta)
     activated_C = np.zeros(bank.scores_NC.shape[1], dtype=bool)
@@ -158,7 +158,8 @@ def local_scaling(bank: QueryBank, k: int) -> Reduce:
     """-d^2 / (sig_v sig_c), the log of 1 - LS with LS = 1 - exp(-d^2 / (sig_v sig_c)); at most 0.
 
     d^2 = 2 - 2 s is of unit vectors, so scores must be cosines (ValueError for others); sig_v is the distance
-    of the clip to its k-th nearest class, sig_c that of the class to its k-th nearest bank clip, at least 1e-6.
+    of the clip to its k-th nearest class, sig_c that of the class to its k-th nearest bank clip, at least
+    1e-6.
 
     Source: Zelnik-Manor and Perona, Self-Tuning Spectral Clustering, 2004; against hubs Schnitzer et al.,
     Local and Global Scaling Reduce Hubs in Space, JMLR 2012 (there both are points of one set).
@@ -176,11 +177,11 @@ def local_scaling(bank: QueryBank, k: int) -> Reduce:
 def mutual_proximity(bank: QueryBank) -> Reduce:
     """(a b + a / C) / (C N), a = #{c': s(v, c') < s(v, c)}, b = #{v' in B: s(v', c) < s(v, c)}; 0..1.
 
-    That is P(X > d) P(Y > d), X over the clip's distances to the classes, Y over the class's to the bank, with
-    a / C to settle ties by s.
+    That is P(X > d) P(Y > d), X over the clip's distances to the classes, Y over the class's to the bank,
+    with a / C to settle ties by s.
 
-    Source: Schnitzer et al., Local and Global Scaling Reduce Hubs in Space, JMLR 2012 (there both are points of
-    one set; here only the product, their independent form, is there).
+    Source: Schnitzer et al., Local and Global Scaling Reduce Hubs in Space, JMLR 2012 (there both are points
+    of one set; here only the product, their independent form, is there).
     """
     sorted_CN = _sorted_by_class(bank)
 
@@ -215,7 +216,7 @@ class ReducedScores:
 def reduced_scores(
     fitted: Fitted, split: SplitClips, grids: Mapping[str, Callable[[int], list[dict[str, Any]]]]
 ) -> Iterator[ReducedScores]:
-    """The test clips' scores centred, then under each of FITS with an inductive bank, then a transductive one.
+    """The test clips' scores centred, then under each of FITS with an inductive, then a transductive bank.
 
     Inductive: the bank is the training clips' scores for the candidate classes; transductive: those of the
     clips themselves, all at once. Settings are chosen likewise on the clips of the validation classes.
@@ -286,7 +287,7 @@ def choose_reduction(
 def centred(
     embedding_BD: np.ndarray, class_CD: np.ndarray, mean_D: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Clips and prototypes less the training clips' mean `mean_D`, unit rows; a row equal to the mean is zeros.
+    """Clips and prototypes less the training clips' mean, unit rows; a row equal to the mean is zeros.
 
     What all clips share no longer counts in a cosine, and a class near to what they share is a hub no more.
     Raises ValueError for other widths or a value that is not finite.
@@ -301,7 +302,7 @@ def centred(
 
 
 def checked_rows(what: str, rows: np.ndarray, width: int | None = None) -> np.ndarray:
-    """The rows as float64 [any, width]; ValueError for other axes or widths, or values not finite or over 1e100."""
+    """The rows as float64 [any, width]; ValueError for another shape, or values not finite or over 1e100."""
     rows = np.asarray(rows, dtype=float)
     if rows.ndim != 2 or (width is not None and rows.shape[1] != width):
         raise ValueError(f"{what} must have two axes, {width or 'any number of'} columns, got {rows.shape}")
@@ -335,7 +336,7 @@ def _best(scores_XY: np.ndarray, k: int) -> np.ndarray:
 
 
 def _soft_maximum(scores_NC: np.ndarray, beta: float) -> np.ndarray:
-    """1/beta log mean over the bank of exp(beta s), [C]: the mean for a small beta, the maximum for a large one."""
+    """1/beta log mean over the bank of exp(beta s), [C]: from the mean to the maximum as beta grows."""
     largest_C = scores_NC.max(0)
     return largest_C + np.log1p(np.expm1(beta * (scores_NC - largest_C)).mean(0)) / beta
 
@@ -371,7 +372,7 @@ def _places(sorted_CN: np.ndarray, scores_BC: np.ndarray, side: str) -> np.ndarr
 
 
 def _about_rising(scores_B: np.ndarray) -> np.ndarray:
-    """An order of the scores by 65,536 steps from the least to the largest: small whole numbers are sorted in half the time."""
+    """An order of the scores by 65,536 steps: small whole numbers are sorted in half the time."""
     least, largest = scores_B.min(initial=0.0), scores_B.max(initial=0.0)
     step = max((largest - least) / 65_535, 1e-300)
     return np.argsort(((scores_B - least) / step).astype(np.uint16), kind="stable")

@@ -1,4 +1,4 @@
-"""Ridge regression from the visual space to the sentence encoder's, W = (V'V + penalty N I)^-1 V'T on centred V and T.
+"""Ridge regression from the visual to the text space, W = (V'V + penalty N I)^-1 V'T on centred V and T.
 
 s(v, c) = cos(W'(v - mean v) + mean t, t_c); centred, the seen texts' mean is subtracted from both sides.
 """

@@ -36,7 +36,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Reduction:
-    """What sits on top of a method: a hubness reduction with the grid of its one setting, or calibrated stacking."""
+    """What sits on top of a method: a hubness reduction with its grid, or calibrated stacking."""
 
     name: str
     label: str

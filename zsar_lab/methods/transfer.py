@@ -1,4 +1,4 @@
-"""Semantic transfer: visual prototypes of unseen classes composed from those of seen classes, by the relatedness of their texts.
+"""Transfer: prototypes of unseen classes composed from those of seen ones by the relatedness of their texts.
 
 The paper's abstract states the prompt (semantic relatedness of seen and unseen classes composes unseen visual
 prototypes); softmax, k nearest and temperature are our choice. Shapes: N clips, S seen, U unseen classes, D
@@ -26,7 +26,7 @@ TO_BE_NEAR, TO_LEAVE_CENTRED = 1.0, 2.0  # standard errors, see choose_settings
 
 @dataclass(frozen=True)
 class TransferSettings:
-    """k most related seen classes, the temperature tau of the softmax over them, and the kind of relatedness (see `Relatedness`)."""
+    """k most related seen classes, temperature tau of the softmax over them, kind of relatedness."""
 
     k: int
     tau: float
@@ -34,7 +34,7 @@ class TransferSettings:
 
 
 def fit_transfer(split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fitted]) -> Fitted:
-    """Choose k, tau and the kind of relatedness on the validation classes; seen candidates are at their prototypes."""
+    """Choose settings on the validation classes; seen candidates are at their own prototypes."""
     validation, seen = split.validation, {name: row for row, name in enumerate(split.train.names)}
     given = text_of(texts, validation.names), text_of(texts, split.train.names), split.seen_prototypes
     grid = settings_grid(len(seen))
@@ -63,14 +63,14 @@ def weights_of(
 def classifier_weights(model: ResT) -> np.ndarray:
     """Seen visual prototypes p_s = normalise(w_s) of the trained cosine classifier, float64 [S, D].
 
-    The other source beside `class_means`, for `SplitClips.with_prototypes`. Rows are in the order of the `seen` of the
-    protocol that the training had.
+    The other source beside `class_means`, for `SplitClips.with_prototypes`. Rows are in the order of the
+    `seen` of the protocol that the training had.
     """
     return unit(model.seen_weight_SD.detach().cpu().double().numpy())
 
 
 def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> np.ndarray:
-    """a_us = softmax over the k most related seen classes of r_us / tau, 0 for the others; rows sum to 1, [U, S].
+    """a_us = softmax over the k most related seen classes of r_us / tau, else 0; rows sum to 1, [U, S].
 
     Raises:
         ValueError: k is not in 1..S, or tau is not positive.
@@ -105,7 +105,7 @@ def compose_prototypes(weights_US: np.ndarray, prototypes_SD: np.ndarray) -> np.
 
 
 def settings_grid(n_seen: int) -> list[TransferSettings]:
-    """The settings tried on validation classes: each kind of relatedness; k in 1, 3, 5, 10, all; tau in 0.05, 0.1, 0.2, 0.3.
+    """The settings tried: each kind of relatedness; k in 1, 3, 5, 10, all; tau in 0.05, 0.1, 0.2, 0.3.
 
     One seen class can be neither centred nor whitened, so there the kind is "plain" alone.
     """
@@ -122,7 +122,7 @@ def choose_settings(
     prototypes_SD: np.ndarray,
     grid: Iterable[TransferSettings],
 ) -> tuple[TransferSettings, dict[TransferSettings, float]]:
-    """Choose k, tau and the kind of relatedness on clips of validation classes (never test classes), by standard errors.
+    """Choose k, tau and the kind of relatedness on clips of validation classes, by standard errors.
 
     Ten classes cannot tell neighbouring settings apart, and the best cell is often a lucky one. So of all
     settings of one kind of relatedness whose accuracy is at most one standard error below that kind's best,
@@ -134,9 +134,10 @@ def choose_settings(
     standard error is that of the mean over classes of the difference of the two settings, class by class.
 
     Args:
-        embedding_ND: unit rows, clips of validation classes; targets: their class index among the V
-            validation classes.
-        text_VF, text_SF: embeddings of the class texts of validation and seen classes.
+        embedding_ND: unit rows, clips of validation classes.
+        targets: their class index among the V validation classes.
+        text_VF: embedded class texts of the validation classes.
+        text_SF: of the seen classes.
         prototypes_SD: seen visual prototypes.
         grid: the settings to try.
 
@@ -189,7 +190,7 @@ def _of_kind(by_class: dict[TransferSettings, np.ndarray], kind: str) -> list[Tr
 
 
 def _is_near(accuracy_V: np.ndarray, best_V: np.ndarray, standard_errors: float) -> bool:
-    """Whether the first is behind the second, in the mean over classes, by at most so many standard errors of that difference."""
+    """Whether the first is behind the second by at most so many standard errors of the difference."""
     behind = best_V - accuracy_V
     return behind.mean() <= (
         standard_errors * behind.std(ddof=1) / len(behind) ** 0.5 if len(behind) > 1 else 0

@@ -1,4 +1,4 @@
-"""Two exports of one protocol beside each other: every method on the same clips, or in which points the protocols differ."""
+"""Two exports of one protocol: every method on the same clips, or in which points the protocols differ."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ PREDICTIONS |= {"clips": int, "top1": float, "per_class": [{"class": str, "clips
 SHARED = ("encoder", "checkpoints", "catalog", "frames")
 POINTS = {"unseen": "unseen classes", "seen": "seen classes", "validation": "validation classes"}
 POINTS |= {"generalised": "candidates (generalised)", "average": "average", "views": "test views a clip"}
+NOTE = (
+    "Top-1 (share of clips); B less A on the same clips (points), its 95 % interval over classes, p alone and"
+    " adjusted for the rows of one part and setting (Holm); detectable: the smallest true difference (points)"
+    " that 80 % of such studies would find."
+)
 N_NAMED = 4  # of things that differ
 
 
@@ -64,9 +69,9 @@ class ReportComparison:
         names: of A's report and of B's.
         protocol: hash of A's splits in their order, or of the labels of predictions.
         n_splits, n_clips, n_classes: on what both were scored; a clip counts once a split.
-        table: a row for what both scored: part, label, method, reduction, setting, prompt_a, prompt_b, top1_a, top1_b,
-            and of B less A on the same clips difference, low, high, p, p_holm (over the rows of the part and setting),
-            min_detectable, claimed; fractions.
+        table: a row for what both scored: part, label, method, reduction, setting, prompt_a, prompt_b,
+            top1_a, top1_b, and of B less A on the same clips difference, low, high, p, p_holm (over the rows
+            of the part and setting), min_detectable, claimed; fractions.
         differs: what else is not the same in A and B, a phrase each.
         only_a, only_b: what only one of them scored.
         beside: of the reports beside them, those of one protocol.
@@ -88,32 +93,19 @@ class ReportComparison:
     def text(self) -> str:
         """The comparison for reading."""
         splits = f" of {self.n_splits} split{'s' * (self.n_splits > 1)}" if self.n_splits else ""
-        names, note = (
-            " / ".join(dict.fromkeys(self.names)),
-            (
-                "Top-1 (share of clips); B less A on the same clips (points), its 95 % interval over classes, p alone and"
-                " adjusted for the rows of one part and setting (Holm); detectable: the smallest true difference (points)"
-                " that 80 % of such studies would find."
-            ),
-        )
-        head = f"{names}: {self.n_clips} clips{splits}, {self.n_classes} different classes, protocol {self.protocol}"
-        shown = (
-            self._shown().to_string(index=False)
-            if len(self.table)
-            else "There is no method that both scored."
-        )
+        names, clips = " / ".join(dict.fromkeys(self.names)), f"{self.n_clips} clips{splits}"
+        head = f"{names}: {clips}, {self.n_classes} different classes, protocol {self.protocol}"
+        nothing = "There is no method that both scored."
+        shown = self._shown().to_string(index=False) if len(self.table) else nothing
         differs = f"Also different: {'; '.join(self.differs)}." if self.differs else "Nothing else differs."
-        only = (
-            f"Only {side} has: {'; '.join(names)}."
-            for side, names in (("A", self.only_a), ("B", self.only_b))
-            if names
-        )
+        sides = (("A", self.only_a), ("B", self.only_b))
+        only = (f"Only {side} has: {'; '.join(names)}." for side, names in sides if names)
         lines = [
             head,
             "",
             shown,
             "",
-            note,
+            NOTE,
             differs,
             *only,
             *(f"Not compared: {one}." for one in self.not_compared),
@@ -161,10 +153,11 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def check_report(content: Any, what: str) -> None:
-    """Check that content is that of a report, or of scores of predictions, of this version; the one schema check.
+    """Check that content is a report, or scores of predictions, of this version; the one schema check.
 
     Raises:
-        ReportError: which key is missing or of another type, or which counts do not fit; `what` names the content.
+        ReportError: which key is missing or of another type, or which counts do not fit; `what` names the
+            content.
     """
     version = content.get("schema_version") if isinstance(content, Mapping) else None
     if version != SCHEMA_VERSION:
@@ -204,13 +197,15 @@ def _check(value: Any, form: Any, where: str) -> None:
 
 
 def compare_reports(a: dict[str, Any], b: dict[str, Any]) -> ReportComparison:
-    """Compare two reports, or two scores of predictions, on the same clips; splits are matched by their hashes.
+    """Compare two reports, or two scores of predictions, on the same clips; splits are matched by hash.
 
-    Methods are matched by name, whatever prompt their trainings read; prompts and hubness reductions by everything. Of
-    predictions no clip is named: that they are of the same clips is seen from the clips of each class alone.
+    Methods are matched by name, whatever prompt their trainings read; prompts and hubness reductions by
+    everything. Of predictions no clip is named: that they are of the same clips is seen from the clips of
+    each class alone.
 
     Args:
-        a, b: content of report.json, or of what `evaluate --predictions --json` writes, see `read_report`.
+        a: content of report.json, or of what `evaluate --predictions --json` writes, see `read_report`.
+        b: likewise.
 
     Raises:
         ReportError: they are not whole, not of a kind, or not of one protocol (in which points).
@@ -368,7 +363,7 @@ def _by_hash(content: dict[str, Any]) -> list[int]:
 
 
 def _points_of_protocols(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    """In which points the protocols of two reports differ, a phrase each; of splits that differ the first pair."""
+    """In which points the protocols of two reports differ; of splits that differ the first pair."""
     left = [[content["splits"][number] for number in _by_hash(content)] for content in (a, b)]
     hashes = [[split["hash"] for split in splits] for splits in left]
     n_shared = sum(one in hashes[1] for one in hashes[0])

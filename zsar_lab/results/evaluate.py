@@ -32,7 +32,7 @@ REDUCED = "transfer"  # the method whose hubness is reduced
 
 
 class EvaluationError(ValueError):
-    """A protocol cannot be scored, or checkpoint, embeddings, class texts and protocol are not of one training."""
+    """A protocol cannot be scored, or the inputs are not of one training."""
 
 
 def evaluate_split(
@@ -47,8 +47,8 @@ def evaluate_split(
 ) -> Predictions:
     """Score every method on a split's unseen classes, and some with its seen classes as candidates too.
 
-    Every setting (k, tau, ridge penalty, weight of matching, number of classes reranked) is chosen by top-1 on the
-    clips of the validation classes, the temperature of confidences by their likelihood.
+    Every setting (k, tau, ridge penalty, weight of matching, number of classes reranked) is chosen by top-1
+    on the clips of the validation classes, the temperature of confidences by their likelihood.
 
     Args:
         checkpoint: trained on this protocol with the class texts `classes`.
@@ -56,8 +56,8 @@ def evaluate_split(
         protocol: the split; whether it is generalised changes nothing, both are scored.
         classes: the class texts of the training.
         other_texts: further prompts for the comparison of class texts.
-        trained_text: `classes` as the language model reads them after a training of its last layers; direct and match
-            read it. None where it was frozen.
+        trained_text: `classes` as the language model reads them after a training of its last layers; direct
+            and match read it. None where it was frozen.
         folder: of the predictions: they are read from there when they are of these inputs, else written.
         split: its name; None for the protocol's.
 
@@ -152,15 +152,16 @@ def check_can_be_scored(protocol: Protocol, clips: pd.DataFrame | None = None) -
         clips: of the catalog, with columns id and class; None to leave out what only they tell.
 
     Raises:
-        EvaluationError: no validation clips, fewer than two held-out seen clips, or an unseen class with fewer than two.
+        EvaluationError: no validation clips, fewer than two held-out seen clips, or an unseen class with
+            fewer than two.
     """
     if clips is not None:
         counts = clips["class"][clips["id"].isin(protocol.test_clips)].value_counts()
         few = [name for name in protocol.unseen if counts.get(name, 0) < 2]
         if few:
             raise EvaluationError(
-                f"every unseen class of {protocol.name!r} needs 2 test clips, {few[0]!r} has {int(counts.get(few[0], 0))}"
-                f" ({len(few)} classes have fewer); add videos"
+                f"every unseen class of {protocol.name!r} needs 2 test clips, {few[0]!r} has"
+                f" {int(counts.get(few[0], 0))} ({len(few)} such classes); add videos"
             )
     needed = (("validation", protocol.validation_clips, 1), ("held-out seen", protocol.seen_test_clips, 2))
     for what, ids, least in needed:

@@ -1,7 +1,7 @@
-"""Generalised zero-shot: seen and unseen classes are candidates together, and a gamma taken off the seen scores balances them.
+"""Generalised zero-shot: seen and unseen classes as candidates, and a gamma off the seen scores as balance.
 
-Shapes: B clips, C candidate classes, the seen ones first. S and U are the accuracy on clips of seen and of unseen
-classes, fractions; H is their harmonic mean. A clip whose true class ties with another is wrong.
+Shapes: B clips, C candidate classes, the seen ones first. S and U are the accuracy on clips of seen and of
+unseen classes, fractions; H is their harmonic mean. A clip whose true class ties with another is wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AVERAGES = ("micro", "mean_class")  # S and U over clips, or over classes
 
 @dataclass(frozen=True, eq=False)
 class SeenUnseenCurve:
-    """S and U at every gamma: P stretches of gammas between neighbouring breakpoints, within which both stay the same.
+    """S and U at every gamma: P stretches between neighbouring breakpoints, within which both stay the same.
 
     Attributes:
         breakpoints: the P - 1 gammas at which a clip turns right or wrong, upwards.
@@ -48,7 +48,7 @@ class SeenUnseenCurve:
 
     @property
     def harmonic_upper_bound(self) -> float:
-        """The best H over the curve; on test clips it looks at their labels, so it is a bound and not a result."""
+        """The best H over the curve; on test clips it looks at their labels: a bound and no result."""
         return float(self.harmonic.max())
 
 
@@ -63,11 +63,12 @@ def seen_unseen_curve(
 ) -> SeenUnseenCurve:
     """S against U as gamma goes from minus infinity to infinity, exactly: no grid.
 
-    A clip's margin is its best seen less its best unseen score. A clip of a seen class is right when its class is the
-    best of the seen ones and gamma is below the margin; one of an unseen class when its class is the best of the unseen
-    ones and gamma is above it. So the margins of clips right on their own side are all the breakpoints. A breakpoint
-    shared by clips of both sides becomes a slope, worth half the rectangle: the area is the share of pairs of a seen and
-    an unseen clip that some gamma gets right together, ties counting half, as under a ROC curve.
+    A clip's margin is its best seen less its best unseen score. A clip of a seen class is right when its
+    class is the best of the seen ones and gamma is below the margin; one of an unseen class when its class is
+    the best of the unseen ones and gamma is above it. So the margins of clips right on their own side are all
+    the breakpoints. A breakpoint shared by clips of both sides becomes a slope, worth half the rectangle: the
+    area is the share of pairs of a seen and an unseen clip that some gamma gets right together, ties counting
+    half, as under a ROC curve.
 
     Args:
         scores_BC: of all candidate classes, larger is nearer.
@@ -99,10 +100,10 @@ def seen_unseen_curve(
 def choose_gamma(
     scores_BC: np.ndarray, targets: np.ndarray, is_seen_C: np.ndarray, average: str = "mean_class"
 ) -> float:
-    """The gamma of the best H on validation clips, of equally good stretches the one nearest to 0; 0 when H is 0 everywhere.
+    """The gamma of the best H on validation clips, of equal stretches the one nearest to 0; 0 where H is 0.
 
-    Args, Raises: as for `seen_unseen_curve`; the clips are held-out ones of seen classes, and of validation classes in
-    the unseen ones' place, none of them a test clip.
+    Args, Raises: as for `seen_unseen_curve`; the clips are held-out ones of seen classes, and of validation
+    classes in the unseen ones' place, none of them a test clip.
     """
     curve = seen_unseen_curve(scores_BC, targets, is_seen_C, average)
     best = curve.harmonic_upper_bound
@@ -120,13 +121,14 @@ def choose_gammas(
     test_targets: np.ndarray,
     average: str,
 ) -> tuple[float, float]:
-    """The gammas of calibrated stacking for both halves of the clips (see `halves`), each chosen without its own half.
+    """The gammas of calibrated stacking for both halves of the clips, each chosen without its own half.
 
-    S is of the very held-out seen clips that gamma is chosen with, so these are cut in two: a clip is scored with the
-    gamma chosen on the other half.
+    S is of the very held-out seen clips that gamma is chosen with, so these are cut in two: a clip is scored
+    with the gamma chosen on the other half.
 
     Args:
-        scores_BC: of the held-out seen clips, then of the clips of validation classes, with these classes as candidates.
+        scores_BC: of the held-out seen clips, then of the clips of validation classes, with these classes as
+            candidates.
         targets: of these clips.
         n_seen_clips: how many of them are of seen classes.
         n_seen: how many candidates are seen ones.
@@ -141,9 +143,10 @@ def choose_gammas(
 
 
 def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.DataFrame) -> dict[str, Any]:
-    """S, U, H with its interval, AUSUC and the best H on the curve of one method with all classes as candidates.
+    """S, U, H with its interval, AUSUC and the best H of one method with all classes as candidates.
 
-    S and U are over all splits; AUSUC and the best H are means over splits, of the scores with nothing taken off.
+    S and U are over all splits; AUSUC and the best H are means over splits, of the scores with nothing taken
+    off.
 
     Args:
         splits: the predictions.

@@ -1,4 +1,4 @@
-"""Predictions from elsewhere: rows with label and prediction, and what they are worth. No model package is loaded."""
+"""Predictions from elsewhere: rows with label and prediction, and what they are worth."""
 
 from __future__ import annotations
 
@@ -58,21 +58,29 @@ class OutsideScores:
         )
         table = pd.DataFrame(f["per_class"]).rename(columns={"top1": "top1_%"})
         table["top1_%"] = ["" if pd.isna(share) else f"{100 * share:.1f}" for share in table["top1_%"]]
-        return (
-            f"{f['clips']} clips, {f['classes']} classes (from {f['classes_from']}), chance {100 * f['chance']:.1f} %\n"
-            f"top-1 (share of clips) {100 * f['top1']:.1f} %, 95 % interval over classes {next(intervals)};"
-            f" mean over classes {100 * f['mean_class']:.1f} %, interval {next(intervals)}\n"
-            f"hubness of N_1: skewness {h['skewness']:.2f}, Robin Hood {h['robin_hood']:.2f}, Gini {h['gini']:.2f},"
-            f" Atkinson {h['atkinson']:.2f}, classes never predicted {100 * h['antihubs']:.0f} %, predictions that fall"
-            f" on hubs {100 * h['hub_occurrence']:.0f} %\n\n{table.to_string(index=False)}"
-        )
+        measures = {
+            "skewness": "skewness",
+            "robin_hood": "Robin Hood",
+            "gini": "Gini",
+            "atkinson": "Atkinson",
+        }
+        hubs = ", ".join(f"{words} {h[name]:.2f}" for name, words in measures.items())
+        chance = f"chance {100 * f['chance']:.1f} %"
+        lines = [
+            f"{f['clips']} clips, {f['classes']} classes (from {f['classes_from']}), {chance}",
+            f"top-1 (share of clips) {100 * f['top1']:.1f} %, 95 % interval over classes {next(intervals)}",
+            f"mean over classes {100 * f['mean_class']:.1f} %, 95 % interval {next(intervals)}",
+            f"hubness of N_1: {hubs}, classes never predicted {100 * h['antihubs']:.0f} %, on hubs"
+            f" {100 * h['hub_occurrence']:.0f} %",
+        ]
+        return "\n".join([*lines, "", table.to_string(index=False)])
 
 
 def score_predictions(predictions: OutsidePredictions, seed: int = 0) -> OutsideScores:
-    """Top-1 and mean over classes with their intervals, hubness (with `seed` for its bootstrap), and the table by class.
+    """Top-1 and mean over classes with intervals, hubness (`seed` of its bootstrap), and the table by class.
 
-    The confusion has an entry for every pair of label and prediction that occurs; labels_fingerprint is of the number of
-    clips of each class, for clips have no name here.
+    The confusion has an entry for every pair of label and prediction that occurs; labels_fingerprint is of
+    the number of clips of each class, for clips have no name here.
     """
     names, rows = predictions.classes, predictions.rows
     place = {name: c for c, name in enumerate(names)}
@@ -127,8 +135,8 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> OutsidePre
 
     Args:
         path: UTF-8, with commas between the columns; further columns are not read.
-        classes_path: a file of all candidates: one name a line, or a csv with a column `name`; without it they are those
-            that occur, sorted.
+        classes_path: a file of all candidates: one name a line, or a csv with a column `name`; without it
+            they are those that occur, sorted.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -154,8 +162,8 @@ def predictions_of(
 ) -> OutsidePredictions:
     """Predictions of lists in memory.
 
-    Names that differ only in case, spaces, hyphens or underscores are refused: read as two classes they would make right
-    predictions wrong, read as one they might join two classes.
+    Names that differ only in case, spaces, hyphens or underscores are refused: read as two classes they would
+    make right predictions wrong, read as one they might join two classes.
 
     Args:
         labels: true class of each clip.
@@ -165,8 +173,8 @@ def predictions_of(
         listed_in: what the candidates are called there.
 
     Raises:
-        ValueError: other numbers of labels and predictions, a name that is no text, names that are nearly the same,
-            a name that is no candidate, or clips of one class only.
+        ValueError: other numbers of labels and predictions, a name that is no text, names that are nearly the
+            same, a name that is no candidate, or clips of one class only.
     """
     rows = {"label": list(labels), "prediction": list(predictions)}
     n_labels, n_predictions = map(len, rows.values())
@@ -194,7 +202,7 @@ def predictions_of(
 
 
 def _class_names(path: Path) -> list[str]:
-    """The names of a list of classes: the column `name` of a csv table, where the first line has it, else one a line."""
+    """The names of a list of classes: the column `name` of a csv table, or one a line."""
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     header = (
         [cell.strip() for cell in lines[0].replace(";", ",").replace("\t", ",").split(",")] if lines else []

@@ -36,11 +36,12 @@ PROTOTYPES = ("seen", "composed", "true", "seen_text", "unseen_text")
 
 @dataclass(frozen=True)
 class Scored:
-    """What was scored: a method with one prompt and reduction against some candidates, and what validation chose for it.
+    """A method with one prompt and reduction against some candidates, and what validation chose for it.
 
     Attributes:
         settings: chosen on validation classes.
-        validation_top1: of those settings on clips of the validation classes, 0..1; None where nothing was chosen.
+        validation_top1: of those settings on clips of the validation classes, 0..1; None where nothing was
+            chosen.
         temperature: of the softmax that turns scores into confidences; None where none was chosen.
         gammas: of calibrated stacking, one for each half of the clips (see `halves`).
         matrix: number of the score matrix; calibrated stacking has that of the scores without it.
@@ -59,6 +60,7 @@ class Scored:
 
     @property
     def key(self) -> tuple[str, ...]:
+        """The values of KEY."""
         return tuple(getattr(self, name) for name in KEY)
 
 
@@ -67,8 +69,8 @@ class Predictions:
 
     Attributes:
         protocol: the split, not generalised (seen and unseen classes together are candidates "all").
-        about: fingerprint (of all inputs), fingerprints (checkpoint, embeddings, class_text, encoder and, where
-            there is one, trained_text), text_fingerprints by prompt.
+        about: fingerprint (of all inputs), fingerprints (checkpoint, embeddings, class_text, encoder and,
+            where there is one, trained_text), text_fingerprints by prompt.
         split: its name.
         class_text: that of the training; its prompt is the one that `rows` and `scores` take by default.
         scored: what was scored, in the order of the table.
@@ -119,11 +121,12 @@ class Predictions:
         """The rows of one method, in the order of `ids(candidates, role)`.
 
         Args:
-            method, reduction: names of METHODS (or "upper_bound", "seen") and REDUCTIONS.
+            method: a name of METHODS, or "upper_bound" or "seen".
             prompt: of the class texts; None for the training's own.
+            reduction: a name of REDUCTIONS.
             setting: "inductive" or "transductive".
-            candidates: "unseen" (test clips), "seen" (held-out clips of seen classes), "validation", or "all":
-                seen and unseen classes, for held-out seen clips and then test clips.
+            candidates: "unseen" (test clips), "seen" (held-out clips of seen classes), "validation", or
+                "all": seen and unseen classes, for held-out seen clips and then test clips.
             role: under "all", only the clips that are "seen_test" or "test".
 
         Raises:
@@ -142,7 +145,7 @@ class Predictions:
         candidates: str = "unseen",
         role: str | None = None,
     ) -> np.ndarray:
-        """The scores of one method, [B, C], larger is nearer: rows as `ids(candidates, role)`, columns as `names(candidates)`.
+        """The scores of one method, [B, C]: rows as `ids(candidates, role)`, columns as `names(candidates)`.
 
         Args, Raises: as for `rows`.
         """
@@ -164,7 +167,7 @@ class Predictions:
         setting: str = INDUCTIVE,
         candidates: str = "unseen",
     ) -> Scored:
-        """What validation chose for a method: settings, validation_top1, temperature, gammas; KeyError when it was not scored."""
+        """What validation chose: settings, validation_top1, temperature, gammas; KeyError when not scored."""
         key = (method, self.prompt if prompt is None else prompt, reduction, setting, candidates)
         if key not in self._by_key:
             near = [one.key for one in self.scored if one.method == method] or sorted(
@@ -188,8 +191,7 @@ class Predictions:
         return self._array(f"targets_{candidates}")[self._of_role(candidates, role)]
 
     def prototypes(self, kind: str) -> np.ndarray:
-        """Unit rows of classes, [C, D]: visual "seen", "composed" and "true" (of unseen classes); "seen_text" and
-        "unseen_text" by the trained label head."""
+        """Unit rows, [C, D]: "seen", "composed", "true" (of unseen classes), "seen_text" or "unseen_text"."""
         return self._array(f"prototypes_{kind}")
 
     def weights(self) -> np.ndarray:
@@ -197,8 +199,7 @@ class Predictions:
         return self._array("weights")
 
     def save(self, folder: Path) -> None:
-        """Write `<folder>/<split>.parquet`, `.json` and the arrays in `<folder>/<split>/`; the json, which is looked
-        for, comes last."""
+        """Write `<split>.parquet`, the arrays in `<split>/`, and last `<split>.json`, which is looked for."""
         path, arrays = Path(folder) / f"{self.split}.json", Path(folder) / self.split
         path.unlink(missing_ok=True)
         shutil.rmtree(arrays, ignore_errors=True)
@@ -222,7 +223,8 @@ class Predictions:
             fingerprint: of the inputs that they must be made from; None for any.
 
         Raises:
-            FileNotFoundError: there are none, or they are of other inputs or of another version of this library.
+            FileNotFoundError: there are none, or they are of other inputs or of another version of this
+                library.
             ValueError: a file is damaged.
         """
         path, arrays = Path(folder) / f"{split}.json", Path(folder) / split
@@ -287,7 +289,7 @@ def _clips(protocol: Protocol) -> dict[str, tuple[str, ...]]:
 
 
 def halves(targets: np.ndarray) -> np.ndarray:
-    """0 or 1 for each clip, in turn through the clips class by class, so that every class is halved, int64 [B]."""
+    """0 or 1 for each clip, in turn class by class, so that every class is halved, int64 [B]."""
     half_B = np.empty(len(targets), dtype=np.int64)
     half_B[np.argsort(targets, kind="stable")] = np.arange(len(targets)) % 2
     return half_B

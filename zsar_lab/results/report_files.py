@@ -33,35 +33,6 @@ LATEX = str.maketrans(
         **{character: f"\\{character}" for character in "{}&%$#_"},
     }
 )
-NOTE = """Top-1 is the share of clips of unseen classes that are predicted rightly, over the clips of all splits, ± its
-standard deviation over splits; mean class is the mean over classes of that share; each has its own 95 % interval over
-classes. Differences are in points of top-1, on the same clips; p is adjusted for all rows compared with one baseline,
-of hubness reductions for those of one setting (Holm). Detectable: the smallest true difference (points) that 80 % of
-such studies would find. Inductive: one test clip is looked at at a time; transductive: all test clips together.
-S and U: held-out clips of seen classes and clips of unseen ones, all classes being candidates; H: their harmonic mean;
-calibrated stacking: gamma, chosen on validation classes, is taken off the scores of seen classes."""
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title><style>
-:root { color-scheme: light dark; --text: #1f2328; --page: #fff; --line: #d0d7de; --quiet: #59636e; --band: #f6f8fa; }
-@media (prefers-color-scheme: dark) {
-:root { --text: #e6edf3; --page: #0d1117; --line: #30363d; --quiet: #9198a1; --band: #151b23; } }
-body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 1280px; margin: 0 auto; padding: 16px 20px 48px; } h1 { font-size: 1.5em; }
-h2 { font-size: 1.25em; margin-top: 2em; border-bottom: 1px solid var(--line); } h3 { font-size: 1.05em; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88em; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 7px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th { white-space: normal; vertical-align: bottom; } th:first-child, td:first-child { text-align: left; }
-tbody tr:nth-child(even) { background: var(--band); }
-.note { color: var(--quiet); font-size: .85em; overflow-wrap: anywhere; }
-</style></head><body><main><h1>{{ title }}</h1><p class="note">{{ note }}</p>
-{% macro shown(table) %}<div class="wide">{{ table.to_html(index=False, border=0, escape=True) | safe }}</div>
-{% endmacro %}{% for family in families %}<section><h2>{{ family.title }}</h2><p>{{ family.words }}</p>
-{% for group in family.groups %}<h3>{{ group.title }}</h3>{{ shown(group.table) }}
-<div class="note">Fingerprints: {{ group.shared }}
-<details><summary>Fingerprints by row</summary>{{ shown(group.prints) }}</details></div>
-{% endfor %}<h3>Splits</h3>{{ shown(family.splits) }}</section>{% endfor %}</main></body></html>
-"""
 
 
 def write_files(results: Results, folder: Path, more: dict[str, Any]) -> None:
@@ -119,7 +90,7 @@ def _family(results: Results, family: str) -> dict[str, Any]:
 
 
 def _rows(results: Results, family: str, part: str) -> list[dict[str, Any]]:
-    """The rows of a part with what the table has no room for: by split what was chosen, and right clips and clips by class."""
+    """The rows of a part, and by split what was chosen, and right clips and clips by class."""
     found = []
     for row in results.part(part, family).astype(object).to_dict("records"):
         key = {name: row[name] for name in KEY}
@@ -156,7 +127,7 @@ def _classes(protocol: Protocol) -> dict[str, list[str]]:
 
 
 def _split(split: Any) -> dict[str, Any]:
-    """A split, how it is scored, and on which clips: how many of each role, and a hash that does not depend on their order."""
+    """A split, how it is scored, and of the clips of each role how many, and a hash whatever their order."""
     protocol = split.protocol
     clips = {
         role: {"number": len(ids), "fingerprint": fingerprint("clips", sorted(ids))}
@@ -178,7 +149,7 @@ def latex(text: str) -> str:
 
 
 def latex_body(results: Results) -> str:
-    """The body of a LaTeX table of five columns (booktabs), percent; headings say the setting, comments fingerprints."""
+    """The body of a LaTeX table of five columns (booktabs), percent; fingerprints as comments."""
     lines = ["% needs \\usepackage{booktabs}; put it into \\begin{tabular}{lcccc} ... \\end{tabular}"]
     for family in results.families:
         table = results.table(family)
@@ -213,10 +184,10 @@ def html_page(results: Results) -> str:
         table, splits = results.table(family), results.splits(family)
         first, n_classes = table.iloc[0], len({name for split in splits for name in split.protocol.unseen})
         chance, bound, seen = (f"{100 * first[name]:.1f} %" for name in OF_FAMILY[:3])
+        number = f"{len(splits)} split{'s' * (len(splits) > 1)}"
         words = (
-            f"{first['n_clips']:,} clips in {len(splits)} split{'s' * (len(splits) > 1)}, {n_classes} different unseen"
-            f" classes. Chance {chance}; upper bound {bound} (nearest true prototype, not zero-shot); held-out clips of"
-            f" seen classes {seen}."
+            f"{first['n_clips']:,} clips in {number}, {n_classes} different unseen classes. Chance {chance};"
+            f" upper bound {bound} (nearest true prototype, not zero-shot); held-out clips of seen classes {seen}."
         )
         groups = [
             {"title": title, "table": _shown(rows), "shared": _shared_prints(rows), "prints": _prints(rows)}
@@ -233,13 +204,14 @@ def html_page(results: Results) -> str:
         }
         title = results.title(family)
         families.append({"title": title, "words": words, "groups": groups, "splits": pd.DataFrame(shown)})
-    page = Environment(autoescape=True).from_string(PAGE)
+    template = (Path(__file__).parent / "report.html").read_text(encoding="utf-8")
+    page = Environment(autoescape=True).from_string(template)
     with pd.option_context("display.max_colwidth", None):  # pandas would cut long cells
-        return page.render(title=f"Zero-shot report: {results.title()}", note=NOTE, families=families)
+        return page.render(title=f"Zero-shot report: {results.title()}", families=families)
 
 
 def _groups(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each part and setting under a title, which names the prompt where they have one in common."""
+    """The rows of each part and setting under a title, with the prompt that they have in common."""
     found = []
     for (part, setting), rows in table.groupby(["part", "setting"], sort=False):
         text = f", class text {rows['prompt'].iloc[0]}" if part != "prompts" else ""

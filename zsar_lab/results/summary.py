@@ -55,7 +55,7 @@ class Results:
         cache: Path | None = None,
     ) -> None:
         if not families or not all(families.values()):
-            raise ValueError(f"results need at least one split in every family, got {dict(families)}")
+            raise ValueError(f"every family of results needs a split, got {dict(families)}")
         self._families = {name: tuple(splits) for name, splits in families.items()}
         self.data, self._titles, self._cache = dict(data or {}), dict(titles or {}), cache
         self._tables: dict[str, pd.DataFrame] = {}
@@ -79,7 +79,7 @@ class Results:
         return self._titles.get(name, name)
 
     def rows(self, method: str, family: str | None = None, **where: Any) -> pd.DataFrame:
-        """The rows of one method in all splits of a family, split by split; `where` as for `Predictions.rows`."""
+        """The rows of one method in all splits of a family; `where` as for `Predictions.rows`."""
         return pd.concat([one.rows(method, **where) for one in self.splits(family)], ignore_index=True)
 
     def chance(self, family: str | None = None) -> float:
@@ -105,18 +105,19 @@ class Results:
     def table(self, family: str | None = None) -> pd.DataFrame:
         """A row for everything scored. Accuracies and differences are fractions, 0..1.
 
-        top1 is the share of right clips of all splits, mean_class the mean over classes of theirs; each has its own
-        95 % interval over classes.
+        top1 is the share of right clips of all splits, mean_class the mean over classes of theirs; each has
+        its own 95 % interval over classes.
 
         Returns:
-            part ("methods", "prompts", "reductions", "generalised": all classes are candidates; the training's own
-            prompt is in the first two), label, method, prompt, reduction, setting, candidates; top1, mean_class and
-            their _low and _high; top5; std (of top1 over splits, ddof 0; none for one split), splits_top1 (text);
-            validation_top1 (mean over splits), settings (text); hubness_* of N_1 (mean over splits) with _low and
-            _high; calibration_error, negative_log_likelihood, aurc, error_at_80 where there is a temperature; of
-            "generalised" seen, unseen, harmonic, harmonic_low, harmonic_high, ausuc, harmonic_upper_bound; what
-            `compare` gives for difference in top1 (to transfer, or to the label under the same method);
-            chance, upper_bound, seen_top1, n_splits, n_clips, n_classes, and fingerprint_*.
+            part ("methods", "prompts", "reductions", "generalised": all classes are candidates; the
+            training's own prompt is in the first two), label, method, prompt, reduction, setting, candidates;
+            top1, mean_class and their _low and _high; top5; std (of top1 over splits, ddof 0; none for one
+            split), splits_top1 (text); validation_top1 (mean over splits), settings (text); hubness_* of N_1
+            (mean over splits) with _low and _high; calibration_error, negative_log_likelihood, aurc,
+            error_at_80 where there is a temperature; of "generalised" seen, unseen, harmonic, harmonic_low,
+            harmonic_high, ausuc, harmonic_upper_bound; what `compare` gives for difference in top1 (to
+            transfer, or to the label under the same method); chance, upper_bound, seen_top1, n_splits,
+            n_clips, n_classes, and fingerprint_*.
         """
         name = next(iter(self._families)) if family is None else family
         if name not in self._tables:
@@ -143,7 +144,7 @@ class Results:
         family: str | None = None,
         quantity: str = "top1",
     ) -> pd.DataFrame:
-        """Everything of a part against one baseline on the same clips; p is adjusted for all that are compared (Holm).
+        """Everything of a part against one baseline on the same clips; p_holm is adjusted for all of them.
 
         Args:
             baseline: a method, or of "prompts" a prompt; None for transfer, or the label.
@@ -155,10 +156,11 @@ class Results:
 
         Returns:
             A row for each: method, prompt, reduction, setting, candidates, compared_with, difference,
-            difference_low, difference_high, p, p_holm, min_detectable (the smallest true difference found in 80 %
-            of such studies), claimed (p_holm <= 0.05); no numbers for the baseline itself. Of prompts also
-            chosen_in: the splits whose validation classes score best with it (a prompt is chosen by these, never
-            by its accuracy on unseen classes).
+            difference_low, difference_high, p, p_holm, min_detectable (the smallest true difference found in
+            80 % of such studies), claimed (p_holm <= 0.05); no numbers for the baseline itself. Of prompts
+            also
+            chosen_in: the splits whose validation classes score best with it (a prompt is chosen by these,
+            never by its accuracy on unseen classes).
 
         Raises:
             KeyError: the baseline was not scored.
@@ -296,8 +298,7 @@ class Results:
         return figures | {name: float(np.mean(values)) for name, values in of_splits.items()}
 
     def fingerprints(self, one: Scored, family: str | None = None) -> dict[str, str | None]:
-        """What a row came from: data, protocol (of all splits), class_text, encoder, checkpoints, and method (with
-        what was chosen in each split); they do not depend on the order of the splits."""
+        """What a row came from, whatever the order of the splits; method with what was chosen in each."""
         splits = sorted(self.splits(family), key=lambda split: split.protocol.hash)
         hashes = [split.protocol.hash for split in splits]
         chosen = [self._found(split, one) for split in splits]

@@ -15,7 +15,7 @@ def interval_as_text(ends: tuple[float, float], sign: str = "") -> str:
 
 
 def detectable_as_text(detectable: float | None) -> str:
-    """A smallest detectable difference in points; "" for none, and where two methods differ by as much in every class, which says nothing of others.
+    """A minimum detectable effect in points; "" for none, and for 0 (two that differ alike in every class).
 
     No difference is larger than 100 points, so that with few classes none may be large enough to be found:
     "over 100".
