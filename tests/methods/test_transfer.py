@@ -208,7 +208,7 @@ def test_classes_composed_of_the_same_seen_class_are_a_tie_and_none_of_them_is_r
 
 
 def plant(monkeypatch, n_right) -> None:
-    """Make prototypes of 40 clips, 10 a class, so that of each setting asked in turn so many clips of each class are right."""
+    """Prototypes of 40 clips, 10 a class, so that each setting asked in turn gets so many clips right."""
     asked = iter(n_right)
 
     def planted(weights, prototypes):

@@ -187,7 +187,7 @@ def html_page(results: Results) -> str:
         number = f"{len(splits)} split{'s' * (len(splits) > 1)}"
         words = (
             f"{first['n_clips']:,} clips in {number}, {n_classes} different unseen classes. Chance {chance};"
-            f" upper bound {bound} (nearest true prototype, not zero-shot); held-out clips of seen classes {seen}."
+            f" upper bound {bound} (nearest true prototype, not zero-shot); held-out seen clips {seen}."
         )
         groups = [
             {"title": title, "table": _shown(rows), "shared": _shared_prints(rows), "prints": _prints(rows)}
