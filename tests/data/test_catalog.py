@@ -111,13 +111,13 @@ def test_save_and_load(mixed_catalog, tmp_path):
     changed = mixed_catalog.clips.copy()
     changed.loc[changed["id"] == "jump high/a", "class"] = "run"
     changed.to_parquet(tmp_path / "clips.parquet", index=False)
-    with pytest.raises(ValueError, match=f"the fingerprint {mixed_catalog.fingerprint} "):
+    with pytest.raises(ValueError, match=f"the fingerprint {mixed_catalog.fingerprint}"):
         Catalog.load(tmp_path)
     changed.drop(columns="fps").to_parquet(tmp_path / "clips.parquet", index=False)
     with pytest.raises(ValueError, match="columns .*fps"):
         Catalog.load(tmp_path)
     (tmp_path / "clips.parquet").write_bytes(b"PAR1 no table")
-    with pytest.raises(ValueError, match="clips.parquet"):
+    with pytest.raises(ValueError, match="must be whole"):
         Catalog.load(tmp_path)
     (tmp_path / "classes.parquet").unlink()
     mixed_catalog.clips.to_parquet(tmp_path / "clips.parquet", index=False)
@@ -166,13 +166,13 @@ def test_bad_folders_give_one_sentence(tmp_path):
     refused(FileNotFoundError, "nowhere", tmp_path / "nowhere")
     (tmp_path / "file.mp4").write_text("")
     refused(NotADirectoryError, "file.mp4", tmp_path / "file.mp4")
-    refused(ValueError, "two classes at least, got 0")
+    refused(ValueError, "at least, got 0")
     (tmp_path / "run").mkdir()
-    refused(ValueError, "two classes at least, got 1")
+    refused(ValueError, "at least, got 1")
     (tmp_path / "jump").mkdir()
-    refused(ValueError, "got 1 files and none readable; .*it lies beside")
+    refused(ValueError, "of 1 files .*it lies beside")
     (tmp_path / "jump" / "a.mp4").write_text("")
-    refused(ValueError, r"got 2 files and none readable; .*empty \(0 bytes\)")
+    refused(ValueError, r"of 2 files .*empty \(0 bytes\)")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_clips_that_fail_are_excluded_and_leave_no_gap(tmp_path, settings):
 
 def test_no_clip_that_can_be_decoded(catalog, tmp_path):
     gone = dataclasses.replace(catalog, root=tmp_path)
-    with pytest.raises(ValueError, match="one of 12 clips .*no such file"):
+    with pytest.raises(ValueError, match="none of 12 clips .*no such file"):
         make_frame_store(gone, tmp_path / "store", SETTINGS, ONE)
     with pytest.raises(ValueError, match="was interrupted"):
         FrameStore.open(tmp_path / "store")
@@ -175,7 +175,7 @@ def test_rows(whole):
     assert whole.rows([]).tolist() == []
     with pytest.raises(ValueError, match=r"\(12\), got 3"):
         whole.rows([True, False, True])
-    with pytest.raises(ValueError, match="got 1 that are not, first 'x' .it is not in the catalog"):
+    with pytest.raises(ValueError, match="1 clips .* first 'x' .it is not in the catalog"):
         whole.rows(["run/run 18", "x"])
 
 
@@ -220,13 +220,13 @@ def test_open_refuses_a_store_whose_files_do_not_fit(whole, whole_jpeg, tmp_path
         FrameStore.open(tmp_path)
     content = (copied(whole_jpeg, tmp_path) / "frames.jpegs").read_bytes()
     (tmp_path / "frames.jpegs").write_bytes(content[:-1])
-    with pytest.raises(ValueError, match=f"{len(content)} bytes or more, got {len(content) - 1}"):
+    with pytest.raises(ValueError, match=f"{len(content)} bytes .*, got {len(content) - 1}"):
         FrameStore.open(tmp_path)
 
 
 def test_too_little_disk_space_is_said_before_anything_is_made(catalog, tmp_path):
     n_bytes = 12 * 10**7 * 4096**2 * 3
-    with pytest.raises(OSError, match=f"needs {n_bytes} bytes .*, got [0-9]+ bytes free"):
+    with pytest.raises(OSError, match=f"{n_bytes} bytes .*, got [0-9]+ bytes free"):
         make_frame_store(catalog, tmp_path, FrameSettings(n_frames=10**7, size_px=4096))
     assert not list(tmp_path.iterdir())
 

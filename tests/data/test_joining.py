@@ -62,9 +62,9 @@ def test_joined_catalogs_hold_the_rows_of_both(pair):
 
 def test_catalogs_that_cannot_be_joined_and_strays_of_one_name(pair):
     train, test = (made.catalog for made in pair)
-    with pytest.raises(ValueError, match="got A in .* for both"):
+    with pytest.raises(ValueError, match="got A for both"):
         join_catalogs(train, train)
-    with pytest.raises(ValueError, match="4 are in both .first 'hop/a'"):
+    with pytest.raises(ValueError, match="4 are in both.* 'hop/a'"):
         join_catalogs(train, dataclasses.replace(train, name="other"))
     stray = train.clips.iloc[:1].assign(id="x/stray.mp4", status="not listed", reason="why", group="")
     both = [dataclasses.replace(made, clips=pd.concat([made.clips, stray])) for made in (train, test)]
@@ -111,5 +111,5 @@ def test_a_pickled_joined_store_is_small_and_opens_the_same_files(pair):
 def test_stores_of_other_frames_are_not_joined(pair, field, value):
     settings = dataclasses.replace(SMALL, **{field: value})
     other = dataclasses.replace(pair[1].frames, settings=settings)
-    with pytest.raises(ValueError, match=f"one {field}, got {getattr(SMALL, field):g} and {value:g}"):
+    with pytest.raises(ValueError, match=f"one {field} .*got {getattr(SMALL, field):g} and {value:g}"):
         join_frames(pair[0].frames, other)

@@ -249,7 +249,7 @@ def test_an_excluded_clip_keeps_its_file(official):
 @pytest.mark.parametrize("name", WRITERS)
 def test_the_videos_of_another_dataset_are_refused(read, official, name):
     other = "hmdb51" if name != "hmdb51" else "ucf101"
-    with pytest.raises(ValueError, match=f"videos of {name}, such as .*, got [0-9]+ files such") as caught:
+    with pytest.raises(ValueError, match=f"videos of {name} such as .*, got [0-9]+ files such") as caught:
         match_videos(read[name], official / other / "videos")
     one_sentence(caught.value)
 
@@ -275,7 +275,7 @@ def test_a_folder_that_may_not_be_listed_is_named(small_ucf, monkeypatch):
         return real(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(PermissionError, match=r"YoYo' \(Permission denied\)"):
+    with pytest.raises(PermissionError, match=r"YoYo' .*\(Permission denied\)"):
         match_videos(annotations, videos)
 
 

@@ -402,7 +402,7 @@ def test_frames_of_other_settings_are_refused(written, prepared, outs):
 
 def test_an_output_folder_among_the_videos_or_not_to_be_written_is_refused(written, tmp_path):
     source = written["folder"][0]
-    with pytest.raises(ValueError, match="class 0/out' lies in"):
+    with pytest.raises(ValueError, match="class 0/out' is in"):
         make_catalog(source, Path(source.videos) / "class 0" / "out", ONE)
     (tmp_path / "file").write_text("in the way")
     for place in (tmp_path / "file" / "out", Path("/proc/zsar_lab")):
@@ -456,9 +456,9 @@ MISTAKES: dict[str, tuple[Callable, str]] = {
     ),
     "csv without header": (
         lambda s, f: headless(f),
-        "train.csv' must begin with a header that has youtube_id",
+        "train.csv' must have the column youtube_id",
     ),
-    "json cut short": (lambda s, f: cut(f), "must be a whole json file, .* cut short"),
+    "json cut short": (lambda s, f: cut(f), "must be whole json, .* cut short"),
     "no annotations": (lambda s, f: ("ucf101", s["ucf101"].videos, None), "'ucf101' needs the folder"),
     "annotations absent": (
         lambda s, f: ("ucf101", s["ucf101"].videos, f / "no"),
@@ -471,7 +471,7 @@ MISTAKES: dict[str, tuple[Callable, str]] = {
     ),
     "other videos": (
         lambda s, f: ("ucf101", s["folder"].videos, s["ucf101"].annotations),
-        "videos of ucf101, such as '.*', got .* files",
+        "videos of ucf101 such as '.*', got .* files",
     ),
     "annotations of a folder": (
         lambda s, f: ("folder", s["folder"].videos, f),

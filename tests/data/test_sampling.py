@@ -80,7 +80,7 @@ def test_frame_indices_equal_the_plain_loop_and_those_by_time():
         ((0.0, float("nan"), 10, 5.0), "got 0.0 and nan"),
         ((0.0, 1.0, 0, 5.0), "got 0 at 5.0"),
         ((0.0, 1.0, 10, 0.0), "got 10 at 0.0"),
-        ((2.0, 3.0, 10, 5.0), "ends at 2 s, got 2.0"),
+        ((2.0, 3.0, 10, 5.0), "got 2.0 of 2 s"),
     ],
 )
 def test_frame_indices_refuse(arguments, got):
@@ -154,7 +154,7 @@ def test_a_very_long_video_is_looked_at_evenly_and_says_so():
     assert windows_of(1001.0, TWO_SECONDS)[1] == "" and len(windows_of(1001.0, TWO_SECONDS)[0]) == 1000
     asked, remark = windows_of(7200.0, TWO_SECONDS, WindowSettings(stride_s=1.0))
     assert len(asked) == 7199 and remark == ""
-    with pytest.raises(ValueError, match="50,000 windows, 0.0001 s gives 80,001 in 10 s"):
+    with pytest.raises(ValueError, match="50,000 windows, 0.0001 s gives 80,001"):
         windows_of(10.0, TWO_SECONDS, WindowSettings(stride_s=0.0001))
     assert len(windows_of(10.0, FrameSettings(1, 1e9), WindowSettings(whole_up_to_s=0))[0]) == 1000
 

@@ -174,7 +174,7 @@ def test_a_distance_removes_more(finished, study_of, tmp_path):
 
 def test_data_that_do_not_fit_are_refused_before_any_is_decoded(study_of, train_on, tmp_path):
     others = dataclasses.replace(SETTINGS, fps=5.0)
-    with pytest.raises(ValueError, match="fps, got 10 and 5"):
+    with pytest.raises(ValueError, match="fps .*got 10 and 5"):
         Workspace(tmp_path / "work", study_of(frames=others)).frames  # noqa: B018
     half_done = tmp_path / "half done"
     train_on[1].catalog.save(half_done / "catalog")

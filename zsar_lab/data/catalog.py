@@ -129,32 +129,20 @@ class Catalog:
         """
         folder = Path(folder)
         about = read_json(folder / "catalog.json")
-        clips, classes = (_read_table(folder / name) for name in ("clips.parquet", "classes.parquet"))
+        try:
+            clips, classes = (pd.read_parquet(folder / f"{name}.parquet") for name in ("clips", "classes"))
+        except FileNotFoundError:
+            raise
+        except (ValueError, OSError) as error:
+            raise ValueError(f"the tables in '{folder}' must be whole ({error})") from error
         if list(clips.columns) != CLIP_COLUMNS or "name" not in classes:
-            raise ValueError(
-                f"'{folder}' must hold a catalog with the columns {', '.join(CLIP_COLUMNS)}, "
-                f"got {', '.join(clips.columns)}; catalog the videos again"
-            )
+            raise ValueError(f"the clips in '{folder}' must have the columns {', '.join(CLIP_COLUMNS)}")
         catalog = Catalog(
             about["name"], read_path(about["root"], folder), clips, classes, tuple(about.get("notes", ()))
         )
         if catalog.fingerprint != about["fingerprint"]:
-            raise ValueError(
-                f"the tables in '{folder}' must have the fingerprint {about['fingerprint']} of catalog.json, "
-                f"got {catalog.fingerprint}; catalog the videos again"
-            )
+            raise ValueError(f"the tables in '{folder}' must have the fingerprint {about['fingerprint']}")
         return catalog
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file '{path}'; catalog the videos again")
-    try:
-        return pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"'{path}' must be a whole parquet file ({error}); catalog the videos again"
-        ) from error
 
 
 def join_catalogs(train: Catalog, test: Catalog) -> Catalog:
@@ -167,16 +155,13 @@ def join_catalogs(train: Catalog, test: Catalog) -> Catalog:
         ValueError: both are of the same videos, or an id is in both that is not known to be the same clip.
     """
     if (train.name, Path(train.root)) == (test.name, Path(test.root)):
-        raise ValueError(
-            f"training and test data must be two datasets, got {train.name} in '{train.root}' for both"
-        )
+        raise ValueError(f"training and test data must be two datasets, got {train.name} for both")
     clips = pd.concat([_with_whole_paths(train), _with_whole_paths(test)], ignore_index=True)
     clips = clips[~(clips.duplicated(["id", "group"]) & (clips["group"] != ""))]
     twice = clips["id"][clips["id"].duplicated()].tolist()
     if twice:
         raise ValueError(
-            f"a clip id of two joined catalogs must be in one of them, or be one clip of one source, "
-            f"{len(twice)} are in both (first {twice[0]!r}); rename a class folder of one"
+            f"an id must be in one of joined catalogs, {len(twice)} are in both, first {twice[0]!r}"
         )
     classes = pd.concat([test.classes, train.classes], ignore_index=True).fillna("").drop_duplicates("name")
     return Catalog(

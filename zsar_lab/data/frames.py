@@ -82,10 +82,7 @@ class FrameStore:
         if missing:
             failed = dict(zip(self.excluded["id"], self.excluded["reason"], strict=True))
             why = failed.get(missing[0], "it is not in the catalog the store was made from")
-            raise ValueError(
-                f"clip ids must be in the frame store, got {len(missing)} that are not, "
-                f"first {missing[0]!r} ({why}); see store.excluded"
-            )
+            raise ValueError(f"{len(missing)} clips are not in the frame store, first {missing[0]!r} ({why})")
         return np.array([row_of[clip_id] for clip_id in chosen], dtype=np.int64)
 
     @staticmethod
@@ -98,9 +95,7 @@ class FrameStore:
         settings = FrameSettings(**about["settings"])
         for name in (*_pixel_files(settings), "clips.parquet"):
             if not (folder / name).is_file():
-                raise FileNotFoundError(
-                    f"the frame store in '{folder}' lacks {name}; delete it and make it again"
-                )
+                raise FileNotFoundError(f"the frame store in '{folder}' lacks {name}; make it again")
         clips = pd.read_parquet(folder / "clips.parquet")
         good = clips["status"] == STATUS_NAMES[DONE]  # these come first, see _close_gaps
         file, shape, dtype = _pixel_files(settings)[-1], _shape(len(clips), settings), "uint8"
@@ -108,10 +103,7 @@ class FrameStore:
             shape, dtype = (len(clips), settings.n_frames + 1), "int64"
         found = np.load(folder / file, mmap_mode="r")
         if found.shape != shape or found.dtype != dtype:
-            raise ValueError(
-                f"{file} in '{folder}' must be {dtype} {shape}, got {found.dtype} {found.shape}; "
-                "delete the store and make it again"
-            )
+            raise ValueError(f"{file} in '{folder}' must be {dtype} {shape}, got {found.dtype} {found.shape}")
         raw, n_good = settings.jpeg_quality is None, int(good.sum())
         return FrameStore(
             folder,
@@ -150,24 +142,18 @@ def make_frame_store(
         there = read_json(folder / "store.json")
         if there["fingerprint"] != wanted:
             check_settings(folder, settings)
-            raise ValueError(
-                f"the frame store in '{folder}' is of other clips; delete it, or choose another folder"
-            )
+            raise ValueError(f"the frame store in '{folder}' is of other clips; choose another folder")
         if there["complete"]:
             return FrameStore.open(folder)
     elif odd := [name for name in (RAW_FILE, JPEG_FILE) if (folder / name).exists()]:
-        raise ValueError(
-            f"'{folder}' must be empty or hold a frame store, but it holds {odd[0]} without store.json"
-        )
+        raise ValueError(f"'{folder}' must hold a frame store or nothing, got {odd[0]} without store.json")
     make_folder(folder)
     clips = catalog.usable
     done = _allocate(folder, clips, settings, about)
     reasons = _decode(catalog.root, clips, folder, done, settings, limits)
     if not (done == DONE).any():
         first = next(iter(reasons.values()), "no clip")
-        raise ValueError(
-            f"one of {len(clips)} clips at least must be decodable, got none; the first reason: {first}"
-        )
+        raise ValueError(f"none of {len(clips)} clips can be decoded; the first reason: {first}")
     order = _close_gaps(folder, clips, done, reasons, settings)
     write_json(folder / "store.json", about | {"complete": True})
     done[:] = done[order]
@@ -193,9 +179,7 @@ def _allocate(folder: Path, clips: pd.DataFrame, settings: FrameSettings, about:
             path.unlink(missing_ok=True)
         n_bytes, n_free = math.prod(_shape(len(clips), settings)), shutil.disk_usage(folder).free
         if settings.jpeg_quality is None and n_bytes > n_free:
-            raise OSError(
-                f"the frame store needs {n_bytes} bytes of disk in '{folder}', got {n_free} bytes free"
-            )
+            raise OSError(f"'{folder}' must have {n_bytes} bytes of disk, got {n_free} bytes free")
         write_json(folder / "store.json", about)
         if settings.jpeg_quality is None:
             open_memmap(folder / RAW_FILE, mode="w+", dtype=np.uint8, shape=_shape(len(clips), settings))
@@ -302,9 +286,7 @@ def check_settings(folder: Path, settings: FrameSettings) -> None:
     there, asked = read_json(folder / "store.json")["settings"], asdict(settings)
     if different := [key for key in asked if there.get(key) != asked[key]]:
         stored, wanted = (", ".join(f"{key} {of.get(key)}" for key in different) for of in (there, asked))
-        raise ValueError(
-            f"the frame store in '{folder}' has {stored}, asked for is {wanted}; choose another folder"
-        )
+        raise ValueError(f"the frame store in '{folder}' has {stored}, asked for is {wanted}")
 
 
 def check_joinable(train: FrameSettings, test: FrameSettings) -> None:
@@ -313,8 +295,7 @@ def check_joinable(train: FrameSettings, test: FrameSettings) -> None:
         values = getattr(train, field), getattr(test, field)
         if values[0] != values[1]:
             raise ValueError(
-                f"clips trained on and tested on must have frames of one {field}, "
-                f"got {values[0]:g} and {values[1]:g}; prepare one dataset again"
+                f"frames must be of one {field} in both datasets, got {values[0]:g} and {values[1]:g}"
             )
 
 
@@ -338,10 +319,7 @@ class SpreadFrames:
         usable = catalog.usable.set_index("id")
         missing = [clip_id for clip_id in store.ids if clip_id not in usable.index]
         if missing:
-            raise ValueError(
-                "the catalog must be the one that the frame store was made from, "
-                f"{len(missing)} of its clips are not usable there (first {missing[0]!r})"
-            )
+            raise ValueError(f"{len(missing)} clips of the store are not in the catalog: {missing[0]!r}")
         self.ids, self.root, self.settings, self.windows = (
             store.ids,
             catalog.root,
@@ -362,7 +340,4 @@ class SpreadFrames:
         try:
             return square_frames(clip, self.settings, self.windows).reshape(self.shape[1:])
         except (ValueError, OSError) as error:
-            raise ValueError(
-                f"the video of clip {self.ids[row]!r} must still be readable for spread windows, it is not "
-                f"({error}); put the file back, or take the centre view, which the frame store holds"
-            ) from error
+            raise ValueError(f"the video of {self.ids[row]!r} must still be readable ({error})") from error

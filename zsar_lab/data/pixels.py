@@ -29,7 +29,7 @@ class JpegFrames:
         self.dtype, self.nbytes = np.dtype(np.uint8), len(self.images)
         if n_clips and (self.places.max() > len(self.images) or self.places.min() < 0):
             raise ValueError(
-                f"'{folder / JPEG_FILE}' must hold {self.places.max()} bytes or more, got {len(self.images)}"
+                f"'{folder}' must hold {self.places.max()} bytes of images, got {len(self.images)}"
             )
 
     def __len__(self) -> int:

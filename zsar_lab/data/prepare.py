@@ -80,16 +80,12 @@ def make_catalog(source: Source, folder: Path, limits: Limits = Limits()) -> Cat
     """
     folder, inputs = Path(folder), source.inputs
     if folder.resolve().is_relative_to(inputs["videos"]):
-        raise ValueError(
-            f"the output folder must not lie among the videos, '{folder}' lies in '{source.videos}'"
-        )
+        raise ValueError(f"the output folder must not be among the videos, '{folder}' is in {source.videos}")
     place, about, here = make_folder(folder) / "catalog", folder / "source.json", folder.resolve()
     if about.is_file():
         there = read_json(about)
         if not isinstance(there, dict) or there.keys() != inputs.keys():
-            raise ValueError(
-                f"'{about}' must name a source of this version of the library, got {str(there)[:60]}"
-            )
+            raise ValueError(f"'{about}' must name a source of this version, got {str(there)[:60]}")
         there["videos"] = str((here / there["videos"]).resolve())
         if different := [key for key, value in inputs.items() if there[key] != value]:
             key = different[0]
@@ -145,9 +141,7 @@ def open_prepared(field: str, folder: str | Path) -> Prepared:
     folder = Path(folder)
     for name in ("catalog/catalog.json", "frames/store.json"):
         if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{field} must be the folder of a prepared dataset, '{folder}' holds no {name}"
-            )
+            raise FileNotFoundError(f"{field} must be a folder of prepare's, '{folder}' holds no {name}")
     if not read_json(folder / "frames" / "store.json")["complete"]:
         raise ValueError(f"{field} must be finished, but prepare was interrupted in '{folder}'; run it again")
     return Prepared(Catalog.load(folder / "catalog"), FrameStore.open(folder / "frames"))

@@ -95,20 +95,9 @@ def _read(
         video: int, info: dict, run: tuple[int, int], frames_VTHWC: np.ndarray, reason: str = ""
     ) -> ReadWindows:
         windows_V2, remark, _ = _cut(common | info)
+        of_video = len(windows_V2), info["frames"] / info["fps"], remark, reason
         start_s, end_s = windows_V2[slice(*run)].T.copy()
-        duration_s = info["frames"] / info["fps"]
-        return ReadWindows(
-            video,
-            paths[video],
-            start_s,
-            end_s,
-            frames_VTHWC,
-            run[0],
-            len(windows_V2),
-            duration_s,
-            remark,
-            reason,
-        )
+        return ReadWindows(video, paths[video], start_s, end_s, frames_VTHWC, run[0], *of_video)
 
     with tempfile.TemporaryDirectory(prefix="zsar_lab_windows_") as folder:
         tasks = (common | {"path": path} for path in paths)
@@ -116,10 +105,8 @@ def _read(
             for answer, frames_VTHWC in answers:
                 video, info = answer.index, answer.result
                 if info is None:
-                    nowhere = np.empty(0)
-                    yield ReadWindows(
-                        video, paths[video], nowhere, nowhere, none_VTHWC, 0, 0, 0.0, "", answer.reason
-                    )
+                    nowhere, of_video = np.empty(0), (0, 0, 0.0, "", answer.reason)
+                    yield ReadWindows(video, paths[video], nowhere, nowhere, none_VTHWC, *of_video)
                 elif frames_VTHWC is None:
                     long_videos.append((video, info))
                 else:

@@ -35,9 +35,7 @@ class FrameSettings:
         if not 0 < self.fps < math.inf:
             raise ValueError(f"fps must be above 0 and finite, got {self.fps}")
         if self.jpeg_quality is not None and self.jpeg_quality not in range(1, 101):
-            raise ValueError(
-                f"jpeg_quality must be in 1..100, or None for raw pixels, got {self.jpeg_quality}"
-            )
+            raise ValueError(f"jpeg_quality must be in 1..100, or None, got {self.jpeg_quality}")
 
 
 def clip_instants(start_s: float, end_s: float, settings: FrameSettings) -> np.ndarray:
@@ -92,12 +90,10 @@ def frame_indices(
     """
     instants_s = window_instants(start_s, end_s, settings, windows).ravel()
     if n_video_frames < 1 or not 0 < video_fps < math.inf:
-        raise ValueError(
-            f"a video must have one frame or more at a rate above 0, got {n_video_frames} at {video_fps}"
-        )
+        raise ValueError(f"a video must have frames at a rate above 0, got {n_video_frames} at {video_fps}")
     if start_s * video_fps >= n_video_frames:
         raise ValueError(
-            f"a clip must start before its video ends at {n_video_frames / video_fps:g} s, got {start_s}"
+            f"a clip must start before its video ends, got {start_s} of {n_video_frames / video_fps:g} s"
         )
     # an instant on the border of two frames must not fall to either side by rounding
     return np.clip(np.floor(instants_s * video_fps + 1e-6), 0, n_video_frames - 1).astype(np.int64)
@@ -178,8 +174,7 @@ def windows_of(
     n_windows = math.ceil(last_s / stride_s - 1e-6) + 1
     if settings.stride_s is not None and n_windows > MOST_BY_STRIDE:
         raise ValueError(
-            f"a stride must leave at most {MOST_BY_STRIDE:,} windows, "
-            f"{stride_s:g} s gives {n_windows:,} in {duration_s:.0f} s"
+            f"a stride must leave {MOST_BY_STRIDE:,} windows, {stride_s:g} s gives {n_windows:,}"
         )
     most, remark = settings.most_windows, ""
     if settings.stride_s is not None or n_windows <= most:

@@ -110,9 +110,7 @@ def _answers(
             if isinstance(answer, Exception):
                 raise answer
             if answer.disk_full:
-                raise OSError(
-                    f"the disk must have room, but it is full ({answer.reason}); free some and run again"
-                )
+                raise OSError(f"the disk must have room, but it is full ({answer.reason})")
             yield answer
     finally:
         ending()

@@ -8,14 +8,7 @@ import pandas as pd
 
 from zsar_lab.data.catalog import OK, UNREADABLE, Catalog, complete_clips, probe_files
 from zsar_lab.data.datasets.activitynet import OFFICIAL_NAME, read_activitynet
-from zsar_lab.data.datasets.annotations import (
-    LEVELS_DOWN,
-    Annotations,
-    Dataset,
-    NotOfTheDataset,
-    files_below,
-    table_of,
-)
+from zsar_lab.data.datasets.annotations import LEVELS_DOWN, Annotations, Dataset, files_below, table_of
 from zsar_lab.data.datasets.folders import LISTED_COLUMNS, list_class_folders
 from zsar_lab.data.datasets.kinetics import read_kinetics
 from zsar_lab.data.datasets.layout import match_videos
@@ -87,9 +80,7 @@ def classes_path(dataset: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise FileNotFoundError(
-        f"the class table of '{dataset}' must be at '{places[0]}' or '{places[1]}'; install the package again"
-    )
+    raise FileNotFoundError(f"the class table of '{dataset}' must be at '{places[0]}' or '{places[1]}'")
 
 
 def read_annotations(name: str, folder: Path, unit: str | None = None) -> Annotations:
@@ -104,9 +95,7 @@ def read_annotations(name: str, folder: Path, unit: str | None = None) -> Annota
     dataset, folder = DATASETS[name], Path(folder)
     unit = unit or dataset.units[0]
     if unit not in dataset.units:
-        raise ValueError(
-            f"the unit of {dataset.label} must be one of {', '.join(dataset.units)}, got {unit!r}"
-        )
+        raise ValueError(f"a unit of {dataset.label} must be {' or '.join(dataset.units)}, got {unit!r}")
     if folder.is_file():
         raise NotADirectoryError(f"annotations must be given as a folder, but '{folder}' is a file")
     if not folder.is_dir():
@@ -116,18 +105,13 @@ def read_annotations(name: str, folder: Path, unit: str | None = None) -> Annota
         f"at most {LEVELS_DOWN} levels down"
     )
     files = files_below(folder, dataset.files)
-    if not files and (other := _label_of(folder, but=dataset.label)):
-        raise ValueError(f"{wanted}, but it looks like the annotations of {other}")
     if not files:
+        others = (other for other in DATASETS.values() if other.files and other.label != dataset.label)
+        for other in others:
+            if any(other.sign in path.read_bytes() for path in files_below(folder, other.files)):
+                raise ValueError(f"{wanted}, but it looks like the annotations of {other.label}")
         raise FileNotFoundError(f"{wanted}, but there are none")
-    try:
-        rows, numbers = dataset.read(files, unit)
-        annotations = table_of(dataset, rows, numbers, folder)
-    except NotOfTheDataset as error:
-        other = _label_of(folder, but=dataset.label)
-        raise ValueError(
-            f"{error}" + f" (the folder looks like the annotations of {other})" * bool(other)
-        ) from error
+    annotations = table_of(dataset, *dataset.read(files, unit), folder)
     n_classes = len(annotations.classes)
     relatives = {
         other.name: len(class_list(other.name)) for other in DATASETS.values() if other.label == dataset.label
@@ -139,14 +123,6 @@ def read_annotations(name: str, folder: Path, unit: str | None = None) -> Annota
             + f", the number of {like}" * bool(like)
         )
     return annotations
-
-
-def _label_of(folder: Path, but: str) -> str:
-    """The dataset that the files of a folder look like, leaving one out; "" when they look like none."""
-    for dataset in (DATASETS[name] for name in PUBLIC if DATASETS[name].label != but):
-        if any(dataset.sign in path.read_bytes() for path in files_below(folder, dataset.files)):
-            return dataset.label
-    return ""
 
 
 def catalog_dataset(
@@ -190,10 +166,7 @@ def catalog_dataset(
     )
     if not (clips["status"] == OK).any():
         reasons = [*clips["reason"][clips["status"] == UNREADABLE], *clips["reason"], "it is empty"]
-        raise ValueError(
-            f"'{videos}' must hold a readable video, got {len(clips)} files and none readable; "
-            f"the first reason: {reasons[0]}"
-        )
+        raise ValueError(f"of {len(clips)} files in '{videos}' no video is readable, the first: {reasons[0]}")
     return Catalog(name=called, root=videos, clips=clips, classes=classes, notes=notes)
 
 

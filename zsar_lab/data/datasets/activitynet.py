@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zsar_lab.data.catalog import shown
-from zsar_lab.data.datasets.annotations import NotOfTheDataset, Row, video_id_fault
+from zsar_lab.data.datasets.annotations import Row, video_id_fault
 from zsar_lab.files import read_text
 
 OFFICIAL_NAME = "activity_net.v1-3.min.json"
@@ -72,9 +72,7 @@ def _parse(video_id: str, entry: Any, path: Path) -> tuple[str, list[str], list[
     if not isinstance(found, list) or not all(
         isinstance(one, dict) and isinstance(one.get("label"), str) for one in found
     ):
-        raise ValueError(
-            f"{where} must have a list of annotations with a label each, got {shown(str(found))[:60]}"
-        )
+        raise ValueError(f"{where} must have a list of labelled annotations, got {shown(str(found))[:60]}")
     return SPLITS[subset], [one["label"].strip() for one in found], [one.get("segment") for one in found]
 
 
@@ -89,7 +87,7 @@ def _read_database(files: list[Path]) -> tuple[Path, dict[str, Any]]:
     if len(found) > 1:
         raise ValueError(f"there must be one json with a \"database\", got '{found[0]}' and '{found[1]}'")
     if not found:
-        raise NotOfTheDataset(f"'{files[0]}' must have \"database\" with an entry a video, but it has none")
+        raise ValueError(f"'{files[0]}' must have \"database\" with an entry a video, but it has none")
     version = contents[found[0]].get("version", "1.3")
     if "1.3" not in str(version):
         raise ValueError(f"'{found[0]}' must be ActivityNet version 1.3, got '{shown(str(version))[:60]}'")
@@ -107,6 +105,4 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(text, object_pairs_hook=once)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(
-            f"'{path}' must be a whole json file, but it is damaged or cut short ({error})"
-        ) from error
+        raise ValueError(f"'{path}' must be whole json, it is damaged or cut short ({error})") from error

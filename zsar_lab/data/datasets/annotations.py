@@ -90,10 +90,6 @@ class Annotations:
     unlabelled: int = 0
 
 
-class NotOfTheDataset(ValueError):
-    """A file whose name fits, but that is no annotation file of the dataset."""
-
-
 def table_of(
     dataset: Dataset, rows: Iterable[Row], numbers: dict[str, int], source: str | Path
 ) -> Annotations:
@@ -103,14 +99,9 @@ def table_of(
     names = sorted({class_name for class_name, _ in labelled} | numbers.keys())
     for name in names:
         if not name or "/" in name or shown(name) != name:
-            raise ValueError(
-                f"a class name must be text without slash and control character, "
-                f"got '{shown(name)}' in '{source}'"
-            )
+            raise ValueError(f"a class name must be plain, without slash, got '{shown(name)}' in '{source}'")
     if not labelled:
-        raise ValueError(
-            f"the annotation files of {dataset.name} must name a clip with its class, got none in '{source}'"
-        )
+        raise ValueError(f"the files of {dataset.name} must name a clip with its class, '{source}' has none")
     records: list[tuple] = [
         (f"{class_name}/{shown(row.name)}", class_name, row.group, row.splits, row.start_s, row.end_s)
         + ([] if row.fault else row.stems, row.fault or row.reason)

@@ -36,10 +36,7 @@ def list_class_folders(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     class_folders = [entry for entry in entries if entry.is_dir()]
     if len(class_folders) < 2:
-        raise ValueError(
-            f"'{folder}' must hold class folders (<class>/<video>) of two classes at least, "
-            f"got {len(class_folders)}"
-        )
+        raise ValueError(f"'{folder}' must hold two class folders at least, got {len(class_folders)}")
     odd = next((entry.name for entry in class_folders if shown(entry.name) != entry.name), None)
     if odd is not None:
         raise ValueError(f"a class folder's name must be printable UTF-8, got '{shown(odd)}' in '{folder}'")
@@ -125,9 +122,7 @@ def find_videos(paths: Any) -> pd.DataFrame:
     for row in (row for path in given for row in _videos_of(os.fspath(path))):
         first = rows.setdefault(os.path.abspath(row.path), row)
         if first.listed and row.listed and first.label and row.label and first.label != row.label:
-            raise ValueError(
-                f"'{shown(row.path)}' must have one label, got '{first.label}' and '{row.label}'"
-            )
+            raise ValueError(f"'{shown(row.path)}' must have one label, got {first.label} and {row.label}")
         if row.label and (not first.label or row.listed > first.listed):
             first.label, first.listed = row.label, row.listed
     found = list(rows.values())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zsar_lab.data.catalog import shown
-from zsar_lab.data.datasets.annotations import NotOfTheDataset, Row, video_id_fault
+from zsar_lab.data.datasets.annotations import Row, video_id_fault
 from zsar_lab.files import read_csv
 
 COLUMNS = ("youtube_id", "time_start", "time_end")
@@ -39,34 +39,21 @@ def _read_table(path: Path) -> Iterator[tuple[int, Row]]:
     header, lines = read_csv(path)
     columns = {column.lower(): column for column in header}
     if missing := [column for column in COLUMNS if column not in columns]:
-        raise NotOfTheDataset(
-            f"'{path}' must begin with a header that has {', '.join(COLUMNS)}; {missing[0]} is missing, "
-            f"got '{shown(', '.join(header))[:60]}'"
-        )
+        raise ValueError(f"'{path}' must have the column {missing[0]}, got '{shown(str(header))[:60]}'")
     file_split = None if "split" in columns else _split_of_name(path)
     for at, line in lines:
         cells = {lower: line[column] for lower, column in columns.items()}
         if (split := file_split or SPLITS.get(cells["split"].lower())) is None:
             raise ValueError(
-                f"the split in line {at} of '{path}' must be one of {', '.join(SPLITS)}, "
-                f"got '{shown(cells['split'])}'"
+                f"line {at} of '{path}' must have a split of {set(SPLITS)}, got {cells['split']!r}"
             )
         start, end = (_second(cells[column], at, path) for column in COLUMNS[1:])
         video_id = cells["youtube_id"]
         stem = f"{video_id}_{start:06d}_{end:06d}"
         reason = f"a clip must start at 0 s or later and end after its start, got {start} to {end} s"
-        yield (
-            at,
-            Row(
-                cells.get("label") or None,
-                stem,
-                [stem],
-                f"youtube:{shown(video_id)}",
-                split,
-                fault=video_id_fault(video_id, stem),
-                reason="" if 0 <= start < end else reason,
-            ),
-        )
+        row = Row(cells.get("label") or None, stem, [stem], f"youtube:{shown(video_id)}", split)
+        reason = "" if 0 <= start < end else reason
+        yield at, row._replace(fault=video_id_fault(video_id, stem), reason=reason)
 
 
 def _split_of_name(path: Path) -> str:

@@ -53,8 +53,7 @@ def match_videos(annotations: Annotations, videos: Path) -> pd.DataFrame:
         example = shown(next(iter([*good["path"][:1], *files["path"][:1]]), ""))
         there = f"{len(files)} files such as '{example}'" if len(files) else "no file at all"
         raise ValueError(
-            f"'{videos}' must hold videos of {dataset.name}, such as '{sought}{dataset.suffix}', got {there}; "
-            "give the folder above the class folders"
+            f"'{videos}' must hold videos of {dataset.name} such as '{sought}{dataset.suffix}', got {there}"
         )
     if dataset.shares_videos:
         # clips of one video may be of several classes, and a folder can have the name of one only
@@ -82,7 +81,9 @@ def match_videos(annotations: Annotations, videos: Path) -> pd.DataFrame:
     others = list(
         _other_files(annotations, files[~files["path"].isin(chosen["path"])], named, file_of, videos)
     )
-    table = pd.concat([table, pd.DataFrame(others, columns=table.columns)], ignore_index=True)
+    table = pd.concat(
+        [table, pd.DataFrame(others, columns=table.columns).astype(table.dtypes)], ignore_index=True
+    )
     return table.sort_values("id", ignore_index=True)
 
 
@@ -195,9 +196,7 @@ def walk(root: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
             with os.scandir(root / folder) as entries:
                 visible = sorted((entry.name, entry) for entry in entries if not entry.name.startswith("."))
         except PermissionError as error:
-            raise PermissionError(
-                f"a folder of videos must be readable, got '{shown(str(root / folder))}' ({error.strerror})"
-            ) from error
+            raise PermissionError(f"'{root / folder}' must be readable ({error.strerror})") from error
         files: list[tuple[str, str]] = []
         inner: list[str] = []
         for name, entry in visible:

@@ -36,9 +36,7 @@ def _class_numbers(path: Path) -> dict[str, int]:
         if not found:
             raise ValueError(f"line {at} of '{path}' must be a number and a class name, got '{shown(line)}'")
         if found[2] in numbers or int(found[1]) in numbers.values():
-            raise ValueError(
-                f"'{path}' must name each class and number once, got '{line}' again in line {at}"
-            )
+            raise ValueError(f"a class and its number must come once, got '{line}' in line {at} of '{path}'")
         numbers[found[2]] = int(found[1])
     return numbers
 
@@ -58,9 +56,7 @@ def _ucf101_mentions(home: Path, numbers: dict[str, int]) -> Iterator[tuple[str,
                 if class_name not in numbers:
                     raise ValueError(f"{where} must name a class of classInd.txt, got '{shown(path_text)}'")
                 if number not in (None, numbers[class_name]):
-                    raise ValueError(
-                        f"{where} must give {class_name} the number {numbers[class_name]}, got {number}"
-                    )
+                    raise ValueError(f"{where} must number {class_name} {numbers[class_name]}, got {number}")
                 yield class_name, path_text, split, part, f"'{path.name}' line {at}"
 
 
@@ -84,8 +80,7 @@ def _hmdb51_mentions(home: Path, class_names: list[str]) -> Iterator[tuple[str, 
                 path_text, *value = line.rsplit(None, 1)
                 if not value or value[0] not in HMDB51_PARTS or not has_video_suffix(path_text):
                     raise ValueError(
-                        f"line {at} of '{path}' must be '<video>.avi' and 0 (unused), 1 (train) or 2 (test), "
-                        f"got '{shown(line)}'"
+                        f"line {at} of {path} must be '<video>.avi <0|1|2>', got '{shown(line)}'"
                     )
                 yield class_name, path_text, split, HMDB51_PARTS[value[0]], f"'{path.name}' line {at}"
 
