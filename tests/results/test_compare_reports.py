@@ -172,13 +172,19 @@ def test_a_damaged_report_is_a_report_error_or_fits(a, change):
     "path",
     [("methods", "direct", key) for key in ("method", "prompt", "label", "top1", "per_class", "settings")]
     + [("prompts", 0, "prompt"), ("reductions", 0, "setting"), ("splits", 0, "hash"), ("splits", 1, "clips")]
-    + [("protocol",), ("protocol", "hash"), ("methods",), ("prompts",), ("splits",)],
+    + [("protocol",), ("protocol", "hash"), ("methods",), ("prompts",), ("splits",), ("beside",)],
 )
 def test_a_missing_key_is_named(a, path):
     with pytest.raises(ReportError, match=repr(path[-1])):
         compare_reports(a, damaged(a, path, "delete"))
     with pytest.raises(ReportError, match=r"\." + str(path[-1])):
         compare_reports(damaged(a, path, 0.5 if path[-1] != "top1" else "x"), a)
+
+
+def test_a_damaged_report_beside_is_refused(a):
+    for beside in ([3], [{}], [{"protocol": {}}], None, {}):
+        with pytest.raises(ReportError, match="beside"):
+            check_report(a | {"beside": beside}, "A")
 
 
 @pytest.mark.parametrize("version", [None, 0, 2, "1"])

@@ -15,36 +15,18 @@ from zsar_lab.results.report_files import SCHEMA_VERSION
 from zsar_lab.results.statistics import LEVEL, compare, holm
 from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_text
 
-ROW = {
-    "method": str,
-    "label": str,
-    "prompt": str,
-    "reduction": str,
-    "setting": str,
-    "top1": float,
-    "settings": list,
-}
-ROW |= {"per_class": [{"*": [int]}], "fingerprints": {"encoder": str, "checkpoints": str, "method": str}}
-SPLIT = {"name": str, "hash": str, "seen": [str], "validation": [str], "unseen": [str], "generalised": bool}
-SPLIT |= {
-    "average": str,
-    "views": int,
-    "clips": {"*": {"number": int, "fingerprint": str}},
-    "clips_scored": int,
-}
-REPORT = {
-    "schema_version": int,
-    "protocol": {"name": str, "hash": str},
-    "splits": [SPLIT],
-    "methods": {"*": ROW},
-}
-REPORT |= {"prompts": [ROW], "reductions": [ROW]}
-PREDICTIONS = {
-    "schema_version": int,
-    "fingerprint": str,
-    "labels_fingerprint": str,
-    "candidates_fingerprint": str,
-}
+# the schema: types by key, [form] a list of one form, {"*": form} any keys
+PRINTS = dict.fromkeys(("encoder", "checkpoints", "method"), str)
+ROW = dict.fromkeys(("method", "label", "prompt", "reduction", "setting"), str)
+ROW |= {"top1": float, "settings": list, "per_class": [{"*": [int]}], "fingerprints": PRINTS}
+SPLIT = dict.fromkeys(("name", "hash", "average"), str) | dict.fromkeys(
+    ("seen", "validation", "unseen"), [str]
+)
+SPLIT |= {"generalised": bool, "views": int, "clips_scored": int}
+SPLIT |= {"clips": {"*": {"number": int, "fingerprint": str}}}
+REPORT = {"schema_version": int, "protocol": {"name": str, "hash": str}, "splits": [SPLIT], "beside": [dict]}
+REPORT |= {"methods": {"*": ROW}, "prompts": [ROW], "reductions": [ROW]}
+PREDICTIONS = dict.fromkeys(("fingerprint", "labels_fingerprint", "candidates_fingerprint"), str)
 PREDICTIONS |= {"clips": int, "top1": float, "per_class": [{"class": str, "clips": int, "correct": int}]}
 SHARED = ("encoder", "checkpoints", "catalog", "frames")
 POINTS = {"unseen": "unseen classes", "seen": "seen classes", "validation": "validation classes"}
@@ -100,16 +82,8 @@ class ReportComparison:
         differs = f"Also different: {'; '.join(self.differs)}." if self.differs else "Nothing else differs."
         sides = (("A", self.only_a), ("B", self.only_b))
         only = (f"Only {side} has: {'; '.join(names)}." for side, names in sides if names)
-        lines = [
-            head,
-            "",
-            shown,
-            "",
-            NOTE,
-            differs,
-            *only,
-            *(f"Not compared: {one}." for one in self.not_compared),
-        ]
+        left_out = (f"Not compared: {one}." for one in self.not_compared)
+        lines = [head, "", shown, "", NOTE, differs, *only, *left_out]
         wrapped = [line if "\n" in line else textwrap.fill(line, 150) for line in lines]
         return "\n".join([*wrapped, *("\n" + beside.text() for beside in self.beside)])
 
@@ -117,10 +91,8 @@ class ReportComparison:
         t = self.table
         prompts = t["prompt_a"].where(t["prompt_a"] == t["prompt_b"], t["prompt_a"] + " / " + t["prompt_b"])
         shown = {"": t["part"], "method": t["label"], "class text": prompts, "setting": t["setting"]}
-        shown |= {
-            "A_%": (100 * t["top1_a"]).map("{:.1f}".format),
-            "B_%": (100 * t["top1_b"]).map("{:.1f}".format),
-        }
+        for side in ("a", "b"):
+            shown |= {f"{side.upper()}_%": (100 * t[f"top1_{side}"]).map("{:.1f}".format)}
         shown |= {"B - A": (100 * t["difference"]).map("{:+.1f}".format)}
         shown |= {"its interval": [interval_as_text(ends, "+") for ends in zip(t["low"], t["high"])]}
         shown |= {"p": t["p"].map(p_as_text), "p (Holm)": t["p_holm"].map(p_as_text)}
@@ -161,9 +133,7 @@ def check_report(content: Any, what: str) -> None:
     """
     version = content.get("schema_version") if isinstance(content, Mapping) else None
     if version != SCHEMA_VERSION:
-        raise ReportError(
-            f"{what} must be of schema_version {SCHEMA_VERSION}, got {version!r}; make it again"
-        )
+        raise ReportError(f"{what} must be of schema_version {SCHEMA_VERSION}, got {version!r}")
     _check(content, PREDICTIONS if "confusion" in content else REPORT, what)
     if "confusion" in content:
         return
@@ -173,11 +143,9 @@ def check_report(content: Any, what: str) -> None:
             fits &= set(counts) <= set(split["unseen"])
             fits &= all(len(pair) == 2 and 0 <= pair[0] <= pair[1] for pair in counts.values())
         if not fits:
-            raise ReportError(
-                f"{what}: the counts of {row['label']!r} do not fit the splits and their classes"
-            )
-    for one in content.get("beside", ()):
-        check_report(one | {"schema_version": SCHEMA_VERSION, "beside": ()}, f"{what}, beside")
+            raise ReportError(f"{what}: the counts of {row['label']!r} do not fit the splits' classes")
+    for one in content["beside"]:
+        check_report(one | {"schema_version": SCHEMA_VERSION, "beside": []}, f"{what}, beside")
 
 
 def _check(value: Any, form: Any, where: str) -> None:
@@ -219,8 +187,8 @@ def compare_reports(a: dict[str, Any], b: dict[str, Any]) -> ReportComparison:
     points = _points_of_protocols(a, b)
     if points:
         raise ReportError(f"A and B must be scored under one protocol, theirs differ in {'; '.join(points)}")
-    compared, phrases, left = [], [], list(b.get("beside", ()))
-    for own in a.get("beside", ()):
+    compared, phrases, left = [], [], list(b["beside"])
+    for own in a["beside"]:
         other = next((one for one in left if not _points_of_protocols(own, one)), None)
         if other is None:
             why = f" differs in {'; '.join(_points_of_protocols(own, left[0]))}" if left else ""
@@ -243,17 +211,12 @@ def _compare(a: dict[str, Any], b: dict[str, Any], **beside: Any) -> ReportCompa
             names += [_name(part, row) for key, row in own.items() if key not in other]
         for key in [key for key in rows_a if key in rows_b]:
             x, y = rows_a[key], rows_b[key]
-            done = (x["method"], x["prompt"], y["prompt"])
-            if part == "prompts" and done in {
-                (row["method"], row["prompt_a"], row["prompt_b"]) for row in found
-            }:
+            prompts = {"method": x["method"], "prompt_a": x["prompt"], "prompt_b": y["prompt"]}
+            if part == "prompts" and any(prompts.items() <= row.items() for row in found):
                 continue  # the training's own prompt is among the methods
             rows = [_counts([row["per_class"][n] for n in of]) for row, of in zip((x, y), order)]
-            found.append(
-                {"part": part, "label": x["label"], "method": x["method"], "reduction": x["reduction"]}
-            )
-            found[-1] |= {"setting": x["setting"], "prompt_a": x["prompt"], "prompt_b": y["prompt"]}
-            found[-1] |= {"top1_a": x["top1"], "top1_b": y["top1"]} | _pair(*rows)
+            about = {"part": part, **{name: x[name] for name in ("label", "reduction", "setting")}}
+            found.append(about | prompts | {"top1_a": x["top1"], "top1_b": y["top1"]} | _pair(*rows))
             for phrase, name in _differences(part, x, y):
                 differing.setdefault(phrase, []).extend([name] if name else [])
     differs = [f"{phrase}{' of ' if names else ''}{_first(names)}" for phrase, names in differing.items()]
@@ -278,13 +241,11 @@ def _compare_predictions(a: dict[str, Any], b: dict[str, Any]) -> ReportComparis
     if wrong:
         counts = " and ".join(str(of.get(wrong[0], 0)) for of in clips)
         raise ReportError(
-            f"A and B must be of the same clips, {wrong[0]!r} has {counts} ({len(wrong)} classes differ)"
+            f"A and B must be of the same clips, {wrong[0]!r} has {counts} ({len(wrong)} differ)"
         )
     if a["candidates_fingerprint"] != b["candidates_fingerprint"]:
         points = _classes_differ(*([row["class"] for row in content["per_class"]] for content in (a, b)))
-        raise ReportError(
-            f"A and B must have the same candidates: {points}; score both with the same --classes FILE"
-        )
+        raise ReportError(f"A and B must have the same candidates: {points}; see --classes FILE")
     rows = [
         _counts([{row["class"]: (row["correct"], row["clips"]) for row in of["per_class"]}]) for of in (a, b)
     ]
@@ -346,7 +307,7 @@ def _differences(part: str, a: dict[str, Any], b: dict[str, Any]) -> list[tuple[
         found.append((f"class text (A {a['prompt']} {texts[0]}, B {b['prompt']} {texts[1]})", None))
     elif a["prompt"] != b["prompt"]:
         found.append((f"names of the class text, not its words (A {a['prompt']}, B {b['prompt']})", None))
-    if a["settings"] != b["settings"]:
+    if first["method"] != second["method"]:
         found.append(("settings that validation chose", _name(part, a)))
     return found
 
