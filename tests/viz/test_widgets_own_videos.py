@@ -6,10 +6,8 @@ import html
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from coloured_videos import EVIL, colour_session, write_folder, write_video
@@ -285,7 +283,6 @@ def test_all_sure_ones_are_accepted_and_saved(widget, session, tmp_path):
     press(widget, "save")
     assert f"9 clips of 3 classes are saved in '{tmp_path / 'named'}'" in said(widget, "saved")
     assert f"prepared='{tmp_path / 'named'}'" in said(widget, "saved")
-    assert "3 classes are here; 'green' has 1 video" in said(widget, "saved")
     assert (tmp_path / "named" / "catalog" / "catalog.json").is_file()
     assert not widget.controls["save"].disabled
     widget.choose(clip=3)
@@ -301,16 +298,6 @@ def test_what_cannot_be_saved_is_refused(widget, tmp_path):
     press(widget, "accept_sure", save_to=" ")
     press(widget, "save")
     assert "the field is empty" in said(widget, "saved") and list(tmp_path.iterdir()) == []
-
-
-def test_enough_to_train_on(session):
-    catalog = session.catalog()
-    paths = [f"/{number}.mp4" for number in range(16)]
-    clips = pd.DataFrame({"class": np.repeat(list("abcdefgh"), 2), "path": paths, "status": "ok"})
-    sentence = words.training_sentence(replace(catalog, clips=clips))
-    assert sentence.startswith("That is enough to train on as a trial")
-    clips.loc[1, "path"] = "/0.mp4"  # two stretches of one video
-    assert words.training_sentence(replace(catalog, clips=clips)).endswith("'a' has 1 video.")
 
 
 def test_accepted_names_are_not_dropped_without_a_warning(widget, session, tmp_path):

@@ -21,7 +21,6 @@ from zsar_lab.viz.map_points import (
     selection_html,
 )
 from zsar_lab.viz.projection import SpaceMap, shared_space_map
-from zsar_lab.viz.widgets import space as space_widget
 from zsar_lab.viz.widgets.space import SpaceExplorer
 
 
@@ -249,7 +248,7 @@ def test_a_failure_is_shown_raised_and_replied_to(widget, browser, monkeypatch):
     def fail(*_):
         raise RuntimeError("it is <b>gone</b>")
 
-    monkeypatch.setattr(space_widget, "selection_html", fail)
+    monkeypatch.setattr(map_points, "selection_html", fail)
     with pytest.raises(RuntimeError, match="gone"):
         widget._on_message(None, {"kind": "select", "number": 7}, [np.array([1], np.uint32).tobytes()])
     assert "RuntimeError: it is &lt;b&gt;gone&lt;/b&gt;" in widget.html["message"].value

@@ -13,18 +13,10 @@ import pandas as pd
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.rescore import UNSEEN, VALIDATION, WARNINGS, Rescorer, TextChange
+from zsar_lab.text import lint
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder import Word, open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.text.lint import (
-    ClassInspection,
-    LineRead,
-    edited_names,
-    flags_of,
-    inspect_class,
-    put_back,
-    save_texts,
-)
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.viz.clips import GREY, message_box, render
 from zsar_lab.viz.figures.style import labels_of
@@ -84,7 +76,7 @@ class ClassTextInspector(Panel):
         super().__init__("zsar-class-texts", Inspected(next(iter(self._rescorers), "")))
         self._labels, self._embed, self._encoder = labels_of(catalog), embed, open_encoder(files)
         self._before = self._after = embed(texts)
-        self._flags = flags_of(texts, self._labels, embed)
+        self._flags = lint.flags_of(texts, self._labels, embed)
         self._typed: dict[str, str] = {}  # of classes left without reading
         self._in_area = ""
         self._saved: set[Path] = set()
@@ -133,19 +125,21 @@ class ClassTextInspector(Panel):
             of = f"a text of the prompt {self._before.class_text.prompt!r}"
             raise ValueError(f"{of} must have {wanted} line{'s' * (wanted > 1)}, got {got}")
         original = self._before.class_text
-        self._take(put_back(original, texts, name) if text == before else texts.edited(name, text), [name])
+        self._take(
+            lint.put_back(original, texts, name) if text == before else texts.edited(name, text), [name]
+        )
 
     def _put_back(self, names: list[str]) -> None:
         texts = self._after.class_text
-        for name in set(names) & set(edited_names(self._before.class_text, texts)):
-            texts = put_back(self._before.class_text, texts, name)
+        for name in set(names) & set(lint.edited_names(self._before.class_text, texts)):
+            texts = lint.put_back(self._before.class_text, texts, name)
         self._take(texts, names)
 
     def _take(self, texts: ClassText, names: list[str]) -> None:
         """Embed these texts; only when that went well they replace the present ones."""
         if texts != self._after.class_text:
             after = self._before if texts == self._before.class_text else self._embed(texts)
-            self._after, self._flags = after, flags_of(texts, self._labels, self._embed)
+            self._after, self._flags = after, lint.flags_of(texts, self._labels, self._embed)
         for name in names:
             self._typed.pop(name, None)
         self._in_area = ""  # the area's text is read, or put back
@@ -153,9 +147,9 @@ class ClassTextInspector(Panel):
 
     def _on_save(self) -> None:
         path = Path(self.controls["path"].value.strip()).expanduser().resolve()
-        save_texts(self._after.class_text, path, overwrite=path in self._saved)
+        lint.save_texts(self._after.class_text, path, overwrite=path in self._saved)
         self._saved.add(path)
-        n_edited = len(edited_names(self._before.class_text, self._after.class_text))
+        n_edited = len(lint.edited_names(self._before.class_text, self._after.class_text))
         said = f"{len(self._after.names)} texts, {n_edited} of them edited, are saved in '{path}'."
         self.html["message"].value = message_box(said, GREY)
 
@@ -172,7 +166,7 @@ class ClassTextInspector(Panel):
         name = self.state.name
         self._show_text(name)
         seen = protocol.seen if protocol else None
-        read = inspect_class(self._after, labels, name, self._encoder, self._flags, seen=seen)
+        read = lint.inspect_class(self._after, labels, name, self._encoder, self._flags, seen=seen)
         self.html["reading"].value = reading(read, labels, protocol)
         self.html["edits"].value = edits_html(before, after, labels)
         if rescorer is None or protocol is None:
@@ -186,7 +180,7 @@ class ClassTextInspector(Panel):
     def _classes(self, protocol: Protocol | None) -> list[tuple[str, str]]:
         """Classes with flags first, then by label; with a sign for flags, one for edits, and the role."""
         flagged, labels = set(self._flags["name"]), self._labels
-        edited = set(edited_names(self._before.class_text, self._after.class_text))
+        edited = set(lint.edited_names(self._before.class_text, self._after.class_text))
         options: dict[str, str] = {}
         for name in sorted(
             self._after.names, key=lambda name: (name not in flagged, labels[name].casefold(), name)
@@ -208,7 +202,7 @@ class ClassTextInspector(Panel):
         area.rows = min(10, max(2, area.value.count("\n") + 1))
 
     def _scored_again(self, rescorer: Rescorer) -> str:
-        on, edited = self.state.on, edited_names(self._before.class_text, self._after.class_text)
+        on, edited = self.state.on, lint.edited_names(self._before.class_text, self._after.class_text)
         if not edited:
             score, warning = rescorer.score(self._before, self._method, on), WARNINGS[on] * (on == UNSEEN)
             said = f"{score.scored}: {100 * score.top1:.1f} %; no text is edited yet."
@@ -230,7 +224,7 @@ def role_sentence(label: str, role: str, on: str) -> str:
     return f"“{label}” " + (f"is one of the {on} classes scored." if role == on else ROLE_SENTENCES[role])
 
 
-def reading(read: ClassInspection, labels: Mapping[str, str], protocol: Protocol | None = None) -> str:
+def reading(read: lint.ClassInspection, labels: Mapping[str, str], protocol: Protocol | None = None) -> str:
     """Html: the text word by word, its flags, and the nearest classes with what they are in the split."""
     role = (lambda name: role_of(protocol, name)) if protocol else None
     lines = [{"words": words_of(line), "n_tokens": line.n_tokens} for line in read.lines]
@@ -243,7 +237,7 @@ def reading(read: ClassInspection, labels: Mapping[str, str], protocol: Protocol
     return render("text_reading.html", read=read, labels=labels, role=role, lines=lines, legend=legend)
 
 
-def words_of(line: LineRead) -> list[tuple[str, str, str]]:
+def words_of(line: lint.LineRead) -> list[tuple[str, str, str]]:
     """The parts of a line: text, underline ("wavy", "dashed" or ""), and what it means."""
     shown, place = [], 0
     for word in line.words:
@@ -287,7 +281,7 @@ def edits_html(before: ClassText, after: ClassText, labels: Mapping[str, str]) -
     old, new = (dict(zip(texts.names, texts.texts)) for texts in (before, after))
     rows = [
         (labels[name], *(text.replace("\n", " · ") for text in (old[name], new[name])))
-        for name in edited_names(before, after)
+        for name in lint.edited_names(before, after)
     ]
     return render("text_edits.html", rows=rows, n_texts=len(before.names))
 

@@ -267,7 +267,6 @@ class OwnVideos(Panel):
             folder=str(folder),
             bad=words.count(len(prepared.bad_clips), "clip") if len(prepared.bad_clips) else "",
             uploaded=sum(("/" + path.removeprefix("/")).startswith(uploads) for path in usable["path"]),
-            training=words.training_sentence(prepared.catalog),
         )
 
     # what is shown

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from zsar_lab.data.catalog import Catalog
 from zsar_lab.infer.predictions import NO_PREDICTION, scored_sentences, sure_sentence
 from zsar_lab.viz.clips import Caption, render
 
@@ -24,7 +23,6 @@ FILTERS = ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN = (
     "not accepted",
 )
 ORDERS = BY_FILE, LEAST_SURE, MOST_SURE = ("by file and time", "least sure first", "most sure first")
-LEAST_CLASSES, LEAST_VIDEOS = 8, 2  # of the default random split, and of a class in it
 
 
 def typed(table: pd.DataFrame) -> str:
@@ -119,20 +117,6 @@ def about_html(session: Any) -> str:
         said.append(sure_sentence(classifier))
         said += [] if table is None else scored_sentences(table, classifier)
     return render("own_about.html", lines=said)
-
-
-def training_sentence(catalog: Catalog) -> str:
-    """Whether the default random split can be made of a catalog, and trained on."""
-    videos = catalog.usable.groupby("class")["path"].nunique()
-    needs = f"a study needs {LEAST_CLASSES} classes or more with {LEAST_VIDEOS} videos or more each"
-    few = sorted(videos.index[videos < LEAST_VIDEOS])
-    if len(videos) >= LEAST_CLASSES and not few:
-        return f"That is enough to train on as a trial ({needs}); for a model worth using take many more."
-    lacks = [f"{count(len(videos), 'class', 'classes')} are here"] if len(videos) < LEAST_CLASSES else []
-    if few:
-        more = f", and {len(few) - 1} more have too few" if len(few) > 1 else ""
-        lacks.append(f"{few[0]!r} has {count(int(videos[few[0]]), 'video')}{more}")
-    return f"The second line will refuse it for now: {needs}, {'; '.join(lacks)}."
 
 
 def count(number: int, one: str, several: str = "") -> str:

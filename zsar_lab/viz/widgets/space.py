@@ -13,20 +13,12 @@ import traitlets
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.results.predictions import Predictions
+from zsar_lab.viz import map_points
 from zsar_lab.viz.clips import GREY as BOX_GREY
 from zsar_lab.viz.clips import message_box
 from zsar_lab.viz.explanations import method_options
 from zsar_lab.viz.figures.style import GREEN, GREY, PURPLE, VERMILLION, labels_of, unlike
-from zsar_lab.viz.map_points import (
-    COLOURINGS,
-    Look,
-    colouring,
-    hover_texts,
-    middle_frame,
-    predicted_on_map,
-    select,
-    selection_html,
-)
+from zsar_lab.viz.map_points import COLOURINGS, Look
 from zsar_lab.viz.projection import ALL, SEEN, SpaceMap, warning_of
 from zsar_lab.viz.widgets import Panel, row
 
@@ -114,7 +106,7 @@ class SpaceExplorer(Panel):
         super().__init__("zsar-space", Explored(method, fitted_on=maps[0].fitted_on))
         self._maps = {one.fitted_on: one for one in maps}
         self._catalog, self._predictions = catalog, predictions
-        self._predicted = predicted_on_map(maps[0], predictions, method)
+        self._predicted = map_points.predicted_on_map(maps[0], predictions, method)
         self.selected_ids: tuple[str, ...] = ()
         self.canvas = SpaceCanvas()
         self.canvas.on_msg(self._on_message)
@@ -142,7 +134,7 @@ class SpaceExplorer(Panel):
             self.state = state = replace(state, rows=self._rows_of(space, state.name))
         points = state.fitted_on, state.method, state.colour_by
         if self._drawn != points:
-            self._predicted = predicted_on_map(space, self._predictions, state.method)
+            self._predicted = map_points.predicted_on_map(space, self._predictions, state.method)
             self._show_points(space)
             self._drawn = points
         fitted, warning = ", fitted on seen classes" * (space.fitted_on == SEEN), warning_of(space)
@@ -150,14 +142,14 @@ class SpaceExplorer(Panel):
         trust = f"trustworthiness {space.trustworthiness:.2f}, {kept}"
         about = message_box(f"{space.about}, {self._catalog.name}{fitted}; {trust}", BOX_GREY)
         self.html["about"].value = about + (message_box(f"⚠ {warning}") if warning else "")
-        selection = select(space, self._catalog, self._predicted, state.rows)
-        self.html["clips"].value = selection_html(space, self._catalog, self._predicted, selection)
+        selection = map_points.select(space, self._catalog, self._predicted, state.rows)
+        self.html["clips"].value = map_points.selection_html(space, self._catalog, self._predicted, selection)
         self.selected_ids = selection.ids
         self.canvas.selected = np.array(state.rows, np.uint32).tobytes()
 
     def _show_points(self, space: SpaceMap) -> None:
-        looks, look_N = colouring(space, self._catalog, self.state.colour_by, self._predicted)
-        canvas, texts = self.canvas, hover_texts(space, self._catalog, self._predicted)
+        looks, look_N = map_points.colouring(space, self._catalog, self.state.colour_by, self._predicted)
+        canvas, texts = self.canvas, map_points.hover_texts(space, self._catalog, self._predicted)
         of_marks = [
             asdict(look) | {"marks": True, "ends": kind in ("true_xy", "composed_xy")}
             for kind, _, look in MARKS
@@ -197,7 +189,9 @@ class SpaceExplorer(Panel):
             return
         found = {"kind": "picture", "clip": content["clip"]}
         try:
-            frame = middle_frame(self._catalog, self._maps[self.state.fitted_on].ids[content["clip"]])
+            frame = map_points.middle_frame(
+                self._catalog, self._maps[self.state.fitted_on].ids[content["clip"]]
+            )
         except (ValueError, OSError) as error:
             self.canvas.send(found | {"text": f"no picture: {error}"})
             return
