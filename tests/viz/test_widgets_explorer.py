@@ -188,18 +188,6 @@ def test_names_and_prompts_are_shown_letter_by_letter(widget):
     assert any(html.escape(SCRIPT)[:8] in text for text in widget.figures[1].data[0].customdata)
 
 
-def test_a_failure_is_shown_raised_and_leaves_what_was_chosen(widget, explorers, monkeypatch):
-    before = widget.state
-    with monkeypatch.context() as patch:
-        patch.setattr(Explorer, "score", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            widget.controls["k"].value = 3 - before.k
-        assert "ZeroDivisionError" in widget.html["message"].value
-        assert widget.state == before and widget.controls["k"].value == before.k
-    widget.controls["k"].value = 3 - before.k
-    assert_shown(widget, explorers["one"], widget.outcome.choice)
-
-
 def test_bad_input_is_refused(catalog, explorers, maps):
     with pytest.raises(ValueError, match="at least one split"):
         TransferExplorer(catalog, {})

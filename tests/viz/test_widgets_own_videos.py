@@ -14,7 +14,7 @@ from coloured_videos import EVIL, colour_session, write_folder, write_video
 
 from zsar_lab.infer.predictions import accuracy_of
 from zsar_lab.infer.session import VideoSession
-from zsar_lab.text.class_lists import classes_of_lines, read_classes
+from zsar_lab.text.class_lists import read_classes
 from zsar_lab.viz.widgets import own_videos_words as words
 from zsar_lab.viz.widgets.own_videos import OwnVideos
 from zsar_lab.viz.widgets.uploads import safe_name
@@ -91,6 +91,7 @@ def hidden(part) -> bool:
 def test_from_nothing_to_names(folder):
     widget = OwnVideos(colour_session(), folder, "red\ngreen\nblue")
     assert hidden(widget.table) and hidden(widget.chosen_clip) and hidden(widget.saving)
+    assert "zsar-own-videos" in widget._dom_classes
     assert widget.controls["folder"].value == str(folder)
     assert "colours: made by hand for a test." in said(widget, "about")
     press(widget, "name_them")
@@ -103,15 +104,6 @@ def test_from_nothing_to_names(folder):
     counted = "10 clips of 5 videos, 9 sure, 1 unsure, 0 accepted, 1 not read; shown are 1 to 10 of 10."
     assert said(widget, "counted") == counted
     assert "How sure to be: on validation classes" in said(widget, "about")
-
-
-def test_it_opens_on_what_the_session_has(widget, session):
-    assert widget.controls["classes"].value == "red\ngreen\nblue" and len(widget.rows) == 10
-    assert "zsar-own-videos" in widget._dom_classes
-    session.use_classes({"warm": "red  light", "cold": "blue"})
-    typed = OwnVideos(session).controls["classes"].value
-    assert typed == "warm: red light\ncold: blue"
-    assert classes_of_lines(typed)["name"].tolist() == ["warm", "cold"]
 
 
 def test_a_caption_says_name_confidence_second_best_doubt_and_place(widget, session):
@@ -134,13 +126,6 @@ def test_other_classes_move_names(widget, session):
     assert said(widget, "named") == "4 classes; none of 10 clips moved."
     assert widget.state.filter == words.MOVED and widget.rows == []
     assert said(widget, "counted").endswith("none of these.")
-
-
-def test_the_method_is_chosen(widget, session):
-    press(widget, "name_them", method="direct")
-    assert session.classifier.method == "direct" and "Named by direct" in said(widget, "about")
-    widget.choose(clip=0)
-    assert "not composed of seen ones" in text_of(widget.composed.children[0].value)
 
 
 def test_a_public_model_has_one_method(session):
@@ -167,17 +152,6 @@ def test_refused_videos_change_nothing(widget, session, tmp_path, path, message)
     assert message in said(widget, "read") and session.table is before and len(widget.rows) == 10
     assert not widget.controls["read"].disabled and not widget.controls["name_them"].disabled
     assert widget.controls["read_uploads"].disabled
-
-
-def test_a_failure_that_is_no_refusal_is_shown_and_raised(widget, session, monkeypatch, caplog):
-    def broken(*_):
-        raise RuntimeError("a worker cannot be started")
-
-    monkeypatch.setattr(session, "read_videos", broken)
-    press(widget, "read", folder="/somewhere")  # ipywidgets writes what a button raises into the log
-    assert isinstance(caplog.records[-1].exc_info[1], RuntimeError)
-    assert "RuntimeError: a worker cannot be started" in said(widget, "read")
-    assert not widget.controls["read"].disabled
 
 
 def test_labels_are_scored_and_unknown_ones_named(session):
