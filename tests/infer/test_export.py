@@ -6,13 +6,11 @@ import html
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from small_text_training import CONFIG as TEXT_CONFIG
-from small_text_training import NAMES as TEXT_NAMES
-from small_text_training import TEXTS, save_encoder
-from small_training import CONFIG, stripes_store
+from small_text_training import TEXTS, pictures_protocol, pictures_store, save_encoder
+from small_training import CONFIG
 from small_workspace import SmallWorkspace, small_workspace
 
 from zsar_lab.embed.checkpoint import embed_clips
@@ -21,9 +19,8 @@ from zsar_lab.infer.export import export_split, info, model_card
 from zsar_lab.infer.shared import SharedModel, load_shared, save_shared
 from zsar_lab.methods.direct import label_embeddings
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
-from zsar_lab.protocols.build import make_protocol
 from zsar_lab.results.calibration import choose_temperature
-from zsar_lab.text.embeddings import embed_class_text
+from zsar_lab.text.embeddings import ClassEmbeddings, embed_class_text
 from zsar_lab.train.loop import train
 from zsar_lab.train.text_tail import class_embeddings_of, text_inputs
 
@@ -35,16 +32,6 @@ HOSTILE = (
     "climb_stairs",
     "bell\x07\x1b[31m\nnext",
 )
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory) -> SmallWorkspace:
-    return small_workspace(tmp_path_factory.mktemp("trained"))
-
-
-@pytest.fixture(scope="module")
-def shared(workspace, tmp_path_factory) -> SharedModel:
-    return workspace.shared(tmp_path_factory.mktemp("shared") / "stripes")
 
 
 # what is shared
@@ -75,35 +62,39 @@ def test_what_is_shared_gives_the_scores_of_the_evaluation(workspace, shared):
 
 
 def test_prototypes_and_validation_scores_by_hand(workspace, shared):
-    protocol, clips = workspace.drawn, workspace.clips
+    protocol, clips, targets = workspace.drawn, workspace.clips, shared.arrays["targets"]
     labels = dict(zip(clips.ids, clips.labels, strict=True))
     embedded = dict(zip(clips.ids, clips.embedding_ND.astype(float), strict=True))
     for name, prototype_D in zip(protocol.seen, shared.arrays["prototypes"], strict=True):
         mean = sum(embedded[clip] for clip in protocol.train_clips if labels[clip] == name)
         np.testing.assert_allclose(prototype_D, mean / np.linalg.norm(mean), atol=1e-5)
-    targets = shared.arrays["targets"]
-    wanted = [labels[clip] for clip in protocol.validation_clips]
-    assert [protocol.validation[target] for target in targets] == wanted
-    n_tokens = CONFIG.model.n_label_tokens
-    inputs = text_inputs(workspace.texts["label"], protocol.validation, n_tokens, "cpu")
-    labels_VD = label_embeddings(workspace.checkpoint.model(), inputs)
-    units = [embedded[clip] / np.linalg.norm(embedded[clip]) for clip in protocol.validation_clips]
-    plain, direct = np.stack(units) @ labels_VD.T, shared.methods["direct", "label"]
+    assert [protocol.validation[t] for t in targets] == [labels[clip] for clip in protocol.validation_clips]
+    plain = direct_by_hand(workspace, shared, workspace.texts["label"])
+    direct = shared.methods["direct", "label"]
     np.testing.assert_allclose(direct["scores_BV"], plain, atol=1e-5)
     assert direct["temperature"] == pytest.approx(choose_temperature(plain, targets), rel=1e-2)
 
 
-def test_seen_classes_are_in_the_order_of_the_protocol_and_have_their_texts(workspace, shared, tmp_path):
-    seen = workspace.drawn.seen
+def direct_by_hand(workspace: SmallWorkspace, shared: SharedModel, texts: ClassEmbeddings) -> np.ndarray:
+    """Cosines of validation clips to the label head's embeddings of their classes' texts."""
+    protocol, checkpoint = workspace.drawn, shared.checkpoint
+    inputs = text_inputs(texts, protocol.validation, checkpoint.config.model.n_label_tokens, "cpu")
+    rows = [workspace.clips.ids.index(clip) for clip in protocol.validation_clips]
+    embedding_BD = workspace.clips.embedding_ND[rows].astype(float)
+    embedding_BD /= np.linalg.norm(embedding_BD, axis=1, keepdims=True)
+    return embedding_BD @ label_embeddings(checkpoint.model(), inputs).T
+
+
+def test_seen_classes_are_in_the_order_of_the_protocol_and_have_their_texts(workspace, shared):
+    seen, first = workspace.drawn.seen, workspace.catalog.classes["name"][0]
     assert tuple(shared.seen["name"]) == seen
     for prompt, texts in workspace.texts.items():
-        saved = shared.texts[prompt]["texts"]
-        assert tuple(saved) == seen
-        assert list(saved.values()) == [texts.class_text.texts[row] for row in texts.rows(seen)]
-        np.testing.assert_array_equal(shared.arrays[f"text.{prompt}"], texts.pooled_CF[texts.rows(seen)])
-    first = workspace.catalog.classes["name"][0]
-    described = {name: "" if name == first else f"A clip of {name}." for name in seen}
-    assert dict(zip(shared.seen["name"], shared.seen["description"])) == described
+        rows = texts.rows(seen)
+        wanted = {name: texts.class_text.texts[row] for name, row in zip(seen, rows)}
+        assert shared.texts[prompt]["texts"] == wanted and tuple(shared.texts[prompt]["texts"]) == seen
+        np.testing.assert_array_equal(shared.arrays[f"text.{prompt}"], texts.pooled_CF[rows])
+    described = ["" if name == first else f"A clip of {name}." for name in seen]
+    assert shared.seen["description"].tolist() == described
 
 
 def test_averages_are_what_is_shared(tmp_path):
@@ -120,11 +111,8 @@ def test_averages_are_what_is_shared(tmp_path):
 def test_trained_layers_of_the_text_encoder_are_shared(tmp_path):
     with torch.random.fork_rng():
         files = save_encoder("bert", tmp_path / "encoder")
-    frames = np.random.default_rng(0).integers(0, 255, (64, 4, 16, 16, 3), dtype=np.uint8)
-    ids, labels = zip(*((f"{name}/{n}", name) for name in TEXT_NAMES for n in range(8)))
-    store = replace(stripes_store(tmp_path), frames=frames, ids=list(ids), labels=list(labels))
-    clips, unseen, validation = pd.DataFrame({"id": ids, "class": labels}), TEXT_NAMES[6:], TEXT_NAMES[4:6]
-    protocol = make_protocol("t", clips, unseen, validation, seed=0, seen_test_share=0.25)
+    store = pictures_store(tmp_path)
+    protocol = pictures_protocol(store)
     classes, config = embed_class_text(TEXTS, files), replace(TEXT_CONFIG, epochs=1)
     checkpoint = train(store, protocol, classes, config, tmp_path / "run", device="cpu", files=files)
     clips = embed_clips(checkpoint, store, tmp_path / "run", "cpu")
@@ -136,10 +124,7 @@ def test_trained_layers_of_the_text_encoder_are_shared(tmp_path):
     assert text and shared.checkpoint.weights("text").keys() == text.keys()
     assert all(torch.equal(shared.checkpoint.weights("text")[name], text[name]) for name in text)
     # direct was chosen on the texts as the trained layers read them
-    read = class_embeddings_of(shared.checkpoint, TEXTS, files)
-    inputs = text_inputs(read, protocol.validation, checkpoint.config.model.n_label_tokens, "cpu")
-    rows = [clips.ids.index(clip) for clip in protocol.validation_clips]
-    plain = clips.embedding_ND[rows].astype(float) @ label_embeddings(shared.checkpoint.model(), inputs).T
+    plain = direct_by_hand(workspace, shared, class_embeddings_of(shared.checkpoint, TEXTS, files))
     np.testing.assert_allclose(shared.methods["direct", "parts"]["scores_BV"], plain, atol=2e-3)
     np.testing.assert_array_equal(shared.arrays["text.parts"], classes.pooled_CF[classes.rows(protocol.seen)])
 
@@ -156,10 +141,9 @@ def test_a_split_is_exported_once_and_then_opened(workspace, tmp_path):
     assert first.about["counts"] == counts
     assert "# split-0" in (tmp_path / "shared/split-0/README.md").read_text()
     assert export_split(rooms, "split-0").fingerprint == first.fingerprint
-    assert rooms.asked.count("predictions split-0") == 1
     other = export_split(rooms, "split-1", tmp_path / "mine")
     assert other.checkpoint.path.parent == tmp_path / "mine"
-    assert rooms.asked.count("predictions split-1") == 1
+    assert [rooms.asked.count(f"predictions split-{number}") for number in (0, 1)] == [1, 1]
 
 
 @pytest.mark.parametrize("spoilt", ["damaged", "another version", "another training", "another protocol"])
@@ -174,8 +158,7 @@ def test_what_was_exported_before_is_made_again_where_it_is_not_the_same(workspa
     elif spoilt == "another training":
         save_shared(replace(there, checkpoint=replace(there.checkpoint, step=1)), folder, "")
     else:
-        about = there.about | {"protocol": there.about["protocol"] | {"hash": "another"}}
-        save_shared(replace(there, config=there.config | {"about": about}), folder, "")
+        save_shared(told(there, protocol={"hash": "another"}), folder, "")
     again = export_split(rooms)
     assert rooms.asked.count("predictions split-0") == 2
     assert again.fingerprint == workspace.checkpoint.fingerprint

@@ -15,7 +15,6 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 from local_hub import READER, WRITER, LocalHub, running
-from small_workspace import small_workspace
 
 from zsar_lab.infer import hub as room
 from zsar_lab.infer.hub import fetch_shared, push_shared
@@ -39,12 +38,6 @@ print(push_shared(sys.argv[2], sys.argv[1]))
 folder = fetch_shared(sys.argv[1])
 print(folder, load_shared(folder).fingerprint)
 """
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("shared") / "stripes"
-    return small_workspace(tmp_path_factory.mktemp("trained")).shared(folder).checkpoint.path.parent
 
 
 @pytest.fixture
@@ -140,52 +133,39 @@ def test_a_model_is_pushed_over_an_older_one(hub, saved, tmp_path):
 # the cache
 
 
-def test_a_cached_model_is_opened_without_a_network(hub, saved, tmp_path, monkeypatch):
-    push_shared(saved, REPO)
-    folder, n_asked = fetch_shared(REPO), len(hub.asked)
-    assert fetch_shared(REPO) == folder and len(hub.asked) == n_asked
-    for offline in (False, True):
-        point_to(None, tmp_path / "cache", monkeypatch, offline)
-        assert fetch_shared(REPO) == folder
-
-
-@pytest.mark.parametrize("lacking", HASHED_FILES)
-def test_what_an_interrupted_download_left_is_fetched_again(hub, saved, tmp_path, monkeypatch, lacking):
+@pytest.mark.parametrize("damage", [*HASHED_FILES, "a changed byte", "none"])
+def test_a_cached_model_is_opened_without_a_network_and_fetched_again_where_damaged(
+    hub, saved, tmp_path, monkeypatch, damage
+):
     push_shared(saved, REPO)
     folder = fetch_shared(REPO)
-    (folder / lacking).resolve().unlink()
-    (folder / lacking).unlink()
-    point_to(None, tmp_path / "cache", monkeypatch)
-    with pytest.raises(FileNotFoundError, match=REPO):
-        fetch_shared(REPO)
+    if damage in HASHED_FILES:  # an interrupted download
+        (folder / damage).resolve().unlink()
+        (folder / damage).unlink()
+    elif damage == "a changed byte":
+        (folder / "seen.safetensors").resolve().write_bytes(b"?")
+    for offline in (False, True):
+        point_to(None, tmp_path / "cache", monkeypatch, offline)
+        if damage == "none":
+            assert fetch_shared(REPO) == folder
+        else:
+            with pytest.raises(FileNotFoundError, match=REPO):
+                fetch_shared(REPO)
     point_to(hub.url, tmp_path / "cache", monkeypatch)
     hub.asked.clear()
-    assert load_shared(fetch_shared(REPO)) and hub.downloads() == [lacking]
-
-
-def test_a_cached_file_that_was_damaged_is_fetched_again(hub, saved, tmp_path, monkeypatch):
-    push_shared(saved, REPO)
-    path = fetch_shared(REPO) / "seen.safetensors"
-    path.resolve().write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
-    assert load_shared(fetch_shared(REPO)) and path.read_bytes() == (saved / path.name).read_bytes()
-    path.resolve().write_bytes(b"?")
-    point_to(None, tmp_path / "cache", monkeypatch)
-    with pytest.raises(FileNotFoundError, match=REPO):
-        fetch_shared(REPO)
+    assert load_shared(fetch_shared(REPO)).fingerprint == load_shared(saved).fingerprint
+    if damage != "a changed byte":
+        assert hub.downloads() == ([] if damage == "none" else [damage])
 
 
 # models of another kind, and names of nothing
 
 
-@pytest.mark.parametrize(
-    "files",
-    [{"config.json": '{"model_type": "clip"}', "model.safetensors": "large"}, {"README.md": "# A bow\n"}],
-)
-def test_another_models_repository_is_left_to_others(hub, tmp_path, monkeypatch, files):
-    stored(hub, files)
-    assert fetch_shared(REPO) is None
-    assert "model.safetensors" not in hub.downloads()  # it may have gigabytes
-    if "config.json" in files:
+@pytest.mark.parametrize("file", ["config.json", "README.md"])
+def test_another_models_repository_is_left_to_others(hub, tmp_path, monkeypatch, file):
+    stored(hub, {file: '{"model_type": "clip"}', "model.safetensors": "it may have gigabytes"})
+    assert fetch_shared(REPO) is None and "model.safetensors" not in hub.downloads()
+    if file == "config.json":
         point_to(None, tmp_path / "cache", monkeypatch)
         assert fetch_shared(REPO) is None  # from the cache
 
@@ -300,21 +280,20 @@ def test_a_bad_name_or_token_is_refused_before_anything_is_made(hub, saved, repo
     assert not hub.asked and (not token or token not in str(caught.value))
 
 
-def test_a_private_model_is_not_put_into_a_public_repository(hub, saved):
-    stored(hub, {"README.md": "public"})
-    with pytest.raises(ValueError, match=f"'{REPO}' is public"):
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"README.md": "public"}, "is public"),
+        ({"config.json": "{}", "model.safetensors": "?"}, "another model"),
+    ],
+)
+def test_a_public_repository_or_that_of_another_model_is_not_written_to(hub, saved, files, why):
+    stored(hub, files)
+    if why == "another model":
+        hub.private.add(REPO)
+    with pytest.raises(ValueError, match=f"'{REPO}' .*{why}"):
         push_shared(saved, REPO)
-    assert list(hub.files(REPO)) == ["README.md"]
-    push_shared(saved, REPO, private=False)
-    assert load_shared(fetch_shared(REPO))
-
-
-def test_another_model_is_not_written_over(hub, saved):
-    stored(hub, {"config.json": "{}", "model.safetensors": "years of work"})
-    hub.private.add(REPO)
-    with pytest.raises(ValueError, match=f"'{REPO}' holds another model"):
-        push_shared(saved, REPO)
-    assert (hub.folder / REPO / "model.safetensors").read_text() == "years of work"
+    assert {name: path.read_text() for name, path in hub.files(REPO).items()} == files
 
 
 def test_only_a_whole_shared_model_is_pushed(hub, saved, tmp_path):

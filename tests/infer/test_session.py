@@ -107,7 +107,7 @@ def test_accepting_takes_the_sure_ones_or_those_that_are_given(session):
     assert 1 not in session.accepted and session.accepted[0] == "red"  # green is no class any more
 
 
-def test_accepting_is_all_or_nothing(session):
+def test_accepting_is_all_or_nothing_and_of_these_videos(session, tmp_path):
     for rows, said in (([0, 99], "99"), ([0, 4], r"row 4, '.*e\.mp4'.*not read")):
         with pytest.raises(ValueError, match=said):
             session.accept(rows)
@@ -115,11 +115,8 @@ def test_accepting_is_all_or_nothing(session):
     for row, label, said in ((0, "violet", "3 classes, got 'violet'"), (4, "red", "row 4")):
         with pytest.raises(ValueError, match=said):
             session.correct(row, label)
-
-
-def test_other_videos_take_the_place_of_these(session, tmp_path):
     session.accept()
-    session.read_videos(write_video(tmp_path / "x.mp4", ["green"]))
+    session.read_videos(write_video(tmp_path / "x.mp4", ["green"]))  # in the place of these
     assert session.table["prediction"].tolist() == ["green"]
     assert session.accepted == {} and session.changed == []
 
@@ -273,16 +270,13 @@ def test_saving_leaves_what_prepare_leaves_and_a_list_of_labels(catalog, tmp_pat
     assert after == before
 
 
-def test_a_folder_of_other_things_is_left_alone(catalog, tmp_path):
+def test_class_names_that_look_like_markup_are_only_names(videos, catalog, tmp_path):
     (tmp_path / "holiday.mp4").touch()
-    with pytest.raises(ValueError, match="'holiday.mp4'"):
-        save_labelled(catalog, tmp_path, FRAMES, ONE)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["holiday.mp4"]
-    with pytest.raises(OSError, match="holiday.mp4"):
-        save_labelled(catalog, tmp_path / "holiday.mp4", FRAMES, ONE)
-
-
-def test_class_names_that_look_like_markup_are_only_names(videos, tmp_path):
+    for folder, kind in ((tmp_path, ValueError), (tmp_path / "holiday.mp4", OSError)):
+        with pytest.raises(kind, match="holiday.mp4"):  # a folder of other things is left alone
+            save_labelled(catalog, folder, FRAMES, ONE)
+    (tmp_path / "holiday.mp4").unlink()
+    assert not list(tmp_path.iterdir())
     clips = clips_of(videos, ("red.mp4",), ("two.mp4", 0.0, 2.0))
     save_labelled(catalog_of(clips, list(EVIL), read_classes(list(EVIL)), ONE), tmp_path, FRAMES, ONE)
     assert Catalog.load(tmp_path / "catalog").usable["class"].tolist() == list(EVIL)
