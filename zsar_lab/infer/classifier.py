@@ -21,27 +21,16 @@ N_SUBSETS, FEWEST, NEAR_SHARE = 40, 2, 0.9
 
 @dataclass(frozen=True, eq=False)
 class Thresholds:
-    """What a prediction needs to be sure, chosen on validation classes.
+    """What a prediction needs to be sure, chosen on validation classes."""
 
-    Attributes:
-        min_score: of the best class; below it the clip is perhaps of none of the classes.
-        min_confidence: below it the clip lies between classes; infinite where none is right often enough.
-        min_precision: share of right predictions asked for at that confidence or above, 0..1.
-        coverage: share of the candidates' clips that have that confidence, 0..1.
-        n_candidates: M.
-        auroc: how well the best score tells the candidates' clips from those of other classes, 0.5..1.
-        withheld: share of the other classes' clips below `min_score`, 0..1.
-        curve: error on the candidates' clips, as the least confident predictions are left out.
-    """
-
-    min_score: float
-    min_confidence: float
-    min_precision: float
-    coverage: float
-    n_candidates: int
-    auroc: float
-    withheld: float
-    curve: RiskCoverage
+    min_score: float  # of the best class; below it the clip is perhaps of none of the classes
+    min_confidence: float  # below it the clip lies between classes; infinite where none is right often enough
+    min_precision: float  # share of right predictions asked for at that confidence or above, 0..1
+    coverage: float  # share of the candidates' clips that have that confidence, 0..1
+    n_candidates: int  # M
+    auroc: float  # how well the best score tells the candidates' clips from those of other classes
+    withheld: float  # share of the other classes' clips below min_score, 0..1
+    curve: RiskCoverage  # error on the candidates' clips, as the least confident ones are left out
 
     @property
     def precision(self) -> float:
@@ -66,24 +55,15 @@ class Thresholds:
 
 @dataclass(frozen=True, eq=False)
 class ZeroShotClassifier:
-    """Class weights for any list of classes.
+    """Class weights for any list of classes."""
 
-    Attributes:
-        classes: as `read_classes` gives them; class_text: the exact texts that were read.
-        method: how texts became class weights.
-        weights_CD: unit rows in the space of the clips; a clip's score is its cosine to them.
-        temperature: of the softmax that turns scores into confidences.
-        thresholds: of "unsure"; None where none could be chosen.
-        transfer_weights_CS: over the model's seen classes; None but for transfer.
-    """
-
-    classes: pd.DataFrame
-    class_text: ClassText
-    method: str
-    weights_CD: np.ndarray
-    temperature: float
-    thresholds: Thresholds | None
-    transfer_weights_CS: np.ndarray | None = None
+    classes: pd.DataFrame  # as `read_classes` gives them
+    class_text: ClassText  # the exact texts that were read
+    method: str  # how texts became class weights
+    weights_CD: np.ndarray  # unit rows in the space of the clips; a clip's score is its cosine to them
+    temperature: float  # of the softmax that turns scores into confidences
+    thresholds: Thresholds | None  # of "unsure"; None where none could be chosen
+    transfer_weights_CS: np.ndarray | None = None  # over the model's seen classes; None but for transfer
 
     @property
     def names(self) -> tuple[str, ...]:

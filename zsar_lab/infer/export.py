@@ -62,10 +62,9 @@ def export_split(
 
 
 def _shared(workspace: Workspace, split: str, protocol: Protocol, checkpoint: Checkpoint) -> SharedModel:
-    """What classifies clips of any classes: seen prototypes, and methods as validation classes chose them.
+    """Seen prototypes, and methods as validation classes chose them.
 
-    transfer is chosen for each prompt that a user may fill; direct has the prompt of the training alone, on
-    which its label head was trained.
+    transfer is chosen for each prompt that a user may fill; direct has that of its label head's training.
     """
     predictions, encoder = workspace.predictions(split), workspace.encoder
     embedded = {predictions.prompt: workspace.class_embeddings()}

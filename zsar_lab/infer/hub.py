@@ -112,8 +112,6 @@ def _explained(what: str, reading: bool = False) -> Iterator[None]:
         kind, why = _reason(error)
         if reading and kind in (ValueError, ConnectionError):
             kind = FileNotFoundError  # it may have been meant as a path
-        elif not reading and kind is FileNotFoundError:
-            kind = PermissionError
         raise kind(f"{what}: {why}") from error
 
 
@@ -127,21 +125,11 @@ def _reason(error: BaseException) -> tuple[type[Exception], str]:
     status = getattr(getattr(error, "response", None), "status_code", None)
     words = str(getattr(error, "server_message", "") if status else error).split()
     first = f" ({' '.join(words)[:200]})" if words else ""
-    if isinstance(error, errors.HFValidationError):
-        return ValueError, "a name is owner/name, of letters, digits, '-', '_' and '.'"
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return ConnectionError, "HF_HUB_OFFLINE is set"
-    if isinstance(error, errors.GatedRepoError):
-        return PermissionError, "access must be asked for on its page"
     if isinstance(error, errors.RepositoryNotFoundError) or status == 404:
         return FileNotFoundError, f"none of that name, or not for you; {LOG_IN}"
     if status in (401, 403):
-        right = (
-            "the token gives no right to it"
-            if status == 403
-            else f"the hub does not know the token; {LOG_IN}"
-        )
-        return PermissionError, right
+        known = "gives no right to it" if status == 403 else f"is not known; {LOG_IN}"
+        return PermissionError, f"the token {known}"
     if status is not None:
         return ConnectionError, f"the hub answered {status}{first}"
     if isinstance(error, ValueError) and not isinstance(error, JSONDecodeError):

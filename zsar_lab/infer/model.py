@@ -72,17 +72,7 @@ class VideoModel(ABC):
         prompt: str | None = None,
         min_precision: float = 0.8,
     ) -> ZeroShotClassifier:
-        """Class weights for these classes.
-
-        Args:
-            classes: see `read_classes`.
-            method: "transfer" or "direct" ("direct" alone for a public model); None for the usual one.
-            prompt: of the class texts; None for one that reads all that the classes say.
-            min_precision: share of predictions that must be right, on validation classes, to be called sure.
-
-        Raises:
-            FileNotFoundError, ValueError: as `read_classes`, or texts that the model cannot read.
-        """
+        """Class weights for these classes; what is given is as in `zl.classify`."""
         return self._classifier(read_classes(classes), method or "", prompt or "", min_precision)
 
 

@@ -126,9 +126,7 @@ def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFra
 def stretches(table: pd.DataFrame) -> pd.DataFrame:
     """Neighbouring windows of a video with one prediction put together; what was not read parts them.
 
-    Returns:
-        A row a stretch: path, start_s, end_s, prediction ("" where unsure), windows (how many), confidence
-        (their mean).
+    A row a stretch: path, start_s, end_s, prediction ("" where unsure), windows (how many), confidence (mean).
     """
     shown = table.assign(prediction=table["prediction"].where(~table["unsure"], NO_PREDICTION))
     before = shown.groupby("path")["end_s"].shift()
@@ -159,14 +157,8 @@ def accuracy_of(table: pd.DataFrame, classifier: ZeroShotClassifier) -> dict[str
     """How many predictions are right where labels are known.
 
     Windows without a label, of a label that is no class (see `classes_meant`), or that could not be read, are
-    left out and counted.
-
-    Returns:
-        clips (scored), top1 and top5 (shares of them), chance, sure (share), top1_sure (share right among the
-        sure ones, or nan), not_scored (windows left out).
-
-    Raises:
-        ValueError: no label is one of the classes.
+    left out and counted (not_scored). Returns clips (scored), top1 and top5 (shares of them), chance, sure
+    (share), top1_sure (share right among the sure ones, or nan). ValueError where no label is a class.
     """
     labelled = table[(table["label"] != "") & (table["prediction"] != NO_PREDICTION)]
     true = labelled["label"].map(classes_meant(labelled["label"], classifier.classes))

@@ -144,10 +144,7 @@ def catalog_of(
     """A catalog of labelled clips; its root is "/", for the videos may lie anywhere.
 
     `clips` has path, start_s and end_s (seconds; nan for the whole video); a clip's id is its place in it and
-    its file's name, its group the video.
-
-    Raises:
-        ValueError: not one label a clip, a label that is no class, or no clip.
+    its file's name, its group the video. ValueError for no clip, not one label each, or one that is no class.
     """
     if len(clips) != len(labels) or not len(clips):
         raise ValueError(f"there must be clips and a label for each, got {len(clips)} and {len(labels)}")
@@ -173,11 +170,7 @@ def save_labelled(
     """Save a catalog of labelled clips as a prepared dataset, which a study and so every notebook takes.
 
     Leaves what `prepare` leaves and labels.csv with path, label, start_s and end_s of each clip; the videos
-    stay where they are. The folder must be empty, or that of the same clips and labels.
-
-    Raises:
-        ValueError: the folder holds other clips, labels or files, its videos have changed, or none decodes.
-        OSError: it cannot be written to.
+    stay where they are. ValueError unless the folder is empty, or that of the same clips, labels and videos.
     """
     files = {}
     for path in map(catalog.root.joinpath, catalog.clips["path"]):
