@@ -126,7 +126,7 @@ def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFra
 def stretches(table: pd.DataFrame) -> pd.DataFrame:
     """Neighbouring windows of a video with one prediction put together; what was not read parts them.
 
-    A row a stretch: path, start_s, end_s, prediction ("" where unsure), windows (how many), confidence (mean).
+    A row a stretch: path, start_s, end_s, prediction ("" where unsure), windows (count), confidence (mean).
     """
     shown = table.assign(prediction=table["prediction"].where(~table["unsure"], NO_PREDICTION))
     before = shown.groupby("path")["end_s"].shift()

@@ -24,6 +24,8 @@ NAME, ABOUT = "own videos", "labelled.json"  # of the catalog; what a folder's f
 class VideoSession:
     """Videos, classes, predictions and accepted labels: what notebook 06's widget does, without a browser.
 
+    What cannot be read, is no class or no row is a ValueError or FileNotFoundError, and changes nothing.
+
     Args:
         model: that predicts.
         cut: how long videos are cut into windows.
@@ -75,11 +77,7 @@ class VideoSession:
             self.changed = self.table.index[differ].tolist()
 
     def accept(self, rows: Iterable[int] | None = None) -> int:
-        """Accept the predictions of these rows; None: all sure ones not yet labelled. Returns how many.
-
-        Raises:
-            ValueError: there are no predictions yet, no such row, or one that could not be read.
-        """
+        """Accept the predictions of these rows; None: all sure ones not yet labelled. Returns how many."""
         table, _ = self._predicted()
         if rows is None:
             rows = [row for row in table.index[~table["unsure"].astype(bool)] if row not in self.accepted]
@@ -88,7 +86,7 @@ class VideoSession:
         return len(labels)
 
     def correct(self, row: int, label: str) -> None:
-        """Give a row a label of the classes; "" takes an accepted one back. Raises as `accept`."""
+        """Give a row a label of the classes; "" takes an accepted one back."""
         _, classifier = self._predicted()
         self._checked(row)
         if label == NO_PREDICTION:

@@ -119,8 +119,7 @@ def load_shared(folder: str | Path) -> SharedModel:
         FileNotFoundError: it has no config.json.
         SharedModelError: it is of another version, or a file was changed or is missing.
     """
-    folder = Path(folder)
-    path = folder / CONFIG_FILE
+    folder, path = Path(folder), Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(f"a shared model must be a folder that export left, there is no '{path}'")
     try:
