@@ -1,4 +1,4 @@
-"""What every test runs under: one thread, a cache folder of its own, a Ctrl-C that works, and the longest files first, so that none is waited for.
+"""What every test runs under: one thread, a cache folder of its own, a Ctrl-C that works, long files first.
 
 The modules of the libraries are half a million objects that stay; Python's search for garbage is spared from
 going through them again and again."""

@@ -1,4 +1,4 @@
-"""What `import zsar_lab as zl` gives, its examples run as doctests on a small study that is trained here, and the classify command on the same."""
+"""What `import zsar_lab as zl` gives, its examples as doctests on a small trained study, and classify on it."""
 
 from __future__ import annotations
 

@@ -107,9 +107,14 @@ def test_the_file_is_exchanged_in_one_go(tmp_path):
 def test_a_block_that_fails_leaves_the_old_file_and_no_temporary(tmp_path, error):
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(type(error), match="planted"), writing(path) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def write_half() -> None:
+        with writing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error), match="planted"):
+        write_half()
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 

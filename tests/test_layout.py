@@ -1,4 +1,4 @@
-"""The layout of the source, read with ast: imports go one way, heavy packages have one owner, nothing happens at import."""
+"""The layout of the source, read with ast: one-way imports, one owner a package, nothing at import."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def room_of(path: Path) -> str:
 
 
 def imports_of(source: str, package: str) -> list[str]:
-    """Full dotted names of all modules that a source imports, also inside functions; `package` is what its relative ones start from."""
+    """Full dotted names of all modules that a source imports, in functions too, as seen from `package`."""
     names = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -124,7 +124,8 @@ def wrong_way(path: Path, names: list[str]) -> list[str]:
 
 
 def test_imports_are_read_in_all_their_forms():
-    source = "import a.b as c, d\nfrom e.f import g\nfrom . import h\nfrom ..i import j\ndef k():\n    import l\n    importlib.import_module('m')"
+    source = "import a.b as c, d\nfrom e.f import g\nfrom . import h\nfrom ..i import j\n"
+    source += "def k():\n    import l\n    importlib.import_module('m')"
     assert imports_of(source, "zsar_lab.viz") == [
         "a.b",
         "d",
