@@ -87,6 +87,7 @@ def test_names_alone():
     ]
     found = audit(classes("front crawl", "bowling", "knitting"), classes("Bowling", "swimming front crawl"))
     assert repr(found) == "LeakageAudit(3 training classes, 2 test classes, 2 pairs)"
+    assert audit(classes("run"), classes("sit")).pairs.empty
     assert found.distances_SU is None and found.pairs["distance"].isna().all()
     assert found.removed() == ("bowling",) and found.removed(rules=()) == ()
     assert found.removed(rules=("contained",)) == ("front crawl",)
