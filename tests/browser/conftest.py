@@ -1,4 +1,4 @@
-"""A real JupyterLab in a headless Chromium, on a copy of the notebooks beside the finished demo study. `make test-browser` runs these tests."""
+"""A real JupyterLab in headless Chromium, on a copy of the notebooks beside the demo: `make test-browser`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LARGEST_PICTURE = 200_000  # bytes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without the variable these tests are skipped: they need a browser and the finished demo, and take minutes."""
+    """Skip these tests without the variable: they need a browser and the demo, and take minutes."""
     if not os.environ.get("ZSAR_LAB_BROWSER"):
         for item in items:
             if Path(__file__).parent in item.path.parents:
@@ -78,7 +78,7 @@ def theme(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def lab(theme: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab with settings of its own, in a folder with the notebooks and the demo study; it saves the state of widgets."""
+    """JupyterLab with its own settings, on copied notebooks; it saves the state of widgets."""
     if not (STUDY / "report.json").is_file():
         pytest.skip("the demo study is not there: make demo")
     folder, own, token = (
@@ -125,7 +125,7 @@ def lab(theme: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def open_notebook(lab: Lab, browser) -> Iterator[Callable]:
-    """A function from a notebook's name to its page, by default with all cells run; it fails where a cell or the page did."""
+    """A function from a notebook's name to its page, with all cells run; fails where a cell did."""
     pages, faults = [], []
 
     def opened(name: str, run: bool = True):
@@ -172,7 +172,7 @@ def run_all(page) -> None:
 
 @pytest.fixture
 def keep(theme: str, request: pytest.FixtureRequest) -> Callable:
-    """A function that keeps screenshots of an element at 1400 and at 1000 pixels' width, in executed/screenshots."""
+    """A function that saves screenshots of an element, 1400 and 1000 pixels wide, in executed/screenshots."""
 
     def kept(page, selector: str, name: str) -> None:
         SHOTS.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,7 @@ def keep(theme: str, request: pytest.FixtureRequest) -> Callable:
 
 @pytest.fixture
 def picture(theme: str) -> Callable:
-    """A function that keeps a small picture of a page from one element down to another, for the README; of the light theme only."""
+    """A function that saves a small picture from one element down to another, for README; in light only."""
 
     def kept(page, first: str, last: str, name: str) -> None:
         if theme != "light":

@@ -1,4 +1,4 @@
-"""Notebook 06 as a reader uses it: other class names typed, a clip named by hand, names accepted and saved, and a large file uploaded."""
+"""Own videos as a reader names them: classes typed, names given and saved, a large file uploaded."""
 
 from __future__ import annotations
 

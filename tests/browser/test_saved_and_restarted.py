@@ -1,4 +1,4 @@
-"""Notebooks with widgets that were saved, closed and opened again, and kernels that were restarted with a widget on screen."""
+"""Notebooks with widgets that were saved and opened again, and kernels that were restarted."""
 
 from __future__ import annotations
 

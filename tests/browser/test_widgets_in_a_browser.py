@@ -1,4 +1,4 @@
-"""The widgets as a reader uses them: a lasso, a click, a text or a slider reaches Python, and its effect is seen."""
+"""The widgets as a reader uses them: a lasso, a click or a slider reaches Python, and its effect is seen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def errors(open_notebook):
 
 
 def places_px(page, space: str = "space") -> tuple[np.ndarray, np.ndarray]:
-    """Where clips and signs of a map, a variable of the notebook, are on the page, as space_canvas.js puts them there."""
+    """Where space_canvas.js draws the clips and signs of a map, a variable of the notebook, on the page."""
     stage = page.locator(".zsar-space-canvas canvas").nth(1).bounding_box()
     clips = np.array(in_kernel(page, f"{space}.clips_xy.tolist()"))
     kinds = "seen_text_xy", "seen_xy", "unseen_text_xy", "true_xy", "composed_xy"
@@ -56,7 +56,7 @@ def rectangle(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
 
 
 def click_a_lone_clip(page, space: str) -> None:
-    """Click on the clip of a map that lies farthest from all else; it alone is then selected, on the page and in Python."""
+    """Click on the clip of a map that is farthest from all else; then it alone is selected, in Python too."""
     canvas = show(page, ".zsar-space-canvas")
     canvas.get_by_role("button", name="none").click()  # so that what is said below is said of this click
     expect(page.locator(".zsar-space")).to_contain_text("No clip is selected", timeout=WAIT_MS)
@@ -198,7 +198,8 @@ def test_a_tag_is_saved_and_taken_away(errors, lab):
 
 def test_figures_are_as_wide_as_their_box(errors):
     fits = """() => [...document.querySelectorAll('.zsar-class-errors .js-plotly-plot')].every(
-        figure => figure.clientWidth > 300 && Math.abs(figure.clientWidth - figure.querySelector('.main-svg').clientWidth) <= 1)"""
+        figure => figure.clientWidth > 300
+            && Math.abs(figure.clientWidth - figure.querySelector('.main-svg').clientWidth) <= 1)"""
     errors.wait_for_function(fits, timeout=WAIT_MS)
     for width in (1000, 700, 1400):
         errors.set_viewport_size({"width": width, "height": 1000})

@@ -22,6 +22,8 @@ const OUTLINES = {
   x: (r) => plus(1.25 * r, 0.4 * r).map(([x, y]) => [(x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2]),
 };
 
+const LEGEND_SIGNS = { circle: "●", square: "■", "square-open": "□", diamond: "◆", "triangle-up": "▲", star: "★", cross: "✚", x: "✖" };
+
 function drawSign(pen, look, x, y) {
   const r = look.size / 2;
   pen.beginPath();
@@ -358,12 +360,7 @@ function render({ model, el }) {
       }, legend);
       made.style.cssText += `;border:0;padding:1px 4px;opacity:${hidden.has(look.name) ? 0.45 : 1}`;
       made.setAttribute("aria-pressed", !hidden.has(look.name));
-      const sign = element("canvas", made, "width:16px;height:14px;vertical-align:-2px;margin-right:3px");
-      [sign.width, sign.height] = [32, 28];
-      const pen = sign.getContext("2d");
-      pen.scale(2, 2);
-      [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [look.colour, look.colour, 1.5];
-      drawSign(pen, { ...look, size: Math.min(10, Math.max(7, look.size)) }, 8, 7);
+      element("span", made, `color:${look.colour};margin-right:3px`, LEGEND_SIGNS[look.symbol]);
       element("span", made, hidden.has(look.name) ? "text-decoration:line-through" : "", `${look.name} (${counts[number]})`);
     });
   }
