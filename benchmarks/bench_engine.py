@@ -62,7 +62,7 @@ class Study(NamedTuple):
 
 
 def bench_config(preset: str, tiny: bool) -> TrainConfig:
-    """A preset's configuration; tiny: 2 clips a step of a quarter of the frames, a quarter as wide, and so on."""
+    """A preset's configuration; tiny: 2 clips a step, a quarter of the frames, of the size, and so on."""
     config = config_of(preset, {}, *(DEMO_SIZES if preset == "demo" else KINETICS_SIZES))
     if not tiny:
         return config
@@ -223,7 +223,7 @@ def measure(
     num_workers: int | None = None,
     n_blocks: int = FEWEST_BLOCKS,
 ) -> dict[str, Side]:
-    """Time the sides of a training, each about `seconds`: "bare", "engine" (both in memory), and with loaders."""
+    """Time the sides of a training, about `seconds` each: bare, engine, and engine with loaders."""
     config = study.config
     with torch.random.fork_rng(), cpu_threads(config.cpu_threads):
         engine = Engine(study, device, num_workers)
@@ -241,7 +241,7 @@ def measure(
 
 
 def steps(step: Callable[[Batch], Any], batches: Any, n_ahead: int = 0) -> Steps:
-    """Steps of batches, without the first `n_ahead`, which lay ready and would hide how long reading takes."""
+    """Steps of batches, without the first `n_ahead`, which were read before."""
     try:
         for _ in range(n_ahead):
             next(batches)

@@ -1,4 +1,4 @@
-"""The table of absolute speeds on one GPU: training of the paper's sizes, embedding, neighbours, bf16 convolutions.
+"""The table of absolute speeds on one GPU: training, embedding, neighbours, bf16 convolutions.
 
     PYTHONPATH=. python benchmarks/gpu_table.py --json table.json          on a GPU, about ten minutes
     PYTHONPATH=. python benchmarks/gpu_table.py --tiny --seconds 0.2       all of it at a small size, on a CPU
@@ -42,17 +42,17 @@ from bench_engine import (
 )
 from torch import Tensor
 from torch.nn.functional import conv3d
+from zsar_lab.results.neighbours import nearest_neighbours
 
 from zsar_lab.embed.checkpoint import embed_clips, embedded, embedding_model
 from zsar_lab.embed.embeddings import CLIPS_A_BATCH
 from zsar_lab.files import write_json
 from zsar_lab.models.rest import ResT
-from zsar_lab.results.neighbours import nearest_neighbours
 from zsar_lab.train.checkpoint import Checkpoint, Inputs, load_checkpoint, save_checkpoint, weights_by_name
 from zsar_lab.train.device import choose_device, choose_num_workers, cpu_threads, synchronise
 from zsar_lab.train.meters import config_gflop, memory_mb, peak_gflop_per_s
 
-# wanted of one H200, must and stretch: training and embedding clips/s with the loader out, seconds of neighbours
+# wanted of one H200, must and stretch: clips/s with the loader out, seconds of neighbours
 WANTED = {
     "rest_r3d18": (820, 1300),
     "rest_r2plus1d18": (600, 1000),
@@ -241,7 +241,7 @@ def neighbours_row(tiny: bool, device: torch.device) -> dict[str, Any]:
 
 
 def check_conv3d(case: Case, layout: torch.memory_format, device: torch.device, tiny: bool) -> dict[str, Any]:
-    """A convolution in bfloat16 and float32 on the same numbers: some versions of torch and cuDNN are wrong or slow.
+    """A convolution in bfloat16 and float32: some versions of torch and cuDNN are wrong or slow.
 
     Returns:
         max_error: the largest |bf16 - fp32| over the largest |fp32|, of output and both gradients.
@@ -266,7 +266,7 @@ def check_conv3d(case: Case, layout: torch.memory_format, device: torch.device, 
 
 
 def run_conv3d(clip_BKTHW: Tensor, weight: Tensor, case: Case) -> tuple[list[Tensor], float]:
-    """Output and gradients of clip and weight, and the seconds of a second run (the first one chooses how)."""
+    """Output and gradients of clip and weight, and the seconds of a second run."""
     padding = tuple(size // 2 for size in case.kernel)
     generator = torch.Generator(clip_BKTHW.device).manual_seed(1)
     clip, weight = clip_BKTHW.detach().requires_grad_(), weight.detach().requires_grad_()

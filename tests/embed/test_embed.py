@@ -82,9 +82,10 @@ def interrupted(checkpoint, store, folder, n_batches: int) -> None:
                 raise KeyboardInterrupt
             yield batch
 
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(embed, "embedded", stopped)
-        embed_anew(checkpoint, store, folder, shard_clips=SHARD)
+        with pytest.raises(KeyboardInterrupt):
+            embed_anew(checkpoint, store, folder, shard_clips=SHARD)
 
 
 def same_bytes(one: Path, other: Path) -> bool:
@@ -211,12 +212,11 @@ def test_a_full_disk_keeps_what_was_written(broken, small_batches, checkpoint, s
         written.append(path)
         return full() if len(written) > 3 else save_file(content, path)
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="the disk .*safetensors.* full"):
-        if broken == "a shard":
-            patched.setattr(embeddings, "save_file", fills_up)
-        else:
-            patched.setattr(embeddings.struct, "pack", full)
-        embed_anew(checkpoint, store, tmp_path / "full", shard_clips=SHARD)
+    target = (embeddings, "save_file", fills_up) if broken == "a shard" else (embeddings.struct, "pack", full)
+    with monkeypatch.context() as patched:
+        patched.setattr(*target)
+        with pytest.raises(OSError, match="full"):
+            embed_anew(checkpoint, store, tmp_path / "full", shard_clips=SHARD)
     assert len(list((tmp_path / "full").glob("*.parts/clips_*"))) == (3 if broken == "a shard" else 8)
     assert not [*(tmp_path / "full").glob("*.safetensors"), *(tmp_path / "full").glob("*.parts/.*")]
     assert len(embed_clips(checkpoint, store, tmp_path / "full", "cpu", shard_clips=SHARD).ids) == 64

@@ -1,4 +1,4 @@
-"""Windows spread over a clip: their places by hand and by property, their frames against readings of their own."""
+"""Windows spread over a clip: their places by hand, their frames against readings of their own."""
 
 from __future__ import annotations
 

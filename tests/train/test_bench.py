@@ -1,4 +1,4 @@
-"""benchmarks/bench_engine.py and gpu_table.py run, and their two sides are the same training; no speed is asserted."""
+"""The benches run, and both sides are the same training; no speed is asserted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""zsar_lab.train.config: ranges, presets, overrides and ablations; what of a configuration is written and hashed."""
+"""zsar_lab.train.config: ranges, presets, overrides, ablations; what is written and hashed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several ranks take the steps that one takes, stop together, and name what went wrong; trainings as processes."""
+"""Several ranks take the steps that one takes and stop together; trainings as processes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from zsar_lab.train import distributed
 from zsar_lab.train.checkpoint import load_checkpoint
 from zsar_lab.train.distributed import RankBatchNorm, started_ranks
 from zsar_lab.train.processes import (
-    cause_in,
     TrainingInterrupted,
+    cause_in,
     on_ranks,
     train_in_processes,
     visible_gpus,

@@ -1,4 +1,4 @@
-"""zsar_lab.train: a step and its parts: accumulated batches, optimisers, averages, layouts, compiling, memory."""
+"""A step and its parts: accumulated batches, optimisers, averages, layouts, compiling, memory."""
 
 from __future__ import annotations
 

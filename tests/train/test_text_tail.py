@@ -32,7 +32,6 @@ from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.train.loop import train
 from zsar_lab.train.optimisers import learning_rate
 from zsar_lab.train.processes import TrainingInterrupted
-from zsar_lab.train.step import read_texts
 from zsar_lab.train.text_tail import (
     LINES_A_BATCH,
     TextTail,
@@ -190,10 +189,10 @@ def test_the_tail_alone_brings_labels_to_clips(data, files):
     training = begun(data, CONFIG, files=files)
     clips_BD, targets = torch.eye(MODEL.width)[:4], torch.arange(4)  # four clips with nothing in common
     optimiser, found = torch.optim.Adam(training.tail.trained.values(), lr=1e-2), []
-    texts = training.tail.freeze(data[2].class_text, data[1].seen)
+    texts = training.read_texts(data[2], data[1].seen)
     video = VideoCode(clips_BD, clips_BD[:, None])
     for _ in range(15):
-        labels = training.model.encode_labels(*read_texts(training.tail, texts, CONFIG))
+        labels = training.model.encode_labels(*texts())
         given = LossInputs(training.model, video, labels, targets, torch.rand(4, 4), 0.1, 0.0, 2)
         loss = LOSSES["alignment"].compute(given)
         optimiser.zero_grad()
@@ -234,12 +233,10 @@ def test_a_stopped_training_goes_on_to_the_same_bits(change, batch, step, data, 
     def run(folder: Path) -> Checkpoint:
         return train(*data, config, folder, device="cpu", files=files)
 
-    with (
-        pytest.MonkeyPatch.context() as patched,
-        pytest.raises(TrainingInterrupted, match=f"step {step} of 6"),
-    ):
+    with pytest.MonkeyPatch.context() as patched:
         interrupt_in_batch(patched, batch)
-        run(tmp_path / "stopped")
+        with pytest.raises(TrainingInterrupted, match=f"step {step} of 6"):
+            run(tmp_path / "stopped")
     resumed, whole = run(tmp_path / "stopped"), run(tmp_path / "whole")
     assert_same_state(resumed, whole)
     assert resumed.fingerprint == whole.fingerprint

@@ -93,10 +93,12 @@ def stop(data: tuple, name: str, batch: int | None, folder: Path) -> None:
         if batch is None:
             interrupt()
 
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(TrainingInterrupted):
+    options = {"device": "cpu", "on_epoch": at_the_end, "num_workers": 2}
+    with pytest.MonkeyPatch.context() as patched:
         if batch is not None:
             interrupt_in_batch(patched, batch)
-        train(*data, CONFIGS[name], folder, device="cpu", on_epoch=at_the_end, num_workers=2)
+        with pytest.raises(TrainingInterrupted):
+            train(*data, CONFIGS[name], folder, **options)
 
 
 def assert_same_training(found, whole) -> None:
@@ -158,9 +160,9 @@ def resumed(data, tmp_path_factory) -> Path:
     """Each stop of each configuration, gone on with in a process of its own that has another seed."""
     folder, here = tmp_path_factory.mktemp("resumed"), Path(__file__)
     for name, stops in STOPS.items():
-        for batch, step in stops:
+        for batch, at in stops:
             stop(data, name, batch, folder / f"{name};{batch}")
-            assert load_checkpoint(folder / f"{name};{batch}").step == step
+            assert load_checkpoint(folder / f"{name};{batch}").step == at
     paths = os.pathsep.join([str(here.parents[2]), str(here.parents[1] / "fixtures")])
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-c", RESUME, str(folder), str(here.parent)]
@@ -187,7 +189,7 @@ def test_a_training_stopped_at_every_second_step_is_the_same(data, wholes, tmp_p
 
 def test_the_ambient_state_does_not_matter_and_is_not_moved(whole, data, tmp_path):
     torch.manual_seed(1234)
-    np.random.seed(1234)
+    np.random.seed(1234)  # noqa: NPY002
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     again = train(*data, CONFIG, tmp_path / "again", device="cpu")

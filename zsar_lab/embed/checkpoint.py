@@ -6,9 +6,9 @@ D width of the shared space.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +92,8 @@ def embed_clips(
     if not checkpoint.complete:
         at = f"step {checkpoint.step} of {checkpoint.total_steps}"
         raise ValueError(f"embedding needs a finished training, '{checkpoint.path}' is at {at}")
-    frames, made_of = store.frames, [checkpoint.fingerprint, store.fingerprint, views.name]
+    frames: Any = store.frames
+    made_of = [checkpoint.fingerprint, store.fingerprint, views.name]
     if views.windows > 1:
         if catalog is None:
             raise ValueError(f"{views.name} are read from videos and need a catalog, got None")
@@ -102,7 +103,7 @@ def embed_clips(
     place, config = choose_device(device), checkpoint.config
     n_workers = choose_num_workers(num_workers, place)
 
-    def embed(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def embed(rows: np.ndarray) -> Batches:
         yield from embedded(
             embedding_model(checkpoint, place), frames, rows, config.view, n_workers, views.mirrored
         )
@@ -123,7 +124,7 @@ def embedding_model(checkpoint: Checkpoint, device: torch.device) -> ResT:
 @torch.inference_mode()
 def embedded(
     model: ResT,
-    frames: np.ndarray,
+    frames: Any,
     rows: np.ndarray,
     view: ViewSettings,
     num_workers: int = 0,

@@ -13,7 +13,7 @@ import os
 import shutil
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ CLIPS_A_BATCH, BATCHES_A_SHARD = 64, 16
 TENSORS = ("embedding_ND", "tokens_NPD")  # in the order of the file
 CLIPS_AT_ONCE = 4096  # normalised
 
-Batches = Iterator[tuple[np.ndarray, np.ndarray]]
+Batches = Generator[tuple[np.ndarray, np.ndarray], None, None]
 
 
 @dataclass(frozen=True)

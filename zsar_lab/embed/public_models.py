@@ -8,9 +8,9 @@ space, M lines of a class text.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ def embed_with_public_model(
     place = choose_device(device)
     n_workers = choose_num_workers(num_workers, place)
 
-    def embed(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def embed(rows: np.ndarray) -> Batches:
         yield from seen_by(tower.to(place), store, rows, n_workers)
 
     key = fingerprint("public clip embeddings", *made_of)
@@ -86,10 +86,8 @@ def embed_with_public_model(
 @torch.inference_mode()
 def seen_by(tower: PublicTower, store: FrameStore, rows: np.ndarray, num_workers: int = 0) -> Batches:
     """The clips of these rows in their order: float16 embeddings [B, D], and no tokens [B, 0, D]."""
-    device = next(tower.parameters()).device
-    for read in scoring_batches(
-        store.frames, rows, embeddings.CLIPS_A_BATCH, num_workers, device.type == "cuda"
-    ):
+    device, frames = next(tower.parameters()).device, cast(Any, store.frames)
+    for read in scoring_batches(frames, rows, embeddings.CLIPS_A_BATCH, num_workers, device.type == "cuda"):
         with mixed_precision(device):
             embedding_BD = tower(read.to(device, non_blocking=True)).half().cpu().numpy()
         yield embedding_BD, np.zeros((len(embedding_BD), 0, embedding_BD.shape[1]), np.float16)

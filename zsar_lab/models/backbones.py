@@ -54,7 +54,7 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(convolution(before, width, 1, stride, bias=False), norm(width))
         self.activation = nn.ReLU(inplace=True)
         if zero:
-            nn.init.zeros_(self.body[-1].weight)
+            nn.init.zeros_(self.body[-1].get_parameter("weight"))
 
     def forward(self, features: Tensor) -> Tensor:
         """The same number of axes."""
@@ -115,9 +115,9 @@ class FrameResNet(nn.Module):
         self.width = widths[-1]
         self.stem, self.stages = whole.embedder, nn.Sequential(*whole.encoder.stages)
         if zero_residual:
-            for stage in self.stages:
-                for block in stage.layers:
-                    nn.init.zeros_(block.layer[-1].normalization.weight)
+            stages: Any = whole.encoder.stages
+            for block in (block for stage in stages for block in stage.layers):
+                nn.init.zeros_(block.layer[-1].normalization.weight)
 
     def map_size(self, n_frames: int, size_px: int) -> tuple[int, int, int]:
         """T', H', W' of the feature map of clips of square frames."""
@@ -152,9 +152,10 @@ class VideoResNet(nn.Module):
         self.width = widths[-1]
         self.stride = (2 ** (len(widths) - 1), 2 ** len(widths))
         before, blocks = widths[0], []
-        stem = [nn.Conv3d(3, before, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)]
         if factorised:
             stem = _halves(3, before, 7, (1, 2, 2), 45)
+        else:
+            stem = [nn.Conv3d(3, before, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)]
         self.stem = nn.Sequential(*stem, nn.BatchNorm3d(before), nn.ReLU(inplace=True))
         for stage, width in enumerate(widths):
             for number in range(n_blocks):
@@ -222,7 +223,7 @@ def _small(config: Any) -> nn.Module:
     return SmallShiftResNet(config.backbone_widths, config.n_frames, config.zero_residual)
 
 
-BACKBONES: dict[str, Callable[..., nn.Module]] = {  # each from a ModelConfig
+BACKBONES: dict[str, Callable[..., Any]] = {  # each from a ModelConfig
     "small shift resnet": _small,
     "r3d-18": _video_resnet(factorised=False),
     "r(2+1)d-18": _video_resnet(factorised=True),

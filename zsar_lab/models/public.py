@@ -25,13 +25,13 @@ OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
-def mean_of_frames(network: nn.Module, pixels_BTKHW: Tensor) -> Tensor:
+def mean_of_frames(network: Any, pixels_BTKHW: Tensor) -> Tensor:
     """normalise(sum_k e_k / |e_k|) over the embeddings e_k of frames, whose order does not count; [B, D]."""
     frames_MD = network.get_image_features(pixel_values=pixels_BTKHW.flatten(0, 1)).pooler_output.float()
     return normalize(normalize(frames_MD, dim=-1).unflatten(0, (-1, pixels_BTKHW.shape[1])).sum(1), dim=-1)
 
 
-def whole_video(network: nn.Module, pixels_BTKHW: Tensor) -> Tensor:
+def whole_video(network: Any, pixels_BTKHW: Tensor) -> Tensor:
     """What the model's own video tower makes of the frames, normalised; [B, D]."""
     return normalize(network.get_video_features(pixel_values=pixels_BTKHW).pooler_output.float(), dim=-1)
 
@@ -68,7 +68,7 @@ class Preprocessing:
         """As preprocessor_config.json (or processor_config.json) says; ValueError where it cannot be done."""
         says = _settings(Path(folder))
         resized = _sides(says, "size") if says.get("do_resize", True) else None
-        resampling = RESAMPLING.get(says.get("resample"))
+        resampling = RESAMPLING.get(says.get("resample", 0))
         if resized is not None and resampling is None:
             asked = says.get("resample")
             raise ValueError(f"resample must be bilinear (2) or bicubic (3), '{folder}' asks for {asked!r}")
@@ -89,8 +89,8 @@ class Preprocessing:
             return height, width
         if not self.keeps_shape:
             return self.resized_px
-        short, wanted = min(height, width), self.resized_px[0]
-        return tuple(wanted if side == short else int(wanted * side / short) for side in (height, width))
+        wanted, short = self.resized_px[0], min(height, width)
+        return int(wanted * height / short), int(wanted * width / short)
 
     def __call__(self, frames_BTHWC: Tensor) -> Tensor:
         """From uint8 to float32 [B, T, 3, H', W']; resized with smoothing and rounded as PIL does."""
@@ -113,6 +113,8 @@ class PublicTower(nn.Module):
 
     Its `kind` is a key of `MODELS`; it reads `n_frames` of a clip.
     """
+
+    network: Any
 
     def __init__(self, network: nn.Module, kind: str, n_frames: int, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -190,7 +192,8 @@ def _sides(says: dict[str, Any], name: str) -> tuple[int, int]:
     """Height and width of `size` or `crop_size`: a number, {"shortest_edge"} or {"height", "width"}."""
     given = says.get(name)
     sides = given if isinstance(given, dict) else {"shortest_edge": given}
-    found = sides.get("height", sides.get("shortest_edge")), sides.get("width", sides.get("shortest_edge"))
-    if not all(isinstance(side, int) and side >= 1 for side in found):
+    either: Any = sides.get("shortest_edge")
+    height, width = sides.get("height", either), sides.get("width", either)
+    if not all(isinstance(side, int) and side >= 1 for side in (height, width)):
         raise ValueError(f"{name} in {SETTINGS_FILES[0]} must be a number of pixels, got {given!r}")
-    return found
+    return height, width

@@ -7,7 +7,7 @@ the backbone.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import ConfigDict, Field, model_validator
@@ -39,7 +39,7 @@ class ModelConfig:
     word_width: Count = 384  # of its words
     n_label_tokens: Count = 4  # spans of words that a class text is read in
     n_seen: Count = 32
-    backbone: Literal[tuple(BACKBONES)] = later("small shift resnet")
+    backbone: Literal[tuple(BACKBONES)] = later("small shift resnet")  # type: ignore[valid-type]
     size_px: Count = later(48)  # of the clips; the small backbone takes any
     spatial_tokens: bool = later(True)  # a visual token a place of the feature map, or their mean a time step
     zero_residual: bool = later(False)  # each residual branch of the backbone starts as 0
@@ -72,7 +72,7 @@ class ResT(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.backbone = BACKBONES[config.backbone](config)
+        self.backbone: Any = BACKBONES[config.backbone](config)
         self.map_size = self.backbone.map_size(config.n_frames, config.size_px)
         time, rows, columns = self.map_size if config.spatial_tokens else (self.map_size[0], 1, 1)
         self.frame_projection = nn.Linear(self.backbone.width, width)

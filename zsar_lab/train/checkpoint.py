@@ -174,8 +174,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             record = json.loads(opened.metadata()["zsar_lab"])
         if (version := record.pop("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
             raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {version}")
-        made = {"config": read_recorded(record.pop("config")), "inputs": Inputs(**record.pop("inputs"))}
-        return Checkpoint(path, **record, **made)
+        config, inputs = read_recorded(record.pop("config")), Inputs(**record.pop("inputs"))
+        return Checkpoint(path, config, inputs, **record)
     except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
         with open(path, "rb") as file:  # only now: a safetensors file can begin with the same bytes
             is_pickle = file.read(4).startswith(PICKLES)

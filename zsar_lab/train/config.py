@@ -85,7 +85,7 @@ class TrainConfig:
 
 
 def config_from(content: Mapping[str, Any]) -> TrainConfig:
-    """A configuration from nested mappings, defaults for what is not named; ConfigError where it cannot be."""
+    """A configuration from nested mappings, defaults for what is not named; or ConfigError."""
     try:
         return TypeAdapter(TrainConfig).validate_json(json.dumps(content))
     except TypeError as error:
@@ -127,8 +127,8 @@ def _paper_size(backbone: str, n_frames: int, size_px: int, learning_rate: float
     """
     model = ModelConfig(n_frames, width=512, heads=8, feedforward=2048, backbone=backbone, size_px=size_px)
     model = replace(model, spatial_tokens=backbone in ("r3d-18", "r(2+1)d-18"), zero_residual=True)
-    view, settings = ViewSettings(n_frames, size_px, "rgb"), {"warm_up": 0.1, "temperature": 0.1}
-    return TrainConfig(150, 64, learning_rate, **settings, view=view, model=model)
+    view = ViewSettings(n_frames, size_px, "rgb")
+    return TrainConfig(150, 64, learning_rate, warm_up=0.1, temperature=0.1, view=view, model=model)
 
 
 PRESETS: dict[str, TrainConfig] = {
@@ -158,7 +158,7 @@ def config_of(
     n_seen: int = 32,
     text_width: int = 384,
     word_width: int = 384,
-    **decided: int,
+    **decided: Any,
 ) -> TrainConfig:
     """A preset with single settings overridden; the model is made for the frames of the view.
 
@@ -182,7 +182,8 @@ def config_of(
             raise ConfigError(f"overrides must leave {name!r} out, it is set by {SET_ELSEWHERE[name]}")
     config = config_from(_merged(asdict(PRESETS[preset]), overrides))
     sizes = {"n_frames": config.view.n_frames, "size_px": config.view.size_px, "n_seen": n_seen}
-    model = replace(config.model, **sizes, text_width=text_width, word_width=word_width)
+    sizes |= {"text_width": text_width, "word_width": word_width}
+    model = replace(config.model, **sizes)  # type: ignore[arg-type]
     return replace(config, model=model, **decided)
 
 

@@ -9,9 +9,9 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
 
 from zsar_lab.models.rest import ResT
 from zsar_lab.train import distributed
@@ -51,11 +51,11 @@ def synchronise(device: torch.device) -> None:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Convolutions and matrix products on a GPU are in bfloat16 inside the block; nothing changes on a CPU."""
+    """On a GPU convolutions and matrix products are in bfloat16 inside the block."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def lay_out(backbone: nn.Module, memory_format: str) -> None:
+def lay_out(backbone: Any, memory_format: str) -> None:
     """Lay a backbone out in memory, in place: "channels_last" (channels_last_3d over time), or as it is."""
     if memory_format == "channels_last":
         is_over_time = any(weight.ndim == 5 for weight in backbone.parameters())
@@ -70,8 +70,6 @@ def compiles(model: ResT) -> bool:
             torch.compile(model.video_encoder)(tokens)
     except RuntimeError as error:  # all errors of the compiler are one
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        warnings.warn(
-            f"compile_transformer needs a compiler that works: {reason}; not compiled", stacklevel=2
-        )
+        warnings.warn(f"compile_transformer needs a compiler that works: {reason}", stacklevel=2)
         return False
     return True

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -88,7 +89,7 @@ def rank_zero_first() -> AbstractContextManager[None]:
 
 
 def each_rank_at_own_pace() -> AbstractContextManager[None]:
-    """Every rank goes through the block, however long each takes; RuntimeError behind it if another failed."""
+    """Every rank goes through the block, however long it takes; RuntimeError if another failed."""
     return _turn(before=[], after=list(range(world_size())))
 
 
@@ -98,7 +99,7 @@ def _turn(before: list[int], after: list[int]) -> Iterator[None]:
     if _turns is None:
         yield
         return
-    (store, numbers), outcome = _turns, b"failed"
+    (store, numbers), outcome = _turns, "failed"
     turn = next(numbers)
 
     def wait_for(others: list[int]) -> None:
@@ -110,7 +111,7 @@ def _turn(before: list[int], after: list[int]) -> Iterator[None]:
     wait_for(before)
     try:
         yield
-        outcome = b"done"
+        outcome = "done"
     finally:
         store.set(f"{turn} {rank()}", outcome)
     wait_for(after)
@@ -227,7 +228,7 @@ def _connect(device: str | None, timeout: timedelta) -> dist.Store:
 
 
 def with_shared_statistics(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with batch norms over the clips of all ranks: torch's own on GPUs, on CPUs `RankBatchNorm`."""
+    """The module with batch norms over the clips of all ranks: torch's on GPUs, or `RankBatchNorm`."""
     if world_size() == 1:
         return module
     if device.type == "cuda":
@@ -246,7 +247,11 @@ class RankBatchNorm(nn.Module):
     in evaluation; the running variance takes up variance N / (N - 1).
     """
 
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> None:
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, norm: Any) -> None:
         super().__init__()
         self.weight, self.bias, self.eps, self.momentum = norm.weight, norm.bias, norm.eps, norm.momentum
         for name, value in norm.named_buffers():
@@ -277,11 +282,11 @@ class _Summed(torch.autograd.Function):
     """The sum of a tensor over the ranks; so is its gradient."""
 
     @staticmethod
-    def forward(context, values: Tensor) -> Tensor:
+    def forward(context: Any, values: Tensor) -> Tensor:
         summed = values.clone()
         dist.all_reduce(summed)
         return summed
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> Tensor:
+    def backward(context: Any, gradient: Tensor) -> Tensor:
         return _Summed.forward(context, gradient.contiguous())

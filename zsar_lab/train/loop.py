@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,16 @@ from zsar_lab.train.config import ConfigError, TrainConfig, check_frames
 from zsar_lab.train.device import (
     choose_device,
     choose_num_workers,
-    cpu_threads,
     compiles,
+    cpu_threads,
     lay_out,
     mixed_precision,
 )
 from zsar_lab.train.meters import FORMATS, Meters, tensorboard
 from zsar_lab.train.optimisers import Average, copy_tensors, make_optimiser
 from zsar_lab.train.processes import TrainingInterrupted, handled
-from zsar_lab.train.step import Step, read_texts
-from zsar_lab.train.text_tail import FrozenTexts, TextInputs, TextTail, check_text, text_inputs
+from zsar_lab.train.step import Step
+from zsar_lab.train.text_tail import ReadTexts, TextTail, check_text, text_inputs
 
 OnEpoch = Callable[[list[dict[str, Any]]], None]
 
@@ -178,18 +179,21 @@ class Training:
         if self.checkpoint.compiled:
             self.model.video_encoder.compile()
             self.model.cross_encoder.compile()
-        seen_text = self._texts(classes, protocol.seen)
-        self.validation_text = self._texts(classes, protocol.validation) if protocol.validation else None
+        validation = protocol.validation
+        self.validation_text = self.read_texts(classes, validation) if validation else None
         moved = self.model, self.tail, self.optimiser, self.average
-        self.step = Step(*moved, seen_text, config, start.total_steps)
+        texts = self.read_texts(classes, protocol.seen)
+        self.step = Step(*moved, texts, config, start.total_steps)
         self.meters = Meters(config, device)
         self.saved_at_s = time.monotonic()
 
-    def _texts(self, classes: ClassEmbeddings, names: tuple[str, ...]) -> TextInputs | FrozenTexts:
-        """Class texts as far as they stay the same through the training."""
+    def read_texts(self, classes: ClassEmbeddings, names: tuple[str, ...]) -> ReadTexts:
+        """What gives class texts as the model reads them now: what stays the same is done once."""
+        n_tokens = self.config.model.n_label_tokens
         if self.tail:
-            return self.tail.freeze(classes.class_text, names)
-        return text_inputs(classes, names, self.config.model.n_label_tokens, self.device)
+            return partial(self.tail.inputs, self.tail.freeze(classes.class_text, names), n_tokens)
+        inputs = text_inputs(classes, names, n_tokens, self.device)
+        return lambda: inputs
 
     def run(self, stop: threading.Event, listeners: list[OnEpoch], save_every_s: float) -> Checkpoint:
         """Take the steps that are left; `stop` is looked at between two steps."""
@@ -227,8 +231,10 @@ class Training:
         self, epoch: int, per_epoch: int, stop: threading.Event, bar: Any, save_every_s: float
     ) -> dict[str, Any]:
         """Take the steps of an epoch that are left; gives its clips and sums of losses."""
-        config, running = self.config, {"n_clips": 0, "sums": {}} | self.checkpoint.running
-        clips = self.store.frames, self.rows, self.targets, config.batch_size * config.accumulate
+        config = self.config
+        running: dict[str, Any] = {"n_clips": 0, "sums": {}} | self.checkpoint.running
+        frames: Any = self.store.frames
+        clips = frames, self.rows, self.targets, config.batch_size * config.accumulate
         at = config.seed, epoch, self.checkpoint.step, distributed.rank(), distributed.world_size()
         batches = training_batches(*clips, *at, *self.reading)
         self.meters.begin()
@@ -258,8 +264,7 @@ class Training:
                 figures["seen_top1"] = self._top1(clips, protocol.seen, lambda v: model.seen_logits(v, 1.0))
             if self.validation_text:
                 with mixed_precision(self.device):
-                    texts = read_texts(self.tail, self.validation_text, self.config)
-                    label_VD = model.encode_labels(*texts).embedding_CD
+                    label_VD = model.encode_labels(*self.validation_text()).embedding_CD
                 clips, names = protocol.validation_clips, protocol.validation
                 figures["validation_direct_top1"] = self._top1(clips, names, lambda v: v @ label_VD.T)
         return figures
@@ -273,7 +278,8 @@ class Training:
         own, n_right = slice(share.first, share.last), 0
         if share.last > share.first:
             embedded = []
-            for frames_BNHWC in scoring_batches(self.store.frames, rows[own], 64, *self.reading):
+            frames: Any = self.store.frames
+            for frames_BNHWC in scoring_batches(frames, rows[own], 64, *self.reading):
                 view = centre_view(frames_BNHWC.to(self.device, non_blocking=True), self.config.view)
                 with mixed_precision(self.device):  # the view in full: its places in a frame would be rounded
                     embedded.append(self.model.encode_video(view).embedding_BD)

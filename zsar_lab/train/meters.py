@@ -32,7 +32,7 @@ Instant = Any  # seconds as a float, or a recorded CUDA event
 
 
 class Meters:
-    """`begin` an epoch, `watch` its batches, `count` the clips of each step, and read `figures` at its end."""
+    """`begin` an epoch, `watch` its batches, `count` clips of steps, and read `figures` at its end."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
@@ -51,14 +51,11 @@ class Meters:
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches; how long each lets the device wait is noted."""
-        iterator, end = iter(batches), object()
-        while True:
-            asked = self.clock()
-            batch = next(iterator, end)
-            if batch is end:
-                return
+        asked = self.clock()
+        for batch in batches:
             self._waits.append((asked, self.clock()))
             yield batch
+            asked = self.clock()
 
     def count(self, n_clips: int) -> None:
         """A step has taken these clips."""
@@ -115,7 +112,7 @@ def seconds_between(first: Instant, second: Instant) -> float:
 
 
 def peak_gflop_per_s(device: torch.device) -> float:
-    """GFLOP/s of a matrix product in bfloat16 on a GPU, float32 on a CPU: the fastest of ten, once a process."""
+    """GFLOP/s of a matrix product (bfloat16 on a GPU, else float32): the fastest of ten, once a process."""
     return _measured_peak(device, torch.get_num_threads())
 
 

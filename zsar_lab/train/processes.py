@@ -79,8 +79,9 @@ def train_in_processes(
                         gpu_of[split] = min(gpus, key=[gpu_of[other] for other in running].count)
                         environment["CUDA_VISIBLE_DEVICES"] = gpu_of[split]
                     with open(folders[split] / "training.txt", "w", encoding="utf-8") as log:
-                        options = {"stdout": log, "stderr": log, "start_new_session": True}
-                        running[split] = subprocess.Popen(command(split), env=environment, **options)
+                        running[split] = subprocess.Popen(
+                            command(split), stdout=log, stderr=log, env=environment, start_new_session=True
+                        )
                 time.sleep(0.5)
                 for split in [name for name, process in running.items() if process.poll() is not None]:
                     if status := running.pop(split).returncode:

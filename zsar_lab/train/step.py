@@ -20,7 +20,7 @@ from zsar_lab.train import distributed
 from zsar_lab.train.config import TrainConfig
 from zsar_lab.train.device import mixed_precision
 from zsar_lab.train.optimisers import Average, learning_rate
-from zsar_lab.train.text_tail import FrozenTexts, TextInputs, TextTail
+from zsar_lab.train.text_tail import ReadTexts, TextTail
 
 
 def training_losses(
@@ -50,27 +50,20 @@ def training_losses(
 class StepLosses(nn.Module):
     """Class texts and clips to losses in one call, for gradients to be exchanged between ranks after it."""
 
-    def __init__(
-        self, model: ResT, tail: TextTail | None, texts: TextInputs | FrozenTexts, config: TrainConfig
-    ) -> None:
+    def __init__(self, model: ResT, tail: TextTail | None, texts: ReadTexts, config: TrainConfig) -> None:
         super().__init__()
-        self.model, self.tail, self.texts, self.config = model, tail, texts, config
+        self.model, self.texts, self.config = model, texts, config
         self.text = nn.ParameterList(tail.trained.values() if tail else ())
 
     def forward(self, view_BTKHW: Tensor, target_B: Tensor, uniform_BS: Tensor) -> dict[str, Tensor]:
         """See `training_losses`."""
         with mixed_precision(view_BTKHW.device):
-            labels = self.model.encode_labels(*read_texts(self.tail, self.texts, self.config))
+            labels = self.model.encode_labels(*self.texts())
             return training_losses(self.model, view_BTKHW, target_B, labels, self.config, uniform_BS)
 
 
-def read_texts(tail: TextTail | None, texts: TextInputs | FrozenTexts, config: TrainConfig) -> TextInputs:
-    """Class texts as they are read now: through the trained layers of the text encoder, if there are."""
-    return tail.inputs(texts, config.model.n_label_tokens) if tail else texts
-
-
 class Step:
-    """What takes a training's steps, and moves its model, tail, optimiser and average (None: there is none)."""
+    """What takes a training's steps, and moves its model, tail, optimiser and average (if any)."""
 
     def __init__(
         self,
@@ -78,7 +71,7 @@ class Step:
         tail: TextTail | None,
         optimiser: torch.optim.Optimizer,
         average: Average | None,
-        texts: TextInputs | FrozenTexts,
+        texts: ReadTexts,
         config: TrainConfig,
         total_steps: int,
     ) -> None:
@@ -130,7 +123,7 @@ class Step:
         return losses
 
     def _add_up_gradients(self, view_BTKHW: Tensor, batch: Batch, uniform_BS: Tensor) -> dict[str, Tensor]:
-        """This rank's part of the step's mean losses; as many parts on every rank, exchanged with the last."""
+        """This rank's share of the mean losses; as many parts on every rank, exchanged with the last."""
         share, n_ranks = batch.share, distributed.world_size()
         n_parts = math.ceil(math.ceil(share.total / n_ranks) / self.config.batch_size)
         given = view_BTKHW, batch.target_B.to(self.device, non_blocking=True), uniform_BS
@@ -151,7 +144,7 @@ class Step:
 
 
 def smaller_batch(config: TrainConfig, step: int, reason: str) -> str:
-    """The message where a batch does not fit: the largest even division, and the same step by more batches."""
+    """The message where a batch does not fit: the same step by more, smaller batches."""
     whole = config.batch_size * config.accumulate
     n_clips = min(config.batch_size, -(-whole // distributed.world_size()))
     size = next((n for n in range(n_clips // 2, 0, -1) if not whole % n), None)

@@ -9,7 +9,7 @@ layer, D of a line's embedding, F of a class text's (lines side by side; D where
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -47,6 +47,9 @@ def text_inputs(
     words, mask = (torch.from_numpy(array[rows]) for array in (classes.words_CLE, classes.mask_CL))
     pooled_CF = torch.from_numpy(classes.pooled_CF[rows]).to(device)
     return TextInputs(pooled_CF, word_spans(words, mask, n_label_tokens).to(device))
+
+
+ReadTexts = Callable[[], TextInputs]  # class texts as they are read now
 
 
 class FrozenBatch(NamedTuple):
@@ -95,7 +98,7 @@ class TextTail:
             return ((now, *inputs[1:]), settings) if inputs else ((), settings | {"hidden_states": now})
 
         model = self.encoder.model.requires_grad_(True)
-        named = dict(model.named_parameters())
+        named: dict[str, Any] = dict(model.named_parameters())
         handle = self.layers[self.n_frozen].register_forward_pre_hook(cut, with_kwargs=True)
         try:
             read = model(*self.encoder.padded(self.encoder.tokens(["a"])))
@@ -224,7 +227,7 @@ def check_text(config: TrainConfig, classes: ClassEmbeddings, files: EncoderFile
 def class_embeddings_of(
     checkpoint: Checkpoint, class_text: ClassText, files: EncoderFiles, device: str | None = None
 ) -> ClassEmbeddings:
-    """Embed any class texts as a training left the text encoder: its last layers trained, others as published.
+    """Embed any class texts by the text encoder of a training, whose last layers were trained.
 
     The embeddings' `encoder` is `<revision>+<the checkpoint's fingerprint>`.
 
