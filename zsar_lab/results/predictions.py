@@ -110,52 +110,34 @@ class Predictions:
         return pd.concat([self._rows(one) for one in self.scored], ignore_index=True)[list(COLUMNS)]
 
     def rows(
-        self,
-        method: str,
-        prompt: str | None = None,
-        reduction: str = "none",
-        setting: str = INDUCTIVE,
-        candidates: str = "unseen",
-        role: str | None = None,
+        self, method: str, prompt: str | None = None, role: str | None = None, **where: str
     ) -> pd.DataFrame:
-        """The rows of one method, in the order of `ids(candidates, role)`.
+        """The rows of one method, in the order of `ids(candidates, role)`; the other arguments as for `find`.
 
         Args:
             method: a name of METHODS, or "upper_bound" or "seen".
             prompt: of the class texts; None for the training's own.
-            reduction: a name of REDUCTIONS.
-            setting: "inductive" or "transductive".
-            candidates: "unseen" (test clips), "seen" (held-out clips of seen classes), "validation", or
-                "all": seen and unseen classes, for held-out seen clips and then test clips.
-            role: under "all", only the clips that are "seen_test" or "test".
+            role: where all classes are candidates, only the clips that are "seen_test" or "test".
+            where: reduction, setting, candidates.
 
         Raises:
             KeyError: it was not scored.
         """
-        one = self.find(method, prompt, reduction, setting, candidates)
+        one = self.find(method, prompt, **where)
         rows = self.table.iloc[self._spans[one.key]]
-        return rows[self._of_role(candidates, role)].reset_index(drop=True)
+        return rows[self._of_role(one.candidates, role)].reset_index(drop=True)
 
     def scores(
-        self,
-        method: str,
-        prompt: str | None = None,
-        reduction: str = "none",
-        setting: str = INDUCTIVE,
-        candidates: str = "unseen",
-        role: str | None = None,
+        self, method: str, prompt: str | None = None, role: str | None = None, **where: str
     ) -> np.ndarray:
-        """The scores of one method, [B, C]: rows as `ids(candidates, role)`, columns as `names(candidates)`.
-
-        Args, Raises: as for `rows`.
-        """
-        one = self.find(method, prompt, reduction, setting, candidates)
-        kept = self._of_role(candidates, role)
+        """The scores of one method, [B, C], columns as `names(candidates)`; otherwise as `rows`."""
+        one = self.find(method, prompt, **where)
+        kept = self._of_role(one.candidates, role)
         scores_BC = self._array(f"scores_{one.matrix:02d}")
         scores_BC = scores_BC if kept.all() else scores_BC[kept]
         if one.gammas is None:
             return scores_BC
-        gamma_B = np.array(one.gammas)[halves(self.targets(candidates))][kept]
+        gamma_B = np.array(one.gammas)[halves(self.targets(one.candidates))][kept]
         is_seen_C = np.arange(scores_BC.shape[1]) < len(self.protocol.seen)
         return np.where(is_seen_C, scores_BC - gamma_B[:, None], scores_BC)
 
@@ -167,7 +149,16 @@ class Predictions:
         setting: str = INDUCTIVE,
         candidates: str = "unseen",
     ) -> Scored:
-        """What validation chose: settings, validation_top1, temperature, gammas; KeyError when not scored."""
+        """What validation chose: settings, validation_top1, temperature, gammas; KeyError when not scored.
+
+        Args:
+            method: see `rows`.
+            prompt: see `rows`.
+            reduction: a name of REDUCTIONS.
+            setting: "inductive" or "transductive".
+            candidates: "unseen" (of test clips), "seen" (of held-out clips of seen classes), "validation", or
+                "all": seen and unseen classes, of held-out seen clips and then test clips.
+        """
         key = (method, self.prompt if prompt is None else prompt, reduction, setting, candidates)
         if key not in self._by_key:
             near = [one.key for one in self.scored if one.method == method] or sorted(
