@@ -1,4 +1,4 @@
-"""Cataloging whole datasets: annotations read, files found and every file opened, against a plain loop that opens the same files.
+"""Cataloging whole datasets, every file opened, against a plain loop that opens the same files.
 
     python benchmarks/bench_catalog.py [--workers 2] [--video tiny|real] [--loop-files 5000]
     python benchmarks/bench_catalog.py --files 100000
@@ -15,7 +15,6 @@ import argparse
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +23,12 @@ from typing import Any
 import decord
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fixtures"))
 
 from official_files import write_hmdb51, write_kinetics, write_ucf101
 
 from zsar_lab.data.datasets import class_list, read_annotations
+from zsar_lab.data.datasets.layout import match_videos
 from zsar_lab.data.prepare import Source, make_catalog
 from zsar_lab.data.workers import Limits
 
@@ -88,24 +88,22 @@ def measure(dataset: str, folder: Path, paths: list[str], limits: Limits, loop_f
     loop = [videos / path for path in paths[:loop_files]]
     _, loop_s = timed(lambda: [open_plainly(path) for path in loop])
     annotations, read_s = timed(lambda: read_annotations(dataset, folder))
-    _, find_s = timed(lambda: find_videos(annotations, videos))
-    before_mb, own_s, workers_s = peak_mb("self"), *cpu_s()
-    with WorkersPeak() as peak:
-        catalog, total_s = timed(
-            lambda: make_catalog(Source(dataset, str(videos), str(folder)), folder / "work", limits)
-        )
-    own_s, workers_s = (after - before for after, before in zip(cpu_s(), (own_s, workers_s), strict=True))
+    _, find_s = timed(lambda: match_videos(annotations, videos))
+    before, before_mb = os.times(), peak_mb()
+    source = Source(dataset, str(videos), str(folder))
+    catalog, total_s = timed(lambda: make_catalog(source, folder / "work", limits))
+    own_s, workers_s = (sum(os.times()[at : at + 2]) - sum(before[at : at + 2]) for at in (0, 2))
     assert len(catalog.usable) == len(paths), catalog.clips["status"].value_counts()
     ours, plain = len(paths) / total_s, len(loop) / loop_s
-    print(f"  load {', '.join(f'{load:.1f}' for load in os.getloadavg())}; {limits.workers} workers")
+    load = os.getloadavg()[0]
+    print(f"  load {load:.1f}; {limits.workers} workers; peak {peak_mb():.0f} MB ({before_mb:.0f} before)")
     print(
-        f"  annotations {read_s:6.2f} s    files found {find_s:6.2f} s    both, every file opened and tables saved: {total_s:6.2f} s"
+        f"  annotations {read_s:.2f} s; files found {find_s:.2f} s; all, every file opened, saved: {total_s:.2f} s"
     )
-    print(f"  of it on the processors: this process {own_s:.2f} s, workers {workers_s:.2f} s")
-    print(f"  make_catalog, {len(paths):,} files: {ours:8.0f} files/s")
-    print(f"  decord in a plain loop, {len(loop):,} files: {plain:8.0f} files/s    ratio {ours / plain:.2f}x")
+    print(f"  on the processors: this process {own_s:.2f} s, workers {workers_s:.2f} s")
+    print(f"  make_catalog, {len(paths):,} files: {ours:.0f} files/s")
     print(
-        f"  peak memory: this process {peak_mb('self'):.0f} MB ({before_mb:.0f} MB before), the largest worker {peak.mb:.0f} MB",
+        f"  decord in a plain loop, {len(loop):,} files: {plain:.0f} files/s; ratio {ours / plain:.2f}x",
         flush=True,
     )
 
@@ -115,50 +113,16 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return call(), time.perf_counter() - started
 
 
-def cpu_s() -> tuple[float, float]:
-    """Processor time so far, of this process and of its children that have ended."""
-    found = os.times()
-    return found.user + found.system, found.children_user + found.children_system
-
-
 def open_plainly(path: Path) -> tuple:
     video = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
     return len(video), video.get_avg_fps(), video[0].shape
 
 
-def peak_mb(process: str) -> float:
-    """The largest resident memory of a process so far; 0 where /proc does not tell (not Linux, or it has ended).
-
-    Not the maxrss of getrusage: that of a child begins with the memory of the parent that started it.
-    """
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return 0.0
-    return next(
-        (int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmHWM")), 0.0
-    )
-
-
-class WorkersPeak(threading.Thread):
-    """The largest resident memory of any child process, asked for four times a second."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.mb, self.left = 0.0, threading.Event()
-
-    def __enter__(self) -> WorkersPeak:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.left.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self.left.wait(0.25):
-            for children in Path("/proc/self/task").glob("*/children"):
-                self.mb = max([self.mb, *(peak_mb(child) for child in children.read_text().split())])
+def peak_mb() -> float:
+    """The largest resident memory of this process so far; 0 where /proc does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training batches from the frame store against decord on the original videos: both sides in one run, on one core.
+"""Training batches from the frame store against decord on the original videos, on one core.
 
     python benchmarks/bench_decode.py [--clips 48] [--rounds 5] [--folder runs/bench_decode]
 
@@ -89,7 +89,7 @@ def encode(path: Path, frames: Iterator[np.ndarray]) -> None:
 
 
 def scene(seed: int) -> Iterator[np.ndarray]:
-    """RGB uint8 [H, W, 3]: a textured ground under a moving camera, four textured discs that move on their own, and noise."""
+    """RGB uint8 [H, W, 3]: textured ground under a moving camera, four discs that move, and noise."""
     random = np.random.default_rng(seed)
     ground, camera = torch.from_numpy(texture(random)).permute(2, 0, 1)[None], wandering(random) * 0.05
     discs = [(texture(random), wandering(random), int(radius)) for radius in random.integers(25, 60, 4)]
@@ -107,7 +107,7 @@ def scene(seed: int) -> Iterator[np.ndarray]:
 
 
 def texture(random: np.random.Generator, side: int = 512) -> np.ndarray:
-    """float32 [side, side, 3] around 128: noise whose amplitude falls with frequency, as it does in photographs."""
+    """float32 [side, side, 3] around 128: noise whose amplitude falls with frequency."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]) * side
     image = np.fft.irfft2(
         np.fft.rfft2(random.normal(size=(3, side, side))) / np.maximum(frequency, 2.0) ** 1.2
@@ -151,14 +151,12 @@ def use_one_core() -> None:
 
 def describe(videos: list[Path], raw: FrameStore, jpeg: FrameStore) -> None:
     n_bytes = sum(path.stat().st_size for path in videos)
+    rate = 8 * n_bytes / len(videos) / (N_FRAMES / FPS) / 1e3
     print(
-        f"{len(videos)} videos of {WIDTH} x {HEIGHT}, {N_FRAMES} frames, a key frame every {KEY_FRAME_DISTANCE}: "
-        f"{n_bytes / 1e6:.0f} MB, {8 * n_bytes / len(videos) / (N_FRAMES / FPS) / 1e3:.0f} kbit/s"
+        f"{len(videos)} videos of {WIDTH} x {HEIGHT}, {N_FRAMES} frames: {n_bytes / 1e6:.0f} MB, {rate:.0f} kbit/s"
     )
-    print(
-        f"frame stores of {raw.frames.shape[1:]} uint8 a clip: raw {raw.frames.nbytes / 1e6:.0f} MB, JPEG {jpeg.frames.nbytes / 1e6:.0f} MB; "
-        f"batches of {BATCH_SIZE}; one core; load {', '.join(f'{load:.1f}' for load in os.getloadavg())}"
-    )
+    sizes = " and ".join(f"{store.frames.nbytes / 1e6:.0f} MB" for store in (raw, jpeg))
+    print(f"raw and JPEG frame stores: {sizes}; batches of {BATCH_SIZE}; load {os.getloadavg()[0]:.1f}")
 
 
 def measure(videos: list[Path], raw: FrameStore, jpeg: FrameStore, rounds: int) -> None:

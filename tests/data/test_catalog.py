@@ -1,4 +1,4 @@
-"""zsar_lab.data.catalog: class folders as a catalog, what is listed and refused; every video is opened once."""
+"""zsar_lab.data.catalog: class folders as a catalog; every video is opened once."""
 
 from __future__ import annotations
 

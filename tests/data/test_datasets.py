@@ -1,4 +1,4 @@
-"""zsar_lab.data.datasets: the table; official annotation files read to the last line, their traps, and damaged ones."""
+"""zsar_lab.data.datasets: official annotation files read to the last line, their traps, and damaged ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from official_files import (
     write_ucf101,
 )
 
-from zsar_lab.data.datasets import DATASETS, PUBLIC, class_list, read_annotations
+from zsar_lab.data.datasets import DATASETS, PUBLIC, class_list, list_datasets, read_annotations
 from zsar_lab.data.datasets.annotations import path_fault, video_stem
 
 KINETICS_HEADER = "label,youtube_id,time_start,time_end,split\n"
@@ -63,6 +63,8 @@ def reasons_of(annotations) -> dict[str, str]:
 
 
 def test_the_table_says_what_each_dataset_is():
+    counts = dict(list_datasets()[["name", "classes"]].itertuples(index=False))
+    assert counts["folder"] == 0 and counts["ucf101"] == 101 and list(counts) == list(DATASETS)
     assert list(DATASETS) == ["folder", *PUBLIC] and [DATASETS[name].name for name in DATASETS] == list(
         DATASETS
     )
@@ -267,11 +269,12 @@ def test_kinetics_keeps_what_it_rules_out(tmp_path):
     rows = "run,a,0,10,train\nrun,a,0,10,val\nwalk,a,0,10,train\nrun,../b,0,10,train\n"
     rows += "run,c,10,10,train\nrun,c,10,10,val\nrun,d,-3,10,train\nrun,,0,10,train\n,e,0,10,val\n"
     annotations = read_kinetics_rows(tmp_path, KINETICS_HEADER + rows)
+    again = "'some.csv' line {} lists it again ({}), but it is 'run' (train) already"
     late = "a clip must start at 0 s or later and end after its start, got "
     assert reasons_of(annotations) == {
         "run/a_000000_000010": "",
-        "run/a_000000_000010 (listed again)": "'some.csv' line 3 lists it again (val), but it is 'run' (train) already",
-        "walk/a_000000_000010": "'some.csv' line 4 lists it again (train), but it is 'run' (train) already",
+        "run/a_000000_000010 (listed again)": again.format(3, "val"),
+        "walk/a_000000_000010": again.format(4, "train"),
         "run/../b_000000_000010": "a path must stay below the dataset's folder, got '../b_000000_000010'",
         "run/c_000010_000010": late + "10 to 10 s",
         "run/c_000010_000010 (listed again)": late + "10 to 10 s",

@@ -51,7 +51,7 @@ def whole_jpeg(catalog, tmp_path_factory) -> FrameStore:
 
 
 def wanted_numbers(catalog: Catalog, clip_id: str) -> list[int]:
-    """Of a whole video at 12 frames a second: the middle second of it in sixths, and what is on screen then."""
+    """Of a video at 12 frames a second: what is on screen in the sixths of its middle second."""
     n_frames = catalog.usable.set_index("id").at[clip_id, "frames"]
     return [int((n_frames / 24 - 0.5 + (2 * k + 1) / 12) * 12 + 1e-6) for k in range(6)]
 

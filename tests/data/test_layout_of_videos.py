@@ -1,4 +1,4 @@
-"""zsar_lab.data.datasets.layout: videos are found by name in any layout, and no file below the folder is dropped."""
+"""zsar_lab.data.datasets.layout: videos are found by name in any layout, and no file is dropped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def small_ucf(tmp_path):
 
 
 def matched(annotations: Annotations, videos: Path) -> pd.DataFrame:
-    """The table; every annotated clip and every visible file is in it, a file as some row's path, ids unique."""
+    """The table; every annotated clip and every visible file is in it, and ids are unique."""
     found = match_videos(annotations, videos)
     assert list(found.columns) == [*annotations.clips.columns, "path", "status"]
     assert found["id"].tolist() == sorted(set(found["id"])) and set(annotations.clips["id"]) <= set(

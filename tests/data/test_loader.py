@@ -1,4 +1,4 @@
-"""zsar_lab.data.loader: every clip once, an order to take up anywhere, and views that depend on their seed only."""
+"""zsar_lab.data.loader: every clip once, an order to take up anywhere, views that depend on a seed."""
 
 from __future__ import annotations
 

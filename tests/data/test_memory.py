@@ -32,7 +32,8 @@ paths, store, n_rounds = [Path(path) for path in sys.argv[2:]], Path(sys.argv[1]
 np.save(store / "frames.npy", np.zeros((1, 2, 16, 16, 3), dtype=np.uint8))
 settings = [FrameSettings(2, 5.0, 16), FrameSettings(2, 5.0, 16, 90)]
 for number in range(n_rounds):
-    task = {"path": str(paths[number % len(paths)]), "start_s": 0.0, "end_s": 0.4, "store": str(store), "row": 0}
+    task = {"path": str(paths[number % len(paths)]), "start_s": 0.0, "end_s": 0.4}
+    task |= {"store": str(store), "row": 0}
     task |= probe_clip(task) | {"settings": asdict(settings[number // len(paths) % 2])}
     store_clip(task | {"frames": task["n_frames"]})
     if (number + 1) % 125 == 0:

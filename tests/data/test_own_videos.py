@@ -1,4 +1,4 @@
-"""find_videos: files, folders and csv files become one table; what is no video has its reason. None is opened."""
+"""find_videos: files, folders and csv files become one table; what is no video has its reason."""
 
 from __future__ import annotations
 

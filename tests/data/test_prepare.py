@@ -1,4 +1,4 @@
-"""zsar_lab.data.prepare and its command: what is there and what is not, for every dataset; mistakes of the caller."""
+"""zsar_lab.data.prepare and its command: what is there and what is not; mistakes of the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""zsar_lab.data.reading: frames against the frame store's; mishaps cost what they must; nothing is left behind."""
+"""zsar_lab.data.reading: frames as in the frame store; mishaps cost what they must; nothing is left."""
 
 from __future__ import annotations
 

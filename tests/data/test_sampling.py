@@ -20,7 +20,7 @@ TWO_SECONDS = FrameSettings(n_frames=24, fps=12.0, size_px=64)
 
 
 def frame_indices_plain(start_s, end_s, n_video_frames, video_fps, settings):
-    """For each instant, walk through all frames and take the one with the nearest centre, the later of two."""
+    """For each instant, walk through all frames and take the one with the nearest centre (the later)."""
     span_s = min(end_s - start_s, settings.n_frames / settings.fps)
     chosen = []
     for k in range(settings.n_frames):
@@ -41,7 +41,7 @@ def frame_indices_plain(start_s, end_s, n_video_frames, video_fps, settings):
         (
             (0, 4, 40, 10),
             [12, 17, 22, 27],
-        ),  # the centred 2 s are seconds 1 to 3, instants 1.25 1.75 2.25 2.75
+        ),  # seconds 1 to 3, instants 1.25 1.75 2.25 2.75
         ((0, 0.5, 2, 4), [0, 0, 1, 1]),  # two frames: instants 0.0625 0.1875 0.3125 0.4375
         ((3, 5, 100, 10), [32, 37, 42, 47]),  # inside a video
         ((1, 3, 20, 10), [12, 17, 19, 19]),  # the clip's end lies past the video's

@@ -40,7 +40,7 @@ def odd_job(task):
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
-    """A job that sleeps, dies by a signal or raises, as its task says, and else answers with its process number."""
+    """A job that sleeps, dies or raises, as its task says, and else answers with its process number."""
     (tmp_path / "odd_job.py").write_text(ODD_JOB)
     monkeypatch.syspath_prepend(tmp_path)
     import odd_job

@@ -62,6 +62,15 @@ DATASETS: dict[str, Dataset] = {
 PUBLIC = tuple(name for name in DATASETS if name != FOLDER)  # those with annotation files and a class list
 
 
+def list_datasets() -> pd.DataFrame:
+    """The table of datasets: name, label, what their annotation files look like, and number of classes."""
+    rows = [
+        (name, of.label, of.example, len(class_list(name)) if of.files else 0)
+        for name, of in DATASETS.items()
+    ]
+    return pd.DataFrame(rows, columns=["name", "label", "annotations", "classes"])
+
+
 def class_list(dataset: str) -> pd.DataFrame:
     """The classes of a public dataset, shipped with the package: name, label and description, sorted by name.
 
