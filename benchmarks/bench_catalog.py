@@ -97,9 +97,7 @@ def measure(dataset: str, folder: Path, paths: list[str], limits: Limits, loop_f
     ours, plain = len(paths) / total_s, len(loop) / loop_s
     load = os.getloadavg()[0]
     print(f"  load {load:.1f}; {limits.workers} workers; peak {peak_mb():.0f} MB ({before_mb:.0f} before)")
-    print(
-        f"  annotations {read_s:.2f} s; files found {find_s:.2f} s; all, every file opened, saved: {total_s:.2f} s"
-    )
+    print(f"  annotations {read_s:.2f} s; files found {find_s:.2f} s; all, files opened: {total_s:.2f} s")
     print(f"  on the processors: this process {own_s:.2f} s, workers {workers_s:.2f} s")
     print(f"  make_catalog, {len(paths):,} files: {ours:.0f} files/s")
     print(

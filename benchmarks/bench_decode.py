@@ -152,9 +152,7 @@ def use_one_core() -> None:
 def describe(videos: list[Path], raw: FrameStore, jpeg: FrameStore) -> None:
     n_bytes = sum(path.stat().st_size for path in videos)
     rate = 8 * n_bytes / len(videos) / (N_FRAMES / FPS) / 1e3
-    print(
-        f"{len(videos)} videos of {WIDTH} x {HEIGHT}, {N_FRAMES} frames: {n_bytes / 1e6:.0f} MB, {rate:.0f} kbit/s"
-    )
+    print(f"{len(videos)} videos of {WIDTH} x {HEIGHT}, {N_FRAMES} frames: {rate:.0f} kbit/s")
     sizes = " and ".join(f"{store.frames.nbytes / 1e6:.0f} MB" for store in (raw, jpeg))
     print(f"raw and JPEG frame stores: {sizes}; batches of {BATCH_SIZE}; load {os.getloadavg()[0]:.1f}")
 

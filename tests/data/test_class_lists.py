@@ -32,11 +32,16 @@ MENDED = {
     "dying hair": "dyeing hair",
     "tie dying": "tie dyeing",
 }
-TRUZE_UCF101 = """ApplyLipstick BalanceBeam Billiards BlowDryHair Fencing FieldHockeyPenalty FrontCrawl Hammering HandstandPushups
-    HandstandWalking HorseRace IceDancing JumpingJack MilitaryParade Mixing Nunchucks ParallelBars PizzaTossing PlayingDaf PlayingDhol
-    PlayingSitar PlayingTabla PommelHorse Rafting Rowing StillRings SumoWrestling TableTennisShot UnevenBars WallPushups YoYo"""
-TRUZE_HMDB51 = """chew climb_stairs draw_sword fall_floor fencing flic_flac handstand hit jump kick pick pour run sit shoot_gun smile
-    stand sword_exercise talk turn walk wave"""
+TRUZE_UCF101 = """
+    ApplyLipstick BalanceBeam Billiards BlowDryHair Fencing FieldHockeyPenalty FrontCrawl Hammering
+    HandstandPushups HandstandWalking HorseRace IceDancing JumpingJack MilitaryParade Mixing
+    Nunchucks ParallelBars PizzaTossing PlayingDaf PlayingDhol PlayingSitar PlayingTabla PommelHorse
+    Rafting Rowing StillRings SumoWrestling TableTennisShot UnevenBars WallPushups YoYo
+"""
+TRUZE_HMDB51 = """
+    chew climb_stairs draw_sword fall_floor fencing flic_flac handstand hit jump kick pick pour run
+    sit shoot_gun smile stand sword_exercise talk turn walk wave
+"""
 
 
 def only_letters(text: str) -> str:

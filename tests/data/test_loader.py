@@ -73,7 +73,6 @@ def test_an_epoch_holds_every_clip_once(batch_size, n_steps):
 
 
 def test_the_order_is_of_seed_and_epoch():
-    np.random.seed(1)
     torch.manual_seed(1)
     order = np.random.default_rng([0, 0]).permutation(7)  # as documented, and so for good
     assert rows_of(0, 0) == [ROWS[order[at : at + 3]].tolist() for at in (0, 3, 6)] == rows_of(0, 0)
@@ -236,7 +235,7 @@ def test_the_default_view_takes_as_many_random_numbers_as_it_names():
 
 
 def test_a_centred_rgb_view_equals_pixels_cut_by_hand():
-    # 16 x 24 pixels: a square of 0.875 x 16 = 14 pixels, rows 1..14 and columns 5..18, each a pixel of the view
+    # of 16 x 24 pixels a square of 0.875 x 16 = 14: rows 1..14 and columns 5..18, each a pixel of the view
     frames = torch.randint(0, 256, (2, 9, 16, 24, 3), dtype=torch.uint8, generator=generator(3))
     view = centre_view(frames, ViewSettings(n_frames=4, size_px=14, channels="rgb"))
     for t, stored in enumerate((1, 3, 5, 7)):  # round(8 x (0.075 + 0.85 x (t + 0.5) / 4))

@@ -18,7 +18,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def listed(paths, below: Path | None = None) -> list[tuple[str, str, str]]:
-    """Path, label and reason of each row; paths relative to a folder, and reasons without what is in brackets."""
+    """Path, label and reason of each row; paths relative to a folder, reasons without brackets."""
     table = find_videos(paths)
     assert list(table.columns) == ["path", "label", "reason"] and table.index.tolist() == list(
         range(len(table))

@@ -88,7 +88,7 @@ def make_hmdb51(folder: Path, avi: bytes) -> dict[str, int]:
 
 
 def make_kinetics(folder: Path, mp4: bytes) -> dict[str, int]:
-    """Two clips of zumba are missing, a yoga clip is text, two rows are ruled out, and a video of the unlabelled test table is there."""
+    """Two clips are missing, one is text, two are ruled out, and one of the unlabelled table is there."""
     paths = write_kinetics(folder, classes=KINETICS_EIGHT)
     write_stand_ins(folder / "videos", paths[:-2], mp4)
     put(folder / "videos" / paths[-5], "no video")
@@ -102,7 +102,7 @@ def make_kinetics(folder: Path, mp4: bytes) -> dict[str, int]:
 
 
 def make_activitynet(folder: Path, mp4: bytes) -> dict[str, int]:
-    """Three videos of two seconds a class; one of the first class has a segment of the second too, and one has no file."""
+    """Three videos of two seconds a class; one has a segment of another class too, one has no file."""
     database = {}
     segments = {"a": [(0, 1), (0.5, 1.9)], "b": [(0.2, 2.3), (0.1, 2.8)], "d": [(0, 2)]}
     for number, label in enumerate(ACTIVITYNET_EIGHT):
@@ -154,7 +154,7 @@ def outs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(written, outs) -> Counter:
-    """How often each video of ActivityNet was opened to catalog its segments; the catalog then lies in `outs`."""
+    """How often each video of ActivityNet was opened to catalog its segments, which is in `outs` then."""
     with pytest.MonkeyPatch.context() as patch:
         names = count_tasks(patch, catalog_module)
         make_catalog(written["activitynet"][0], outs / "activitynet", ONE)
@@ -284,7 +284,7 @@ def decoded(made: Prepared) -> pd.DataFrame:
 
 
 def check_account(protocol: Protocol, *catalogs: Catalog) -> pd.DataFrame:
-    """Nothing is dropped unsaid: every row of the catalogs is in a list of the protocol, or left out with a reason."""
+    """Every row of the catalogs is in a list of the protocol, or left out with a reason."""
     accounted = account(protocol, *[catalog.clips for catalog in catalogs])
     assert accounted["id"].tolist() == [clip for catalog in catalogs for clip in catalog.clips["id"]]
     for role, clips in protocol.roles.items():

@@ -42,7 +42,7 @@ def six(tmp_path) -> Source:
 
 
 def middle_numbers(n_frames: int) -> list[int]:
-    """The four frames that stand for a video of 12 frames a second, by hand: the middle second of it in quarters."""
+    """Four frames of a video of 12 frames a second, by hand: the middle second of it in quarters."""
     return [int((n_frames / 24 - 0.5 + (2 * k + 1) / 8) * 12 + 1e-6) for k in range(4)]
 
 
@@ -65,7 +65,8 @@ module.run_tasks = two_then_wait
 from zsar_lab.data.prepare import Source, prepare
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.workers import Limits
-prepare(Source("folder", sys.argv[2], name="six"), Path(sys.argv[3]), FrameSettings(4, 4.0, 24), Limits(workers=1))
+source, settings = Source("folder", sys.argv[2], name="six"), FrameSettings(4, 4.0, 24)
+prepare(source, Path(sys.argv[3]), settings, Limits(workers=1))
 """
 
 
@@ -116,7 +117,7 @@ def odd(tmp_path_factory) -> Prepared:
     write_variable(root / "odd" / "variable.mp4")
     write_large(root / "odd" / "large.mp4")
     os.mkfifo(root / "odd" / "pipe.mp4")
-    # after the last frame 200 GB of nothing, through which the demuxer looks for another: it hangs for minutes
+    # after the last frame 200 GB of nothing, through which the demuxer goes: it hangs for minutes
     endless = write_with(root / "odd" / "endless.mpg", "mpeg1video", "yuv420p", numbered_frames(5))
     os.truncate(endless, 200 * 10**9)
     limits = Limits(workers=1, timeout_s=4.0, memory_mb=256)
