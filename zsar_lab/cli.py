@@ -202,7 +202,7 @@ def ablate(*, workspace: Path = DEMO) -> None:
         workspace: a folder made by the demo command or a notebook.
     """
     from zsar_lab.study_ablation import ablate_study, without_losses
-    from zsar_lab.viz.tables_conventions import ablation_table, claims_as_text
+    from zsar_lab.viz.tables import ablation_table, claims_as_text
     from zsar_lab.workspace import Workspace
 
     study = Workspace.open(workspace)

@@ -9,7 +9,7 @@ import pytest
 from zsar_lab.results.ablation import JOINT, NEIGHBOURS, TEXT, WHOLE, WITHOUT, Ablation
 from zsar_lab.results.conventions import CANDIDATES, CLIPS, ORDER, REFERENCE, SPLITS, ConventionTable
 from zsar_lab.viz.figures.scores import ablation_differences, convention_dots
-from zsar_lab.viz.tables_conventions import (
+from zsar_lab.viz.tables import (
     ablation_table,
     claims_as_text,
     convention_table,

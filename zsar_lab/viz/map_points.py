@@ -36,13 +36,12 @@ THUMBNAIL_PX = 96
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """The predictions of a method for the clips on a map; those of seen and validation classes are not scored.
+    """The predictions of a method for clips on a map; only those of unseen classes are scored.
 
     Attributes:
         method: its label.
         prediction: class name for each clip, None where it is not scored.
-        margin: float [N], score of the true class less the best other score, below 0 when wrong; NaN where it is
-            not scored.
+        margin: float [N], score of the true class less the best other one; NaN where it is not scored.
         right: bool [N], predicted as its own class.
         n1: N_1 of each unseen class by name: how many of all test clips were predicted as it.
     """
@@ -147,7 +146,7 @@ def colouring(
             Look(f"{middle} to {high}", ORANGE, "triangle-up"),
             Look(f"{high} or more: a hub", VERMILLION, "cross"),
         ]
-        n1_N = [predicted.n1.get(name, 0) for name in predicted.prediction]
+        n1_N = [predicted.n1.get(name or "", 0) for name in predicted.prediction]
         look_N = np.searchsorted(edges, n1_N, side="right")
     is_scored = np.array([name is not None for name in predicted.prediction])
     return (Look("not scored", GREY, "circle", 4, 0.45), *looks), np.where(is_scored, 1 + look_N, 0)

@@ -51,7 +51,7 @@ class SpaceMap:
         unseen_text_xy: float [U, 2].
         trustworthiness: 0..1, how far the 10 neighbours on the map are neighbours in the space, by cosine.
         path: where the layout is saved.
-        fitted_on: "all", or "seen" where the layout was fitted on clips, prototypes and texts of seen classes.
+        fitted_on: "all", or "seen" where the layout was fitted on seen classes alone.
         kept: float [N] of the clips, 0..1: the share of a clip's 10 nearest points in the space that are
             among its 10 nearest on the map.
         kept_by_chance: what that share would be on a map at random.
@@ -115,9 +115,9 @@ def shared_space_map(
     prototypes = [predictions.prototypes(kind) for kind in KINDS]
     points = np.concatenate([clips.embedding_ND[rows], *prototypes]).astype(np.float32)
     group_N = tuple(group_of[clips.labels[row]] for row in rows)
-    fitted = [kind in OF_SEEN for kind, of_kind in zip(KINDS, prototypes) for _ in of_kind]
-    fitted = np.array([group == "seen" for group in group_N] + fitted)
-    settings = {"seed": seed, "k": N_NEIGHBOURS, "min_distance": MIN_DISTANCE}
+    of_seen = [kind in OF_SEEN for kind, of_kind in zip(KINDS, prototypes) for _ in of_kind]
+    fitted = np.array([group == "seen" for group in group_N] + of_seen)
+    settings: dict[str, Any] = {"seed": seed, "k": N_NEIGHBOURS, "min_distance": MIN_DISTANCE}
     if fitted_on == SEEN:
         settings["fitted_on"] = SEEN
     elif len(points) >= OWN_NEIGHBOURS_FROM:
@@ -127,7 +127,8 @@ def shared_space_map(
     if not path.is_file():
         xy = _umap(points, seed) if fitted_on == ALL else _umap_of_part(points, fitted, seed)
         with writing(path) as temporary:
-            np.savez(temporary, xy=xy, **trust(points, xy))
+            found = trust(points, xy)
+            np.savez(temporary, xy=xy, kept=found["kept"], trustworthiness=found["trustworthiness"])
     with np.load(path) as saved:
         found = dict(saved)
     clips_xy, *places = np.split(found["xy"], np.cumsum([len(rows), *map(len, prototypes)])[:-1])
@@ -239,7 +240,7 @@ def _n_trusted(points_ND: np.ndarray) -> int:
 
 
 def _trustworthiness_of(rows: np.ndarray, points_ND: np.ndarray, on_map_NK: np.ndarray) -> float:
-    """Trustworthiness over some of the points, in blocks: of all, the cosines of all pairs would need room."""
+    """Trustworthiness over some of the points, in blocks, for want of room for all cosines."""
     n_points, k = on_map_NK.shape
     unit_ND, penalty = unit(points_ND).astype(np.float32), 0
     for some in np.array_split(rows, -(-len(rows) // RANKED_AT_ONCE)):

@@ -1,26 +1,21 @@
-"""Tables for reading, and sentences made of their numbers, so that words cannot contradict them."""
+"""Tables of scores for reading, and sentences made of their numbers, so that words cannot contradict them."""
 
 from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from pandas.io.formats.style import Styler
 
-from zsar_lab.data.catalog import Catalog
-from zsar_lab.methods.table import LABELS, REDUCTIONS
-from zsar_lab.protocols.leakage import SAME_NAME, LeakageAudit
-from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.results.hubness import occurrence_table
-from zsar_lab.results.predictions import KEY, Predictions
+from zsar_lab.methods.table import LABELS
+from zsar_lab.results.ablation import NOT_TESTED, Ablation, claims_against_findings
+from zsar_lab.results.conventions import ConventionTable
+from zsar_lab.results.predictions import KEY
 from zsar_lab.results.summary import COMPARED, Results, settings_as_text
 from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_text
-from zsar_lab.text.prompts import label
 
-MOST_ROWS = 200
 WIDTH = 110
 BASELINE, DIRECT_FORMS = "transfer", ("direct", "ridge", "ridge_centred")
 # what the prompts of the usual question hold: is a class better told by its name, a description, or both
@@ -29,99 +24,50 @@ HELD = {
     "description": "descriptions (description)",
     "label_and_description": "both (label_and_description)",
 }
-
-
-# scores
-
-Column = tuple[
-    str, tuple[str, ...], Callable[..., str]
-]  # title, columns of `Results.table`, and how to write them
-
-
-def _percent(title: str, column: str) -> Column:
-    return title, (column,), lambda share: f"{100 * share:.1f}"
-
-
-def _interval(title: str, column: str, sign: str = "") -> Column:
-    return title, (f"{column}_low", f"{column}_high"), lambda *ends: interval_as_text(ends, sign)
-
-
-def _measure(title: str, column: str) -> Column:
-    ends = f"{column}_low", f"{column}_high"
-    return title, (column, *ends), lambda value, low, high: f"{value:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _number(title: str, column: str, decimals: int = 3) -> Column:
-    return title, (column,), lambda value: f"{value:.{decimals}f}"
-
-
-DIFFERENCE: tuple[Column, ...] = (
-    ("difference", ("difference",), lambda share: f"{100 * share:+.1f}"),
-    _interval("its interval", "difference", "+"),
-    ("p", ("p",), p_as_text),
-    ("p (Holm)", ("p_holm",), p_as_text),
-    ("detectable", ("min_detectable",), detectable_as_text),
+# a table is the text of its columns, made of columns of `Results.table`; these are shares, shown in percent
+SHARES = (
+    *("top1", "mean_class", "top5", "std", "validation_top1", "difference", "seen", "unseen", "harmonic"),
+    *("harmonic_upper_bound", "calibration_error", "error_at_80", "error", "chance", "above_chance"),
 )
-TOP1 = (_percent("top1_%", "top1"), _interval("interval", "top1"))
-TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {  # the part of `Results.table`, and the columns shown
+TOP1 = {"top1_%": "{top1:.1f}", "interval": "[{top1_low:.1f}, {top1_high:.1f}]"}
+DIFFERENCE = {
+    "difference": "{difference:+.1f}",
+    "its interval": "[{difference_low:+.1f}, {difference_high:+.1f}]",
+    "p": "{p}",
+    "p (Holm)": "{p_holm}",
+    "detectable": "{min_detectable}",
+}
+VALIDATION, SKEWNESS = {"validation_%": "{validation_top1:.1f}"}, {"N1_skewness": "{hubness_skewness:.2f}"}
+MEASURES = {"skewness": "skewness", "robin_hood": "Robin Hood", "gini": "Gini", "atkinson": "Atkinson"}
+MEASURES |= {"antihubs": "anti-hubs", "hub_occurrence": "hub occurrence"}
+TABLES: dict[str, tuple[str, dict[str, str]]] = {  # the part of `Results.table`, and the columns
     "methods": (
         "methods",
-        (
-            *TOP1,
-            _percent("std", "std"),
-            _percent("mean_class_%", "mean_class"),
-            _interval("its interval of classes", "mean_class"),
-            _percent("top5_%", "top5"),
-            _percent("validation_%", "validation_top1"),
-            _number("N1_skewness", "hubness_skewness", 2),
-            *DIFFERENCE,
-        ),
+        TOP1
+        | {"std": "{std:.1f}", "mean_class_%": "{mean_class:.1f}"}
+        | {"interval of classes": "[{mean_class_low:.1f}, {mean_class_high:.1f}]", "top5_%": "{top5:.1f}"}
+        | (VALIDATION | SKEWNESS | DIFFERENCE),
     ),
-    "prompts": (
-        "prompts",
-        (*TOP1, _percent("validation_%", "validation_top1"), ("chosen in", ("chosen in",), str), *DIFFERENCE),
-    ),
-    "reductions": (
-        "reductions",
-        (
-            ("setting", ("setting",), str),
-            *TOP1,
-            _percent("validation_%", "validation_top1"),
-            _number("N1_skewness", "hubness_skewness", 2),
-            *DIFFERENCE,
-        ),
-    ),
+    "prompts": ("prompts", TOP1 | VALIDATION | {"chosen in": "{chosen}"} | DIFFERENCE),
+    "reductions": ("reductions", {"setting": "{setting}"} | TOP1 | VALIDATION | SKEWNESS | DIFFERENCE),
     "generalised": (
         "generalised",
-        (
-            _percent("S_%", "seen"),
-            _percent("U_%", "unseen"),
-            _percent("H_%", "harmonic"),
-            _interval("its interval", "harmonic"),
-            _number("AUSUC", "ausuc"),
-            _percent("best H on the curve_%", "harmonic_upper_bound"),
-        ),
+        {"S_%": "{seen:.1f}", "U_%": "{unseen:.1f}", "H_%": "{harmonic:.1f}"}
+        | {"its interval": "[{harmonic_low:.1f}, {harmonic_high:.1f}]", "AUSUC": "{ausuc:.3f}"}
+        | {"best H on the curve_%": "{harmonic_upper_bound:.1f}"},
     ),
     "hubness": (
         "methods",
-        (
-            _measure("skewness", "hubness_skewness"),
-            _measure("Robin Hood", "hubness_robin_hood"),
-            _measure("Gini", "hubness_gini"),
-            _measure("Atkinson", "hubness_atkinson"),
-            _measure("anti-hubs", "hubness_antihubs"),
-            _measure("hub occurrence", "hubness_hub_occurrence"),
-        ),
+        {
+            title: f"{{hubness_{name}:.2f}} [{{hubness_{name}_low:.2f}}, {{hubness_{name}_high:.2f}}]"
+            for name, title in MEASURES.items()
+        },
     ),
     "confidence": (
         "methods",
-        (
-            _percent("calibration error", "calibration_error"),
-            ("error_%", ("top1",), lambda share: f"{100 * (1 - share):.1f}"),
-            _percent("error_% of the surest 80 %", "error_at_80"),
-            _number("area under risk-coverage", "aurc"),
-            _number("negative log-likelihood", "negative_log_likelihood"),
-        ),
+        {"calibration error": "{calibration_error:.1f}", "error_%": "{error:.1f}"}
+        | {"error_% of the surest 80 %": "{error_at_80:.1f}", "area under risk-coverage": "{aurc:.3f}"}
+        | {"negative log-likelihood": "{negative_log_likelihood:.3f}"},
     ),
 }
 
@@ -135,7 +81,7 @@ def score_table(
 ) -> pd.DataFrame:
     """A table of scores as text: shares in percent, differences in points, "" where there is no number.
 
-    Intervals are 95 % intervals over classes; p is adjusted for all that are compared (Holm); `detectable` is the
+    Intervals are 95 % over classes; p is adjusted for all that are compared (Holm); `detectable` is the
     smallest true difference found in 80 % of such studies; hubness measures are means over splits.
 
     Args:
@@ -153,29 +99,40 @@ def score_table(
     if part == "prompts":
         rows = rows[rows["method"] == method].drop(columns=[*COMPARED, "claimed"], errors="ignore")
         rows = rows.merge(results.compare(baseline, part, method, family), on=list(KEY))
-        rows["chosen in"] = [
-            f"{len(chosen)} of {_splits(len(results.splits(family)))}" for chosen in rows["chosen_in"]
-        ]
-        rows["label"] = rows["prompt"]
+        n_splits = _splits(len(results.splits(family)))
+        chosen = [f"{len(numbers)} of {n_splits}" for numbers in rows.pop("chosen_in")]
+        rows = rows.assign(label=rows["prompt"], chosen=chosen)
     elif kind == "reductions":
-        alone = results.part("methods", family)
-        rows = pd.concat(
-            [alone[alone["method"] == BASELINE].drop(columns=[*COMPARED], errors="ignore"), rows]
-        )
+        alone = results.part("methods", family).drop(columns=[*COMPARED], errors="ignore")
+        rows = pd.concat([alone[alone["method"] == BASELINE], rows])
     elif kind == "methods":
         ends = {"label": "chance", "top1": results.chance(family)}
         bound = {"label": LABELS["upper_bound"], "top1": results.upper_bound(family)}
         rows = pd.concat([pd.DataFrame([ends]), rows, pd.DataFrame([bound])], ignore_index=True)
+    if kind == "confidence":
+        rows["error"] = 1 - rows["top1"]
     return readable(rows, columns).set_axis(rows["label"].tolist())
 
 
-def readable(rows: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
-    """The rows as text, a column each; "" where a number is missing."""
-    found = {}
-    for title, sources, write in columns:
-        values = rows.reindex(columns=list(sources)).itertuples(index=False, name=None)
-        found[title] = ["" if any(pd.isna(one) for one in row) else write(*row) for row in values]
-    return pd.DataFrame(found)
+def readable(rows: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """The rows as text, a column for each template; "" where a number is missing."""
+    shares = [name for share in SHARES for name in (share, f"{share}_low", f"{share}_high") if name in rows]
+    rows = rows.assign(**{name: 100 * rows[name].astype(float) for name in shares})
+    records = [
+        {name: value for name, value in row.items() if not pd.isna(value)} for row in rows.to_dict("records")
+    ]
+    for record in records:
+        record |= {name: p_as_text(record[name]) for name in ("p", "p_holm") if name in record}
+        if "min_detectable" in record:
+            record["min_detectable"] = detectable_as_text(record["min_detectable"])
+
+    def text(template: str, record: dict[str, object]) -> str:
+        try:
+            return template.format_map(record)
+        except KeyError:
+            return ""
+
+    return pd.DataFrame({title: [text(one, record) for record in records] for title, one in columns.items()})
 
 
 def settings_table(results: Results, family: str | None = None) -> pd.DataFrame:
@@ -192,7 +149,7 @@ def settings_table(results: Results, family: str | None = None) -> pd.DataFrame:
 
 
 def report_as_text(results: Results, family: str | None = None) -> str:
-    """The zero-shot table as text, headed by what it was scored on; and the generalised one, if there is one."""
+    """The zero-shot table as text, headed by what it was scored on; and the generalised one, if any."""
     splits, row = results.splits(family), results.part("methods", family).iloc[0]
     protocol = splits[0].protocol
     counts = (
@@ -219,7 +176,7 @@ def differences_as_text(
     family: str | None = None,
     only: Collection[str] | None = None,
 ) -> str:
-    """What `Results.compare` finds, a sentence a row; of prompts also what a choice by validation would score.
+    """What `Results.compare` finds, a sentence a row; of prompts also what validation's choice scores.
 
     Args:
         results: of a study.
@@ -237,10 +194,8 @@ def differences_as_text(
     rows, zero = compared.merge(scores, on=list(KEY)), compared["compared_with"].dropna()
     zero = LABELS.get(zero.iloc[0], zero.iloc[0]) if len(zero) else ""
     splits, prompts = results.splits(family), part == "prompts"
-    heads = f"{rows['n_clips'].iloc[0]} clips of {_splits(len(splits))}"
-    lines = [
-        f"{results.title(family)}: top-1, {f'method {LABELS[method]}, ' if prompts else ''}the same {heads}."
-    ]
+    under = f"method {LABELS[method]}, " if prompts else ""
+    lines = [f"{results.title(family)}: top-1, {under}the same {rows['n_clips'].iloc[0]} clips."]
     for _, row in rows.iterrows():
         if only is not None and row["method"] not in only:
             continue
@@ -252,25 +207,17 @@ def differences_as_text(
             continue
         better = name if row["difference"] > 0 else zero
         claim = f"{better} is better" if row["claimed"] else "no difference can be claimed"
-        p, detectable = p_as_text(row["p_holm"]), detectable_as_text(row["min_detectable"])
-        difference = f"{100 * row['difference']:+.1f} points"
-        interval = interval_as_text((row["difference_low"], row["difference_high"]), "+")
-        numbers = f"{interval}, Holm's p {p if p.startswith('<') else f'= {p}'}"
-        numbers += f", detectable {detectable}" if detectable else ""
-        lines.append(f"{score}: difference to {zero} {difference} {numbers}: {claim}.")
+        lines.append(f"{score}: difference to {zero} {_difference(row)}: {claim}.")
     if prompts:
         best = {number: row["prompt"] for _, row in rows.iterrows() for number in row["chosen_in"]}
-        right = [
-            (splits[number].rows(method, prompt=name)["rank"] == 1).mean() for number, name in best.items()
-        ]
-        chosen = ", ".join(
-            f"{name} in {n} of {_splits(len(splits))}" for name, n in Counter(best.values()).most_common()
-        )
+        right = [(splits[n].rows(method, prompt=name)["rank"] == 1).mean() for n, name in best.items()]
+        counts, n_splits = Counter(best.values()).most_common(), _splits(len(splits))
+        chosen = ", ".join(f"{name} in {n} of {n_splits}" for name, n in counts)
         lines.append(
             f"- A prompt is chosen by validation classes, never by unseen ones: {chosen}. Chosen so, top-1 is"
-            f" {100 * np.mean(right):.1f} %. The models were trained with {splits[0].prompt}, which may profit."
+            f" {100 * np.mean(right):.1f} %. The models were trained with {splits[0].prompt}."
         )
-    return _wrapped(lines)
+    return wrapped(lines)
 
 
 def findings_as_text(results: Results) -> str:
@@ -295,204 +242,100 @@ def findings_as_text(results: Results) -> str:
         bound = 100 * results.upper_bound(family)
         lines.append(f"- Beside it, {results.title(family)}: {scores}, upper bound {bound:.1f} %.")
     compared = differences_as_text(results, only=DIRECT_FORMS).partition("\n")[2]
-    return "\n".join([_wrapped(lines), compared])
+    return "\n".join([wrapped(lines), compared])
 
 
-# one split
+# conventions and ablation
 
 
-def prototype_table(predictions: Predictions, guess: str = "composed") -> pd.DataFrame:
-    """A row an unseen class: cosine of where it is expected to its own true prototype, and to the others'.
-
-    Args:
-        predictions: of the split.
-        guess: "composed", its composed prototype, or "unseen_text", its class text (the direct method).
-
-    Returns:
-        Columns class, own, others_mean, nearest_other, nearest_other_cosine, own_rank (1: its own true
-        prototype is the nearest).
-    """
-    names = predictions.names()
-    cosine_UU = predictions.prototypes(guess) @ predictions.prototypes("true").T
-    own, others = np.diag(cosine_UU), np.where(np.eye(len(names), dtype=bool), np.nan, cosine_UU)
-    nearest = np.nanargmax(others, axis=1)
-    content = {
-        "class": names,
-        "own": own,
-        "others_mean": np.nanmean(others, axis=1),
-        "nearest_other": [names[i] for i in nearest],
-        "nearest_other_cosine": others[np.arange(len(names)), nearest],
-        "own_rank": (cosine_UU >= own[:, None]).sum(1),
-    }
-    return pd.DataFrame(content).round(3)
-
-
-def hub_table(predictions: Predictions, catalog: Catalog, method: str = BASELINE) -> pd.DataFrame:
-    """A row an unseen class, the largest hub first: clips, N_1, N_1 a clip, hub or anti-hub, top-1 in percent.
-
-    Raises:
-        KeyError: the method was not scored.
-    """
-    table = occurrence_table(predictions.scores(method), predictions.targets(), predictions.names())
-    content = {
-        "clips": table["clips"],
-        "N_1": table["occurrence"],
-        "N_1 / clips": table["answers_per_clip"].map("{:.2f}".format),
-        "": np.select([table["is_hub"], table["is_antihub"]], ["hub", "anti-hub"], ""),
-        "top1_%": (100 * table["top1"]).map("{:.1f}".format),
-    }
-    return pd.DataFrame(content).set_axis(table["class"].map(_labels(catalog)).tolist())
-
-
-def hubs_by_name(predictions: Predictions, catalog: Catalog) -> pd.DataFrame:
-    """The classes predicted most and least often, by name: direct, transfer, and transfer with each reduction.
-
-    All hubs are named (twice the expected N_1 or more), or the class predicted most often where there is none;
-    all anti-hubs (N_1 of 0), or the class predicted least often.
-    """
-    labels, content = _labels(catalog), []
-
-    def named(table: pd.DataFrame, kind: str) -> str:
-        return ", ".join(
-            f"{labels[name]} ({n}{kind})" for name, n in zip(table["class"], table["occurrence"])
-        )
-
-    for one in predictions.scored:
-        own = one.candidates == "unseen" and one.prompt == predictions.prompt
-        if not own or one.method not in ("direct", "transfer"):
-            continue
-        scores_BC = predictions.scores(**dict(zip(KEY, one.key)))
-        table = occurrence_table(scores_BC, predictions.targets(), predictions.names())
-        right = predictions.rows(**dict(zip(KEY, one.key)))["rank"] == 1
-        reduced = one.reduction != "none"
-        content.append(
-            {
-                "method": f"+ {REDUCTIONS[one.reduction].label}" if reduced else LABELS[one.method],
-                "setting": one.setting,
-                "top1_%": f"{100 * right.mean():.1f}",
-                "N_1 expected": f"{len(right) / len(table):.1f}",
-                "most predicted (N_1)": named(table[table["is_hub"]], ", hub") or named(table.head(1), ""),
-                "least predicted (N_1)": named(table[table["is_antihub"]], ", anti-hub")
-                or named(table.tail(1), ""),
-            }
-        )
-    return pd.DataFrame(content).set_index("method").rename_axis(None)
-
-
-# data and protocols
-
-
-def left_out_table(catalog: Catalog, most: int = MOST_ROWS) -> Styler:
-    """Every clip and file that cannot be used, with its whole reason; of more than `most`, the first of each status.
-
-    All of them are in `catalog.excluded`.
-    """
-    rows = catalog.excluded[["path", "class", "status", "reason"]]
-    each = max(1, most // max(1, rows["status"].nunique()))
-    shown = rows if len(rows) <= most else rows.groupby("status").head(each)
-    caption = f"{len(rows):,} clips and files"
-    caption += f", {len(shown):,} of them shown" if len(shown) < len(rows) else ""
-    styles = [
-        {"selector": "th, td", "props": "text-align: left; white-space: normal; overflow-wrap: anywhere;"},
-        {"selector": ".col1, .col2", "props": "overflow-wrap: normal; white-space: nowrap;"},
-        {"selector": "caption", "props": "caption-side: top; text-align: left;"},
-    ]
-    return shown.style.hide(axis="index").format(escape="html").set_caption(caption).set_table_styles(styles)
-
-
-def left_out_reasons(accounts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """How many clips each protocol leaves out: a row a reason (without file names), a column a protocol.
-
-    Args:
-        accounts: of `account`, by the protocol's name.
-    """
-    columns = {}
-    for name, table in accounts.items():
-        reasons = table.loc[table["role"] == "left out", "reason"]
-        columns[name] = reasons.str.split(":").str[0].value_counts()
-    return pd.DataFrame(columns).fillna(0).astype(int).rename_axis(index=None)
-
-
-def protocol_table(protocols: Mapping[str, Protocol]) -> pd.DataFrame:
-    """A row a split: how many classes and clips of each kind, and its hash."""
-    rows = {
-        split: {
-            "seen": len(p.seen),
-            "validation": len(p.validation),
-            "unseen": len(p.unseen),
-            "train clips": len(p.train_clips),
-            "held-out seen clips": len(p.seen_test_clips),
-            "validation clips": len(p.validation_clips),
-            "test clips": len(p.test_clips),
-            "hash": p.hash,
-        }
-        for split, p in protocols.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def held_out_classes(protocols: Mapping[str, Protocol], catalog: Catalog) -> pd.DataFrame:
-    """A column a split: the labels of its unseen, then of its validation classes, by family."""
-    labels, classes = _labels(catalog), catalog.classes
-    order = classes.sort_values(["family", "name"] if "family" in classes else ["name"])["name"]
-    columns = {}
-    for split, protocol in protocols.items():
-        held = {}
-        for kind in ("unseen", "validation"):
-            names = [name for name in order if name in getattr(protocol, kind)]
-            held |= {f"{kind} {number}": labels[name] for number, name in enumerate(names, start=1)}
-        columns[split] = held
-    return pd.DataFrame(columns).fillna("")
-
-
-def leakage_table(
-    audit: LeakageAudit, threshold: float | None = None, rules: Iterable[str] = SAME_NAME
-) -> pd.DataFrame:
-    """The pairs of a training and a test class that overlap, those that remove the training class first.
-
-    Args:
-        audit: of `audit` or `audit_classes`.
-        threshold: cosine distance under which a training class is removed; None: the name rules alone.
-        rules: the name rules that remove.
-
-    Returns:
-        A row for each pair that a name rule finds, and for each training class under the threshold with its
-        nearest test class: labels, rule, distance (not without embeddings), removed ("yes", "no").
-
-    Raises:
-        ValueError: as `LeakageAudit.removed`.
-    """
-    removed = set(audit.removed(threshold, tuple(rules)))
-    near = audit.pairs["distance"] < (0.0 if threshold is None else threshold)
-    pairs = audit.pairs[(audit.pairs["rule"] != "embedding") | near]
+def convention_table(conventions: ConventionTable) -> pd.DataFrame:
+    """A row a convention: percentages with one decimal, the difference to the reference in points."""
+    rows = conventions.table.copy()
+    rows.loc[0, "difference"] = None
     columns = {
-        "training class": pairs["train_label"],
-        "test class": pairs["test_label"],
-        "rule": pairs["rule"],
+        "candidates": "{candidates:g}",
+        "clips": "{clips:g}",
+        "splits": "{n_splits}",
+        "chance_%": "{chance:.1f}",
     }
-    if audit.distances_SU is not None:
-        columns["distance"] = pairs["distance"].round(3)
-    columns["removed"] = ["yes" if name in removed else "no" for name in pairs["train"]]
-    return pd.DataFrame(columns).sort_values("removed", ascending=False, kind="stable", ignore_index=True)
+    columns |= TOP1 | {
+        "std": "{std:.1f}",
+        "above chance_%": "{above_chance:.1f}",
+        "difference": "{difference:+.1f}",
+    }
+    return readable(rows, columns).set_index([rows["aspect"].rename(None), rows["name"].rename(None)])
 
 
-def flags_as_text(flags: pd.DataFrame, n_classes: int) -> str:
-    """The flags of `flags_of` as sentences, headed by how many of the texts have one."""
-    n_flagged = flags["name"].nunique()
-    share = f"{n_flagged} of {n_classes} class texts flagged ({100 * n_flagged / n_classes:.1f} %)"
-    sentences = [f"- {name}: {sentence}." for name, sentence in zip(flags["name"], flags["sentence"])]
-    return _wrapped([share + (":" if n_flagged else "."), *sentences])
+def spread_table(conventions: ConventionTable) -> pd.DataFrame:
+    """A row an aspect: the lowest and the highest top-1 of its conventions, and their distance in points."""
+    ends = {row: f"{100 * one['top1']:.1f} ({one['name']})" for row, one in conventions.table.iterrows()}
+    rows = conventions.spreads().replace({"lowest": ends, "highest": ends})
+    columns = {"lowest_%": "{lowest}", "highest_%": "{highest}", "apart": "{top1:.1f}"}
+    return readable(rows, columns | {"apart above chance": "{above_chance:.1f}"}).set_axis(
+        rows["aspect"].tolist()
+    )
 
 
-def _labels(catalog: Catalog) -> dict[str, str]:
-    return dict(zip(catalog.classes["name"], label(catalog.classes)))
+def conventions_as_text(conventions: ConventionTable) -> str:
+    """What each convention scores, what could not be scored, and how far they move the number."""
+    lines = [f"- {row.aspect}, {row.name}: {row.scored}." for row in conventions.table.itertuples()]
+    lines += [f"- Not scored: {words}." for words in conventions.left_out]
+    return f"{wrapped(lines)}\n\n{wrapped([conventions.sentence()])}"
+
+
+def ablation_table(ablation: Ablation) -> pd.DataFrame:
+    """A row a variant, after the whole system: top-1 in percent, differences in points, p alone and by Holm.
+
+    `detectable` is the smallest true difference whose p is at most 0.05 with 80 % chance; Holm's p asks for
+    more.
+    """
+    rows = ablation.table.copy()
+    rows.loc[rows["p"].isna(), ["difference", "difference_low", "difference_high", "min_detectable"]] = None
+    same = [f"{n:g} of {_splits(ablation.n_splits)}" if n else "" for n in rows["same_in"]]
+    rows["same"] = ["", *same[1:]]
+    columns = TOP1 | {"chosen in": "{same}"} | DIFFERENCE
+    rows = rows.drop(columns="splits_top1", errors="ignore")
+    return readable(rows, columns).set_index([rows["aspect"].rename(None), rows["variant"].rename(None)])
+
+
+def claims_as_text(ablation: Ablation) -> str:
+    """What the abstract's parts add in this reconstruction, with the differences of each verdict."""
+    n_splits = f"{ablation.n_splits} split{'s' * (ablation.n_splits > 1)}"
+    lines = [
+        f"The parts that the paper's abstract names, in this reconstruction, over {n_splits},"
+        f" {ablation.n_clips} clips of {ablation.n_classes} unseen classes:"
+    ]
+    for claim in claims_against_findings(ablation).itertuples():
+        rows = "; ".join(_compared(ablation.table.loc[row]) for row in claim.rows)
+        rows = "no such training was given" if claim.verdict == NOT_TESTED else rows
+        beside = "".join(f" Beside it, {_compared(ablation.table.loc[row])}." for row in claim.beside)
+        lines.append(f"- {claim.claim} This {claim.verdict}: {rows}.{beside}".replace("This not", "Not"))
+    lines.append(
+        "- Differences are to transfer. A true one as large as is named detectable has p <= 0.05 with 80 %"
+        " chance, Holm's p less often."
+    )
+    return wrapped(lines)
+
+
+def _compared(row: pd.Series) -> str:
+    """A variant's difference: "direct +0.8 points [-7.5, +7.8], Holm's p = 1.00, detectable 10.2"."""
+    return f"{row['variant']} {_difference(row)}"
+
+
+def _difference(row: pd.Series) -> str:
+    """What is known of a difference: "+0.8 points [-7.5, +7.8], Holm's p = 1.00, detectable 10.2"."""
+    ends = interval_as_text((row["difference_low"], row["difference_high"]), "+")
+    p, detectable = p_as_text(row["p_holm"]), detectable_as_text(row["min_detectable"])
+    p = p if p.startswith("<") else f"= {p}"
+    found = f"{100 * row['difference']:+.1f} points {ends}, Holm's p {p}"
+    return found + (f", detectable {detectable}" if detectable else "")
 
 
 def _splits(number: int) -> str:
     return f"{number} split{'s' * (number > 1)}"
 
 
-def _wrapped(lines: Iterable[str]) -> str:
+def wrapped(lines: Iterable[str]) -> str:
     """The lines cut at WIDTH; what begins with "- " goes on indented."""
     return "\n".join(
         textwrap.fill(line, WIDTH, subsequent_indent="  " if line.startswith("-") else "") for line in lines

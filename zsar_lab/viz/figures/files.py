@@ -21,7 +21,7 @@ def save_figure(
 ) -> Path:
     """Write a figure of this library; the file's name says as what.
 
-    Images have black text on white, whatever the notebook's theme; kaleido and Chromium take seconds for each.
+    Images have black text on white, whatever the notebook's theme; each takes kaleido and Chromium seconds.
 
     Args:
         figure: any of `zsar_lab.viz`; it is not changed.

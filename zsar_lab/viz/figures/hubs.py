@@ -13,23 +13,8 @@ from zsar_lab.methods.table import LABELS, REDUCTIONS
 from zsar_lab.results.hubness import accuracy_by_hub_rank, hubness, k_occurrence, occurrence_table
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.summary import Results
+from zsar_lab.viz.figures import style
 from zsar_lab.viz.figures.scores import COLOURS, DRAWN, SETTING_LOOKS
-from zsar_lab.viz.figures.style import (
-    ACCURACY,
-    GREY,
-    PALETTE,
-    SYMBOLS,
-    by_family,
-    interval_points,
-    labels_of,
-    legend_below,
-    name_ticks,
-    new_figure,
-    new_panels,
-    panel,
-    percent,
-    plain,
-)
 
 MEASURES = {"skewness": "skewness", "robin_hood": "Robin Hood", "antihubs": "share of anti-hubs"}
 
@@ -40,23 +25,21 @@ def hubness_bars(predictions: Predictions, catalog: Catalog, k: int = 1) -> go.F
     Raises:
         ValueError: k is not in 1..number of unseen classes.
     """
-    names, labels, counts = predictions.names(), labels_of(catalog), _occurrences([predictions], k)
-    order, expected = by_family(names, catalog), k * len(predictions.ids()) / len(names)
+    names, labels, counts = predictions.names(), style.labels_of(catalog), _occurrences([predictions], k)
+    order, expected = style.by_family(names, catalog), k * len(predictions.ids()) / len(names)
     title = f"How often each unseen class is {'the nearest' if k == 1 else f'among the {k} nearest'}"
     about = f"{predictions.protocol.name}, {catalog.name}; dotted: every class equally often ({expected:.1f})"
-    figure = new_figure(title, about, "", f"N_{k} (clips)", height=480)
+    figure = style.new_figure(title, about, "", f"N_{k} (clips)", height=480)
     for method, (occurrence,) in counts.items():
-        label = plain(LABELS[method])
-        figure.add_bar(
-            x=list(range(len(order))),
-            y=occurrence[order].tolist(),
-            name=f"{label} (skewness {hubness(occurrence, k).skewness:+.2f})",
-            marker_color=COLOURS[method],
-            hovertemplate="%{y} clips<extra>" + label + "</extra>",
+        hover, marker = (
+            [f"{LABELS[method]}: {count} clips" for count in occurrence[order]],
+            {"color": COLOURS[method]},
         )
-    figure.add_hline(y=expected, line={"color": GREY, "dash": "dot", "width": 2})
-    name_ticks(figure, "x", [labels[names[i]] for i in order], range=[-0.6, len(names) - 0.4])
-    figure.update_layout(barmode="group", bargap=0.25, legend=legend_below(-0.36), margin_b=170)
+        name = f"{LABELS[method]} (skewness {hubness(occurrence, k).skewness:+.2f})"
+        style.bars(figure, occurrence[order].tolist(), range(len(order)), name, hover, marker, lying=False)
+    figure.add_hline(y=expected, line={"color": style.GREY, "dash": "dot", "width": 2})
+    style.name_ticks(figure, "x", [labels[names[i]] for i in order], range=[-0.6, len(names) - 0.4])
+    figure.update_layout(barmode="group", bargap=0.25, legend=style.legend_below(-0.36), margin_b=170)
     return figure
 
 
@@ -73,13 +56,13 @@ def hubness_histogram(results: Results, k: int = 1, family: str | None = None) -
     about = f"{results.title(family)}; N_{k} in clips, dotted: expected {expected:.1f}"
     skewness = {m: np.mean([hubness(one, k).skewness for one in found]) for m, found in counts.items()}
     axes = [(f"{LABELS[method]}: skewness {mean:+.2f}", "classes") for method, mean in skewness.items()]
-    figure = new_panels(f"Histogram of N_{k} over unseen classes", about, axes, height=520)
+    figure = style.new_panels(f"Histogram of N_{k} over unseen classes", about, axes, height=520)
     bins = {"start": -0.5, "end": largest + 1, "size": max(1, round(largest / 12))}
     for number, (method, found) in enumerate(counts.items()):
-        row, column = panel(number)
+        row, column = style.panel(number)
         look = {"marker_color": COLOURS[method], "showlegend": False, "row": row, "col": column}
         figure.add_histogram(x=np.concatenate(found).tolist(), xbins=bins, **look)
-        figure.add_vline(x=expected, line={"color": GREY, "dash": "dot"}, row=row, col=column)
+        figure.add_vline(x=expected, line={"color": style.GREY, "dash": "dot"}, row=row, col=column)
     figure.update_xaxes(title_font_size=12, range=[-1, largest + 1])
     figure.update_yaxes(matches="y")
     figure.update_layout(bargap=0.08, margin_b=80)
@@ -96,19 +79,19 @@ def accuracy_against_hub_rank(
     """
     about = f"{results.title(family)}, method {LABELS[method]}; rank 1: predicted most often, right or wrong"
     title, x_title = "Are hubs recognised better?", "hub rank of the class (by N_1)"
-    figure = new_figure(title, about, x_title, ACCURACY)
+    figure = style.new_figure(title, about, x_title, style.ACCURACY)
     for number, split in enumerate(results.splits(family)):
         table = occurrence_table(split.scores(method), split.targets(), split.names())
         found = accuracy_by_hub_rank(table)
-        symbol = SYMBOLS[number % len(SYMBOLS)]
+        symbol = style.SYMBOLS[number % len(style.SYMBOLS)]
         figure.add_scatter(
             x=found.hub_rank.tolist(),
-            y=percent(found.top1),
+            y=style.percent(found.top1),
             mode="markers",
-            marker={"color": PALETTE[number % len(PALETTE)], "symbol": symbol, "size": 10},
+            marker={"color": style.PALETTE[number % len(style.PALETTE)], "symbol": symbol, "size": 10},
             showlegend=True,
-            name=f"{plain(split.split)}, rank correlation {found.spearman:+.2f}",
-            customdata=[plain(name) for name in table["class"]],
+            name=f"{style.plain(split.split)}, rank correlation {found.spearman:+.2f}",
+            customdata=[style.plain(name) for name in table["class"]],
             hovertemplate="%{customdata}: rank %{x}, top-1 %{y:.1f} %<extra></extra>",
         )
     figure.update_layout(yaxis_range=[-3, 103])
@@ -131,10 +114,10 @@ def hubness_before_after(results: Results, family: str | None = None) -> go.Figu
     names = list(dict.fromkeys(rows))
     about = f"{results.title(family)}; N_1, 95 % intervals over classes"
     height = 230 + 40 * len(names)
-    figure = new_panels(
+    figure = style.new_panels(
         "Hubness before and after", about, [(title, "") for title in MEASURES.values()], height
     )
-    looks = {"none": ("no reduction", GREY, "square", 0.0)} | SETTING_LOOKS
+    looks = {"none": ("no reduction", style.GREY, "square", 0.0)} | SETTING_LOOKS
     for column, measure in enumerate(MEASURES, 1):
         columns = {
             f"hubness_{measure}{end}": name
@@ -143,13 +126,13 @@ def hubness_before_after(results: Results, family: str | None = None) -> go.Figu
         for look, (legend, colour, symbol, shift) in looks.items():
             shown = table[table["look"] == look].rename(columns=columns).assign(hover=legend)
             places = [names.index(name) + shift for name in shown["name"]]
-            more = {"marker": {"color": colour, "symbol": symbol, "size": 9}, "legendgroup": look}
+            more: style.Look = {"marker": {"color": colour, "symbol": symbol, "size": 9}, "legendgroup": look}
             more |= {"showlegend": column == 1 and len(shown) > 0, "row": 1, "col": column}
-            interval_points(figure, shown, places, legend, "x", ".2f", "", **more)
-        figure.add_vline(x=0, line={"color": GREY, "dash": "dot", "width": 2}, row=1, col=column)
+            style.interval_points(figure, shown, places, legend, "x", ".2f", "", **more)
+        figure.add_vline(x=0, line={"color": style.GREY, "dash": "dot", "width": 2}, row=1, col=column)
         axis = f"y{column}" if column > 1 else "y"
-        name_ticks(figure, axis, names, range=[len(names) - 0.4, -0.6], showticklabels=column == 1)
-    figure.update_layout(legend=legend_below(-64 / max(60, height - 170)), margin_b=110)
+        style.name_ticks(figure, axis, names, range=[len(names) - 0.4, -0.6], showticklabels=column == 1)
+    figure.update_layout(legend=style.legend_below(-64 / max(60, height - 170)), margin_b=110)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Figures of a user's own videos: the timeline of a long one, how sure to be, and what a class is composed of."""
+"""Figures of own videos: the timeline of a long one, how sure to be, and what a class is composed of."""
 
 from __future__ import annotations
 
@@ -12,30 +12,15 @@ import plotly.graph_objects as go
 
 from zsar_lab.infer.classifier import Thresholds, ZeroShotClassifier
 from zsar_lab.infer.predictions import NO_PREDICTION, stretches
+from zsar_lab.viz.figures import style
 from zsar_lab.viz.figures.files import write_page
-from zsar_lab.viz.figures.style import (
-    BLUE,
-    COUNT_SCALE,
-    GREY,
-    ORANGE,
-    PALETTE,
-    colour_bar,
-    name_ticks,
-    new_figure,
-    new_panels,
-    percent,
-    plain,
-    tick,
-)
 
 MOST_ROWS = 12  # of the heatmap
 ROW_PX, LANE_PX, GAP_PX = 26, 32, 16  # of the timeline: a class, the lane of names above, and between them
 
 
 def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
-    """A long video: above, what it shows from second to second; below, the confidence of each class by window.
-
-    Where the prediction is unsure, the upper lane has a gap.
+    """A long video: what it shows from second to second (gaps where unsure), and below all confidences.
 
     Args:
         table: from `predict`.
@@ -52,27 +37,22 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     names = _most_named(windows)
     title, panels = f"What is seen in {Path(path).name}, and when", [("", ""), ("time in the video (s)", "")]
     height = 180 + LANE_PX + GAP_PX + ROW_PX * max(4, len(names))
-    figure = new_panels(title, about, panels, height, per_row=1, gap=0.2)
-    colours = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
+    figure = style.new_panels(title, about, panels, height, per_row=1, gap=0.2)
+    colours = {name: style.PALETTE[number % len(style.PALETTE)] for number, name in enumerate(names)}
     sure = stretches(of_video)
-    hover = "%{customdata[0]:.1f} to %{customdata[1]:.1f} s<br>mean confidence %{customdata[2]:.2f}<extra>"
-    for name, of_name in sure[sure["prediction"] != NO_PREDICTION].groupby("prediction", sort=False):
-        figure.add_bar(
-            x=(of_name["end_s"] - of_name["start_s"]).tolist(),
-            base=of_name["start_s"].tolist(),
-            y=["sure"] * len(of_name),
-            orientation="h",
-            row=1,
-            col=1,
-            name=plain(name),
-            marker={"color": colours.get(name, GREY)},
-            showlegend=False,
-            text=[tick(name)] * len(of_name),
-            textposition="inside",
-            insidetextanchor="middle",
-            customdata=of_name[["start_s", "end_s", "confidence"]].to_numpy().tolist(),
-            hovertemplate=hover + plain(name) + "</extra>",
-        )
+    for name, rows in sure[sure["prediction"] != NO_PREDICTION].groupby("prediction", sort=False):
+        hover = [
+            f"{row.start_s:.1f} to {row.end_s:.1f} s<br>mean confidence {row.confidence:.2f}"
+            for row in rows.itertuples()
+        ]
+        text: style.Look = {
+            "text": [style.tick(name)] * len(rows),
+            "textposition": "inside",
+            "insidetextanchor": "middle",
+        }
+        text |= {"base": rows["start_s"].tolist(), "showlegend": False, "row": 1, "col": 1}
+        marker, places = {"color": colours.get(name, style.GREY)}, ["sure"] * len(rows)
+        style.bars(figure, rows["end_s"] - rows["start_s"], places, name, hover, marker, **text)
     edges, shares = _cells(windows)
     figure.add_heatmap(
         x=edges,
@@ -80,15 +60,15 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         z=[[100 * share.get(name, np.nan) for share in shares] for name in names],
         row=2,
         col=1,
-        colorscale=COUNT_SCALE,
+        colorscale=style.COUNT_SCALE,
         zmin=0,
         zmax=100,
-        colorbar=colour_bar("confidence (%)"),
-        customdata=[[plain(name)] * len(shares) for name in names],
+        colorbar=style.colour_bar("confidence (%)"),
+        customdata=[[style.plain(name)] * len(shares) for name in names],
         hoverongaps=False,
         hovertemplate="%{customdata}<br>around %{x:.1f} s: %{z:.0f} %<extra></extra>",
     )
-    rows = [f"{tick(name)} <span style='color:{colours[name]}'>■</span>" for name in names]
+    rows = [f"{style.tick(name)} <span style='color:{colours[name]}'>■</span>" for name in names]
     ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": rows}
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
     figure.update_xaxes(range=[float(windows["start_s"].min()), float(windows["end_s"].max())])
@@ -120,21 +100,16 @@ def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") 
 
 
 def how_sure(thresholds: Thresholds) -> go.Figure:
-    """Error among the validation clips that are named, as the least confident are left out; dashed: as asked."""
+    """Error among validation clips, as the least confident are left unnamed; dashed: what was asked for."""
     about = f"validation classes, {thresholds.n_candidates} candidates at a time; their own clips only"
     title = "How many predictions are wrong, by how many are given"
-    figure = new_figure(title, about, "clips named (%)", "error among them (%)", 360)
-    figure.add_scatter(
-        x=percent(thresholds.curve.coverage),
-        y=percent(thresholds.curve.risk),
-        mode="lines",
-        line={"color": BLUE, "width": 2},
-        showlegend=False,
-        hovertemplate="%{x:.0f} % named: %{y:.1f} % wrong<extra></extra>",
-    )
-    allowed, dashed = 100 * (1 - thresholds.min_precision), {"color": ORANGE, "dash": "dash"}
+    figure = style.new_figure(title, about, "clips named (%)", "error among them (%)", 360)
+    curve, line = thresholds.curve, {"color": style.BLUE, "width": 2}
+    hover = "%{x:.0f} % named: %{y:.1f} % wrong"
+    style.curve(figure, curve.coverage, curve.risk, "", hover, line, showlegend=False)
+    allowed, dashed = 100 * (1 - thresholds.min_precision), {"color": style.ORANGE, "dash": "dash"}
     text = f"{allowed:.0f} % wrong, as asked for"
-    figure.add_hline(y=allowed, line=dashed, annotation_text=text, annotation_font_color=GREY)
+    figure.add_hline(y=allowed, line=dashed, annotation_text=text, annotation_font_color=style.GREY)
     figure.update_xaxes(range=[0, 101])
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -159,17 +134,11 @@ def composed_of(classifier: ZeroShotClassifier, seen: pd.DataFrame, name: str, m
     order = np.argsort(-weights_S)[: min(most, int((weights_S > 0).sum()))]
     labels = [seen["label"].iloc[s] for s in order]
     about, height = "seen classes, by the relatedness of their texts", 130 + 26 * len(order)
-    figure = new_figure(f"What {name} is composed of", about, "weight (%)", "", height)
-    figure.add_bar(
-        x=percent(weights_S[order]),
-        y=list(range(len(order))),
-        orientation="h",
-        marker={"color": BLUE},
-        showlegend=False,
-        customdata=[plain(text) for text in labels],
-        hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
-    )
-    name_ticks(figure, "y", labels)
+    figure = style.new_figure(f"What {name} is composed of", about, "weight (%)", "", height)
+    hover = [f"{style.plain(text)}: {100 * weight:.1f} %" for text, weight in zip(labels, weights_S[order])]
+    style.bars(figure, style.percent(weights_S[order]), range(len(order)), "", hover, {"color": style.BLUE})
+    figure.update_layout(showlegend=False)
+    style.name_ticks(figure, "y", labels)
     return figure
 
 

@@ -17,36 +17,17 @@ from zsar_lab.results.generalised import curve_of
 from zsar_lab.results.predictions import KEY
 from zsar_lab.results.statistics import CLAIM_LEVEL, accuracy
 from zsar_lab.results.summary import Results
-from zsar_lab.viz.figures.style import (
-    ACCURACY,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PALETTE,
-    SYMBOLS,
-    interval_points,
-    interval_rows,
-    legend_below,
-    level_line,
-    name_ticks,
-    new_figure,
-    new_panels,
-    panel,
-    percent,
-    plain,
-    tick,
-)
+from zsar_lab.viz.figures import style
 
 # those drawn by class or clip, each with its colour; the reranked ones are in the tables
 DRAWN = tuple(METHODS)[:6]
-COLOURS = {method: PALETTE[place] for place, method in enumerate(DRAWN)}
+COLOURS = {method: style.PALETTE[place] for place, method in enumerate(DRAWN)}
 FORMS_OF_DIRECT = 3  # methods that are drawn together, the others apart
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 N_BINS = 8
 SETTING_LOOKS = {  # legend, colour, symbol, and shift in rows
-    INDUCTIVE: ("inductive: fitted on training clips", BLUE, "circle", -0.14),
-    TRANSDUCTIVE: ("transductive: fitted on the test clips", ORANGE, "diamond", 0.14),
+    INDUCTIVE: ("inductive: fitted on training clips", style.BLUE, "circle", -0.14),
+    TRANSDUCTIVE: ("transductive: fitted on the test clips", style.ORANGE, "diamond", 0.14),
 }
 
 
@@ -62,58 +43,58 @@ def method_scores(results: Results, families: Sequence[str] | None = None) -> go
     """
     families = list(results.families if families is None else families)
     about = "; beside it ".join(results.title(family) for family in families)
-    figure = new_figure("Zero-shot top-1 of each method", about, "", ACCURACY, height=480)
+    figure = style.new_figure("Zero-shot top-1 of each method", about, "", style.ACCURACY, height=480)
     place_of: dict[str, float] = {}
     for number, family in enumerate(families):
-        rows, colour = results.part("methods", family), PALETTE[number % len(PALETTE)]
+        rows, colour = results.part("methods", family), style.PALETTE[number % len(style.PALETTE)]
         names = rows["label"].tolist()
         place_of |= {name: n + 0.6 * (n >= FORMS_OF_DIRECT) for n, name in enumerate(names)}
         shift = 0.3 * (number - (len(families) - 1) / 2)
         places = [place_of[name] + shift for name in names]
         title = results.title(family).partition(",")[0]
-        marker = {"color": colour, "size": 10}
-        interval_points(figure, _top1(rows), places, f"{title}, all splits, 95 % interval", marker=marker)
-        single = [
-            (place + 0.1, share)
-            for place, method in zip(places, rows["method"])
-            for share in _top1_of_splits(results.rows(method, family))
+        legend, marker = f"{title}, all splits, 95 % interval", {"color": colour, "size": 10}
+        style.interval_points(figure, _top1(rows), places, legend, marker=marker)
+        found = [
+            results.rows(method, family).assign(right=lambda r: r["rank"] == 1) for method in rows["method"]
         ]
+        single = [one.groupby("split", sort=False)["right"].mean().tolist() for one in found]
+        dash = {"symbol": "line-ew-open", "size": 9, "color": colour, "line": {"width": 2}}
         figure.add_scatter(
-            x=[place for place, _ in single],
-            y=percent([share for _, share in single]),
+            x=np.repeat(np.add(places, 0.1), [len(of_splits) for of_splits in single]).tolist(),
+            y=style.percent(np.concatenate(single)),
             mode="markers",
-            name=plain(f"{title}, each split"),
-            marker={"symbol": "line-ew-open", "size": 9, "color": colour, "line": {"width": 2}},
+            name=style.plain(f"{title}, each split"),
+            marker=dash,
             hovertemplate="one split: %{y:.1f} %<extra></extra>",
         )
     bound, chance = 100 * results.upper_bound(families[0]), 100 * results.chance(families[0])
-    level_line(figure, bound, f"upper bound {bound:.1f} %: true prototypes, not zero-shot", GREEN)
-    level_line(figure, chance, f"chance {chance:.1f} %", GREY)
-    ticks = [plain(name).replace(", ", ",<br>").replace(" + ", " +<br>") for name in place_of]
-    places = {"tickmode": "array", "tickvals": list(place_of.values()), "ticktext": ticks}
-    places |= {"range": [-0.6, max(place_of.values()) + 0.6], "showgrid": False, "zeroline": False}
-    figure.update_layout(xaxis=places, yaxis_range=[0, 104], legend=legend_below(-0.16), margin_b=105)
+    style.level_line(figure, bound, f"upper bound {bound:.1f} %: true prototypes, not zero-shot", style.GREEN)
+    style.level_line(figure, chance, f"chance {chance:.1f} %", style.GREY)
+    ticks = [style.plain(name).replace(", ", ",<br>").replace(" + ", " +<br>") for name in place_of]
+    axis: style.Look = {"tickmode": "array", "tickvals": list(place_of.values()), "ticktext": ticks}
+    axis |= {"range": [-0.6, max(place_of.values()) + 0.6], "showgrid": False, "zeroline": False}
+    figure.update_layout(xaxis=axis, yaxis_range=[0, 104], legend=style.legend_below(-0.16), margin_b=105)
     return figure
 
 
 def prompt_scores(results: Results, family: str | None = None) -> go.Figure:
-    """Top-1 by prompt of the class texts, a colour a method, with 95 % intervals; all on the same embeddings."""
+    """Top-1 by prompt of the class texts, a colour a method, with 95 % intervals; of the same embeddings."""
     rows = results.part("prompts", family)
     title, x_title = "Zero-shot top-1 by class text", "prompt of the class text"
-    figure = new_figure(title, results.title(family), x_title, ACCURACY, height=440)
+    figure = style.new_figure(title, results.title(family), x_title, style.ACCURACY, height=440)
     prompts = rows["prompt"].drop_duplicates().tolist()
     methods = [method for method in METHODS if method in set(rows["method"])]
     for number, method in enumerate(methods):
         of_method, shift = rows[rows["method"] == method], 0.2 * (number - (len(methods) - 1) / 2)
         places = [prompts.index(prompt) + shift for prompt in of_method["prompt"]]
         marker = {"color": COLOURS[method], "size": 10}
-        interval_points(figure, _top1(of_method), places, LABELS[method], marker=marker)
+        style.interval_points(figure, _top1(of_method), places, LABELS[method], marker=marker)
     chance, own = 100 * results.chance(family), results.splits(family)[0].prompt
-    level_line(figure, chance, f"chance {chance:.1f} %", GREY)
-    names = [tick(prompt) + ("<br>(trained with)" if prompt == own else "") for prompt in prompts]
+    style.level_line(figure, chance, f"chance {chance:.1f} %", style.GREY)
+    names = [style.tick(prompt) + ("<br>(trained with)" if prompt == own else "") for prompt in prompts]
     more = {"tickangle": 0, "tickfont_size": 11, "range": [-0.6, len(prompts) - 0.4]}
-    name_ticks(figure, "x", prompts, ticktext=names, **more)
-    figure.update_layout(yaxis_range=[0, 104], legend=legend_below(-0.22), margin_b=110)
+    style.name_ticks(figure, "x", prompts, ticktext=names, **more)
+    figure.update_layout(yaxis_range=[0, 104], legend=style.legend_below(-0.22), margin_b=110)
     return figure
 
 
@@ -138,34 +119,26 @@ def differences(
     """
     compared = results.compare(baseline, part, method, family)
     rows = compared.merge(results.part(part, family)[[*KEY, "top1"]], on=list(KEY))
-    names = {"prompts": rows["prompt"], "methods": rows["method"].map(LABELS)}
-    names["reductions"] = rows["reduction"].map({name: one.label for name, one in REDUCTIONS.items()})
-    rows["name"] = names[part]
-    zero = baseline or ("label" if part == "prompts" else "transfer")
-    n_splits, rows = len(results.splits(family)), rows[rows["p"].notna()]
+    rows = rows[rows["p"].notna()]
+    reductions = {name: one.label for name, one in REDUCTIONS.items()}
+    words, names = {
+        "methods": ("method", rows["method"].map(LABELS)),
+        "prompts": ("class text", rows["prompt"]),
+        "reductions": ("hubness reduction of transfer", rows["reduction"].map(reductions)),
+    }[part]
     hover = [f"top-1 {100 * row.top1:.1f} %, Holm's p {row.p_holm:.2g}" for row in rows.itertuples()]
-    shown = _differences(rows).assign(
-        name=rows["name"], look=rows["setting"], open=~rows["claimed"].astype(bool)
-    )
-    shown = shown.assign(hover=hover)
-    words = {"methods": "method", "prompts": "class text", "reductions": "hubness reduction of transfer"}[
-        part
-    ]
+    shown = style.in_percent(rows, "difference").assign(name=names, look=rows["setting"], hover=hover)
+    shown["open"] = ~rows["claimed"].astype(bool)
     about = f"{results.title(family)}; the same clips; filled: Holm's p at most {CLAIM_LEVEL:g}"
     if part == "prompts":
-        note = [f"chosen in {len(chosen)} of {n_splits} splits" for chosen in rows["chosen_in"]]
-        shown = shown.assign(note=note).sort_values("value", ascending=False)
-        about += f"; method {LABELS[method]}"
-    title, x_title = (
-        f"Top-1 by {words}, difference to {LABELS.get(zero, zero)}",
-        "difference of top-1 (points)",
-    )
-    looks = (
-        SETTING_LOOKS
-        if part == "reductions"
-        else {INDUCTIVE: ("difference, 95 % interval", BLUE, "circle", 0)}
-    )
-    return interval_rows(title, about, x_title, shown, looks)
+        n_splits = len(results.splits(family))
+        shown["note"] = [f"chosen in {len(chosen)} of {n_splits} splits" for chosen in rows["chosen_in"]]
+        shown, about = shown.sort_values("value", ascending=False), f"{about}; method {LABELS[method]}"
+    zero = baseline or ("label" if part == "prompts" else "transfer")
+    title = f"Top-1 by {words}, difference to {LABELS.get(zero, zero)}"
+    one = {INDUCTIVE: ("difference, 95 % interval", style.BLUE, "circle", 0.0)}
+    looks = SETTING_LOOKS if part == "reductions" else one
+    return style.interval_rows(title, about, "difference of top-1 (points)", shown, looks)
 
 
 def convention_dots(conventions: ConventionTable) -> go.Figure:
@@ -173,23 +146,21 @@ def convention_dots(conventions: ConventionTable) -> go.Figure:
     table = conventions.table
     reference = table.iloc[0]
     hover = [
-        f"{plain(row.scored)}<br>{row.candidates:g} candidates, {row.clips:g} clips a split, {row.n_splits} splits"
-        f"; {100 * row.difference:+.1f} points to the reference"
+        f"{style.plain(row.scored)}<br>{row.candidates:g} candidates, {row.clips:g} clips a split,"
+        f" {row.n_splits} splits; {100 * row.difference:+.1f} points to the reference"
         for row in table.itertuples()
     ]
     rows = _top1(table).assign(hover=hover, name=table["name"], chance=100 * table["chance"])
     rows["look"] = table["candidates"] == reference["candidates"]
     rows["group"] = ["", *table["aspect"].iloc[1:]]
     looks = {
-        True: ("candidates as in the reference", BLUE, "circle", 0.0),
-        False: ("another number of candidates", ORANGE, "diamond", 0.0),
+        True: ("candidates as in the reference", style.BLUE, "circle", 0.0),
+        False: ("another number of candidates", style.ORANGE, "diamond", 0.0),
     }
     counts = f"{reference['candidates']:g} unseen classes and {reference['clips']:g} clips a split"
-    about = (
-        f"method {LABELS[conventions.method]}, {counts}; 95 % intervals over classes; dotted: the reference"
-    )
+    about = f"method {LABELS[conventions.method]}, {counts}; 95 % intervals; dotted: the reference"
     title, line = "The same embeddings under every convention", 100 * reference["top1"]
-    figure = interval_rows(title, about, ACCURACY, rows, looks, line, ".1f", " %")
+    figure = style.interval_rows(title, about, style.ACCURACY, rows, looks, line, ".1f", " %")
     figure.update_xaxes(range=[0, 104])
     return figure
 
@@ -197,23 +168,27 @@ def convention_dots(conventions: ConventionTable) -> go.Figure:
 def ablation_differences(ablation: Ablation) -> go.Figure:
     """Top-1 of each variant less the whole system's, with 95 % intervals; filled where it can be claimed."""
     whole, table = ablation.table.iloc[0], ablation.table.iloc[1:].reset_index(drop=True)
-    tested = table["p"].notna()
     hover = [
-        f"{plain(row.variant)}: top-1 {100 * row.top1:.1f} %; validation chose it in {row.same_in} of"
-        f" {ablation.n_splits} splits<br>Holm's p {row.p_holm:.2g}, detectable {100 * row.min_detectable:.1f} points"
+        f"{style.plain(row.variant)}: top-1 {100 * row.top1:.1f} %; validation chose it in {row.same_in} of"
+        f" {ablation.n_splits} splits<br>Holm's p {row.p_holm:.2g}, {100 * row.min_detectable:.1f} detectable"
         for row in table.itertuples()
     ]
-    rows = _differences(table).assign(name=table["variant"], group=table["aspect"], hover=hover)
-    rows["look"] = np.where(tested, np.where(table["claimed"] == True, "claimed", "open"), "chosen")  # noqa: E712
+    rows = style.in_percent(table, "difference").assign(
+        name=table["variant"], group=table["aspect"], hover=hover
+    )
+    rows["look"] = np.select(
+        [table["p"].isna(), table["p_holm"] <= CLAIM_LEVEL], ["chosen", "claimed"], "open"
+    )
+    claim = f"a difference can be claimed (Holm's p at most {CLAIM_LEVEL:g})"
     looks = {
-        "claimed": (f"a difference can be claimed (Holm's p at most {CLAIM_LEVEL:g})", BLUE, "circle", 0.0),
-        "open": ("no difference can be claimed", ORANGE, "circle-open", 0.0),
-        "chosen": ("what validation chose in every split", GREY, "x-thin-open", 0.0),
+        "claimed": (claim, style.BLUE, "circle", 0.0),
+        "open": ("no difference can be claimed", style.ORANGE, "circle-open", 0.0),
+        "chosen": ("what validation chose in every split", style.GREY, "x-thin-open", 0.0),
     }
     counts = f"{ablation.n_splits} splits, the same {ablation.n_clips} clips"
     about = f"{counts}; the whole system: {100 * whole['top1']:.1f} %; 95 % intervals over classes"
     title = "One part changed at a time, difference to the whole system"
-    return interval_rows(title, about, "difference of top-1 to the whole system (points)", rows, looks)
+    return style.interval_rows(title, about, "difference of top-1 to the whole system (points)", rows, looks)
 
 
 def seen_unseen_curves(results: Results, family: str | None = None) -> go.Figure:
@@ -225,39 +200,30 @@ def seen_unseen_curves(results: Results, family: str | None = None) -> go.Figure
     about = f"{results.title(family)}; open: as they are, filled: gamma chosen on validation classes"
     axes = [(f"seen classes (%), {split.split}", "unseen classes (%)") for split in splits]
     title, height = "Seen against unseen classes, all of them candidates", 150 + 300 * -(-len(axes) // 3)
-    figure = new_panels(title, about, axes, height)
+    figure = style.new_panels(title, about, axes, height)
     for number, split in enumerate(splits):
-        row, column = panel(number)
+        row, column = style.panel(number)
         quantity = "mean_class" if split.protocol.average == "mean_class" else "top1"
         for nth, method in enumerate(methods):
-            curve, label = curve_of(split, method), plain(LABELS[method])
-            look = {"name": label, "legendgroup": method, "row": row, "col": column}
-            figure.add_scatter(
-                x=percent(curve.seen),
-                y=percent(curve.unseen),
-                mode="lines",
-                line={"color": COLOURS[method], "dash": DASHES[nth % len(DASHES)]},
-                showlegend=number == 0,
-                hovertemplate=f"seen %{{x:.1f}} %, unseen %{{y:.1f}} %<extra>{label}, AUSUC {curve.area:.3f}</extra>",
-                **look,
-            )
+            curve, label = curve_of(split, method), LABELS[method]
+            look = {"legendgroup": method, "row": row, "col": column}
+            hover = f"seen %{{x:.1f}} %, unseen %{{y:.1f}} %, AUSUC {curve.area:.3f}"
+            line = {"color": COLOURS[method], "dash": DASHES[nth % len(DASHES)]}
+            style.curve(figure, curve.seen, curve.unseen, label, hover, line, **look, showlegend=number == 0)
             for reduction, symbol in (("none", "circle-open"), ("calibrated_stacking", "circle")):
                 rows = split.rows(method, reduction=reduction, candidates="all")
-                seen, unseen = (
-                    accuracy(rows[rows["role"] == role], quantity) for role in ("seen_test", "test")
-                )
-                figure.add_scatter(
-                    x=[100 * seen],
-                    y=[100 * unseen],
-                    mode="markers",
-                    marker={"color": COLOURS[method], "symbol": symbol, "size": 10},
-                    showlegend=False,
-                    hovertemplate=f"{label}, {REDUCTIONS[reduction].label}: S %{{x:.1f}}, U %{{y:.1f}} %<extra></extra>",
-                    **look,
-                )
+                sides = [rows[rows["role"] == role] for role in ("seen_test", "test")]
+                seen, unseen = ([accuracy(side, quantity)] for side in sides)
+                hover = f"{REDUCTIONS[reduction].label}: S %{{x:.1f}}, U %{{y:.1f}} %"
+                point = {
+                    "mode": "markers",
+                    "marker": {"symbol": symbol, "size": 10, "color": line["color"]},
+                    "showlegend": False,
+                }
+                style.curve(figure, seen, unseen, label, hover, line, **look | point)
     figure.update_xaxes(range=[0, 101])
     figure.update_yaxes(range=[0, 101])
-    figure.update_layout(legend=legend_below(-0.36), margin_b=140)
+    figure.update_layout(legend=style.legend_below(-0.36), margin_b=140)
     return figure
 
 
@@ -272,7 +238,7 @@ def confidence_curves(results: Results, family: str | None = None) -> go.Figure:
     """
     about = f"{results.title(family)}; dotted: confidence is accuracy"
     axes = [("clips predicted (%)", "error among them (%)"), ("confidence (%)", "accuracy (%)")]
-    figure = new_panels("Are the confident predictions the right ones?", about, axes, 430, per_row=2)
+    figure = style.new_panels("Are the confident predictions the right ones?", about, axes, 430, per_row=2)
     scored = set(results.part("methods", family)["method"])
     for number, method in enumerate(method for method in DRAWN if method in scored):
         rows = results.rows(method, family)
@@ -281,49 +247,21 @@ def confidence_curves(results: Results, family: str | None = None) -> go.Figure:
         confidence, right = rows["confidence"].to_numpy(), (rows["rank"] == 1).to_numpy()
         curve = risk_coverage(confidence, right)
         bins = reliability(confidence, right, EQUAL_MASS, N_BINS).table
-        look = {"legendgroup": method, "name": plain(LABELS[method])}
-        figure.add_scatter(
-            x=percent(curve.coverage),
-            y=percent(curve.risk),
-            mode="lines",
-            line={"color": COLOURS[method]},
-            hovertemplate="%{x:.0f} % predicted: %{y:.1f} % wrong<extra>" + look["name"] + "</extra>",
-            row=1,
-            col=1,
-            **look,
-        )
-        figure.add_scatter(
-            x=percent(bins["confidence"]),
-            y=percent(bins["accuracy"]),
-            mode="lines+markers",
-            showlegend=False,
-            line={"color": COLOURS[method], "width": 1},
-            marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
-            customdata=bins["clips"].tolist(),
-            hovertemplate="confidence %{x:.1f} %, right %{y:.1f} % of %{customdata} clips<extra></extra>",
-            row=1,
-            col=2,
-            **look,
-        )
-    line = {"type": "line", "x0": 0, "y0": 0, "x1": 100, "y1": 100, "line": {"color": GREY, "dash": "dot"}}
-    figure.add_shape(line, row=1, col=2)
-    figure.update_layout(legend=legend_below(-0.2), margin_b=110)
+        hover, line = "%{x:.0f} % predicted: %{y:.1f} % wrong", {"color": COLOURS[method]}
+        look: style.Look = {"legendgroup": method, "row": 1}
+        style.curve(figure, curve.coverage, curve.risk, LABELS[method], hover, line, **look, col=1)
+        look |= {"mode": "lines+markers", "customdata": bins["clips"].tolist(), "showlegend": False}
+        look |= {"marker": {"symbol": style.SYMBOLS[number % len(style.SYMBOLS)], "size": 8}}
+        hover = "confidence %{x:.1f} %, right %{y:.1f} % of %{customdata} clips"
+        style.curve(figure, bins["confidence"], bins["accuracy"], LABELS[method], hover, line, **look, col=2)
+    dotted = {"color": style.GREY, "dash": "dot"}
+    figure.add_shape(type="line", x0=0, y0=0, x1=100, y1=100, line=dotted, row=1, col=2)
+    figure.update_layout(legend=style.legend_below(-0.2), margin_b=110)
     return figure
 
 
 def _top1(table: pd.DataFrame) -> pd.DataFrame:
-    """Top-1 of a table's rows in percent for `interval_points`; hovering tells the settings."""
-    settings = table["settings"] if "settings" in table else pd.Series("", table.index)
-    hover = [f"chosen on validation classes: {plain(text)}" if text else "" for text in settings.fillna("")]
-    columns = {"top1": "value", "top1_low": "low", "top1_high": "high"}
-    return (100 * table[list(columns)]).rename(columns=columns).assign(hover=hover)
-
-
-def _differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Differences of a table's rows in points for `interval_rows`."""
-    columns = {"difference": "value", "difference_low": "low", "difference_high": "high"}
-    return (100 * table[list(columns)].astype(float)).rename(columns=columns)
-
-
-def _top1_of_splits(rows: pd.DataFrame) -> list[float]:
-    return (rows["rank"] == 1).groupby(rows["split"], sort=False).mean().tolist()
+    """Top-1 of a table's rows for `interval_points`; hovering tells the settings."""
+    settings = table["settings"].fillna("") if "settings" in table else [""] * len(table)
+    hover = [f"chosen on validation classes: {style.plain(text)}" if text else "" for text in settings]
+    return style.in_percent(table, "top1").assign(hover=hover)

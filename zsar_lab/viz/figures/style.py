@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ GRID = "rgba(128, 128, 128, 0.25)"
 CLEAR = "rgba(0, 0, 0, 0)"
 LONGEST_TICK = 28
 ACCURACY = "top-1 accuracy (%)"
+Look = dict[str, Any]  # settings of plotly
 # buttons that cover titles and are of no use here; the first one would send the figure away
 NO_BUTTONS = ("sendChartToCloud", "select", "lasso", "zoomin", "zoomout", "autoscale")
 
@@ -66,7 +67,7 @@ def by_family(names: Sequence[str], catalog: Catalog) -> list[int]:
     return sorted(range(len(names)), key=lambda i: (families.get(names[i], ""), names[i]))
 
 
-def percent(values: Sequence[float] | np.ndarray | pd.Series) -> list[float]:
+def percent(values: Iterable[float]) -> list[float]:
     """Fractions as percentages."""
     return [100 * float(value) for value in values]
 
@@ -77,11 +78,7 @@ def percent(values: Sequence[float] | np.ndarray | pd.Series) -> list[float]:
 def new_figure(title: str, about: str, x_title: str, y_title: str, height: int = 420) -> go.Figure:
     """An empty figure: transparent, mid-grey text, labelled axes; its width follows the page.
 
-    Args:
-        title: what the figure is.
-        about: a smaller line below it, for example the data's name.
-        x_title, y_title: axis labels with their units.
-        height: in pixels.
+    `about` is a smaller line below the title, for example the data's name; axis titles name their units.
     """
     figure = _style(go.Figure(), title, about, height)
     figure.update_xaxes(title_text=plain(x_title))
@@ -111,28 +108,22 @@ def new_panels(
 
 def _style(figure: go.Figure, title: str, about: str, height: int) -> go.Figure:
     font = {"color": GREY, "size": 13}
+    heading: Look = {"font": {"size": 17, "color": GREY}, "pad": {"t": 22}}
+    heading |= {"text": f"{plain(title)}<br><span style='font-size:13px'>{plain(about)}</span>"}
+    heading |= {"x": 0.01, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container"}
+    buttons = {"remove": list(NO_BUTTONS), "bgcolor": CLEAR, "color": "rgba(128, 128, 128, 0.8)"}
     figure.update_layout(
         height=height,
         template="none",
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         font=font,
-        title={
-            "text": f"{plain(title)}<br><span style='font-size:13px'>{plain(about)}</span>",
-            "font": {"size": 17, "color": GREY},
-            "pad": {"t": 22},
-            "yref": "container",
-        },
-        title_x=0.01,
-        title_xanchor="left",
-        title_y=1,
-        title_yanchor="top",
+        title=heading,
         legend={"bgcolor": CLEAR, "font": font},
         margin={"l": 70, "r": 20, "t": 84, "b": 60},
-        modebar={"remove": list(NO_BUTTONS), "bgcolor": CLEAR, "color": "rgba(128, 128, 128, 0.8)"},
-        modebar_activecolor=BLUE,
+        modebar=buttons | {"activecolor": BLUE},
     )
-    axis = {"color": GREY, "gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GREY}
+    axis: Look = {"color": GREY, "gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GREY}
     axis |= {"automargin": True, "title_standoff": 10}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
@@ -148,14 +139,9 @@ def panel(number: int, per_row: int = 3) -> tuple[int, int]:
 
 
 def name_ticks(figure: go.Figure, axis: str, names: Sequence[str], **more: Any) -> None:
-    """Write names at 0, 1, 2, ... of an axis ("x", or "y" downwards, or "x2"), so that equal names stay apart."""
-    settings = {
-        "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "showgrid": False,
-        "zeroline": False,
-    }
-    settings |= {"ticktext": [tick(name) for name in names]}
+    """Write names at 0, 1, 2, ... of an axis ("x", "y" downwards, "x2"), so that equal names stay apart."""
+    settings = {"tickmode": "array", "ticktext": [tick(name) for name in names], "showgrid": False}
+    settings |= {"tickvals": list(range(len(names))), "zeroline": False}
     if axis.startswith("x"):
         settings |= {"tickangle": -35}
     elif "range" not in more:
@@ -190,6 +176,53 @@ def striped(colour: str, shape: str = "") -> dict[str, Any]:
 # charts
 
 
+def bars(
+    figure: go.Figure,
+    values: Iterable[float],
+    places: Iterable[object],
+    name: str,
+    hover: Sequence[str],
+    marker: Mapping[str, Any],
+    lying: bool = True,
+    **more: Any,
+) -> None:
+    """Add bars, lying or upright, at these places; `hover` has an escaped text for each."""
+    x, y = (values, places) if lying else (places, values)
+    look: Look = {
+        "orientation": "h" if lying else "v",
+        "name": plain(name),
+        "marker": marker,
+        "cliponaxis": False,
+    }
+    look |= {"hovertemplate": "%{customdata}<extra></extra>", "customdata": list(hover)}
+    figure.add_bar(x=list(x), y=list(y), **look | more)
+
+
+def curve(
+    figure: go.Figure,
+    x: Iterable[float],
+    y: Iterable[float],
+    name: str,
+    hover: str,
+    line: Mapping[str, Any],
+    **more: Any,
+) -> None:
+    """Add a line of fractions, shown in percent; `hover` is a template of plotly."""
+    look = {
+        "mode": "lines",
+        "name": plain(name),
+        "line": line,
+        "hovertemplate": f"{hover}<extra>{plain(name)}</extra>",
+    }
+    figure.add_scatter(x=percent(x), y=percent(y), **look | more)
+
+
+def in_percent(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A column of fractions with its _low and _high as value, low, high in percent, for `interval_points`."""
+    names = {f"{column}{end}": name for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))}
+    return (100 * table[list(names)].astype(float)).rename(columns=names)
+
+
 def interval_points(
     figure: go.Figure,
     rows: pd.DataFrame,
@@ -200,19 +233,12 @@ def interval_points(
     unit: str = " %",
     **look: Any,
 ) -> None:
-    """Add a marker with its interval for each row.
+    """Add a marker with its interval for each row: value, low, high, as shown, and hover (escaped).
 
-    Args:
-        figure: gets one trace.
-        rows: columns value, low, high, as shown, and hover (escaped), the line below the numbers.
-        places: of the rows on the other axis.
-        name: for the legend.
-        along: the axis of the values, "x" or "y".
-        number, unit: how the values are written.
-        look: more of the trace, for example its marker, row and col.
+    `along` is the axis of the values ("x" or "y"), written with `number` and `unit`; `places` is the other.
     """
     other = "x" if along == "y" else "y"
-    error = {"type": "data", "symmetric": False, "thickness": 2, "width": 5}
+    error: Look = {"type": "data", "symmetric": False, "thickness": 2, "width": 5}
     error |= {"array": (rows["high"] - rows["value"]).tolist()}
     error |= {"arrayminus": (rows["value"] - rows["low"]).tolist()}
     ends = f"[%{{customdata[0]:{number}}}, %{{customdata[1]:{number}}}]"
@@ -236,15 +262,19 @@ def interval_rows(
     number: str = "+.1f",
     unit: str = " points",
 ) -> go.Figure:
-    """Points with intervals in rows, named at the left, with a dotted vertical line.
+    """Points with intervals in rows, named at the left, with a dotted vertical line at `line`.
 
     Args:
-        title, about, x_title, number, unit: as `new_figure` and `interval_points`.
-        rows: as for `interval_points`, with columns name, look (a key of `looks`), and, where wanted, group (a
-            heading above the first row of each but ""), note (escaped, below the name), open (bool: its symbol is
-            not filled) and chance (a mark). Rows of one name and group share a line.
+        title: of the figure.
+        about: the line below the title.
+        x_title: with the unit.
+        rows: as for `interval_points`, with columns name and look (a key of `looks`); where wanted group (a
+            heading above its rows; none for ""), note (escaped, below the name), open (bool: not filled) and
+            chance (a mark). Rows of one name and group share a line.
         looks: legend, colour, symbol and shift from the line's middle, in rows.
-        line: where the vertical line stands.
+        line: where the vertical line is.
+        number: how values are written.
+        unit: after them.
     """
     groups = rows["group"].tolist() if "group" in rows else [""] * len(rows)
     notes = rows["note"].tolist() if "note" in rows else [""] * len(rows)
@@ -264,24 +294,20 @@ def interval_rows(
         if not of_look.any():
             continue
         shown = rows[of_look]
-        symbols = [symbol + "-open" * bool(one) for one in shown["open"]] if "open" in rows else symbol
+        symbols: object = (
+            [symbol + "-open" * bool(one) for one in shown["open"]] if "open" in rows else symbol
+        )
         marker = {"color": colour, "size": 10, "symbol": symbols, "line": {"width": 2}}
         points = (places[of_look] + shift).tolist()
         interval_points(figure, shown, points, legend, "x", number, unit, marker=marker)
     figure.add_vline(x=line, line={"color": GREY, "dash": "dot", "width": 2}, layer="below")
     if "chance" in rows:
         marker = {"symbol": "line-ns-open", "size": 12, "color": GREY, "line": {"width": 2}}
-        figure.add_scatter(
-            x=rows["chance"].tolist(),
-            y=places.tolist(),
-            mode="markers",
-            name="chance",
-            marker=marker,
-            hovertemplate="chance %{x:.1f} %<extra></extra>",
-        )
+        look = {"name": "chance", "mode": "markers", "hovertemplate": "chance %{x:.1f} %"}
+        figure.add_scatter(x=rows["chance"].tolist(), y=places.tolist(), marker=marker, **look)
     name_ticks(figure, "y", ticks, ticktext=ticks, tickfont_size=12, range=[len(ticks) - 0.4, -0.7])
-    legend = legend_below(-60 / max(60, height - 170))
-    figure.update_layout(xaxis_zeroline=False, showlegend=True, legend=legend, margin={"t": 104, "b": 110})
+    below = legend_below(-60 / max(60, height - 170))
+    figure.update_layout(xaxis_zeroline=False, showlegend=True, legend=below, margin={"t": 104, "b": 110})
     return figure
 
 

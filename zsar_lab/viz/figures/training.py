@@ -1,4 +1,4 @@
-"""Figures of a training: losses, top-1 on held-out clips, and the meters; of one training or of several splits."""
+"""Figures of a training, or of several: losses, top-1 on held-out clips, and the meters."""
 
 from __future__ import annotations
 
@@ -9,34 +9,21 @@ import plotly.graph_objects as go
 
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.train.meters import FORMATS
-from zsar_lab.viz.figures.style import (
-    BLUE,
-    CLEAR,
-    GREEN,
-    GREY,
-    ORANGE,
-    PALETTE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    new_panels,
-    panel,
-    plain,
-)
+from zsar_lab.viz.figures import style
 
 History = Sequence[Mapping[str, Any]]
 SUMMED_LOSS, GFLOP_PER_CLIP = "summed loss", "gflop_per_clip"  # made of an epoch's other numbers
 SEEN, VALIDATION = "seen_top1", "validation_direct_top1"
 NOT_A_LOSS = {"epoch", "step", *FORMATS}
 LOOKS = {
-    "classification": ("classification", BLUE),
-    "alignment": ("alignment", ORANGE),
-    "matching": ("matching", GREEN),
-    SEEN: ("seen classes", PURPLE),
-    VALIDATION: ("validation (pseudo-unseen)", SKY),
-    "clips_per_s": ("clips/s", BLUE),
-    "waiting_share": ("time waiting for data", VERMILLION),
-    "peak_share": ("of the measured peak", GREEN),
+    "classification": ("classification", style.BLUE),
+    "alignment": ("alignment", style.ORANGE),
+    "matching": ("matching", style.GREEN),
+    SEEN: ("seen classes", style.PURPLE),
+    VALIDATION: ("validation (pseudo-unseen)", style.SKY),
+    "clips_per_s": ("clips/s", style.BLUE),
+    "waiting_share": ("time waiting for data", style.VERMILLION),
+    "peak_share": ("of the measured peak", style.GREEN),
 }
 ONE_TRAINING = ("loss (weighted)", "top-1, held-out clips (%)", "clips/s", "share (%)")
 EVERY_SPLIT = {
@@ -78,19 +65,19 @@ def loss_curves(history: History, about: str = "", chance: Mapping[str, float] |
     losses = [key for key in keys if is_loss(key)]
     accuracies = dict.fromkeys([SEEN, VALIDATION, *(key for key in keys if "top1" in key)])
     for number, names in enumerate((losses, accuracies, ["clips_per_s"], ["waiting_share", "peak_share"])):
-        row, column = panel(number, per_row=2)
+        row, column = style.panel(number, per_row=2)
         legend = f"legend{number + 1}" if number else "legend"
         for name in names:
-            title, colour = LOOKS.get(name, (name, GREY))
+            title, colour = LOOKS.get(name, (name, style.GREY))
             epochs, values = measured(history, name)
             if epochs:
                 look = _line(colour) | {"legend": legend, "showlegend": name != "clips_per_s"}
-                figure.add_scatter(x=epochs, y=values, name=plain(title), **look, row=row, col=column)
+                figure.add_scatter(x=epochs, y=values, name=style.plain(title), **look, row=row, col=column)
             if chance and name in chance:
                 _dotted_line(figure, 100 * chance[name], colour, row, column)
         axes = figure.get_subplot(row, column)
         above = {"x": axes.xaxis.domain[0], "xanchor": "left", "y": axes.yaxis.domain[1], "yanchor": "bottom"}
-        above |= {"orientation": "h", "bgcolor": CLEAR, "font": {"color": GREY, "size": 12}}
+        above |= {"orientation": "h", "bgcolor": style.CLEAR, "font": {"color": style.GREY, "size": 12}}
         figure.update_layout({legend: above}, margin={"t": 112})
     return _finished(figure, [history], per_row=2)
 
@@ -98,30 +85,30 @@ def loss_curves(history: History, about: str = "", chance: Mapping[str, float] |
 def split_curves(
     histories: Mapping[str, History], about: str = "", chance: Mapping[str, float] | None = None
 ) -> go.Figure:
-    """Several trainings by epoch, a colour a split: summed loss, top-1 on seen and validation classes, meters.
+    """Several trainings by epoch, a colour a split: summed loss, top-1 on held-out clips, meters.
 
-    Args:
-        histories: of the splits' checkpoints, by name; each may be empty.
-        about, chance: as for `loss_curves`, where chance is the same for all splits.
+    Histories are by the splits' names, each may be empty; the rest as for `loss_curves`.
     """
     figure = _curve_panels("Training, every split", about, chance, list(EVERY_SPLIT.values()), per_row=3)
     below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.36, "yanchor": "top"}
     figure.update_layout(height=620, margin={"b": 165}, legend=below)
     for number, key in enumerate(EVERY_SPLIT):
-        row, column = panel(number)
+        row, column = style.panel(number)
         for place, (split, history) in enumerate(histories.items()):
             epochs, values = measured(history, key)
             # a split that has not begun is named in the legend too
             points = {"x": epochs or NO_POINT, "y": values or NO_POINT}
-            group = {"name": plain(split), "legendgroup": plain(split), "showlegend": number == 0}
-            figure.add_scatter(**points, **group, **_line(PALETTE[place % len(PALETTE)]), row=row, col=column)
+            group = {"name": style.plain(split), "legendgroup": style.plain(split), "showlegend": number == 0}
+            figure.add_scatter(
+                **points, **group, **_line(style.PALETTE[place % len(style.PALETTE)]), row=row, col=column
+            )
         if chance and key in chance:
-            _dotted_line(figure, 100 * chance[key], GREY, row, column)
+            _dotted_line(figure, 100 * chance[key], style.GREY, row, column)
     return _finished(figure, list(histories.values()), per_row=3)
 
 
 def chance_levels(protocol: Protocol) -> dict[str, float]:
-    """Top-1 of a guess on seen and on validation classes, 0..1, by the history's key, where there are such."""
+    """Top-1 of a guess on seen and on validation classes, 0..1, by the history's key."""
     groups = {SEEN: protocol.seen, VALIDATION: protocol.validation}
     return {key: 1 / len(classes) for key, classes in groups.items() if classes}
 
@@ -180,12 +167,12 @@ def _curve_panels(
     dotted = f"dotted: chance, {', '.join(levels)} classes" if levels else ""
     panels = [("epoch" if number >= per_row else "", y_title) for number, y_title in enumerate(y_titles)]
     about = "; ".join(filter(None, (about, dotted)))
-    figure = new_panels(title, about, panels, height=600, per_row=per_row, gap=0.17)
+    figure = style.new_panels(title, about, panels, height=600, per_row=per_row, gap=0.17)
     figure.update_xaxes(matches="x", title_font_size=13)
     figure.update_yaxes(rangemode="tozero", title_font_size=13)
     for number, y_title in enumerate(y_titles):
         if "top-1" in y_title:
-            row, column = panel(number, per_row)
+            row, column = style.panel(number, per_row)
             figure.update_yaxes(range=[0, 102], row=row, col=column)
     figure.update_layout(margin={"b": 120})
     return figure
@@ -204,7 +191,7 @@ def _dotted_line(figure: go.Figure, y: float, colour: str, row: int, column: int
 def _finished(figure: go.Figure, histories: Sequence[History], per_row: int) -> go.Figure:
     """Say which panels have no numbers, and put the last numbers in words beneath."""
     n_epochs = max((entry["epoch"] for history in histories for entry in history), default=0)
-    for row, column in (panel(number, per_row) for number in range(2 * per_row)):
+    for row, column in (style.panel(number, per_row) for number in range(2 * per_row)):
         if all(trace.x == NO_POINT for trace in figure.select_traces(row=row, col=column)):
             figure.add_scatter(x=NO_POINT, y=NO_POINT, showlegend=False, row=row, col=column)
             figure.update_yaxes(showticklabels=False, row=row, col=column)
@@ -213,9 +200,12 @@ def _finished(figure: go.Figure, histories: Sequence[History], per_row: int) -> 
                 figure.add_annotation(text="not measured", showarrow=False, **middle, row=row, col=column)
     if not n_epochs:
         figure.update_xaxes(showticklabels=False)
-        words, place = "no epoch is finished yet", {"x": 0.5, "y": 0.5}
+        place: style.Look = {"x": 0.5, "y": 0.5}
+        words = "no epoch is finished yet"
     else:
-        words = plain(f"last measured: {numbers_in_words(histories) or 'nothing'}").replace("\n", "<br>")
+        words = style.plain(f"last measured: {numbers_in_words(histories) or 'nothing'}").replace(
+            "\n", "<br>"
+        )
         place = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "yshift": -48, "align": "left"}
         if n_epochs <= MOST_NUMBERED_EPOCHS:
             figure.update_xaxes(dtick=1)
