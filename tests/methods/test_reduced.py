@@ -71,7 +71,7 @@ def test_settings_are_the_best_on_validation_classes_and_the_bank_is_as_said(
     setting,
     reduced,
     split,
-    good,
+    good,  # noqa: F811
     fitted,  # noqa: F811
 ):
     transfer = TransferSettings(**fitted.settings)
