@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 from seven_classes import IMAGE, SCRIPT
 
-from zsar_lab.data.video import write_mp4
 from zsar_lab.viz import explanations, map_points, projection
 from zsar_lab.viz.map_points import (
     colouring,
     hover_texts,
-    middle_frame,
     predicted_on_map,
     select,
     selection_html,
@@ -55,12 +53,7 @@ class Browser:
         self.canvas.send = lambda content, buffers=None: self.received.append((content, buffers))
 
     def select(self, *rows: int, number: int = 1) -> None:
-        content = {"kind": "select", "number": number}
-        self.canvas._handle_custom_msg(content, [memoryview(np.array(rows, np.uint32).tobytes())])
-
-    def point(self, row: int) -> tuple:
-        self.canvas._handle_custom_msg({"kind": "picture", "clip": row}, [])
-        return self.received.pop()
+        self.canvas._handle_custom_msg({"number": number}, [memoryview(np.array(rows, np.uint32).tobytes())])
 
 
 @pytest.fixture
@@ -150,17 +143,6 @@ def test_of_many_clips_some_are_opened_and_the_rest_is_counted(space, catalog, p
     )
 
 
-def test_the_middle_frame_is_that_of_the_clip(catalog):
-    frames = np.zeros((9, 16, 24, 3), np.uint8)
-    frames[6] = 255  # in the middle of 1 s to 2 s at four frames a second
-    write_mp4(catalog.root / "B/0.mp4", frames, fps=4)
-    clips = catalog.clips.copy()
-    clips.loc[clips["id"] == "B/0", ["start_s", "end_s", "frames", "fps"]] = [1.0, 2.0, 9, 4.0]
-    frame = middle_frame(replace(catalog, clips=clips), "B/0", 16)
-    assert frame.shape == (16, 24, 3) and frame.dtype == np.uint8 and frame.mean() > 200
-    assert middle_frame(catalog, "A/0", 16).mean() < 20
-
-
 # the widget
 
 
@@ -236,23 +218,15 @@ def test_maps_that_cannot_be_changed_between_are_refused(space, catalog, predict
             SpaceExplorer(maps, catalog, predictions)
 
 
-def test_the_picture_of_a_clip_comes_when_it_is_asked_for(browser, space, catalog):
-    content, (pixels,) = browser.point(space.ids.index("A/0"))
-    assert (content["kind"], content["width"] * content["height"] * 3) == ("picture", len(pixels))
-    (catalog.root / "A/0.mp4").unlink()
-    content, buffers = browser.point(space.ids.index("A/0"))
-    assert content["text"].startswith("no picture: ") and "A/0.mp4" in content["text"] and buffers is None
-
-
 def test_a_failure_is_shown_raised_and_replied_to(widget, browser, monkeypatch):
     def fail(*_):
         raise RuntimeError("it is <b>gone</b>")
 
     monkeypatch.setattr(map_points, "selection_html", fail)
     with pytest.raises(RuntimeError, match="gone"):
-        widget._on_message(None, {"kind": "select", "number": 7}, [np.array([1], np.uint32).tobytes()])
+        widget._on_message(None, {"number": 7}, [np.array([1], np.uint32).tobytes()])
     assert "RuntimeError: it is &lt;b&gt;gone&lt;/b&gt;" in widget.html["message"].value
-    assert browser.received[-1][0] == {"kind": "opened", "number": 7} and widget.state.rows == ()
+    assert browser.received[-1][0] == {"number": 7} and widget.state.rows == ()
 
 
 def test_equal_labels_can_be_chosen_apart(space, catalog, predictions):

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.video import read_frames
 from zsar_lab.methods.table import LABELS
 from zsar_lab.results.hubness import HUB, k_occurrence
 from zsar_lab.results.predictions import Predictions
@@ -31,7 +29,6 @@ COLOURINGS = {
 GROUP_COLOURS = {"seen": GREY, "validation": SKY, "unseen": ORANGE}
 SYMBOLS = ("circle", "square", "triangle-up", "cross")
 MOST_SHOWN, MOST_NAMED = 24, 8
-THUMBNAIL_PX = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,16 +213,3 @@ def selection_html(
         margin = f"margin {predicted.margin[row]:+.3f}"
         captions.append(Caption((own, *wrong, margin), bool(predicted.right[row])))
     return box + clip_grid(catalog, shown, captions)
-
-
-def middle_frame(catalog: Catalog, clip_id: str, short_side_px: int = THUMBNAIL_PX) -> np.ndarray:
-    """The frame in the middle of a clip, RGB, uint8 [H, W, 3]; of a video with a varying rate, one near it.
-
-    Raises:
-        KeyError: the clip is not in the catalog.
-        UnreadableVideo: the file is gone or cannot be read.
-    """
-    clip = catalog.clips.set_index("id").loc[clip_id]
-    n_frames = int(clip["frames"])
-    index = min(int((clip["start_s"] + clip["end_s"]) / 2 * clip["fps"]), n_frames - 1)
-    return read_frames(Path(catalog.root) / clip["path"], [index], short_side_px, n_frames=n_frames)[0]

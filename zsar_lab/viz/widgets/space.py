@@ -35,7 +35,7 @@ MARKS = (
 
 
 class SpaceCanvas(anywidget.AnyWidget):
-    """What space_canvas.js draws; it sends messages "select" (rows) and "picture" (a clip).
+    """What space_canvas.js draws; it sends the rows that are selected, and waits for their number.
 
     Attributes:
         xy: float32 [N, 2] of the clips, as bytes.
@@ -74,7 +74,7 @@ class Explored:
 class SpaceExplorer(Panel):
     """Draw a lasso around clips, click on one or on a prototype, or choose a class; clips play below.
 
-    Pointing at a clip shows its class, its prediction with the margin, and the frame in its middle.
+    Pointing at a clip shows its class, and its prediction with the margin.
 
     Args:
         space: a map of the split, of `shared_space_map`; or several of the same clips, fitted on all and on
@@ -177,23 +177,9 @@ class SpaceExplorer(Panel):
     def _rows_of(space: SpaceMap, name: str) -> tuple[int, ...]:
         return tuple(number for number, of_class in enumerate(space.classes) if of_class == name)
 
-    def _select(self, rows: Sequence[int]) -> None:
-        self.attempt(lambda: self.choose(rows=tuple(rows), name=""))
-
     def _on_message(self, _: Any, content: dict[str, Any], buffers: Sequence[Any]) -> None:
-        if content["kind"] == "select":
-            try:
-                self._select(np.frombuffer(buffers[0], np.uint32).tolist())
-            finally:
-                self.canvas.send({"kind": "opened", "number": content["number"]})
-            return
-        found = {"kind": "picture", "clip": content["clip"]}
+        rows = tuple(np.frombuffer(buffers[0], np.uint32).tolist())
         try:
-            frame = map_points.middle_frame(
-                self._catalog, self._maps[self.state.fitted_on].ids[content["clip"]]
-            )
-        except (ValueError, OSError) as error:
-            self.canvas.send(found | {"text": f"no picture: {error}"})
-            return
-        size = {"height": frame.shape[0], "width": frame.shape[1]}
-        self.canvas.send(found | size, [np.ascontiguousarray(frame).tobytes()])
+            self.attempt(lambda: self.choose(rows=rows, name=""))
+        finally:
+            self.canvas.send({"number": content["number"]})

@@ -5,7 +5,6 @@ const SILENT_MS = 15000; // a kernel that does not answer for so long is shown a
 const SILENT = "⚠ The kernel does not answer: it is busy, or it was restarted; then run this cell again.";
 const GONE = "⚠ The kernel was restarted or is gone: run this cell again.";
 const REACH_PX = 9; // how far from a point a click may be
-const REST_MS = 120; // how long the pointer rests before a picture is asked for
 const EDGE_PX = 26;
 const SPOTS = [[0, 1], [0, -1], [1, 0], [-1, 0], [1, 1], [-1, 1], [1, -1], [-1, -1]]; // of a name beside its sign: right, up
 const TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif);font-size:13px";
@@ -67,8 +66,6 @@ function render({ model, el }) {
   top.setAttribute("role", "img");
   top.setAttribute("aria-label", "map of the shared space; clips can also be selected by class in the list above");
   const tip = element("div", stage, `position:absolute;display:none;pointer-events:none;z-index:2;max-width:260px;padding:5px 7px;border:1px solid #808080;white-space:pre-line;overflow-wrap:anywhere;background:var(--jp-layout-color1,#fff);${TEXT};line-height:1.3`);
-  const tipText = element("div", tip);
-  const picture = element("canvas", tip, "display:none;margin-top:4px;max-width:100%");
   const legend = element("div", root, "display:flex;flex-wrap:wrap;gap:2px 6px;margin-top:4px");
   const status = element("div", root, "min-height:18px;margin-top:2px");
   status.setAttribute("role", "status");
@@ -76,8 +73,7 @@ function render({ model, el }) {
   let xy, looks, lookOf, marks, lines, texts, hidden = new Set(), chosen = new Set();
   let view = { scale: 1, x: 0, y: 0 };
   let mode = "lasso", drag = null, pointed = null, width = 1, height = 1, fit = { kx: 1, ky: 1, x: 0, y: 0 };
-  const pictures = new Map();
-  let waitingFor = null, asked = 0, timer = null, rest = null;
+  let asked = 0, timer = null;
 
   const toScreen = (x, y) => [(fit.x + x * fit.kx) * view.scale + view.x, (fit.y - y * fit.ky) * view.scale + view.y];
 
@@ -215,7 +211,7 @@ function render({ model, el }) {
     asked += 1;
     clearTimeout(timer);
     timer = setTimeout(() => (status.textContent = SILENT), SILENT_MS);
-    tell({ kind: "select", number: asked }, [new Uint32Array(rows).buffer]);
+    tell({ number: asked }, [new Uint32Array(rows).buffer]);
   }
 
   function onLasso(path) {
@@ -230,25 +226,10 @@ function render({ model, el }) {
     else select(found ? [found.clip] : []);
   }
 
-  function paint(found) {
-    picture.style.display = "none";
-    if (!found) return;
-    if (typeof found === "string") return void (tipText.textContent += `\n${found}`);
-    [picture.width, picture.height] = [found.width, found.height];
-    picture.getContext("2d").putImageData(found, 0, 0);
-    picture.style.display = "block";
-  }
-
   function point(x, y) {
     const found = nearest(x, y);
-    const same = found && pointed && found.clip === pointed.clip && found.mark === pointed.mark;
     if (!found) tip.style.display = "none";
-    if (found && !same) {
-      tipText.textContent = found.mark ? `${found.mark.name}\n${looks[found.mark.look].name}` : texts[found.clip];
-      paint(pictures.get(found.clip));
-      clearTimeout(rest);
-      if (found.clip !== undefined && !pictures.has(found.clip)) rest = setTimeout(askPicture, REST_MS);
-    }
+    else tip.textContent = found.mark ? `${found.mark.name}\n${looks[found.mark.look].name}` : texts[found.clip];
     pointed = found;
     if (found) {
       tip.style.display = "block";
@@ -258,27 +239,10 @@ function render({ model, el }) {
     drawTop();
   }
 
-  function askPicture() {
-    if (pointed?.clip === undefined || waitingFor !== null || pictures.has(pointed.clip)) return;
-    waitingFor = pointed.clip;
-    tell({ kind: "picture", clip: pointed.clip });
-  }
-
-  function onMessage(message, buffers) {
-    if (message.kind === "opened" && message.number === asked) {
-      clearTimeout(timer);
-      status.textContent = "";
-    }
-    if (message.kind !== "picture") return;
-    const pixels = buffers[0] && numbers(buffers[0], Uint8ClampedArray);
-    if (pixels) {
-      const image = new ImageData(message.width, message.height);
-      for (let i = 0, j = 0; i < pixels.length; i += 3, j += 4) image.data.set([pixels[i], pixels[i + 1], pixels[i + 2], 255], j);
-      pictures.set(message.clip, image);
-    } else pictures.set(message.clip, message.text);
-    waitingFor = null;
-    if (pointed?.clip === message.clip) paint(pictures.get(message.clip));
-    else askPicture();
+  function onMessage(message) {
+    if (message.number !== asked) return;
+    clearTimeout(timer);
+    status.textContent = "";
   }
 
   function zoom(factor, x = width / 2, y = height / 2) {
@@ -387,7 +351,6 @@ function render({ model, el }) {
     sizes.disconnect();
     themes.disconnect();
     clearTimeout(timer);
-    clearTimeout(rest);
     model.off("change:version", refresh);
     model.off("change:selected", onSelected);
     model.off("msg:custom", onMessage);
