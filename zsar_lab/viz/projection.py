@@ -152,10 +152,6 @@ def shared_space_map(
 def trust(points_ND: np.ndarray, xy: np.ndarray) -> dict[str, np.ndarray]:
     """How far neighbours on a map are neighbours in the space, and the other way round.
 
-    Args:
-        points_ND: in the space, compared by cosine.
-        xy: the same points on the map, float [N, 2].
-
     Returns:
         "trustworthiness", a float 0..1: 1 less a penalty for each neighbour on the map by how far down it
         is among the neighbours in the space; beyond 5,000 points of a sample of 2,000. "kept", float [N],

@@ -17,7 +17,7 @@ from zsar_lab.results.summary import COMPARED, Results, settings_as_text
 from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_text
 
 WIDTH = 110
-BASELINE, DIRECT_FORMS = "transfer", ("direct", "ridge", "ridge_centred")
+BASELINE = "transfer"
 # what the prompts of the usual question hold: is a class better told by its name, a description, or both
 HELD = {
     "label": "names (label)",
@@ -82,14 +82,8 @@ def score_table(
     """A table of scores as text: shares in percent, differences in points, "" where there is no number.
 
     Intervals are 95 % over classes; p is adjusted for all that are compared (Holm); `detectable` is the
-    smallest true difference found in 80 % of such studies; hubness measures are means over splits.
-
-    Args:
-        results: of a study.
-        kind: one of TABLES.
-        family: of splits; None for the first.
-        method: whose prompts are shown.
-        baseline: of the differences; None for transfer, or the label.
+    smallest true difference found in 80 % of such studies; hubness measures are means over splits. `kind` is
+    one of TABLES; `method` and `baseline` are of "prompts".
 
     Raises:
         KeyError: no such kind or family, or the baseline was not scored.
@@ -178,13 +172,7 @@ def differences_as_text(
 ) -> str:
     """What `Results.compare` finds, a sentence a row; of prompts also what validation's choice scores.
 
-    Args:
-        results: of a study.
-        part: "methods", "prompts" or "reductions".
-        baseline: a method, or of "prompts" a prompt; None for transfer, or the label.
-        method: whose prompts are compared.
-        family: of splits; None for the first.
-        only: the methods that are told of; None for all.
+    `only` are the methods that are told of, None for all; the rest as for `Results.compare`.
 
     Raises:
         KeyError: the baseline was not scored.
@@ -218,31 +206,6 @@ def differences_as_text(
             f" {100 * np.mean(right):.1f} %. The models were trained with {splits[0].prompt}."
         )
     return wrapped(lines)
-
-
-def findings_as_text(results: Results) -> str:
-    """What results show, in sentences: transfer against direct, class texts, hubness, classes never right."""
-    chance, bound = 100 * results.chance(), 100 * results.upper_bound()
-    lines = [f"{results.title()}: chance {chance:.1f} %, upper bound {bound:.1f} %."]
-    texts = results.part("prompts")
-    if len(texts):
-        texts = texts[texts["method"] == BASELINE].sort_values("top1")
-        worst, best = (f"{100 * one.top1:.1f} % ({one.prompt})" for one in texts.iloc[[0, -1]].itertuples())
-        lines.append(f"- Class text, under transfer: from {worst} to {best}.")
-    rows = results.part("methods")
-    skewness = "; ".join(f"{row.label} {row.hubness_skewness:+.2f}" for row in rows.itertuples())
-    lines.append(f"- Hubness, N_1 skewness (mean over splits; noisy with few classes): {skewness}.")
-    found = results.rows(BASELINE)
-    right = (found["rank"] == 1).groupby([found["split"], found["label"]]).sum()
-    never = ", ".join(f"{name} ({split})" for split, name in right.index[right == 0])
-    lines.append(f"- Classes of which transfer got no clip right: {never or 'none'}.")
-    for family in list(results.families)[1:]:
-        top1 = results.part("methods", family).set_index("method")["top1"]
-        scores = ", ".join(f"{LABELS[name]} {100 * top1[name]:.1f} %" for name in (BASELINE, "ridge_centred"))
-        bound = 100 * results.upper_bound(family)
-        lines.append(f"- Beside it, {results.title(family)}: {scores}, upper bound {bound:.1f} %.")
-    compared = differences_as_text(results, only=DIRECT_FORMS).partition("\n")[2]
-    return "\n".join([wrapped(lines), compared])
 
 
 # conventions and ablation
@@ -300,26 +263,22 @@ def ablation_table(ablation: Ablation) -> pd.DataFrame:
 
 def claims_as_text(ablation: Ablation) -> str:
     """What the abstract's parts add in this reconstruction, with the differences of each verdict."""
-    n_splits = f"{ablation.n_splits} split{'s' * (ablation.n_splits > 1)}"
+    tested = ablation.table[ablation.table["p"].notna()]
+    compared = {row: f"{one['variant']} {_difference(one)}" for row, one in tested.iterrows()}
     lines = [
-        f"The parts that the paper's abstract names, in this reconstruction, over {n_splits},"
-        f" {ablation.n_clips} clips of {ablation.n_classes} unseen classes:"
+        f"The parts that the paper's abstract names, in this reconstruction, over"
+        f" {_splits(ablation.n_splits)}, {ablation.n_clips} clips of {ablation.n_classes} unseen classes:"
     ]
     for claim in claims_against_findings(ablation).itertuples():
-        rows = "; ".join(_compared(ablation.table.loc[row]) for row in claim.rows)
+        rows = "; ".join(compared[row] for row in claim.rows)
         rows = "no such training was given" if claim.verdict == NOT_TESTED else rows
-        beside = "".join(f" Beside it, {_compared(ablation.table.loc[row])}." for row in claim.beside)
+        beside = "".join(f" Beside it, {compared[row]}." for row in claim.beside)
         lines.append(f"- {claim.claim} This {claim.verdict}: {rows}.{beside}".replace("This not", "Not"))
     lines.append(
         "- Differences are to transfer. A true one as large as is named detectable has p <= 0.05 with 80 %"
         " chance, Holm's p less often."
     )
     return wrapped(lines)
-
-
-def _compared(row: pd.Series) -> str:
-    """A variant's difference: "direct +0.8 points [-7.5, +7.8], Holm's p = 1.00, detectable 10.2"."""
-    return f"{row['variant']} {_difference(row)}"
 
 
 def _difference(row: pd.Series) -> str:

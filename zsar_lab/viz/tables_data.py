@@ -120,11 +120,7 @@ def left_out_table(catalog: Catalog, most: int = MOST_ROWS) -> Styler:
 
 
 def left_out_reasons(accounts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """How many clips each protocol leaves out: a row a reason (without file names), a column a protocol.
-
-    Args:
-        accounts: of `account`, by the protocol's name.
-    """
+    """How many clips each protocol leaves out: a row a reason (without file names), a column a protocol."""
     columns = {}
     for name, table in accounts.items():
         reasons = table.loc[table["role"] == "left out", "reason"]
@@ -166,11 +162,6 @@ def leakage_table(
     audit: LeakageAudit, threshold: float | None = None, rules: Iterable[str] = SAME_NAME
 ) -> pd.DataFrame:
     """The pairs of a training and a test class that overlap, those that remove the training class first.
-
-    Args:
-        audit: of `audit` or `audit_classes`.
-        threshold: cosine distance under which a training class is removed; None: the name rules alone.
-        rules: the name rules that remove.
 
     Returns:
         A row for each pair that a name rule finds, and for each training class under the threshold with its

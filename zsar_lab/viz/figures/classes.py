@@ -49,15 +49,8 @@ def per_class(
 ) -> go.Figure:
     """Top-1 of each unseen class; hovering tells what it was most confused with.
 
-    Behind each bar is one of full height, so that a class at 0 % can be hovered and clicked too.
-
-    Args:
-        predictions: of the split.
-        method: which method's.
-        catalog: gives labels and families.
-        names: the unseen classes in the order shown; None for by family.
-        chosen: see `choose_bar`.
-        with_family: write the families below the labels.
+    Behind each bar is one of full height, so that a class at 0 % can be hovered and clicked too. `names`
+    are the unseen classes in the order shown, None for by family; `chosen` as for `choose_bar`.
 
     Raises:
         KeyError: the method was not scored.
@@ -122,13 +115,7 @@ def confusion(
 ) -> go.Figure:
     """Which share of each true class (rows) was predicted as which (columns), with counts of clips.
 
-    Args:
-        predictions: of the split.
-        method: which method's.
-        catalog: gives the labels.
-        names: the unseen classes in the order shown; None for by family.
-        chosen: see `move_frame`; None for a figure without a frame.
-        prediction: see `move_frame`.
+    `names` as for `per_class`, `chosen` and `prediction` as for `move_frame` (no frame for None).
 
     Raises:
         KeyError: the method was not scored, or a name is not one of the split's unseen classes.

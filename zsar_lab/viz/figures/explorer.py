@@ -69,12 +69,7 @@ def accuracy_dots(protocol: Protocol, catalog: Catalog) -> go.Figure:
 
 
 def accuracy_traces(outcome: Outcome, chosen: Outcome) -> list[Moved]:
-    """What moves in `accuracy_dots`.
-
-    Args:
-        outcome: of the choice.
-        chosen: of what validation chose for the same class text and prototypes.
-    """
+    """What moves in `accuracy_dots`: outcomes of the choice, and of what validation chose for it."""
     moved: list[Moved] = [{}]
     for name, shown in (("chosen", chosen), (NOW, outcome)):
         top1 = style.percent([shown.unseen.top1, shown.validation.top1])
@@ -84,13 +79,7 @@ def accuracy_traces(outcome: Outcome, chosen: Outcome) -> list[Moved]:
 
 
 def class_bars(clips_C: np.ndarray, protocol: Protocol, catalog: Catalog) -> go.Figure:
-    """Each unseen class, by family: its top-1 above, N_1 below; diamonds are what validation chose.
-
-    Args:
-        clips_C: test clips of each unseen class.
-        protocol: of the split.
-        catalog: gives labels and families.
-    """
+    """Each unseen class, by family: its top-1 above, N_1 below; diamonds are what validation chose."""
     names, labels = protocol.unseen, style.labels_of(catalog)
     order, few = style.by_family(names, catalog), len(names) <= MOST_NAMES
     shown, mean, chance = [labels[names[i]] for i in order], float(clips_C.mean()), 100 / len(names)
@@ -177,14 +166,7 @@ def moving_map(space: SpaceMap, catalog: Catalog) -> go.Figure:
 
 
 def map_traces(space: SpaceMap, catalog: Catalog, now_xy: np.ndarray, chosen_xy: np.ndarray) -> list[Moved]:
-    """What moves in `moving_map`.
-
-    Args:
-        space: the map.
-        catalog: gives the labels.
-        now_xy: places of the composed prototypes of `space.unseen`, of the choice, [U, 2].
-        chosen_xy: those of what validation chose.
-    """
+    """What moves in `moving_map`: places of composed prototypes, of the choice and as chosen, [U, 2]."""
     gaps = np.full(len(now_xy), None)
     x, y = (
         np.stack([now_xy[:, axis], space.true_xy[:, axis], gaps], axis=1).ravel().tolist() for axis in (0, 1)

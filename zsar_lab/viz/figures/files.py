@@ -21,14 +21,8 @@ def save_figure(
 ) -> Path:
     """Write a figure of this library; the file's name says as what.
 
+    The ending is .svg, .pdf, .png or .html (a page that needs no other file); a file there is replaced.
     Images have black text on white, whatever the notebook's theme; each takes kaleido and Chromium seconds.
-
-    Args:
-        figure: any of `zsar_lab.viz`; it is not changed.
-        path: ending in .svg, .pdf, .png or .html (a page that needs no other file); a file there is replaced.
-        width_px: of images; a page is as wide as its window.
-        height_px: of images; None for that of the figure.
-        scale: pixels of a png per pixel asked for.
 
     Returns:
         The path.

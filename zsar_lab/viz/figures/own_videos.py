@@ -20,12 +20,7 @@ ROW_PX, LANE_PX, GAP_PX = 26, 32, 16  # of the timeline: a class, the lane of na
 
 
 def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
-    """A long video: what it shows from second to second (gaps where unsure), and below all confidences.
-
-    Args:
-        table: from `predict`.
-        path: of one video in it, with a window or more that could be read.
-        about: a line below the title; the model, for example.
+    """A long video of a table of `predict`: what it shows when (gaps where unsure), and all confidences.
 
     Raises:
         ValueError: the table has no window of that video.
@@ -84,13 +79,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
 
 
 def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") -> str:
-    """Write a page with the timeline of every video that could be read; returns a sentence on it.
-
-    Args:
-        parts: from `predict`, in any order.
-        path: of the page; plotly.min.js is put beside it. Not written where no video could be read.
-        about: a line below the titles.
-    """
+    """Write a page with the timeline of every video that could be read; returns a sentence on it."""
     table = pd.concat(parts, ignore_index=True).sort_values(["path", "start_s"], ignore_index=True)
     videos = table.loc[table["prediction"] != NO_PREDICTION, "path"].unique()
     if not len(videos):
@@ -117,12 +106,6 @@ def how_sure(thresholds: Thresholds) -> go.Figure:
 
 def composed_of(classifier: ZeroShotClassifier, seen: pd.DataFrame, name: str, most: int = 8) -> go.Figure:
     """The seen classes whose prototypes compose a class's point, with their weights.
-
-    Args:
-        classifier: of the transfer method.
-        seen: of the model.
-        name: one of its classes.
-        most: classes shown.
 
     Raises:
         ValueError: another method, or no such class.

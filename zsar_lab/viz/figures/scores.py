@@ -37,9 +37,7 @@ SETTING_LOOKS = {  # legend, colour, symbol, and shift in rows
 def method_scores(results: Results, families: Sequence[str] | None = None) -> go.Figure:
     """Top-1 of each method with its 95 % interval over classes, each split a dash; between chance and bound.
 
-    Args:
-        results: of a study.
-        families: of splits, drawn side by side; None for all. Chance and upper bound are the first one's.
+    Families of splits are side by side; chance and upper bound are those of the first.
     """
     families = list(results.families if families is None else families)
     about = "; beside it ".join(results.title(family) for family in families)
@@ -107,12 +105,7 @@ def differences(
 ) -> go.Figure:
     """Top-1 less a baseline's on the same clips, with 95 % intervals; filled where it can be claimed.
 
-    Args:
-        results: of a study.
-        part: "methods", "prompts" or "reductions".
-        baseline: at the zero line: a method, or of "prompts" a prompt; None for transfer, or the label.
-        method: whose prompts are compared.
-        family: of splits; None for the first.
+    `part` is "methods", "prompts" (under `method`) or "reductions"; the rest as for `Results.compare`.
 
     Raises:
         KeyError: as `Results.compare`.

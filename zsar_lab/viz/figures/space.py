@@ -28,14 +28,8 @@ def shared_space(
 ) -> go.Figure:
     """Clips and prototypes on the map; a line leads from where a class is expected to where it is.
 
-    Args:
-        space: of projection.shared_space_map.
-        catalog: gives the labels.
-        colour_by: a key of `map_points.COLOURINGS`.
-        guess: where an unseen class is expected: "composed" by transfer, or "text" by its class text, as the
-            direct method does.
-        predictions: of the same split, told when pointing at a clip; needed for "right" and "hubness".
-        method: whose predictions.
+    `colour_by` is a key of `map_points.COLOURINGS`; "right" and "hubness" need `predictions`, which hovering
+    tells too. `guess` is "composed" (by transfer) or "text" (by its class text, as the direct method does).
 
     Raises:
         ValueError: no such colour_by or guess, no predictions where needed, or those of another split.

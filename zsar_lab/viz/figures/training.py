@@ -121,10 +121,6 @@ def is_loss(key: str) -> bool:
 def measured(history: History, key: str) -> tuple[list[int], list[float]]:
     """The epochs that have a number, and the number.
 
-    Args:
-        history: one dict an epoch.
-        key: one of them, or SUMMED_LOSS, or GFLOP_PER_CLIP (forward and backward).
-
     Returns:
         Epochs, from 1, and as many values; accuracies and shares in percent.
     """
