@@ -221,22 +221,6 @@ def test_bad_clips_are_all_that_have_no_frames(prepared, outs, name):
     assert f"{n_bad} clips could be opened but not decoded" in said
 
 
-def test_what_an_annotation_rules_out_says_why(prepared):
-    reasons = prepared["ucf101"].catalog.excluded.set_index("id")["reason"]
-    for clip_id, words in {
-        "Archery/v_up": "a path must stay below the dataset's folder, got '../Archery/v_up.avi'",
-        "Archery/v_whole": "a path must be relative to the dataset's folder, got '/data/Archery/v_whole.avi'",
-        "Archery/new\\nline.avi": "a file name must be UTF-8 without control characters",
-        "pipe.avi": "it is no regular file",
-        "Archery/extra.avi": "no annotation of ucf101 names it with a class",
-    }.items():
-        assert words in reasons[clip_id]
-    again = reasons[reasons.index.str.endswith("(listed again)")]
-    assert again.str.contains("lists it again as train").tolist() == [True]
-    kinetics = prepared["kinetics600"].catalog.excluded["reason"]
-    assert kinetics.str.contains("got 9 to 4 s").sum() == kinetics.str.contains("lists it again").sum() == 1
-
-
 def test_segments_of_activitynet_are_held_against_their_video(prepared, opened):
     clips = prepared["activitynet"].catalog.clips
     late, moved = clips[clips["status"] == EXCLUDED], clips[clips["remark"] != ""]
@@ -267,11 +251,9 @@ def test_a_segment_shows_its_own_frames(prepared):
 @pytest.mark.parametrize("name", [name for name in CASES if name != "folder"])
 def test_labels_are_those_of_the_shipped_class_list(prepared, name):
     classes, dataset = prepared[name].catalog.classes, name.removesuffix(" video")
-    shipped = class_list(dataset).set_index("name")["label"]
-    assert {row["name"]: row["label"] for row in classes.to_dict("records")} == {
-        label: shipped.get(label, "") for label in classes["name"]
-    }
-    assert (classes["label"] != "").sum() >= 4 and classes["name"].is_monotonic_increasing
+    shipped = class_list(dataset).set_index("name")["label"].reindex(classes["name"]).fillna("")
+    assert classes["label"].tolist() == shipped.tolist() and (classes["label"] != "").sum() >= 4
+    assert classes["name"].is_monotonic_increasing
 
 
 def test_a_folder_is_described_by_its_classes_csv(prepared):
@@ -294,16 +276,11 @@ def check_account(protocol: Protocol, *catalogs: Catalog) -> pd.DataFrame:
     return accounted
 
 
+INTRA = ("ucf101", "kinetics700", "activitynet", "activitynet video")
+
+
 @pytest.mark.parametrize(
-    ("name", "split"),
-    [
-        ("ucf101", "intra-0"),
-        ("kinetics700", "intra-0"),
-        ("activitynet", "intra-0"),
-        ("activitynet video", "intra-0"),
-        ("folder", "random-1"),
-        ("hmdb51", "truze"),
-    ],
+    ("name", "split"), [*((name, "intra-0") for name in INTRA), ("folder", "random-1"), ("hmdb51", "truze")]
 )
 def test_no_clip_is_dropped_unsaid_within_a_dataset(prepared, name, split):
     made = prepared[name]
@@ -311,17 +288,15 @@ def test_no_clip_is_dropped_unsaid_within_a_dataset(prepared, name, split):
     protocol = protocol_named(split, data)
     accounted = check_account(protocol, made.catalog).set_index("id")
     usable = made.catalog.usable
-    assert set(usable["id"][usable["class"].isin(protocol.unseen)]) - set(made.frames.excluded["id"]) == set(
-        protocol.test_clips
-    )
+    unseen = set(usable["id"][usable["class"].isin(protocol.unseen)]) - set(made.frames.excluded["id"])
+    assert unseen == set(protocol.test_clips)
     assert set(made.catalog.excluded["id"]) <= set(accounted.index[accounted["role"] == "left out"])
     if split == "truze":
         assert len(protocol.unseen) == 22 and len(protocol.test_clips) == 44
     if name == "activitynet":  # the segments of a video are never on both sides
         group = usable.set_index("id")["group"]
-        assert not set(group[list(protocol.train_clips)]) & set(
-            group[[*protocol.test_clips, *protocol.seen_test_clips, *protocol.validation_clips]]
-        )
+        others = [*protocol.test_clips, *protocol.seen_test_clips, *protocol.validation_clips]
+        assert not set(group[list(protocol.train_clips)]) & set(group[others])
 
 
 @pytest.mark.parametrize("test", ["hmdb51", "activitynet"])
@@ -437,45 +412,17 @@ def test_the_command_says_what_is_there(written, outs, prepared, capsys):
     assert (out / "catalog_report.html").stat().st_size > 1000
 
 
-def headless(folder: Path) -> tuple:
-    put(folder / "train.csv", "archery,youtube_id_1,0,10,train\n")
-    return "kinetics400", folder, folder
-
-
-def cut(folder: Path) -> tuple:
-    put(folder / "activity_net.v1-3.min.json", '{"version": "VERSION 1.3", "database": {"a": {"subset"')
-    return "activitynet", folder, folder
-
-
 # what makes the arguments out of the written sources and a folder, and words of the sentence that follows
 MISTAKES: dict[str, tuple[Callable, str]] = {
     "unknown dataset": (lambda s, f: ("ucf", f, f), "folder, ucf101, .*, got 'ucf'"),
+    "no annotations": (lambda s, f: ("ucf101", s["ucf101"].videos, None), "'ucf101' needs the folder"),
     "wrong annotations": (
         lambda s, f: ("ucf101", s["ucf101"].videos, s["hmdb51"].annotations),
         "it looks like the annotations of HMDB51",
     ),
-    "csv without header": (
-        lambda s, f: headless(f),
-        "train.csv' must have the column youtube_id",
-    ),
-    "json cut short": (lambda s, f: cut(f), "must be whole json, .* cut short"),
-    "no annotations": (lambda s, f: ("ucf101", s["ucf101"].videos, None), "'ucf101' needs the folder"),
-    "annotations absent": (
-        lambda s, f: ("ucf101", s["ucf101"].videos, f / "no"),
-        "there is no folder '.*no'",
-    ),
-    "annotations empty": (lambda s, f: ("ucf101", s["ucf101"].videos, f), "UCF101 .*, but there are none"),
     "videos absent": (
         lambda s, f: ("ucf101", f / "no", s["ucf101"].annotations),
         "there is no folder '.*no'",
-    ),
-    "other videos": (
-        lambda s, f: ("ucf101", s["folder"].videos, s["ucf101"].annotations),
-        "videos of ucf101 such as '.*', got .* files",
-    ),
-    "annotations of a folder": (
-        lambda s, f: ("folder", s["folder"].videos, f),
-        "'folder' has no annotation files",
     ),
     "JPEG quality": (
         lambda s, f: ("folder", s["folder"].videos, None, "--jpeg-quality", 101),
