@@ -99,13 +99,9 @@ def colouring(
 ) -> tuple[tuple[Look, ...], np.ndarray]:
     """The looks of a legend, and the number of its look for each clip, int64 [N].
 
-    Args:
-        space: the map.
-        catalog: gives the labels.
-        colour_by: "group" for seen, validation and unseen; "class" for a colour and symbol an unseen class;
-            "right" for right and wrong; "hubness" for N_1 of the predicted class, in multiples of its mean.
-            The last two leave clips that are not scored grey.
-        predicted: of `predicted_on_map`; needed for "right" and "hubness".
+    `colour_by` is "group" for seen, validation and unseen; "class" for a look an unseen class; "right" for
+    right and wrong, "hubness" for N_1 of the predicted class in multiples of its mean: these need
+    `predicted`, and leave clips that are not scored grey.
 
     Raises:
         ValueError: colour_by is none of these, or needs predictions and got none.

@@ -34,21 +34,14 @@ ALL_RANKED, N_RANKED, RANKED_AT_ONCE = 5000, 2000, 200
 
 @dataclass(frozen=True, eq=False)
 class SpaceMap:
-    """Clips and prototypes of one split on one map.
+    """Clips and prototypes of one split on one map; all places (`_xy`) are float [N, 2].
 
     Attributes:
         about: the split, and how many clips are shown.
-        ids: of the clips shown.
-        classes: class name of each clip.
-        groups: "seen", "validation" or "unseen", of each clip.
-        clips_xy: float [N, 2].
-        seen: class names of the seen prototypes.
-        unseen: class names of the unseen prototypes.
-        seen_xy: float [S, 2], measured prototypes of the seen classes.
-        composed_xy: float [U, 2], composed prototypes of the unseen classes.
-        true_xy: float [U, 2], their measured prototypes.
-        seen_text_xy: float [S, 2], class texts by the trained label head.
-        unseen_text_xy: float [U, 2].
+        ids: of the clips, with their `classes` and `groups` ("seen", "validation" or "unseen").
+        seen: class names; `seen_xy` are their measured prototypes, `seen_text_xy` their class texts by the
+            trained label head.
+        unseen: class names; also with composed and with measured ("true") prototypes.
         trustworthiness: 0..1, how far the 10 neighbours on the map are neighbours in the space, by cosine.
         path: where the layout is saved.
         fitted_on: "all", or "seen" where the layout was fitted on seen classes alone.
@@ -95,8 +88,7 @@ def shared_space_map(
         folder: where the layout is saved.
         max_clips: how many clips at most, evenly over the classes.
         seed: of the choice of clips and of the layout.
-        fitted_on: "all" fits the layout on everything shown; "seen" on clips, prototypes and texts of seen
-            classes, and then places the others.
+        fitted_on: "all", or "seen" to fit on seen classes alone and then to place the others.
 
     Raises:
         ValueError: the embeddings are not those of the split, max_clips is below the number of classes, or

@@ -244,12 +244,8 @@ def relatedness_heatmap(
 
     One pair in 200 lies beyond the ends of the colours; a few near-duplicates would leave all others pale.
 
-    Args:
-        embeddings: of all class texts.
-        labels: the readable label of each class name, see `labels_of`.
-        names: which classes; all when None.
-        kind: of relatedness: plain, centred or whitened.
-        seen: the classes that relatedness is fitted on; all embedded ones when None.
+    `kind` is plain, centred or whitened; `names` None is all classes; `seen` are those that
+    relatedness is fitted on, None for all embedded ones.
 
     Raises:
         ValueError: fewer than two classes, a class without text or given twice, or no such kind.

@@ -55,10 +55,7 @@ NO_POINT = (None,)  # plotly draws neither axes nor name of a trace without any 
 def loss_curves(history: History, about: str = "", chance: Mapping[str, float] | None = None) -> go.Figure:
     """One training by epoch: losses, top-1 on seen and validation classes, clips/s, shares of time and peak.
 
-    Args:
-        history: of a Checkpoint, one dict an epoch; may be empty; a panel without numbers says so.
-        about: the line below the title, for example the split and the data's name.
-        chance: top-1 of a guess, 0..1, by the history's key, as of `chance_levels`; dotted lines.
+    `chance` is top-1 of a guess, 0..1, by the history's key, as of `chance_levels`: dotted lines.
     """
     figure = _curve_panels("Training", about, chance, ONE_TRAINING, per_row=2)
     keys = list(dict.fromkeys(key for entry in history for key in entry))
