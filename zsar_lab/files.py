@@ -142,37 +142,6 @@ def read_path(written: str, folder: Path) -> Path:
     return Path(os.path.normpath(Path(folder).absolute() / written))
 
 
-@contextmanager
-def held(folder: Path, waits: bool = True) -> Iterator[None]:
-    """Hold a folder inside the block, against other processes; it is let go when the process ends.
-
-    Nothing is written. Windows, and some disks of a network, know no such lock: there nothing is held.
-
-    Args:
-        folder: that is there.
-        waits: for another process that holds it.
-
-    Raises:
-        BlockingIOError: another process holds it, and this one does not wait.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise
-        except OSError:  # not on this disk
-            pass
-        yield
-    finally:
-        os.close(opened)
-
-
 def read_json(path: Path) -> Any:
     """Read a json file.
 

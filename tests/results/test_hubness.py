@@ -175,7 +175,7 @@ def test_the_occurrence_table_agrees_with_the_measures(k):
             TABLE_SCORES,
             TABLE_TARGETS,
             NAMES[:3],
-            "must be a name for every class that is scored, got 3 names and 4 columns",
+            "got 3 names of 4 classes",
         ),
         (TABLE_SCORES[:0], TABLE_TARGETS[:0], NAMES, "hubness needs at least one clip, got none"),
         (TABLE_SCORES[:2], TABLE_TARGETS, NAMES, "must be of the same clips, got 2 and 5"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from seven_classes import LABELS, made_predictions
 
-from zsar_lab.results.tags import AMBIGUOUS, LABEL_WRONG, Tag, Tags
+from zsar_lab.results.tags import AMBIGUOUS, LABEL_WRONG, Tags
 from zsar_lab.viz import explanations
 from zsar_lab.viz.figures.style import plain
 from zsar_lab.viz.widgets.class_errors import ANY, AS, PER_PAGE, WRONG, ClassErrors
@@ -130,7 +130,7 @@ def test_a_clip_is_chosen_tagged_and_left_out(widget):
 
 def test_a_bad_file_of_tags_hides_nothing_else(widget):
     path = widget._tags.path
-    Tags(path).add(Tag("A/1", "A", "d", "r", LABEL_WRONG))
+    Tags(path).add("A/1", "A", "d", "r", LABEL_WRONG)
     path.write_text("odd\n1\n")
     widget.choose(name="A")
     assert "columns" in widget.html["tag_message"].value and "odd" in widget.html["tag_message"].value

@@ -1,4 +1,4 @@
-"""Hubness: do a few classes catch most of the nearest-class answers?
+"""Hubness: do a few classes catch most of the predictions?
 
 N_k(j) is how many of n clips have class j among their k nearest; C classes; mu = k n / C.
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from zsar_lab.methods.metrics import truth_rank
-from zsar_lab.results.statistics import N_RESAMPLES
 
 HUB = 2  # a class is a hub from this many times the mean occurrence on
-RESAMPLED_AT_ONCE = 500_000  # counts
+N_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,17 @@ def hubness(occurrence_C: np.ndarray, k: int) -> Hubness:
 def hubness_interval(
     occurrences: np.ndarray | Sequence[np.ndarray], k: int, seed: int = 0, n_resamples: int = N_RESAMPLES
 ) -> dict[str, tuple[float, float]]:
-    """95 % interval of each measure of `hubness` by resampling the candidate classes, each with its N (bootstrap, percentiles).
+    """95 % interval of each measure of `hubness` by resampling the candidate classes (percentiles).
 
-    What is drawn with repetition is the classes as candidates, C of them, each with the N it has among all
-    candidates and all clips; nothing is scored again and no clip is drawn. So the interval is about which
-    classes happened to be candidates. Drawing whole classes of clips, as `class_bootstrap` does, would not
-    do: a class whose clips are not drawn loses its own right answers, which makes hubs out of nothing: of
-    simulations with 101 classes and a top-1 of .15 to .85 none of those intervals held the true Gini, while
-    this one held the true skewness, Robin Hood and Gini in 88 to 96 %.
+    So it is about which classes happened to be candidates; no clip is resampled. (Whole classes of clips
+    would not do: a class whose clips are missing loses its own right predictions, which makes hubs out of
+    nothing. Of simulations with 101 classes and a top-1 of .15 to .85 none of those intervals held the true
+    Gini, while this one held the true skewness, Robin Hood and Gini in 88 to 96 %.)
 
     A measure that is 0 because no class is a hub, or none an anti-hub, gets the interval 0..0, which is too
-    sure. Resamples of classes with N = 0 alone have no measures and are left out.
-
-    Of several splits the measures' means over the splits are looked at, and the classes of each split are
-    resampled apart; a class that is a candidate in two splits counts as two, so with overlapping splits the
-    interval is too narrow.
+    sure. Resamples of classes with N = 0 alone have no measures and are left out. Of several splits it is the
+    interval of the means over splits, whose classes are resampled apart; with overlapping splits it is too
+    narrow.
 
     Args:
         occurrences: N of each class, of one split or of several.
@@ -95,11 +91,16 @@ def hubness_interval(
     Raises:
         ValueError: nothing was counted, or fewer than two classes.
     """
-    of_splits = [occurrences] if isinstance(occurrences, np.ndarray) else occurrences
-    random = np.random.default_rng(seed)
-    measured = [
-        _resampled_measures(np.asarray(counts, dtype=float), k, random, n_resamples) for counts in of_splits
-    ]
+    random, measured = np.random.default_rng(seed), []
+    for occurrence in [occurrences] if isinstance(occurrences, np.ndarray) else occurrences:
+        hubness(occurrence, k)  # checks that something was counted
+        counts_C, n_classes = np.asarray(occurrence, dtype=float), len(occurrence)
+        if n_classes < 2:
+            raise ValueError(f"an interval over classes needs at least 2 classes, got {n_classes}")
+        drawn = counts_C[random.integers(n_classes, size=(n_resamples, n_classes))]
+        some = drawn.any(1)
+        values = _measures(np.where(some[:, None], drawn, 1))
+        measured.append({name: np.where(some, value, np.nan) for name, value in values.items()})
     means = {name: np.mean([of_split[name] for of_split in measured], axis=0) for name in measured[0]}
     return {name: tuple(np.nanpercentile(values, [2.5, 97.5]).tolist()) for name, values in means.items()}
 
@@ -117,9 +118,9 @@ def occurrence_table(
 
     Returns:
         One row a class: class; clips (n_j); occurrence (N_k, ties as in `k_occurrence`); answers_per_clip
-        (N_1 / n_j: above 1 the class is answered more often than it is true; no number without clips); is_hub
-        (N_k >= 2 mu); is_antihub (N_k = 0); top1 (no number without clips); hub_rank (1 is the largest hub,
-        classes of one occurrence share their mean rank). Classes of one rank stand in the order of names.
+        (N_1 / n_j: above 1 the class is predicted more often than it is true; NaN without clips); is_hub (N_k
+        >= 2 mu); is_antihub (N_k = 0); top1 (NaN without clips); hub_rank (1 is the largest hub, classes of
+        one occurrence share their mean rank). Classes of one rank are in the order of names.
 
     Raises:
         ValueError: k is not in 1..C, a score is not finite, the numbers of clips or of classes differ, or
@@ -128,7 +129,7 @@ def occurrence_table(
     n_classes = scores_BC.shape[1]
     if len(names) != n_classes:
         raise ValueError(
-            f"there must be a name for every class that is scored, got {len(names)} names and {n_classes} columns of scores"
+            f"every scored class must have a name, got {len(names)} names of {n_classes} classes"
         )
     right = truth_rank(scores_BC, targets) == 1
     if not len(right):
@@ -151,16 +152,8 @@ def occurrence_table(
     return table.sort_values("hub_rank", kind="stable", ignore_index=True)
 
 
-@dataclass(frozen=True, eq=False)
-class HubRankAccuracy:
-    """Top-1 of the classes that have clips against their hub rank.
-
-    Attributes:
-        hub_rank: 1 is the largest hub.
-        top1: of the same classes, 0..1.
-        spearman: rank correlation of the two, -1..1; no number (nan) where all ranks or all accuracies are
-            equal. Positive: hubs are named worse than the other classes.
-    """
+class HubRankAccuracy(NamedTuple):
+    """Top-1 (0..1) and hub rank (1 is the largest hub) of classes, and their rank correlation, -1..1."""
 
     hub_rank: np.ndarray
     top1: np.ndarray
@@ -168,13 +161,14 @@ class HubRankAccuracy:
 
 
 def accuracy_by_hub_rank(table: pd.DataFrame) -> HubRankAccuracy:
-    """Are hubs named better or worse than other classes?
+    """Are hubs recognised better or worse than other classes? A positive correlation says worse.
 
-    A class's own right answers are part of its occurrence, which by itself makes the correlation negative; so
-    a negative one does not say that hubs help.
+    A class's own right predictions are part of its occurrence, which by itself makes the correlation
+    negative; so a negative one does not say that hubs help. It is NaN where all ranks or all accuracies are
+    equal.
 
     Args:
-        table: what `occurrence_table` gives.
+        table: of `occurrence_table`; classes without clips are left out.
 
     Raises:
         ValueError: fewer than two classes have clips.
@@ -189,30 +183,8 @@ def accuracy_by_hub_rank(table: pd.DataFrame) -> HubRankAccuracy:
     return HubRankAccuracy(rank, top1, float(spearmanr(rank, top1).statistic) if varies else float("nan"))
 
 
-def _resampled_measures(
-    counts_C: np.ndarray, k: int, random: np.random.Generator, n_resamples: int
-) -> dict[str, np.ndarray]:
-    """The measures in each resample of the classes, [n_resamples]; no number where all classes drawn have N = 0."""
-    hubness(counts_C, k)  # checks that something was counted
-    n_classes = len(counts_C)
-    if n_classes < 2:
-        raise ValueError(f"an interval over classes needs at least 2 classes, got {n_classes}")
-    block = max(1, RESAMPLED_AT_ONCE // n_classes)
-    parts = []
-    for start in range(0, n_resamples, block):
-        drawn = counts_C[random.integers(n_classes, size=(min(block, n_resamples - start), n_classes))]
-        some = drawn.any(1)
-        parts.append(
-            {
-                name: np.where(some, values, np.nan)
-                for name, values in _measures(np.where(some[:, None], drawn, 1)).items()
-            }
-        )
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def _measures(counts_RC: np.ndarray) -> dict[str, np.ndarray]:
-    """The measures of `hubness` of several occurrences over the same C classes, each [R]; every row counts something."""
+    """The measures of `hubness` of R occurrences over C classes, each [R]; every row counts something."""
     n_classes = counts_RC.shape[1]
     total, mean = counts_RC.sum(1), counts_RC.mean(1)
     offset, deviation = counts_RC - mean[:, None], counts_RC.std(1)
@@ -226,7 +198,6 @@ def _measures(counts_RC: np.ndarray) -> dict[str, np.ndarray]:
         "gini": (ordered * (2 * ranks - n_classes - 1)).sum(1) / (n_classes * total),
         "antihubs": (counts_RC == 0).mean(1),
         "hub_occurrence": hubs.sum(1) / total,
-        "atkinson": np.maximum(
-            0, 1 - np.sqrt(counts_RC).mean(1) ** 2 / mean
-        ),  # rounding may leave equal counts a hair below 0
+        # rounding may leave equal counts a hair below 0
+        "atkinson": np.maximum(0, 1 - np.sqrt(counts_RC).mean(1) ** 2 / mean),
     }

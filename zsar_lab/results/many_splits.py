@@ -1,4 +1,4 @@
-"""Many splits of one dataset scored at once: every clip is scored against every class one time, and a split picks its rows and columns.
+"""Many splits of one dataset at once: every clip is scored against every class once, a split picks from that.
 
 That is right for a method whose score of a clip and a class reads no other candidate: direct, transfer with
 given settings, ridge with a given penalty, the true prototypes, match. A method that standardises over the
@@ -21,7 +21,7 @@ from zsar_lab.progress import progress
 from zsar_lab.results.hubness import hubness
 
 CLIPS_A_BLOCK = 16_384
-N_STEPS = 8  # of looking for the nearest candidate in all splits at once; half-class splits leave 1 in 256 to be looked at one by one
+N_STEPS = 8  # looks for the nearest candidate in all splits at once; of half-class splits 1 in 256 is left
 
 RestrictedMethod = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -36,24 +36,14 @@ class SplitScores:
             n1_skewness, of how often each candidate is the nearest class.
         targets_N: class of each clip.
         takes_part_NR: which clips are of the classes of each split, bool.
-        right: for each method, which clips were named rightly in each split, bool [N, R]; False where a clip
-            takes no part.
+        right: for each method, which clips were right in each split, bool [N, R]; False where a clip takes no
+            part.
     """
 
     table: pd.DataFrame
     targets_N: np.ndarray
     takes_part_NR: np.ndarray
     right: Mapping[str, np.ndarray]
-
-    def clips_of(self, method: str, split: int) -> tuple[np.ndarray, np.ndarray]:
-        """Of the clips of one split, in their order: which were named rightly, bool [B], and their classes [B]; as `class_bootstrap` reads them."""
-        rows = self.takes_part_NR[:, split]
-        return self.right[method][rows, split], self.targets_N[rows]
-
-    def pooled(self, method: str) -> tuple[np.ndarray, np.ndarray]:
-        """The clips of all draws one after another: which were named rightly, bool, and their classes; a clip comes once a draw it takes part in."""
-        split, row = np.nonzero(self.takes_part_NR.T)
-        return self.right[method][row, split], self.targets_N[row]
 
 
 def score_splits(
@@ -80,29 +70,42 @@ def score_splits(
         ValueError: no method or no split; a split of one class, with a class twice, outside 0..C - 1 or
             without clips; scores of another shape or not finite.
     """
-    restricted = restricted or {}
-    targets = np.asarray(targets_N)
-    n_classes = _check_scores(scores_NC, restricted, targets, splits)
-    clips_C = np.bincount(targets, minlength=n_classes)
-    cut = _Splits.of(
-        np.stack([_membership(split, number, clips_C) for number, split in enumerate(splits)], 1), targets
-    )
+    restricted, targets = restricted or {}, np.asarray(targets_N)
+    if not splits or not scores_NC:
+        raise ValueError(
+            f"splits and scores must be given, got {len(splits)} splits, {len(scores_NC)} methods"
+        )
+    both = sorted(scores_NC.keys() & restricted.keys())
+    if both:
+        raise ValueError(f"a method must have scores of all classes or split by split, {both[0]!r} has both")
+    shape = next(iter(scores_NC.values())).shape
+    for method, scores in scores_NC.items():
+        if scores.ndim != 2 or scores.shape != shape or len(scores) != len(targets):
+            want = f"[clips, classes] for the same {len(targets)} clips"
+            raise ValueError(f"scores must be {want}, those of {method!r} are {scores.shape}")
+        _check_finite(method, scores)
+    outside = targets[(targets < 0) | (targets >= shape[1])]
+    if outside.size:
+        raise ValueError(f"the class of a clip must be in 0..{shape[1] - 1}, got {outside[0]}")
+    clips_C = np.bincount(targets, minlength=shape[1])
+    member_CR = np.stack([_membership(split, number, clips_C) for number, split in enumerate(splits)], 1)
+    takes_part = member_CR[targets]
+    cut = _Splits(member_CR, targets, takes_part, *np.nonzero(takes_part))
     right, tables = {}, []
-    methods = [
-        *((method, _at_once, scores) for method, scores in scores_NC.items()),
-        *((method, _split_by_split, of) for method, of in restricted.items()),
-    ]
+    methods = [(method, _at_once, scores) for method, scores in scores_NC.items()]
+    methods += [(method, _split_by_split, of) for method, of in restricted.items()]
+    long = len(targets) * len(methods) > 1_000_000
     for method, rank_and_nearest, source in progress(
-        methods, what="scoring splits", unit="method", shown=len(targets) * len(methods) > 1_000_000
+        methods, what="scoring splits", unit="method", shown=long
     ):
         right[method], table = _figures(method, *rank_and_nearest(method, source, cut), cut)
         tables.append(table)
-    return SplitScores(pd.concat(tables, ignore_index=True), targets, cut.takes_part_NR, right)
+    return SplitScores(pd.concat(tables, ignore_index=True), targets, takes_part, right)
 
 
 @dataclass(frozen=True, eq=False)
 class _Splits:
-    """What all methods need of the draws: their classes, their clips, and each pair of a clip and a draw it takes part in (row, draw)."""
+    """Classes and clips of the splits, and each pair of a clip and a split that it takes part in."""
 
     member_CR: np.ndarray
     targets_N: np.ndarray
@@ -110,49 +113,11 @@ class _Splits:
     row: np.ndarray
     split: np.ndarray
 
-    @staticmethod
-    def of(member_CR: np.ndarray, targets_N: np.ndarray) -> _Splits:
-        takes_part = member_CR[targets_N]
-        return _Splits(member_CR, targets_N, takes_part, *np.nonzero(takes_part))
-
-
-def _check_scores(
-    scores_NC: Mapping[str, np.ndarray],
-    restricted: Mapping[str, RestrictedMethod],
-    targets: np.ndarray,
-    splits: Sequence[np.ndarray],
-) -> int:
-    """The number of classes; ValueError where methods, scores and clips do not go together."""
-    if not splits or not scores_NC:
-        raise ValueError(
-            f"scoring splits needs a split and a method with scores of all classes, got {len(splits)} and {len(scores_NC)}"
-        )
-    both = scores_NC.keys() & restricted.keys()
-    if both:
-        raise ValueError(
-            f"a method must have its scores either of all classes or split by split, {sorted(both)[0]!r} has both; drop one of the two"
-        )
-    shape = next(iter(scores_NC.values())).shape
-    for method, scores in scores_NC.items():
-        if scores.ndim != 2 or scores.shape != shape or len(scores) != len(targets):
-            raise ValueError(
-                f"scores must be [clips, classes] for the same {len(targets)} clips in every method, {method!r} has {scores.shape}"
-            )
-        _check_finite(method, scores)
-    outside = targets[(targets < 0) | (targets >= shape[1])]
-    if outside.size:
-        raise ValueError(
-            f"the class of a clip must be in 0..{shape[1] - 1} (a column of the scores), got {outside[0]}"
-        )
-    return shape[1]
-
 
 def _check_finite(method: str, scores: np.ndarray) -> None:
     if not np.isfinite(scores).all():
         count = int((~np.isfinite(scores)).sum())
-        raise ValueError(
-            f"scores must be finite, method {method!r} has {count} that are not; look at the embeddings"
-        )
+        raise ValueError(f"scores must be finite, method {method!r} has {count} that are not")
 
 
 def _membership(split: np.ndarray, number: int, clips_C: np.ndarray) -> np.ndarray:
@@ -160,24 +125,19 @@ def _membership(split: np.ndarray, number: int, clips_C: np.ndarray) -> np.ndarr
     n_classes = len(clips_C)
     classes, times = np.unique(np.asarray(split, dtype=np.int64), return_counts=True)
     if len(classes) < 2 or (times > 1).any():
-        raise ValueError(
-            f"a split must be of 2 classes or more, each once, split {number} has {len(split)} of which {len(classes)} are different; split it again"
-        )
+        got = f"{len(split)}, {len(classes)} of them different"
+        raise ValueError(f"a split must be of 2 classes or more, each once, split {number} has {got}")
     if classes[0] < 0 or classes[-1] >= n_classes:
         wrong = classes[0] if classes[0] < 0 else classes[-1]
-        raise ValueError(
-            f"a split's classes must be in 0..{n_classes - 1} (columns of the scores), split {number} has {wrong}"
-        )
+        raise ValueError(f"classes of a split must be in 0..{n_classes - 1}, split {number} has {wrong}")
     empty = classes[clips_C[classes] == 0]
     if empty.size:
-        raise ValueError(
-            f"every class of a split needs a clip, split {number} has class {empty[0]} without any; leave that class out"
-        )
+        raise ValueError(f"every class of a split needs a clip, class {empty[0]} of split {number} has none")
     return np.isin(np.arange(n_classes), classes)
 
 
 def _at_once(method: str, scores_NC: np.ndarray, cut: _Splits) -> tuple[np.ndarray, np.ndarray]:
-    """Rank of the true class and the nearest candidate in every split, [N, R] each; neither has a meaning where a clip takes no part.
+    """Rank of the truth and nearest candidate in every split, [N, R]; meaningless where a clip takes no part.
 
     The rank is how many of the split's classes score at least what the true one scores: one product of that
     yes or no with the membership.
@@ -222,8 +182,9 @@ def _split_by_split(method: str, scores_of: RestrictedMethod, cut: _Splits) -> t
         rows, classes = np.flatnonzero(cut.takes_part_NR[:, split]), np.flatnonzero(member)
         scores = scores_of(rows, classes)
         if scores.shape != (len(rows), len(classes)):
+            wanted = len(rows), len(classes)
             raise ValueError(
-                f"method {method!r} must give scores of the split's clips and classes, {(len(rows), len(classes))}, got {scores.shape}"
+                f"{method!r} must give scores of a split's clips and classes, {wanted}, got {scores.shape}"
             )
         _check_finite(method, scores)
         rank[rows, split] = truth_rank(scores, np.searchsorted(classes, cut.targets_N[rows]))

@@ -1,4 +1,4 @@
-"""A class text was edited: score the split again at once from the clips already embedded, and say which classes gained and lost.
+"""A class text was edited: score the split again from embedded clips, and see which classes gained or lost.
 
 Shapes: B clips, C candidate classes.
 """
@@ -14,16 +14,18 @@ import pandas as pd
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.clips import SplitClips
-from zsar_lab.methods.metrics import top_k_accuracy, truth_rank
+from zsar_lab.methods.metrics import truth_rank
+from zsar_lab.methods.table import LABELS
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import check_can_be_scored
-from zsar_lab.results.statistics import paired_difference
+from zsar_lab.results.statistics import Comparison, accuracy, compare
 from zsar_lab.results.summary import settings_as_text
 from zsar_lab.text.embeddings import ClassEmbeddings
 
 VALIDATION, UNSEEN = "validation", "unseen"
 WARNINGS = {
-    VALIDATION: "The settings were chosen on these same clips, so both figures flatter; with so few classes a wrong text may gain, too.",
+    VALIDATION: "The settings were chosen on these same clips, so both figures flatter; with so few classes a"
+    " wrong text may gain, too.",
     UNSEEN: "A text chosen by looking at unseen classes must not be reported.",
 }
 
@@ -49,20 +51,22 @@ class TextScore:
     targets: np.ndarray
     names: tuple[str, ...]
 
-    @property
-    def scored(self) -> str:
-        """What was scored, in words."""
-        return f"Method {self.method} on {len(self.targets)} clips of {len(self.names)} {self.on} classes"
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """Label and rank of each clip."""
+        label = np.array(self.names, dtype=object)[self.targets]
+        return pd.DataFrame({"label": label, "rank": truth_rank(self.scores_BC, self.targets)})
 
     @property
     def top1(self) -> float:
-        """Share of clips named rightly, 0..1."""
-        return top_k_accuracy(self.scores_BC, self.targets, 1)
+        """Share of right clips, 0..1."""
+        return accuracy(self.rows)
 
     @property
-    def correct(self) -> np.ndarray:
-        """Which clips were named rightly, bool [B]."""
-        return truth_rank(self.scores_BC, self.targets) == 1
+    def scored(self) -> str:
+        """What was scored, in words."""
+        classes = f"{len(self.names)} {self.on} classes"
+        return f"Method {LABELS[self.method]} on {len(self.targets)} clips of {classes}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +81,17 @@ class TextChange:
     after: TextScore
 
     def __post_init__(self) -> None:
-        first, second = self.before, self.after
-        same = (first.method, first.on, first.names) == (second.method, second.on, second.names)
-        if not same or not np.array_equal(first.targets, second.targets):
-            got = " and ".join(
-                f"{score.method} on {len(score.targets)} {score.on} clips" for score in (first, second)
-            )
-            raise ValueError(
-                f"a change of texts must be of one method on the same clips, got {got}; use Rescorer.compare"
-            )
+        first, second = (
+            (one.method, one.on, one.names, one.targets.tolist()) for one in (self.before, self.after)
+        )
+        if first != second:
+            got = f"{first[:2]} and {second[:2]}"
+            raise ValueError(f"a change must be of one method on the same clips, got {got}")
 
     @cached_property
-    def difference(self) -> tuple[float, tuple[float, float]]:
-        """Top-1 after less before, with its class-bootstrap 95 % interval (fractions)."""
-        classes = [self.before.names[target] for target in self.before.targets]
-        return paired_difference(self.after.correct, self.before.correct, classes)
+    def comparison(self) -> Comparison:
+        """Top-1 after less before."""
+        return compare(self.after.rows, self.before.rows)
 
     def table(self) -> pd.DataFrame:
         """A row a class, the one that gained most first.
@@ -100,53 +100,27 @@ class TextChange:
             Columns class, clips, before_%, after_%, change_points, gained_clips (wrong before, right after),
             lost_clips (the reverse).
         """
-        before, after, targets, names = (
-            self.before.correct,
-            self.after.correct,
-            self.before.targets,
-            self.before.names,
-        )
-        clips, right_before, right_after, gained, lost = (
-            np.bincount(targets[chosen], minlength=len(names))
-            for chosen in (slice(None), before, after, after & ~before, before & ~after)
-        )
-        share = 100 / np.maximum(clips, 1)
-        content = {
-            "class": names,
-            "clips": clips,
-            "before_%": share * right_before,
-            "after_%": share * right_after,
-        }
-        content |= {"change_points": share * (gained - lost), "gained_clips": gained, "lost_clips": lost}
-        return pd.DataFrame(content).sort_values(
-            "change_points", ascending=False, kind="stable", ignore_index=True
-        )
-
-    @property
-    def gained(self) -> tuple[str, ...]:
-        """Classes whose top-1 rose, the largest gain first."""
-        table = self.table()
-        return tuple(table["class"][table["change_points"] > 0])
-
-    @property
-    def lost(self) -> tuple[str, ...]:
-        """Classes whose top-1 fell, the largest loss first."""
-        table = self.table()[::-1]
-        return tuple(table["class"][table["change_points"] < 0])
+        before, after = (one.rows["rank"].to_numpy() == 1 for one in (self.before, self.after))
+        right = pd.DataFrame({"before_%": 100.0 * before, "after_%": 100.0 * after})
+        right["gained_clips"], right["lost_clips"] = after & ~before, before & ~after
+        grouped = right.groupby(self.before.targets)
+        table = grouped[["before_%", "after_%"]].mean().assign(clips=grouped.size())
+        table = table.join(grouped[["gained_clips", "lost_clips"]].sum())
+        table["change_points"] = 100 * (table["gained_clips"] - table["lost_clips"]) / table["clips"]
+        table["class"] = np.array(self.before.names, dtype=object)[table.index]
+        columns = ["class", "clips", "before_%", "after_%", "change_points", "gained_clips", "lost_clips"]
+        order = {"by": "change_points", "ascending": False, "kind": "stable", "ignore_index": True}
+        return table[columns].sort_values(**order)
 
     def summary(self) -> str:
         """Score before and after, their difference with its interval, and what may be claimed."""
-        difference, (low, high) = self.difference
-        claim = (
-            "the texts after score higher here"
-            if low > 0
-            else "the texts before score higher here"
-            if high < 0
-            else "no difference can be claimed"
-        )
+        found, claim = self.comparison, "no difference can be claimed"
+        if found.p <= 0.05:
+            claim = f"the texts {'after' if found.difference > 0 else 'before'} score higher here"
         return (
-            f"{self.before.scored}: from {100 * self.before.top1:.1f} % to {100 * self.after.top1:.1f} %, {100 * difference:+.1f} points, 95 % interval"
-            f" [{100 * low:+.1f}, {100 * high:+.1f}]: {claim}"
+            f"{self.before.scored}: from {100 * self.before.top1:.1f} % to {100 * self.after.top1:.1f} %,"
+            f" {100 * found.difference:+.1f} points, 95 % interval"
+            f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}]: {claim}"
         )
 
     def settings(self) -> str:
@@ -155,11 +129,11 @@ class TextChange:
         return f"settings {before}" if before == after else f"settings were {before} and are {after}"
 
     def sentence(self) -> str:
-        """One line: the summary, the settings, which classes gained and lost by how many points, and what the figures are not good for."""
+        """One line: the summary, the settings, which classes gained and lost, and what not to do with it."""
         change = self.table().set_index("class")["change_points"]
         gained, lost = (
-            ", ".join(f"{name} {change[name]:+.1f}" for name in names) or "none"
-            for names in (self.gained, self.lost)
+            ", ".join(f"{name} {points:+.1f}" for name, points in of.items()) or "none"
+            for of in (change[change > 0], change[change < 0][::-1])
         )
         return (
             f"{self.summary()}; {self.settings()}. Gained: {gained}; lost: {lost}. {WARNINGS[self.before.on]}"
@@ -167,7 +141,7 @@ class TextChange:
 
 
 class Rescorer:
-    """Scores any class texts on a split's embedded clips; made once a split, it holds what does not depend on the texts.
+    """Scores any class texts on a split's embedded clips; it holds what does not depend on the texts.
 
     Args:
         clips: the checkpoint's embeddings of the catalog.
@@ -181,19 +155,19 @@ class Rescorer:
     def __init__(self, clips: ClipEmbeddings, protocol: Protocol) -> None:
         check_can_be_scored(protocol)
         self.protocol = protocol
-        self._methods = SplitClips.of(clips, protocol)
+        self._split = SplitClips.of(clips, protocol)
 
     def score(self, texts: ClassEmbeddings, method: str = "transfer", on: str = VALIDATION) -> TextScore:
         """Score class texts by a method that needs nothing else of the model.
 
         On "unseen" the scores are those of `evaluate_split`. On "validation" the settings are chosen on the
-        very clips scored, so the figure flatters: use it to compare texts, never as a result. Texts are
-        edited by validation; by the time one looks at unseen classes to choose a text, they are not unseen.
+        very clips scored, so the figure flatters: use it to compare texts, never as a result. Edit texts by
+        validation; unseen classes that a text was chosen by are not unseen any more.
 
         Args:
             texts: embedded class texts of the seen and validation classes, and of the unseen ones when they
                 are scored.
-            method: one of TEXT_METHODS, "transfer", "direct, ridge" or "direct, ridge centred".
+            method: one of TEXT_METHODS.
             on: "validation" or "unseen": whose clips are scored, with these classes as candidates.
 
         Raises:
@@ -202,14 +176,12 @@ class Rescorer:
         if on not in WARNINGS:
             raise ValueError(f"on must be 'validation' or 'unseen' (whose clips are scored), got {on!r}")
         if not isinstance(texts, ClassEmbeddings):
-            raise ValueError(
-                f"texts must be embedded class texts, got a {type(texts).__name__}; give workspace.embed(text)"
-            )
-        fitted = self._methods.fit(texts, method)
-        group = self._methods.validation if on == VALIDATION else self._methods.test
-        return TextScore(
-            method, fitted.prompt, on, fitted.settings, fitted.scores(group), group.targets, group.names
-        )
+            got = type(texts).__name__
+            raise ValueError(f"texts must be embedded class texts (workspace.embed(text)), got a {got}")
+        fitted = self._split.fit(texts, method)
+        group = self._split.validation if on == VALIDATION else self._split.test
+        scores_BC = fitted.scores(group)
+        return TextScore(method, fitted.prompt, on, fitted.settings, scores_BC, group.targets, group.names)
 
     def compare(
         self, before: ClassEmbeddings, after: ClassEmbeddings, method: str = "transfer", on: str = VALIDATION

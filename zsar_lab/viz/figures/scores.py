@@ -15,7 +15,7 @@ from zsar_lab.results.calibration import EQUAL_MASS, reliability, risk_coverage
 from zsar_lab.results.conventions import ConventionTable
 from zsar_lab.results.generalised import curve_of
 from zsar_lab.results.predictions import KEY
-from zsar_lab.results.statistics import CLAIM_LEVEL, accuracy
+from zsar_lab.results.statistics import LEVEL, accuracy
 from zsar_lab.results.summary import Results
 from zsar_lab.viz.figures import style
 
@@ -122,7 +122,7 @@ def differences(
     hover = [f"top-1 {100 * row.top1:.1f} %, Holm's p {row.p_holm:.2g}" for row in rows.itertuples()]
     shown = style.in_percent(rows, "difference").assign(name=names, look=rows["setting"], hover=hover)
     shown["open"] = ~rows["claimed"].astype(bool)
-    about = f"{results.title(family)}; the same clips; filled: Holm's p at most {CLAIM_LEVEL:g}"
+    about = f"{results.title(family)}; the same clips; filled: Holm's p at most {LEVEL:g}"
     if part == "prompts":
         n_splits = len(results.splits(family))
         shown["note"] = [f"chosen in {len(chosen)} of {n_splits} splits" for chosen in rows["chosen_in"]]
@@ -170,9 +170,9 @@ def ablation_differences(ablation: Ablation) -> go.Figure:
         name=table["variant"], group=table["aspect"], hover=hover
     )
     rows["look"] = np.select(
-        [table["p"].isna(), table["p_holm"] <= CLAIM_LEVEL], ["chosen", "claimed"], "open"
+        [table["p"].isna(), table["p_holm"] <= LEVEL], ["chosen", "claimed"], "open"
     )
-    claim = f"a difference can be claimed (Holm's p at most {CLAIM_LEVEL:g})"
+    claim = f"a difference can be claimed (Holm's p at most {LEVEL:g})"
     looks = {
         "claimed": (claim, style.BLUE, "circle", 0.0),
         "open": ("no difference can be claimed", style.ORANGE, "circle-open", 0.0),

@@ -13,7 +13,7 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.table import LABELS
 from zsar_lab.results.predictions import Predictions
-from zsar_lab.results.tags import KINDS, Tag, Tags, score_without
+from zsar_lab.results.tags import KINDS, Tags, score_without
 from zsar_lab.viz import explanations
 from zsar_lab.viz.clips import GREY, clip_grid, message_box, render
 from zsar_lab.viz.figures import classes as figures
@@ -164,7 +164,7 @@ class ClassErrors(Panel):
     def _on_tag(self) -> None:
         state, controls = self.state, self.controls
         about = state.clip, self._class_of.get(state.clip, ""), state.split, state.method
-        self._tags.add(Tag(*about, controls["kind"].value, controls["note"].value))
+        self._tags.add(*about, controls["kind"].value, controls["note"].value)
         controls["note"].value = ""
         self.choose()
 

@@ -8,10 +8,9 @@ import reference
 
 from zsar_lab.methods.fusion import fused_scores
 from zsar_lab.methods.metrics import mean_class_accuracy, top_k_accuracy, truth_rank
-from zsar_lab.results import many_splits as many_splits
+from zsar_lab.results import many_splits
 from zsar_lab.results.hubness import hubness, k_occurrence
 from zsar_lab.results.many_splits import score_splits
-from zsar_lab.results.statistics import class_bootstrap
 
 RANDOM = np.random.default_rng(0)
 N_CLIPS, N_CLASSES = 400, 24
@@ -34,7 +33,7 @@ def one_split(scores, split):
 
 
 @pytest.mark.parametrize(
-    "clips_a_block, n_steps", [(many_splits.CLIPS_A_BLOCK, many_splits.N_STEPS), (33, 1)]
+    ("clips_a_block", "n_steps"), [(many_splits.CLIPS_A_BLOCK, many_splits.N_STEPS), (33, 1)]
 )
 def test_every_figure_is_that_of_the_split_alone(monkeypatch, clips_a_block, n_steps):
     monkeypatch.setattr(many_splits, "CLIPS_A_BLOCK", clips_a_block)
@@ -66,21 +65,17 @@ def test_top_1_and_mean_of_classes_by_a_plain_loop():
         )
 
 
-def test_the_clips_named_rightly_are_kept_for_intervals():
+def test_the_right_clips_of_each_split():
     scored = score_splits(SCORES, TARGETS, SPLITS)
     for method, scores in SCORES.items():
-        parts = []
         for number, split in enumerate(SPLITS):
             of_split, targets = one_split(scores, split)
-            right, classes = scored.clips_of(method, number)
-            np.testing.assert_array_equal(right, truth_rank(of_split, targets) == 1)
-            np.testing.assert_array_equal(classes, np.sort(split)[targets])
-            parts.append((right, classes))
-        pooled = scored.pooled(method)
-        for found, wanted in zip(pooled, (np.concatenate(part) for part in zip(*parts))):
-            np.testing.assert_array_equal(found, wanted)
-        low, high = class_bootstrap(*pooled, n_resamples=50)
-        assert low <= pooled[0].mean() <= high
+            rows = scored.takes_part_NR[:, number]
+            np.testing.assert_array_equal(
+                scored.right[method][rows, number], truth_rank(of_split, targets) == 1
+            )
+            np.testing.assert_array_equal(TARGETS[rows], np.sort(split)[targets])
+            assert not scored.right[method][~rows, number].any()
 
 
 def test_a_method_that_depends_on_the_candidates_is_scored_split_by_split():
@@ -114,62 +109,45 @@ def test_the_order_of_a_splits_classes_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    "split, message",
+    ("split", "words"),
     [
-        ([3], "a split must be of 2 classes or more, each once, split 1 has 1 of which 1 are different"),
-        (
-            [3, 4, 3],
-            "a split must be of 2 classes or more, each once, split 1 has 3 of which 2 are different",
-        ),
-        ([0, 7, 6], r"a split's classes must be in 0\.\.6 \(columns of the scores\), split 1 has 7"),
-        ([-1, 2], r"a split's classes must be in 0\.\.6 \(columns of the scores\), split 1 has -1"),
-        ([0, 6], "every class of a split needs a clip, split 1 has class 6 without any"),
+        ([3], "split 1 has 1, 1 of them different"),
+        ([3, 4, 3], "split 1 has 3, 2 of them different"),
+        ([0, 7, 6], r"0\.\.6, split 1 has 7"),
+        ([-1, 2], r"0\.\.6, split 1 has -1"),
+        ([0, 6], "class 6 of split 1 has none"),
     ],
 )
-def test_splits_that_cannot_be_scored_are_refused(split, message):
-    with pytest.raises(ValueError, match=message):
+def test_splits_that_cannot_be_scored_are_refused(split, words):
+    with pytest.raises(ValueError, match=words):
         score_splits({"method": np.zeros((6, 7))}, np.arange(6), [np.array([0, 1]), np.array(split)])
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_scores_that_are_not_finite_are_refused(bad):
-    scores = np.zeros((4, 3))
-    scores[1, 2] = bad
-    targets, splits = np.array([0, 1, 2, 0]), [np.array([0, 1])]
-    with pytest.raises(
-        ValueError, match="scores must be finite, method 'odd' has 1 that are not; look at the embeddings"
-    ):
-        score_splits({"fine": np.zeros((4, 3)), "odd": scores}, targets, splits)
-    with pytest.raises(ValueError, match="scores must be finite, method 'odd' has 6 that are not"):
-        score_splits(
-            {"fine": np.zeros((4, 3))},
-            targets,
-            splits,
-            {"odd": lambda rows, classes: np.full((len(rows), len(classes)), bad)},
-        )
+FINE, BAD = np.zeros((4, 3)), np.where(np.arange(12).reshape(4, 3) == 5, np.nan, 0)
+HALF = [np.array([0, 1])]
 
 
-def test_inputs_that_do_not_go_together_are_refused():
-    targets, splits, fine = np.array([0, 1, 2, 0]), [np.array([0, 1])], np.zeros((4, 3))
-    with pytest.raises(
-        ValueError, match="needs a split and a method with scores of all classes, got 0 and 1"
-    ):
-        score_splits({"method": fine}, targets, [])
-    with pytest.raises(
-        ValueError, match="needs a split and a method with scores of all classes, got 1 and 0"
-    ):
-        score_splits({}, targets, splits)
-    with pytest.raises(ValueError, match=r"for the same 4 clips in every method, 'other' has \(4, 2\)"):
-        score_splits({"method": fine, "other": fine[:, :2]}, targets, splits)
-    with pytest.raises(ValueError, match=r"for the same 3 clips in every method, 'method' has \(4, 3\)"):
-        score_splits({"method": fine}, targets[:3], splits)
-    with pytest.raises(
-        ValueError, match=r"the class of a clip must be in 0\.\.2 \(a column of the scores\), got 3"
-    ):
-        score_splits({"method": fine}, targets + 1, splits)
-    with pytest.raises(ValueError, match="either of all classes or split by split, 'method' has both"):
-        score_splits({"method": fine}, targets, splits, {"method": lambda rows, classes: fine})
-    with pytest.raises(
-        ValueError, match=r"must give scores of the split's clips and classes, \(3, 2\), got \(4, 3\)"
-    ):
-        score_splits({"method": fine}, targets, splits, {"other": lambda rows, classes: fine})
+@pytest.mark.parametrize(
+    ("scores", "targets", "splits", "restricted", "words"),
+    [
+        ({"a": FINE}, [0, 1, 2, 0], [], None, "got 0 splits, 1 methods"),
+        ({}, [0, 1, 2, 0], HALF, None, "got 1 splits, 0 methods"),
+        ({"a": FINE, "b": FINE[:, :2]}, [0, 1, 2, 0], HALF, None, r"same 4 clips, those of 'b' are \(4, 2\)"),
+        ({"a": FINE}, [0, 1, 2], HALF, None, r"same 3 clips, those of 'a' are \(4, 3\)"),
+        ({"a": FINE}, [1, 2, 3, 1], HALF, None, r"0\.\.2, got 3"),
+        ({"a": FINE}, [0, 1, 2, 0], HALF, {"a": lambda rows, classes: FINE}, "'a' has both"),
+        ({"a": FINE}, [0, 1, 2, 0], HALF, {"b": lambda rows, classes: FINE}, r"\(3, 2\), got \(4, 3\)"),
+        ({"a": FINE, "b": BAD}, [0, 1, 2, 0], HALF, None, "'b' has 1 that are not"),
+        ({"a": FINE + np.inf}, [0, 1, 2, 0], HALF, None, "'a' has 12 that are not"),
+        (
+            {"a": FINE},
+            [0, 1, 2, 0],
+            HALF,
+            {"b": lambda *of: np.full((3, 2), np.nan)},
+            "'b' has 6 that are not",
+        ),
+    ],
+)
+def test_inputs_that_do_not_go_together_are_refused(scores, targets, splits, restricted, words):
+    with pytest.raises(ValueError, match=words):
+        score_splits(scores, np.array(targets), splits, restricted)
