@@ -41,8 +41,7 @@ def assert_limb_lengths(joints: np.ndarray, size: Proportions) -> None:
 def test_the_class_table_is_whole_and_every_class_has_a_motion():
     classes = demo_classes()
     assert list(classes.columns) == ["name", "label", "family", "description", "structure"]
-    for column in ("name", "label", "description", "structure"):
-        assert classes[column].is_unique, column
+    assert all(classes[column].is_unique for column in ("name", "label", "description", "structure"))
     assert sorted(classes["family"].value_counts()) == [1, 1, *[5] * 10]
     assert sorted(classes["name"]) == NAMES
     for row in classes.itertuples():
@@ -106,9 +105,8 @@ def test_periodic_curve_meets_its_keys_closes_and_does_not_overshoot():
 
 
 def test_two_classes_move_differently():
-    phase, still = np.linspace(0, 1, 16, endpoint=False), Variation.none()
-    walking, squats = (move(action_of(name), phase, still).joints for name in ("Walking", "BodyWeightSquats"))
-    waving = move(action_of("HandWaving"), phase, still).joints
+    phase, names = np.linspace(0, 1, 16, endpoint=False), ("Walking", "BodyWeightSquats", "HandWaving")
+    walking, squats, waving = (move(action_of(name), phase, Variation.none()).joints for name in names)
     assert np.ptp(squats[:, INDEX["pelvis"], 2]) > 0.2 > np.ptp(walking[:, INDEX["pelvis"], 2])
     assert np.ptp(waving[:, INDEX["l_ankle"], 0]) < 0.05 < np.ptp(walking[:, INDEX["l_ankle"], 0])
 
@@ -116,8 +114,8 @@ def test_two_classes_move_differently():
 def test_a_capsule_covers_its_area_and_nearer_ones_hide_farther_ones():
     canvas = np.zeros((1, 40, 40, 3), dtype=np.float32)
     start, end = np.array([[[12.0, 20.0]]]), np.array([[[28.0, 20.0]]])
-    ones = np.ones((1, 1), dtype=bool)
-    paint_capsules(canvas, start, end, np.array([5.0]), np.full((1, 1, 3), 100.0), np.zeros((1, 1)), ones)
+    given = np.array([5.0]), np.full((1, 1, 3), 100.0), np.zeros((1, 1)), np.ones((1, 1), dtype=bool)
+    paint_capsules(canvas, start, end, *given)
     assert canvas[..., 0].sum() / 100.0 == pytest.approx(16 * 10 + np.pi * 25, rel=0.02)
     canvas, at = np.zeros((1, 20, 20, 3), dtype=np.float32), np.full((1, 2, 2), 10.0)
     colours, depth = np.array([[[200.0, 0.0, 0.0], [0.0, 200.0, 0.0]]]), np.array([[1.0, -1.0]])
@@ -144,7 +142,7 @@ def test_every_class_renders_within_its_limits():
     for name in NAMES:
         frames, fps = render_clip(name, 7)
         assert frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3
-        assert frames.shape[1] % 2 == 0 and frames.shape[2] % 2 == 0
+        assert not any(side % 2 for side in frames.shape[1:3])
         assert 2.0 - 1e-6 <= len(frames) / fps <= 3.0 + 1e-6, name
         moved = np.abs(frames[1:].astype(int) - frames[:-1].astype(int)).max(axis=(1, 2, 3))
         assert np.median(moved) > 20, name

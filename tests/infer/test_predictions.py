@@ -30,7 +30,6 @@ from zsar_lab.infer.predictions import (
 from zsar_lab.results.calibration import risk_coverage
 from zsar_lab.text.class_lists import read_classes
 from zsar_lab.text.prompts import texts_of
-from zsar_lab.viz.figures.own_videos import timeline
 
 ROWS = [
     ("a.mp4", "walk", 0.0, 2.0, [1, 0, 0]),
@@ -154,18 +153,6 @@ def test_what_was_not_seen_parts_a_stretch():
     sure = stretches(table).query("prediction == 'run'")[["path", "start_s", "end_s", "windows"]]
     wanted = [["v", 0, 4, 2], ["v", 60, 62, 1], ["v", 64, 66, 1], ["w", 66, 68, 1]]
     assert sure.values.tolist() == wanted
-    (bars,) = [trace for trace in timeline(table, "v").data if trace.type == "bar"]
-    assert list(zip(bars.base, bars.x)) == [(0, 4), (60, 2), (64, 2)]
-    (cells,) = [trace for trace in timeline(table, "v").data if trace.type == "heatmap"]
-    assert list(cells.x) == [0, 2, 4, 60, 62, 64, 66]
-    assert np.isnan(np.array(cells.z, float)).tolist() == [[False, False, True, False, True, False]]
-
-
-def test_cells_of_a_timeline_have_the_time_about_the_middle_of_their_windows():
-    table = _predicted(*(("v", start, start + 2.0, "run", 0.9, False) for start in (0.0, 1.0, 2.5)))
-    for rows, edges in ((table, [0, 1.5, 2.75, 4.5]), (table[:1], [0, 2])):
-        (cells,) = [trace for trace in timeline(rows, "v").data if trace.type == "heatmap"]
-        assert list(cells.x) == edges
 
 
 def test_accuracy_where_labels_are_known(windows, classifier):
