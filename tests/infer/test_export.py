@@ -11,8 +11,7 @@ import torch
 from huggingface_hub import ModelCard
 from small_text_training import CONFIG as TEXT_CONFIG
 from small_text_training import TEXTS, pictures_protocol, pictures_store, save_encoder
-from small_training import CONFIG
-from small_workspace import SmallWorkspace, small_workspace
+from small_workspace import SmallWorkspace
 
 from zsar_lab.embed.checkpoint import embed_clips
 from zsar_lab.files import read_json, write_json
@@ -96,16 +95,6 @@ def test_seen_classes_are_in_the_order_of_the_protocol_and_have_their_texts(work
         np.testing.assert_array_equal(shared.arrays[f"text.{prompt}"], texts.pooled_CF[rows])
     described = ["" if name == first else f"A clip of {name}." for name in seen]
     assert shared.seen["description"].tolist() == described
-
-
-def test_averages_are_what_is_shared(tmp_path):
-    averaged = small_workspace(tmp_path, replace(CONFIG, ema_decay=0.5, epochs=1))
-    opened = averaged.shared(tmp_path / "shared").checkpoint
-    used, last = averaged.checkpoint.tensors("average.model."), averaged.checkpoint.tensors("model.")
-    found = opened.model().state_dict()
-    assert used.keys() == found.keys() and all(torch.equal(found[name], used[name]) for name in used)
-    assert any(not torch.equal(found[name], last[name]) for name in last)
-    assert not opened.tensors("average.") and not opened.tensors("optimiser.")
 
 
 @pytest.mark.long

@@ -51,14 +51,13 @@ def export_split(
         raise ValueError(f"sharing needs settings chosen on validation classes, {protocol.name!r} has none")
     checkpoint = workspace.train(split)
     target = workspace.folder / "shared" / split if folder is None else Path(folder)
-    there = None
-    with suppress(FileNotFoundError, SharedModelError):
-        there = load_shared(target) if folder is None else None
-    wanted = checkpoint.fingerprint, protocol.hash
-    if there is None or (there.fingerprint, there.about["protocol"]["hash"]) != wanted:
-        shared = _shared(workspace, split, protocol, checkpoint)
-        there = load_shared(save_shared(shared, target, model_card(shared, target.name)))
-    return there
+    if folder is None:
+        with suppress(FileNotFoundError, SharedModelError):
+            there, wanted = load_shared(target), (checkpoint.fingerprint, protocol.hash)
+            if (there.fingerprint, there.about["protocol"]["hash"]) == wanted:
+                return there
+    shared = _shared(workspace, split, protocol, checkpoint)
+    return load_shared(save_shared(shared, target, model_card(shared, target.name)))
 
 
 def _shared(workspace: Workspace, split: str, protocol: Protocol, checkpoint: Checkpoint) -> SharedModel:
@@ -113,17 +112,17 @@ def _about(
         rows = predictions.rows(method)
         figures = {"top1": accuracy(rows), "ci95": list(interval(rows))}
         scores.append({"method": method, "prompt": predictions.prompt, **figures})
-    protocol_keys = ("name", "hash", "seen", "validation", "unseen", "views")
+    keys = ("name", "hash", "seen", "validation", "unseen", "views")
     n_parameters = sum(weight.numel() for weight in checkpoint.model().parameters())
     counts = {"parameters": n_parameters, "epochs": config.epochs, "steps": checkpoint.step}
     counts["clips a step"] = config.batch_size * config.accumulate
     fingerprints = {"catalog": workspace.catalog.fingerprint, "frames": workspace.frames.fingerprint}
     versions = {name: version(name) for name in ("torch", "transformers")}
+    n_clips = {"train_clips": len(protocol.train_clips), "test_clips": len(protocol.test_clips)}
     return {
         "data": workspace.catalog.name,
         "generated": workspace.study.data.is_generated,
-        "protocol": {key: getattr(protocol, key) for key in protocol_keys}
-        | {"train_clips": len(protocol.train_clips), "test_clips": len(protocol.test_clips)},
+        "protocol": {key: getattr(protocol, key) for key in keys} | n_clips,
         "scores": {
             "chance": 1 / len(protocol.unseen),
             "upper_bound": accuracy(predictions.rows("upper_bound")),

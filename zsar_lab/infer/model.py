@@ -140,8 +140,8 @@ class TrainedModel(VideoModel):
             chosen["temperature"],
         )
         thresholds = choose_thresholds(scores_BV, targets_B, temperature, len(table), precision)
-        given = table, class_text, method, weights_CD, temperature, thresholds
-        return ZeroShotClassifier(*given, transfer_weights_CS)
+        given = table, class_text, method, weights_CD, temperature, thresholds, transfer_weights_CS
+        return ZeroShotClassifier(*given)
 
 
 def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
