@@ -16,26 +16,14 @@ from zsar_lab.data.datasets.split_lists import read_hmdb51, read_ucf101
 from zsar_lab.data.workers import Limits
 
 FOLDER = "folder"  # any folder of class folders
+_LISTS, _TEST_SPLITS = r"classInd\.txt|(train|test)list0[123]\.txt", r".+_test_split\d+\.txt"
+_TABLES = r"(?!classes\.csv$).+\.csv", "csv files like train.csv", ".mp4", b"youtube_id"
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
         Dataset(FOLDER, "class folders"),
-        Dataset(
-            "ucf101",
-            "UCF101",
-            read_ucf101,
-            files=r"classInd\.txt|(train|test)list0[123]\.txt",
-            example="classInd.txt, trainlist01.txt and testlist01.txt",
-            suffix=".avi",
-        ),
-        Dataset(
-            "hmdb51",
-            "HMDB51",
-            read_hmdb51,
-            files=r".+_test_split\d+\.txt",
-            example="files like brush_hair_test_split1.txt",
-            suffix=".avi",
-        ),
+        Dataset("ucf101", "UCF101", read_ucf101, _LISTS, "classInd.txt and trainlist01.txt", ".avi"),
+        Dataset("hmdb51", "HMDB51", read_hmdb51, _TEST_SPLITS, "files like run_test_split1.txt", ".avi"),
         Dataset(
             "activitynet",
             "ActivityNet",
@@ -46,17 +34,9 @@ DATASETS: dict[str, Dataset] = {
             units=("segment", "video"),
             shares_videos=True,
         ),
-        *(
-            Dataset(
-                name,
-                "Kinetics",
-                read_kinetics,
-                files=r"(?!classes\.csv$).+\.csv",
-                example="csv files like train.csv",
-                sign=b"youtube_id",
-            )
-            for name in ("kinetics400", "kinetics600", "kinetics700")
-        ),
+        Dataset("kinetics400", "Kinetics", read_kinetics, *_TABLES),
+        Dataset("kinetics600", "Kinetics", read_kinetics, *_TABLES),
+        Dataset("kinetics700", "Kinetics", read_kinetics, *_TABLES),
     )
 }
 PUBLIC = tuple(name for name in DATASETS if name != FOLDER)  # those with annotation files and a class list

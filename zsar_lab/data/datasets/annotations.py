@@ -57,8 +57,8 @@ class Dataset:
             number of each class where classes have one.
         files: what the whole name of an annotation file fits.
         example: which files a user must look for.
-        sign: what a file of such a name must contain to be known as one of this dataset.
         suffix: that its videos usually have.
+        sign: what a file of such a name must contain to be known as one of this dataset.
         units: what one clip can be.
         shares_videos: one file holds clips of several classes, so that class folders say little.
     """
@@ -68,8 +68,8 @@ class Dataset:
     read: Callable[[list[Path], str], tuple[Iterable[Row], dict[str, int]]] = _nothing
     files: str = ""
     example: str = ""
-    sign: bytes = b""
     suffix: str = ".mp4"
+    sign: bytes = b""
     units: tuple[str, ...] = ("clip",)
     shares_videos: bool = False
 
