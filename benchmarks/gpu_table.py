@@ -42,10 +42,10 @@ from bench_engine import (
 )
 from torch import Tensor
 from torch.nn.functional import conv3d
-from zsar_lab.results.neighbours import nearest_neighbours
 
 from zsar_lab.embed.checkpoint import embed_clips, embedded, embedding_model
 from zsar_lab.embed.embeddings import CLIPS_A_BATCH
+from zsar_lab.embed.neighbours import nearest_neighbours
 from zsar_lab.files import write_json
 from zsar_lab.models.rest import ResT
 from zsar_lab.train.checkpoint import Checkpoint, Inputs, load_checkpoint, save_checkpoint, weights_by_name

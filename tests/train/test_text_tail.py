@@ -146,7 +146,7 @@ def test_what_cannot_be_trained_is_refused(encoders, minilm, files, tmp_path):
     with pytest.raises(ValueError, match="albert"):
         check_text_layers(1, encoders["albert"])
     uneven = ClassText("parts", ("run", "walk"), ("run", "walk\nslow"))
-    with pytest.raises(ValueError, match="has 2"):
+    with pytest.raises(ValueError, match="got 2"):
         TextTail(files, 1).freeze(uneven, uneven.names)
     many = Workspace(tmp_path / "many", Study(text=Text(trained_layers=9)))
     with pytest.raises(ValueError, match=r"0..6 .*got 9"):

@@ -139,17 +139,9 @@ PRESETS: dict[str, TrainConfig] = {
     "rest_r2plus1d18": _paper_size("r(2+1)d-18", 16, 112),  # the backbone of Brattoli et al. 2020
 }
 
-# what no overrides may hold, and where it is set
-SET_ELSEWHERE = {
-    "epochs": "epochs of the study",
-    "text_layers": "text_layers of the study",
-    "seed": "the number of the split",
-    "model.n_seen": "the protocol of the split",
-    "model.text_width": "the class texts",
-    "model.word_width": "the text encoder",
-    "model.n_frames": "view.n_frames",
-    "model.size_px": "view.size_px",
-}
+# what no overrides may hold: the study, its protocol, its class texts, or the view have it
+SET_ELSEWHERE = ("epochs", "text_layers", "seed", "model.n_seen", "model.text_width", "model.word_width")
+SET_ELSEWHERE += ("model.n_frames", "model.size_px")
 
 
 def config_of(
@@ -179,7 +171,7 @@ def config_of(
         raise ConfigError(f"overrides must be a mapping of names to values, got {overrides!r}")
     for name in _names(overrides):
         if name in SET_ELSEWHERE:
-            raise ConfigError(f"overrides must leave {name!r} out, it is set by {SET_ELSEWHERE[name]}")
+            raise ConfigError(f"overrides must leave {name!r} out, which is set elsewhere")
     config = config_from(_merged(asdict(PRESETS[preset]), overrides))
     sizes = {"n_frames": config.view.n_frames, "size_px": config.view.size_px, "n_seen": n_seen}
     sizes |= {"text_width": text_width, "word_width": word_width}

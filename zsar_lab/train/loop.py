@@ -92,8 +92,7 @@ def train(
     Raises:
         ValueError: the folder holds another training, a loss or gradient is not finite, settings do not fit,
             ranks were given different things, or this process is one of several ranks and did not join them.
-        RuntimeError: a batch does not fit into the GPU's memory, another rank is gone, or another process
-            trains in the folder.
+        RuntimeError: a batch does not fit into memory, a rank is gone, or another process trains here.
         OSError: a checkpoint cannot be written, for example because the disk is full.
         TrainingInterrupted: Ctrl-C, a kernel interrupt or SIGTERM; the checkpoint was saved.
     """
@@ -102,9 +101,8 @@ def train(
         raise ConfigError(f"model.n_seen must be {wanted}, got {config.model.n_seen}")
     check_text(config, classes, files)
     check_frames(config, store.settings)
-    n_steps = config.epochs * steps_per_epoch(
-        len(protocol.train_clips), config.batch_size * config.accumulate
-    )
+    clips_a_step = config.batch_size * config.accumulate
+    n_steps = config.epochs * steps_per_epoch(len(protocol.train_clips), clips_a_step)
     inputs = Inputs(protocol.training_hash, store.fingerprint, classes.fingerprint)
     start = Checkpoint(make_folder(Path(folder)) / FILE_NAME, config, inputs, 0, n_steps, [])
     if start.path.is_file():
@@ -197,17 +195,12 @@ class Training:
 
     def run(self, stop: threading.Event, listeners: list[OnEpoch], save_every_s: float) -> Checkpoint:
         """Take the steps that are left; `stop` is looked at between two steps."""
-        config, n_clips, done = self.config, len(self.rows), self.checkpoint.step
+        config, n_clips = self.config, len(self.rows)
         per_epoch = self.checkpoint.total_steps // config.epochs
-        first, within = divmod(done, per_epoch)
-        bar = progress(
-            what=f"training, {self.protocol.name}",
-            unit="clip",
-            total=config.epochs * n_clips,
-            shown=distributed.is_first(),
-            done=first * n_clips + within * config.batch_size * config.accumulate,
-        )
-        with bar:
+        first, within = divmod(self.checkpoint.step, per_epoch)
+        done = first * n_clips + within * config.batch_size * config.accumulate
+        size = {"unit": "clip", "total": config.epochs * n_clips, "done": done}
+        with progress(what=f"training, {self.protocol.name}", **size, shown=distributed.is_first()) as bar:
             for epoch in range(first, config.epochs):
                 running = self._epoch(epoch, per_epoch, stop, bar, save_every_s)
                 losses = {name: value / running["n_clips"] for name, value in running["sums"].items()}
@@ -216,9 +209,8 @@ class Training:
                 self.checkpoint = replace(self.checkpoint, history=[*self.checkpoint.history, entry])
                 shown = {"loss": f"{sum(losses.values()):.2f}"}
                 shown |= {name: f"{value:.2f}" for name, value in entry.items() if "top1" in name}
-                bar.set_postfix(
-                    shown | {n: form.format(entry[n]) for n, form in FORMATS.items() if n in entry}
-                )
+                shown |= {name: form.format(entry[name]) for name, form in FORMATS.items() if name in entry}
+                bar.set_postfix(shown)
                 self.save()
                 for listener in listeners:
                     listener(self.checkpoint.history)
