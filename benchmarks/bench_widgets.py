@@ -25,7 +25,7 @@ from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.transfer import TransferSettings
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.results.explorer import CORRECTION_CHOICES, NO_CORRECTION, Choice, Explorer
+from zsar_lab.results.explorer import REDUCTION_CHOICES, NO_REDUCTION, Choice, Explorer
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import KINDS, unit
@@ -86,9 +86,9 @@ def changes(
     controls = widget.controls
     fresh_k, fresh_tau = itertools.cycle(range(11, N_SEEN)), itertools.count(1)
 
-    def by_logic(correction: str, number: int) -> Seconds:
+    def by_logic(reduction: str, number: int) -> Seconds:
         transfer = TransferSettings(10, 0.1 + 1e-6 * next(fresh_tau), KINDS[number % 3])
-        return timed(lambda: explorer.score(Choice(transfer, "one", explorer.sources[0], correction)))
+        return timed(lambda: explorer.score(Choice(transfer, "one", explorer.sources[0], reduction)))
 
     def by_widget(name: str, number: int) -> Seconds:
         control = controls[name]
@@ -98,16 +98,16 @@ def changes(
         )
         return timed(lambda: setattr(control, "value", values[number % len(values)]))
 
-    def measured(correction: str, name: str) -> tuple[list[Seconds], list[Seconds]]:
-        logic = [by_logic(correction, number) for number in range(rounds)]
+    def measured(reduction: str, name: str) -> tuple[list[Seconds], list[Seconds]]:
+        logic = [by_logic(reduction, number) for number in range(rounds)]
         return logic, [by_widget(name, number) for number in range(rounds)]
 
-    for correction in CORRECTION_CHOICES:
-        widget.choose(reduction=correction)
-        yield f"k, reduction {correction}", *measured(correction, "k")
-    widget.choose(reduction=NO_CORRECTION)
+    for reduction in REDUCTION_CHOICES:
+        widget.choose(reduction=reduction)
+        yield f"k, reduction {reduction}", *measured(reduction, "k")
+    widget.choose(reduction=NO_REDUCTION)
     for name in ("tau", "relatedness", "source", "class_text"):
-        yield name, *measured(NO_CORRECTION, name)
+        yield name, *measured(NO_REDUCTION, name)
 
 
 def made_up() -> tuple[ClipEmbeddings, Protocol, dict[str, ClassEmbeddings], np.ndarray, Catalog]:

@@ -1,4 +1,4 @@
-"""zsar_lab.results.explorer: what transfer scores under any settings, against the library's own functions and plain loops."""
+"""zsar_lab.results.explorer: its scores are those of the methods, under any settings and reductions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scored_split import PROTOCOL, UNSEEN, clips, good, texts_of, vague  # noqa: F401  (fixtures)
+from scored_split import PROTOCOL, UNSEEN, texts_of
 
 from zsar_lab.methods.clips import INDUCTIVE, SplitClips, nearest_scores
 from zsar_lab.methods.hubness_reduction import FITS, reduced_scores
@@ -15,8 +15,8 @@ from zsar_lab.methods.table import REDUCTIONS
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights, weights_of
 from zsar_lab.results.explorer import (
     CLASS_MEANS,
-    CORRECTION_CHOICES,
-    NO_CORRECTION,
+    NO_REDUCTION,
+    REDUCTION_CHOICES,
     Choice,
     Explorer,
     Scored,
@@ -33,12 +33,12 @@ GRIDS = {name: reduction.settings for name, reduction in REDUCTIONS.items()}
 
 
 @pytest.fixture(scope="module")
-def explorer(clips, good, vague) -> Explorer:  # noqa: F811
+def explorer(clips, good, vague) -> Explorer:
     return Explorer(clips, PROTOCOL, {"good": good, "vague": vague}, {WEIGHTS: ROWS})
 
 
 @pytest.fixture(scope="module")
-def methods(clips) -> SplitClips:  # noqa: F811
+def methods(clips) -> SplitClips:
     return SplitClips.of(clips, PROTOCOL)
 
 
@@ -47,12 +47,12 @@ def methods(clips) -> SplitClips:  # noqa: F811
 
 @pytest.mark.parametrize("source", [CLASS_MEANS, WEIGHTS])
 @pytest.mark.parametrize("prompt", ["good", "vague"])
-def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prompt, source, good, vague):  # noqa: F811
+def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prompt, source, good, vague):
     of_source = methods if source == CLASS_MEANS else methods.with_prototypes(ROWS)
     fitted = of_source.fit({"good": good, "vague": vague}[prompt], "transfer")
     chosen = explorer.chosen(prompt, source)
     assert dataclasses.asdict(chosen.transfer) == fitted.settings
-    assert (chosen.class_text, chosen.source, chosen.correction) == (prompt, source, NO_CORRECTION)
+    assert (chosen.class_text, chosen.source, chosen.reduction) == (prompt, source, NO_REDUCTION)
     np.testing.assert_array_equal(explorer.scores(chosen), fitted.scores(methods.test))
     outcome = explorer.score(chosen)
     assert outcome.unseen.top1 == top_k_accuracy(fitted.scores(methods.test), methods.test.targets, 1)
@@ -60,38 +60,38 @@ def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prom
         fitted.scores(methods.validation), methods.validation.targets, 1
     )
     assert outcome.validation.mean_class == pytest.approx(fitted.validation_top1)
-    assert outcome.uncorrected is outcome.unseen and outcome.correction_settings == {}
+    assert outcome.unreduced is outcome.unseen and outcome.reduction_settings == {}
     np.testing.assert_array_equal(outcome.prototypes_UD, fitted.points(UNSEEN))
 
 
 @pytest.mark.parametrize("prompt", ["good", "vague"])
-def test_each_correction_scores_as_reduced_scores_does(explorer, methods, prompt, good, vague):  # noqa: F811
+def test_each_correction_scores_as_reduced_scores_does(explorer, methods, prompt, good, vague):
     fitted = methods.fit({"good": good, "vague": vague}[prompt], "transfer")
     wanted = {
         scored.reduction: scored
         for scored in reduced_scores(fitted, methods, GRIDS)
         if scored.setting == INDUCTIVE
     }
-    assert {NO_CORRECTION, *wanted} == set(CORRECTION_CHOICES)
+    assert {NO_REDUCTION, *wanted} == set(REDUCTION_CHOICES)
     for name, scored in wanted.items():
-        choice = dataclasses.replace(explorer.chosen(prompt), correction=name)
+        choice = dataclasses.replace(explorer.chosen(prompt), reduction=name)
         outcome = explorer.score(choice)
         np.testing.assert_allclose(explorer.scores(choice), scored.scores_BC, atol=1e-12)
         assert outcome.validation.top1 == scored.validation_top1, name
         assert (
-            fitted.settings | {f"{name}_{key}": value for key, value in outcome.correction_settings.items()}
+            fitted.settings | {f"{name}_{key}": value for key, value in outcome.reduction_settings.items()}
             == scored.settings
         )
         assert outcome.unseen.top1 == top_k_accuracy(scored.scores_BC, methods.test.targets, 1)
-        assert outcome.unseen is not outcome.uncorrected
+        assert outcome.unseen is not outcome.unreduced
         assert (
-            outcome.uncorrected.occurrence_C.tolist() == k_occurrence(fitted.scores(methods.test), 1).tolist()
+            outcome.unreduced.occurrence_C.tolist() == k_occurrence(fitted.scores(methods.test), 1).tolist()
         )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("k", "tau"), [(1, 0.05), (4, 0.3), (8, 1.0)])
-def test_settings_that_validation_did_not_choose(explorer, methods, good, kind, k, tau):  # noqa: F811
+def test_settings_that_validation_did_not_choose(explorer, methods, good, kind, k, tau):
     choice = Choice(TransferSettings(k, tau, kind), "good")
     weights = weights_of(methods, good, UNSEEN, choice.transfer)
     prototypes = compose_prototypes(weights, methods.seen_prototypes)
@@ -102,8 +102,8 @@ def test_settings_that_validation_did_not_choose(explorer, methods, good, kind, 
     assert outcome.unseen.top1 == top_k_accuracy(scores, methods.test.targets, 1)
 
 
-def test_a_score_by_a_plain_loop(explorer, clips, good):  # noqa: F811
-    """Cosines of texts, softmax over the nearest three, a weighted mean of class means, the nearest by cosine: written out, for class new1."""
+def test_a_score_by_a_plain_loop(explorer, clips, good):
+    """Written out: cosines of texts, softmax of the nearest three, mean of class means, nearest by cosine."""
     text, of_class = dict(zip(good.names, good.pooled_CF.astype(float))), {}
     for clip_id, name, row in zip(clips.ids, clips.labels, clips.embedding_ND.astype(float)):
         if clip_id in PROTOCOL.train_clips:
@@ -129,17 +129,17 @@ def test_a_score_by_a_plain_loop(explorer, clips, good):  # noqa: F811
         assert scores[row] == pytest.approx([cosine(clip, prototype(name)) for name in UNSEEN], abs=1e-6)
 
 
-def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, methods, good):  # noqa: F811
-    chosen = dataclasses.replace(explorer.chosen("good"), correction="csls")
+def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, methods, good):
+    chosen = dataclasses.replace(explorer.chosen("good"), reduction="csls")
     moved = dataclasses.replace(chosen, transfer=SETTINGS)
     assert chosen.transfer != SETTINGS
     outcome = explorer.score(moved)
-    assert outcome.correction_settings == explorer.score(chosen).correction_settings != {}
+    assert outcome.reduction_settings == explorer.score(chosen).reduction_settings != {}
     prototypes = compose_prototypes(weights_of(methods, good, UNSEEN, SETTINGS), methods.seen_prototypes)
     on_test, on_train = (
         nearest_scores(group.embedding_BD, prototypes) for group in (methods.test, methods.train)
     )
-    k = outcome.correction_settings["k"]
+    k = outcome.reduction_settings["k"]
     best_of_clip = [np.mean(sorted(row)[-k:]) for row in on_test]
     best_of_class = [np.mean(sorted(column)[-k:]) for column in on_train.T]
     wanted = [
@@ -148,11 +148,11 @@ def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, metho
     np.testing.assert_allclose(explorer.scores(moved), wanted, atol=1e-12)
 
 
-def test_the_order_of_questions_does_not_matter(explorer, clips, good, vague):  # noqa: F811
+def test_the_order_of_questions_does_not_matter(explorer, clips, good, vague):
     """What is kept from one question to the next is never taken for another."""
     choices = [
-        Choice(TransferSettings(k, 0.1, PLAIN), prompt, source, correction)
-        for correction in ("qb_norm", NO_CORRECTION, "centring")
+        Choice(TransferSettings(k, 0.1, PLAIN), prompt, source, reduction)
+        for reduction in ("qb_norm", NO_REDUCTION, "centring")
         for k in (2, 5)
         for prompt in ("good", "vague")
         for source in (CLASS_MEANS, WEIGHTS)
@@ -211,78 +211,56 @@ def test_a_place_on_the_map_is_the_mean_of_the_nearest_clips():
     np.testing.assert_allclose(
         places_on_map(points, shown[:2], xy[:2]), np.tile(xy[:2].mean(0), (4, 1))
     )  # fewer than asked for
-    with pytest.raises(
-        ValueError,
-        match="a map must show at least one clip, and every clip at a place, got 20 clips and 19 places",
+    for arguments, words in (
+        ((shown, xy[:19]), "got 20 and 19 places"),
+        ((shown[:0], xy[:0]), "got 0 and 0 places"),
+        ((shown, xy, 0), "n_nearest .* got 0"),
     ):
-        places_on_map(points, shown, xy[:19])
-    with pytest.raises(ValueError, match="got 0 clips and 0 places"):
-        places_on_map(points, shown[:0], xy[:0])
-    with pytest.raises(
-        ValueError, match=r"n_nearest must be 1 or more \(clips whose places are averaged\), got 0"
-    ):
-        places_on_map(points, shown, xy, 0)
+        with pytest.raises(ValueError, match=words):
+            places_on_map(points, *arguments)
 
 
-def test_embeddings_are_those_of_the_clips_asked_for(explorer, clips):  # noqa: F811
+def test_embeddings_are_those_of_the_clips_asked_for(explorer, clips):
     np.testing.assert_array_equal(explorer.embeddings_of(clips.ids[5:2:-1]), clips.embedding_ND[[5, 4, 3]])
 
 
 # what is refused
 
 
-def test_what_cannot_be_explored_is_refused_in_a_sentence(clips, good):  # noqa: F811
-    with pytest.raises(ValueError, match="there must be at least one class text to explore, got none"):
-        Explorer(clips, PROTOCOL, {})
-    with pytest.raises(
-        ValueError, match="a source of prototypes must not be called 'class means', which is always there"
-    ):
-        Explorer(clips, PROTOCOL, {"good": good}, {CLASS_MEANS: ROWS})
-    with pytest.raises(ValueError, match=r"seen prototypes must be \[8, 16\]"):
-        Explorer(clips, PROTOCOL, {"good": good}, {WEIGHTS: ROWS[1:]})
+def test_what_cannot_be_explored_is_refused(clips, good):
     fixed = dataclasses.replace(PROTOCOL, validation=(), validation_clips=())
-    with pytest.raises(
-        ValueError,
-        match="validation clips, got 0",
-    ):
-        Explorer(clips, fixed, {"good": good})
     same = texts_of("same", np.ones((len(good.names), 12)))
-    with pytest.raises(ValueError, match="needs 2 or more different seen class texts, got 8 equal ones"):
-        Explorer(clips, PROTOCOL, {"same": same})
+    for arguments, words in (
+        ((PROTOCOL, {}), "got none"),
+        ((PROTOCOL, {"good": good}, {CLASS_MEANS: ROWS}), "'class means'"),
+        ((PROTOCOL, {"good": good}, {WEIGHTS: ROWS[1:]}), r"\[8, 16\]"),
+        ((fixed, {"good": good}), "validation clips, got 0"),
+        ((PROTOCOL, {"same": same}), "got 8 equal ones"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Explorer(clips, *arguments)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "words"),
     [
-        (
-            {"transfer": TransferSettings(9, 0.1)},
-            r"k must be in 1\.\.8 \(the number of seen classes\), got 9",
-        ),
-        ({"transfer": TransferSettings(3, 0.0)}, "tau must be above 0, got 0.0"),
-        (
-            {"transfer": TransferSettings(3, 0.1, "near")},
-            "relatedness must be one of plain, centred, whitened, got 'near'",
-        ),
-        (
-            {"class_text": "bad"},
-            r"the class text must be one of good, vague \(those the explorer was made with\), got 'bad'",
-        ),
-        (
-            {"source": "means"},
-            "the source of prototypes must be one of class means, classifier weights .*, got 'means'",
-        ),
-        ({"correction": "CLSS"}, "correction must be one of none, centring, csls, .*, got 'CLSS'"),
+        ({"transfer": TransferSettings(9, 0.1)}, r"1\.\.8 .* got 9"),
+        ({"transfer": TransferSettings(3, 0.0)}, "tau .* got 0"),
+        ({"transfer": TransferSettings(3, 0.1, "near")}, "relatedness .* got 'near'"),
+        ({"class_text": "bad"}, "good, vague, got 'bad'"),
+        ({"source": "means"}, "class means, classifier weights, got 'means'"),
+        ({"reduction": "CLSS"}, "none, centring, csls, .* got 'CLSS'"),
     ],
 )
-def test_a_choice_that_there_is_not_is_refused_in_a_sentence(explorer, change, message):
+def test_a_choice_that_there_is_not_is_refused(explorer, change, words):
     choice = dataclasses.replace(Choice(SETTINGS, "good"), **change)
     for ask in (explorer.score, explorer.scores):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=words):
             ask(choice)
 
 
-def test_two_candidates_and_one_clip_can_be_corrected(clips, good):  # noqa: F811
-    """The smallest split that a protocol allows: every correction still answers."""
+def test_two_candidates_and_one_clip_can_be_reduced(clips, good):
+    """The smallest split that a protocol allows: every reduction still answers."""
     unseen, seen = PROTOCOL.unseen[:2], PROTOCOL.seen[:2]
     of = {
         name: tuple(clip for clip in getattr(PROTOCOL, name) if clip.split("/")[0] in seen)
@@ -290,7 +268,7 @@ def test_two_candidates_and_one_clip_can_be_corrected(clips, good):  # noqa: F81
     }
     small = dataclasses.replace(PROTOCOL, seen=seen, unseen=unseen, test_clips=(f"{unseen[0]}/0",), **of)
     explorer = Explorer(clips, small, {"good": good})
-    for correction in (NO_CORRECTION, "centring", *FITS):
-        outcome = explorer.score(dataclasses.replace(explorer.chosen("good"), correction=correction))
+    for reduction in (NO_REDUCTION, "centring", *FITS):
+        outcome = explorer.score(dataclasses.replace(explorer.chosen("good"), reduction=reduction))
         assert outcome.unseen.occurrence_C.sum() == 1
     assert transfer_weights(np.ones((1, 2)), TransferSettings(2, 0.1)).tolist() == [[0.5, 0.5]]

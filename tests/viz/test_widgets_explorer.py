@@ -78,15 +78,15 @@ def assert_shown(widget: TransferExplorer, explorer: Explorer, choice: Choice) -
     assert top1 == pytest.approx(sorted(100 * outcome.unseen.top1_C))
     assert top1_chosen == pytest.approx(sorted(100 * chosen.unseen.top1_C))
     assert n1 == sorted(outcome.unseen.occurrence_C) and n1_chosen == sorted(chosen.unseen.occurrence_C)
-    assert len(before) == (0 if choice.correction == "none" else len(explorer.protocol.unseen))
+    assert len(before) == (0 if choice.reduction == "none" else len(explorer.protocol.unseen))
     rows = re.findall(r"<tr>.*?</tr>", widget.html["summary"].value.replace("\n", ""))[1:]
     cells = [[text_of(cell).strip() for cell in re.findall("<td.*?</td>", row)] for row in rows]
     pairs = [(getattr(outcome, group), getattr(chosen, group)) for group in ("unseen", "validation")]
     accuracies = [(getattr(a, name), getattr(b, name)) for a, b in pairs for name in ("top1", "mean_class")]
     for row, (a, b) in zip(cells[:4], accuracies, strict=True):
         assert row[1:] == [f"{100 * a:.1f} %", f"{100 * b:.1f} %", f"{100 * (a - b):+.1f} points"]
-    (a, b), without = pairs[0], f" (without {outcome.uncorrected.hubness.skewness:+.2f})"
-    assert cells[4][1] == f"{a.hubness.skewness:+.2f}{'' if choice.correction == 'none' else without}"
+    (a, b), without = pairs[0], f" (without {outcome.unreduced.hubness.skewness:+.2f})"
+    assert cells[4][1] == f"{a.hubness.skewness:+.2f}{'' if choice.reduction == 'none' else without}"
     assert cells[4][2] == f"{b.hubness.skewness:+.2f}" and len(cells) == 6
     settings = f"k {choice.transfer.k}, tau {choice.transfer.tau:g}, {choice.transfer.relatedness}"
     assert f"{settings}, {choice.source}, {choice.class_text}" in text_of(widget.html["summary"].value)
@@ -123,7 +123,7 @@ def test_every_control_moves_all_that_is_shown(widget, explorers, control, value
     if control in ("k", "tau", "relatedness"):
         choice = replace(chosen, transfer=replace(chosen.transfer, **{control: value}))
     else:
-        choice = replace(chosen, **{"correction" if control == "reduction" else control: value})
+        choice = replace(chosen, **{"reduction" if control == "reduction" else control: value})
     assert_shown(widget, explorers["one"], choice)
 
 

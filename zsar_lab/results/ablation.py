@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -238,7 +239,9 @@ def _of_settings(
     """Each of k, tau and the kind of relatedness given, the two others as validation chose them."""
     chosen = [TransferSettings(**split.find("transfer").settings) for split in splits]
     n_seen = [len(split.protocol.seen) for split in splits]
-    changes = [(NEIGHBOURS, "all of them (dense)", [{"k": n} for n in n_seen])]
+    changes: list[tuple[str, str, list[dict[str, Any]]]] = [
+        (NEIGHBOURS, "all of them (dense)", [{"k": n} for n in n_seen])
+    ]
     changes += [(NEIGHBOURS, f"k = {k}", [{"k": k}] * len(splits)) for k in KS if k < min(n_seen)]
     changes += [(TEMPERATURE, f"tau = {tau:g}", [{"tau": tau}] * len(splits)) for tau in TAUS]
     changes += [(RELATEDNESS, kind, [{"relatedness": kind}] * len(splits)) for kind in KINDS]

@@ -1,4 +1,4 @@
-"""What transfer would score under other settings: answered from embedded clips fast enough to move a slider.
+"""What transfer would score under other settings, from embedded clips, fast enough to move a slider.
 
 Shapes: B clips to score, N training clips, S seen, U unseen, V validation classes, C candidate classes (U or
 V), D width of the shared space.
@@ -6,7 +6,7 @@ V), D width of the shared space.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -33,8 +33,8 @@ from zsar_lab.results.hubness import Hubness, hubness
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.relatedness import KINDS, Relatedness, unit
 
-CLASS_MEANS, NO_CORRECTION = "class means", "none"
-CORRECTION_CHOICES = (NO_CORRECTION, "centring", *FITS)
+CLASS_MEANS, NO_REDUCTION = "class means", "none"
+REDUCTION_CHOICES = (NO_REDUCTION, "centring", *FITS)
 N_NEAREST = 5  # clips whose places on a map make the place of a prototype
 N_KEPT = 32  # outcomes, so that a setting looked at before is there at once
 N_THREADS = 2
@@ -49,13 +49,13 @@ class Choice:
         transfer: k, tau and the kind of relatedness.
         class_text: one of the explorer's prompts.
         source: of the seen prototypes, one of the explorer's sources.
-        correction: of hubness, one of CORRECTION_CHOICES; its bank holds the training clips (inductive).
+        reduction: of hubness, one of REDUCTION_CHOICES; its bank holds the training clips (inductive).
     """
 
     transfer: TransferSettings
     class_text: str
     source: str = CLASS_MEANS
-    correction: str = NO_CORRECTION
+    reduction: str = NO_REDUCTION
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +63,10 @@ class Scored:
     """Figures of one group's clips, its classes alone being candidates.
 
     Attributes:
-        top1: share of the clips named rightly, 0..1; a tie with the true class is wrong, as in `truth_rank`.
+        top1: share of right clips, 0..1; a tie with the true class is wrong, as in `truth_rank`.
         mean_class: mean over the classes of that share.
         top1_C: that share of each class; 0 for a class without clips.
-        occurrence_C: N_1, how many clips are given to each class, int64; ties go to the first class.
+        occurrence_C: N_1, how many clips are predicted as each class, int64; ties go to the first class.
         clips_C: clips of each class, int64.
     """
 
@@ -80,16 +80,11 @@ class Scored:
     def of(scores_BC: np.ndarray, targets: np.ndarray) -> Scored:
         """Of scores, larger is nearer, and the true classes 0..C - 1; Raises as `truth_rank`."""
         right, n_classes = truth_rank(scores_BC, targets) == 1, scores_BC.shape[1]
-        clips, correct, answers = (
+        clips_C, right_C, occurrence_C = (
             np.bincount(rows, minlength=n_classes) for rows in (targets, targets[right], scores_BC.argmax(1))
         )
-        return Scored(
-            float(right.mean()),
-            mean_over_classes(right, targets),
-            correct / np.maximum(clips, 1),
-            answers,
-            clips,
-        )
+        share_C, mean = right_C / np.maximum(clips_C, 1), mean_over_classes(right, targets)
+        return Scored(float(right.mean()), mean, share_C, occurrence_C, clips_C)
 
     @cached_property
     def hubness(self) -> Hubness:
@@ -103,30 +98,30 @@ class Outcome:
 
     Attributes:
         choice: that was asked.
-        correction_settings: k or beta of the correction, as the validation classes chose it at the settings
+        reduction_settings: k or beta of the reduction, as the validation classes chose it at the settings
             that they chose (see `Explorer.chosen`); it stays while k, tau and relatedness move.
-        unseen, validation: figures of the test clips and of the validation clips, with the correction.
-        uncorrected: figures of the test clips without it; `unseen` itself where there is none.
-        prototypes_UD: composed prototypes of the unseen classes, float64 unit rows, before any correction.
+        unseen, validation: figures of the test clips and of the validation clips, with the reduction.
+        unreduced: figures of the test clips without it; `unseen` itself where there is none.
+        prototypes_UD: composed prototypes of the unseen classes, float64 unit rows, before any reduction.
         weights_US: of the seen classes in them; rows sum to 1.
     """
 
     choice: Choice
-    correction_settings: dict[str, Any]
+    reduction_settings: dict[str, Any]
     unseen: Scored
     validation: Scored
-    uncorrected: Scored
+    unreduced: Scored
     prototypes_UD: np.ndarray
     weights_US: np.ndarray
 
 
 class Explorer:
-    """Scores one split's clips under any settings of transfer; made once a split, it holds what does not depend on them.
+    """Scores one split's clips under any settings of transfer; it holds what does not depend on them.
 
     Settings are chosen on validation classes: `chosen` gives what they chose. The figures of unseen classes
     are there to understand a choice by; one made by looking at them must not be reported.
 
-    Without a correction the scores are those of `SplitClips.fit(texts, "transfer")` with the settings asked
+    Without a reduction the scores are those of `SplitClips.fit(texts, "transfer")` with the settings asked
     for, with one those of `reduced_scores` with an inductive bank, whose k or beta stay where they were
     chosen while the settings move. Memory: 8 D bytes a training clip, twice that for each clip that is
     scored.
@@ -153,17 +148,14 @@ class Explorer:
     ) -> None:
         check_can_be_scored(protocol)
         if not texts:
-            raise ValueError(
-                "there must be at least one class text to explore, got none; give {prompt: workspace.class_embeddings(prompt)}"
-            )
+            raise ValueError("texts must hold a class text at least ({prompt: class embeddings}), got none")
         if CLASS_MEANS in (sources or {}):
             raise ValueError(
-                f"a source of prototypes must not be called {CLASS_MEANS!r}, which is always there; give it another name"
+                f"a source of prototypes must not be called {CLASS_MEANS!r}, which is always there"
             )
-        methods = SplitClips.of(clips, protocol)
-        of_source = {CLASS_MEANS: methods} | {
-            name: methods.with_prototypes(rows) for name, rows in (sources or {}).items()
-        }
+        split = SplitClips.of(clips, protocol)
+        of_source = {CLASS_MEANS: split}
+        of_source |= {name: split.with_prototypes(rows) for name, rows in (sources or {}).items()}
         self.clips, self.protocol = clips, protocol
         self.class_texts, self.sources = tuple(texts), tuple(of_source)
         self._prototypes = {name: of.seen_prototypes for name, of in of_source.items()}
@@ -173,33 +165,24 @@ class Explorer:
             for source, of in of_source.items()
         }
         self._related = {
-            (prompt, kind): _related(text, methods, kind) for prompt, text in texts.items() for kind in KINDS
+            (prompt, kind): _related(text, split, kind) for prompt, text in texts.items() for kind in KINDS
         }
-        self._mean_D = methods.train.embedding_BD.mean(0)
+        train = split.train
+        self._mean_D = train.embedding_BD.mean(0)
         self._unseen, self._validation = (
-            _Clips.of(group, self._mean_D) for group in (methods.test, methods.validation)
+            _Clips.of(group, self._mean_D) for group in (split.test, split.validation)
         )
-        self._train_ND, self._train_ids = unit(methods.train.embedding_BD).astype(float), methods.train.ids
-        for group in (
-            methods.test,
-            methods.validation,
-        ):  # checked once: a protocol keeps training clips apart from those scored
-            make_query_bank(
-                np.zeros((len(self._train_ids), 1)),
-                self._train_ids,
-                group.ids,
-                methods.test.ids,
-                inductive_only=True,
-            )
+        self._train_ND, self._train_ids = unit(train.embedding_BD).astype(float), train.ids
+        for group in (split.test, split.validation):  # none of them may be in the bank; checked once
+            empty = np.zeros((len(train.ids), 1))
+            make_query_bank(empty, train.ids, group.ids, split.test.ids, inductive_only=True)
         self._kept = lru_cache(N_KEPT)(self._score)
-        self._alone, self._banks = (
-            lru_cache(1)(self._score_alone),
-            lru_cache(1)(self._score_train),
-        )  # another correction, the same scores
-        self._correction_settings = {key: self._choose_corrections(self.chosen(*key)) for key in self._chosen}
+        self._alone = lru_cache(1)(self._score_alone)  # another reduction has the same scores
+        self._banks = lru_cache(1)(self._score_train)
+        self._reduction_settings = {key: self._choose_reductions(self.chosen(*key)) for key in self._chosen}
 
     def chosen(self, class_text: str, source: str = CLASS_MEANS) -> Choice:
-        """What validation chose for this class text and these seen prototypes, as `choose_settings` does; without a correction.
+        """What validation chose for this class text and these seen prototypes, without a reduction.
 
         Raises:
             ValueError: no such class text or source.
@@ -213,46 +196,40 @@ class Explorer:
         return np.bincount(self._unseen.targets, minlength=len(self.protocol.unseen))
 
     def embeddings_of(self, ids: tuple[str, ...]) -> np.ndarray:
-        """Clips of the catalog in the shared space, float32 unit rows [ids, D]; ValueError when one was not embedded."""
+        """Clips in the shared space, float32 unit rows [ids, D]; ValueError when one was not embedded."""
         return self.clips.embedding_ND[self.clips.rows(ids)]
 
     def score(self, choice: Choice) -> Outcome:
         """The figures of a choice; those of the last choices are kept.
 
         Raises:
-            ValueError: no such class text, source, relatedness or correction, k or tau out of range, or as
-                the correction.
+            ValueError: no such class text, source, relatedness or reduction, k or tau out of range, or as
+                the reduction.
         """
         self._check(choice)
         return self._kept(choice)
 
     def scores(self, choice: Choice) -> np.ndarray:
-        """Scores of the test clips for the unseen classes, float64 [B, U], larger is nearer; Raises as `score`."""
+        """Scores of the test clips for the unseen classes, float64 [B, U]; Raises as `score`."""
         self._check(choice)
-        return self._corrected(choice)[2]
+        return self._reduced(choice)[2]
 
     def _score(self, choice: Choice) -> Outcome:
-        alone = self._alone(replace(choice, correction=NO_CORRECTION))
-        settings, validation_BV, unseen_BU = self._corrected(choice)
-        uncorrected = Scored.of(alone.unseen_BU, self._unseen.targets)
-        unseen = (
-            uncorrected if choice.correction == NO_CORRECTION else Scored.of(unseen_BU, self._unseen.targets)
-        )
+        alone = self._alone(replace(choice, reduction=NO_REDUCTION))
+        settings, validation_BV, unseen_BU = self._reduced(choice)
+        unreduced = Scored.of(alone.unseen_BU, self._unseen.targets)
+        unseen = unreduced if choice.reduction == NO_REDUCTION else Scored.of(unseen_BU, self._unseen.targets)
         validation = Scored.of(validation_BV, self._validation.targets)
-        return Outcome(choice, settings, unseen, validation, uncorrected, alone.unseen_UD, alone.weights_US)
+        return Outcome(choice, settings, unseen, validation, unreduced, alone.unseen_UD, alone.weights_US)
 
     def _score_alone(self, choice: Choice) -> _Alone:
-        prototypes_SD, related = (
-            self._prototypes[choice.source],
-            self._related[choice.class_text, choice.transfer.relatedness],
-        )
+        related = self._related[choice.class_text, choice.transfer.relatedness]
         weights = [transfer_weights(of_group, choice.transfer) for of_group in related]
+        prototypes_SD = self._prototypes[choice.source]
         unseen_UD, validation_VD = (compose_prototypes(of_group, prototypes_SD) for of_group in weights)
-        scores = (
-            _products(self._unseen.unit_BD, unit(unseen_UD)),
-            _products(self._validation.unit_BD, unit(validation_VD)),
-        )
-        return _Alone(weights[0], unseen_UD, validation_VD, *scores)
+        unseen_BU = _products(self._unseen.unit_BD, unit(unseen_UD))
+        validation_BV = _products(self._validation.unit_BD, unit(validation_VD))
+        return _Alone(weights[0], unseen_UD, validation_VD, unseen_BU, validation_BV)
 
     def _score_train(self, choice: Choice) -> tuple[QueryBank, QueryBank]:
         """The training clips' scores for the validation and for the unseen classes."""
@@ -260,11 +237,11 @@ class Explorer:
         return self._bank(alone.validation_VD), self._bank(alone.unseen_UD)
 
     def _bank(self, points_CD: np.ndarray) -> QueryBank:
-        """The training clips' scores, those of a class side by side in memory, as corrections read them."""
+        """The training clips' scores, those of a class side by side in memory, as reductions read them."""
         return QueryBank(_products(unit(points_CD), self._train_ND).T, self._train_ids, INDUCTIVE, 0)
 
-    def _choose_corrections(self, chosen: Choice) -> dict[str, dict[str, Any]]:
-        """K or beta of each correction by the validation classes, as `reduced_scores` chooses them, at the settings chosen."""
+    def _choose_reductions(self, chosen: Choice) -> dict[str, dict[str, Any]]:
+        """K or beta of each reduction by the validation classes, at the settings that they chose."""
         alone = self._alone(chosen)
         bank = self._bank(alone.validation_VD)
         most = min(*bank.scores_NC.shape, len(self.protocol.unseen))
@@ -274,24 +251,25 @@ class Explorer:
             for name, make in FITS.items()
         }
 
-    def _corrected(self, choice: Choice) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-        """Settings of the correction, and the scores of validation and test clips."""
-        plain = replace(choice, correction=NO_CORRECTION)
+    def _reduced(self, choice: Choice) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+        """Settings of the reduction, and the scores of validation and test clips."""
+        plain = replace(choice, reduction=NO_REDUCTION)
         alone = self._alone(plain)
-        if choice.correction == NO_CORRECTION:
+        if choice.reduction == NO_REDUCTION:
             return {}, alone.validation_BV, alone.unseen_BU
-        if choice.correction == "centring":
-            groups = (self._validation, alone.validation_VD), (self._unseen, alone.unseen_UD)
+        if choice.reduction == "centring":
             nothing = np.zeros((0, len(self._mean_D)))
-            return {}, *(
+            validation_BV, unseen_BU = (
                 _products(clips.centred_BD, unit(centred(nothing, points_CD, self._mean_D)[1]))
-                for clips, points_CD in groups
+                for clips, points_CD in (
+                    (self._validation, alone.validation_VD),
+                    (self._unseen, alone.unseen_UD),
+                )
             )
+            return {}, validation_BV, unseen_BU
         validation_bank, unseen_bank = self._banks(plain)
-        make, settings = (
-            FITS[choice.correction],
-            self._correction_settings[choice.class_text, choice.source][choice.correction],
-        )
+        make = FITS[choice.reduction]
+        settings = self._reduction_settings[choice.class_text, choice.source][choice.reduction]
         with ThreadPoolExecutor(N_THREADS) as threads:
             on_validation = threads.submit(lambda: make(validation_bank, **settings)(alone.validation_BV))
             fitted = make(unseen_bank, **settings)
@@ -299,28 +277,23 @@ class Explorer:
 
     def _check(self, choice: Choice) -> None:
         self._check_names(choice.class_text, choice.source)
-        for what, got, allowed in (
-            ("relatedness", choice.transfer.relatedness, KINDS),
-            ("correction", choice.correction, CORRECTION_CHOICES),
-        ):
-            if got not in allowed:
-                raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {got!r}")
+        _check_among("relatedness", choice.transfer.relatedness, KINDS)
+        _check_among("reduction", choice.reduction, REDUCTION_CHOICES)
 
     def _check_names(self, class_text: str, source: str) -> None:
-        for what, got, allowed in (
-            ("the class text", class_text, self.class_texts),
-            ("the source of prototypes", source, self.sources),
-        ):
-            if got not in allowed:
-                raise ValueError(
-                    f"{what} must be one of {', '.join(allowed)} (those the explorer was made with), got {got!r}"
-                )
+        _check_among("the class text", class_text, self.class_texts)
+        _check_among("the source of prototypes", source, self.sources)
+
+
+def _check_among(what: str, got: str, allowed: Sequence[str]) -> None:
+    if got not in allowed:
+        raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {got!r}")
 
 
 def places_on_map(
     points_UD: np.ndarray, shown_ND: np.ndarray, shown_xy: np.ndarray, n_nearest: int = N_NEAREST
 ) -> np.ndarray:
-    """About where points lie on a map: the mean of the places of the clips shown that are nearest to each, by cosine, [U, 2].
+    """About where points lie on a map, [U, 2]: the mean place of the clips shown that are nearest by cosine.
 
     An approximation. UMAP lays a point near its neighbours, but not at their middle, and where these lie far
     apart the middle may be empty; its own transform of new points takes a minute to start.
@@ -336,7 +309,7 @@ def places_on_map(
     """
     if not len(shown_ND) or len(shown_ND) != len(shown_xy):
         raise ValueError(
-            f"a map must show at least one clip, and every clip at a place, got {len(shown_ND)} clips and {len(shown_xy)} places"
+            f"a map must place each of 1 or more clips, got {len(shown_ND)} and {len(shown_xy)} places"
         )
     if n_nearest < 1:
         raise ValueError(f"n_nearest must be 1 or more (clips whose places are averaged), got {n_nearest}")
@@ -349,7 +322,7 @@ def places_on_map(
 
 @dataclass(frozen=True, eq=False)
 class _Alone:
-    """Transfer without a correction: weights, points and scores."""
+    """Transfer without a reduction: weights, points and scores."""
 
     weights_US: np.ndarray
     unseen_UD: np.ndarray
@@ -372,18 +345,16 @@ class _Clips:
         return _Clips(group.targets, unit(group.embedding_BD).astype(float), unit(centred_BD))
 
 
-def _related(text: ClassEmbeddings, methods: SplitClips, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def _related(text: ClassEmbeddings, split: SplitClips, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Relatedness of the unseen and of the validation classes to the seen ones, [U, S] and [V, S]."""
-    text_SF = text_of(text, methods.train.names)
+    text_SF = text_of(text, split.train.names)
     fitted = Relatedness.fit(text_SF, kind)
-    return tuple(
-        fitted.between(text_of(text, names), text_SF)
-        for names in (methods.test.names, methods.validation.names)
-    )
+    unseen_UF, validation_VF = (text_of(text, group.names) for group in (split.test, split.validation))
+    return fitted.between(unseen_UF, text_SF), fitted.between(validation_VF, text_SF)
 
 
 def _products(left_XD: np.ndarray, right_YD: np.ndarray) -> np.ndarray:
-    """Left @ right.T, [X, Y]; where large, two blocks of rows side by side, as numpy's own products may have one thread (OMP_NUM_THREADS=1)."""
+    """Left @ right.T, [X, Y]; where large, two blocks of rows side by side: numpy may have one thread."""
     product_XY = np.empty((len(left_XD), len(right_YD)))
     n_blocks = N_THREADS if product_XY.size >= LARGE else 1
     blocks = (np.array_split(rows, n_blocks) for rows in (left_XD, product_XY))
@@ -392,13 +363,13 @@ def _products(left_XD: np.ndarray, right_YD: np.ndarray) -> np.ndarray:
     return product_XY
 
 
-def _apply_in_parts(correction: Reduce, scores_BC: np.ndarray) -> np.ndarray:
-    """The correction of blocks of clips side by side: what a clip gets depends on its own scores and the bank alone."""
-    corrected_BC = np.empty(scores_BC.shape)
+def _apply_in_parts(reduction: Reduce, scores_BC: np.ndarray) -> np.ndarray:
+    """The reduction of blocks of clips side by side, each of which needs only its own scores and the bank."""
+    reduced_BC = np.empty(scores_BC.shape)
 
     def apply(block_BC: np.ndarray, out_BC: np.ndarray) -> None:
-        out_BC[:] = correction(block_BC)
+        out_BC[:] = reduction(block_BC)
 
     with ThreadPoolExecutor(N_THREADS) as threads:
-        list(threads.map(apply, *(np.array_split(rows, N_THREADS) for rows in (scores_BC, corrected_BC))))
-    return corrected_BC
+        list(threads.map(apply, *(np.array_split(rows, N_THREADS) for rows in (scores_BC, reduced_BC))))
+    return reduced_BC

@@ -98,7 +98,7 @@ def hubness_interval(
         if n_classes < 2:
             raise ValueError(f"an interval over classes needs at least 2 classes, got {n_classes}")
         drawn = counts_C[random.integers(n_classes, size=(n_resamples, n_classes))]
-        some = drawn.any(1)
+        some = np.asarray(drawn.any(1))
         values = _measures(np.where(some[:, None], drawn, 1))
         measured.append({name: np.where(some, value, np.nan) for name, value in values.items()})
     means = {name: np.mean([of_split[name] for of_split in measured], axis=0) for name in measured[0]}

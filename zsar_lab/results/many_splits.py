@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,13 +93,14 @@ def score_splits(
     takes_part = member_CR[targets]
     cut = _Splits(member_CR, targets, takes_part, *np.nonzero(takes_part))
     right, tables = {}, []
-    methods = [(method, _at_once, scores) for method, scores in scores_NC.items()]
+    methods: list[tuple[str, Any, Any]] = [(method, _at_once, scores) for method, scores in scores_NC.items()]
     methods += [(method, _split_by_split, of) for method, of in restricted.items()]
     long = len(targets) * len(methods) > 1_000_000
     for method, rank_and_nearest, source in progress(
         methods, what="scoring splits", unit="method", shown=long
     ):
-        right[method], table = _figures(method, *rank_and_nearest(method, source, cut), cut)
+        rank, nearest = rank_and_nearest(method, source, cut)
+        right[method], table = _figures(method, rank, nearest, cut)
         tables.append(table)
     return SplitScores(pd.concat(tables, ignore_index=True), targets, takes_part, right)
 

@@ -124,8 +124,8 @@ def class_traces(outcome: Outcome, chosen: Outcome, protocol: Protocol, catalog:
     order = style.by_family(protocol.unseen, catalog)
     top1 = [style.percent(shown.unseen.top1_C[order]) for shown in (outcome, chosen)]
     counts = [shown.unseen.occurrence_C[order].tolist() for shown in (outcome, chosen)]
-    reduced = outcome.unseen is not outcome.uncorrected
-    unreduced = outcome.uncorrected.occurrence_C[order].tolist() if reduced else []
+    reduced = outcome.unseen is not outcome.unreduced
+    unreduced = outcome.unreduced.occurrence_C[order].tolist() if reduced else []
     return [{"y": values} for values in (*top1, *counts, unreduced)]
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.transfer import TransferSettings
 from zsar_lab.results.explorer import (
-    CORRECTION_CHOICES,
+    REDUCTION_CHOICES,
     N_NEAREST,
-    NO_CORRECTION,
+    NO_REDUCTION,
     Choice,
     Explorer,
     Outcome,
@@ -44,7 +44,7 @@ class Settings:
     class_text: str = ""
     source: str = ""
     relatedness: str = KINDS[0]
-    reduction: str = NO_CORRECTION
+    reduction: str = NO_REDUCTION
     k: int = 1
     tau: float = 0.1
 
@@ -119,7 +119,7 @@ class TransferExplorer(Panel):
 
     def _choose_settings(self, choice: Choice) -> None:
         settings = asdict(choice.transfer) | {"class_text": choice.class_text, "source": choice.source}
-        self.choose(**settings, reduction=choice.correction)
+        self.choose(**settings, reduction=choice.reduction)
 
     def show(self) -> None:
         """Score the settings and move what the figures show."""
@@ -127,7 +127,7 @@ class TransferExplorer(Panel):
         self.offer("class_text", explorer.class_texts)
         self.offer("source", explorer.sources)
         self.offer("relatedness", KINDS)
-        self.offer("reduction", CORRECTION_CHOICES)
+        self.offer("reduction", REDUCTION_CHOICES)
         n_seen = len(explorer.protocol.seen)
         self.state = state = replace(self.state, k=min(self.state.k, n_seen))
         with self.quietly():
@@ -191,9 +191,9 @@ def summary_html(outcome: Outcome, chosen: Outcome) -> str:
             values = f"{now:.1f} %", f"{then:.1f} %", f"{now - then:+.1f} points"
             rows.append((f"{name}, {group}", *values))
     for name, measure, form in (("skewness", "skewness", "+.2f"), ("Robin Hood", "robin_hood", ".2f")):
-        scored = outcome.unseen, outcome.uncorrected, chosen.unseen
+        scored = outcome.unseen, outcome.unreduced, chosen.unseen
         now, before, then = (float(getattr(of.hubness, measure)) for of in scored)
-        without = "" if outcome.choice.correction == NO_CORRECTION else f" (without {before:{form}})"
+        without = "" if outcome.choice.reduction == NO_REDUCTION else f" (without {before:{form}})"
         rows.append(
             (f"{name} of N_1, unseen", f"{now:{form}}{without}", f"{then:{form}}", f"{now - then:+.2f}")
         )
@@ -203,5 +203,5 @@ def summary_html(outcome: Outcome, chosen: Outcome) -> str:
 
 def _settings(outcome: Outcome) -> str:
     choice = outcome.choice
-    reduction = f"reduction {choice.correction} {settings_as_text(outcome.correction_settings)}".strip()
+    reduction = f"reduction {choice.reduction} {settings_as_text(outcome.reduction_settings)}".strip()
     return ", ".join((settings_as_text(asdict(choice.transfer)), choice.source, choice.class_text, reduction))
