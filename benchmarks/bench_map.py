@@ -31,10 +31,8 @@ def main() -> None:
     small = made_up(200)
     print(f"compiling: layout {seconds(lambda: projection._umap(small, 0))[1]:.1f} s", flush=True)
     if options.seen:
-        print(
-            f"compiling: putting in {seconds(lambda: projection._umap_of_part(small, np.arange(200) < 130, 0))[1]:.1f} s",
-            flush=True,
-        )
+        _, spent = seconds(lambda: projection._umap_of_part(small, np.arange(200) < 130, 0))
+        print(f"compiling: putting in {spent:.1f} s", flush=True)
     for n_points in options.points:
         measure(made_up(n_points), options.seen)
 
@@ -46,20 +44,13 @@ def measure(points: np.ndarray, of_part: bool) -> None:
     )
     xy, layout = seconds(lambda: projection._umap(points, 0))
     found, trusted = seconds(lambda: projection.trust(points, xy))
-    print(
-        f"{len(points):6d} points: neighbours {near:.2f} s, layout with them {layout:.1f} s, trust {trusted:.2f} s",
-        end="; ",
-    )
-    print(
-        f"trustworthiness {float(found['trustworthiness']):.3f}, kept {100 * found['kept'].mean():.0f} %",
-        flush=True,
-    )
+    print(f"{len(points):6d} points: neighbours {near:.2f} s, layout with them {layout:.1f} s", end=", ")
+    print(f"trust {trusted:.2f} s; trustworthiness {float(found['trustworthiness']):.3f}", end=", ")
+    print(f"kept {100 * found['kept'].mean():.0f} %", flush=True)
     if of_part:
         fitted = np.arange(len(points)) % 3 > 0
-        print(
-            f"       fitted on {fitted.sum()}: {seconds(lambda: projection._umap_of_part(points, fitted, 0))[1]:.1f} s",
-            flush=True,
-        )
+        _, spent = seconds(lambda: projection._umap_of_part(points, fitted, 0))
+        print(f"       fitted on {fitted.sum()}: {spent:.1f} s", flush=True)
 
 
 def made_up(n_points: int) -> np.ndarray:

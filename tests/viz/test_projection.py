@@ -6,13 +6,14 @@ import dataclasses
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.manifold import trustworthiness
 
 from zsar_lab.files import fingerprint
 from zsar_lab.viz import projection
 from zsar_lab.viz.figures.space import MOST_CLASSES, neighbours_kept, shared_space
-from zsar_lab.viz.projection import shared_space_map, trust, warning_of
+from zsar_lab.viz.projection import SpaceMap, shared_space_map, trust, warning_of
 
 
 @pytest.fixture
@@ -33,26 +34,24 @@ def laid_out(monkeypatch) -> list:
     return calls
 
 
+@pytest.fixture
+def space(predictions, embeddings, tmp_path, laid_out) -> SpaceMap:
+    return shared_space_map(predictions, embeddings, tmp_path)
+
+
 def test_a_map_fitted_on_seen_classes_is_another_one_and_the_usual_one_keeps_its_name(
-    predictions, embeddings, tmp_path, laid_out
+    space, predictions, embeddings, tmp_path, laid_out
 ):
-    usual, of_seen = (
-        shared_space_map(predictions, embeddings, tmp_path, fitted_on=part) for part in ("all", "seen")
-    )
-    assert usual.path != of_seen.path and (usual.fitted_on, of_seen.fitted_on) == ("all", "seen")
-    fitted = laid_out[1]
+    of_seen = shared_space_map(predictions, embeddings, tmp_path, fitted_on="seen")
+    assert space.path != of_seen.path and (space.fitted_on, of_seen.fitted_on) == ("all", "seen")
     in_fit = [group == "seen" for group in of_seen.groups]
-    assert (
-        fitted.tolist() == in_fit + [True] * 2 + [False] * 6 + [True] * 2 + [False] * 3
-    )  # seen, composed, true, seen text, unseen text
-    rows = embeddings.rows(usual.ids)
-    points = np.concatenate(
-        [embeddings.embedding_ND[rows], *(predictions.prototypes(kind) for kind in projection.KINDS)]
-    ).astype(np.float32)
-    as_ever = fingerprint(
-        "shared space map", "print", points, np.sort(rows), {"seed": 0, "k": 15, "min_distance": 0.1}
-    )
-    assert usual.path.name == f"map_{as_ever}.npz"
+    # seen, composed, true, seen text, unseen text
+    assert laid_out[1].tolist() == in_fit + [True] * 2 + [False] * 6 + [True] * 2 + [False] * 3
+    rows, prototypes = embeddings.rows(space.ids), map(predictions.prototypes, projection.KINDS)
+    points = np.concatenate([embeddings.embedding_ND[rows], *prototypes]).astype(np.float32)
+    settings = {"seed": 0, "k": 15, "min_distance": 0.1}
+    as_ever = fingerprint("shared space map", "print", points, np.sort(rows), settings)
+    assert space.path.name == f"map_{as_ever}.npz"
     shared_space_map(predictions, embeddings, tmp_path, fitted_on="seen")
     assert len(laid_out) == 2
     with pytest.raises(ValueError, match="fitted_on must be 'all' or 'seen', got 'unseen'"):
@@ -77,13 +76,11 @@ def test_a_true_map_keeps_all_neighbours_and_a_map_at_random_those_of_chance():
     angle = np.sort(np.random.default_rng(0).uniform(0, 1, 300))
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     true = trust(circle.astype(np.float32), circle)
-    assert (
-        true["kept"].min() >= 0.8 and true["trustworthiness"] > 0.999
-    )  # on an arc, chords and cosines have one order, but for rounding
+    # on an arc, chords and cosines have one order, but for rounding
+    assert true["kept"].min() >= 0.8 and true["trustworthiness"] > 0.999
     chance = trust(circle.astype(np.float32), np.random.default_rng(1).normal(size=(300, 2)))
-    assert chance["kept"].mean() == pytest.approx(10 / 299, abs=0.02) and chance[
-        "trustworthiness"
-    ] == pytest.approx(0.5, abs=0.05)
+    assert chance["kept"].mean() == pytest.approx(10 / 299, abs=0.02)
+    assert chance["trustworthiness"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_trustworthiness_of_all_points_in_blocks_is_that_of_scikit_learn_and_a_sample_is_near_it(monkeypatch):
@@ -100,53 +97,37 @@ def test_trustworthiness_of_all_points_in_blocks_is_that_of_scikit_learn_and_a_s
     assert float(trust(points, xy)["trustworthiness"]) == pytest.approx(wanted, abs=0.02)
 
 
-def test_the_warning_names_what_is_low(predictions, embeddings, tmp_path, laid_out):
-    space = dataclasses.replace(
-        shared_space_map(predictions, embeddings, tmp_path), trustworthiness=0.9, kept=np.full(28, 0.5)
-    )
-    assert warning_of(space) == ""
-    low = warning_of(dataclasses.replace(space, trustworthiness=0.7))
-    assert "its trustworthiness is 0.70, below 0.85." in low and "keeps" not in low
-    both = warning_of(dataclasses.replace(space, trustworthiness=0.7, kept=np.full(28, 0.1)))
-    assert "below 0.85, and of a clip's 10 nearest it keeps 10 %, below 25 %." in both
-    few = warning_of(dataclasses.replace(space, kept=np.full(28, 0.1)))
-    assert (
-        few.startswith("Do not read off this map which clips of a group")
-        and "it keeps 10 %, below 25 %." in few
-    )
+@pytest.mark.parametrize(
+    ("trusted", "kept", "words"),
+    [
+        (0.9, 0.5, ""),
+        (0.7, 0.5, "its trustworthiness is 0.70, below 0.85. Read"),
+        (0.7, 0.1, "below 0.85, and of a clip's 10 nearest it keeps 10 %, below 25 %."),
+        (0.9, 0.1, "which clips of a group are nearest to each other: of a clip's 10 nearest it keeps 10 %"),
+    ],
+)
+def test_the_warning_names_what_is_low(space, trusted, kept, words):
+    warning = warning_of(dataclasses.replace(space, trustworthiness=trusted, kept=np.full(28, kept)))
+    assert words in warning and bool(warning) == bool(words)
 
 
-def test_the_figure_of_neighbours_kept_has_a_bar_a_class_the_worst_first(
-    catalog, predictions, embeddings, tmp_path, laid_out
-):
-    space = shared_space_map(predictions, embeddings, tmp_path)
+def test_the_figure_of_neighbours_kept_has_a_bar_a_class_the_worst_first(catalog, space):
     kept = np.array([{"A": 0.1, "S1": 0.9}.get(name, 0.5) for name in space.classes])
     figure = neighbours_kept(dataclasses.replace(space, kept=kept), catalog)
     bars = {trace.name: dict(zip(trace.x, trace.y)) for trace in figure.data}
     assert bars["unseen classes"][0] == pytest.approx(10) and bars["seen classes"][6] == pytest.approx(90)
-    assert sum(len(of_group) for of_group in bars.values()) == 7 and "by chance" in figure.layout.title.text
+    assert sum(map(len, bars.values())) == 7 and "by chance" in figure.layout.title.text
     assert "<img" not in figure.to_json() and figure.layout.yaxis.title.text == "of the 10 nearest (%)"
     many = tuple(f"c{n}" for n in range(MOST_CLASSES + 5))
-    classes = {"name": many, "label": many}
-    other = dataclasses.replace(catalog, classes=type(catalog.classes)(classes))
-    large = dataclasses.replace(
-        space, classes=many, groups=("seen",) * len(many), kept=np.linspace(1, 0, len(many))
-    )
-    figure = neighbours_kept(large, other)
-    assert (
-        len(figure.data[0].x) == MOST_CLASSES
-        and f"the {MOST_CLASSES} worst kept of {len(many)} classes" in figure.layout.title.text
-    )
+    other = dataclasses.replace(catalog, classes=pd.DataFrame({"name": many, "label": many}))
+    seen, kept = ("seen",) * len(many), np.linspace(1, 0, len(many))
+    figure = neighbours_kept(dataclasses.replace(space, classes=many, groups=seen, kept=kept), other)
+    assert len(figure.data[0].x) == MOST_CLASSES and "30 worst kept of 35 classes" in figure.layout.title.text
 
 
-def test_the_figure_is_coloured_by_right_and_wrong_and_by_hubness(
-    catalog, predictions, embeddings, tmp_path, laid_out
-):
-    space = shared_space_map(predictions, embeddings, tmp_path)
-    counts = {
-        trace.name: len(trace.x)
-        for trace in shared_space(space, catalog, "right", predictions=predictions).data
-    }
+def test_the_figure_is_coloured_by_right_and_wrong_and_by_hubness(catalog, predictions, space):
+    figure = shared_space(space, catalog, "right", predictions=predictions)
+    counts = {trace.name: len(trace.x) for trace in figure.data}
     assert (counts["not scored"], counts["right (transfer)"], counts["wrong (transfer)"]) == (16, 5, 7)
     figure = shared_space(space, catalog, "hubness", predictions=predictions)
     counts = {trace.name: len(trace.x) for trace in figure.data}
@@ -185,9 +166,8 @@ def test_a_map_is_laid_out_once_a_seed_and_holds_the_prototypes(predictions, emb
     ("guess", "drawn"), [("composed", "composed unseen prototypes"), ("text", "texts of unseen classes")]
 )
 def test_the_map_draws_clips_and_prototypes_and_lines_to_the_true_ones(
-    catalog, predictions, embeddings, tmp_path, laid_out, colour_by, guess, drawn
+    catalog, predictions, space, colour_by, guess, drawn
 ):
-    space = shared_space_map(predictions, embeddings, tmp_path)
     figure = shared_space(space, catalog, colour_by, guess)
     traces = {trace.name: trace for trace in figure.data}
     assert {"seen prototypes", "true unseen prototypes", drawn} <= set(
@@ -204,8 +184,7 @@ def test_the_map_draws_clips_and_prototypes_and_lines_to_the_true_ones(
         shared_space(space, catalog, "colour")
 
 
-def test_predictions_of_another_split_are_refused(catalog, predictions, embeddings, tmp_path, laid_out):
-    space = shared_space_map(predictions, embeddings, tmp_path)
+def test_predictions_of_another_split_are_refused(catalog, predictions, space):
     with pytest.raises(ValueError, match="'split 0'"):
         shared_space(dataclasses.replace(space, seen=("S2", "S1")), catalog, predictions=predictions)
     with pytest.raises(KeyError, match="guess"):

@@ -93,7 +93,7 @@ def test_the_conventions_in_words(conventions):
 def test_the_table_of_the_ablation_leaves_out_what_was_not_tested(ablation):
     shown = ablation_table(ablation)
     assert shown.loc[(WITHOUT, "direct")].tolist() == [
-        *("30.0", "[10.0, 50.0]", "", "-20.0", "[-30.0, -10.0]", "0.01", "0.01", "8.0"),
+        *("30.0", "[10.0, 50.0]", "", "-20.0", "[-30.0, -10.0]", "0.01", "0.01", "8.0")
     ]
     assert shown.loc[(NEIGHBOURS, "k = 1"), "chosen in"] == "1 of 3 splits"
     for row in ((WHOLE, "transfer"), (NEIGHBOURS, "dense")):

@@ -71,7 +71,8 @@ def method_scores(results: Results, families: Sequence[str] | None = None) -> go
     ticks = [style.plain(name).replace(", ", ",<br>").replace(" + ", " +<br>") for name in place_of]
     axis: style.Look = {"tickmode": "array", "tickvals": list(place_of.values()), "ticktext": ticks}
     axis |= {"range": [-0.6, max(place_of.values()) + 0.6], "showgrid": False, "zeroline": False}
-    figure.update_layout(xaxis=axis, yaxis_range=[0, 104], legend=style.legend_below(-0.16), margin_b=105)
+    axis |= {"tickangle": 0, "tickfont_size": 11}
+    figure.update_layout(xaxis=axis, yaxis_range=[0, 104], legend=style.legend_below(-0.2), margin_b=115)
     return figure
 
 
@@ -169,9 +170,7 @@ def ablation_differences(ablation: Ablation) -> go.Figure:
     rows = style.in_percent(table, "difference").assign(
         name=table["variant"], group=table["aspect"], hover=hover
     )
-    rows["look"] = np.select(
-        [table["p"].isna(), table["p_holm"] <= LEVEL], ["chosen", "claimed"], "open"
-    )
+    rows["look"] = np.select([table["p"].isna(), table["p_holm"] <= LEVEL], ["chosen", "claimed"], "open")
     claim = f"a difference can be claimed (Holm's p at most {LEVEL:g})"
     looks = {
         "claimed": (claim, style.BLUE, "circle", 0.0),
