@@ -25,7 +25,7 @@ from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.transfer import TransferSettings
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.results.explorer import REDUCTION_CHOICES, NO_REDUCTION, Choice, Explorer
+from zsar_lab.results.explorer import NO_REDUCTION, REDUCTION_CHOICES, Choice, Explorer
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import KINDS, unit

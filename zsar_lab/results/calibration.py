@@ -1,11 +1,11 @@
-"""Can a confidence be believed? Softmax confidences at a temperature chosen on validation, their error by bins, and what refusing to answer buys.
+"""Can a confidence be believed? Softmax confidences, their error by bins, and risk against coverage.
 
 Shapes: B clips, C candidate classes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,15 +18,14 @@ N_BINS = 15
 WIDEST = 1e3  # a temperature is sought within this factor of the scores' spread, both ways
 
 
-@dataclass(frozen=True, eq=False)
-class RiskCoverage:
-    """Error among the clips that are kept, as the least confident ones are left unanswered. Shares are fractions, 0..1.
+class RiskCoverage(NamedTuple):
+    """Error among the clips that are predicted, as the least confident are left out. Shares, 0..1.
 
     Attributes:
-        coverage: [B] share of clips kept: 1/B, 2/B, ... 1.
+        coverage: [B] share of clips predicted: 1/B, 2/B, ... 1.
         risk: [B] share of wrong ones among them.
         aurc: area under risk over coverage, the mean of risk over the B coverages.
-        error_at_80: risk with the most confident 80 % kept (at least as many clips as that).
+        error_at_80: risk of the most confident 80 % (at least as many clips as that).
     """
 
     coverage: np.ndarray
@@ -35,8 +34,7 @@ class RiskCoverage:
     error_at_80: float
 
 
-@dataclass(frozen=True, eq=False)
-class Reliability:
+class Reliability(NamedTuple):
     """Confidence against accuracy, bin by bin.
 
     Attributes:
@@ -51,9 +49,8 @@ class Reliability:
     binning: str
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """What `calibration` found: the temperature given, and what the functions of the same names (`reliability` twice) give for the clips."""
+class Calibration(NamedTuple):
+    """The temperature given to `calibration`, and what the functions of the same names give for the clips."""
 
     temperature: float
     negative_log_likelihood: float
@@ -79,10 +76,9 @@ def negative_log_likelihood(scores_BC: np.ndarray, targets: np.ndarray, temperat
 def choose_temperature(scores_BC: np.ndarray, targets: np.ndarray) -> float:
     """The temperature of the smallest negative log-likelihood on validation clips.
 
-    As a function of log temperature it has one minimum, so a bounded search finds it: within a factor of 1000
-    of the scores' spread (the standard deviation over the classes of a clip). A method that is right on every
-    clip has no best one and gets one at which nearly all confidences are 1; a method worse than chance gets
-    the upper end, where they are all nearly 1 / C.
+    It has one minimum, which a bounded search finds within a factor of 1000 of the scores' spread (the
+    standard deviation over the classes of a clip). A method that is right on every clip gets one at which
+    nearly all confidences are 1, one worse than chance the upper end, where they are nearly 1 / C.
 
     Args:
         scores_BC: scores of clips of validation classes, never of test clips.
@@ -102,9 +98,7 @@ def choose_temperature(scores_BC: np.ndarray, targets: np.ndarray) -> float:
         raise ValueError("a temperature needs at least one clip, got none")
     spread = float(np.sqrt(np.var(scores_BC, axis=1, dtype=float).mean()))
     if spread <= np.finfo(float).tiny:
-        raise ValueError(
-            "a temperature needs scores that differ between classes, got the same score for all; look at the method"
-        )
+        raise ValueError("a temperature needs scores that differ between classes, got the same for all")
 
     def loss(log_ratio: float) -> float:
         return negative_log_likelihood(scores_BC, targets, spread * np.exp(log_ratio))
@@ -121,7 +115,8 @@ def calibration(
     """Everything of this module for the best class's confidence of each clip.
 
     Args:
-        scores_BC, targets: of the test clips.
+        scores_BC: of the test clips.
+        targets: true class of each.
         temperature: from `choose_temperature` on validation clips.
         n_bins: of the reliability tables.
 
@@ -136,13 +131,12 @@ def calibration(
 
 
 def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
-    """Keep the most confident clips, one after the other, and look at the error among those kept.
+    """The error among the most confident clips, for every number of them.
 
-    Clips of one confidence stand in no order: each counts as wrong by the share of wrong ones among them, the
-    mean over all orders.
+    Clips of one confidence have no order: each counts as wrong by the share of wrong ones among them.
 
     Args:
-        confidence: [B] of each clip's answer, larger is surer; any finite figures.
+        confidence: [B] of each prediction, larger is surer; any finite figures.
         right: [B] whether it is right.
 
     Raises:
@@ -169,7 +163,7 @@ def reliability(
     clips does not matter.
 
     Args:
-        confidence: [B] of each clip's answer, 0..1.
+        confidence: [B] of each prediction, 0..1.
         right: [B] whether it is right.
         binning: "equal width" or "equal mass".
         n_bins: how many bins, at least 1.
@@ -183,13 +177,10 @@ def reliability(
     confidence, right = _checked(confidence, right)
     outside = confidence[(confidence < 0) | (confidence > 1 + 1e-9)]
     if outside.size:
-        raise ValueError(
-            f"a confidence must be in 0..1, got {outside[0]:g}; turn scores into confidences first"
-        )
+        raise ValueError(f"a confidence must be in 0..1, got {outside[0]:g}")
     if binning not in BINNINGS or n_bins < 1:
-        raise ValueError(
-            f"there must be at least 1 bin, of {' or '.join(BINNINGS)}, got {n_bins} of {binning!r}"
-        )
+        kinds = " or ".join(BINNINGS)
+        raise ValueError(f"there must be at least 1 bin, of {kinds}, got {n_bins} of {binning!r}")
     if binning == EQUAL_WIDTH:
         bin_of = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence, side="left")
     else:
@@ -212,13 +203,11 @@ def reliability(
 def _checked(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     confidence, right = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
     if len(confidence) != len(right) or not len(right):
-        raise ValueError(
-            f"confidences and answers must be of the same clips, at least one, got {len(confidence)} and {len(right)}"
-        )
+        got = f"{len(confidence)} and {len(right)}"
+        raise ValueError(f"confidences and predictions must be of the same clips, at least one, got {got}")
     if not np.isfinite(confidence).all():
-        raise ValueError(
-            f"confidences must be finite, got {int((~np.isfinite(confidence)).sum())} that are not"
-        )
+        n_bad = int((~np.isfinite(confidence)).sum())
+        raise ValueError(f"confidences must be finite, got {n_bad} that are not")
     return confidence, right
 
 

@@ -10,9 +10,9 @@ shares) and weights w_c that sum to 1, every figure here is about the same estim
 `benchmarks/simulate_statistics.py` prints how often the intervals hold the truth and how often a difference
 is claimed where there is none, for 5 to 101 classes with equal and up to 30 times different clip counts.
 Where class accuracies come from beta distributions and the methods differ by symmetric per-class effects,
-intervals hold the truth in 93-97 % of studies, and 4-6 % of true zeros are claimed from ten classes on, at
-most 6 % below. Known limits, printed there too: where large classes are easier than small ones, or one
-class in four loses what the others gain, top1 with 30-fold clip counts is too sure (up to 10 % of claims).
+intervals hold the truth in 93-97 % of studies (differences of five very unequal classes in up to 98 %), and
+4-6 % of true zeros are claimed from ten classes on, at most 6 % below. Known limit, printed there too: where
+three classes in four gain what the fourth loses, up to 10 % are claimed with few very unequal classes.
 """
 
 from __future__ import annotations

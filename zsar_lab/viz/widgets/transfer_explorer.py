@@ -12,9 +12,9 @@ import numpy as np
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.transfer import TransferSettings
 from zsar_lab.results.explorer import (
-    REDUCTION_CHOICES,
     N_NEAREST,
     NO_REDUCTION,
+    REDUCTION_CHOICES,
     Choice,
     Explorer,
     Outcome,
