@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
 from scored_split import PROTOCOL, clips, good  # noqa: F401  (fixtures)
 
 from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE, ClipGroup, Fitted, SplitClips, nearest_scores
@@ -42,16 +46,10 @@ def test_each_reduction_is_there_in_both_settings(reduced):
 
 def test_centring_takes_the_training_mean_off_clips_and_prototypes(reduced, split, fitted, good):  # noqa: F811
     mean = np.mean([row for row in split.train.embedding_BD], axis=0)
-    settings = TransferSettings(**fitted.settings)
-    prototypes = compose_prototypes(
-        weights_of(split, good, split.test.names, settings), split.seen_prototypes
-    )
+    weights = weights_of(split, good, split.test.names, TransferSettings(**fitted.settings))
+    prototypes = compose_prototypes(weights, split.seen_prototypes)
     plain = [
-        [
-            (clip - mean) @ (p - mean) / np.linalg.norm(clip - mean) / np.linalg.norm(p - mean)
-            for p in prototypes
-        ]
-        for clip in split.test.embedding_BD
+        [reference.cosine(clip - mean, p - mean) for p in prototypes] for clip in split.test.embedding_BD
     ]
     np.testing.assert_allclose(reduced["centring", INDUCTIVE].scores_BC, plain, atol=1e-6)
     assert reduced["centring", INDUCTIVE].settings == fitted.settings
@@ -60,20 +58,9 @@ def test_centring_takes_the_training_mean_off_clips_and_prototypes(reduced, spli
 
 
 @pytest.mark.parametrize("setting", [INDUCTIVE, TRANSDUCTIVE])
-@pytest.mark.parametrize(
-    ("name", "key", "values"),
-    [("csls", "k", KS), ("inverted_softmax", "beta", BETAS), ("globally_corrected", None, (None,))],
-)
-def test_settings_are_the_best_on_validation_classes_and_the_bank_is_as_said(
-    name,
-    key,
-    values,
-    setting,
-    reduced,
-    split,
-    good,  # noqa: F811
-    fitted,  # noqa: F811
-):
+@pytest.mark.parametrize("name", ["csls", "inverted_softmax", "globally_corrected"])
+def test_settings_are_the_best_on_validation_classes(name, setting, reduced, split, good, fitted):  # noqa: F811
+    key, values = {"csls": ("k", KS), "inverted_softmax": ("beta", BETAS)}.get(name, (None, (None,)))
     transfer = TransferSettings(**fitted.settings)
     most = min(len(PROTOCOL.validation), len(PROTOCOL.unseen))
 
@@ -105,36 +92,10 @@ def test_only_a_transductive_score_depends_on_the_other_test_clips(split, fitted
 
 
 def test_the_scoring_half_loads_neither_torch_nor_video_nor_notebook_packages():
-    import subprocess
-    import sys
-    from pathlib import Path
-
-    rooms = (
-        "methods.table",
-        "protocols.splits",
-        *(
-            f"results.{name}"
-            for name in ("evaluate", "summary", "report_files", "compare_reports", "outside", "statistics")
-        ),
-    )
-    code = "import sys\n" + "\n".join(f"import zsar_lab.{room}" for room in rooms) + "\nprint(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
-    heavy = {
-        "torch",
-        "transformers",
-        "sklearn",
-        "scipy",
-        "plotly",
-        "av",
-        "decord",
-        "ipywidgets",
-        "IPython",
-        "umap",
-    }
-    assert not heavy & set(done.stdout.split())
+    rooms = "evaluate summary report_files compare_reports outside statistics".split()
+    modules = ["methods.table", "protocols.splits", *(f"results.{room}" for room in rooms)]
+    code = f"import sys, {', '.join(f'zsar_lab.{module}' for module in modules)}; print(*sys.modules)"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    heavy = "torch transformers sklearn scipy plotly av decord ipywidgets IPython umap".split()
+    assert not set(heavy) & set(done.stdout.split())

@@ -20,66 +20,35 @@ from zsar_lab.methods.transfer import (
     weights_by_text,
 )
 from zsar_lab.models.rest import ModelConfig, ResT
-from zsar_lab.text.relatedness import Relatedness, unit
+from zsar_lab.text.relatedness import KINDS, Relatedness, unit
 
 RANDOM = np.random.default_rng(0)
 RELATED_US = RANDOM.uniform(-1, 1, (4, 6))
 
 
-def test_unit_rows_and_a_zero_row():
-    assert unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[0.6, 0.8], [0.0, 0.0]]
-
-
-def test_class_means_by_hand():
-    embeddings = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [-1.0, 0.0]])
-    means = class_means(embeddings, np.array([0, 0, 1, 2]), 3)
-    half = math.sqrt(0.5)
-    np.testing.assert_allclose(means, [[half, half], [0, 1], [-1, 0]])
-
-
-def test_class_means_equal_the_plain_loop():
-    embeddings, targets = unit(RANDOM.normal(size=(20, 5))), np.arange(20) % 3
-    np.testing.assert_allclose(
-        class_means(embeddings, targets, 3), reference.class_means(embeddings, targets, 3)
-    )
-
-
-def test_a_class_without_clips_has_no_prototype():
-    with pytest.raises(
-        ValueError, match="every class needs a clip to have a prototype, class number 1 has none"
-    ):
+def test_class_means_by_hand_and_by_the_plain_loop():
+    means = class_means(np.array([[1.0, 0], [0, 1], [0, 1], [-1, 0]]), np.array([0, 0, 1, 2]), 3)
+    np.testing.assert_allclose(means, [[math.sqrt(0.5)] * 2, [0, 1], [-1, 0]])
+    clips, targets = unit(RANDOM.normal(size=(20, 5))), np.arange(20) % 3
+    np.testing.assert_allclose(class_means(clips, targets, 3), reference.class_means(clips, targets, 3))
+    with pytest.raises(ValueError, match="number 1 has none"):
         class_means(np.eye(3), np.array([0, 2, 2]), 3)
 
 
 def test_classifier_weights_are_the_rows_that_training_scores_clips_by():
     torch.manual_seed(0)
-    model = ResT(
-        ModelConfig(
-            n_frames=2,
-            backbone_widths=(8, 8),
-            width=8,
-            depth=1,
-            heads=2,
-            feedforward=8,
-            text_width=4,
-            word_width=4,
-            n_seen=3,
-        )
-    )
+    widths = {"width": 8, "depth": 1, "heads": 2, "feedforward": 8, "text_width": 4, "word_width": 4}
+    model = ResT(ModelConfig(n_frames=2, backbone_widths=(8, 8), n_seen=3, **widths))
     weights = classifier_weights(model)
-    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 1, atol=1e-12)
-    for row, raw in zip(
-        weights, model.seen_weight_SD.tolist(), strict=True
-    ):  # by a plain loop, class by class
+    for row, raw in zip(weights, model.seen_weight_SD.tolist(), strict=True):
         np.testing.assert_allclose(row, np.array(raw) / math.sqrt(sum(x * x for x in raw)), atol=1e-7)
     clips = unit(RANDOM.normal(size=(5, 8))).astype(np.float32)
     logits = model.seen_logits(torch.from_numpy(clips), temperature=0.5).detach().numpy()
     np.testing.assert_allclose(clips @ weights.T / 0.5, logits, atol=1e-5)
 
 
-def test_relatedness_by_hand():
-    # the seen texts' mean is (1, 0); seen from there they lie at (1, 0) and (-1, 0), the unseen ones at (0,
-    # 1) and (2, 0)
+def test_centred_relatedness_by_hand():
+    # less the seen texts' mean (1, 0) they lie at (1, 0) and (-1, 0), the unseen ones at (0, 1) and (2, 0)
     seen = np.array([[2.0, 0.0], [0.0, 0.0]])
     related = Relatedness.fit(seen).between(np.array([[1.0, 1.0], [3.0, 0.0]]), seen)
     np.testing.assert_allclose(related, [[0, 0], [1, -1]], atol=1e-12)
@@ -107,33 +76,27 @@ def test_transfer_weights_equal_the_plain_loop(k, tau):
     assert ((weights > 0).sum(1) <= k).all() and (weights >= 0).all()
 
 
-def test_with_all_seen_classes_it_is_the_dense_softmax():
-    dense = np.exp(RELATED_US / 0.2) / np.exp(RELATED_US / 0.2).sum(1, keepdims=True)
-    np.testing.assert_allclose(transfer_weights(RELATED_US, TransferSettings(6, 0.2)), dense)
-
-
-def test_a_small_tau_leaves_the_nearest_and_a_large_one_the_plain_mean():
-    nearest = np.eye(6)[RELATED_US.argmax(1)]
-    np.testing.assert_allclose(transfer_weights(RELATED_US, TransferSettings(6, 1e-4)), nearest, atol=1e-9)
-    np.testing.assert_array_equal(transfer_weights(RELATED_US, TransferSettings(1, 0.3)), nearest)
-    np.testing.assert_allclose(
-        transfer_weights(RELATED_US, TransferSettings(6, 1e9)), np.full((4, 6), 1 / 6), atol=1e-6
-    )
+def test_the_limits_of_the_weights():
+    nearest, of = np.eye(6)[RELATED_US.argmax(1)], RELATED_US
+    dense = np.exp(of / 0.2) / np.exp(of / 0.2).sum(1, keepdims=True)
+    for k, tau, expected in ((6, 0.2, dense), (6, 1e-4, nearest), (1, 0.3, nearest), (6, 1e9, 1 / 6)):
+        found = transfer_weights(of, TransferSettings(k, tau))
+        np.testing.assert_allclose(found, np.broadcast_to(expected, of.shape), atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("k", "tau", "words"),
     [
-        (TransferSettings(7, 0.1), r"k must be in 1..6 \(the number of seen classes\), got 7"),
-        (TransferSettings(0, 0.1), r"k must be in 1..6 .*, got 0"),
-        (TransferSettings(3, 0.0), "tau must be above 0, got 0.0"),
-        (TransferSettings(3, -0.1), "tau must be above 0, got -0.1"),
-        (TransferSettings(3, math.nan), "tau must be above 0, got nan"),
+        (7, 0.1, "1..6 .*got 7"),
+        (0, 0.1, "1..6 .*got 0"),
+        (3, 0.0, "tau .*got 0.0"),
+        (3, -0.1, "tau .*got -0.1"),
+        (3, math.nan, "tau .*got nan"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        transfer_weights(RELATED_US, settings)
+def test_settings_out_of_range_are_refused(k, tau, words):
+    with pytest.raises(ValueError, match=words):
+        transfer_weights(RELATED_US, TransferSettings(k, tau))
 
 
 def test_composed_prototypes_by_hand():
@@ -150,23 +113,16 @@ def test_every_setting_of_the_grid_is_allowed_and_different(n_seen):
     texts = np.random.default_rng(0).normal(size=(n_seen, 4))
     for settings in grid:
         assert weights_by_text(texts[:1], texts, settings).shape == (1, n_seen)
-    assert {settings.relatedness for settings in grid} == (
-        {"plain", "centred", "whitened"} if n_seen > 1 else {"plain"}
-    )
+    assert {one.relatedness for one in grid} == (set(KINDS) if n_seen > 1 else {"plain"})
 
 
 def test_the_accuracies_of_the_grid_equal_a_plain_loop():
     random = np.random.default_rng(1)
     clips, targets = unit(random.normal(size=(30, 5))), np.arange(30) % 3
-    validation_text, seen_text, prototypes = (
-        random.normal(size=(3, 8)),
-        random.normal(size=(6, 8)),
-        unit(random.normal(size=(6, 5))),
-    )
-    chosen, accuracies = choose_settings(
-        clips, targets, validation_text, seen_text, prototypes, settings_grid(6)
-    )
-    assert chosen in accuracies and list(accuracies) == settings_grid(6)
+    validation_text, seen_text = random.normal(size=(3, 8)), random.normal(size=(6, 8))
+    prototypes, grid = unit(random.normal(size=(6, 5))), settings_grid(6)
+    chosen, accuracies = choose_settings(clips, targets, validation_text, seen_text, prototypes, grid)
+    assert chosen in accuracies and list(accuracies) == grid
     related = {
         "plain": np.array([[reference.cosine(v, s) for s in seen_text] for v in validation_text]),
         "centred": reference.relatedness(validation_text, seen_text),
@@ -195,20 +151,15 @@ def test_a_setting_far_behind_is_not_chosen_however_even():
 
 
 def test_classes_composed_of_the_same_seen_class_are_a_tie_and_none_of_them_is_right():
-    # the first two validation classes are nearest to seen class 0, so with k = 1 they have one prototype; the
-    # third has its own
-    seen_text, prototypes = np.eye(3), np.eye(3)
-    validation_text = np.array([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]])
-    clips = unit(np.array([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]]))
+    # the first two classes are nearest to seen class 0, so with k = 1 they have one prototype
+    text, seen = np.array([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]]), np.eye(3)
     one, all_of_them = TransferSettings(1, 0.1, "plain"), TransferSettings(3, 0.2, "plain")
-    chosen, accuracies = choose_settings(
-        clips, np.arange(3), validation_text, seen_text, prototypes, [one, all_of_them]
-    )
+    chosen, accuracies = choose_settings(unit(text), np.arange(3), text, seen, seen, [one, all_of_them])
     assert accuracies == {one: pytest.approx(1 / 3), all_of_them: 1.0} and chosen == all_of_them
 
 
-def plant(monkeypatch, n_right) -> None:
-    """Prototypes of 40 clips, 10 a class, so that each setting asked in turn gets so many clips right."""
+def choose_planted(monkeypatch, grid, n_right):
+    """Choose where each setting of the grid gets so many right of 10 clips in each of four classes."""
     asked = iter(n_right)
 
     def planted(weights, prototypes):
@@ -219,32 +170,19 @@ def plant(monkeypatch, n_right) -> None:
         return points
 
     monkeypatch.setattr("zsar_lab.methods.transfer.compose_prototypes", planted)
+    texts = RANDOM.normal(size=(4, 8)), RANDOM.normal(size=(6, 8))
+    return choose_settings(np.eye(40), np.repeat(np.arange(4), 10), *texts, np.eye(6), grid)
 
 
-def test_the_one_standard_error_method_by_hand(monkeypatch):
-    # of ten clips in each of four classes so many are right; k = 1 is best
+def test_one_standard_error_by_hand(monkeypatch):
     n_right = {
-        1: [9, 9, 9, 9],
-        3: [
-            6,
-            8,
-            10,
-            9,
-        ],  # behind by 0.3, 0.1, -0.1, 0: mean 0.075, deviation 0.171, standard error 0.085, so it is near
-        4: [
-            8,
-            9,
-            9,
-            7,
-        ],  # behind by 0.1, 0, 0, 0.2: mean 0.075, deviation 0.096, standard error 0.048, so it is not
-        6: [5, 4, 5, 6],  # behind by 0.4, 0.5, 0.4, 0.3: not by far
+        1: [9, 9, 9, 9],  # the best
+        3: [6, 8, 10, 9],  # behind by a mean of 0.075, deviation 0.171, standard error 0.085: near
+        4: [8, 9, 9, 7],  # behind by a mean of 0.075, deviation 0.096, standard error 0.048: not near
+        6: [5, 4, 5, 6],
     }
-    plant(monkeypatch, n_right.values())
-    text_VF, text_SF = RANDOM.normal(size=(4, 8)), RANDOM.normal(size=(6, 8))
     grid = [TransferSettings(k, 0.5) for k in n_right]  # the larger k, the more even the weights
-    chosen, accuracies = choose_settings(
-        np.eye(40), np.repeat(np.arange(4), 10), text_VF, text_SF, np.eye(6), grid
-    )
+    chosen, accuracies = choose_planted(monkeypatch, grid, n_right.values())
     assert list(accuracies.values()) == pytest.approx([0.9, 0.825, 0.825, 0.5])
     assert chosen == TransferSettings(3, 0.5)
 
@@ -266,33 +204,25 @@ def test_the_one_standard_error_method_by_hand(monkeypatch):
     ],
 )
 def test_another_kind_than_centred_has_to_be_better_by_two_standard_errors(monkeypatch, n_right, chosen):
-    plant(monkeypatch, n_right.values())
-    text_VF, text_SF = RANDOM.normal(size=(4, 8)), RANDOM.normal(size=(6, 8))
     grid = [TransferSettings(3, 0.1, kind) for kind in n_right]
-    taken, _ = choose_settings(np.eye(40), np.repeat(np.arange(4), 10), text_VF, text_SF, np.eye(6), grid)
+    taken, _ = choose_planted(monkeypatch, grid, n_right.values())
     assert taken == TransferSettings(3, 0.1, chosen)
 
 
-def test_an_even_setting_of_another_kind_is_not_near():
-    # plain cosines are nearly even at any tau, but the choice among even settings stays within the kind
-    prototypes, text = np.eye(4), np.eye(4) + 2.0
-    grid = [TransferSettings(4, 0.3, "plain"), TransferSettings(4, 0.3, "centred")]
-    chosen, accuracies = choose_settings(prototypes, np.arange(4), text, text, prototypes, grid)
-    assert set(accuracies.values()) == {1.0} and chosen == grid[1]
-
-
-def test_an_empty_grid_is_refused():
-    with pytest.raises(
-        ValueError, match="the grid must hold a setting to choose, got none; take settings_grid"
-    ):
-        choose_settings(np.eye(2), np.arange(2), np.eye(2), np.eye(2), np.eye(2), [])
-
-
-def test_of_settings_as_good_as_each_other_the_most_even_is_chosen():
-    prototypes, text = np.eye(4), np.eye(4) + 0.2
-    even, uneven = TransferSettings(4, 0.5), TransferSettings(2, 0.1)
-    chosen, accuracies = choose_settings(prototypes, np.arange(4), text, text, prototypes, [uneven, even])
-    assert set(accuracies.values()) == {1.0} and chosen == even
+@pytest.mark.parametrize(
+    ("offset", "first", "second"),  # the second is taken
+    [
+        # plain cosines are nearly even at any tau, but evenness counts within a kind only
+        (2.0, TransferSettings(4, 0.3, "plain"), TransferSettings(4, 0.3, "centred")),
+        (0.2, TransferSettings(2, 0.1), TransferSettings(4, 0.5)),  # the most even
+    ],
+)
+def test_of_settings_as_good_as_each_other_the_most_even_of_a_kind_is_chosen(offset, first, second):
+    prototypes, text = np.eye(4), np.eye(4) + offset
+    given = prototypes, np.arange(4), text, text, prototypes
+    assert choose_settings(*given, [first, second]) == (second, {first: 1.0, second: 1.0})
+    with pytest.raises(ValueError, match="grid"):
+        choose_settings(*given, [])
 
 
 def test_the_accuracy_of_a_setting_is_the_mean_over_classes():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zsar_lab.methods.metrics import top_k_accuracy
 from zsar_lab.text.relatedness import unit
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class SplitClips:
-    """The clips of a split with what its methods need of them whatever the class texts are.
+    """The clips of a split, and what its methods need whatever the class texts are.
 
     Attributes:
         train, validation, test: clips of the seen, validation and unseen classes.
@@ -106,30 +107,38 @@ class SplitClips:
         rows, expected = np.asarray(prototypes_SD, dtype=float), self.seen_prototypes.shape
         if rows.shape != expected:
             raise ValueError(
-                f"seen prototypes must be {list(expected)} (seen classes, width), got {list(rows.shape)}"
+                f"seen prototypes must be {list(expected)} (classes, width), got {list(rows.shape)}"
             )
-        bad = [
-            name for name, row in zip(self.train.names, rows) if not (np.isfinite(row).all() and row.any())
-        ]
-        if bad:
-            raise ValueError(
-                f"a prototype must be finite and not zero, {len(bad)} are not, such as {bad[0]!r}"
-            )
+        bad = np.flatnonzero(~np.isfinite(rows).all(1) | ~rows.any(1))
+        if len(bad):
+            name = self.train.names[bad[0]]
+            raise ValueError(f"a prototype must be finite and not zero, {len(bad)} are not, such as {name!r}")
         return replace(self, seen_prototypes=unit(rows))
 
     def fit(self, texts: ClassEmbeddings, method: str) -> Fitted:
-        """Choose the settings of a method that needs only class texts.
-
-        Raises:
-            ValueError: another method, or a seen or validation class has no text.
-        """
+        """Fit a method that needs only class texts; ValueError for another, or for a class without text."""
         from zsar_lab.methods.table import METHODS, TEXT_METHODS  # which imports this module
 
         if method not in TEXT_METHODS:
-            raise ValueError(
-                f"a method that needs only class texts must be {', '.join(TEXT_METHODS)}, got {method!r}"
-            )
+            raise ValueError(f"the method must be {', '.join(TEXT_METHODS)}, got {method!r}")
         return METHODS[method].fit(self, texts, {})
+
+
+def fit_best(
+    split: SplitClips,
+    method: str,
+    prompt: str,
+    scores: Callable[[ClipGroup, Any], np.ndarray],
+    key: str,
+    grid: tuple[Any, ...],
+    settings: dict[str, Any] | None = None,
+) -> Fitted:
+    """Score with the value of the grid that is best by top-1 on validation clips, the first of equals."""
+    validation = split.validation
+    top1 = {value: top_k_accuracy(scores(validation, value), validation.targets, 1) for value in grid}
+    best = max(grid, key=lambda value: top1[value])
+    chosen = (settings or {}) | {key: best}
+    return Fitted(method, prompt, chosen, top1[best], lambda group: scores(group, best))
 
 
 def text_of(texts: ClassEmbeddings, names: tuple[str, ...]) -> np.ndarray:
@@ -145,9 +154,9 @@ def nearest_scores(embedding_BD: np.ndarray, class_CD: np.ndarray) -> np.ndarray
 def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
     """Visual prototypes p_s = normalise(mean of the class's clips), [S, D]; each class needs a clip."""
     counts = np.bincount(targets, minlength=n_classes)
-    if (counts == 0).any():
+    if not counts.all():
         raise ValueError(
-            f"every class needs a clip to have a prototype, class number {int(np.argmin(counts))} has none"
+            f"every class needs a clip for its prototype, class number {counts.argmin()} has none"
         )
     sums = np.zeros((n_classes, embedding_ND.shape[1]))
     np.add.at(sums, targets, embedding_ND)

@@ -84,8 +84,7 @@ def match_scores(
 
     Args:
         model: in evaluation mode, on the CPU.
-        tokens_NPD: visual tokens of all clips, an array or a memory map of which `batch_size` clips are read
-            at a time.
+        tokens_NPD: visual tokens of all clips; of a memory map `batch_size` clips are read at a time.
         rows: of the B clips to score.
         text: of the candidate classes.
         batch_size: clips.

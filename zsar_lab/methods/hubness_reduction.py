@@ -1,18 +1,15 @@
 """Hubness reductions: each is fitted on a query bank, the scores of other clips for the same classes.
 
-A class that is near to many clips whatever they show (a hub) takes predictions from the others; the bank
-tells which classes are. csls, inverted_softmax, qb_norm and local_scaling change a clip's order of classes
-through one figure a class, globally_corrected and mutual_proximity through its whole distribution of scores.
-
-Shapes: B clips to score, N bank clips, C candidate classes, D width. Scores are similarities, larger is
-nearer. Each fit returns a function from scores [B, C] to reduced ones, finite float64 [B, C]; it raises
-ValueError for scores that are not finite or of another number of classes.
+A hub is a class near to many clips whatever they show; the bank tells which classes are. Shapes: B clips to
+score, N bank clips, C candidate classes, D width; of scores larger is nearer. Each fit returns a function
+from scores [B, C] to reduced ones, finite float64 [B, C], which raises ValueError for scores that are not
+finite or of another number of classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +28,10 @@ Reduce = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class QueryBank:
-    """Scores of clips for the candidate classes; `make_query_bank` finds its setting.
+    """Scores of clips for the candidate classes, by the method whose hubs are reduced; see `make_query_bank`.
 
     Attributes:
-        scores_NC: float64, by the method whose hubs are reduced; classes as in the scores to change.
+        scores_NC: float64.
         ids: of the clips.
         setting: "transductive" when it holds a clip that is scored or of the test set, else "inductive".
         n_test: how many of its clips are of the test set.
@@ -51,14 +48,10 @@ class QueryBank:
     def __post_init__(self) -> None:
         object.__setattr__(self, "scores_NC", checked_rows("the scores of a query bank", self.scores_NC))
         if not self.scores_NC.size or len(self.ids) != len(self.scores_NC):
-            shape = self.scores_NC.shape
-            raise ValueError(
-                f"a query bank needs clips, classes and an id a clip, got {shape}, {len(self.ids)}"
-            )
-        allowed = (TRANSDUCTIVE,) if self.n_test else (INDUCTIVE, TRANSDUCTIVE)
-        if self.setting not in allowed:
-            must = f"{self.n_test} test clips must be {' or '.join(allowed)}"
-            raise ValueError(f"a query bank with {must}, got {self.setting!r}")
+            got = f"{self.scores_NC.shape}, {len(self.ids)}"
+            raise ValueError(f"a query bank needs clips, classes and an id a clip, got {got}")
+        if self.setting not in ((TRANSDUCTIVE,) if self.n_test else (INDUCTIVE, TRANSDUCTIVE)):
+            raise ValueError(f"a query bank with {self.n_test} test clips cannot be {self.setting!r}")
 
 
 def make_query_bank(
@@ -94,21 +87,19 @@ def make_query_bank(
 def csls(bank: QueryBank, k: int = 10) -> Reduce:
     """Cross-domain similarity local scaling: 2 s(v, c) - r_C(v) - r_B(c), r the mean of the k best.
 
-    Only r_B changes a clip's order of classes: half of what a class has too much of everywhere stays.
-
     Source: Conneau et al., Word Translation Without Parallel Data, ICLR 2018 (there r_B is over all queries).
     """
     _check_k(k, bank)
     near_C = _best(bank.scores_NC.T, k).mean(1)
-    return _checked(
-        bank, lambda scores_BC: 2 * scores_BC - _best(scores_BC, k).mean(1, keepdims=True) - near_C
-    )
+
+    def reduce(scores_BC: np.ndarray) -> np.ndarray:
+        return 2 * scores_BC - _best(scores_BC, k).mean(1, keepdims=True) - near_C
+
+    return _checked(bank, reduce)
 
 
 def globally_corrected(bank: QueryBank) -> Reduce:
     """-(1 + #{v' in B: s(v', c) > s(v, c)}) + #{c': s(v, c') < s(v, c)} / C: the clip's rank among the bank.
-
-    The last term, below 1, settles ties of rank by s.
 
     Source: Dinu, Lazaridou and Baroni, Improving Zero-Shot Learning by Mitigating the Hubness Problem, ICLR
     workshop 2015 (there ties are settled by subtracting the cosine, which can outweigh a rank).
@@ -193,12 +184,8 @@ def mutual_proximity(bank: QueryBank) -> Reduce:
 
 
 FITS: dict[str, Callable[..., Reduce]] = {
-    "csls": csls,
-    "globally_corrected": globally_corrected,
-    "inverted_softmax": inverted_softmax,
-    "qb_norm": qb_norm,
-    "local_scaling": local_scaling,
-    "mutual_proximity": mutual_proximity,
+    fit.__name__: fit
+    for fit in (csls, globally_corrected, inverted_softmax, qb_norm, local_scaling, mutual_proximity)
 }
 
 
@@ -218,20 +205,25 @@ def reduced_scores(
 ) -> Iterator[ReducedScores]:
     """The test clips' scores centred, then under each of FITS with an inductive, then a transductive bank.
 
-    Inductive: the bank is the training clips' scores for the candidate classes; transductive: those of the
-    clips themselves, all at once. Settings are chosen likewise on the clips of the validation classes.
+    The inductive bank holds the training clips' scores for the candidate classes, the transductive one those
+    of the clips themselves. Settings are chosen likewise on the clips of the validation classes.
 
     Args:
-        fitted: a method that compares clips with a point of each class, by cosine.
+        fitted: a method with points; ValueError for another.
         split: its clips.
         grids: of each reduction, from the largest k possible to the settings tried.
-
-    Raises:
-        ValueError: the method has no points.
     """
     if fitted.points is None:
         raise ValueError(f"hubness is reduced of cosines to points, {fitted.method!r} has none")
-    groups, mean_D = (split.validation, split.test), split.train.embedding_BD.mean(0)
+    groups, train = (split.validation, split.test), split.train
+    mean_D = train.embedding_BD.mean(0)
+
+    def bank(group: ClipGroup, setting: str) -> QueryBank:
+        inductive = setting == INDUCTIVE
+        clips = replace(train, names=group.names) if inductive else group
+        given = fitted.scores(clips), clips.ids, group.ids, split.test.ids
+        return make_query_bank(*given, inductive_only=inductive)
+
     on_validation, on_test = (
         nearest_scores(*centred(group.embedding_BD, fitted.points(group.names), mean_D)) for group in groups
     )
@@ -239,22 +231,13 @@ def reduced_scores(
     yield ReducedScores("centring", INDUCTIVE, fitted.settings, top1, on_test)
     on_validation, on_test = (fitted.scores(group) for group in groups)
     for setting in (INDUCTIVE, TRANSDUCTIVE):
-        validation_bank, test_bank = (_bank(fitted, split, group, setting) for group in groups)
+        validation_bank, test_bank = (bank(group, setting) for group in groups)
         most = min(*validation_bank.scores_NC.shape, *test_bank.scores_NC.shape)
         for name, fit in FITS.items():
             given = validation_bank, on_validation, split.validation.targets
             chosen, top1 = choose_reduction(fit, grids[name](most), *given)
             settings = fitted.settings | {f"{name}_{key}": value for key, value in chosen.items()}
             yield ReducedScores(name, setting, settings, top1, fit(test_bank, **chosen)(on_test))
-
-
-def _bank(fitted: Fitted, split: SplitClips, group: ClipGroup, setting: str) -> QueryBank:
-    """The training clips' scores for the classes of a group, or those of its own clips."""
-    if setting == TRANSDUCTIVE:
-        return make_query_bank(fitted.scores(group), group.ids, group.ids, split.test.ids)
-    train = split.train
-    scores_NC = fitted.scores(ClipGroup(group.names, train.ids, train.embedding_BD, train.targets))
-    return make_query_bank(scores_NC, train.ids, group.ids, split.test.ids, inductive_only=True)
 
 
 def choose_reduction(
@@ -268,13 +251,10 @@ def choose_reduction(
 
     Args:
         fit: one of FITS.
-        grid: the settings to try, for example [{"k": 1}, {"k": 5}]; the first of equals is taken.
-        bank: scores of its clips for the validation classes.
+        grid: the settings to try, such as [{"k": 1}, {"k": 5}]; the first of equals is taken.
+        bank: for the validation classes; ValueError when it holds test clips.
         scores_BC: of the validation clips for these classes.
-        targets: the clips' classes, 0..C - 1.
-
-    Raises:
-        ValueError: an empty grid, a bank with test clips, or settings out of range.
+        targets: their classes, 0..C - 1.
     """
     if bank.n_test:
         raise ValueError(f"settings must be chosen without test clips, got a bank with {bank.n_test} of them")
@@ -289,7 +269,6 @@ def centred(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clips and prototypes less the training clips' mean, unit rows; a row equal to the mean is zeros.
 
-    What all clips share no longer counts in a cosine, and a class near to what they share is a hub no more.
     Raises ValueError for other widths or a value that is not finite.
 
     Source: Suzuki et al., Centering Similarity Measures to Reduce Hubs, EMNLP 2013 (there the mean is of the
@@ -319,8 +298,8 @@ def _checked(bank: QueryBank, reduce: Reduce) -> Reduce:
 
 def _check_k(k: int, bank: QueryBank) -> None:
     n_bank, n_classes = bank.scores_NC.shape
-    if not 1 <= k <= min(n_bank, n_classes):
-        most = min(n_bank, n_classes)
+    most = min(n_bank, n_classes)
+    if not 1 <= k <= most:
         raise ValueError(f"k must be in 1..{most} ({n_classes} classes, {n_bank} bank clips), got {k}")
 
 
@@ -361,29 +340,22 @@ def _sorted_by_class(bank: QueryBank) -> np.ndarray:
 def _places(sorted_CN: np.ndarray, scores_BC: np.ndarray, side: str) -> np.ndarray:
     """How many bank clips score below ("left"), or below or the same ("right"), for each class, [B, C].
 
-    Scores are looked up in about rising order: one is then found near the one before, which takes a third of
-    the time, sorting included.
+    Scores are looked up in about rising order, by 65,536 steps: that takes a third of the time, as each is
+    found near the one before.
     """
     places_CB = np.empty(scores_BC.shape[::-1], dtype=np.int32)
     for ordered_N, scores_B, places_B in zip(sorted_CN, np.ascontiguousarray(scores_BC.T), places_CB):
-        order = _about_rising(scores_B)
+        least, largest = scores_B.min(initial=0.0), scores_B.max(initial=0.0)
+        step = max((largest - least) / 65_535, 1e-300)
+        order = np.argsort(((scores_B - least) / step).astype(np.uint16), kind="stable")
         places_B[order] = np.searchsorted(ordered_N, scores_B[order], side)
     return places_CB.T
-
-
-def _about_rising(scores_B: np.ndarray) -> np.ndarray:
-    """An order of the scores by 65,536 steps: small whole numbers are sorted in half the time."""
-    least, largest = scores_B.min(initial=0.0), scores_B.max(initial=0.0)
-    step = max((largest - least) / 65_535, 1e-300)
-    return np.argsort(((scores_B - least) / step).astype(np.uint16), kind="stable")
 
 
 def _lower_classes(scores_BC: np.ndarray) -> np.ndarray:
     """How many classes score strictly lower with the same clip, [B, C]."""
     n_clips, n_classes = scores_BC.shape
-    order = (
-        np.argsort(scores_BC, axis=1) + n_classes * np.arange(n_clips)[:, None]
-    )  # places in all scores one after another
+    order = np.argsort(scores_BC, axis=1) + n_classes * np.arange(n_clips)[:, None]  # in the flat array
     ordered = scores_BC.take(order)
     place = np.broadcast_to(np.arange(n_classes, dtype=np.int32), order.shape)
     tied = ordered[:, 1:] == ordered[:, :-1]

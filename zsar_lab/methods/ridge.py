@@ -6,13 +6,11 @@ s(v, c) = cos(W'(v - mean v) + mean t, t_c); centred, the seen texts' mean is su
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, text_of
-from zsar_lab.methods.metrics import top_k_accuracy
+from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, fit_best, text_of
 from zsar_lab.text.relatedness import unit
 
 if TYPE_CHECKING:
@@ -81,9 +79,5 @@ def fit_ridge(
     def scores(group: ClipGroup, penalty: float) -> np.ndarray:
         return maps[penalty].scores(group.embedding_BD, text_of(texts, group.names), centred)
 
-    validation = split.validation
-    top1 = {p: top_k_accuracy(scores(validation, p), validation.targets, 1) for p in PENALTIES}
-    best = max(PENALTIES, key=lambda p: top1[p])
     name = "ridge_centred" if centred else "ridge"
-    chosen = partial(scores, penalty=best)
-    return Fitted(name, texts.class_text.prompt, {"penalty": best}, top1[best], chosen)
+    return fit_best(split, name, texts.class_text.prompt, scores, "penalty", PENALTIES)

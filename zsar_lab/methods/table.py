@@ -50,18 +50,13 @@ class Reduction:
         return [{self.key: value} for value in grid] if self.key else [{}]
 
 
+fit_ridge_centred = partial(fit_ridge, centred=True)
 METHODS = {
     method.name: method
     for method in (  # a fit reads those above it
         Method("direct", "direct", fit_direct, generalised=True),
         Method("ridge", "direct, ridge", fit_ridge, "texts", generalised=True),
-        Method(
-            "ridge_centred",
-            "direct, ridge centred",
-            partial(fit_ridge, centred=True),
-            "texts",
-            generalised=True,
-        ),
+        Method("ridge_centred", "direct, ridge centred", fit_ridge_centred, "texts", generalised=True),
         Method("transfer", "transfer", fit_transfer, "texts", generalised=True),
         Method("match", "match", fit_match),
         Method("transfer_match", "transfer + match", fit_fused),

@@ -63,8 +63,7 @@ def weights_of(
 def classifier_weights(model: ResT) -> np.ndarray:
     """Seen visual prototypes p_s = normalise(w_s) of the trained cosine classifier, float64 [S, D].
 
-    The other source beside `class_means`, for `SplitClips.with_prototypes`. Rows are in the order of the
-    `seen` of the protocol that the training had.
+    The other source beside `class_means`; rows are in the order of the training protocol's `seen`.
     """
     return unit(model.seen_weight_SD.detach().cpu().double().numpy())
 
@@ -89,14 +88,9 @@ def transfer_weights(relatedness_US: np.ndarray, settings: TransferSettings) -> 
 
 
 def weights_by_text(text_UF: np.ndarray, text_SF: np.ndarray, settings: TransferSettings) -> np.ndarray:
-    """`transfer_weights` of the relatedness of these class texts, fitted on the seen ones, [U, S].
-
-    Raises:
-        ValueError: as `transfer_weights`, `Relatedness.fit` and `Relatedness.between`.
-    """
-    return transfer_weights(
-        Relatedness.fit(text_SF, settings.relatedness).between(text_UF, text_SF), settings
-    )
+    """`transfer_weights` of the relatedness of these class texts, fitted on the seen ones, [U, S]."""
+    related_US = Relatedness.fit(text_SF, settings.relatedness).between(text_UF, text_SF)
+    return transfer_weights(related_US, settings)
 
 
 def compose_prototypes(weights_US: np.ndarray, prototypes_SD: np.ndarray) -> np.ndarray:
@@ -124,14 +118,12 @@ def choose_settings(
 ) -> tuple[TransferSettings, dict[TransferSettings, float]]:
     """Choose k, tau and the kind of relatedness on clips of validation classes, by standard errors.
 
-    Ten classes cannot tell neighbouring settings apart, and the best cell is often a lucky one. So of all
-    settings of one kind of relatedness whose accuracy is at most one standard error below that kind's best,
-    the one with the most even weights is taken. Evenness, the mean entropy of the weights, says something
-    within a kind only: plain cosines lie close together and give nearly even weights at any tau. Between
-    kinds it is "centred" unless another kind's best accuracy beats the best of "centred" by more than two
-    standard errors (then the kind with the best accuracy of all; a grid without "centred" starts from its
-    first kind): with two rivals, a hurdle of one would be taken by luck in a quarter of all cases. The
-    standard error is that of the mean over classes of the difference of the two settings, class by class.
+    Few classes cannot tell neighbouring settings apart, and the best is often a lucky one. So the kind of
+    relatedness is "centred" (the grid's first where that is missing) unless the best of others is more than
+    two standard errors ahead of its best; with two rivals, one would be passed by luck in a quarter of cases.
+    Within the kind, of all settings at most one standard error behind its best, the one with the most even
+    weights (mean entropy) is taken; between kinds evenness does not compare. The standard error is that of
+    the mean over classes of the difference of two settings, class by class.
 
     Args:
         embedding_ND: unit rows, clips of validation classes.
@@ -142,56 +134,37 @@ def choose_settings(
         grid: the settings to try.
 
     Returns:
-        The setting chosen, and the validation top-1 (mean per class) of each setting, 0..1. A tie with the
-        true class is wrong, as in `truth_rank`: with k = 1 classes of one nearest seen class have one
-        prototype, and the first of them would get all their clips.
+        The setting chosen, and the validation top-1 (mean per class) of each setting, 0..1.
 
     Raises:
-        ValueError: an empty grid, or as `truth_rank`, `transfer_weights`, `Relatedness.fit` and
-            `Relatedness.between`.
+        ValueError: an empty grid, or as `truth_rank`, `transfer_weights` and `Relatedness`.
 
-    Source: the method is Breiman et al., Classification and Regression Trees, 1984, section 3.4.3; there over
-    folds, here over classes.
+    Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3 (there over folds).
     """
     by_class: dict[TransferSettings, np.ndarray] = {}
     entropy: dict[TransferSettings, float] = {}
     related: dict[str, np.ndarray] = {}
     for settings in grid:
-        if settings.relatedness not in related:
-            related[settings.relatedness] = Relatedness.fit(text_SF, settings.relatedness).between(
-                text_VF, text_SF
-            )
-        weights = transfer_weights(related[settings.relatedness], settings)
+        kind = settings.relatedness
+        if kind not in related:
+            related[kind] = Relatedness.fit(text_SF, kind).between(text_VF, text_SF)
+        weights = transfer_weights(related[kind], settings)
         right = truth_rank(embedding_ND @ compose_prototypes(weights, prototypes_SD).T, targets) == 1
         by_class[settings] = np.array([right[targets == c].mean() for c in np.unique(targets)])
         entropy[settings] = float(-(weights * np.log(np.maximum(weights, 1e-300))).sum(1).mean())
     if not by_class:
-        raise ValueError("the grid must hold a setting to choose, got none; take settings_grid")
-    best = {
-        kind: max(_of_kind(by_class, kind), key=lambda settings: by_class[settings].mean())
-        for kind in related
-    }
-    kept = best[CENTRED] if CENTRED in best else next(iter(best.values()))
-    ahead = [
-        other for other in best.values() if not _is_near(by_class[kept], by_class[other], TO_LEAVE_CENTRED)
-    ]
-    top = max(ahead, key=lambda settings: by_class[settings].mean(), default=kept)
-    near = [
-        settings
-        for settings in _of_kind(by_class, top.relatedness)
-        if _is_near(by_class[settings], by_class[top], TO_BE_NEAR)
-    ]
-    chosen = max(near, key=lambda settings: entropy[settings])
-    return chosen, {settings: float(values.mean()) for settings, values in by_class.items()}
+        raise ValueError("the grid must hold a setting to choose, got none")
+    accuracy = {settings: float(right_V.mean()) for settings, right_V in by_class.items()}
 
+    def is_near(one: TransferSettings, best: TransferSettings, standard_errors: float) -> bool:
+        behind_V = by_class[best] - by_class[one]
+        error = behind_V.std(ddof=1) / len(behind_V) ** 0.5 if len(behind_V) > 1 else 0
+        return behind_V.mean() <= standard_errors * error
 
-def _of_kind(by_class: dict[TransferSettings, np.ndarray], kind: str) -> list[TransferSettings]:
-    return [settings for settings in by_class if settings.relatedness == kind]
-
-
-def _is_near(accuracy_V: np.ndarray, best_V: np.ndarray, standard_errors: float) -> bool:
-    """Whether the first is behind the second by at most so many standard errors of the difference."""
-    behind = best_V - accuracy_V
-    return behind.mean() <= (
-        standard_errors * behind.std(ddof=1) / len(behind) ** 0.5 if len(behind) > 1 else 0
-    )
+    of_kind = {kind: [one for one in accuracy if one.relatedness == kind] for kind in related}
+    bests = {kind: max(of_kind[kind], key=accuracy.__getitem__) for kind in related}
+    first = bests.get(CENTRED, next(iter(bests.values())))
+    ahead = [one for one in bests.values() if not is_near(first, one, TO_LEAVE_CENTRED)]
+    top = max(ahead, key=accuracy.__getitem__, default=first)
+    near = [one for one in of_kind[top.relatedness] if is_near(one, top, TO_BE_NEAR)]
+    return max(near, key=entropy.__getitem__), accuracy
