@@ -96,9 +96,9 @@ def probe_clip(task: dict) -> dict:
 def plays_in_browser(path: Path) -> bool:
     """Whether every browser plays the file: H.264 with 8-bit 4:2:0 colours in mp4; Raises as `probe`."""
     with _opened(path) as (_, stream):
-        codec = stream.codec_context
-        is_mp4 = Path(path).suffix.lower() in (".mp4", ".m4v")
-        return is_mp4 and codec.name == "h264" and codec.pix_fmt in ("yuv420p", "yuvj420p")
+        codec, suffix = stream.codec_context, Path(path).suffix.lower()
+        is_h264 = codec.name == "h264" and codec.pix_fmt in ("yuv420p", "yuvj420p")
+        return is_h264 and suffix in (".mp4", ".m4v")
 
 
 def frame_times(path: Path) -> np.ndarray:
@@ -142,18 +142,14 @@ def read_frames(
 
 
 def _unreadable(path: Path, error: Exception, stream: Any = None) -> UnreadableVideo:
-    text = str(getattr(error, "strerror", None) or error).strip()
-    reason = f"{type(error).__name__}: {text.splitlines()[0].strip()}" if text else type(error).__name__
-    # a decoder that runs out of memory speaks of invalid data
-    is_large = stream is not None and stream.width * stream.height > LARGE_FRAME_PIXELS
-    large = (
-        f", or its frames of {stream.width} x {stream.height} pixels need more memory than a worker may use"
-        if is_large
-        else ""
-    )
-    return UnreadableVideo(
-        f"'{path}' could not be decoded ({reason}); the file is damaged, cut off or no video{large}"
-    )
+    said = str(getattr(error, "strerror", None) or error).strip().splitlines()[:1]
+    reason = ": ".join([type(error).__name__, *said])
+    text = f"'{path}' could not be decoded ({reason}); the file is damaged, cut off or no video"
+    if stream is not None and stream.width * stream.height > LARGE_FRAME_PIXELS:
+        # a decoder that runs out of memory speaks of invalid data
+        size = f"{stream.width} x {stream.height}"
+        text += f", or its frames of {size} pixels need more memory than a worker may use"
+    return UnreadableVideo(text)
 
 
 def _resized(width: int, height: int, short_side_px: int | None) -> tuple[int, int]:
@@ -177,8 +173,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The file and its first video stream, in PyAV; what PyAV raises becomes an UnreadableVideo."""
     import av
 
-    path, stream = Path(path), None
-    fault = ""
+    path, stream, fault = Path(path), None, ""
     if path.is_dir():
         fault = "it is a folder"
     elif not path.is_file():
@@ -344,9 +339,8 @@ def _numberings(packets: list[_Stamps], frames: list[_Stamps]) -> list[tuple[str
 def _decoded_from(container: Any, stream: Any, key: _Stamps, sought: _Stamps) -> Iterator[Any]:
     """Frames from a key packet on, after a seek to an earlier one (for it may lead a little too far)."""
     container.seek(sought.pts if sought.dts is None else sought.dts, stream=stream)
-    for packet in dropwhile(
-        lambda packet: not packet.is_keyframe or packet.pts != key.pts, container.demux(stream)
-    ):
+    packets = container.demux(stream)
+    for packet in dropwhile(lambda packet: not packet.is_keyframe or packet.pts != key.pts, packets):
         yield from packet.decode()
 
 
