@@ -88,10 +88,10 @@ def test_a_video_of_more_than_ten_megabytes_is_uploaded(open_notebook, keep, tmp
     assert len(names(page)) == 1
     keep(page, BOX, "06_own_videos_upload")
     page.locator(BOX).get_by_role("button", name="read", exact=True).click()
-    expect(page.locator(BOX).first).to_contain_text("naming:", timeout=WAIT_MS)
+    expect(page.locator(BOX).first).to_contain_text("predicting:", timeout=WAIT_MS)
     expect(page.locator(BOX).first).to_contain_text("41 of 42 videos read.", timeout=WAIT_MS)
     page.wait_for_timeout(500)
-    assert "naming:" not in page.locator(BOX).inner_text() and len(names(page)) == 24
+    assert "predicting:" not in page.locator(BOX).inner_text() and len(names(page)) == 24
 
 
 def padded(path: Path, size: int) -> Path:
