@@ -184,3 +184,9 @@ def test_tasks_are_taken_as_they_are_needed(job):
 def test_limits_are_checked(field, value):
     with pytest.raises(ValueError, match=f"{field} must be .*, got {value}"):
         Limits(**{field: value})
+
+
+def test_the_modules_of_the_jobs_stay_light():
+    code = "import sys, zsar_lab.data.reading, zsar_lab.data.pixels; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, check=True)
+    assert not {b"pandas", b"torch", b"av", b"decord"} & set(done.stdout.split())
