@@ -192,8 +192,8 @@ def _sides(says: dict[str, Any], name: str) -> tuple[int, int]:
     """Height and width of `size` or `crop_size`: a number, {"shortest_edge"} or {"height", "width"}."""
     given = says.get(name)
     sides = given if isinstance(given, dict) else {"shortest_edge": given}
-    either: Any = sides.get("shortest_edge")
-    height, width = sides.get("height", either), sides.get("width", either)
+    height: Any = sides.get("height", sides.get("shortest_edge"))
+    width: Any = sides.get("width", sides.get("shortest_edge"))
     if not all(isinstance(side, int) and side >= 1 for side in (height, width)):
         raise ValueError(f"{name} in {SETTINGS_FILES[0]} must be a number of pixels, got {given!r}")
     return height, width

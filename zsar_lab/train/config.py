@@ -140,8 +140,8 @@ PRESETS: dict[str, TrainConfig] = {
 }
 
 # what no overrides may hold: the study, its protocol, its class texts, or the view have it
-SET_ELSEWHERE = ("epochs", "text_layers", "seed", "model.n_seen", "model.text_width", "model.word_width")
-SET_ELSEWHERE += ("model.n_frames", "model.size_px")
+SET_ELSEWHERE = ["epochs", "text_layers", "seed", "model.n_seen", "model.text_width", "model.word_width"]
+SET_ELSEWHERE += ["model.n_frames", "model.size_px"]
 
 
 def config_of(

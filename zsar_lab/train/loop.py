@@ -199,8 +199,8 @@ class Training:
         per_epoch = self.checkpoint.total_steps // config.epochs
         first, within = divmod(self.checkpoint.step, per_epoch)
         done = first * n_clips + within * config.batch_size * config.accumulate
-        size = {"unit": "clip", "total": config.epochs * n_clips, "done": done}
-        with progress(what=f"training, {self.protocol.name}", **size, shown=distributed.is_first()) as bar:
+        what, total = f"training, {self.protocol.name}", config.epochs * n_clips
+        with progress(what=what, unit="clip", total=total, done=done, shown=distributed.is_first()) as bar:
             for epoch in range(first, config.epochs):
                 running = self._epoch(epoch, per_epoch, stop, bar, save_every_s)
                 losses = {name: value / running["n_clips"] for name, value in running["sums"].items()}
