@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -38,22 +39,6 @@ def random_audit(seed: int, n_train: int = 30, n_test: int = 12, width: int = 5)
     return audit(classes(*names), others, (train, test), "print")
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Rock-paper-scissors", "rock scissors paper"),
-        ("DiscusThrow", "throwing discus"),
-        ("climb_stairs", "climbing the stairs"),
-        ("person's head", "persons head"),
-        ("WalkingWithDog", "walking the dog"),
-        ("kick (ball)", "kicking balls"),
-        ("Run100mHurdles", "running 100m hurdles"),
-    ],
-)
-def test_stems_leave_out_case_signs_order_and_inflection(one, other):
-    assert normalised(one) == normalised(other)
-
-
 def test_stems_by_hand():
     assert normalised("HandstandPushups") == {"handstand", "pushup"}
     assert normalised("petting animal (not cat)") == {"pet", "anim", "not", "cat"}
@@ -61,57 +46,50 @@ def test_stems_by_hand():
     assert normalised("tying tie") == {"tie"}
 
 
-@pytest.mark.parametrize(
-    ("train", "test", "rule"),
-    [
-        ("clean and jerk", "CleanAndJerk", "exact"),
-        ("push up", "push-up", "exact"),
-        ("push up", "PushUps", "normalised"),
-        ("throwing discus", "Discus throw", "normalised"),
-        ("swimming front crawl", "FrontCrawl", "contained"),
-        ("front crawl", "swimming front crawl", "contained"),
-        ("petting cat", "petting animal (not cat)", "contained"),
-        ("playing billiards", "Billiards", "embedding"),
-        ("pull ups", "pullup", "embedding"),
-        ("archery", "bowling", "embedding"),
-    ],
-)
-def test_the_strongest_rule_of_a_pair(train, test, rule):
-    assert audit(classes(train), classes(test)).table["rule"].tolist() == [rule]
+RULE_OF = {
+    "exact": "clean and jerk = CleanAndJerk, push up = push-up",
+    "normalised": "push up = PushUps, Rock-paper-scissors = rock scissors paper, throwing discus = DiscusThrow"
+    ", climb_stairs = climbing the stairs, person's head = persons head, WalkingWithDog = walking the dog"
+    ", kick (ball) = kicking balls, Run100mHurdles = running 100m hurdles",
+    "contained": "swimming front crawl = FrontCrawl, front crawl = swimming front crawl"
+    ", petting cat = petting animal (not cat)",
+    "embedding": "playing billiards = Billiards, pull ups = pullup, archery = bowling",
+}
+
+
+@pytest.mark.parametrize("rule", RULE_OF)
+def test_the_strongest_rule_of_a_pair(rule):
+    for pair in RULE_OF[rule].split(","):
+        train, test = pair.strip().split(" = ")
+        assert audit(classes(train), classes(test)).table["rule"].tolist() == [rule], pair
 
 
 def test_names_alone():
     labelled = audit(classes("pull ups"), classes("pullup", label=["pull-up"])).pairs
-    assert labelled[["train_label", "test_label", "rule"]].values.tolist() == [
-        ["pull ups", "pull-up", "normalised"]
-    ]
+    assert labelled[["test_label", "rule"]].values.tolist() == [["pull-up", "normalised"]]
     found = audit(classes("front crawl", "bowling", "knitting"), classes("Bowling", "swimming front crawl"))
     assert repr(found) == "LeakageAudit(3 training classes, 2 test classes, 2 pairs)"
     assert audit(classes("run"), classes("sit")).pairs.empty
     assert found.distances_SU is None and found.pairs["distance"].isna().all()
     assert found.removed() == ("bowling",) and found.removed(rules=()) == ()
     assert found.removed(rules=("contained",)) == ("front crawl",)
-    sides = ["bowling"], ["Bowling"]
+    refuse = functools.partial(found.refuse, ["bowling"], ["Bowling"], 0.1)
     for ask in (
-        lambda: found.removed(0.1),
+        functools.partial(found.removed, 0.1),
         found.curve,
-        lambda: found.nearest(3),
-        lambda: found.refuse(*sides, 0.1),
+        functools.partial(found.nearest, 3),
+        refuse,
     ):
-        with pytest.raises(ValueError, match="needs embeddings"):
+        with pytest.raises(ValueError, match="embeddings"):
             ask()
 
 
-@pytest.mark.parametrize("n_train", [3, 1030])
-def test_distances_are_one_minus_cosine(n_train):
-    random = np.random.default_rng(n_train)
-    train, test = random.normal(size=(n_train, 4)).astype(np.float32), 100 * random.normal(size=(3, 4))
-    found = audit(classes(*(f"a{i}" for i in range(n_train))), classes("x", "y", "z"), (train, test))
-    assert found.distances_SU.shape == (n_train, 3)
-    assert 0 <= found.distances_SU.min() and found.distances_SU.max() <= 2
-    for s in {0, 1, n_train - 1}:
-        for u in range(3):
-            assert found.distances_SU[s, u] == pytest.approx(1 - cosine(train[s], test[u]), abs=2e-6)
+def test_distances_are_one_minus_cosine():
+    random = np.random.default_rng(3)
+    train, test = random.normal(size=(4, 4)).astype(np.float32), 100 * random.normal(size=(3, 4))
+    found = audit(classes(*"abcd"), classes("x", "y", "z"), (train, test))
+    expected = [[1 - cosine(a, b) for b in test] for a in train]
+    np.testing.assert_allclose(found.distances_SU, expected, atol=2e-6)
 
 
 def test_the_nearest_test_class_is_listed_and_a_threshold_means_what_is_written():
@@ -149,8 +127,6 @@ def test_properties_of_an_audit(seed):
     found = random_audit(seed)
     assert found.removed(0) == found.removed() == ("zither",)
     assert found.removed(2, ()) == tuple(sorted(found.train_names))
-    lists = [set(found.removed(threshold)) for threshold in np.linspace(0, 2, 20)]
-    assert all(smaller <= larger for smaller, larger in zip(lists, lists[1:]))
     assert set(found.pairs["train"]) == set(found.train_names)
     assert found.pairs["distance"].is_monotonic_increasing
     assert not found.pairs.duplicated(["train", "test"]).any()
@@ -166,7 +142,6 @@ def test_the_nearest_pairs_are_the_smallest_distances():
     assert len(found.nearest(10**6)) == found.distances_SU.size
     by_name = found.nearest(10**6, NAME_RULES)[["train", "test", "rule"]]
     assert by_name.values.tolist() == [["zither", "Zithers", "normalised"]]
-    assert set(found.nearest(20, ("embedding",))["rule"]) == {"embedding"}
     # equal distances keep the order of the tables
     names = [f"class {i}" for i in range(40)]
     equal = audit(classes(*names), classes("other"), (np.ones((40, 2)), np.ones((1, 2))))
@@ -179,7 +154,6 @@ def test_of_two_lists_that_are_one_every_class_is_removed():
     # a pair that a name rule and the threshold find is one pair
     pairs = found.refuse(["A"], ["A", "B"], 0.5, strict=False)[["train", "test", "rule"]]
     assert pairs.values.tolist() == [["A", "A", "exact"]]
-    assert audit(classes("kick", "sword"), classes("kick_ball", "sword_exercise")).removed() == ()
 
 
 @pytest.mark.parametrize(
@@ -199,35 +173,37 @@ def test_embeddings_that_do_not_fit_are_refused(train, test, words):
         audit(classes("run", "sit"), classes("jump"), (train, test))
 
 
-def test_tables_and_questions_that_do_not_fit_are_refused():
-    for sides, words in (
-        ((classes("run", "run"), classes("jump")), "training classes .*'run' twice"),
-        ((classes("jump"), classes("run", "run")), "test classes .*'run' twice"),
-        ((classes("run"), classes()), "test classes .*column 'name'"),
-        ((classes("run"), pd.DataFrame({"label": ["run"]})), "test classes .*column 'name'"),
-        ((classes("run"), classes("--")), "'--'"),
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        (classes("run", "run"), classes("jump"), "training .*'run'"),
+        (classes("jump"), classes("run", "run"), "test .*'run'"),
+        (classes("run"), classes(), "test .*'name'"),
+        (classes("run"), pd.DataFrame({"label": ["run"]}), "test .*'name'"),
+        (classes("run"), classes("--"), "'--'"),
+    ],
+)
+def test_tables_that_are_none_are_refused(train, test, words):
+    with pytest.raises(ValueError, match=words):
+        audit(train, test)
+
+
+def test_questions_that_do_not_fit_are_refused():
+    found = random_audit(0)
+    for ask, arguments, words in (
+        *((found.removed, (threshold,), f"got {threshold}") for threshold in (-0.1, 2.1, float("nan"))),
+        *((found.removed, (0.1, rules), "'e") for rules in (("exakt",), "exact", ("embedding",))),
+        (found.nearest, (0,), "got 0"),
+        (found.refuse, (["zither"], ["test 99"]), "'test 99'"),
+        (found.refuse, (["test 99"], ["Zithers"]), "'test 99'"),
     ):
         with pytest.raises(ValueError, match=words):
-            audit(*sides)
-    found = random_audit(0)
-    for threshold in (-0.1, 2.1, float("nan")):
-        with pytest.raises(ValueError, match=f"0 to 2, got {threshold}"):
-            found.removed(threshold)
-    for rules in (("exakt",), "exact", ("embedding",)):
-        with pytest.raises(ValueError, match="exact, normalised, contained, got"):
-            found.removed(0.1, rules)
-    with pytest.raises(ValueError, match="got 0"):
-        found.nearest(0)
-    for sides in ((["zither"], ["test 99"]), (["test 99"], ["Zithers"])):
-        with pytest.raises(ValueError, match="'test 99'"):
-            found.refuse(*sides)
+            ask(*arguments)
 
 
 def test_a_split_that_leaks_is_refused_with_rule_and_pair():
     found = random_audit(3)
-    with pytest.raises(
-        LeakageError, match=r"1 such pairs: 'zither' and 'Zithers' \(normalised\).*strict=False"
-    ):
+    with pytest.raises(LeakageError, match=r"1 .*'zither' and 'Zithers' \(normalised\).*strict=False"):
         found.refuse(["zither", "train b1"], ["Zithers", "test 1"])
     assert found.refuse(["zither"], ["test 1", "test 2"]).empty
     for threshold in (None, 0.1):
@@ -237,44 +213,33 @@ def test_a_split_that_leaks_is_refused_with_rule_and_pair():
     rows = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2]])
     found = audit(classes("run"), classes("dash", "sprint", "rush"), (rows[:1], rows))
     assert found.refuse(["run"], ["sprint", "rush"], 0.1, strict=False)["test"].tolist() == ["sprint", "rush"]
-    with pytest.raises(LeakageError, match=r"3 such pairs: 'run' and 'dash' \(embedding\)"):
+    with pytest.raises(LeakageError, match=r"3 .*'run' and 'dash' \(embedding\)"):
         found.refuse(["run"], ["dash", "sprint", "rush"], 0.1)
 
 
 def test_a_removal_list_is_read_back_and_hashed_whole(tmp_path):
     found = random_audit(4)
-    kept = found.decide(0.1)
-    for path in (tmp_path, tmp_path / "removed.json"):
-        assert Removal.load(path) if kept.save(path) is None else Removal.load(path) == kept
-    assert (kept.removed, kept.threshold, kept.encoder) == (found.removed(0.1), 0.1, "print")
-    assert (kept.train_names, kept.test_names, kept.rules) == (
-        found.train_names,
-        found.test_names,
-        ("exact", "normalised"),
-    )
-    names_alone = found.decide()
-    assert Removal.load(names_alone.save(tmp_path / "names.json")) == names_alone
-    others = (
-        {"removed": kept.removed[1:]},
-        {"rules": ("exact",)},
-        {"threshold": 0.2},
-        {"threshold": None},
-        {"encoder": "other"},
-        {"train_names": kept.train_names[1:]},
-        {"test_names": kept.test_names[::-1]},
-    )
-    assert len({kept.hash, *(dataclasses.replace(kept, **change).hash for change in others)}) == 8
+    removal, names_alone = found.decide(0.1), found.decide()
+    assert (removal.removed, removal.threshold, removal.encoder) == (found.removed(0.1), 0.1, "print")
+    assert (removal.train_names, removal.test_names) == (found.train_names, found.test_names)
+    for saved, path in ((removal, tmp_path), (names_alone, tmp_path / "names.json")):
+        assert Removal.load(saved.save(path)) == Removal.load(path) == saved
+    changes = {"removed": ("a",), "rules": ("exact",), "threshold": 0.2, "encoder": "other"}
+    changes |= {"train_names": ("a",), "test_names": removal.test_names[::-1]}
+    others = [dataclasses.replace(removal, **{field: value}) for field, value in changes.items()]
+    assert len({one.hash for one in (removal, dataclasses.replace(removal, threshold=None), *others)}) == 8
 
 
 def test_a_changed_or_foreign_file_is_refused(tmp_path):
     path = random_audit(4).decide(0.3).save(tmp_path)
     content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"removed": content["removed"][1:]}))
-    with pytest.raises(ValueError, match=content["hash"]):
-        Removal.load(path)
-    for foreign in ([1, 2], {"removed": []}, content | {"more": 1}):
+    changed = content | {"removed": content["removed"][1:]}
+    for foreign, words in (
+        (changed, content["hash"]),
+        *((other, "encoder, hash, removed") for other in ([1, 2], {"removed": []}, content | {"more": 1})),
+    ):
         path.write_text(json.dumps(foreign))
-        with pytest.raises(ValueError, match="must hold encoder, hash, removed"):
+        with pytest.raises(ValueError, match=words):
             Removal.load(path)
     with pytest.raises(FileNotFoundError):
         Removal.load(tmp_path / "absent.json")
@@ -282,11 +247,14 @@ def test_a_changed_or_foreign_file_is_refused(tmp_path):
 
 def test_the_rule_in_words():
     found = random_audit(4)
-    named = "same name as a test class by the rules exact and normalised"
-    near = "class text under cosine distance 0.05 of a test class's, encoder print"
-    for arguments, words in (((), named), ((0.05, ()), near), ((0.05,), f"{named}, or {near}")):
-        assert found.decide(*arguments).rule_text == words
-    assert found.decide(rules=()).rule_text == "no rule"
+    for arguments, words in (
+        ((), ("exact and normalised",)),
+        ((0.05, ()), ("under cosine distance 0.05", "encoder print")),
+        ((0.05,), ("exact and normalised, or ", "under cosine distance 0.05", "encoder print")),
+        ((None, ()), ("no rule",)),
+    ):
+        text = found.decide(*arguments).rule_text
+        assert all(part in text for part in words) and ("exact" in text) == ("exact" in words[0])
 
 
 @pytest.mark.parametrize(("dataset", "count"), [("ucf101", 22), ("hmdb51", 2)])

