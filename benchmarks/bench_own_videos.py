@@ -1,4 +1,4 @@
-"""Name a thousand short videos: the rate, what overlapping decoding and model gains, and memory as they go by.
+"""Classify a thousand short videos: the rate, what overlapping decoding and model gains, and memory.
 
     python benchmarks/bench_own_videos.py [WORKSPACE] [CLIPS]
 
@@ -59,9 +59,10 @@ def main() -> None:
     at_once(videos.iloc[:50], model, classifier)
     seconds, memory = at_once(videos, model, classifier)
     decoding, embedding = one_after_the_other(videos, model)
-    print(f"{len(videos)} videos named in {seconds:.1f} s: {len(videos) / seconds:.0f} videos/s")
+    print(f"{len(videos)} videos classified in {seconds:.1f} s: {len(videos) / seconds:.0f} videos/s")
     print(
-        f"decoding {decoding:.1f} s, then embedding {embedding:.1f} s: {(decoding + embedding) / seconds:.2f} times as long"
+        f"decoding {decoding:.1f} s, then embedding {embedding:.1f} s:"
+        f" {(decoding + embedding) / seconds:.2f} times as long"
     )
     print("memory of this process after each tenth (MB): " + " ".join(f"{mb:.0f}" for mb in memory))
 

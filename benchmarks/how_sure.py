@@ -1,4 +1,4 @@
-"""Does "unsure", chosen on validation classes, hold on unseen classes? Every split of a study, several class texts, 40 subsets of candidates.
+"""Does "unsure", chosen on validation classes, hold on unseen ones? Over splits, prompts and candidates.
 
     python benchmarks/how_sure.py [WORKSPACE] [CANDIDATES]
 

@@ -177,10 +177,10 @@ def test_the_command_writes_a_table_and_a_timeline(there, capsys, tmp_path):
     [
         (
             ["--names", "walk"],
-            "there must be 2 classes or more to choose from, the list of classes has 1; add names",
+            "2 classes or more",
         ),
         (["--names", "walk", "Walk"], "must differ in more than case"),
-        (["--classes", "none.csv"], "a file of classes must be there, 'none.csv' is not"),
+        (["--classes", "none.csv"], "'none.csv'"),
         (["--names", "walk", "run", "--model", "nowhere/at-all/here"], "nowhere/at-all/here"),
         (
             ["--names", "walk", "run", "--split", "random-7"],
@@ -334,5 +334,5 @@ def test_scores_of_lists():
         and found["chance"] == 0.25
         and isinstance(pd.DataFrame(found["per_class"]), pd.DataFrame)
     )
-    with pytest.raises(ValueError, match="every clip must have a label and a name, got 2 labels and 1 names"):
+    with pytest.raises(ValueError, match="2 .*1"):
         zl.score(["a", "b"], ["a"])

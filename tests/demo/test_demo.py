@@ -75,8 +75,7 @@ def test_hand_worked_poses(joint, wanted, angles):
 
 def test_limb_lengths_hold_for_random_angles_and_in_every_action():
     rng = np.random.default_rng(0)
-    size = Proportions().varied(rng)
-    angles = {name: rng.uniform(-180, 180, 50) for name in ANGLES}
+    size, angles = Proportions().varied(rng), {name: rng.uniform(-180, 180, 50) for name in ANGLES}
     assert_limb_lengths(forward_kinematics(angles, size, level_feet=False), size)
     for name in NAMES:
         variation = Variation.drawn(np.random.default_rng(1))

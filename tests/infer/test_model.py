@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from tiny_encoders import PUBLIC_KINDS, save_public
 
 import zsar_lab as zl
 from zsar_lab.data.video import write_mp4
-from zsar_lab.infer.model import fitting_prompt, load_model
+from zsar_lab.infer import model as room
+from zsar_lab.infer.model import TrainedModel, fitting_prompt, load_model
 from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.models.public import load_public_tower
 from zsar_lab.text.class_lists import read_classes
@@ -41,6 +43,30 @@ def test_the_prompt_reads_all_that_a_table_says():
     ):
         with pytest.raises(ValueError, match=said):
             fitting(description=given, structure=structure)
+
+
+def test_a_trained_model_scores_unseen_clips_as_the_evaluation_did(workspace, shared, monkeypatch):
+    texts, unseen, clips = workspace.texts["label"], workspace.drawn.unseen, workspace.clips
+    rows = texts.rows(unseen)
+    parts = {name: getattr(texts, name)[rows] for name in ("pooled_CF", "words_CLE", "mask_CL")}
+    monkeypatch.setattr(room, "find_encoder", lambda _: workspace.encoder)
+    monkeypatch.setattr(room, "embed_class_text", lambda text, *_: replace(texts, class_text=text, **parts))
+    model = TrainedModel(shared, "cpu")
+    of_test = [clips.ids.index(clip) for clip in workspace.scored.ids()]
+    found = model.embed(workspace.frames.frames[of_test])
+    np.testing.assert_allclose(found, clips.embedding_ND[of_test], atol=2e-4)  # normalised again there
+    for method in ("transfer", "direct"):
+        classifier = model.classifier(list(unseen), method)
+        np.testing.assert_allclose(classifier.scores(found), workspace.scored.scores(method), atol=1e-3)
+    for how in ({"method": "nearest"}, {"prompt": "none"}, {"method": "direct", "prompt": "description"}):
+        with pytest.raises(ValueError, match=list(how.values())[-1]):
+            model.classifier(list(unseen), **how)
+    parts["pooled_CF"] = parts["pooled_CF"][:, :5]
+    with pytest.raises(ValueError, match="got 5"):
+        model.classifier(list(unseen))
+    monkeypatch.setattr(room, "find_encoder", lambda _: replace(workspace.encoder, revision="another"))
+    with pytest.raises(ValueError, match="another"):
+        TrainedModel(shared, "cpu")
 
 
 @pytest.fixture(scope="module")

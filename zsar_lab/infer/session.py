@@ -28,8 +28,7 @@ class VideoSession:
 
     Args:
         model: that predicts.
-        cut: how long videos are cut into windows.
-        limits: of the processes that decode.
+        cut: how long videos are cut into windows; limits: of the processes that decode.
         min_precision: share of right predictions, on validation classes, among those called sure.
 
     Attributes:
