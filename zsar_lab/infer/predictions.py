@@ -1,7 +1,6 @@
 """From videos to predictions: embed windows as they are read, classify them, and say what was found.
 
-Two tables, a row a window: of embeddings (`embed_videos`) and of predictions (`predict`). Shapes: N windows,
-C candidate classes, D width of the shared space, V T H W 3 frames of windows.
+Two tables, a row a window: of embeddings (`embed_videos`) and of predictions (`predict`).
 """
 
 from __future__ import annotations

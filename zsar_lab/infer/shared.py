@@ -6,8 +6,7 @@
     config.json         frames, text encoder, what was chosen on validation classes, where it comes from
     README.md           the model card
 
-Shapes: S seen and V validation classes, B clips of validation classes, D width of the shared space, F width
-of a class text's embedding.
+Shapes: S seen, V validation classes, B clips of these, D width of the space, F of a class text's embedding.
 """
 
 from __future__ import annotations
