@@ -100,7 +100,7 @@ def test_official_lists_are_scored_one_by_one_and_together(splits, clips):
     for name, ids in lists.items():
         kept.append(pd.concat([rows[rows["clip"].isin(ids)] for rows in map(rows_of, splits)]))
         assert row_of(found, CLIPS, name)["top1"] == accuracy(kept[-1])
-    both = row_of(found, CLIPS, "mean of 2 official lists")
+    both = row_of(found, CLIPS, "all 2 official lists")
     assert both["top1"] == accuracy(pd.concat(kept)) and both["n_splits"] == 4
     assert "a third of the clips" not in set(found.table["name"])
 

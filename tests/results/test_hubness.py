@@ -1,4 +1,4 @@
-"""zsar_lab.results.hubness: k-occurrence and its measures by hand, by a plain loop, by scipy, and by properties."""
+"""zsar_lab.results.hubness: k-occurrence and its measures by hand, by a plain loop and by scipy."""
 
 from __future__ import annotations
 

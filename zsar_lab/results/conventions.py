@@ -145,7 +145,7 @@ def conventions_of(
     if views and method != "transfer":
         raise ValueError(f"other views are scored by transfer alone, got method {method!r}")
     left_out: list[str] = []
-    reference = [_Scored(split.rows(method), len(split.protocol.unseen)) for split in splits]
+    reference = _scored_by(splits, method)
     aspects = [
         *_clips_scored(splits, reference, official or {}),
         *_halves(splits, method, orders or {}, left_out),
@@ -171,15 +171,10 @@ def conventions_of(
 
 
 def class_orders(classes: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Other orders of the same classes that a seed may be counted by, for `conventions_of`.
+    """Other orders of a catalog's classes that a seed may be counted by, for `conventions_of`.
 
-    Args:
-        classes: of a catalog, columns `name` and optionally `label` and `family`; its own order is the
-            reference's, by code point.
-
-    Returns:
-        Class names by their names and by their readable labels, both without regard to case (as many
-        annotation files count), and by their families where there are any.
+    By their names and by their readable labels, both without regard to case (as many annotation files count),
+    and by their families where there are any. The reference's own order is by code point.
     """
     keys = pd.DataFrame({"names without regard to case": classes["name"], "readable labels": label(classes)})
     keys = keys.map(str.casefold)
@@ -192,11 +187,7 @@ def class_orders(classes: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def official_test_lists(clips: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Ids of the clips in each official test list, for `conventions_of`; {} where the dataset has none.
-
-    Args:
-        clips: of a catalog, columns `id` and `splits` (a word an official list, "train test train").
-    """
+    """Ids of a catalog's clips in each official test list, for `conventions_of`; {} where there is none."""
     table = clips["splits"].str.split(expand=True).set_axis(clips["id"])
     lists = {
         f"official test list {number + 1}": tuple(table.index[table[number] == "test"]) for number in table
@@ -205,11 +196,7 @@ def official_test_lists(clips: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def check_same_embeddings(splits: Sequence[Predictions], clips: Sequence[ClipEmbeddings]) -> None:
-    """Check that these embeddings are those that the splits were scored from, in the same order.
-
-    Raises:
-        ValueError: no split, another number of embeddings, or another fingerprint.
-    """
+    """Raise ValueError unless these are the embeddings that the splits were scored from, in the same order."""
     if not splits or len(splits) != len(clips):
         raise ValueError(
             f"every split needs the embeddings it was scored from, got {len(splits)} splits and {len(clips)}"
@@ -250,6 +237,10 @@ def _row(aspect: str, name: str, words: str, scored: Sequence[_Scored]) -> dict[
     return found | {"top1_low": low, "top1_high": high, "std": np.std(top1) if len(top1) > 1 else np.nan}
 
 
+def _scored_by(splits: Sequence[Predictions], method: str, **where: str) -> list[_Scored]:
+    return [_Scored(split.rows(method, **where), len(split.protocol.unseen)) for split in splits]
+
+
 def _rescored(split: Predictions, scores_BC: np.ndarray) -> _Scored:
     """The test clips by other scores; columns after those of the unseen classes are rivals only."""
     targets = split.targets()
@@ -265,10 +256,8 @@ def _clips_scored(
         words = "the last third of each class's clips in the order of their ids, for want of official lists"
         thirds = []
         for one in reference:
-            in_order = one.rows.sort_values("clip").groupby("label")
-            last = in_order.cumcount(ascending=False) < in_order["clip"].transform("size").floordiv(3).clip(
-                lower=1
-            )
+            in_order = one.rows.sort_values("clip").groupby("label")["clip"]
+            last = in_order.cumcount(ascending=False) < (in_order.transform("size") // 3).clip(lower=1)
             thirds.append(_Scored(one.rows[last.sort_index()], one.n_candidates))
         return [(CLIPS, "a third of the clips", words, thirds)]
     lists = []
@@ -281,7 +270,7 @@ def _clips_scored(
     if len(lists) > 1:
         pooled = list(chain.from_iterable(scored for *_, scored in lists))
         words = "the clips of all lists, a clip once a list"
-        lists.append((CLIPS, f"mean of {len(lists)} official lists", words, pooled))
+        lists.append((CLIPS, f"all {len(lists)} official lists", words, pooled))
     return lists
 
 
@@ -297,9 +286,7 @@ def _halves(
         )
         return []
     published = [class_order(split.protocol.unseen) for split in splits]
-    halves = [
-        _halved(split, method, order, MANY_SEEDS) for split, order in zip(splits, published, strict=True)
-    ]
+    halves = [_halved(split, method, order, MANY_SEEDS) for split, order in zip(splits, published)]
     by_seed = [[of_split[seed] for of_split in halves] for seed in range(N_SEEDS)]
     top1 = [accuracy(_pooled([one.rows for one in of_seed])) for of_seed in by_seed]
     words = (
@@ -322,11 +309,7 @@ def _halves(
         if lacking:
             raise ValueError(f"order {name!r} must hold every unseen class, it lacks {lacking[0]!r}")
         ordered = [sorted(split.protocol.unseen, key=place.__getitem__) for split in splits]
-        found = [
-            half
-            for split, of_split in zip(splits, ordered, strict=True)
-            for half in _halved(split, method, of_split, N_SEEDS)
-        ]
+        found = [half for of in zip(splits, ordered) for half in _halved(of[0], method, of[1], N_SEEDS)]
         same = "here it is the same, and so are the halves" if ordered == published else "other halves"
         words = f"the same {N_SEEDS} seeds, counted over another order: {same}"
         aspects.append((ORDER, name, words, found))
@@ -361,15 +344,8 @@ def _texts(splits: Sequence[Predictions], method: str, left_out: list[str]) -> l
     prompts = [prompt for prompt in by_split[0] if all(prompt in of_split for of_split in by_split)]
     if not prompts:
         left_out.append(f"{TEXT}: no other prompt was scored under {LABELS[method]}")
-    return [
-        (
-            TEXT,
-            prompt,
-            f"class text {prompt}, settings chosen for it on validation classes",
-            [_Scored(split.rows(method, prompt), len(split.protocol.unseen)) for split in splits],
-        )
-        for prompt in prompts
-    ]
+    words = "class text {}, settings chosen for it on validation classes"
+    return [(TEXT, one, words.format(one), _scored_by(splits, method, prompt=one)) for one in prompts]
 
 
 def _among_all(splits: Sequence[Predictions], clips: Sequence[ClipEmbeddings]) -> _Aspect:
@@ -402,9 +378,7 @@ def _views(
         for split, given in zip(splits, views, strict=True):
             own, other = split.about["fingerprints"]["checkpoint"], given[name].about.get("checkpoint")
             if other != own:
-                raise ValueError(
-                    f"views must be embedded by the split's checkpoint {own}, {name!r} is of {other}"
-                )
+                raise ValueError(f"views must be of the split's checkpoint {own}, {name!r} is of {other}")
             rows = given[name].embedding_ND[given[name].rows(split.ids())]
             scored.append(_rescored(split, nearest_scores(rows, split.prototypes("composed"))))
         words = f"test clips embedded under {name}; prototypes stay those of the study's views"
@@ -424,17 +398,7 @@ def _reductions(splits: Sequence[Predictions], left_out: list[str]) -> list[_Asp
     words = (
         "transductive: fitted on the test clips themselves, so that every prediction depends on the others"
     )
+    where = {"method": "transfer", "setting": TRANSDUCTIVE}
     return [
-        (
-            LOOKS,
-            REDUCTIONS[name].label,
-            words,
-            [
-                _Scored(
-                    split.rows("transfer", reduction=name, setting=TRANSDUCTIVE), len(split.protocol.unseen)
-                )
-                for split in splits
-            ],
-        )
-        for name in names
+        (LOOKS, REDUCTIONS[name].label, words, _scored_by(splits, reduction=name, **where)) for name in names
     ]
