@@ -156,11 +156,8 @@ def conventions_of(
         aspects += [*_views(splits, views, left_out), *_reductions(splits, left_out)]
     words = "mean over classes of the share of their clips that are right"
     aspects.append((AVERAGE, "mean of classes", words, reference))
-    one = splits[0].find(method)
-    words = (
-        "all unseen classes are candidates, all their clips; micro average; class text"
-        f" {one.prompt}; the study's views; {one.setting}"
-    )
+    words = "all unseen classes are candidates, all their clips; micro average; class text"
+    words += f" {splits[0].prompt}; the study's views; inductive"
     table = pd.DataFrame([_row(*of) for of in ((REFERENCE, "reference", words, reference), *aspects)])
     table["above_chance"] = (table["top1"] - table["chance"]) / (1 - table["chance"])
     table["difference"] = table["top1"] - table.loc[0, "top1"]
@@ -196,7 +193,7 @@ def official_test_lists(clips: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def check_same_embeddings(splits: Sequence[Predictions], clips: Sequence[ClipEmbeddings]) -> None:
-    """Raise ValueError unless these are the embeddings that the splits were scored from, in the same order."""
+    """Raise ValueError unless these are the embeddings that the splits were scored from, in order."""
     if not splits or len(splits) != len(clips):
         raise ValueError(
             f"every split needs the embeddings it was scored from, got {len(splits)} splits and {len(clips)}"
@@ -352,8 +349,8 @@ def _among_all(splits: Sequence[Predictions], clips: Sequence[ClipEmbeddings]) -
     """The clips by their nearest prototype among the composed ones of unseen and those of seen classes."""
     words = (
         "generalised: the unseen classes' clips; seen classes are candidates too, by their own prototypes,"
-        " nothing taken off their scores"
     )
+    words += " nothing taken off their scores"
     scored = []
     for split, embedded in zip(splits, clips, strict=True):
         prototypes = np.concatenate([split.prototypes("composed"), split.prototypes("seen")])
