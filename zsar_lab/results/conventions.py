@@ -24,14 +24,10 @@ from zsar_lab.text.prompts import label
 
 REFERENCE, CLIPS, SPLITS, ORDER = "reference", "clips scored", "splits", "class order"
 TEXT, VIEWS, AVERAGE, CANDIDATES = "class text", "views", "average", "candidates"
-LOOKS = "looking at the test clips"
-UNSEEN_ALONE, ALL = "all with unseen candidates alone", "the whole table"
+LOOKS, UNSEEN_ALONE, ALL = "looking at the test clips", "all with unseen candidates alone", "the whole table"
 N_SEEDS, MANY_SEEDS, FEWEST_TO_HALVE = 10, 50, 4
-RELATIVE = (
-    "transfer_match",
-    "direct_reranked",
-    "transfer_reranked",
-)  # a score depends on the other candidates
+# methods whose score of a class depends on the other candidates
+RELATIVE = ("transfer_match", "direct_reranked", "transfer_reranked")
 
 
 @dataclass(frozen=True, eq=False)
