@@ -79,8 +79,7 @@ def demo(
         prepared: instead of videos: a folder made by the prepare command.
         protocol: protocols, such as random-0..2, intra-0 or truze; the first family is the main one.
         prompt: label, template, templates, description, label_and_description, structure or
-            description_and_parts; a template such as 'a video of {label}', or several; or a csv file with the
-            columns name and text.
+            description_and_parts; templates such as 'a video of {label}'; or a csv file (name, text).
         encoder: the text encoder, a folder or a hub name; without it all-MiniLM-L6-v2.
         text_layers: last layers of the text encoder that are trained too; 0 is frozen.
         preset: demo, rest18, rest101, rest_r3d18 or rest_r2plus1d18.
@@ -140,8 +139,7 @@ def prepare(
     """Catalog downloaded videos by their annotation files, decode every usable clip, and report what is bad.
 
     Args:
-        dataset: ucf101, hmdb51, kinetics400, kinetics600, kinetics700, activitynet, or folder (any folder of
-            class folders).
+        dataset: ucf101, hmdb51, kinetics400, kinetics600, kinetics700, activitynet, or folder (of class folders).
         videos: the folder above the class folders.
         out: folder that holds everything; run again to go on.
         annotations: the folder of the official annotation files (not for 'folder').
@@ -224,8 +222,7 @@ def evaluate(
 
     Args:
         predictions: csv with the columns label and prediction, a row a clip.
-        classes: file of all candidate classes, one name a line or a csv with a column name; without it those
-            that occur.
+        classes: file of all candidate classes, a name a line or a csv; without it those that occur.
         compare: two report.json (or folders with one), or two files written by --predictions --json.
         json: file for the figures.
     """
@@ -277,18 +274,15 @@ def classify(
 
     Args:
         videos: video files, folders of them, or a csv with the columns path and label.
-        classes: csv with the column name, and any of label, description, text; or txt, 'name' or
-            'name: description' a line.
+        classes: csv (name, and any of label, description, text) or txt ('name' or 'name: description').
         names: instead of classes: the class names themselves.
-        model: a folder written by export, a workspace, or CLIP, SigLIP or X-CLIP (folder or hub name);
-            without it the demo's, runs/demo.
+        model: a folder of export, a workspace, or CLIP, SigLIP or X-CLIP (folder or hub name); runs/demo.
         split: of a workspace; without it its first.
         method: transfer or direct; without it the model's usual one.
         prompt: of the class texts; without it one that reads all that the classes say.
         min_precision: share of sure predictions that must be right on validation classes, 0..1.
         window: seconds of a window; without it what the model looks at.
-        stride: seconds from one window to the next; without it half a window; without both a video of up to
-            10 s is one window.
+        stride: seconds between windows; without it half a window; without both up to 10 s are one window.
         json: print an object of json a line.
         csv: print a table.
         timeline: page (.html) with a timeline of each video.

@@ -39,6 +39,7 @@ from zsar_lab.train.loop import train
 from zsar_lab.train.processes import on_ranks, train_in_processes
 from zsar_lab.train.text_tail import check_text_layers, class_embeddings_of
 
+History = list[dict[str, Any]]  # a row an epoch
 FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
 
 
@@ -73,10 +74,8 @@ class Workspace:
         if saved not in (None, self.study):
             old, new = (_leaves(one.as_json()) for one in (saved, self.study))
             name = next(name for name in old | new if old.get(name) != new.get(name))
-            raise StudyError(
-                f"'{self.folder}' holds a study with {name} = {old.get(name)!r}, got {new.get(name)!r};"
-                " choose another folder"
-            )
+            got = f"{name} = {old.get(name)!r}, got {new.get(name)!r}"
+            raise StudyError(f"'{self.folder}' holds a study with {got}; choose another folder")
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.folder)!r}, {self.study})"
@@ -85,9 +84,7 @@ class Workspace:
     def open(folder: str | Path) -> Workspace:
         """Open a folder with the study it holds; FileNotFoundError when it holds none."""
         if not (Path(folder) / "study.json").is_file():
-            raise FileNotFoundError(
-                f"'{folder}' holds no study (study.json); make one with Workspace or zsar-lab demo"
-            )
+            raise FileNotFoundError(f"'{folder}' holds no study; make one with zsar-lab demo or Workspace")
         return Workspace(folder)
 
     @cached_property
@@ -208,8 +205,8 @@ class Workspace:
 
     @cached_property
     def _audit(self) -> LeakageAudit:
-        assert self.train_catalog is not None
-        sides = self.train_catalog.classes, self.test_catalog.classes
+        train = self.train_catalog or self.test_catalog
+        sides = train.classes, self.test_catalog.classes
         return audit_classes(*sides, self.encoder, folder=self.folder / "class_text")
 
     @cached_property
@@ -273,10 +270,7 @@ class Workspace:
         return next((other for other in self.study.splits if ProtocolName.of(other).training == name), split)
 
     def train(
-        self,
-        split: str,
-        on_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
-        processes: int = 1,
+        self, split: str, on_epoch: Callable[[History], None] | None = None, processes: int = 1
     ) -> Checkpoint:
         """Train a split, or open its finished checkpoint; refused where classes leak, see `refuse_leakage`.
 
@@ -300,7 +294,7 @@ class Workspace:
         return train(*given, on_epoch=on_epoch, files=self.encoder)
 
     def train_all(
-        self, on_epoch: Callable[[dict[str, list[dict[str, Any]]]], None] | None = None
+        self, on_epoch: Callable[[dict[str, History]], None] | None = None
     ) -> dict[str, Checkpoint]:
         """Train every split that is not trained yet, `workers` at a time, each in a process of its own.
 
