@@ -19,10 +19,8 @@ from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_
 PRINTS = dict.fromkeys(("encoder", "checkpoints", "method"), str)
 ROW = dict.fromkeys(("method", "label", "prompt", "reduction", "setting"), str)
 ROW |= {"top1": float, "settings": list, "per_class": [{"*": [int]}], "fingerprints": PRINTS}
-SPLIT = dict.fromkeys(("name", "hash", "average"), str) | dict.fromkeys(
-    ("seen", "validation", "unseen"), [str]
-)
-SPLIT |= {"generalised": bool, "views": int, "clips_scored": int}
+SPLIT = dict.fromkeys(("name", "hash", "average"), str) | {"generalised": bool, "views": int}
+SPLIT |= dict.fromkeys(("seen", "validation", "unseen"), [str]) | {"clips_scored": int}
 SPLIT |= {"clips": {"*": {"number": int, "fingerprint": str}}}
 REPORT = {"schema_version": int, "protocol": {"name": str, "hash": str}, "splits": [SPLIT], "beside": [dict]}
 REPORT |= {"methods": {"*": ROW}, "prompts": [ROW], "reductions": [ROW]}
@@ -125,11 +123,9 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def check_report(content: Any, what: str) -> None:
-    """Check that content is a report, or scores of predictions, of this version; the one schema check.
+    """Check that content is a report, or scores of predictions, of this version.
 
-    Raises:
-        ReportError: which key is missing or of another type, or which counts do not fit; `what` names the
-            content.
+    Raises ReportError: `what` lacks a key, or has one of another type, or counts that do not fit.
     """
     version = content.get("schema_version") if isinstance(content, Mapping) else None
     if version != SCHEMA_VERSION:
@@ -168,11 +164,10 @@ def compare_reports(a: dict[str, Any], b: dict[str, Any]) -> ReportComparison:
     """Compare two reports, or two scores of predictions, on the same clips; splits are matched by hash.
 
     Methods are matched by name, whatever prompt their trainings read; prompts and hubness reductions by
-    everything. Of predictions no clip is named: that they are of the same clips is seen from the clips of
-    each class alone.
+    everything. That predictions are of the same clips is seen from the clips of each class alone.
 
     Args:
-        a: content of report.json, or of what `evaluate --predictions --json` writes, see `read_report`.
+        a: as `read_report` gives it.
         b: likewise.
 
     Raises:
@@ -204,7 +199,6 @@ def _compare(a: dict[str, Any], b: dict[str, Any], **beside: Any) -> ReportCompa
     found: list[dict[str, Any]] = []
     differing: dict[str, list[str]] = {}
     only: tuple[list[str], list[str]] = ([], [])
-    order = [_by_hash(content) for content in (a, b)]
     for part in ("methods", "prompts", "reductions"):
         rows_a, rows_b = (_rows_by_key(content, part) for content in (a, b))
         for names, own, other in zip(only, (rows_a, rows_b), (rows_b, rows_a)):
@@ -214,7 +208,7 @@ def _compare(a: dict[str, Any], b: dict[str, Any], **beside: Any) -> ReportCompa
             prompts = {"method": x["method"], "prompt_a": x["prompt"], "prompt_b": y["prompt"]}
             if part == "prompts" and any(prompts.items() <= row.items() for row in found):
                 continue  # the training's own prompt is among the methods
-            rows = [_counts([row["per_class"][n] for n in of]) for row, of in zip((x, y), order)]
+            rows = [_counts(row["per_class"]) for row in (x, y)]  # summed, whatever the order of splits
             about = {"part": part, **{name: x[name] for name in ("label", "reduction", "setting")}}
             found.append(about | prompts | {"top1_a": x["top1"], "top1_b": y["top1"]} | _pair(*rows))
             for phrase, name in _differences(part, x, y):
@@ -234,21 +228,17 @@ def _compare(a: dict[str, Any], b: dict[str, Any], **beside: Any) -> ReportCompa
 
 
 def _compare_predictions(a: dict[str, Any], b: dict[str, Any]) -> ReportComparison:
-    clips = [
-        {row["class"]: row["clips"] for row in content["per_class"] if row["clips"]} for content in (a, b)
-    ]
+    tables = [content["per_class"] for content in (a, b)]
+    clips = [{row["class"]: row["clips"] for row in table if row["clips"]} for table in tables]
     wrong = sorted(name for name in clips[0] | clips[1] if clips[0].get(name) != clips[1].get(name))
     if wrong:
         counts = " and ".join(str(of.get(wrong[0], 0)) for of in clips)
-        raise ReportError(
-            f"A and B must be of the same clips, {wrong[0]!r} has {counts} ({len(wrong)} differ)"
-        )
+        got = f"{wrong[0]!r} has {counts} ({len(wrong)} differ)"
+        raise ReportError(f"A and B must be of the same clips, {got}")
     if a["candidates_fingerprint"] != b["candidates_fingerprint"]:
-        points = _classes_differ(*([row["class"] for row in content["per_class"]] for content in (a, b)))
+        points = _classes_differ(*([row["class"] for row in table] for table in tables))
         raise ReportError(f"A and B must have the same candidates: {points}; see --classes FILE")
-    rows = [
-        _counts([{row["class"]: (row["correct"], row["clips"]) for row in of["per_class"]}]) for of in (a, b)
-    ]
+    rows = [_counts([{row["class"]: (row["correct"], row["clips"]) for row in of}]) for of in tables]
     row = dict.fromkeys(("label", "method", "reduction", "setting", "prompt_a", "prompt_b"), "")
     row |= {"part": "predictions", "top1_a": a["top1"], "top1_b": b["top1"]} | _pair(*rows)
     prints = a["fingerprint"], b["fingerprint"]
@@ -281,17 +271,12 @@ def _with_holm(found: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _rows_by_key(content: dict[str, Any], part: str) -> dict[tuple[str, ...], dict[str, Any]]:
     rows = content[part].values() if part == "methods" else content[part]
-    prompt = part == "prompts"
-    return {
-        (row["method"], row["reduction"], row["setting"], row["prompt"] if prompt else ""): row
-        for row in rows
-    }
+    keys = ("method", "reduction", "setting", *(["prompt"] if part == "prompts" else []))
+    return {tuple(row[key] for key in keys): row for row in rows}
 
 
 def _name(part: str, row: dict[str, Any]) -> str:
-    return (
-        f"{row['label']} with {row['prompt']}" if part == "prompts" else f"{row['label']} ({row['setting']})"
-    )
+    return row["label"] + (f" with {row['prompt']}" if part == "prompts" else f" ({row['setting']})")
 
 
 def _differences(part: str, a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -318,14 +303,9 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:N_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _by_hash(content: dict[str, Any]) -> list[int]:
-    """Numbers of a report's splits in the order of their hashes."""
-    return sorted(range(len(content["splits"])), key=lambda number: content["splits"][number]["hash"])
-
-
 def _points_of_protocols(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """In which points the protocols of two reports differ; of splits that differ the first pair."""
-    left = [[content["splits"][number] for number in _by_hash(content)] for content in (a, b)]
+    left = [sorted(content["splits"], key=lambda split: split["hash"]) for content in (a, b)]
     hashes = [[split["hash"] for split in splits] for splits in left]
     n_shared = sum(one in hashes[1] for one in hashes[0])
     if len(hashes[0]) != len(hashes[1]):

@@ -47,8 +47,8 @@ def evaluate_split(
 ) -> Predictions:
     """Score every method on a split's unseen classes, and some with its seen classes as candidates too.
 
-    Every setting (k, tau, ridge penalty, weight of matching, number of classes reranked) is chosen by top-1
-    on the clips of the validation classes, the temperature of confidences by their likelihood.
+    Every setting is chosen by top-1 on the clips of the validation classes, the temperature of confidences by
+    their likelihood.
 
     Args:
         checkpoint: trained on this protocol with the class texts `classes`.
@@ -67,10 +67,8 @@ def evaluate_split(
     """
     check_can_be_scored(protocol)
     _check_of_one_training(checkpoint, clips, protocol, classes, trained_text)
-    split, about = (
-        split or plain(protocol).name,
-        _about(checkpoint, clips, protocol, classes, other_texts, trained_text),
-    )
+    split = split or plain(protocol).name
+    about = _about(checkpoint, clips, protocol, classes, other_texts, trained_text)
     if folder is not None:
         with suppress(FileNotFoundError):
             return Predictions.read(folder, split, about["fingerprint"])
@@ -102,6 +100,7 @@ def _score(
     fits: dict[str, Fitted] = {}
     for name, method in METHODS.items():
         fits[name] = method.fit(split, classes, fits)
+    prompt = classes.class_text.prompt
     others = [METHODS[name].fit(split, texts, {}) for texts in other_texts for name in TEXT_METHODS]
     for fitted in (*fits.values(), *others):
         temperature = choose_temperature(fitted.scores(validation), validation.targets)
@@ -109,23 +108,21 @@ def _score(
         add(fitted.scores(test), fitted.method, fitted.prompt, temperature=temperature, **chosen)
     grids = {name: reduction.settings for name, reduction in REDUCTIONS.items()}
     for one in reduced_scores(fits[REDUCED], split, grids):
-        key, chosen = (REDUCED, fits[REDUCED].prompt, one.reduction, one.setting), {"settings": one.settings}
-        add(one.scores_BC, *key, validation_top1=one.validation_top1, **chosen)
+        chosen = {"settings": one.settings, "validation_top1": one.validation_top1}
+        add(one.scores_BC, REDUCED, prompt, one.reduction, one.setting, **chosen)
     beside, tested = (
         ClipGroup.of(clips, protocol.seen_test_clips + ids, protocol.seen + names)
         for ids, names in ((validation.ids, validation.names), (test.ids, test.names))
     )
-    n_seen_test = len(seen_test.ids)
+    n_seen = len(seen_test.ids), len(protocol.seen)
     for fitted in (fits[name] for name, method in METHODS.items() if method.generalised):
-        given = fitted.scores(beside), beside.targets, n_seen_test, len(protocol.seen), tested.targets
-        gammas = choose_gammas(*given, protocol.average)
-        key, settings = (fitted.method, fitted.prompt), fitted.settings
-        add(fitted.scores(tested), *key, candidates="all", settings=settings)
-        stacked = {"settings": settings, "gammas": gammas, "matrix": len(arrays) - 1}
-        scored.append(Scored(*key, "calibrated_stacking", candidates="all", **stacked))
+        given = fitted.scores(beside), beside.targets, *n_seen, tested.targets
+        chosen = {"settings": fitted.settings, "candidates": "all"}
+        add(fitted.scores(tested), fitted.method, prompt, **chosen)
+        chosen |= {"gammas": choose_gammas(*given, protocol.average), "matrix": len(arrays) - 1}
+        scored.append(Scored(fitted.method, prompt, "calibrated_stacking", **chosen))
     for fitted in fits.values():
-        add(fitted.scores(validation), fitted.method, fitted.prompt, candidates="validation")
-    prompt = classes.class_text.prompt
+        add(fitted.scores(validation), fitted.method, prompt, candidates="validation")
     add(true_prototype_scores(test.embedding_BD, test.targets, len(test.names)), UPPER_BOUND, prompt)
     add(nearest_scores(seen_test.embedding_BD, split.seen_prototypes), SEEN, prompt, candidates="seen")
     weights_US = weights_of(split, classes, test.names, TransferSettings(**fits["transfer"].settings))
@@ -159,9 +156,9 @@ def check_can_be_scored(protocol: Protocol, clips: pd.DataFrame | None = None) -
         counts = clips["class"][clips["id"].isin(protocol.test_clips)].value_counts()
         few = [name for name in protocol.unseen if counts.get(name, 0) < 2]
         if few:
+            got = f"{few[0]!r} has {counts.get(few[0], 0)} ({len(few)} such classes)"
             raise EvaluationError(
-                f"every unseen class of {protocol.name!r} needs 2 test clips, {few[0]!r} has"
-                f" {int(counts.get(few[0], 0))} ({len(few)} such classes); add videos"
+                f"an unseen class of {protocol.name!r} needs 2 test clips, {got}; add videos"
             )
     needed = (("validation", protocol.validation_clips, 1), ("held-out seen", protocol.seen_test_clips, 2))
     for what, ids, least in needed:
@@ -184,13 +181,9 @@ def _check_of_one_training(
         )
     of = clips.about.get("checkpoint", "no checkpoint")
     if of != checkpoint.fingerprint:
-        raise EvaluationError(
-            f"embeddings must be of the checkpoint {checkpoint.fingerprint}, got those of {of}"
-        )
+        raise EvaluationError(f"embeddings must be of checkpoint {checkpoint.fingerprint}, got those of {of}")
     if clips.n_views != protocol.views:
-        raise EvaluationError(
-            f"{protocol.name!r} needs embeddings of {protocol.views} views, got {clips.n_views}"
-        )
+        raise EvaluationError(f"{protocol.name!r} needs clips of {protocol.views} views, got {clips.n_views}")
     expected = got = None
     if checkpoint.config.text_layers:
         expected = f"{classes.encoder}+{checkpoint.fingerprint}", classes.class_text.prompt

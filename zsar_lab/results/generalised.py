@@ -26,7 +26,7 @@ class SeenUnseenCurve:
 
     Attributes:
         breakpoints: the P - 1 gammas at which a clip turns right or wrong, upwards.
-        seen, unseen: [P] S and U between them; from S at its largest and U = 0 to S = 0 and U at its largest.
+        seen, unseen: [P] S, falling to 0, and U, rising from 0.
         area: AUSUC, under S over U, by trapezoids.
     """
 
@@ -63,12 +63,9 @@ def seen_unseen_curve(
 ) -> SeenUnseenCurve:
     """S against U as gamma goes from minus infinity to infinity, exactly: no grid.
 
-    A clip's margin is its best seen less its best unseen score. A clip of a seen class is right when its
-    class is the best of the seen ones and gamma is below the margin; one of an unseen class when its class is
-    the best of the unseen ones and gamma is above it. So the margins of clips right on their own side are all
-    the breakpoints. A breakpoint shared by clips of both sides becomes a slope, worth half the rectangle: the
-    area is the share of pairs of a seen and an unseen clip that some gamma gets right together, ties counting
-    half, as under a ROC curve.
+    A clip's margin is its best seen less its best unseen score. A clip whose class is the best of its side
+    is right while gamma is below its margin (seen), or above it (unseen); so these margins are all the
+    breakpoints. One shared by both sides becomes a slope, worth half the rectangle, as under a ROC curve.
 
     Args:
         scores_BC: of all candidate classes, larger is nearer.
@@ -121,10 +118,7 @@ def choose_gammas(
     test_targets: np.ndarray,
     average: str,
 ) -> tuple[float, float]:
-    """The gammas of calibrated stacking for both halves of the clips, each chosen without its own half.
-
-    S is of the very held-out seen clips that gamma is chosen with, so these are cut in two: a clip is scored
-    with the gamma chosen on the other half.
+    """The gammas of calibrated stacking for both halves of the held-out seen clips, chosen on the other half.
 
     Args:
         scores_BC: of the held-out seen clips, then of the clips of validation classes, with these classes as
@@ -145,13 +139,7 @@ def choose_gammas(
 def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.DataFrame) -> dict[str, Any]:
     """S, U, H with its interval, AUSUC and the best H of one method with all classes as candidates.
 
-    S and U are over all splits; AUSUC and the best H are means over splits, of the scores with nothing taken
-    off.
-
-    Args:
-        splits: the predictions.
-        one: what was scored, with or without calibrated stacking.
-        rows: its rows in all splits.
+    S and U are over the rows of all splits; AUSUC and the best H are means over splits, of the plain scores.
     """
     average = splits[0].protocol.average
     quantity = "mean_class" if average == "mean_class" else "top1"
@@ -161,9 +149,7 @@ def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.Dat
     curves = [curve_of(split, one.method, one.prompt) for split in splits]
     figures = {"average": average, "seen": s, "unseen": u, "harmonic": float(harmonic_mean(s, u))}
     figures |= {"harmonic_low": low, "harmonic_high": high, "ausuc": float(np.mean([c.area for c in curves]))}
-    return figures | {
-        "harmonic_upper_bound": float(np.mean([curve.harmonic_upper_bound for curve in curves]))
-    }
+    return figures | {"harmonic_upper_bound": float(np.mean([c.harmonic_upper_bound for c in curves]))}
 
 
 def curve_of(predictions: Predictions, method: str, prompt: str | None = None) -> SeenUnseenCurve:

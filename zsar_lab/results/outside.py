@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import pandas as pd
 from zsar_lab.files import fingerprint, read_csv, read_text
 from zsar_lab.results.hubness import hubness, hubness_interval
 from zsar_lab.results.report_files import SCHEMA_VERSION
-from zsar_lab.results.statistics import accuracy, interval
+from zsar_lab.results.statistics import QUANTITIES, accuracy, interval
+from zsar_lab.results.wording import interval_as_text
 from zsar_lab.text.class_lists import refuse_nearly_same
 
 COLUMNS = ["label", "prediction"]
@@ -53,40 +55,33 @@ class OutsideScores:
     def text(self) -> str:
         """The figures for reading, and the table by class."""
         f, h = self.figures, self.figures["hubness"]
-        intervals = (
-            f"[{100 * low:.1f}, {100 * high:.1f}]" for low, high in (f["top1_ci95"], f["mean_class_ci95"])
-        )
         table = pd.DataFrame(f["per_class"]).rename(columns={"top1": "top1_%"})
         table["top1_%"] = ["" if pd.isna(share) else f"{100 * share:.1f}" for share in table["top1_%"]]
-        measures = {
-            "skewness": "skewness",
-            "robin_hood": "Robin Hood",
-            "gini": "Gini",
-            "atkinson": "Atkinson",
-        }
-        hubs = ", ".join(f"{words} {h[name]:.2f}" for name, words in measures.items())
-        chance = f"chance {100 * f['chance']:.1f} %"
-        lines = [
-            f"{f['clips']} clips, {f['classes']} classes (from {f['classes_from']}), {chance}",
-            f"top-1 (share of clips) {100 * f['top1']:.1f} %, 95 % interval over classes {next(intervals)}",
-            f"mean over classes {100 * f['mean_class']:.1f} %, 95 % interval {next(intervals)}",
-            f"hubness of N_1: {hubs}, classes never predicted {100 * h['antihubs']:.0f} %, on hubs"
-            f" {100 * h['hub_occurrence']:.0f} %",
-        ]
-        return "\n".join([*lines, "", table.to_string(index=False)])
+        top1, mean_class = (interval_as_text(f[f"{quantity}_ci95"]) for quantity in QUANTITIES)
+        hubs = f"skewness {h['skewness']:.2f}, Robin Hood {h['robin_hood']:.2f}, Gini {h['gini']:.2f}"
+        return (
+            f"{f['clips']} clips, {f['classes']} classes (from {f['classes_from']}),"
+            f" chance {100 * f['chance']:.1f} %\n"
+            f"top-1 (share of clips) {100 * f['top1']:.1f} %, 95 % interval over classes {top1}\n"
+            f"mean over classes {100 * f['mean_class']:.1f} %, 95 % interval {mean_class}\n"
+            f"hubness of N_1: {hubs}, Atkinson {h['atkinson']:.2f}, classes never predicted"
+            f" {100 * h['antihubs']:.0f} %, on hubs {100 * h['hub_occurrence']:.0f} %\n\n"
+            + table.to_string(index=False)
+        )
 
 
-def score_predictions(predictions: OutsidePredictions, seed: int = 0) -> OutsideScores:
-    """Top-1 and mean over classes with intervals, hubness (`seed` of its bootstrap), and the table by class.
+def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
+    """Top-1 and mean over classes with intervals, hubness, the table by class and the confusion.
 
     The confusion has an entry for every pair of label and prediction that occurs; labels_fingerprint is of
     the number of clips of each class, for clips have no name here.
     """
     names, rows = predictions.classes, predictions.rows
-    place = {name: c for c, name in enumerate(names)}
-    targets, predicted = (rows[column].map(place).to_numpy(np.int64) for column in COLUMNS)
-    n = len(names)
-    confusion_CC = np.bincount(targets * n + predicted, minlength=n**2).reshape(n, n)
+    confusion_CC = (
+        pd.crosstab(rows["label"], rows["prediction"])
+        .reindex(index=names, columns=names, fill_value=0)
+        .to_numpy()
+    )
     correct, clips, occurrence = np.diag(confusion_CC), confusion_CC.sum(1), confusion_CC.sum(0)
     wrong_CC = confusion_CC - np.diag(correct)
     rival, most = wrong_CC.argmax(1), wrong_CC.max(1)
@@ -121,9 +116,7 @@ def score_predictions(predictions: OutsidePredictions, seed: int = 0) -> Outside
             "mean_class_ci95": list(interval(rows, "mean_class")),
             "chance": 1 / len(names),
             "hubness": asdict(hubness(occurrence, 1)),
-            "hubness_ci95": {
-                name: list(ends) for name, ends in hubness_interval(occurrence, 1, seed).items()
-            },
+            "hubness_ci95": {name: [*ends] for name, ends in hubness_interval(occurrence, 1).items()},
             "per_class": by_class,
             "confusion": {name: of_class for name, of_class in confusion.items() if of_class},
         }
@@ -162,9 +155,6 @@ def predictions_of(
 ) -> OutsidePredictions:
     """Predictions of lists in memory.
 
-    Names that differ only in case, spaces, hyphens or underscores are refused: read as two classes they would
-    make right predictions wrong, read as one they might join two classes.
-
     Args:
         labels: true class of each clip.
         predictions: predicted class of each.
@@ -173,15 +163,14 @@ def predictions_of(
         listed_in: what the candidates are called there.
 
     Raises:
-        ValueError: other numbers of labels and predictions, a name that is no text, names that are nearly the
-            same, a name that is no candidate, or clips of one class only.
+        ValueError: other numbers of labels and predictions, a name that is no text or no candidate, clips of
+            one class only, or names that differ only in case, spaces, hyphens or underscores.
     """
     rows = {"label": list(labels), "prediction": list(predictions)}
     n_labels, n_predictions = map(len, rows.values())
     if n_labels != n_predictions:
-        raise PredictionsError(
-            f"every clip needs a label and a prediction, got {n_labels} and {n_predictions}"
-        )
+        got = f"{n_labels} and {n_predictions}"
+        raise PredictionsError(f"every clip needs a label and a prediction, got {got}")
     odd = [name for names in rows.values() for name in names if not isinstance(name, str)]
     if odd:
         raise PredictionsError(f"labels and predictions must be texts, got {odd[0]!r}")
@@ -191,9 +180,8 @@ def predictions_of(
         unknown = [name for name in names if candidates is not None and name not in candidates]
         if unknown:
             first = ", ".join(repr(name[:60]) for name in dict.fromkeys(unknown[:3]))
-            raise PredictionsError(
-                f"every {column} must be a class of {listed_in}, {len(unknown)} are not ({first})"
-            )
+            not_there = f"{len(unknown)} are not ({first})"
+            raise PredictionsError(f"every {column} must be a class of {listed_in}, {not_there}")
     if len(set(rows["label"])) < 2:
         got = "all are " + repr(rows["label"][0]) if n_labels else "there are none"
         raise PredictionsError(f"{where} must be of at least 2 classes, {got}")
@@ -204,9 +192,7 @@ def predictions_of(
 def _class_names(path: Path) -> list[str]:
     """The names of a list of classes: the column `name` of a csv table, or one a line."""
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    header = (
-        [cell.strip() for cell in lines[0].replace(";", ",").replace("\t", ",").split(",")] if lines else []
-    )
+    header = [cell.strip() for cell in re.split("[,;\t]", lines[0])] if lines else []
     names = [row["name"] for row in _cells(path, ["name"])] if "name" in header else lines
     twice = [name for n, name in enumerate(names) if name in names[:n]]
     if len(names) < 2 or twice:

@@ -59,9 +59,14 @@ class Scored:
     matrix: int = 0
 
     @property
+    def where(self) -> dict[str, str]:
+        """The values of KEY by name, as `Predictions.rows`, `scores` and `find` take them."""
+        return {name: getattr(self, name) for name in KEY}
+
+    @property
     def key(self) -> tuple[str, ...]:
         """The values of KEY."""
-        return tuple(getattr(self, name) for name in KEY)
+        return tuple(self.where.values())
 
 
 class Predictions:
@@ -161,9 +166,9 @@ class Predictions:
         """
         key = (method, self.prompt if prompt is None else prompt, reduction, setting, candidates)
         if key not in self._by_key:
-            near = [one.key for one in self.scored if one.method == method] or sorted(
-                {one.method for one in self.scored}
-            )
+            near = [one.key for one in self.scored if one.method == method] or [
+                *self.table["method"].unique()
+            ]
             raise KeyError(f"{key} was not scored in {self.split!r}, but {near}")
         return self._by_key[key]
 
@@ -206,16 +211,10 @@ class Predictions:
 
     @staticmethod
     def read(folder: Path, split: str, fingerprint: str | None = None) -> Predictions:
-        """Read the predictions of a split; score matrices are mapped into memory when they are asked for.
-
-        Args:
-            folder: that `save` was given.
-            split: its name.
-            fingerprint: of the inputs that they must be made from; None for any.
+        """Read what `save` wrote of a split; score matrices are mapped into memory when they are asked for.
 
         Raises:
-            FileNotFoundError: there are none, or they are of other inputs or of another version of this
-                library.
+            FileNotFoundError: there is none of these inputs (`fingerprint`, None for any) and this version.
             ValueError: a file is damaged.
         """
         path, arrays = Path(folder) / f"{split}.json", Path(folder) / split
@@ -226,10 +225,8 @@ class Predictions:
         if not made.items() <= about.items():
             raise FileNotFoundError(f"'{path}' holds no predictions of these inputs; evaluate the split")
         try:
-            scored = [
-                Scored(**one | {"gammas": one["gammas"] and tuple(one["gammas"])})
-                for one in about.pop("scored")
-            ]
+            found = about.pop("scored")
+            scored = [Scored(**one | {"gammas": one["gammas"] and tuple(one["gammas"])}) for one in found]
             table = pd.read_parquet(path.with_suffix(".parquet"))[list(COLUMNS)]
         except (KeyError, TypeError, OSError, ValueError) as error:
             raise ValueError(f"'{path}' is damaged ({error}); delete it and evaluate again") from error
@@ -250,33 +247,25 @@ class Predictions:
 
     def _of_role(self, candidates: str, role: str | None) -> np.ndarray:
         """Which of the clips of these candidates are of the role."""
-        clips = _clips(self.protocol)
-        return np.repeat(
-            [role in (None, one) for one in ROLES[candidates]],
-            [len(clips[one]) for one in ROLES[candidates]],
-        )
+        clips, roles = _clips(self.protocol), ROLES[candidates]
+        return np.repeat([role in (None, one) for one in roles], [len(clips[one]) for one in roles])
 
     def _rows(self, one: Scored) -> pd.DataFrame:
         clips, names = _clips(self.protocol), np.array(self.names(one.candidates), dtype=object)
-        scores_BC, targets = self.scores(**dict(zip(KEY, one.key))), self.targets(one.candidates)
+        scores_BC, targets = self.scores(**one.where), self.targets(one.candidates)
         predicted, ordered = predicted_classes(scores_BC, targets), np.partition(scores_BC, -2, axis=1)
         confidence = np.full(len(targets), np.nan)
         if one.temperature is not None:
             confidence = confidences(scores_BC, one.temperature)[np.arange(len(targets)), predicted]
         roles = [role for role in ROLES[one.candidates] for _ in clips[role]]
-        found = {"split": self.split, "role": roles, "clip": self.ids(one.candidates)}
-        found |= dict(zip(KEY, one.key))
+        found = {"split": self.split, "role": roles, "clip": self.ids(one.candidates)} | one.where
         found |= {"label": names[targets], "prediction": names[predicted]}
         found |= {"rank": truth_rank(scores_BC, targets), "confidence": confidence}
         return pd.DataFrame(found | {"margin": (ordered[:, -1] - ordered[:, -2]).astype(float)})
 
 
 def _clips(protocol: Protocol) -> dict[str, tuple[str, ...]]:
-    return {
-        "test": protocol.test_clips,
-        "seen_test": protocol.seen_test_clips,
-        "validation": protocol.validation_clips,
-    }
+    return {role: getattr(protocol, f"{role}_clips") for role in ("test", "seen_test", "validation")}
 
 
 def halves(targets: np.ndarray) -> np.ndarray:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from zsar_lab.files import fingerprint, read_json, writing
+from zsar_lab.methods.table import LABELS, SEEN, UPPER_BOUND
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.predictions import KEY
 from zsar_lab.results.summary import PARTS, Results
@@ -20,7 +21,6 @@ SCHEMA_VERSION = 1
 FILES = tuple(f"report.{ending}" for ending in ("json", "csv", "tex", "html"))
 OF_FAMILY = ("chance", "upper_bound", "seen_top1", "n_splits")
 NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")  # a list of numbers in indented json
-UPPER_BOUND_LABEL = "upper bound (true prototypes, not zero-shot)"
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -69,10 +69,9 @@ def _family(results: Results, family: str) -> dict[str, Any]:
     splits, table = results.splits(family), results.table(family)
     rows = {part: _rows(results, family, part) for part in PARTS}
     prints = {name: splits[0].about["fingerprints"][name] for name in ("class_text", "encoder")}
+    of_splits = [split.about["fingerprints"] for split in splits]
     for name in ("checkpoint", "embeddings", "trained_text"):
-        prints[f"{name.rstrip('s')}s"] = [
-            split.about["fingerprints"][name] for split in splits if name in split.about["fingerprints"]
-        ]
+        prints[f"{name.rstrip('s')}s"] = [of[name] for of in of_splits if name in of]
     return {
         "family": family,
         "protocol": {
@@ -94,32 +93,23 @@ def _rows(results: Results, family: str, part: str) -> list[dict[str, Any]]:
     found = []
     for row in results.part(part, family).astype(object).to_dict("records"):
         key = {name: row[name] for name in KEY}
-        prints = {name: row.pop(name) for name in list(row) if name.startswith("fingerprint_")}
-        figures = {
-            name: value for name, value in row.items() if name not in (*OF_FAMILY, "part", "splits_top1")
-        }
+        prints = [name for name in row if name.startswith("fingerprint_")]
+        fingerprints = {name.removeprefix("fingerprint_"): row.pop(name) for name in prints}
+        left_out = (*OF_FAMILY, "part", "splits_top1")
+        figures = {name: value for name, value in row.items() if name not in left_out and not pd.isna(value)}
         chosen = [split.find(**key) for split in results.splits(family)]
-        figures = {name: value for name, value in figures.items() if not _is_none(value)}
         figures["settings"] = [
             one.settings | ({"gammas": one.gammas} if one.gammas else {}) for one in chosen
         ]
         rows = results.rows(**key, family=family)
-        counts = (rows["rank"] == 1).groupby([rows["split"], rows["label"]], sort=False).agg(["sum", "size"])
-        figures["splits"] = [
-            float(share) for share in (rows["rank"] == 1).groupby(rows["split"], sort=False).mean()
-        ]
+        by_split = rows.assign(right=rows["rank"] == 1).groupby("split", sort=False)
+        figures["splits"] = by_split["right"].mean().tolist()
         figures["per_class"] = [
-            {name: [int(right), int(clips)] for name, right, clips in counts.loc[split].itertuples()}
-            for split in rows["split"].unique()
+            {name: [int(of.sum()), len(of)] for name, of in clips.groupby("label", sort=False)["right"]}
+            for _, clips in by_split
         ]
-        found.append(
-            figures | {"fingerprints": {name.removeprefix("fingerprint_"): of for name, of in prints.items()}}
-        )
+        found.append(figures | {"fingerprints": fingerprints})
     return found
-
-
-def _is_none(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
 
 
 def _classes(protocol: Protocol) -> dict[str, list[str]]:
@@ -135,11 +125,8 @@ def _split(split: Any) -> dict[str, Any]:
     }
     scoring = {"generalised": protocol.generalised, "average": protocol.average, "views": protocol.views}
     scored = {"clips": clips, "clips_scored": len(split.ids())}
-    for name, method, where in (
-        ("seen_top1", "seen", {"candidates": "seen"}),
-        ("upper_bound", "upper_bound", {}),
-    ):
-        scored[name] = float((split.rows(method, **where)["rank"] == 1).mean())
+    bounds = {"seen_top1": split.rows(SEEN, candidates="seen"), "upper_bound": split.rows(UPPER_BOUND)}
+    scored |= {name: float((rows["rank"] == 1).mean()) for name, rows in bounds.items()}
     return {"name": protocol.name, "hash": protocol.hash, **_classes(protocol), **scoring, **scored}
 
 
@@ -169,7 +156,7 @@ def latex_body(results: Results) -> str:
                 line = " & ".join([latex(name), *(cell.replace("±", r"$\pm$") for cell in cells)])
                 prints = f"class text {' '.join(row['prompt'].split())} {row['fingerprint_class_text']}"
                 lines.append(rf"{line} \\ % {prints}, method {row['fingerprint_method']}")
-        bounds = (("chance", first["chance"]), (UPPER_BOUND_LABEL, first["upper_bound"]))
+        bounds = (("chance", first["chance"]), (LABELS[UPPER_BOUND], first["upper_bound"]))
         lines += [r"\midrule", *(rf"{latex(name)} & {100 * share:.1f} & & & \\" for name, share in bounds)]
         lines.append(r"\bottomrule")
     return "\n".join(lines) + "\n"
@@ -210,13 +197,11 @@ def html_page(results: Results) -> str:
         return page.render(title=f"Zero-shot report: {results.title()}", families=families)
 
 
-def _groups(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def _groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of each part and setting under a title, with the prompt that they have in common."""
-    found = []
     for (part, setting), rows in table.groupby(["part", "setting"], sort=False):
         text = f", class text {rows['prompt'].iloc[0]}" if part != "prompts" else ""
-        found.append((f"{PARTS[part]}, {setting}{text}", rows))
-    return found
+        yield f"{PARTS[part]}, {setting}{text}", rows
 
 
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:
@@ -236,7 +221,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
         shown |= {"S %": percent("seen"), "U %": percent("unseen"), "H %": percent("harmonic")}
         shown |= {
             "95 % interval of H": interval("harmonic"),
-            "AUSUC": [f"{area:.3f}" for area in rows["ausuc"]],
+            "AUSUC": list(rows["ausuc"].map("{:.3f}".format)),
         }
         return pd.DataFrame(shown)
     deviation = ["" if pd.isna(std) else f" ± {100 * std:.1f}" for std in rows["std"]]
@@ -248,10 +233,8 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     baseline = next(iter(rows["compared_with"].dropna()), None)
     if baseline:
         differences = ["" if pd.isna(points) else f"{100 * points:+.1f}" for points in rows["difference"]]
-        shown |= {
-            f"top-1 less {baseline}'s": differences,
-            "difference's interval": interval("difference", "+"),
-        }
+        shown |= {f"top-1 less {baseline}'s": differences}
+        shown |= {"difference's interval": interval("difference", "+")}
         shown |= {"p (Holm)": [p_as_text(None if pd.isna(p) else p) for p in rows["p_holm"]]}
         found = (None if pd.isna(points) else points for points in rows["min_detectable"])
         shown |= {"detectable": [detectable_as_text(points) for points in found]}
@@ -260,15 +243,17 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _prints(rows: pd.DataFrame) -> pd.DataFrame:
     """Those fingerprints in which rows differ."""
-    own = [name for name in rows if name.startswith("fingerprint_") and rows[name].nunique(dropna=False) > 1]
-    table = rows[own].fillna("not known").rename(columns=lambda name: name.removeprefix("fingerprint_"))
+    prints = _fingerprints(rows)
+    table = prints.loc[:, prints.nunique(dropna=False) > 1].fillna("not known")
     table.insert(0, "name", [f"{row.label}, {row.prompt}" for row in rows.itertuples()])
     return table
 
 
 def _shared_prints(rows: pd.DataFrame) -> str:
     """Those fingerprints that all rows have in common."""
-    shared = [
-        name for name in rows if name.startswith("fingerprint_") and rows[name].nunique(dropna=False) == 1
-    ]
-    return ", ".join(f"{name.removeprefix('fingerprint_')} {rows[name].iloc[0]}" for name in shared)
+    prints = _fingerprints(rows)
+    return ", ".join(f"{name} {of.iloc[0]}" for name, of in prints.items() if of.nunique(dropna=False) == 1)
+
+
+def _fingerprints(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.filter(like="fingerprint_").rename(columns=lambda name: name.removeprefix("fingerprint_"))

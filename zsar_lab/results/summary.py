@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,7 @@ PARTS = {
     "generalised": "Seen and unseen classes as candidates",
 }
 BASELINE, BASELINE_PROMPT = "transfer", "label"
-COMPARED = (
-    "compared_with",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "p",
-    "p_holm",
-    "min_detectable",
-)
+COMPARED = "compared_with difference difference_low difference_high p p_holm min_detectable".split()
 CACHE_VERSION = 1
 
 
@@ -71,12 +64,14 @@ class Results:
 
     def splits(self, family: str | None = None) -> tuple[Predictions, ...]:
         """The predictions of a family's splits; KeyError when there is no such family."""
-        return self._families[next(iter(self._families)) if family is None else family]
+        return self._families[self._name(family)]
 
     def title(self, family: str | None = None) -> str:
         """What a table of this family is headed by."""
-        name = next(iter(self._families)) if family is None else family
-        return self._titles.get(name, name)
+        return self._titles.get(self._name(family), self._name(family))
+
+    def _name(self, family: str | None) -> str:
+        return next(iter(self._families)) if family is None else family
 
     def rows(self, method: str, family: str | None = None, **where: Any) -> pd.DataFrame:
         """The rows of one method in all splits of a family; `where` as for `Predictions.rows`."""
@@ -97,10 +92,8 @@ class Results:
     @cached_property
     def fingerprint(self) -> str:
         """Of all predictions and data."""
-        splits = {
-            name: [one.about["fingerprint"] for one in splits] for name, splits in self._families.items()
-        }
-        return fingerprint("results", CACHE_VERSION, list(splits.items()), self._titles, self.data)
+        of = [(name, [one.about["fingerprint"] for one in splits]) for name, splits in self._families.items()]
+        return fingerprint("results", CACHE_VERSION, of, self._titles, self.data)
 
     def table(self, family: str | None = None) -> pd.DataFrame:
         """A row for everything scored. Accuracies and differences are fractions, 0..1.
@@ -119,7 +112,7 @@ class Results:
             transfer, or to the label under the same method); chance, upper_bound, seen_top1, n_splits,
             n_clips, n_classes, and fingerprint_*.
         """
-        name = next(iter(self._families)) if family is None else family
+        name = self._name(family)
         if name not in self._tables:
             path = self._cache and Path(self._cache) / f"table_{fingerprint(self.fingerprint, name)}.parquet"
             if path and path.is_file():
@@ -158,9 +151,8 @@ class Results:
             A row for each: method, prompt, reduction, setting, candidates, compared_with, difference,
             difference_low, difference_high, p, p_holm, min_detectable (the smallest true difference found in
             80 % of such studies), claimed (p_holm <= 0.05); no numbers for the baseline itself. Of prompts
-            also
-            chosen_in: the splits whose validation classes score best with it (a prompt is chosen by these,
-            never by its accuracy on unseen classes).
+            also chosen_in: the splits whose validation classes score best with it; a prompt is chosen by
+            these, never by its accuracy on unseen classes.
 
         Raises:
             KeyError: the baseline was not scored.
@@ -168,33 +160,28 @@ class Results:
         prompts = part == "prompts"
         base = {"prompt": baseline or BASELINE_PROMPT} if prompts else {"method": baseline or BASELINE}
         base = {"method": method} | base
-        self.splits(family)[0].find(**base)
+        base_key = self.splits(family)[0].find(**base).key
         ones = [one for one in self._scored(part, family) if not prompts or one.method == method]
-        found = [dict(zip(KEY, one.key)) | {"compared_with": None, "claimed": False} for one in ones]
-        base_rows, base_key = self.rows(**base, family=family), self.splits(family)[0].find(**base).key
+        found: list[dict[str, Any]] = [one.where | {"compared_with": None, "claimed": False} for one in ones]
+        base_rows = self.rows(**base, family=family)
         tested = [number for number, one in enumerate(ones) if one.key != base_key]
         for number in tested:
-            pair = compare(self._rows_of(ones[number], family), base_rows, quantity)
-            found[number] |= {"compared_with": base["prompt"] if prompts else base["method"]}
-            found[number] |= {"difference": pair.difference, "difference_low": pair.low}
-            found[number] |= {
-                "difference_high": pair.high,
-                "p": pair.p,
-                "min_detectable": pair.min_detectable,
-            }
+            pair = asdict(compare(self.rows(**ones[number].where, family=family), base_rows, quantity))
+            found[number] |= {f"difference_{end}": pair.pop(end) for end in ("low", "high")} | pair
+            found[number]["compared_with"] = base["prompt"] if prompts else base["method"]
         for setting in dict.fromkeys(one.setting for one in ones):
             together = [number for number in tested if ones[number].setting == setting]
             for number, p in zip(together, holm([found[number]["p"] for number in together]).tolist()):
                 found[number] |= {"p_holm": p, "claimed": p <= LEVEL}
         if prompts:
             best = [
-                max(ones, key=lambda one: self._found(split, one).validation_top1).prompt
+                max(ones, key=lambda one: split.find(**one.where).validation_top1).prompt
                 for split in self.splits(family)
             ]
             for row in found:
                 row["chosen_in"] = [number for number, prompt in enumerate(best) if prompt == row["prompt"]]
-        columns = dict.fromkeys((*KEY, *COMPARED, "claimed", *(["chosen_in"] if prompts else [])))
-        return pd.DataFrame(found).reindex(columns=list(columns))
+        columns = [*KEY, *COMPARED, "claimed", *(["chosen_in"] if prompts else [])]
+        return pd.DataFrame(found).reindex(columns=columns)
 
     def save(self, folder: Path, **more: Any) -> None:
         """Write report.json, .csv, .tex and .html, each whole or not at all; `more` goes into report.json."""
@@ -218,12 +205,6 @@ class Results:
         several = {one.method for one in alone if one.prompt != splits[0].prompt}
         return [one for one in alone if one.method in several]
 
-    def _rows_of(self, one: Scored, family: str | None) -> pd.DataFrame:
-        return self.rows(**dict(zip(KEY, one.key)), family=family)
-
-    def _found(self, split: Predictions, one: Scored) -> Scored:
-        return split.find(**dict(zip(KEY, one.key)))
-
     def _make_table(self, family: str) -> pd.DataFrame:
         splits, parts = self.splits(family), []
         shared = {"chance": self.chance(family), "upper_bound": self.upper_bound(family)}
@@ -235,29 +216,23 @@ class Results:
             rows = pd.DataFrame([{"part": part} | self._figures(one, family) for one in ones]).assign(
                 **shared
             )
-            if part == "prompts":
-                compared = [
-                    self.compare(part=part, method=method, family=family)
-                    for method in dict.fromkeys(one.method for one in ones)
-                    if any(one.prompt == BASELINE_PROMPT for one in ones)
-                ]
-            else:
-                compared = [] if part == "generalised" else [self.compare(part=part, family=family)]
-            if compared:
-                rows = rows.merge(
-                    pd.concat(compared).drop(columns="chosen_in", errors="ignore"), on=list(KEY)
-                )
+            methods = [BASELINE] if part in ("methods", "reductions") else []
+            if part == "prompts" and any(one.prompt == BASELINE_PROMPT for one in ones):
+                methods = list(dict.fromkeys(one.method for one in ones))
+            if methods:
+                compared = pd.concat([self.compare(None, part, method, family) for method in methods])
+                rows = rows.merge(compared.drop(columns="chosen_in", errors="ignore"), on=list(KEY))
             parts.append(rows)
         table = pd.concat(parts, ignore_index=True)
         return table.assign(claimed=table["claimed"].eq(True)) if "claimed" in table else table
 
     def _figures(self, one: Scored, family: str) -> dict[str, Any]:
         """The row of one method, prompt and reduction."""
-        splits, rows = self.splits(family), self._rows_of(one, family)
-        found = [self._found(split, one) for split in splits]
+        splits, rows = self.splits(family), self.rows(**one.where, family=family)
+        found = [split.find(**one.where) for split in splits]
         right = (rows["rank"] == 1).groupby(rows["split"], sort=False).mean()
         reduction = "" if one.reduction == "none" else f", {REDUCTIONS[one.reduction].label}"
-        figures: dict[str, Any] = {"label": LABELS[one.method] + reduction} | dict(zip(KEY, one.key))
+        figures: dict[str, Any] = {"label": LABELS[one.method] + reduction} | one.where
         for quantity in QUANTITIES:
             low, high = interval(rows, quantity)
             figures |= {quantity: accuracy(rows, quantity), f"{quantity}_low": low, f"{quantity}_high": high}
@@ -278,14 +253,14 @@ class Results:
 
     def _hubness_and_calibration(self, one: Scored, family: str) -> dict[str, Any]:
         """Means over splits; intervals of the hubness measures by resampling classes."""
-        splits, key = self.splits(family), dict(zip(KEY, one.key))
-        scores = [split.scores(**key) for split in splits]
+        splits = self.splits(family)
+        scores = [split.scores(**one.where) for split in splits]
         occurrences = [k_occurrence(scores_BC, 1) for scores_BC in scores]
         figures = {}
         for name, (low, high) in hubness_interval(occurrences, 1).items():
             mean = float(np.mean([getattr(hubness(counts, 1), name) for counts in occurrences]))
             figures |= {f"hubness_{name}": mean, f"hubness_{name}_low": low, f"hubness_{name}_high": high}
-        temperatures = [split.find(**key).temperature for split in splits]
+        temperatures = [split.find(**one.where).temperature for split in splits]
         if None in temperatures:
             return figures
         found = [calibration(s, p.targets(), t) for s, p, t in zip(scores, splits, temperatures)]
@@ -301,7 +276,7 @@ class Results:
         """What a row came from, whatever the order of the splits; method with what was chosen in each."""
         splits = sorted(self.splits(family), key=lambda split: split.protocol.hash)
         hashes = [split.protocol.hash for split in splits]
-        chosen = [self._found(split, one) for split in splits]
+        chosen = [split.find(**one.where) for split in splits]
         checkpoints = [split.about["fingerprints"]["checkpoint"] for split in splits]
         settings = [[each.settings, each.gammas] for each in chosen]
         return self.data | {
