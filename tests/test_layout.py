@@ -70,7 +70,7 @@ HEAVY = (
     "decord",
     "ipywidgets",
 )
-MOST_LINES = 800
+MOST_LINES = 402
 
 
 def shown(path: Path) -> str:

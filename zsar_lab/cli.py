@@ -15,21 +15,17 @@ ABOUT = "Zero-shot action recognition, from video files to a zero-shot table."
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its status.
-
-    A mistake of the caller ends in one sentence and status 2, an interrupt in one and 130.
-    """
+    """Run a command; a mistake ends in one sentence and status 2, an interrupt in one and 130."""
     import tyro
 
-    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
     commands = {command.__name__: command for command in COMMANDS}
     rank = os.environ.get("RANK", "0")
     who = f"rank {rank}: " if "RANK" in os.environ else ""
     try:
         _refuse_repeated(sys.argv[1:] if arguments is None else arguments)
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog="zsar-lab", description=ABOUT, args=arguments, config=config
-        )
+        config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+        shown = {"prog": "zsar-lab", "description": ABOUT, "config": config}
+        tyro.extras.subcommand_cli_from_dict(commands, args=arguments, **shown)
     except KeyboardInterrupt as interrupt:
         if rank == "0":
             said = str(interrupt) or "interrupted; what was finished is saved, run it again to go on"
@@ -107,10 +103,9 @@ def demo(
     videos_from = "generated demo videos" if data.is_generated else source or ready
     print(f"Videos: {videos_from}. Everything is saved in {workspace}.")
     study.begin()
-    excluded = study.catalog.excluded
+    excluded = study.catalog.excluded[["path", "status", "reason"]]
     if len(excluded):
-        print(f"{len(excluded)} files are left out:")
-        print(excluded[["path", "status", "reason"]].to_string(index=False))
+        print(f"{len(excluded)} files are left out:\n{excluded.to_string(index=False)}")
     if study.catalog.empty_classes:
         print(f"Classes without a usable clip, in no split: {', '.join(study.catalog.empty_classes)}")
     results = study.report()
@@ -139,7 +134,7 @@ def prepare(
     """Catalog downloaded videos by their annotation files, decode every usable clip, and report what is bad.
 
     Args:
-        dataset: ucf101, hmdb51, kinetics400, kinetics600, kinetics700, activitynet, or folder (of class folders).
+        dataset: ucf101, hmdb51, kinetics400, kinetics600, kinetics700, activitynet, or folder.
         videos: the folder above the class folders.
         out: folder that holds everything; run again to go on.
         annotations: the folder of the official annotation files (not for 'folder').
@@ -304,17 +299,13 @@ def classify(
     misplaced = [name for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES]
     if misplaced:
         raise ValueError(f"a class name must be no video, got {misplaced[0]!r}; put videos before --names")
-    if timeline and (
-        timeline.suffix.lower() not in (".html", ".htm")
-        or timeline.is_dir()
-        or not timeline.resolve().parent.is_dir()
-    ):
+    page = timeline and timeline.resolve()
+    if page and (page.suffix.lower() not in (".html", ".htm") or page.is_dir() or not page.parent.is_dir()):
         raise ValueError(f"--timeline must name an .html file in a folder that is there, got '{timeline}'")
-    table = read_classes(classes or list(names))
-    opened = load_model(model, split)
+    table, opened = read_classes(classes or list(names)), load_model(model, split)
     classifier = opened.classifier(table, method, prompt, min_precision)
-    form = "json" if json else "csv" if csv else "text"
-    cut, limits = WindowSettings(window, stride), Limits(workers, timeout, memory)
+    form, cut = "json" if json else "csv" if csv else "text", WindowSettings(window, stride)
+    limits = Limits(workers, timeout, memory)
     print(f"model: {opened.name}, {opened.about}", file=sys.stderr)
     if csv:
         print(",".join(COLUMNS), flush=True)
@@ -325,8 +316,8 @@ def classify(
                 tables.append(predict(part, classifier))
                 print(as_lines(tables[-1], form), end="", flush=True)
     except KeyboardInterrupt as interrupt:
-        n_windows = sum(map(len, tables))
-        raise KeyboardInterrupt(f"interrupted after {n_windows} windows, printed above") from interrupt
+        said = f"interrupted after {sum(map(len, tables))} windows, printed above"
+        raise KeyboardInterrupt(said) from interrupt
     print(summary(tables, classifier, time.perf_counter() - started), file=sys.stderr)
     if timeline:
         print(write_timelines(tables, timeline, opened.about), file=sys.stderr)

@@ -48,8 +48,7 @@ class Workspace:
 
     Args:
         folder: where everything is saved; made if absent.
-        study: what is asked; None for the study in the folder, or the demo. Another study in the folder is an
-            error.
+        study: what is asked; None for the study in the folder, or the demo.
         workers: processes for decoding and for trainings side by side.
 
     Raises:
@@ -72,7 +71,7 @@ class Workspace:
         saved = Study.read(path) if path.is_file() else None
         self.study = study or saved or Study()
         if saved not in (None, self.study):
-            old, new = (_leaves(one.as_json()) for one in (saved, self.study))
+            old, new = (pd.json_normalize(one.as_json()).iloc[0].to_dict() for one in (saved, self.study))
             name = next(name for name in old | new if old.get(name) != new.get(name))
             got = f"{name} = {old.get(name)!r}, got {new.get(name)!r}"
             raise StudyError(f"'{self.folder}' holds a study with {got}; choose another folder")
@@ -277,8 +276,7 @@ class Workspace:
         Args:
             split: its name.
             on_epoch: called with the history after each epoch.
-            processes: above 1: that many ranks by torchrun, a GPU each, with their log streamed; 1: in this
-                process.
+            processes: 1, this one; above 1, that many ranks by torchrun, a GPU each.
         """
         if processes < 1:
             raise ValueError(f"processes must be 1 or more, got {processes}")
@@ -299,8 +297,7 @@ class Workspace:
         """Train every split that is not trained yet, `workers` at a time, each in a process of its own.
 
         Args:
-            on_epoch: called with the history of each split after every epoch of any; once where all are
-                trained.
+            on_epoch: called with the history of each split after every epoch of any.
 
         Returns:
             The complete checkpoint of each split; splits that are trained alike have the same one.
@@ -333,7 +330,7 @@ class Workspace:
 
         Args:
             split: its name.
-            views: of a clip; None for the study's. 25 of them are read from the videos.
+            views: test-time views a clip; None for the study's. 25 of them are read from the videos.
         """
         checkpoint, asked = self.train(split), views or VIEWS_OF[self.study.evaluation.views]
         with self._timed("embedding"):
@@ -399,11 +396,3 @@ class Workspace:
         yield
         spent = round(time.perf_counter() - started, 2)
         self.seconds[step] = self.seconds.get(step, 0.0) + spent
-
-
-def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested mapping with one level of keys: {"data": {"seed": 0}} as {"data.seed": 0}."""
-    if not isinstance(content, dict) or not content:
-        return {prefix: content}
-    parts = (_leaves(value, f"{prefix}.{name}".strip(".")) for name, value in content.items())
-    return {name: value for part in parts for name, value in part.items()}
