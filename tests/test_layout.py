@@ -70,7 +70,7 @@ HEAVY = (
     "decord",
     "ipywidgets",
 )
-MOST_LINES = 402
+MOST_LINES = 400
 
 
 def shown(path: Path) -> str:

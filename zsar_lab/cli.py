@@ -390,9 +390,8 @@ def bench(
     script = Path(__file__).parents[1] / "benchmarks" / "bench_engine.py"
     if not script.is_file():
         raise FileNotFoundError("bench needs a checkout of zsar_lab with benchmarks/bench_engine.py")
-    found = runpy.run_path(str(script))["bench"](
-        preset, seconds, tiny, device, lambda *said: print(*said, flush=True)
-    )
+    measure = runpy.run_path(str(script))["bench"]
+    found = measure(preset, seconds, tiny, device, lambda *said: print(*said, flush=True))
     if json:
         write_json(json, found)
         print(f"Written to {json}.")

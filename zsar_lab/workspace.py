@@ -66,6 +66,7 @@ class Workspace:
         self.seconds: dict[str, float] = {}
         self._is_begun = False
         self._protocols: dict[str, Protocol] = {}
+        self._leaks: dict[str, pd.DataFrame] = {}
         self._class_embeddings: dict[ClassText, ClassEmbeddings] = {}
         path = self.folder / "study.json"
         saved = Study.read(path) if path.is_file() else None
@@ -218,9 +219,12 @@ class Workspace:
         Raises:
             ValueError: there are such pairs, and the study is strict.
         """
-        protocol, asked = self.protocol(split), self.study.evaluation
-        found = audit(*self._sides(split)) if asked.leakage_distance is None else self.leakage(split)
-        return found.refuse(protocol.seen, protocol.unseen, asked.leakage_distance, strict=asked.strict)
+        if split not in self._leaks:
+            protocol, asked = self.protocol(split), self.study.evaluation
+            found = audit(*self._sides(split)) if asked.leakage_distance is None else self.leakage(split)
+            given = protocol.seen, protocol.unseen, asked.leakage_distance
+            self._leaks[split] = found.refuse(*given, strict=asked.strict)
+        return self._leaks[split]
 
     @cached_property
     def encoder(self) -> EncoderFiles:
