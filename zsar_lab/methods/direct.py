@@ -40,6 +40,7 @@ class TrainedModel:
 def fit_direct(split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fitted]) -> Fitted:
     """Nearest label embedding; there is nothing to choose."""
     trained, seen = split.trained, set(split.train.names)
+    assert trained, "direct needs the trained model"
 
     @cache
     def labels(names: tuple[str, ...]) -> np.ndarray:
@@ -59,6 +60,7 @@ def fit_direct(split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fitted]) 
 def fit_match(split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fitted]) -> Fitted:
     """The joint encoder's logits, of a group once; there is nothing to choose."""
     trained = split.trained
+    assert trained, "match needs the trained model"
 
     @cache
     def scores(group: ClipGroup) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -337,7 +337,7 @@ def _sorted_by_class(bank: QueryBank) -> np.ndarray:
     return np.sort(np.ascontiguousarray(bank.scores_NC.T), axis=1)
 
 
-def _places(sorted_CN: np.ndarray, scores_BC: np.ndarray, side: str) -> np.ndarray:
+def _places(sorted_CN: np.ndarray, scores_BC: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
     """How many bank clips score below ("left"), or below or the same ("right"), for each class, [B, C].
 
     Scores are looked up in about rising order, by 65,536 steps: that takes a third of the time, as each is

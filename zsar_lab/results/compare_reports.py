@@ -17,14 +17,21 @@ from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_
 
 # the schema: types by key, [form] a list of one form, {"*": form} any keys
 PRINTS = dict.fromkeys(("encoder", "checkpoints", "method"), str)
-ROW = dict.fromkeys(("method", "label", "prompt", "reduction", "setting"), str)
+ROW: dict[str, Any] = dict.fromkeys(("method", "label", "prompt", "reduction", "setting"), str)
 ROW |= {"top1": float, "settings": list, "per_class": [{"*": [int]}], "fingerprints": PRINTS}
-SPLIT = dict.fromkeys(("name", "hash", "average"), str) | {"generalised": bool, "views": int}
+SPLIT: dict[str, Any] = dict.fromkeys(("name", "hash", "average"), str) | {"generalised": bool, "views": int}
 SPLIT |= dict.fromkeys(("seen", "validation", "unseen"), [str]) | {"clips_scored": int}
 SPLIT |= {"clips": {"*": {"number": int, "fingerprint": str}}}
-REPORT = {"schema_version": int, "protocol": {"name": str, "hash": str}, "splits": [SPLIT], "beside": [dict]}
+REPORT: dict[str, Any] = {
+    "schema_version": int,
+    "protocol": {"name": str, "hash": str},
+    "splits": [SPLIT],
+    "beside": [dict],
+}
 REPORT |= {"methods": {"*": ROW}, "prompts": [ROW], "reductions": [ROW]}
-PREDICTIONS = dict.fromkeys(("fingerprint", "labels_fingerprint", "candidates_fingerprint"), str)
+PREDICTIONS: dict[str, Any] = dict.fromkeys(
+    ("fingerprint", "labels_fingerprint", "candidates_fingerprint"), str
+)
 PREDICTIONS |= {"clips": int, "top1": float, "per_class": [{"class": str, "clips": int, "correct": int}]}
 SHARED = ("encoder", "checkpoints", "catalog", "frames")
 POINTS = {"unseen": "unseen classes", "seen": "seen classes", "validation": "validation classes"}
@@ -147,7 +154,7 @@ def check_report(content: Any, what: str) -> None:
 def _check(value: Any, form: Any, where: str) -> None:
     """Check a value against a type, a list of one form, a dict of forms, or {"*": form} for any key."""
     kind = type(form) if isinstance(form, (dict, list)) else form
-    accepted = (int, float) if kind is float else (list, tuple) if kind is list else kind
+    accepted: Any = (int, float) if kind is float else (list, tuple) if kind is list else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ReportError(f"{where} must be of type {kind.__name__}, got {str(value)[:40]!r}")
     if isinstance(form, list):
@@ -222,7 +229,8 @@ def _compare(a: dict[str, Any], b: dict[str, Any], **beside: Any) -> ReportCompa
         len({name for split in a["splits"] for name in split["unseen"]}),
         _with_holm(found),
         tuple(differs),
-        *map(tuple, only),
+        tuple(only[0]),
+        tuple(only[1]),
         **beside,
     )
 

@@ -93,23 +93,24 @@ def _score(
     validation, test = split.validation, split.test
     seen_test = ClipGroup.of(clips, protocol.seen_test_clips, protocol.seen)
 
-    def add(scores_BC: np.ndarray, *key: str, **chosen: Any) -> None:
+    def add(scores_BC: np.ndarray, method: str, prompt: str, **chosen: Any) -> None:
         arrays[f"scores_{len(arrays):02d}"] = scores_BC
-        scored.append(Scored(*key, matrix=len(arrays) - 1, **chosen))
+        scored.append(Scored(method, prompt, matrix=len(arrays) - 1, **chosen))
 
     fits: dict[str, Fitted] = {}
     for name, method in METHODS.items():
         fits[name] = method.fit(split, classes, fits)
     prompt = classes.class_text.prompt
     others = [METHODS[name].fit(split, texts, {}) for texts in other_texts for name in TEXT_METHODS]
+    chosen: dict[str, Any]
     for fitted in (*fits.values(), *others):
         temperature = choose_temperature(fitted.scores(validation), validation.targets)
         chosen = {"settings": fitted.settings, "validation_top1": fitted.validation_top1}
         add(fitted.scores(test), fitted.method, fitted.prompt, temperature=temperature, **chosen)
     grids = {name: reduction.settings for name, reduction in REDUCTIONS.items()}
     for one in reduced_scores(fits[REDUCED], split, grids):
-        chosen = {"settings": one.settings, "validation_top1": one.validation_top1}
-        add(one.scores_BC, REDUCED, prompt, one.reduction, one.setting, **chosen)
+        chosen = {name: value for name, value in vars(one).items() if name != "scores_BC"}
+        add(one.scores_BC, REDUCED, prompt, **chosen)
     beside, tested = (
         ClipGroup.of(clips, protocol.seen_test_clips + ids, protocol.seen + names)
         for ids, names in ((validation.ids, validation.names), (test.ids, test.names))
@@ -126,13 +127,15 @@ def _score(
     add(true_prototype_scores(test.embedding_BD, test.targets, len(test.names)), UPPER_BOUND, prompt)
     add(nearest_scores(seen_test.embedding_BD, split.seen_prototypes), SEEN, prompt, candidates="seen")
     weights_US = weights_of(split, classes, test.names, TransferSettings(**fits["transfer"].settings))
+    composed, texts = fits["transfer"].points, fits["direct"].points
+    assert composed and texts
     arrays |= {
         "weights": weights_US,
         "prototypes_seen": split.seen_prototypes,
-        "prototypes_composed": fits["transfer"].points(test.names),
+        "prototypes_composed": composed(test.names),
         "prototypes_true": class_means(test.embedding_BD, test.targets, len(test.names)),
-        "prototypes_seen_text": fits["direct"].points(protocol.seen),
-        "prototypes_unseen_text": fits["direct"].points(test.names),
+        "prototypes_seen_text": texts(protocol.seen),
+        "prototypes_unseen_text": texts(test.names),
         "targets_unseen": test.targets,
         "targets_validation": validation.targets,
         "targets_seen": seen_test.targets,

@@ -143,9 +143,9 @@ def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.Dat
     """
     average = splits[0].protocol.average
     quantity = "mean_class" if average == "mean_class" else "top1"
-    sides = [rows[rows["role"] == role] for role in ("seen_test", "test")]
-    s, u = (accuracy(side, quantity) for side in sides)
-    low, high = harmonic_interval(*sides, quantity)
+    seen, unseen = (rows[rows["role"] == role] for role in ("seen_test", "test"))
+    s, u = accuracy(seen, quantity), accuracy(unseen, quantity)
+    low, high = harmonic_interval(seen, unseen, quantity)
     curves = [curve_of(split, one.method, one.prompt) for split in splits]
     figures = {"average": average, "seen": s, "unseen": u, "harmonic": float(harmonic_mean(s, u))}
     figures |= {"harmonic_low": low, "harmonic_high": high, "ausuc": float(np.mean([c.area for c in curves]))}

@@ -200,6 +200,7 @@ class Predictions:
         path.unlink(missing_ok=True)
         shutil.rmtree(arrays, ignore_errors=True)
         make_folder(arrays)
+        assert not isinstance(self._arrays, Path), "predictions that were read are saved"
         for name, array in self._arrays.items():
             np.save(arrays / f"{name}.npy", array)
         self.protocol.save(arrays / "protocol.json")
@@ -258,7 +259,11 @@ class Predictions:
         if one.temperature is not None:
             confidence = confidences(scores_BC, one.temperature)[np.arange(len(targets)), predicted]
         roles = [role for role in ROLES[one.candidates] for _ in clips[role]]
-        found = {"split": self.split, "role": roles, "clip": self.ids(one.candidates)} | one.where
+        found: dict[str, Any] = {
+            "split": self.split,
+            "role": roles,
+            "clip": self.ids(one.candidates),
+        } | one.where
         found |= {"label": names[targets], "prediction": names[predicted]}
         found |= {"rank": truth_rank(scores_BC, targets), "confidence": confidence}
         return pd.DataFrame(found | {"margin": (ordered[:, -1] - ordered[:, -2]).astype(float)})

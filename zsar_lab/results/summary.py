@@ -175,7 +175,7 @@ class Results:
                 found[number] |= {"p_holm": p, "claimed": p <= LEVEL}
         if prompts:
             best = [
-                max(ones, key=lambda one: split.find(**one.where).validation_top1).prompt
+                max(ones, key=lambda one: split.find(**one.where).validation_top1 or 0.0).prompt
                 for split in self.splits(family)
             ]
             for row in found:
@@ -256,14 +256,14 @@ class Results:
         splits = self.splits(family)
         scores = [split.scores(**one.where) for split in splits]
         occurrences = [k_occurrence(scores_BC, 1) for scores_BC in scores]
-        figures = {}
+        figures: dict[str, Any] = {}
         for name, (low, high) in hubness_interval(occurrences, 1).items():
             mean = float(np.mean([getattr(hubness(counts, 1), name) for counts in occurrences]))
             figures |= {f"hubness_{name}": mean, f"hubness_{name}_low": low, f"hubness_{name}_high": high}
         temperatures = [split.find(**one.where).temperature for split in splits]
         if None in temperatures:
             return figures
-        found = [calibration(s, p.targets(), t) for s, p, t in zip(scores, splits, temperatures)]
+        found = [calibration(s, p.targets(), t) for s, p, t in zip(scores, splits, temperatures) if t]
         of_splits = {
             "calibration_error": [each.equal_width.error for each in found],
             "negative_log_likelihood": [each.negative_log_likelihood for each in found],
@@ -272,7 +272,7 @@ class Results:
         }
         return figures | {name: float(np.mean(values)) for name, values in of_splits.items()}
 
-    def fingerprints(self, one: Scored, family: str | None = None) -> dict[str, str | None]:
+    def fingerprints(self, one: Scored, family: str | None = None) -> dict[str, Any]:
         """What a row came from, whatever the order of the splits; method with what was chosen in each."""
         splits = sorted(self.splits(family), key=lambda split: split.protocol.hash)
         hashes = [split.protocol.hash for split in splits]
