@@ -48,11 +48,11 @@ def test_stems_by_hand():
 
 RULE_OF = {
     "exact": "clean and jerk = CleanAndJerk, push up = push-up",
-    "normalised": "push up = PushUps, Rock-paper-scissors = rock scissors paper, throwing discus = DiscusThrow"
-    ", climb_stairs = climbing the stairs, person's head = persons head, WalkingWithDog = walking the dog"
-    ", kick (ball) = kicking balls, Run100mHurdles = running 100m hurdles",
-    "contained": "swimming front crawl = FrontCrawl, front crawl = swimming front crawl"
-    ", petting cat = petting animal (not cat)",
+    "normalised": "push up = PushUps, Rock-paper-scissors = rock scissors paper,"
+    " climb_stairs = climbing the stairs, throwing discus = DiscusThrow, person's head = persons head,"
+    " WalkingWithDog = walking the dog, kick (ball) = kicking balls, Run100mHurdles = running 100m hurdles",
+    "contained": "swimming front crawl = FrontCrawl, front crawl = swimming front crawl,"
+    " petting cat = petting animal (not cat)",
     "embedding": "playing billiards = Billiards, pull ups = pullup, archery = bowling",
 }
 

@@ -177,9 +177,8 @@ def check_against(protocol: Protocol, clips: pd.DataFrame) -> None:
                 raise ProtocolError(f"the {role} clip {clip!r} is of {class_of[clip]!r}, not in its list")
             if role != "train" and group_of[clip] in trained:
                 both = f"the train clip {trained[group_of[clip]]!r} and the {role} clip {clip!r}"
-                raise ProtocolError(
-                    f"a source must be on one side of training, {group_of[clip]} holds {both}"
-                )
+                holds = f"{group_of[clip]} holds {both}"
+                raise ProtocolError(f"a source must be on one side of training, {holds}")
         without = names - {class_of[clip] for clip in ids}
         if without and role != "seen test":
             raise ProtocolError(f"every class needs at least one {role} clip, {min(without)!r} has none")

@@ -122,8 +122,6 @@ def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
         if name in names[: number - 1]:
             raise ValueError(f"each class must be named once, {where} names {name!r} more than once")
     refuse_nearly_same(names)
-    table = table.reindex(
-        columns=[*table.columns, *(c for c in CLASS_COLUMNS if c not in table)], fill_value=""
-    )
-    table["label"] = label(table)
-    return table[[*CLASS_COLUMNS, *(["structure"] if "structure" in table else [])]]
+    structure = ["structure"] if "structure" in table else []
+    table = table.reindex(columns=[*CLASS_COLUMNS, *structure], fill_value="")
+    return table.assign(label=label(table))

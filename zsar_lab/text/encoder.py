@@ -77,10 +77,8 @@ class LanguageModel(nn.Module):
         n_layers = getattr(text.config, "num_hidden_layers", None)
         lists = [part for part in text.modules() if isinstance(part, nn.ModuleList) and len(part) == n_layers]
         if len(lists) != 1:
-            got = f"{len(lists)} lists of {n_layers}"
-            raise ValueError(
-                f"the layers of {text.config.model_type} must be in one list to be trained, got {got}"
-            )
+            kind, got = text.config.model_type, f"{len(lists)} lists of {n_layers}"
+            raise ValueError(f"the layers of {kind} must be in one list to be trained, got {got}")
         return lists[0]
 
     def forward(self, ids_NL: Tensor, mask_NL: Tensor) -> Read:
@@ -179,9 +177,7 @@ class TextEncoder:
 
     def words(self, text: str) -> list[Word]:
         """The words of a text, each with the pieces it is read in; punctuation counts as a word."""
-        read = self.tokenizer(
-            text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
-        )
+        read = self.tokenizer(text, return_offsets_mapping=True, verbose=False)
         ids, offsets = read["input_ids"], read["offset_mapping"]
         pieces = self.tokenizer.convert_ids_to_tokens(ids)
         places: dict[int, list[int]] = {}

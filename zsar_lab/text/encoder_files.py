@@ -15,18 +15,9 @@ DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 # of the official model.safetensors at revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # what decides an embedding beside the weights
-SETTINGS_FILES = (
-    *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
-    *(
-        "added_tokens.json",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-        "spiece.model",
-        "sentencepiece.bpe.model",
-    ),
-    *("tokenizer.model", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
-)
+SETTINGS_FILES = """config.json tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json
+vocab.txt vocab.json merges.txt spiece.model sentencepiece.bpe.model tokenizer.model modules.json
+sentence_bert_config.json 1_Pooling/config.json""".split()
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
 
 
@@ -108,8 +99,8 @@ def _is_whole(folder: Path) -> bool:
     index = folder / "model.safetensors.index.json"
     listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"] if index.is_file() else {}
     has_tokenizer = any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES)
-    has_weights = all((folder / name).is_file() for name in listed.values()) and any(
-        folder.glob("*.safetensors")
+    has_weights = any(folder.glob("*.safetensors")) and all(
+        (folder / name).is_file() for name in listed.values()
     )
     return (folder / "config.json").is_file() and has_tokenizer and has_weights
 

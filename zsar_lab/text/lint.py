@@ -141,9 +141,8 @@ def _outliers(labels: list[str], alike_CC: np.ndarray) -> Iterator[Flag]:
     usual = float(np.median(company_C))
     value_C = (company_C - usual) / _robust_deviation(company_C, COMPANY_SPREAD)
     for i in np.flatnonzero(value_C < LEAST_COMPANY):
-        why = (
-            f"similarity to its nearest {company_C[i]:.2f}, usually {usual:.2f}; {value_C[i]:.2f} deviations"
-        )
+        near = f"similarity to its nearest {company_C[i]:.2f}, usually {usual:.2f}"
+        why = f"{near}; {value_C[i]:.2f} deviations"
         sentence = f"the text of '{labels[i]}' is unlike all others ({why}, limit {LEAST_COMPANY:.2f})"
         yield int(i), OUTLIER, None, float(value_C[i]), LEAST_COMPANY, sentence
 

@@ -289,9 +289,8 @@ def kept_text(path: Path, make: Callable[[], ClassText]) -> ClassText:
 
 def _filled(classes: pd.DataFrame, column: str) -> list[str]:
     values: list[Any] = list(classes[column]) if column in classes else [None] * len(classes)
-    empty = [
-        name for name, text in zip(classes["name"], values) if not (isinstance(text, str) and text.strip())
-    ]
+    named = zip(classes["name"], values)
+    empty = [name for name, text in named if not (isinstance(text, str) and text.strip())]
     if empty:
         raise ValueError(f"the prompt needs a {column}, missing for {len(empty)} ({_some(empty)})")
     return [text.strip() for text in values]
