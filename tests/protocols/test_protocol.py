@@ -59,13 +59,11 @@ def all_clips(protocol: Protocol) -> list[str]:
     ("change", "words"),
     [
         ({"unseen": ("climb", "run")}, "'run' is in seen and in unseen"),
-        ({"validation": ("climb", "sit")}, "'climb' is in validation and in unseen"),
         ({"unseen": ("climb", "climb")}, "'climb' is in unseen and in unseen"),
         ({"test_clips": ("climb/1", "run/1")}, "'run/1' is in train and in test"),
         ({"seen_test_clips": ("run/1",)}, "'run/1' is in train and in seen test"),
         ({"left_out": (("run/1", "no reason"),)}, "'run/1' is in train and in left out"),
         ({"removed": ("dive", "run")}, "'run' is in seen and in removed"),
-        ({"removed": ("sit",)}, "'sit' is in validation and in removed"),
         ({"train_clips": ()}, "needs train clips"),
         ({"test_clips": ()}, "needs test clips"),
         ({"unseen": ("climb",)}, "got 2, 2 and 1"),

@@ -84,23 +84,21 @@ class Removal:
             why.append(f"{near}, encoder {self.encoder[:12] or 'not named'}")
         return ", or ".join(why) or "no rule"
 
-    def save(self, path: Path) -> Path:
-        """Write the list with its hash as json; `path` ends in .json, or is a folder (leakage.json in it)."""
-        write_json(_json_path(path), asdict(self) | {"hash": self.hash})
-        return _json_path(path)
+    def save(self, path: Path) -> None:
+        """Write the list with its hash as json."""
+        write_json(path, asdict(self) | {"hash": self.hash})
 
     @staticmethod
     def load(path: Path) -> Removal:
         """Read back what `save` wrote; ValueError when the file is no such list, or its hash is another."""
-        file = _json_path(path)
-        content, fields = read_json(file), {*Removal.__dataclass_fields__, "hash"}
+        content, fields = read_json(path), {*Removal.__dataclass_fields__, "hash"}
         if not isinstance(content, dict) or set(content) != fields:
-            raise ValueError(f"a removal file must hold {', '.join(sorted(fields))}, '{file}' does not")
+            raise ValueError(f"a removal file must hold {', '.join(sorted(fields))}, '{path}' does not")
         stated = content.pop("hash")
         lists = ((key, tuple(value) if isinstance(value, list) else value) for key, value in content.items())
         removal = Removal(**dict(lists))
         if removal.hash != stated:
-            raise ValueError(f"'{file}' must give the hash {stated}, but it gives {removal.hash}")
+            raise ValueError(f"'{path}' must give the hash {stated}, but it gives {removal.hash}")
         return removal
 
 
@@ -311,7 +309,3 @@ def _checked(rules: Sequence[str], known: Sequence[str] = NAME_RULES) -> list[st
     if wrong:
         raise ValueError(f"rules must be a list out of {', '.join(known)}, got {wrong[0]!r}")
     return list(rules)
-
-
-def _json_path(path: Path) -> Path:
-    return Path(path) if Path(path).suffix == ".json" else Path(path) / "leakage.json"
