@@ -39,16 +39,17 @@ def read_classes(classes: Classes) -> pd.DataFrame:
     if isinstance(classes, Mapping):
         table = pd.DataFrame({"name": list(classes), "description": list(classes.values())})
         return _checked(table, "the mapping of classes")
-    if isinstance(classes, (str, Path)) and Path(classes).suffix.lower() == ".txt":
-        return classes_of_lines(read_text(Path(classes)), f"'{classes}'")
-    if isinstance(classes, (str, Path)) and Path(classes).suffix.lower() == ".csv":
-        columns, rows = read_csv(Path(classes), needed=("name",), pad=True)
-        table = pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str)
-        return _checked(table, f"'{classes}'")
-    is_list = isinstance(classes, Sequence) and not isinstance(classes, str)
-    if isinstance(classes, (str, Path)) or not is_list or not all(isinstance(name, str) for name in classes):
-        raise ValueError(f"classes must be a list of names, a table, or a .csv or .txt file, got {classes!r}")
-    return _checked(pd.DataFrame({"name": list(classes)}, dtype=str), "the list of classes")
+    if isinstance(classes, (str, Path)):
+        suffix = Path(classes).suffix.lower()
+        if suffix == ".txt":
+            return classes_of_lines(read_text(Path(classes)), f"'{classes}'")
+        if suffix == ".csv":
+            columns, rows = read_csv(Path(classes), needed=("name",), pad=True)
+            table = pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str)
+            return _checked(table, f"'{classes}'")
+    elif isinstance(classes, Sequence) and all(isinstance(name, str) for name in classes):
+        return _checked(pd.DataFrame({"name": list(classes)}, dtype=str), "the list of classes")
+    raise ValueError(f"classes must be a list of names, a table, or a .csv or .txt file, got {classes!r}")
 
 
 def classes_of_lines(lines: str, where: str = "the list of classes") -> pd.DataFrame:

@@ -230,11 +230,10 @@ def inspect_class(
     name: str,
     encoder: TextEncoder,
     flags: pd.DataFrame = NO_FLAGS,
-    n: int = 8,
     seen: Sequence[str] | None = None,
 ) -> ClassInspection:
-    """Look at one class text with the encoder that embedded; flags of `flags_of`, n and seen as `nearest`."""
-    near, made = nearest(embeddings, name, n, seen), embeddings.class_text
+    """Look at one class text with the encoder that embedded; flags of `flags_of`, seen as of `nearest`."""
+    near, made = nearest(embeddings, name, seen=seen), embeddings.class_text
     text = made.texts[int(embeddings.rows((name,))[0])]
     read = read_lines([text], encoder)
     lines, own = tuple(read[line] for line in text.split("\n")), flags[flags["name"] == name]
@@ -265,7 +264,6 @@ def text_overview(
     labels: Mapping[str, str],
     encoder: TextEncoder,
     flags: pd.DataFrame = NO_FLAGS,
-    seen: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """One row a class, to sort by: what is odd in all class texts; arguments as `inspect_class`.
 
@@ -280,7 +278,7 @@ def text_overview(
     split = [list(dict.fromkeys(word for line in lines for word in line.heavily_split)) for lines in lines_of]
     near, similarities = [""], np.array([np.nan])
     if len(names) > 1:
-        related_CC = _relatedness(embeddings, CENTRED, seen)
+        related_CC = relatedness_of(embeddings, names)
         np.fill_diagonal(related_CC, -np.inf)
         near, similarities = [names[other] for other in related_CC.argmax(1)], related_CC.max(1)
     kinds = [list(flags["flag"][flags["name"] == name]) for name in names]
