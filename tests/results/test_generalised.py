@@ -42,9 +42,7 @@ def many(seed: int, coarse: bool = False, n: int = 40):
     )
 
 
-def score(
-    scores, targets, is_seen, gamma: float = 0.0, average: str = "mean_class"
-) -> tuple[float, float, float]:
+def score(scores, targets, is_seen, gamma=0.0, average="mean_class") -> tuple[float, float, float]:
     """S, U and H with gamma taken off the seen scores, by a plain loop."""
     s, u = reference.seen_and_unseen(scores, targets, is_seen, gamma, average == "mean_class")
     return s, u, float(harmonic_mean(s, u))
@@ -103,38 +101,30 @@ def test_the_curve_falls_from_all_seen_to_all_unseen():
         scores, targets, is_seen = many(seed)
         curve = seen_unseen_curve(scores, targets, is_seen)
         assert (
-            (np.diff(curve.seen) <= 0).all()
-            and (np.diff(curve.unseen) >= 0).all()
-            and (np.diff(curve.breakpoints) > 0).all()
+            max(np.diff(curve.seen)) <= 0 <= min(np.diff(curve.unseen))
+            and min(np.diff(curve.breakpoints)) > 0
         )
-        assert (
-            curve.unseen[0] == curve.seen[-1] == 0 and 0 < curve.area <= curve.seen[0] * curve.unseen[-1] <= 1
-        )
+        assert curve.unseen[0] == curve.seen[-1] == 0 < curve.area <= curve.seen[0] * curve.unseen[-1] <= 1
         # the ends are the accuracies with the candidates of one side alone
         for side, end in ((is_seen, curve.seen[0]), (~is_seen, curve.unseen[-1])):
             clips = side[targets]
             right = np.flatnonzero(side)[scores[clips][:, side].argmax(1)] == targets[clips]
-            assert end == pytest.approx(
-                np.mean([right[targets[clips] == c].mean() for c in np.flatnonzero(side)])
-            )
+            by_class = [right[targets[clips] == c].mean() for c in np.flatnonzero(side)]
+            assert end == pytest.approx(np.mean(by_class))
 
 
 def test_the_curve_does_not_see_what_is_added_to_all_seen_scores_or_the_order_of_clips():
     scores, targets, is_seen = many(3)
     curve = seen_unseen_curve(scores, targets, is_seen)
     shifted = seen_unseen_curve(scores + 2 * is_seen, targets, is_seen)
-    assert shifted.breakpoints == pytest.approx(curve.breakpoints + 2) and shifted.area == pytest.approx(
-        curve.area
-    )
+    assert shifted.breakpoints == pytest.approx(curve.breakpoints + 2)
+    assert shifted.area == pytest.approx(curve.area)
     order = np.random.default_rng(0).permutation(len(targets))
     assert seen_unseen_curve(scores[order], targets[order], is_seen).area == pytest.approx(curve.area)
 
 
 def test_gamma_is_chosen_on_validation_and_helps_elsewhere():
-    validation, test = (
-        (scores + 1.5 * is_seen, targets, is_seen)
-        for scores, targets, is_seen in (many(20, n=400), many(21, n=400))
-    )
+    validation, test = ((s + 1.5 * seen, t, seen) for s, t, seen in (many(20, n=400), many(21, n=400)))
     gamma, bound = choose_gamma(*validation), seen_unseen_curve(*test).harmonic_upper_bound
     assert score(*validation, gamma)[2] == pytest.approx(seen_unseen_curve(*validation).harmonic_upper_bound)
     assert score(*test)[2] + 0.1 < score(*test, gamma)[2] <= bound + 1e-12
@@ -145,10 +135,8 @@ def test_gamma_by_hand():
     # H is 0.57 with nothing right lost between -0.7 and 0.1, and 0.5 between 0.2 and 0.6
     assert choose_gamma(SCORES, TARGETS, IS_SEEN, average="micro") == pytest.approx(-0.3)
     # of the equally good stretches -3..-1 and 1..2 the second is nearer to 0
-    scores, targets = (
-        np.array([[2.0, 0, 0, 0], [0, -1, 1, 0], [0, -1, 3, 0], [1.5, 0, 0.5, 0]]),
-        np.array([0, 0, 2, 2]),
-    )
+    scores = np.array([[2.0, 0, 0, 0], [0, -1, 1, 0], [0, -1, 3, 0], [1.5, 0, 0.5, 0]])
+    targets = np.array([0, 0, 2, 2])
     assert seen_unseen_curve(scores, targets, IS_SEEN).harmonic == pytest.approx([0, 2 / 3, 1 / 2, 2 / 3, 0])
     assert choose_gamma(scores, targets, IS_SEEN) == 1.5
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from small_results import GAMMAS, N_CLASSES, TARGETS, UNSEEN, small_predictions
 
-from zsar_lab.results.predictions import COLUMNS, KEY, Predictions, halves
+from zsar_lab.results.predictions import COLUMNS, Predictions, halves
 
 
 @pytest.fixture(scope="module")
@@ -21,24 +21,20 @@ def predictions() -> Predictions:
 def test_the_table_by_a_plain_loop(predictions):
     rows = []
     for one in predictions.scored:
-        key = dict(zip(KEY, one.key))
+        key = one.where
         scores, names = predictions.scores(**key), predictions.names(one.candidates)
         for clip, own, of_clip in zip(
             predictions.ids(one.candidates), predictions.targets(one.candidates), scores
         ):
             others = [score for c, score in enumerate(of_clip) if c != own]
             rank = 1 + sum(score >= of_clip[own] for score in others)
-            best = (
-                min(c for c, score in enumerate(of_clip) if score == max(of_clip) and c != own)
-                if rank > 1
-                else own
-            )
+            tied = [c for c, score in enumerate(of_clip) if score == max(of_clip) and c != own]
             confidence = np.nan
             if one.temperature:
                 parts = np.exp(of_clip / one.temperature)
                 confidence = max(parts) / parts.sum()
             margin = sorted(of_clip)[-1] - sorted(of_clip)[-2]
-            prediction = names[own] if rank == 1 else names[best]
+            prediction = names[own] if rank == 1 else names[tied[0]]
             rows.append((clip, *one.key, names[own], prediction, rank, margin, confidence))
     expected = pd.DataFrame(rows, columns=COLUMNS[2:])
     pd.testing.assert_frame_equal(predictions.table[list(COLUMNS[2:])], expected, check_dtype=False)
@@ -94,13 +90,10 @@ def test_written_and_read_again_it_is_the_same(predictions, tmp_path):
     predictions.save(tmp_path)
     read = Predictions.read(tmp_path, "stratified-0", predictions.about["fingerprint"])
     pd.testing.assert_frame_equal(read.table, predictions.table)
-    assert (read.scored, read.protocol, read.about) == (
-        predictions.scored,
-        predictions.protocol,
-        predictions.about,
-    )
+    for name in ("scored", "protocol", "about"):
+        assert getattr(read, name) == getattr(predictions, name)
     for one in predictions.scored:
-        key = dict(zip(KEY, one.key))
+        key = one.where
         assert (read.scores(**key) == predictions.scores(**key)).all()
         pd.testing.assert_frame_equal(read.rows(**key), predictions.rows(**key))
     assert (read.weights() == predictions.weights()).all() and read.names() == UNSEEN
