@@ -47,7 +47,7 @@ PUBLIC = {"videos": "v", "annotations": "a"}
         (Training, {"overrides": {"batch_size": 8.0}, "preset": "rest18"}, "batch_size .* got 8.0"),
         (Training, {"overrides": {"batch_size": 0}}, "batch_size .* got 0"),
         (Training, {"overrides": {"model": 3}}, "model .* got 3"),
-        (Training, {"overrides": {"model": {"heads": 3}}}, "model.heads"),
+        (Training, {"overrides": {"model": {"heads": 3}}}, "heads"),
         *(
             (Training, {"overrides": {name: 1}}, f"'{name}' out")
             for name in ("epochs", "text_layers", "seed")

@@ -368,12 +368,9 @@ class Workspace:
         data = {"catalog": self.catalog.fingerprint, "frames": self.frames.fingerprint}
         results = Results(families, data, titles, self.folder / "predictions")
         path = self.folder / "report.json"
-        earlier = (
-            read_json(path)["seconds"] if path.is_file() else {}
-        )  # a step that is only opened takes none
-        self.seconds = {
-            step: max(self.seconds.get(step, 0.0), earlier.get(step, 0.0)) for step in earlier | self.seconds
-        }
+        earlier = read_json(path)["seconds"] if path.is_file() else {}
+        for step, seconds in earlier.items():  # a step that is only opened takes none
+            self.seconds[step] = max(self.seconds.get(step, 0.0), seconds)
         results.save(self.folder, seconds=self.seconds)
         return results
 
