@@ -1,4 +1,5 @@
-"""50 half-class splits under six methods from one set of clip embeddings: all at once, and each split and method afresh.
+"""50 half-class splits under six methods from one set of clip embeddings: all at once, and each split and
+method afresh.
 
     python benchmarks/bench_scoring.py [--splits 50] [--rounds 3] [--threads 2]
 
@@ -38,7 +39,9 @@ RIDGES, FUSED = ("ridge", "ridge centred"), "transfer + direct"
 
 @dataclass(frozen=True, eq=False)
 class MadeUp:
-    """Clips, and what the methods have fitted once: points of all classes for those that take a cosine, and a ridge map with the class texts."""
+    """Clips, and what the methods have fitted once: points of all classes for those that take a cosine, and
+    a ridge map with the class texts.
+    """
 
     embedding_ND: np.ndarray
     targets: np.ndarray
@@ -162,15 +165,18 @@ def compare(what: str, data: MadeUp, methods: tuple[str, ...], splits: list, rou
     top1, best = ours[0]["top1"].mean(), {side: np.min(times, axis=0) for side, times in seconds.items()}
     clock, processor = best["afresh"] / best["at once"]
     print(
-        f"\n{what}: {len(splits)} splits, {N_CLIPS} clips, {N_CLASSES} classes; figures equal to 1e-9, mean top-1 {100 * top1:.1f} %"
+        f"\n{what}: {len(splits)} splits, {N_CLIPS} clips, {N_CLASSES} classes; figures equal to 1e-9,"
+        f" mean top-1 {100 * top1:.1f} %"
     )
     for side, times in seconds.items():
         rounds_shown = " ".join(f"{on_clock:.2f}" for on_clock, _ in times)
         print(
-            f"{side:8s} {best[side][0]:6.2f} s, {best[side][1]:6.2f} s of processor time   (rounds {rounds_shown})"
+            f"{side:8s} {best[side][0]:6.2f} s, {best[side][1]:6.2f} s of processor"
+            f" time   (rounds {rounds_shown})"
         )
     print(
-        f"afresh takes {clock:.1f} x as long, {processor:.1f} x by processor time   (targets: at once under 10 s, 20 x)",
+        f"afresh takes {clock:.1f} x as long, {processor:.1f} x by processor time"
+        "   (targets: at once under 10 s, 20 x)",
         flush=True,
     )
 

@@ -1,4 +1,4 @@
-"""What `import zsar_lab as zl` gives, its examples as doctests on a small trained study, and classify on it."""
+"""What `import zsar_lab as zl` gives, its examples as doctests on a small study, and classify on the same."""
 
 from __future__ import annotations
 

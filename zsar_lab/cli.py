@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _refuse_repeated(sys.argv[1:] if arguments is None else arguments)
         config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
-        shown = {"prog": "zsar-lab", "description": ABOUT, "config": config}
-        tyro.extras.subcommand_cli_from_dict(commands, args=arguments, **shown)
+        subcommands = tyro.extras.subcommand_cli_from_dict
+        subcommands(commands, prog="zsar-lab", description=ABOUT, args=arguments, config=config)
     except KeyboardInterrupt as interrupt:
         if rank == "0":
             said = str(interrupt) or "interrupted; what was finished is saved, run it again to go on"
