@@ -31,7 +31,6 @@ FLAGS = (
     # as with a mouse: without one plotly never hides its buttons
     "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
 )
-IDLE = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
 WIDTH, HEIGHT = 1400, 1000
 # anywidget gives a model up after two seconds in which the browser was busy, as it is when the machine has
 # other work
@@ -128,6 +127,8 @@ def open_notebook(lab: Lab, browser) -> Iterator[Callable]:
     """A function from a notebook's name to its page, with all cells run; fails where a cell did."""
     pages, faults = [], []
 
+    from jupyter_page import IDLE, run_all
+
     def opened(name: str, run: bool = True):
         for _ in range(TRIES - 1):
             page = once(name, run)
@@ -161,13 +162,6 @@ def open_notebook(lab: Lab, browser) -> Iterator[Callable]:
         fault for fault in faults if TOO_BUSY not in fault
     ]  # of a later run in a page; a widget that hears nothing fails its test
     assert not faults, faults
-
-
-def run_all(page) -> None:
-    """Run all cells of the notebook of a page; fails where one fails."""
-    page.set_default_timeout(60_000)
-    assert page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')"), "a cell failed"
-    page.wait_for_timeout(2000)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import json
 import shutil
 
 import pytest
-from conftest import IDLE, run_all
-from jupyter_page import WAIT_MS, choice, expect, options, show
+from jupyter_page import IDLE, WAIT_MS, choice, expect, options, run_all, show
 
 WIDGETS = {"04_shared_space": ".zsar-transfer-explorer", "05_class_errors": ".zsar-class-errors"}
 DRAWN = "selector => [...document.querySelectorAll(`${selector} .js-plotly-plot .main-svg`)].length >= 3"

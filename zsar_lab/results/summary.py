@@ -216,6 +216,9 @@ class Results:
             rows = pd.DataFrame([{"part": part} | self._figures(one, family) for one in ones]).assign(
                 **shared
             )
+            if part == "generalised":  # with other candidates the bound of unseen classes bounds nothing
+                among_all = float(np.mean([1 / len(one.names("all")) for one in splits]))
+                rows = rows.assign(chance=among_all, upper_bound=np.nan)
             methods = [BASELINE] if part in ("methods", "reductions") else []
             if part == "prompts" and any(one.prompt == BASELINE_PROMPT for one in ones):
                 methods = list(dict.fromkeys(one.method for one in ones))
