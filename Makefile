@@ -39,13 +39,10 @@ lab: .venv/installed
 	$(BIN)/pip install -c constraints.txt -e ".[demo,test]"
 	touch $@
 
-# the rooms are named because pdoc reads of a package only what its __all__ names
-ROOMS = $(subst /,.,$(basename $(patsubst %/__init__.py,%,$(wildcard zsar_lab/[a-z]*.py zsar_lab/[a-z]*/__init__.py))))
-
 docs: .venv/installed
 	$(BIN)/pip install -c constraints.txt -e ".[docs]"
-	$(BIN)/pdoc --docformat google --no-include-undocumented --output-directory executed/api zsar_lab $(ROOMS)
-	@echo "The API is described in executed/api/index.html."
+	$(BIN)/zensical build
+	@echo "The guide and the API are described in executed/site/index.html."
 
 clean:
 	rm -rf runs/demo executed .venv

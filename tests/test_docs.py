@@ -1,0 +1,58 @@
+"""README and docs/: short enough, links that lead somewhere, commands and imports that exist."""
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from zsar_lab.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+OPTIONS = {
+    command.__name__: {name.replace("_", "-") for name in inspect.signature(command).parameters}
+    for command in COMMANDS
+}
+
+
+def blocks(page, language):
+    """The fenced blocks of one language, with backslash-ended lines joined."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+    return [block.replace("\\\n", " ") for block in found]
+
+
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.encode()) <= 14_000
+    assert len(text.splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_their_options_exist(page):
+    commands = r"(?:zsar-lab|-m zsar_lab) +([a-z-]+)([^\n|#`]*)"
+    for command, rest in re.findall(commands, page.read_text().replace("\\\n", " ")):
+        assert command in OPTIONS, f"no command {command}"
+        unknown = set(re.findall(r"--([a-z][a-z-]+)", rest)) - OPTIONS[command] - {"help"}
+        assert unknown == set(), f"{command} has no option {unknown}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_import_what_exists(page):
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module)
+                absent = [name.name for name in node.names if not hasattr(module, name.name)]
+                assert absent == []
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "zl":
+                assert hasattr(importlib.import_module("zsar_lab"), node.attr)
