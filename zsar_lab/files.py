@@ -21,15 +21,8 @@ import numpy as np
 def fingerprint(*parts: Any) -> str:
     """The hash of an artefact's inputs: the first 16 hex digits of SHA-256 over the parts in their order.
 
-    Args:
-        parts: strings, numbers, None, lists, tuples and dicts of these (hashed as sorted json), bytes, or
-            numpy arrays (hashed with dtype and shape).
-
-    Returns:
-        16 hexadecimal digits. Equal parts give equal fingerprints on every machine.
-
-    Raises:
-        TypeError: a part has no json form.
+    Parts are bytes, numpy arrays (with dtype and shape), or what json can hold (sorted by key); TypeError for
+    another. Equal parts give equal fingerprints on every machine.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -70,11 +63,7 @@ def recorded(config: Any) -> dict[str, Any]:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make the folder (and its parents) and check that files can be written into it.
-
-    Raises:
-        PermissionError: it cannot be made or written to; one sentence that names the folder and the cure.
-    """
+    """Make the folder (and its parents); PermissionError where it cannot be made or written to."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,10 +80,8 @@ def make_folder(folder: Path) -> Path:
 def writing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which is renamed to `path` when the block ends well.
 
-    A block that fails or is killed leaves an earlier `path` as it was.
-
-    Raises:
-        OSError: the disk is full; one sentence, whatever the block's library says of it.
+    A block that fails or is killed leaves an earlier `path` as it was. A full disk is an OSError of one
+    sentence, whatever the block's library says of it.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -108,15 +95,11 @@ def writing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         os.replace(temporary, path)
     except Exception as error:
-        full = next(
-            (os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT) if os.strerror(code) in str(error)),
-            None,
-        )
-        if full is None:
+        full = [why for why in map(os.strerror, (errno.ENOSPC, errno.EDQUOT)) if why in str(error)]
+        if not full:
             raise
-        raise OSError(
-            f"the disk is full, writing '{path}' ({full}); free some and run it again, nothing is lost"
-        ) from error
+        cure = f"({full[0]}); free some and run it again, nothing is lost"
+        raise OSError(f"the disk is full, writing '{path}' {cure}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -130,11 +113,8 @@ def write_json(path: Path, content: Any) -> None:
 def written_path(path: Path, folder: Path) -> str:
     """A path as written into a file in `folder`: relative where both lie in one folder."""
     path, folder = Path(path).absolute(), Path(folder).absolute()
-    return (
-        os.path.relpath(path, folder)
-        if path.is_relative_to(folder.parent) and folder.parent.parent != folder.parent
-        else str(path)
-    )
+    is_near = path.is_relative_to(folder.parent) and folder.parent.parent != folder.parent
+    return os.path.relpath(path, folder) if is_near else str(path)
 
 
 def read_path(written: str, folder: Path) -> Path:
@@ -143,38 +123,24 @@ def read_path(written: str, folder: Path) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """Read a json file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not whole json.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file '{path}'")
+    """Read a json file; FileNotFoundError without one, ValueError where it is not whole json."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"'{path}' must be a whole json file, but {error}; delete it to have it made again"
-        ) from error
+        return json.loads(read_text(path))
+    except ValueError as error:
+        cure = "delete it to have it made again"
+        raise ValueError(f"'{path}' must be a whole json file, but {error}; {cure}") from error
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no such file, or it is not UTF-8.
-    """
+    """The text of a UTF-8 file, without a byte order mark; FileNotFoundError, or ValueError for another."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"'{path}' must be UTF-8 text, byte {error.start} is not ({error.reason})"
-        ) from error
+        why = f"byte {error.start} is not ({error.reason})"
+        raise ValueError(f"'{path}' must be UTF-8 text, {why}") from error
 
 
 def read_csv(
@@ -189,11 +155,8 @@ def read_csv(
 
     Returns:
         The columns; and for each row its line in the file, from 1, and its cells by column, without
-        spaces around them.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no UTF-8 csv table, lacks a column, or has a row of another length.
+        spaces around them. ValueError where it is no UTF-8 csv table, lacks a column, or has a row of another
+        length.
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
@@ -203,16 +166,11 @@ def read_csv(
     lines = [(number, cells) for number, cells in lines if any(cells)]
     header = lines[0][1] if lines else []
     if missing := [column for column in needed if header.count(column) != 1]:
-        raise ValueError(
-            f"'{path}' must have one column {missing[0]!r}, its first line is {', '.join(header)[:60]!r}"
-        )
+        first = f"its first line is {', '.join(header)[:60]!r}"
+        raise ValueError(f"'{path}' must have one column {missing[0]!r}, {first}")
     for number, cells in lines[1:]:
         if len(cells) > len(header) or (len(cells) < len(header) and not pad):
-            raise ValueError(
-                f"line {number} of '{path}' must have {len(header)} cells as its first line, got "
-                f"{len(cells)}; put text with a comma in double quotes"
-            )
-    return header, [
-        (number, dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True)))
-        for number, cells in lines[1:]
-    ]
+            got = f"got {len(cells)}; put text with a comma in double quotes"
+            raise ValueError(f"line {number} of '{path}' must have {len(header)} cells, {got}")
+    padded = [(number, cells + [""] * (len(header) - len(cells))) for number, cells in lines[1:]]
+    return header, [(number, dict(zip(header, cells, strict=True))) for number, cells in padded]

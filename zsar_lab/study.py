@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from zsar_lab.data.prepare import FOLDER, Source
 from zsar_lab.data.sampling import FrameSettings
@@ -70,9 +73,7 @@ class Data:
         if self.videos is None and (self.dataset != FOLDER or self.annotations):
             raise StudyError(f"the dataset {self.dataset!r} needs its folder of videos, got videos None")
         if self.prepared is not None and (self.videos is not None or self.frames != FrameSettings()):
-            raise StudyError(
-                f"prepared replaces videos and frames, got prepared {self.prepared!r} beside them"
-            )
+            raise StudyError(f"prepared replaces videos and frames, got {self.prepared!r} beside them")
         self.source("")
 
     @property
@@ -104,9 +105,8 @@ class Text:
 
     def __post_init__(self) -> None:
         if isinstance(self.prompt, (list, Path)):
-            object.__setattr__(
-                self, "prompt", str(self.prompt) if isinstance(self.prompt, Path) else tuple(self.prompt)
-            )
+            given = str(self.prompt) if isinstance(self.prompt, Path) else tuple(self.prompt)
+            object.__setattr__(self, "prompt", given)
         prompt_named(self.prompt)
         if isinstance(self.prompt, str) and self.prompt.lower().endswith(".csv") and "{" not in self.prompt:
             object.__setattr__(self, "prompt", str(Path(self.prompt).resolve()))
@@ -164,10 +164,9 @@ class Evaluation:
     def __post_init__(self) -> None:
         if self.views not in VIEWS:
             raise StudyError(f"views must be 1 or 25, got {self.views!r}")
-        if self.leakage_distance is not None and not 0 <= self.leakage_distance <= 2:
-            raise StudyError(
-                f"leakage_distance must be a cosine distance in 0..2, got {self.leakage_distance}"
-            )
+        distance = self.leakage_distance
+        if distance is not None and not 0 <= distance <= 2:
+            raise StudyError(f"leakage_distance must be a cosine distance in 0..2, got {distance}")
 
 
 @dataclass(frozen=True)
@@ -193,12 +192,10 @@ class Study:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
-        for part in fields(self):
-            kind = {"data": Data, "text": Text, "training": Training, "evaluation": Evaluation}.get(part.name)
-            if kind and not isinstance(getattr(self, part.name), kind):
-                raise StudyError(
-                    f"{part.name} must be {kind.__name__}(...), got {getattr(self, part.name)!r}"
-                )
+        parts = {"data": Data, "text": Text, "training": Training, "evaluation": Evaluation}
+        for name, kind in parts.items():
+            if not isinstance(getattr(self, name), kind):
+                raise StudyError(f"{name} must be {kind.__name__}(...), got {getattr(self, name)!r}")
         if isinstance(self.protocols, str) or not self.protocols:
             raise StudyError(f"protocols must be a tuple of at least one name, got {self.protocols!r}")
         names = tuple(name for given in self.protocols for name in expand(given))
@@ -210,9 +207,8 @@ class Study:
                 needs = "must not have" if self.data.train_on else "needs"
                 raise StudyError(f"the protocol {name!r} {needs} train_on, got {self.data.train_on!r}")
         if self.data.dataset != FOLDER and self.text.prompt in NEEDS_STRUCTURE:
-            raise StudyError(
-                f"classes of {self.data.dataset} have no structure, got prompt {self.text.prompt!r}"
-            )
+            got = f"got prompt {self.text.prompt!r}"
+            raise StudyError(f"classes of {self.data.dataset} have no structure, {got}")
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -234,22 +230,27 @@ class Study:
 
     @staticmethod
     def read(path: Path) -> Study:
-        """Read study.json.
-
-        Raises:
-            FileNotFoundError: no such file.
-            ValueError: no study of this version.
-        """
+        """Read study.json; FileNotFoundError without one, StudyError where it is no study of this version."""
         content = read_json(path)
-        version = content.pop("schema_version", None) if isinstance(content, dict) else None
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        must = f"'{path}' must hold a study of schema_version {SCHEMA_VERSION}"
         if version != SCHEMA_VERSION:
-            raise StudyError(f"'{path}' must hold a study of schema_version {SCHEMA_VERSION}, got {version}")
+            raise StudyError(f"{must}, got {version}")
         try:
-            return _from_json(Study, content)
-        except (TypeError, AttributeError, KeyError) as error:
-            raise StudyError(
-                f"'{path}' must hold a study of schema_version {SCHEMA_VERSION}, but {error}"
-            ) from error
+            study = TypeAdapter(Study).validate_python(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise StudyError(f"{must}, but {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        if study.as_json() != content:  # a field that is missing, of another type, or that no study has
+            raise StudyError(f"{must}: {difference(study.as_json(), content)}")
+        return study
+
+
+def difference(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """The first field in which two studies, as json, differ: "training.epochs = 2, got 3"."""
+    old, new = (pd.json_normalize(dict(one)).iloc[0].to_dict() for one in (wanted, given))
+    name = next(name for name in old | new if old.get(name) != new.get(name))
+    return f"{name} = {old.get(name)!r}, got {new.get(name)!r}"
 
 
 def expand(name: str) -> tuple[str, ...]:
@@ -264,22 +265,3 @@ def expand(name: str) -> tuple[str, ...]:
     if last < first:
         raise StudyError(f"a range of protocols must go upwards, got {name!r}")
     return tuple(n for number in range(first, last + 1) for n in expand(f"{match[1]}{number}"))
-
-
-def _from_json(kind: type, content: Mapping[str, Any]) -> Any:
-    """A dataclass from its json, dataclasses in it too; all fields must be there."""
-    parts = {
-        "data": Data,
-        "text": Text,
-        "training": Training,
-        "evaluation": Evaluation,
-        "frames": FrameSettings,
-    }
-    missing = [f.name for f in fields(kind) if f.name not in content]
-    if missing:
-        raise KeyError(missing[0])
-    values = {}
-    for name, value in content.items():
-        part = parts.get(name)
-        values[name] = _from_json(part, value) if part and is_dataclass(part) else value
-    return kind(**values | ({"protocols": tuple(values["protocols"])} if kind is Study else {}))

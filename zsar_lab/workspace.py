@@ -27,7 +27,7 @@ from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
 from zsar_lab.results.evaluate import check_can_be_scored, evaluate_split
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.summary import Results
-from zsar_lab.study import Study, StudyError
+from zsar_lab.study import Study, StudyError, difference
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder import TextTooLong
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
@@ -71,10 +71,8 @@ class Workspace:
         path = self.folder / "study.json"
         saved = Study.read(path) if path.is_file() else None
         self.study = study or saved or Study()
-        if saved not in (None, self.study):
-            old, new = (pd.json_normalize(one.as_json()).iloc[0].to_dict() for one in (saved, self.study))
-            name = next(name for name in old | new if old.get(name) != new.get(name))
-            got = f"{name} = {old.get(name)!r}, got {new.get(name)!r}"
+        if saved is not None and saved != self.study:
+            got = difference(saved.as_json(), self.study.as_json())
             raise StudyError(f"'{self.folder}' holds a study with {got}; choose another folder")
 
     def __repr__(self) -> str:
