@@ -41,7 +41,7 @@ LEVELS = {
     "__init__": 14,  # which imports the api when it is first asked for
     "__main__": 15,
 }
-VIDEO, WIDGETS = ("zsar_lab/data/video.py",), ("zsar_lab/viz/widgets/*",)
+VIDEO, WIDGETS = ("zsar_lab/data/video*.py",), ("zsar_lab/viz/widgets/*",)
 OWNERS = {
     "decord": VIDEO,
     "av": VIDEO,

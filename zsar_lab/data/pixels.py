@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zsar_lab.data.sampling import FrameSettings, frame_indices, frame_indices_by_time
-from zsar_lab.data.video import UnreadableVideo, frame_times, read_frames
+from zsar_lab.data.video import read_frames
 
 RAW_FILE, JPEG_FILE, PLACES_FILE = "frames.npy", "frames.jpegs", "places.npy"
 
@@ -138,17 +138,17 @@ def whole_frames(
     task: dict, bounds: Sequence[Sequence[float]], settings: FrameSettings, windows: int = 1
 ) -> np.ndarray:
     """The frames of stretches of a video, uint8 [V * T, H, W, 3], the shorter side of settings.size_px."""
-    path, n_frames, fps = Path(task["path"]), task["frames"], task["fps"]
-    if task["variable_rate"]:
-        times_s = frame_times(path)
-        chosen = [frame_indices_by_time(start, end, times_s, settings, windows) for start, end in bounds]
-    else:
-        chosen = [frame_indices(start, end, n_frames, fps, settings, windows) for start, end in bounds]
-    numbers = np.concatenate(chosen).tolist()
-    try:
-        return read_frames(path, numbers, settings.size_px, "decord", n_frames)
-    except UnreadableVideo:
-        return read_frames(path, numbers, settings.size_px, "pyav", n_frames)
+
+    def at(times_s: np.ndarray) -> np.ndarray:
+        return np.concatenate(
+            [frame_indices_by_time(start, end, times_s, settings, windows) for start, end in bounds]
+        )
+
+    def on_grid() -> np.ndarray:
+        facts = task["frames"], task["fps"], settings, windows
+        return np.concatenate([frame_indices(start, end, *facts) for start, end in bounds])
+
+    return read_frames(Path(task["path"]), at if task["variable_rate"] else on_grid(), settings.size_px)
 
 
 def centred(frames: np.ndarray, size_px: int) -> np.ndarray:
