@@ -387,7 +387,7 @@ BAD = {
         (put("x.csv", b"run,abc,0,10,train\n"), "x.csv' must have the column youtube_id, got .*run"),
         (put("x.csv", b""), "the column youtube_id"),
         (put("x.csv", b"label,youtube_id,time_start,split\n"), "the column time_end"),
-        (row("a,b,x,0,10,train"), "line 2 of .* 5 cells .*got 6"),
+        (row("a,b,x,0,10,train"), "line 2 of .* 5 cells, got 6"),
         (row("a,x,zero,10,train"), "line 2 of .* whole seconds, got 'zero'"),
         (row("a,x,0,9.5,train"), "whole seconds, got '9.5'"),
         (row("a,x,0,inf,train"), "whole seconds, got 'inf'"),

@@ -64,7 +64,7 @@ def _compared(kind: Kind, path: Path, right: list[int], upright: list[np.ndarray
     for reader in READERS:
         for wanted in lists:
             try:
-                frames = read_frames(path, wanted, None, reader, info.n_frames)
+                frames = read_frames(path, wanted, None, reader)
             except Exception as error:
                 faults.append(f"{reader} {wanted}: {type(error).__name__}: {error}")
                 break
