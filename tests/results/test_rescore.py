@@ -81,7 +81,7 @@ def test_ridge_sums_fit_what_the_plain_ridge_fits():
 def test_ridge_sums_by_hand():
     # clips at -1 and 1 with texts -e and e on one axis: W = 2 / (2 + 2 penalty) = 1 / (1 + penalty)
     sums = RidgeSums.of(np.array([[-1.0], [1.0]]), np.array([0, 1]), 2)
-    assert (sums.gram_DD.tolist(), sums.class_sums_SD.tolist(), sums.n_clips) == ([[2.0]], [[-1.0], [1.0]], 2)
+    assert (sums.gram_DD.tolist(), sums.class_sums_SD.tolist()) == ([[2.0]], [[-1.0], [1.0]])
     np.testing.assert_allclose(sums.fit(np.array([[-1.0, 0.0], [1.0, 0.0]]), 0.25).weight_DF, [[0.8, 0]])
 
 

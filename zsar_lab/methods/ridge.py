@@ -1,6 +1,7 @@
 """Ridge regression from the visual to the text space, W = (V'V + penalty N I)^-1 V'T on centred V and T.
 
-s(v, c) = cos(W'(v - mean v) + mean t, t_c); centred, the seen texts' mean is subtracted from both sides.
+s(v, c) = cos(W'(v - mean v) + mean t, t_c), both means over clips; centred, the mean text of the seen classes
+(each counts once) is subtracted from both sides.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ PENALTIES = (0.001, 0.01, 0.1)
 
 @dataclass(frozen=True, eq=False)
 class RidgeMap:
-    """A fitted map W, and the means that were subtracted."""
+    """A fitted map W, the means over clips of both sides, and the centre of the seen texts."""
 
     weight_DF: np.ndarray
     visual_mean_D: np.ndarray
     text_mean_F: np.ndarray
+    centre_F: np.ndarray
 
     def scores(self, embedding_BD: np.ndarray, text_CF: np.ndarray, centred: bool) -> np.ndarray:
         """Cosine of mapped clips to class texts, [B, C]."""
-        offset = (embedding_BD - self.visual_mean_D) @ self.weight_DF
-        if centred:
-            return unit(offset) @ unit(text_CF - self.text_mean_F).T
-        return unit(offset + self.text_mean_F) @ unit(text_CF).T
+        mapped_BF = (embedding_BD - self.visual_mean_D) @ self.weight_DF + self.text_mean_F
+        centre_F = self.centre_F if centred else 0.0
+        return unit(mapped_BF - centre_F) @ unit(text_CF - centre_F).T
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +44,13 @@ class RidgeSums:
         visual_mean_D: of the clips V.
         gram_DD: V'V on centred V.
         class_sums_SD: sum of the centred clips of each class; V'T is its transpose times the texts.
-        n_clips: N.
+        n_clips_S: of each class; N is their sum.
     """
 
     visual_mean_D: np.ndarray
     gram_DD: np.ndarray
     class_sums_SD: np.ndarray
-    n_clips: int
+    n_clips_S: np.ndarray
 
     @staticmethod
     def of(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> RidgeSums:
@@ -57,16 +58,18 @@ class RidgeSums:
         visual_mean = embedding_ND.mean(0)
         centred_ND = embedding_ND - visual_mean
         sums_SD = np.stack([centred_ND[targets == s].sum(0, dtype=float) for s in range(n_classes)])
-        return RidgeSums(visual_mean, centred_ND.T @ centred_ND, sums_SD, len(centred_ND))
+        counts_S = np.bincount(targets, minlength=n_classes)
+        return RidgeSums(visual_mean, centred_ND.T @ centred_ND, sums_SD, counts_S)
 
     def fit(self, text_SF: np.ndarray, penalty: float) -> RidgeMap:
         """The map to these class texts; ValueError unless the penalty is positive."""
         if not penalty > 0:
             raise ValueError(f"the ridge penalty must be above 0, got {penalty}")
-        text_mean = text_SF.mean(0)
-        gram = self.gram_DD + penalty * self.n_clips * np.eye(len(self.gram_DD))
-        weight_DF = np.linalg.solve(gram, self.class_sums_SD.T @ (text_SF - text_mean))
-        return RidgeMap(weight_DF, self.visual_mean_D, text_mean)
+        n_clips, centre_F = self.n_clips_S.sum(), text_SF.mean(0)
+        gram = self.gram_DD + penalty * n_clips * np.eye(len(self.gram_DD))
+        # the clips are centred, so any centre of the texts gives the same weights
+        weight_DF = np.linalg.solve(gram, self.class_sums_SD.T @ (text_SF - centre_F))
+        return RidgeMap(weight_DF, self.visual_mean_D, self.n_clips_S @ text_SF / n_clips, centre_F)
 
 
 def fit_ridge(
