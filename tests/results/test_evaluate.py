@@ -61,9 +61,9 @@ def test_the_trained_models_methods_are_its_own(predictions, clips, good):  # no
 @pytest.mark.parametrize(
     ("name", "base", "key", "grid", "combine"),
     [
-        ("transfer_match", "transfer", "match_weight", (0.25, 0.5, 1.0), fused_scores),
-        ("direct_reranked", "direct", "m", (2, 3), reranked_scores),
-        ("transfer_reranked", "transfer", "m", (2, 3), reranked_scores),
+        ("transfer_match", "transfer", "match_weight", (0.0, 0.25, 0.5, 1.0), fused_scores),
+        ("direct_reranked", "direct", "m", (1, 2, 3), reranked_scores),
+        ("transfer_reranked", "transfer", "m", (1, 2, 3), reranked_scores),
     ],
 )
 def test_two_methods_are_joined_as_validation_says(predictions, name, base, key, grid, combine):  # noqa: F811

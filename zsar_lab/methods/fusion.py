@@ -9,12 +9,12 @@ import numpy as np
 from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, fit_best
 from zsar_lab.text.relatedness import unit
 
-MATCH_WEIGHTS = (0.25, 0.5, 1.0)
-N_RERANKED = (2, 3, 5, 10)
+MATCH_WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # 0: match is off
+N_RERANKED = (1, 2, 3, 5, 10)  # 1: match is off
 
 
 def fit_fused(split: SplitClips, _: Any, fits: dict[str, Fitted]) -> Fitted:
-    """z(transfer) + weight z(match), the weight by top-1 on the validation classes."""
+    """z(transfer) + weight z(match), the weight (0 is off) by top-1 on the validation classes."""
     first, match = fits["transfer"], fits["match"]
 
     def scores(group: ClipGroup, weight: float) -> np.ndarray:
@@ -25,7 +25,7 @@ def fit_fused(split: SplitClips, _: Any, fits: dict[str, Fitted]) -> Fitted:
 
 
 def fit_reranked(split: SplitClips, _: Any, fits: dict[str, Fitted], base: str = "transfer") -> Fitted:
-    """The m best classes of a method in the order of match, m by top-1 on the validation classes."""
+    """The m best classes of a method in the order of match, m (1 is off) by top-1 on validation classes."""
     first, match = fits[base], fits["match"]
     most = min(len(split.validation.names), len(split.test.names))
 

@@ -22,7 +22,7 @@ from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import confidences
 from zsar_lab.text.prompts import ClassText
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEY = ("method", "prompt", "reduction", "setting", "candidates")
 COLUMNS = ("split", "role", "clip", *KEY, "label", "prediction", "rank", "margin", "confidence")
 ROLES = {  # of the clips that are scored against these candidates
