@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import reference
@@ -9,8 +11,9 @@ import torch
 from sklearn.linear_model import Ridge
 
 from zsar_lab.methods import direct, fusion
-from zsar_lab.methods.clips import nearest_scores
+from zsar_lab.methods.clips import ClipGroup, Fitted, nearest_scores
 from zsar_lab.methods.ridge import RidgeSums
+from zsar_lab.methods.table import GRIDS, at_edge
 from zsar_lab.models.rest import ModelConfig, ResT
 from zsar_lab.text.relatedness import unit
 from zsar_lab.train.text_tail import TextInputs
@@ -44,27 +47,33 @@ def test_nearest_scores_are_cosines():
 
 
 @pytest.mark.parametrize("penalty", [0.001, 0.1, 10.0])
-def test_ridge_is_scikit_learns(penalty):
-    """Ours divides by the number of clips inside, scikit-learn's alpha does not."""
+def test_ridge_is_scikit_learns_with_its_intercept(penalty):
+    """20, 5 and 15 clips a class. Ours divides by the number of clips, scikit-learn's alpha does not."""
     ridge = RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
     theirs = Ridge(alpha=penalty * len(CLIPS)).fit(CLIPS, TEXT[TARGETS])
     np.testing.assert_allclose(ridge.weight_DF, theirs.coef_.T, atol=1e-9)
+    predicted, candidates = theirs.predict(CLIPS), unit(RANDOM.normal(size=(4, 9)))
+    for centred, centre in ((False, np.zeros(9)), (True, TEXT.mean(0))):
+        plain = [[reference.cosine(row - centre, text - centre) for text in candidates] for row in predicted]
+        np.testing.assert_allclose(ridge.scores(CLIPS, candidates, centred), plain, atol=1e-9)
 
 
-def test_ridge_scores_of_equal_classes_are_cosines_to_scikit_learns_prediction():
-    targets = np.arange(39) % 3
-    ridge = RidgeSums.of(CLIPS[:39], targets, 3).fit(TEXT, 0.01)
-    predicted = Ridge(alpha=0.39).fit(CLIPS[:39], TEXT[targets]).predict(CLIPS)
-    candidates, centre = unit(RANDOM.normal(size=(4, 9))), TEXT.mean(0)
-    plain = [[reference.cosine(row, text) for text in candidates] for row in predicted]
-    np.testing.assert_allclose(ridge.scores(CLIPS, candidates, centred=False), plain, atol=1e-9)
-    centred = [[reference.cosine(row - centre, text - centre) for text in candidates] for row in predicted]
-    np.testing.assert_allclose(ridge.scores(CLIPS, candidates, centred=True), centred, atol=1e-9)
+def test_the_residuals_of_ridge_have_no_mean_however_unequal_the_classes():
+    for counts in ((20, 20, 20), (55, 4, 1)):
+        targets = np.repeat(np.arange(3), counts)
+        clips = unit(RANDOM.normal(size=(60, 6)))
+        ridge = RidgeSums.of(clips, targets, 3).fit(TEXT, 0.01)
+        mapped = (clips - ridge.visual_mean_D) @ ridge.weight_DF + ridge.text_mean_F
+        np.testing.assert_allclose((TEXT[targets] - mapped).mean(0), 0, atol=1e-12)
+    # by hand: three clips of class a, one of b; the mean text of the clips is 3/4 a + 1/4 b
+    np.testing.assert_allclose(
+        RidgeSums.of(CLIPS[:4], np.array([0, 0, 0, 1]), 2).fit(np.eye(2), 0.01).text_mean_F, [0.75, 0.25]
+    )
 
 
 @pytest.mark.parametrize("penalty", [0.0, -1.0, float("nan")])
 def test_a_penalty_that_is_not_positive_is_refused(penalty):
-    with pytest.raises(ValueError, match=f"the ridge penalty must be above 0, got {penalty}"):
+    with pytest.raises(ValueError, match=f"above 0, got {penalty}"):
         RidgeSums.of(CLIPS, TARGETS, 3).fit(TEXT, penalty)
 
 
@@ -119,14 +128,56 @@ def test_the_best_classes_are_put_in_another_order_by_hand():
 def test_the_best_classes_are_put_in_another_order_as_a_plain_loop_does():
     first, second = RANDOM.normal(size=(20, 6)).round(1), RANDOM.normal(size=(20, 6)).round(1)  # with ties
     for m in range(1, 7):
-        found = fusion.reranked_scores(first, second, m)
-        for row, by_first, by_second in zip(found, first, second, strict=True):
+        for row, by_first, by_second in zip(fusion.reranked_scores(first, second, m), first, second):
             ranked = sorted(range(6), key=lambda c: (-by_first[c], c))  # noqa: B023
             wanted = sorted(ranked[:m], key=lambda c: (-by_second[c], c)) + ranked[m:]  # noqa: B023
             assert np.argsort(-row, kind="stable").tolist() == wanted
-            assert [row[a] == row[b] for a, b in zip(wanted, wanted[1:m])] == [
-                by_second[a] == by_second[b] for a, b in zip(wanted, wanted[1:m])
+            tied = [
+                [scores[a] == scores[b] for a, b in zip(wanted, wanted[1:m])] for scores in (row, by_second)
             ]
+            assert tied[0] == tied[1]
+
+
+def split_of(validation_targets: np.ndarray) -> SimpleNamespace:
+    """What a fusion reads of a split: validation clips of two classes, and six unseen ones."""
+    clips = ClipGroup(("a", "b"), tuple("vwxy"), np.zeros((4, 2)), validation_targets)
+    return SimpleNamespace(validation=clips, test=SimpleNamespace(names=tuple("cdefgh")))
+
+
+def test_match_is_off_where_the_validation_classes_say_so():
+    targets = np.array([0, 1, 0, 1])
+    right = np.eye(2)[targets]
+    for by_transfer, by_match, weight, m in (
+        (right, right[::-1], 0.0, 1),
+        (0.1 * right[::-1], right, 1.0, 2),
+    ):
+        fits = {
+            name: Fitted(name, "label", {}, 0.0, lambda _, scores=scores: scores)
+            for name, scores in (("transfer", by_transfer), ("match", by_match + [0, 0.1]))
+        }
+        fused, reranked = (
+            fit(split_of(targets), None, fits) for fit in (fusion.fit_fused, fusion.fit_reranked)
+        )
+        assert (fused.settings["match_weight"], reranked.settings["m"]) == (weight, m)
+        if not weight:  # the predictions are transfer's
+            for fitted in (fused, reranked):
+                predicted = fitted.scores(split_of(targets).validation).argmax(1)
+                np.testing.assert_array_equal(predicted, by_transfer.argmax(1))
+
+
+def test_settings_at_the_edge_of_their_grids():
+    edges = {name: [value for value in grid if at_edge(name, value)] for name, grid in GRIDS.items()}
+    assert edges == {
+        "penalty": [0.001, 0.1],
+        "tau": [0.05, 0.3],
+        "match_weight": [1.0],  # 0 is off
+        "m": [10],
+        "csls_k": [10],  # 1 is the fewest
+        "local_scaling_k": [10],
+        "inverted_softmax_beta": [1.0, 50.0],
+        "qb_norm_beta": [1.0, 50.0],
+    }
+    assert not at_edge("k", 1) and not at_edge("relatedness", "plain")
 
 
 def test_the_upper_bound_leaves_the_clip_out():
@@ -135,10 +186,6 @@ def test_the_upper_bound_leaves_the_clip_out():
     # two clips a class, at right angles to each other: no clip is near its own class
     scores = fusion.true_prototype_scores(np.eye(4), np.array([0, 0, 1, 1]), 2)
     np.testing.assert_allclose(scores, np.zeros((4, 2)), atol=1e-12)
-
-
-def test_the_upper_bound_needs_two_clips_a_class():
-    with pytest.raises(ValueError, match="number 1 has 1"):
-        fusion.true_prototype_scores(np.eye(3), np.array([0, 0, 1]), 2)
-    with pytest.raises(ValueError, match="number 2 has 0"):
-        fusion.true_prototype_scores(np.eye(4), np.array([0, 0, 1, 1]), 3)
+    for targets, n_classes, message in (([0, 0, 1, 1], 3, "number 2 has 0"), ([0, 0, 0, 1], 2, "1 has 1")):
+        with pytest.raises(ValueError, match=message):
+            fusion.true_prototype_scores(np.eye(4), np.array(targets), n_classes)

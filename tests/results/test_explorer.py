@@ -11,7 +11,6 @@ from scored_split import PROTOCOL, UNSEEN, texts_of
 from zsar_lab.methods.clips import INDUCTIVE, SplitClips, nearest_scores
 from zsar_lab.methods.hubness_reduction import FITS, reduced_scores
 from zsar_lab.methods.metrics import mean_class_accuracy, top_k_accuracy, truth_rank
-from zsar_lab.methods.table import REDUCTIONS
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights, weights_of
 from zsar_lab.results.explorer import (
     CLASS_MEANS,
@@ -28,8 +27,6 @@ from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN
 WEIGHTS = "classifier weights"
 ROWS = np.random.default_rng(5).normal(size=(len(PROTOCOL.seen), 16))
 SETTINGS = TransferSettings(3, 0.15, CENTRED)
-
-GRIDS = {name: reduction.settings for name, reduction in REDUCTIONS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +65,7 @@ def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prom
 def test_each_correction_scores_as_reduced_scores_does(explorer, methods, prompt, good, vague):
     fitted = methods.fit({"good": good, "vague": vague}[prompt], "transfer")
     wanted = {
-        scored.reduction: scored
-        for scored in reduced_scores(fitted, methods, GRIDS)
-        if scored.setting == INDUCTIVE
+        scored.reduction: scored for scored in reduced_scores(fitted, methods) if scored.setting == INDUCTIVE
     }
     assert {NO_REDUCTION, *wanted} == set(REDUCTION_CHOICES)
     for name, scored in wanted.items():

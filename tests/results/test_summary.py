@@ -182,5 +182,6 @@ def test_a_table_is_made_once_and_then_read(results, table, tmp_path, monkeypatc
 
 def test_settings_for_reading():
     assert settings_as_text({"k": 5, "tau": 0.25, "relatedness": "centred"}) == "k 5, tau 0.25, centred"
+    assert settings_as_text({"tau": 0.3, "penalty": 0.01}) == "tau 0.3 (edge of its grid), penalty 0.01"
     assert settings_as_text({"csls_k": 3}) == "csls k 3" and settings_as_text({}) == ""
     assert N_CLIPS == 10 and len(GAMMAS) == 2

@@ -1,4 +1,4 @@
-"""Hubness reductions: each is fitted on a query bank, the scores of other clips for the same classes.
+"""REDUCTIONS of hubness: each is fitted on a query bank, the scores of other clips for the same classes.
 
 A hub is a class near to many clips whatever they show; the bank tells which classes are. Shapes: B clips to
 score, N bank clips, C candidate classes, D width; of scores larger is nearer. Each fit returns a function
@@ -8,8 +8,9 @@ finite or of another number of classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -28,60 +29,40 @@ Reduce = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class QueryBank:
-    """Scores of clips for the candidate classes, by the method whose hubs are reduced; see `make_query_bank`.
+    """Scores of clips for the candidate classes, by the method whose hubs are reduced.
 
     Attributes:
-        scores_NC: float64.
-        ids: of the clips.
-        setting: "transductive" when it holds a clip that is scored or of the test set, else "inductive".
-        n_test: how many of its clips are of the test set.
-
-    Raises:
-        ValueError: no clip or class, a score that is not finite, or ids or a setting that do not fit.
-    """
-
-    scores_NC: np.ndarray
-    ids: tuple[str, ...]
-    setting: str
-    n_test: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scores_NC", checked_rows("the scores of a query bank", self.scores_NC))
-        if not self.scores_NC.size or len(self.ids) != len(self.scores_NC):
-            got = f"{self.scores_NC.shape}, {len(self.ids)}"
-            raise ValueError(f"a query bank needs clips, classes and an id a clip, got {got}")
-        if self.setting not in ((TRANSDUCTIVE,) if self.n_test else (INDUCTIVE, TRANSDUCTIVE)):
-            raise ValueError(f"a query bank with {self.n_test} test clips cannot be {self.setting!r}")
-
-
-def make_query_bank(
-    scores_NC: np.ndarray,
-    ids: Sequence[str],
-    scored_ids: Collection[str],
-    test_ids: Collection[str],
-    inductive_only: bool = False,
-) -> QueryBank:
-    """A bank whose setting follows from its clips.
-
-    Args:
-        scores_NC: see `QueryBank`.
+        scores_NC: kept as float64.
         ids: of the N clips.
         scored_ids: the clips whose scores will be changed (validation clips when settings are chosen).
         test_ids: all test clips; under a generalised protocol the held-out clips of seen classes too.
-        inductive_only: refuse a transductive bank.
+        inductive_only: refuse a bank that holds one of these clips.
 
     Raises:
-        ValueError: `inductive_only` and it is transductive, no scored clip, or as `QueryBank`.
+        ValueError: no clip, class or scored clip, a score that is not finite, other numbers of ids, or
+            `inductive_only` and it is transductive.
     """
-    if not len(scored_ids):
-        raise ValueError("a query bank must be told which clips are scored, got none")
-    test, scored = set(test_ids), set(scored_ids)
-    looked_at = [clip for clip in ids if clip in test or clip in scored]
-    if inductive_only and looked_at:
-        got = f"{len(looked_at)}, such as {looked_at[0]!r}"
-        raise ValueError(f"an inductive query bank must hold no clip that is scored or tested, got {got}")
-    setting = TRANSDUCTIVE if looked_at else INDUCTIVE
-    return QueryBank(scores_NC, tuple(ids), setting, sum(clip in test for clip in looked_at))
+
+    scores_NC: np.ndarray
+    ids: Sequence[str]
+    scored_ids: Collection[str]
+    test_ids: Collection[str]
+    inductive_only: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scores_NC", checked_rows("the scores of a query bank", self.scores_NC))
+        if not self.scores_NC.size or len(self.ids) != len(self.scores_NC) or not self.scored_ids:
+            got = f"{self.scores_NC.shape}, {len(self.ids)} and {len(self.scored_ids)}"
+            raise ValueError(f"a query bank needs clips, classes, an id a clip, and scored clips, got {got}")
+        if self.inductive_only and self.looked_at:
+            got = f"{len(self.looked_at)}, such as {self.looked_at[0]!r}"
+            raise ValueError(f"an inductive query bank must hold no clip that is scored or tested, got {got}")
+
+    @cached_property
+    def looked_at(self) -> list[str]:
+        """Its clips that are scored or tested; with any of them it is transductive, else inductive."""
+        looked_at = {*self.scored_ids, *self.test_ids}
+        return [clip for clip in self.ids if clip in looked_at]
 
 
 def csls(bank: QueryBank, k: int = 10) -> Reduce:
@@ -183,10 +164,37 @@ def mutual_proximity(bank: QueryBank) -> Reduce:
     return _checked(bank, reduce)
 
 
-FITS: dict[str, Callable[..., Reduce]] = {
-    fit.__name__: fit
-    for fit in (csls, globally_corrected, inverted_softmax, qb_norm, local_scaling, mutual_proximity)
+@dataclass(frozen=True)
+class Reduction:
+    """What sits on top of a method: a hubness reduction with its grid, or calibrated stacking."""
+
+    name: str
+    label: str
+    fit: Callable[..., Reduce] | None = None
+    key: str = ""
+    grid: tuple[Any, ...] = ()
+
+    def settings(self, most: int) -> list[dict[str, Any]]:
+        """The settings tried: k up to `most`, the number of classes and clips there are."""
+        grid = [value for value in self.grid if self.key != "k" or value <= most]
+        return [{self.key: value} for value in grid] if self.key else [{}]
+
+
+REDUCTIONS = {
+    reduction.name: reduction
+    for reduction in (
+        Reduction("none", "none"),
+        Reduction("centring", "centring"),
+        Reduction("csls", "CSLS", csls, "k", KS),
+        Reduction("globally_corrected", "globally corrected", globally_corrected),
+        Reduction("inverted_softmax", "inverted softmax", inverted_softmax, "beta", BETAS),
+        Reduction("qb_norm", "QB-Norm", qb_norm, "beta", BETAS),
+        Reduction("local_scaling", "local scaling", local_scaling, "k", KS),
+        Reduction("mutual_proximity", "mutual proximity", mutual_proximity),
+        Reduction("calibrated_stacking", "calibrated stacking"),
+    )
 }
+FITS = {name: reduction.fit for name, reduction in REDUCTIONS.items() if reduction.fit}  # those with a bank
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,18 +208,12 @@ class ReducedScores:
     scores_BC: np.ndarray
 
 
-def reduced_scores(
-    fitted: Fitted, split: SplitClips, grids: Mapping[str, Callable[[int], list[dict[str, Any]]]]
-) -> Iterator[ReducedScores]:
+def reduced_scores(fitted: Fitted, split: SplitClips) -> Iterator[ReducedScores]:
     """The test clips' scores centred, then under each of FITS with an inductive, then a transductive bank.
 
     The inductive bank holds the training clips' scores for the candidate classes, the transductive one those
-    of the clips themselves. Settings are chosen likewise on the clips of the validation classes.
-
-    Args:
-        fitted: a method with points; ValueError for another.
-        split: its clips.
-        grids: of each reduction, from the largest k possible to the settings tried.
+    of the clips themselves. Settings are chosen likewise on the clips of the validation classes. ValueError
+    for a method without points.
     """
     if fitted.points is None:
         raise ValueError(f"hubness is reduced of cosines to points, {fitted.method!r} has none")
@@ -221,8 +223,7 @@ def reduced_scores(
     def bank(group: ClipGroup, setting: str) -> QueryBank:
         inductive = setting == INDUCTIVE
         clips = replace(train, names=group.names) if inductive else group
-        given = fitted.scores(clips), clips.ids, group.ids, split.test.ids
-        return make_query_bank(*given, inductive_only=inductive)
+        return QueryBank(fitted.scores(clips), clips.ids, group.ids, split.test.ids, inductive)
 
     on_validation, on_test = (
         nearest_scores(*centred(group.embedding_BD, fitted.points(group.names), mean_D)) for group in groups
@@ -234,33 +235,28 @@ def reduced_scores(
         validation_bank, test_bank = (bank(group, setting) for group in groups)
         most = min(*validation_bank.scores_NC.shape, *test_bank.scores_NC.shape)
         for name, fit in FITS.items():
-            given = validation_bank, on_validation, split.validation.targets
-            chosen, top1 = choose_reduction(fit, grids[name](most), *given)
+            given = most, validation_bank, on_validation, split.validation.targets
+            chosen, top1 = choose_reduction(name, *given)
             settings = fitted.settings | {f"{name}_{key}": value for key, value in chosen.items()}
             yield ReducedScores(name, setting, settings, top1, fit(test_bank, **chosen)(on_test))
 
 
 def choose_reduction(
-    fit: Callable[..., Reduce],
-    grid: Iterable[Mapping[str, Any]],
-    bank: QueryBank,
-    scores_BC: np.ndarray,
-    targets: np.ndarray,
+    name: str, most: int, bank: QueryBank, scores_BC: np.ndarray, targets: np.ndarray
 ) -> tuple[dict[str, Any], float]:
-    """The settings of the grid with the best top-1 on clips of the validation classes, and that top-1.
+    """The settings of a reduction with the best top-1 on clips of the validation classes, and that top-1.
 
     Args:
-        fit: one of FITS.
-        grid: the settings to try, such as [{"k": 1}, {"k": 5}]; the first of equals is taken.
+        name: one of FITS, whose grid is tried; the first of equals is taken.
+        most: the largest k there can be.
         bank: for the validation classes; ValueError when it holds test clips.
         scores_BC: of the validation clips for these classes.
         targets: their classes, 0..C - 1.
     """
-    if bank.n_test:
-        raise ValueError(f"settings must be chosen without test clips, got a bank with {bank.n_test} of them")
-    top1 = [(dict(one), top_k_accuracy(fit(bank, **one)(scores_BC), targets, 1)) for one in grid]
-    if not top1:
-        raise ValueError("the grid must hold settings to choose from, got none")
+    if tested := set(bank.test_ids).intersection(bank.looked_at):
+        raise ValueError(f"settings must be chosen without test clips, got a bank with {len(tested)} of them")
+    grid, fit = REDUCTIONS[name].settings(most), FITS[name]
+    top1 = [(one, top_k_accuracy(fit(bank, **one)(scores_BC), targets, 1)) for one in grid]
     return max(top1, key=lambda pair: pair[1])
 
 

@@ -1,4 +1,4 @@
-"""METHODS and REDUCTIONS: what a split is scored with, by identifier; adding a method is one entry here."""
+"""METHODS: what a split is scored with, by identifier; adding a method is one entry here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from zsar_lab.methods.clips import Fitted
 from zsar_lab.methods.direct import fit_direct, fit_match
-from zsar_lab.methods.fusion import fit_fused, fit_reranked
-from zsar_lab.methods.hubness_reduction import BETAS, FITS, KS
-from zsar_lab.methods.ridge import fit_ridge
-from zsar_lab.methods.transfer import fit_transfer
+from zsar_lab.methods.fusion import MATCH_WEIGHTS, N_RERANKED, fit_fused, fit_reranked
+from zsar_lab.methods.hubness_reduction import REDUCTIONS
+from zsar_lab.methods.ridge import PENALTIES, fit_ridge
+from zsar_lab.methods.transfer import TAUS, fit_transfer
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,6 @@ class Method:
     generalised: bool = False
 
 
-@dataclass(frozen=True)
-class Reduction:
-    """What sits on top of a method: a hubness reduction with its grid, or calibrated stacking."""
-
-    name: str
-    label: str
-    fit: Callable[..., Any] | None = None
-    key: str = ""
-    grid: tuple[Any, ...] = ()
-
-    def settings(self, most: int) -> list[dict[str, Any]]:
-        """The settings tried: k up to `most`, the number of classes and clips there are."""
-        grid = [value for value in self.grid if self.key != "k" or value <= most]
-        return [{self.key: value} for value in grid] if self.key else [{}]
-
-
 fit_ridge_centred = partial(fit_ridge, centred=True)
 METHODS = {
     method.name: method
@@ -64,23 +48,27 @@ METHODS = {
         Method("transfer_reranked", "transfer, best by match", fit_reranked),
     )
 }
-REDUCTIONS = {
-    reduction.name: reduction
-    for reduction in (
-        Reduction("none", "none"),
-        Reduction("centring", "centring"),
-        Reduction("csls", "CSLS", FITS["csls"], "k", KS),
-        Reduction("globally_corrected", "globally corrected", FITS["globally_corrected"]),
-        Reduction("inverted_softmax", "inverted softmax", FITS["inverted_softmax"], "beta", BETAS),
-        Reduction("qb_norm", "QB-Norm", FITS["qb_norm"], "beta", BETAS),
-        Reduction("local_scaling", "local scaling", FITS["local_scaling"], "k", KS),
-        Reduction("mutual_proximity", "mutual proximity", FITS["mutual_proximity"]),
-        Reduction("calibrated_stacking", "calibrated stacking"),
-    )
-}
+GRIDS = {  # of single settings, as they are called in `Fitted.settings`
+    "penalty": PENALTIES,
+    "tau": TAUS,
+    "match_weight": MATCH_WEIGHTS,
+    "m": N_RERANKED,
+} | {f"{name}_{reduction.key}": reduction.grid for name, reduction in REDUCTIONS.items() if reduction.key}
+FROM_THE_LEAST = (
+    "match_weight",
+    "m",
+    "csls_k",
+    "local_scaling_k",
+)  # nothing lies below: off, or one neighbour
 TEXT_METHODS = tuple(name for name, method in METHODS.items() if method.needs == "texts")
 UPPER_BOUND, SEEN = "upper_bound", "seen"  # scored beside the methods; not zero-shot
 LABELS = {name: method.label for name, method in METHODS.items()} | {
     UPPER_BOUND: "upper bound (true prototypes, not zero-shot)",
     SEEN: "nearest seen prototype",
 }
+
+
+def at_edge(setting: str, value: Any) -> bool:
+    """Whether a value is an end of its setting's grid, beyond which a better one might lie."""
+    grid = GRIDS.get(setting, ())
+    return value in (grid[-1:] if setting in FROM_THE_LEAST else grid[:1] + grid[-1:])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zsar_lab.models.rest import ResT
     from zsar_lab.text.embeddings import ClassEmbeddings
 
+TAUS = (0.05, 0.1, 0.2, 0.3)
 TO_BE_NEAR, TO_LEAVE_CENTRED = 1.0, 2.0  # standard errors, see choose_settings
 
 
@@ -99,13 +100,13 @@ def compose_prototypes(weights_US: np.ndarray, prototypes_SD: np.ndarray) -> np.
 
 
 def settings_grid(n_seen: int) -> list[TransferSettings]:
-    """The settings tried: each kind of relatedness; k in 1, 3, 5, 10, all; tau in 0.05, 0.1, 0.2, 0.3.
+    """The settings tried: each kind of relatedness; k in 1, 3, 5, 10, all; tau in TAUS.
 
     One seen class can be neither centred nor whitened, so there the kind is "plain" alone.
     """
     ks = sorted({k for k in (1, 3, 5, 10, n_seen) if k <= n_seen})
     kinds = KINDS if n_seen > 1 else (PLAIN,)
-    return [TransferSettings(k, tau, kind) for kind in kinds for k in ks for tau in (0.05, 0.1, 0.2, 0.3)]
+    return [TransferSettings(k, tau, kind) for kind in kinds for k in ks for tau in TAUS]
 
 
 def choose_settings(

@@ -14,8 +14,9 @@ import pandas as pd
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.clips import TRANSDUCTIVE, nearest_scores
+from zsar_lab.methods.hubness_reduction import REDUCTIONS
 from zsar_lab.methods.metrics import truth_rank
-from zsar_lab.methods.table import LABELS, REDUCTIONS
+from zsar_lab.methods.table import LABELS
 from zsar_lab.protocols.build import class_order, half_split
 from zsar_lab.results.many_splits import score_splits
 from zsar_lab.results.predictions import Predictions

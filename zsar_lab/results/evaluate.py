@@ -14,7 +14,7 @@ from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, class_means, n
 from zsar_lab.methods.direct import TrainedModel
 from zsar_lab.methods.fusion import true_prototype_scores
 from zsar_lab.methods.hubness_reduction import reduced_scores
-from zsar_lab.methods.table import METHODS, REDUCTIONS, SEEN, TEXT_METHODS, UPPER_BOUND
+from zsar_lab.methods.table import METHODS, SEEN, TEXT_METHODS, UPPER_BOUND
 from zsar_lab.methods.transfer import TransferSettings, weights_of
 from zsar_lab.protocols.protocol import Protocol, plain
 from zsar_lab.results.calibration import choose_temperature
@@ -107,8 +107,7 @@ def _score(
         temperature = choose_temperature(fitted.scores(validation), validation.targets)
         chosen = {"settings": fitted.settings, "validation_top1": fitted.validation_top1}
         add(fitted.scores(test), fitted.method, fitted.prompt, temperature=temperature, **chosen)
-    grids = {name: reduction.settings for name, reduction in REDUCTIONS.items()}
-    for one in reduced_scores(fits[REDUCED], split, grids):
+    for one in reduced_scores(fits[REDUCED], split):
         chosen = {name: value for name, value in vars(one).items() if name != "scores_BC"}
         add(one.scores_BC, REDUCED, prompt, **chosen)
     beside, tested = (

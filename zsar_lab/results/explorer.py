@@ -9,23 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.clips import INDUCTIVE, ClipGroup, SplitClips, text_of
+from zsar_lab.methods.clips import ClipGroup, SplitClips, text_of
 from zsar_lab.methods.hubness_reduction import (
     FITS,
     QueryBank,
     Reduce,
     centred,
     choose_reduction,
-    make_query_bank,
 )
 from zsar_lab.methods.metrics import mean_over_classes, truth_rank
-from zsar_lab.methods.table import REDUCTIONS
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, transfer_weights
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.evaluate import check_can_be_scored
@@ -172,10 +170,12 @@ class Explorer:
         self._unseen, self._validation = (
             _Clips.of(group, self._mean_D) for group in (split.test, split.validation)
         )
-        self._train_ND, self._train_ids = unit(train.embedding_BD).astype(float), train.ids
-        for group in (split.test, split.validation):  # none of them may be in the bank; checked once
-            empty = np.zeros((len(train.ids), 1))
-            make_query_bank(empty, train.ids, group.ids, split.test.ids, inductive_only=True)
+        self._train_ND = unit(train.embedding_BD).astype(float)
+        scored = frozenset(split.test.ids + split.validation.ids)  # none of them may be in a bank
+        self._bank_of = partial(
+            QueryBank, ids=train.ids, scored_ids=scored, test_ids=frozenset(split.test.ids)
+        )
+        self._bank_of(np.zeros((len(train.ids), 1)), inductive_only=True)  # checked once
         self._kept = lru_cache(N_KEPT)(self._score)
         self._alone = lru_cache(1)(self._score_alone)  # another reduction has the same scores
         self._banks = lru_cache(1)(self._score_train)
@@ -238,18 +238,15 @@ class Explorer:
 
     def _bank(self, points_CD: np.ndarray) -> QueryBank:
         """The training clips' scores, those of a class side by side in memory, as reductions read them."""
-        return QueryBank(_products(unit(points_CD), self._train_ND).T, self._train_ids, INDUCTIVE, 0)
+        return self._bank_of(_products(unit(points_CD), self._train_ND).T)
 
     def _choose_reductions(self, chosen: Choice) -> dict[str, dict[str, Any]]:
         """K or beta of each reduction by the validation classes, at the settings that they chose."""
         alone = self._alone(chosen)
         bank = self._bank(alone.validation_VD)
         most = min(*bank.scores_NC.shape, len(self.protocol.unseen))
-        given = bank, alone.validation_BV, self._validation.targets
-        return {
-            name: choose_reduction(make, REDUCTIONS[name].settings(most), *given)[0]
-            for name, make in FITS.items()
-        }
+        given = most, bank, alone.validation_BV, self._validation.targets
+        return {name: choose_reduction(name, *given)[0] for name in FITS}
 
     def _reduced(self, choice: Choice) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         """Settings of the reduction, and the scores of validation and test clips."""

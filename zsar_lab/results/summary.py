@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.files import fingerprint, writing
-from zsar_lab.methods.table import LABELS, REDUCTIONS, UPPER_BOUND
+from zsar_lab.methods.hubness_reduction import REDUCTIONS
+from zsar_lab.methods.table import LABELS, UPPER_BOUND, at_edge
 from zsar_lab.results.calibration import calibration
 from zsar_lab.results.generalised import generalised_figures
 from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
@@ -292,8 +293,9 @@ class Results:
 
 
 def settings_as_text(settings: Mapping[str, Any]) -> str:
-    """What was chosen, for reading: "k 5, tau 0.2, centred"; "" when there was nothing to choose."""
+    """What was chosen, for reading: "k 5, tau 0.3 (edge of its grid), centred"; "" where nothing was."""
     return ", ".join(
-        f"{name.replace('_', ' ')} {value:g}" if isinstance(value, (int, float)) else str(value)
+        (f"{name.replace('_', ' ')} {value:g}" if isinstance(value, (int, float)) else str(value))
+        + " (edge of its grid)" * at_edge(name, value)
         for name, value in settings.items()
     )

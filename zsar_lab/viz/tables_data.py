@@ -9,7 +9,8 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.methods.table import LABELS, REDUCTIONS
+from zsar_lab.methods.hubness_reduction import REDUCTIONS
+from zsar_lab.methods.table import LABELS
 from zsar_lab.protocols.leakage import SAME_NAME, LeakageAudit
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.hubness import occurrence_table

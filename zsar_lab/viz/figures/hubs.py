@@ -9,7 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.methods.table import LABELS, REDUCTIONS
+from zsar_lab.methods.hubness_reduction import REDUCTIONS
+from zsar_lab.methods.table import LABELS
 from zsar_lab.results.hubness import accuracy_by_hub_rank, hubness, k_occurrence, occurrence_table
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.summary import Results

@@ -9,7 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE
-from zsar_lab.methods.table import LABELS, METHODS, REDUCTIONS
+from zsar_lab.methods.hubness_reduction import REDUCTIONS
+from zsar_lab.methods.table import LABELS, METHODS
 from zsar_lab.results.ablation import Ablation
 from zsar_lab.results.calibration import EQUAL_MASS, reliability, risk_coverage
 from zsar_lab.results.conventions import ConventionTable
