@@ -248,6 +248,26 @@ def pixels_of(view: torch.Tensor) -> torch.Tensor:
     return view * torch.tensor(RGB_STD)[:, None, None] + torch.tensor(RGB_MEAN)[:, None, None]
 
 
+@pytest.mark.parametrize("channels", ["motion", "rgb"])
+def test_a_view_of_at_most_half_its_store_is_smoothed(channels):
+    rows, columns = np.indices((64, 64))
+
+    def shown(picture: np.ndarray, size_px: int) -> np.ndarray:
+        """The middle frame of the centred view, in 0..1."""
+        frames = torch.from_numpy(np.broadcast_to(picture[..., None], (1, 9, 64, 64, 3)).astype(np.uint8))
+        view = centre_view(frames, ViewSettings(4, size_px, channels))
+        return ((view[0, 2, 1] + 1) / 2 if channels == "motion" else pixels_of(view)[0, 2, 0]).numpy()
+
+    for size_px in (8, 16, 32):  # single black and white pixels are grey from afar
+        np.testing.assert_allclose(shown((rows + columns) % 2 * 255, size_px), 0.5, atol=0.05)
+    assert shown((rows + columns) % 2 * 255, 33).std() > 0.05  # larger views are as they always were
+    side = 64 * (
+        0.86 if channels == "motion" else 0.875
+    )  # a ramp stays the ramp: its value at each pixel's middle
+    middles = 32 - side / 2 + (np.arange(16) + 0.5) * side / 16
+    np.testing.assert_allclose(shown(columns * 4, 16)[8], (middles - 0.5) * 4 / 255, atol=0.01)
+
+
 def test_a_random_rgb_view_is_a_crop_of_the_stated_area_and_aspect():
     # red is the column, green the row, in 0..1: the view's colours say which part of the frame it shows
     height, width, size_px = 48, 64, 32

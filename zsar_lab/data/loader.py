@@ -16,12 +16,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from zsar_lab.files import later
 
 # of red, green and blue in 0..1, as peers' recipes have them
 RGB_MEAN, RGB_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+SMALLEST_CROP = 0.7  # about the side of a training view's, of the frame's
 Read = TypeVar("Read")
 
 
@@ -244,6 +245,11 @@ def _is_rgb(settings: ViewSettings) -> bool:
 
 
 def _crop(images: Tensor, theta_B23: Tensor, settings: ViewSettings) -> Tensor:
+    """Crops [B, K, size_px, size_px] of images; frames of twice the size are shrunk first, smoothed."""
+    if (side := min(images.shape[2:])) >= 2 * settings.size_px:
+        scale = settings.size_px / SMALLEST_CROP / side
+        shrunk = [round(length * scale) for length in images.shape[2:]]
+        images = interpolate(images, shrunk, mode="bilinear", align_corners=False, antialias=True)
     size = [len(images), 1, settings.size_px, settings.size_px]
     grid = affine_grid(theta_B23, size, align_corners=False)
     return grid_sample(images, grid, padding_mode="border", align_corners=False)
