@@ -37,7 +37,7 @@ from zsar_lab.train.config import TrainConfig, config_of
 from zsar_lab.train.device import choose_device, cpu_threads, lay_out, mixed_precision, synchronise
 from zsar_lab.train.loop import Training
 from zsar_lab.train.meters import config_gflop, memory_mb, peak_gflop_per_s
-from zsar_lab.train.optimisers import make_optimiser
+from zsar_lab.train.step import make_optimiser
 from zsar_lab.train.text_tail import text_inputs
 
 BARE, ENGINE, RAW, JPEG = "bare", "engine", "engine with loader", "engine with JPEG loader"

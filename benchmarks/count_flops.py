@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 
-from zsar_lab.models.flops import clip_gflop
 from zsar_lab.models.rest import ResT
 from zsar_lab.train.config import PRESETS, config_of
+from zsar_lab.train.meters import clip_gflop
 
 PUBLISHED = {"resnet-18": (29, 85), "resnet-101": (125, 373), "r3d-18": (81, 241), "r(2+1)d-18": (81, 242)}
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from zsar_lab.methods.transfer import classifier_weights
+from zsar_lab.models.losses import LOSSES
 from zsar_lab.results.ablation import Ablation, ablate
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.study import Data, Study
-from zsar_lab.train.config import config_of
+from zsar_lab.train.config import ablations, config_of, merged
 from zsar_lab.workspace import Workspace
 
 
@@ -39,16 +42,14 @@ def without_losses(workspace: Workspace) -> dict[str, Workspace]:
     Raises:
         ValueError: a folder holds another study.
     """
-    study = workspace.study
-    config = config_of(study.training.preset, study.training.overrides)
-    used = [loss for loss, weight in config.loss_weights.items() if weight]
+    training = workspace.study.training
+    changes = ablations(config_of(training.preset, training.overrides))
     workspace.frames  # noqa: B018  (the others open what is made here)
+    folder, n_workers = workspace.folder / "ablations", workspace.workers
     return {
-        f"no {loss}": Workspace(
-            workspace.folder / "ablations" / f"no_{loss}", _without(study, loss, workspace), workspace.workers
-        )
-        for loss in used
-        if len(used) > 1
+        name: Workspace(folder / name.replace(" ", "_"), _changed(workspace, change), n_workers)
+        for name, change in changes.items()
+        if name.removeprefix("no ") in LOSSES
     }
 
 
@@ -63,13 +64,11 @@ def predictions_without_losses(workspace: Workspace) -> dict[str, list[Predictio
     }
 
 
-def _without(study: Study, loss: str, workspace: Workspace) -> Study:
-    splits = next(iter(study.families.values()))
-    weights = dict(study.training.overrides.get("loss_weights", {})) | {loss: 0.0}
-    overrides = dict(study.training.overrides) | {"loss_weights": weights}
+def _changed(workspace: Workspace, change: Mapping[str, Any]) -> Study:
+    study = workspace.study
     return replace(
         study,
         data=Data(prepared=study.data.prepared or str(workspace.folder), train_on=study.data.train_on),
-        protocols=splits,
-        training=replace(study.training, overrides=overrides),
+        protocols=next(iter(study.families.values())),
+        training=replace(study.training, overrides=merged(study.training.overrides, change)),
     )

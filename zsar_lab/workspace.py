@@ -37,7 +37,7 @@ from zsar_lab.train.config import TrainConfig, check_frames, config_of
 from zsar_lab.train.distributed import rank_zero_first
 from zsar_lab.train.loop import train
 from zsar_lab.train.processes import on_ranks, train_in_processes
-from zsar_lab.train.text_tail import check_text_layers, class_embeddings_of
+from zsar_lab.train.text_tail import TextTail, class_embeddings_of
 
 History = list[dict[str, Any]]  # a row an epoch
 FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
@@ -125,7 +125,8 @@ class Workspace:
             check_settings(self.folder / "frames", settings)
         if self._train_data is not None:
             check_joinable(self._train_data.frames.settings, settings)
-        check_text_layers(study.text.trained_layers, self.encoder)
+        if study.text.trained_layers:
+            TextTail(self.encoder, study.text.trained_layers)  # refuses what cannot be trained
         prompt = prompt_named(study.text.prompt)
         if (self.folder / "study.json").is_file():
             self._is_begun = True

@@ -45,7 +45,7 @@ def folder(folders, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [(24, 24), (36, 36), (64, 64), (40, 72), (72, 40)])
+@pytest.mark.parametrize("size", [(24, 24), (36, 36), (64, 64), (40, 72)])
 def test_pixels_are_those_of_the_models_own_preprocessing(kind, size, folders):
     noise = np.random.default_rng(0).integers(0, 256, (3, size[0] // 4, size[1] // 4, 3), dtype=np.uint8)
     frames = noise.repeat(4, 1).repeat(4, 2)
@@ -73,10 +73,8 @@ def test_settings_of_older_and_newer_folders_are_read(folder):
 def test_embeddings_and_scores_are_those_of_the_model_called_by_hand(kind, folders, store, tmp_path):
     files, protocol = find_encoder(folders[kind]), stripes_protocol(store)
     found = embed_with_public_model(files, store, tmp_path, n_frames=6, device="cpu")
-    model, chosen = (
-        tiny_model(kind).eval(),
-        [1, 4, 7, 10] if kind == "xclip" else [1, 3, 5, 7, 9, 11],
-    )  # of 12
+    model = tiny_model(kind).eval()
+    chosen = [1, 4, 7, 10] if kind == "xclip" else [1, 3, 5, 7, 9, 11]  # of 12
     pixels = Preprocessing.of(folders[kind])(torch.from_numpy(store.frames[:3][:, chosen]))
     with torch.inference_mode():
         if kind == "xclip":

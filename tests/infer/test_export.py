@@ -10,7 +10,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from small_text_training import CONFIG as TEXT_CONFIG
-from small_text_training import TEXTS, pictures_protocol, pictures_store, save_encoder
+from small_text_training import TEXTS, save_encoder, text_protocol, text_store
 from small_workspace import SmallWorkspace
 
 from zsar_lab.embed.checkpoint import embed_clips
@@ -101,8 +101,8 @@ def test_seen_classes_are_in_the_order_of_the_protocol_and_have_their_texts(work
 def test_trained_layers_of_the_text_encoder_are_shared(tmp_path):
     with torch.random.fork_rng():
         files = save_encoder("bert", tmp_path / "encoder")
-    store = pictures_store(tmp_path)
-    protocol = pictures_protocol(store)
+    store = text_store(tmp_path)
+    protocol = text_protocol(store)
     classes, config = embed_class_text(TEXTS, files), replace(TEXT_CONFIG, epochs=1)
     checkpoint = train(store, protocol, classes, config, tmp_path / "run", device="cpu", files=files)
     clips = embed_clips(checkpoint, store, tmp_path / "run", "cpu")

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import normalize
 
 from zsar_lab.models.losses import LOSSES, LossInputs, hard_labels
-from zsar_lab.models.rest import LabelCode, VideoCode
+from zsar_lab.models.rest import LabelCode, ModelConfig, ResT, VideoCode
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -96,11 +96,18 @@ def test_by_the_plain_loop(setting):
         assert loss_of(name, target, logits=logits.bfloat16(), **codes).dtype == torch.float32
 
 
-@pytest.mark.parametrize(("far", "bound"), [(1e-6, 0.01), (50.0, 1.0)])
-def test_the_learned_temperature_stays_in_its_range(far, bound):
-    codes, target = {"clips": units(5, 8, 1), "labels": units(3, 8, 2)}, torch.tensor([0, 1, 2, 2, 1])
-    found, at_bound = (loss_of("alignment", target, temperature=t, **codes) for t in (far, bound))
-    torch.testing.assert_close(found, at_bound)
+@pytest.mark.parametrize(("far", "bound"), [(1e-6, 0.01), (50.0, 1.0), (0.07, 0.07)])
+def test_the_learned_temperature_is_held_in_its_range_and_finds_back_from_a_bound(far, bound):
+    model = ResT(ModelConfig(n_frames=2, backbone_widths=(8,), width=8, heads=2, n_seen=2))
+    with torch.no_grad():
+        model.log_temperature.fill_(math.log(far))
+    model.clamp_temperature()
+    assert model.log_temperature.exp().item() == pytest.approx(bound)
+    # clip on label 0, of class 1: the loss is log(1 + exp(1 / t)), its slope by log t is -sigmoid(1 / t) / t
+    codes = VideoCode(torch.eye(2)[:1], None), LabelCode(torch.eye(2), None)
+    LOSSES["alignment"].compute(LossInputs(model, *codes, SECOND, torch.zeros(1, 2), 0.1, 0.0, 2)).backward()
+    slope = -1 / (bound * (1 + math.exp(-1 / bound)))
+    assert model.log_temperature.grad.item() == pytest.approx(slope, rel=1e-4)
 
 
 @pytest.mark.parametrize("n_labels", [2, 4, 7])

@@ -10,23 +10,11 @@ import reference
 import torch
 from torch.nn.functional import normalize
 
-from zsar_lab.models.backbones import BACKBONES
 from zsar_lab.models.losses import LOSSES, LossInputs
 from zsar_lab.models.rest import ModelConfig, ResT, word_spans
 
-CONFIG = ModelConfig(
-    n_frames=3,
-    backbone_widths=(8, 16),
-    width=16,
-    depth=1,
-    heads=2,
-    feedforward=24,
-    dropout=0.0,
-    text_width=20,
-    word_width=10,
-    n_label_tokens=2,
-    n_seen=5,
-)
+SIZES = {"width": 16, "depth": 1, "heads": 2, "feedforward": 24, "text_width": 20, "word_width": 10}
+CONFIG = ModelConfig(n_frames=3, backbone_widths=(8, 16), dropout=0.0, n_label_tokens=2, n_seen=5, **SIZES)
 N_CLIPS, N_CLASSES = 4, 5
 MAPPED = replace(CONFIG, backbone="r3d-18", n_frames=9, size_px=40)  # a map of 2 x 3 x 3 places
 
@@ -92,9 +80,7 @@ def test_clips_do_not_mix_frames_have_an_order_and_matching_reads_both_sides(mod
     ],
 )
 def test_word_spans_by_hand(words, n_spans, wanted):
-    beyond = torch.tensor([*words, 1e6])[None, :, None]  # a word beyond the mask does not matter
-    mask = torch.tensor([[True] * len(words) + [False]])
-    assert word_spans(beyond, mask, n_spans).flatten().tolist() == wanted
+    assert word_spans([torch.tensor(words)[:, None]], n_spans).flatten().tolist() == wanted
 
 
 def losses_of(model: ResT) -> dict[str, torch.Tensor]:
@@ -168,22 +154,6 @@ def test_tokens_of_a_feature_map_by_hand(spatial_tokens):
                 places.append(model.frame_projection(maps[1, t, h, w]) + position)
     wanted = model.video_norm(model.video_encoder(torch.stack(places)[None]))
     torch.testing.assert_close(tokens[1:], wanted, atol=1e-5, rtol=1e-4)
-
-
-def test_gradients_reach_the_positions_and_the_backbone():
-    model = mapped()
-    model.encode_video(video(9, 40, n_clips=2)).embedding_BD[:, 0].sum().backward()
-    for name in ("row_embedding", "column_embedding", "time_embedding", "backbone.stem.0.weight"):
-        assert model.get_parameter(name).grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if "-" in name])
-def test_every_backbone_fits_the_model(backbone):
-    with torch.device("meta"):
-        model = ResT(replace(CONFIG, backbone=backbone, n_frames=4, size_px=64)).train()
-        code = model.encode_video(torch.empty(2, 4, 3, 64, 64))
-    n_places = 4 * 4 if backbone.startswith("r3d") or "+" in backbone else 4 * 2 * 2
-    assert code.tokens_BPD.shape == (2, 1 + n_places, CONFIG.width)
 
 
 def test_clips_and_backbones_that_do_not_fit_are_refused(model):

@@ -9,7 +9,6 @@ import pickle
 import random
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_training import CONFIG, MODEL, stripes
 
-from zsar_lab.models.rest import ModelConfig, ResT
+from zsar_lab.models.rest import ResT
 from zsar_lab.train import checkpoint as room
 from zsar_lab.train import step
 from zsar_lab.train.checkpoint import (
@@ -78,18 +77,13 @@ def done(data, tmp_path_factory) -> Checkpoint:
     return train(*data, config, tmp_path_factory.mktemp("done"), device="cpu")
 
 
-def test_a_checkpoint_of_every_kind_is_read_back(tmp_path):
-    small = {"n_frames": 2, "width": 16, "depth": 1, "heads": 2, "feedforward": 16, "n_seen": 3}
-    other = ModelConfig(**small, backbone_widths=(8, 8), size_px=32, zero_residual=True)
-    for number, config in enumerate(
-        (replace(CONFIG, model=ModelConfig(**small)), replace(CONFIG, model=other))
-    ):
-        made = Checkpoint(tmp_path / f"{number}.safetensors", config, Inputs("p", "f", "c"), 3, 9, [])
-        model = ResT(config.model)
-        save_checkpoint(made, weights_by_name(model), torch.optim.AdamW(model.parameters()))
-        found, weights = load_checkpoint(made.path), model.state_dict()
-        assert found == made and found.fingerprint == made.fingerprint
-        assert all(torch.equal(w, weights[name]) for name, w in found.model().state_dict().items())
+def test_a_checkpoint_is_read_back(tmp_path):
+    made = Checkpoint(tmp_path / "a.safetensors", CONFIG, Inputs("p", "f", "c"), 3, 9, [])
+    model = ResT(MODEL)
+    save_checkpoint(made, weights_by_name(model), torch.optim.AdamW(model.parameters()))
+    found, weights = load_checkpoint(made.path), model.state_dict()
+    assert found == made and found.fingerprint == made.fingerprint
+    assert all(torch.equal(w, weights[name]) for name, w in found.model().state_dict().items())
 
 
 def test_weights_are_shared_alone(done, tmp_path):
@@ -184,32 +178,6 @@ def test_a_full_disk_keeps_the_last_checkpoint(broken, data, tmp_path, monkeypat
     assert load_checkpoint(tmp_path).step == (6 if broken == "to_csv" else 3)
     assert {path.name for path in tmp_path.glob(".*")} == {".lock"}
     assert train(*data, CONFIG, tmp_path, device="cpu").complete
-
-
-def test_a_disk_that_is_really_full(data, tmp_path):
-    folder = tmp_path / "small disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder]
-    try:
-        mounted = not subprocess.run(command, capture_output=True).returncode
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("mounting a small disk is not allowed here")
-
-    def fill(history):
-        with open(folder / "other", "wb", buffering=0) as other, suppress(OSError):
-            while True:
-                other.write(bytes(4096))
-
-    try:
-        with pytest.raises(OSError, match="full"):
-            train(*data, CONFIG, folder, device="cpu", on_epoch=fill)
-        assert load_checkpoint(folder).step == 3
-        (folder / "other").unlink()
-        assert train(*data, CONFIG, folder, device="cpu").complete
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_another_error_of_writing_is_one_too(done, tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_training import CONFIG
 
 from zsar_lab.data.loader import ViewSettings
 from zsar_lab.data.sampling import FrameSettings
@@ -24,6 +23,7 @@ from zsar_lab.train.config import (
     check_frames,
     config_from,
     config_of,
+    merged,
     read_overrides,
     read_recorded,
     recorded_config,
@@ -165,14 +165,6 @@ def test_a_preset_fits_together(name):
     assert code.tokens_BPD.shape[1] == 1 + (8 if view.n_frames == 8 else 2 * 7 * 7)
 
 
-def test_presets_differ_in_what_their_names_say():
-    _, small, deep, over_time, factorised = PRESETS.values()
-    backbones = [preset.model.backbone for preset in (small, deep, over_time, factorised)]
-    assert backbones == ["resnet-18", "resnet-101", "r3d-18", "r(2+1)d-18"]
-    assert replace(over_time, model=replace(over_time.model, backbone="r(2+1)d-18")) == factorised
-    assert changed_fields(small, deep) == {"learning_rate": 5e-4, "backbone": "resnet-101"}
-
-
 def test_overrides_reach_single_settings():
     model = {"backbone_widths": [8], "dropout": 0.0}
     given = {"learning_rate": 1, "optimiser": "sgd", "loss_weights": {"matching": 0}, "model": model}
@@ -180,13 +172,9 @@ def test_overrides_reach_single_settings():
     weights = {"classification": 1.0, "alignment": 1.0, "matching": 0.0}
     wanted = {"learning_rate": 1, "optimiser": "sgd", "backbone_widths": (8,), "dropout": 0.0}
     assert found == wanted | {"loss_weights": weights}
-    # another view is also the model's
-    viewed = config_of("rest18", {"view": {"n_frames": 4, "size_px": 96}})
-    assert (
-        viewed.view == ViewSettings(4, 96, "rgb")
-        and viewed.model.n_frames == 4
-        and viewed.model.size_px == 96
-    )
+    viewed = config_of("rest18", {"view": {"n_frames": 4, "size_px": 96}})  # another view is also the model's
+    assert viewed.view == ViewSettings(4, 96, "rgb")
+    assert (viewed.model.n_frames, viewed.model.size_px) == (4, 96)
 
 
 @pytest.mark.parametrize(
@@ -212,73 +200,46 @@ def test_overrides_reach_single_settings():
 )
 def test_overrides_are_read_from_texts(texts, overrides):
     assert read_overrides(texts) == overrides
-
-
-@pytest.mark.parametrize("text", ["batch_size", "", "=3", "model.=3", "."])
-def test_a_text_that_is_no_override_is_refused(text):
-    with pytest.raises(ConfigError, match="NAME=VALUE"):
-        read_overrides([text])
+    for text in ("batch_size", "", "=3", "model.=3", "."):
+        with pytest.raises(ConfigError, match="NAME=VALUE"):
+            read_overrides([text])
 
 
 def test_ablations_change_one_choice_each():
     config = config_of("rest_r3d18", {}, 7, 12, text_layers=1)
-    on = config.loss_weights
+    on, off = config.loss_weights, dict.fromkeys(config.loss_weights, 0.0)
     # without alignment and matching nothing would reach the trained layers: no "classification only"
-    assert {name: changed_fields(config, other) for name, other in ablations(config).items()} == {
-        "whole": {},
+    changed = {
+        name: changed_fields(config, config_from(merged(asdict(config), change)))
+        for name, change in ablations(config).items()
+    }
+    assert changed == {
         **{f"no {loss}": {"loss_weights": on | {loss: 0.0}} for loss in on},
-        **{
-            f"{loss} only": {"loss_weights": dict.fromkeys(on, 0.0) | {loss: on[loss]}}
-            for loss in ("alignment", "matching")
-        },
+        **{f"{loss} only": {"loss_weights": off | {loss: on[loss]}} for loss in ("alignment", "matching")},
         "no label smoothing": {"label_smoothing": 0.0},
-        "frozen text": {"text_layers": 0},
         "mean over space": {"spatial_tokens": False},
     }
     demo, no = PRESETS["demo"], [f"no {loss}" for loss in on]
-    only = [f"{loss} only" for loss in on]
-    assert list(ablations(demo)) == ["whole", *no, *only, "no label smoothing"]
+    assert list(ablations(demo)) == [*no, *(f"{loss} only" for loss in on), "no label smoothing"]
     assert "tokens over space" in ablations(PRESETS["rest18"])
     # one loss cannot be switched off; of two, switching one off and training the other alone are the same
-    one = replace(demo, loss_weights={"classification": 1.0})
-    two = replace(demo, loss_weights={"classification": 1.0, "alignment": 1.0})
-    assert list(ablations(one)) == ["whole", "no label smoothing"]
-    assert list(ablations(two)) == ["whole", *no[:2], "no label smoothing"]
+    one, two = (replace(demo, loss_weights=dict.fromkeys(list(on)[:n], 1.0)) for n in (1, 2))
+    assert list(ablations(one)) == ["no label smoothing"]
+    assert list(ablations(two)) == [*no[:2], "no label smoothing"]
 
 
 @pytest.mark.parametrize(
     ("preset", "settings", "message", "enough"),
     [
-        (
-            "demo",
-            FrameSettings(7),
-            "8 frames of 48 px, got 7 of 64 px; prepare 12 frames of 64",
-            FrameSettings(12),
-        ),
-        (
-            "demo",
-            FrameSettings(size_px=47),
-            "got 24 of 47 px; prepare 24 frames of 55",
-            FrameSettings(24, size_px=55),
-        ),
-        (
-            "rest_r3d18",
-            FrameSettings(),
-            "16 frames of 112 px, .* 24 frames of 128",
-            FrameSettings(24, size_px=128),
-        ),
-        (
-            "rest18",
-            FrameSettings(6),
-            "8 frames of 224 px, .* 12 frames of 256",
-            FrameSettings(12, size_px=256),
-        ),
+        ("demo", {"n_frames": 7}, "8 frames of 48 px, got 7 of 64 px; prepare 12 frames of 64", (12, 64)),
+        ("demo", {"size_px": 47}, "got 24 of 47 px; prepare 24 frames of 55", (24, 55)),
+        ("rest_r3d18", {}, "16 frames of 112 px, .* 24 frames of 128", (24, 128)),
+        ("rest18", {"n_frames": 6}, "8 frames of 224 px, .* 12 frames of 256", (12, 256)),
     ],
 )
 def test_frames_that_are_not_enough_for_the_view_are_refused(preset, settings, message, enough):
-    config = PRESETS[preset]
+    view = PRESETS[preset].view
     with pytest.raises(ConfigError, match=message):
-        check_frames(config, settings)
-    check_frames(config, enough)
-    check_frames(config, FrameSettings(config.view.n_frames, size_px=config.view.size_px))
-    check_frames(CONFIG, FrameSettings(4, size_px=20))
+        check_frames(PRESETS[preset], FrameSettings(**settings))
+    for n_frames, size_px in (enough, (view.n_frames, view.size_px)):
+        check_frames(PRESETS[preset], FrameSettings(n_frames, size_px=size_px))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from small_training import CONFIG, begun, stripes
@@ -17,8 +17,7 @@ from zsar_lab.train import device, distributed, loop, step
 from zsar_lab.train.checkpoint import load_checkpoint
 from zsar_lab.train.config import PRESETS
 from zsar_lab.train.loop import Training, train
-from zsar_lab.train.optimisers import Average, learning_rate, make_optimiser
-from zsar_lab.train.step import smaller_batch
+from zsar_lab.train.step import Average, learning_rate, make_optimiser, smaller_batch
 
 N_CLIPS = 24  # trained on
 
@@ -42,7 +41,7 @@ def take_steps(training: Training, clips_a_step: int) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-@pytest.mark.parametrize(("batch", "accumulate"), [(4, 2), (5, 3), (4, 3)])
+@pytest.mark.parametrize(("batch", "accumulate"), [(4, 2), (5, 3)])
 def test_accumulated_batches_equal_one_of_their_size(batch, accumulate, optimiser, data):
     whole, rate = batch * accumulate, 0.01 if optimiser == "sgd" else 1e-3
     # without clipping, which would hide a gradient of another size
@@ -111,16 +110,9 @@ def test_the_learning_rate_by_hand():
     rates = [learning_rate(step, 10, steps) for step in range(10)]
     assert rates == pytest.approx([0.4, 0.8, 0.8, 0.8, 0.08, 0.08, 0.08, 0.08, 0.008, 0.008])
     assert learning_rate(3, 10, steps, peak=8.0) == 8.0
-
-
-@pytest.mark.parametrize("total_steps", [1, 2, 7, 100])
-def test_the_learning_rate_rises_to_its_peak_and_falls(total_steps):
-    rates = [learning_rate(step, total_steps, CONFIG) for step in range(total_steps)]
-    peak = int(np.argmax(rates))
-    assert max(rates) == pytest.approx(CONFIG.learning_rate) and min(rates) > 0
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert total_steps < 100 or rates[-1] < 0.01 * CONFIG.learning_rate
+    for total_steps in (1, 2, 7):  # a short training reaches its peak, and no rate is 0
+        rates = [learning_rate(step, total_steps, CONFIG) for step in range(total_steps)]
+        assert max(rates) == pytest.approx(CONFIG.learning_rate) and min(rates) > 0
 
 
 def test_an_average_by_hand():
@@ -150,16 +142,8 @@ def test_the_backbone_lies_in_memory_as_asked(preset, wanted):
         assert len(weights) >= 5 and found == {memory_format == "channels_last"}
 
 
-def test_channels_last_trains_the_same_but_for_rounding(data):
-    plain, other = (begun(data, replace(CONFIG, memory_format=f)) for f in ("contiguous", "channels_last"))
-    for ours, theirs in zip(take_steps(other, 8), take_steps(plain, 8), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3)
-
-
 def test_devices_and_workers(monkeypatch):
     assert device.choose_device("cpu") == torch.device("cpu")
-    with device.mixed_precision(torch.device("cpu")):
-        assert not torch.is_autocast_enabled("cpu")
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: range(20), raising=False)
     assert [device.choose_num_workers(n, d) for n, d in ((3, gpu), (None, cpu), (None, gpu))] == [3, 0, 8]
@@ -172,13 +156,24 @@ def test_devices_and_workers(monkeypatch):
     assert device.choose_device() == torch.device("cuda", 3) and device.choose_device("cpu") == cpu
 
 
-def test_attention_goes_through_sdpa(monkeypatch):
-    calls, original = [], nn.functional.scaled_dot_product_attention
-    monkeypatch.setattr(
-        nn.functional, "scaled_dot_product_attention", lambda *a, **k: calls.append(1) or original(*a, **k)
-    )
-    ResT(CONFIG.model).video_encoder(torch.zeros(2, 5, CONFIG.model.width))
-    assert len(calls) == CONFIG.model.depth
+@pytest.mark.parametrize(("major", "wanted"), [(7, False), (8, True), (9, True)])
+def test_bfloat16_is_for_gpus_that_compute_in_it(major, wanted, monkeypatch):
+    """Only the choice is shown, by what torch says of a GPU's generation: no GPU is here to compute on."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=major))
+    assert [device.has_bfloat16(torch.device(name)) for name in ("cuda", "cpu")] == [wanted, False]
+    with device.mixed_precision(torch.device("cuda")), device.mixed_precision(torch.device("cpu")):
+        assert torch.is_autocast_enabled("cuda") == wanted and not torch.is_autocast_enabled("cpu")
+        assert torch.get_autocast_dtype("cuda") == torch.bfloat16
+
+
+def test_a_learned_temperature_is_held_in_its_range_by_a_step(data):
+    training = begun(data, CONFIG)
+    with torch.no_grad():
+        training.model.log_temperature.fill_(-9.0)
+    take_steps(training, 24)
+    assert training.model.log_temperature.exp().item() == pytest.approx(0.01)
 
 
 def test_a_missing_compiler_is_warned_of(monkeypatch):
@@ -208,38 +203,30 @@ def test_a_resumed_training_takes_up_the_choice_of_the_compiler(data, tmp_path, 
     assert calls == ["tried", *["compiled"] * 4] and load_checkpoint(tmp_path).compiled
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"batch_size": 8}, "8 clips .* batch_size 4 and accumulate 2 "),
-        ({"batch_size": 9, "accumulate": 2}, "9 clips .* batch_size 3 and accumulate 6 "),
-        ({"batch_size": 7}, "7 clips .* batch_size 1 and accumulate 7 "),
-        ({"batch_size": 1}, "1 clips .* a smaller view or model"),
-    ],
-)
-def test_a_batch_that_does_not_fit_says_the_size_to_try(change, message, data, tmp_path, monkeypatch):
+def test_a_batch_that_does_not_fit_says_the_size_to_try(data, tmp_path, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
 
     monkeypatch.setattr(step, "training_losses", full)
-    with pytest.raises(RuntimeError, match=message) as caught:
-        train(*data, replace(CONFIG, **change), tmp_path, device="cpu")
-    assert r"step 0 (CUDA out of memory)" in str(caught.value)
+    with pytest.raises(RuntimeError, match=r"8 clips .* step 0 .* batch_size 4 and accumulate 2 ") as caught:
+        train(*data, CONFIG, tmp_path, device="cpu")
     # nothing holds the step's tensors
     assert caught.value.__context__ is None and not isinstance(caught.value, torch.OutOfMemoryError)
 
 
 @pytest.mark.parametrize(
-    ("n_ranks", "n_clips", "cure"),
+    ("n_ranks", "batch", "accumulate", "n_clips", "cure"),
     [
-        (1, 64, "batch_size 32 and accumulate 2 "),
-        (8, 8, "batch_size 4 and accumulate 16 "),
-        (48, 2, "batch_size 1 and accumulate 64 "),
-        (5, 13, "batch_size 4 and accumulate 16 "),
-        (64, 1, "a smaller view or model"),
+        (1, 9, 2, 9, "batch_size 3 and accumulate 6 "),
+        (1, 7, 1, 7, "batch_size 1 and accumulate 7 "),
+        (1, 1, 1, 1, "a smaller view or model"),
+        (8, 64, 1, 8, "batch_size 4 and accumulate 16 "),
+        (48, 64, 1, 2, "batch_size 1 and accumulate 64 "),
+        (5, 64, 1, 13, "batch_size 4 and accumulate 16 "),
+        (64, 64, 1, 1, "a smaller view or model"),
     ],
 )
-def test_the_size_to_try_is_less_than_what_a_rank_has_in_its_model(n_ranks, n_clips, cure, monkeypatch):
+def test_the_size_to_try_is_less_than_a_rank_has(n_ranks, batch, accumulate, n_clips, cure, monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: n_ranks)
-    message = smaller_batch(replace(CONFIG, batch_size=64), 3, "full")
+    message = smaller_batch(replace(CONFIG, batch_size=batch, accumulate=accumulate), 3, "full")
     assert message.startswith(f"{n_clips} clips") and cure in message

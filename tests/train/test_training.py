@@ -116,8 +116,6 @@ def test_it_learns_the_seen_classes(data, tmp_path):
     assert all(last[name] < 0.8 * first[name] for name in LOSSES)
     assert last["seen_top1"] >= 0.75  # chance is 0.25
     assert done.complete and done.step == done.total_steps == 25 * STEPS_AN_EPOCH
-    tracked = {int(v) for name, v in done.tensors("model.").items() if name.endswith("num_batches_tracked")}
-    assert tracked == {done.step}  # each step in training mode, validation in evaluation mode
 
 
 def test_the_log_and_the_folder(whole):
@@ -141,7 +139,7 @@ def test_a_finished_training_is_opened_and_not_done_again(whole, data):
     assert whole.path.stat().st_mtime_ns == written_ns
 
 
-@pytest.mark.parametrize("step", [1, 4, 5, 8, None])
+@pytest.mark.parametrize("step", [1, 5, None])
 def test_a_stopped_training_goes_on_to_the_same_bits(step, whole, data, tmp_path):
     stop(data, "plain", step, tmp_path)
     saved = load_checkpoint(tmp_path)
@@ -218,25 +216,15 @@ def test_what_does_not_fit_is_refused(whole, data, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("emptied", "column"),
-    [
-        ({"seen_test_clips": ()}, "seen_top1"),
-        ({"validation": (), "validation_clips": ()}, "validation_direct_top1"),
-    ],
-)
-def test_without_held_out_or_validation_clips_that_column_is_missing(emptied, column, data, tmp_path):
+def test_a_loss_that_is_not_named_is_off_and_figures_without_clips_are_missing(data, tmp_path):
     store, protocol, classes = data
-    config = replace(CONFIG, epochs=1)
-    done = train(store, replace(protocol, **emptied), classes, config, tmp_path, device="cpu")
-    columns = {"seen_top1", "validation_direct_top1"}
-    assert done.complete and columns & set(pd.read_csv(tmp_path / "log.csv")) == columns - {column}
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_loss_that_is_not_named_is_off(loss, data, tmp_path):
-    train(*data, replace(CONFIG, epochs=1, loss_weights={loss: 1.0}), tmp_path, device="cpu")
-    assert set(LOSSES) & set(pd.read_csv(tmp_path / "log.csv")) == {loss}
+    config = replace(CONFIG, epochs=1, loss_weights={"alignment": 1.0})
+    untested = replace(protocol, seen_test_clips=())
+    train(store, untested, classes, config, tmp_path, device="cpu")
+    columns = pd.read_csv(tmp_path / "log.csv").columns
+    assert columns.tolist() == ["epoch", "step", "alignment", *FORMATS, "validation_direct_top1"]
+    unvalidated = begun((store, replace(protocol, validation=(), validation_clips=()), classes), config)
+    assert list(unvalidated.validate(1)) == ["seen_top1"]
 
 
 def planted(monkeypatch, number: int, change) -> None:
@@ -250,31 +238,25 @@ def planted(monkeypatch, number: int, change) -> None:
     monkeypatch.setattr(step, "training_losses", losses)
 
 
+def steep(model, loss: dict) -> dict:
+    """A loss of 0 more, with a slope of 0 times infinity."""
+    return loss | {"alignment": loss["alignment"] + 0 * (0 * model.log_temperature).abs().sqrt()}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda model, loss: loss | {"alignment": loss["alignment"] * torch.nan}, "alignment .*got nan"),
-        # a loss of 0 more, with a slope of 0 times infinity
-        (
-            lambda model, loss: (
-                loss | {"alignment": loss["alignment"] + 0 * (0 * model.log_temperature).abs().sqrt()}
-            ),
-            "gradient of the model .*got nan",
-        ),
+        (steep, "gradient of the model .*got nan"),
     ],
 )
 def test_what_is_not_finite_stops_before_the_weights_move(change, message, data, tmp_path, monkeypatch):
     planted(monkeypatch, 2 * STEPS_AN_EPOCH - 1, change)  # the last step of an epoch
-    with pytest.raises(ValueError, match=f"{message} at step 5"):
+    with pytest.raises(ValueError, match=f"{message} at step 5; lower learning_rate"):
         train(*data, CONFIG, tmp_path, device="cpu")
     saved = load_checkpoint(tmp_path)
     assert saved.step == STEPS_AN_EPOCH
     assert all(torch.isfinite(value).all() for value in saved.tensors("model.").values())
-
-
-def test_a_wild_learning_rate_is_stopped(data, tmp_path):
-    with pytest.raises(ValueError, match="must be finite.*; lower learning_rate"):
-        train(*data, replace(CONFIG, learning_rate=1e30), tmp_path, device="cpu")
 
 
 def test_the_checkpoint_is_saved_within_an_epoch_when_time_has_passed(whole, data, tmp_path, monkeypatch):
@@ -289,8 +271,6 @@ def test_the_checkpoint_is_saved_within_an_epoch_when_time_has_passed(whole, dat
 
 def test_one_training_at_a_time_in_a_folder(data, tmp_path):
     config = replace(CONFIG, epochs=1)
-    with only_one(tmp_path), pytest.raises(RuntimeError, match="another process trains"):
-        train(*data, config, tmp_path, device="cpu")
     holding = "import sys, time; from pathlib import Path; from zsar_lab.train.loop import only_one\n"
     holding += "with only_one(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", holding, str(tmp_path)]

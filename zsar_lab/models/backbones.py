@@ -1,8 +1,9 @@
 """Visual backbones, from scratch: BACKBONES, a table of the demo's and of ResNets on frames or over time.
 
 A backbone takes frames [B, T, 3, H, W] float and gives a feature map [B, T', H', W', K]; K is its `width`,
-and `map_size(n_frames, size_px)` gives T', H', W'. With `zero_residual` the last normalisation of each
-residual branch starts at 0, so that each block starts as its shortcut.
+and T' = T / time, H' = H / space, W' = W / space, rounded up, of its `strides` (time, space). With
+`zero_residual` the last normalisation of each residual branch starts at 0, so that each block starts as its
+shortcut.
 
 Shapes: B clips, T frames, H W pixels, K channels.
 """
@@ -70,20 +71,14 @@ class SmallShiftResNet(nn.Module):
     def __init__(self, widths: tuple[int, ...], n_frames: int, zero_residual: bool = False) -> None:
         super().__init__()
         self.n_frames, self.width = n_frames, widths[-1]
+        self.strides = 1, 10**6  # one place, of frames of any size
         first, blocks = nn.Conv2d(3, widths[0], 7, 4, 3, bias=False), []
         stem = nn.Sequential(first, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
         for before, width in zip(widths[:-1], widths[1:], strict=True):
-            convolutions = [
-                TemporalShift(n_frames),
-                nn.Conv2d(before, width, 3, 2, 1, bias=False),
-                nn.Conv2d(width, width, 3, 1, 1, bias=False),
-            ]
-            blocks.append(ResidualBlock(convolutions, before, width, 2, n_axes=2, zero=zero_residual))
+            convolutions = [TemporalShift(n_frames), nn.Conv2d(before, width, 3, 2, 1, bias=False)]
+            convolutions.append(nn.Conv2d(width, width, 3, 1, 1, bias=False))
+            blocks.append(ResidualBlock(convolutions, before, width, 2, 2, zero_residual))
         self.stages = nn.Sequential(stem, *blocks)
-
-    def map_size(self, n_frames: int, size_px: int) -> tuple[int, int, int]:
-        """T', H', W' of the feature map, of frames of any size."""
-        return n_frames, 1, 1
 
     def forward(self, frames_BTKHW: Tensor) -> Tensor:
         """Features [B, T, 1, 1, width]; ValueError for another number of frames."""
@@ -112,19 +107,15 @@ class FrameResNet(nn.Module):
         kind, first, n_blocks = self.KINDS[n_layers]
         widths = [first * 2**stage for stage in range(4)]
         whole = ResNetModel(ResNetConfig(layer_type=kind, hidden_sizes=widths, depths=list(n_blocks)))
-        self.width = widths[-1]
+        self.width, self.strides = widths[-1], (1, 32)
         self.stem, self.stages = whole.embedder, nn.Sequential(*whole.encoder.stages)
         if zero_residual:
             stages: Any = whole.encoder.stages
             for block in (block for stage in stages for block in stage.layers):
                 nn.init.zeros_(block.layer[-1].normalization.weight)
 
-    def map_size(self, n_frames: int, size_px: int) -> tuple[int, int, int]:
-        """T', H', W' of the feature map of clips of square frames."""
-        return n_frames, -(-size_px // 32), -(-size_px // 32)
-
     def forward(self, frames_BTKHW: Tensor) -> Tensor:
-        """Features [B, T, H', W', width]; H' = H / 32, W' = W / 32, rounded up."""
+        """Features [B, T, H', W', width]."""
         maps = self.stages(self.stem(frames_BTKHW.flatten(0, 1)))
         return maps.unflatten(0, frames_BTKHW.shape[:2]).permute(0, 1, 3, 4, 2)
 
@@ -150,7 +141,7 @@ class VideoResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.width = widths[-1]
-        self.stride = (2 ** (len(widths) - 1), 2 ** len(widths))
+        self.strides = 2 ** (len(widths) - 1), 2 ** len(widths)
         before, blocks = widths[0], []
         if factorised:
             stem = _halves(3, before, 7, (1, 2, 2), 45)
@@ -161,34 +152,24 @@ class VideoResNet(nn.Module):
             for number in range(n_blocks):
                 stride = 2 if stage and not number else 1
                 between = width_between(before, width) if factorised else None
-                convolutions = [
-                    _convolution(before, width, stride, between),
-                    _convolution(width, width, 1, between),
-                ]
-                blocks.append(
-                    ResidualBlock(convolutions, before, width, stride, n_axes=3, zero=zero_residual)
-                )
+                convolutions = [_convolution(before, width, stride, between)]
+                convolutions.append(_convolution(width, width, 1, between))
+                blocks.append(ResidualBlock(convolutions, before, width, stride, 3, zero_residual))
                 before = width
         self.stages = nn.Sequential(*blocks)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def map_size(self, n_frames: int, size_px: int) -> tuple[int, int, int]:
-        """T', H', W' of the feature map of clips of square frames."""
-        time, space = self.stride
-        return -(-n_frames // time), -(-size_px // space), -(-size_px // space)
-
     def forward(self, frames_BTKHW: Tensor) -> Tensor:
-        """Features [B, T', H', W', width]; T' = T / 8, H' = H / 16, W' = W / 16, rounded up."""
+        """Features [B, T', H', W', width]."""
         return self.stages(self.stem(frames_BTKHW.transpose(1, 2))).permute(0, 2, 3, 4, 1)
 
 
 def width_between(width_in: int, width_out: int) -> int:
     """M = floor(27 N_in N_out / (9 N_in + 3 N_out)): halves with M between have the weights of one 3x3x3.
 
-    Both convolutions of a block take the M of the first, as in the implementations in use (31.5 M parameters
-    with 400 classes; with an M of its own the second one of a widening block would give 33.4 M, as R3D-18).
+    Both convolutions of a block take the M of the first, as in the implementations in use.
     """
     return 27 * width_in * width_out // (9 * width_in + 3 * width_out)
 
@@ -211,23 +192,11 @@ def _halves(width_in: int, width_out: int, size: int, stride: tuple, between: in
     ]
 
 
-def _frame_resnet(n_layers: int) -> Callable[..., nn.Module]:
-    return lambda config: FrameResNet(n_layers, config.zero_residual)
-
-
-def _video_resnet(factorised: bool) -> Callable[..., nn.Module]:
-    return lambda config: VideoResNet(factorised, zero_residual=config.zero_residual)
-
-
-def _small(config: Any) -> nn.Module:
-    return SmallShiftResNet(config.backbone_widths, config.n_frames, config.zero_residual)
-
-
 BACKBONES: dict[str, Callable[..., Any]] = {  # each from a ModelConfig
-    "small shift resnet": _small,
-    "r3d-18": _video_resnet(factorised=False),
-    "r(2+1)d-18": _video_resnet(factorised=True),
-    "resnet-18": _frame_resnet(18),
-    "resnet-50": _frame_resnet(50),
-    "resnet-101": _frame_resnet(101),
+    "small shift resnet": lambda c: SmallShiftResNet(c.backbone_widths, c.n_frames, c.zero_residual),
+    "r3d-18": lambda c: VideoResNet(False, zero_residual=c.zero_residual),
+    "r(2+1)d-18": lambda c: VideoResNet(True, zero_residual=c.zero_residual),
+    "resnet-18": lambda c: FrameResNet(18, c.zero_residual),
+    "resnet-50": lambda c: FrameResNet(50, c.zero_residual),
+    "resnet-101": lambda c: FrameResNet(101, c.zero_residual),
 }

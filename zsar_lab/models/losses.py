@@ -52,11 +52,10 @@ def classification(given: LossInputs) -> Tensor:
 
 
 def alignment(given: LossInputs) -> Tensor:
-    """Cross-entropy of v . t_s / temperature over all seen labels; the temperature is learned, in 0.01..1."""
+    """Cross-entropy of v . t_s / temperature over all seen labels; the temperature is learned."""
     with in_full_precision(given.target_B.device):
-        temperature = given.model.log_temperature.exp().clamp(0.01, 1.0)
         similarity_BS = given.video.embedding_BD @ given.labels.embedding_CD.T
-        return cross_entropy(similarity_BS / temperature, given.target_B)
+        return cross_entropy(similarity_BS / given.model.log_temperature.exp(), given.target_B)
 
 
 def matching(given: LossInputs) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,15 +134,11 @@ class PublicTower(nn.Module):
 
 
 def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
-    """Load a public model, in float32 on the CPU, ready to embed.
+    """Load a public model from a folder as it is downloaded, in float32 on the CPU, ready to embed.
 
-    Args:
-        folder: with its config.json, *.safetensors and preprocessor_config.json, as they are downloaded.
-        n_frames: frames of a clip that an image tower reads; X-CLIP reads as many as it was made for.
-
-    Raises:
-        ValueError: the model is not in `MODELS`, lacks weights or preprocessing, or reads frames of another
-            size than that gives.
+    `n_frames` of a clip are read by an image tower; X-CLIP reads as many as it was made for. ValueError where
+    the model is not in `MODELS`, lacks weights or preprocessing, or reads frames of another size than that
+    gives.
     """
     import transformers
 
@@ -156,35 +153,25 @@ def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
     preprocessing, wanted = Preprocessing.of(folder), config.vision_config.image_size
     given = preprocessing.crop_px or preprocessing.resized_px
     if given != (wanted, wanted):
-        raise ValueError(
-            f"preprocessing must give {wanted} x {wanted} px, '{folder}' gives {given or 'any size'}"
-        )
+        gives = f"'{folder}' gives {given or 'any size'}"
+        raise ValueError(f"preprocessing must give {wanted} x {wanted} px, {gives}")
     # loading draws random numbers
     with loading(MUST_HOLD, folder), torch.random.fork_rng(devices=[]):
         options = OFFLINE | {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
         network, info = transformers.AutoModel.from_pretrained(folder, **options)
     if missing := sorted(info["missing_keys"]):
-        raise ValueError(
-            f"a public model must have all weights, '{folder}' lacks {len(missing)}: {missing[0]}"
-        )
+        lacks = f"'{folder}' lacks {len(missing)}: {missing[0]}"
+        raise ValueError(f"a public model must have all weights, {lacks}")
     return PublicTower(network, kind, n_frames, preprocessing).eval().requires_grad_(False)
 
 
 def _settings(folder: Path) -> dict[str, Any]:
     for name in SETTINGS_FILES:
-        if (folder / name).is_file():
-            try:
-                says = json.loads((folder / name).read_text(encoding="utf-8"))
-                says = says.get("image_processor", says)
-                lengths = (
-                    {len(says["image_mean"]), len(says["image_std"])}
-                    if says.get("do_normalize", True)
-                    else {3}
-                )
-                if lengths == {3}:
-                    return says
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            says = json.loads((folder / name).read_text(encoding="utf-8"))
+            says = says.get("image_processor", says)
+            if not says.get("do_normalize", True) or len(says["image_mean"]) == len(says["image_std"]) == 3:
+                return says
     raise ValueError(f"'{folder}' must hold {SETTINGS_FILES[0]} with image_mean, image_std and size")
 
 

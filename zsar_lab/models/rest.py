@@ -7,6 +7,8 @@ the backbone.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -37,7 +39,7 @@ class ModelConfig:
     dropout: Share = 0.1
     text_width: Count = 384  # of a class text, as the text encoder gives it
     word_width: Count = 384  # of its words
-    n_label_tokens: Count = 4  # spans of words that a class text is read in
+    n_label_tokens: Count = 4  # spans of tokens that a class text is read in, [CLS] and [SEP] among them
     n_seen: Count = 32
     backbone: Literal[tuple(BACKBONES)] = later("small shift resnet")  # type: ignore[valid-type]
     size_px: Count = later(48)  # of the clips; the small backbone takes any
@@ -73,7 +75,9 @@ class ResT(nn.Module):
         self.config = config
         width = config.width
         self.backbone: Any = BACKBONES[config.backbone](config)
-        self.map_size = self.backbone.map_size(config.n_frames, config.size_px)
+        time_stride, stride = self.backbone.strides
+        side = -(-config.size_px // stride)
+        self.map_size = -(-config.n_frames // time_stride), side, side
         time, rows, columns = self.map_size if config.spatial_tokens else (self.map_size[0], 1, 1)
         self.frame_projection = nn.Linear(self.backbone.width, width)
         self.clip_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
@@ -135,18 +139,25 @@ class ResT(nn.Module):
         label = tokens_CLD + self.modality_embedding[1]
         return self.cross_head(self.cross_encoder(torch.cat([query, video, label], 1))[:, 0])[:, 0]
 
+    @torch.no_grad()
+    def clamp_temperature(self) -> None:
+        """Keep the learned temperature in 0.01..1, after a step: a clamp in the loss would end its gradient.
+
+        Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021.
+        """
+        self.log_temperature.clamp_(math.log(0.01), 0.0)
+
     def seen_logits(self, embedding_BD: Tensor, temperature: float) -> Tensor:
         """Cosine to each seen class's weight over the temperature, [B, S]."""
         return embedding_BD @ normalize(self.seen_weight_SD, dim=-1).T / temperature
 
 
-def word_spans(words_CLE: Tensor, mask_CL: Tensor, n_spans: int) -> Tensor:
-    """Means of `n_spans` consecutive, near-equal spans of each text's words, [C, n_spans, E] float32.
+def word_spans(texts: Sequence[Tensor], n_spans: int) -> Tensor:
+    """Means of `n_spans` consecutive, near-equal spans of each text's tokens [L, E], [C, n_spans, E].
 
     So the joint encoder's cost does not depend on the length of a class text.
     """
-    texts = (words[mask].T[None] for words, mask in zip(words_CLE, mask_CL, strict=True))
-    return torch.stack([adaptive_avg_pool1d(words, n_spans)[0].T for words in texts])
+    return torch.stack([adaptive_avg_pool1d(tokens.T[None], n_spans)[0].T for tokens in texts])
 
 
 def _transformer(config: ModelConfig, depth: int) -> nn.TransformerEncoder:

@@ -99,7 +99,7 @@ class LanguageModel(nn.Module):
 
 
 class TextEncoder:
-    """A text encoder, loaded when it first reads; frozen. On a GPU it reads in bfloat16, pools in float32."""
+    """A text encoder, loaded when it first reads; frozen. It reads in bfloat16 on a GPU that has it."""
 
     def __init__(self, files: EncoderFiles, device: str | None = None) -> None:
         self.files = files
@@ -150,12 +150,13 @@ class TextEncoder:
         ids = self.tokens(texts)
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         pooled, words = {}, {}
+        halved = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         shown = len(ids) >= SHOW_BAR_FROM
         with progress(what="class texts", unit="text", total=len(ids), shown=shown) as bar:
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
                 ids_NL, mask_NL = self.padded([ids[i] for i in chosen])
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=halved):
                     read = self.model(ids_NL, mask_NL)
                 for row, i in enumerate(chosen):
                     pooled[i] = read.pooled_ND[row].cpu().numpy()

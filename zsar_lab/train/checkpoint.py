@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,13 @@ class Checkpoint:
             return {name.removeprefix(prefix): opened.get_tensor(name) for name in names}
 
 
+@torch.no_grad()
+def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    """Copy tensors in place, by name."""
+    for name, tensor in target.items():
+        tensor.copy_(source[name])
+
+
 def weights_by_name(model: ResT, text: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """All that a training moves, as `text.<name>` and `model.<name>`, sharing its memory."""
     named = {f"text.{name}": value.detach() for name, value in (text or {}).items()}
@@ -94,42 +101,29 @@ def save_checkpoint(
 ) -> None:
     """Write the checkpoint whole or not at all; an earlier one stays until the new one is on disk.
 
-    Args:
-        checkpoint: its record and where it goes.
-        weights: by the names of `weights_by_name`.
-        optimiser: at that step; None for the weights alone.
-        average: of the weights, by the same names.
-
-    Raises:
-        OSError: it cannot be written, for example because the disk is full.
+    Weights and their average are by the names of `weights_by_name`; without an optimiser they are there
+    alone. OSError where it cannot be written, for example because the disk is full.
     """
     tensors = dict(weights) | {f"average.{name}": value for name, value in (average or {}).items()}
     for number, state in optimiser.state_dict()["state"].items() if optimiser else ():
         for key, value in state.items():
             if value is not None:
                 tensors[f"optimiser.{number}.{key}"] = torch.as_tensor(value)
-    record = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)} | {
-        "schema_version": SCHEMA_VERSION
-    }
-    record |= {"config": recorded_config(checkpoint.config), "inputs": asdict(checkpoint.inputs)}
+    record = vars(checkpoint) | {"schema_version": SCHEMA_VERSION, "inputs": asdict(checkpoint.inputs)}
+    record |= {"config": recorded_config(checkpoint.config)}
     del record["path"]
+    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
     with writing(checkpoint.path) as temporary:
         try:
-            metadata = {"zsar_lab": json.dumps(record)}
-            save_file(
-                {name: value.cpu().contiguous() for name, value in tensors.items()}, temporary, metadata
-            )
+            save_file(tensors, temporary, {"zsar_lab": json.dumps(record)})
         except SafetensorError as error:
-            raise OSError(
-                f"'{checkpoint.path}' cannot be written: {error}; what was there is kept"
-            ) from error
+            raise OSError(f"'{checkpoint.path}' cannot be written: {error}; the old one is kept") from error
 
 
 def save_weights(checkpoint: Checkpoint, path: Path) -> None:
     """Write the weights to use of a checkpoint, with its record, to another path."""
-    weights = {
-        f"{part}.{name}": w for part in ("model", "text") for name, w in checkpoint.weights(part).items()
-    }
+    used = {part: checkpoint.weights(part) for part in ("model", "text")}
+    weights = {f"{part}.{name}": value for part, of_part in used.items() for name, value in of_part.items()}
     save_checkpoint(replace(checkpoint, path=Path(path), weights_only=True), weights)
 
 
@@ -156,10 +150,7 @@ def remove_half_written(folder: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Open a checkpoint (its record; tensors are read when asked for).
-
-    Args:
-        path: the file, or the folder of the run.
+    """Open a checkpoint file, or that of a run's folder (its record; tensors are read when asked for).
 
     Raises:
         FileNotFoundError: there is none.
@@ -187,19 +178,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def same_run(found: Checkpoint, wanted: Checkpoint) -> Checkpoint:
     """The checkpoint found in a run's folder; CheckpointError unless it is of what is wanted."""
-    for part in ("config", "inputs", "total_steps"):
-        if getattr(found, part) != getattr(wanted, part):
-            name, old, new = _difference(part, getattr(found, part), getattr(wanted, part))
-            raise CheckpointError(f"'{wanted.path.parent}' holds a training with {name} {old!r}, got {new!r}")
+    parts = [
+        asdict(one.config) | asdict(one.inputs) | {"total_steps": one.total_steps} for one in (found, wanted)
+    ]
+    old, new = pd.json_normalize(parts).to_dict("records")
+    for name in old:
+        if old[name] != new[name]:
+            got = f"{name} {old[name]!r}, got {new[name]!r}"
+            raise CheckpointError(f"'{wanted.path.parent}' holds a training with {got}")
     return found
-
-
-def _difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
-    """Name and both values of the first field, at any depth, in which two dataclasses differ."""
-    if not is_dataclass(old):
-        return name, old, new
-    inner = next(f.name for f in fields(old) if getattr(old, f.name) != getattr(new, f.name))
-    return _difference(inner, getattr(old, inner), getattr(new, inner))
 
 
 def restore_optimiser(checkpoint: Checkpoint, optimiser: torch.optim.Optimizer) -> None:

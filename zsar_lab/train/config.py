@@ -60,7 +60,6 @@ class TrainConfig:
     )  # of averaged weights, which are used; 0: none
     memory_format: Literal["contiguous", "channels_last"] = later("contiguous")  # of the backbone
     compile_transformer: bool = later(False)
-    shared_batch_norm: bool = later(True)  # statistics of the clips of all ranks, or of each rank by itself
     view: ViewSettings = field(default_factory=ViewSettings)
     model: ModelConfig = field(default_factory=ModelConfig)
 
@@ -172,16 +171,17 @@ def config_of(
     for name in _names(overrides):
         if name in SET_ELSEWHERE:
             raise ConfigError(f"overrides must leave {name!r} out, which is set elsewhere")
-    config = config_from(_merged(asdict(PRESETS[preset]), overrides))
+    config = config_from(merged(asdict(PRESETS[preset]), overrides))
     sizes = {"n_frames": config.view.n_frames, "size_px": config.view.size_px, "n_seen": n_seen}
     sizes |= {"text_width": text_width, "word_width": word_width}
     model = replace(config.model, **sizes)  # type: ignore[arg-type]
     return replace(config, model=model, **decided)
 
 
-def _merged(start: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def merged(start: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings with these values in place of, or beside, those at the start."""
     return dict(start) | {
-        name: _merged(start[name], value)
+        name: merged(start[name], value)
         if isinstance(value, Mapping) and isinstance(start.get(name), Mapping)
         else value
         for name, value in overrides.items()
@@ -211,31 +211,32 @@ def read_overrides(settings: Sequence[str]) -> dict[str, Any]:
         nested: dict[str, Any] = {last: value}
         for part in reversed(parts):
             nested = {part: nested}
-        overrides = _merged(overrides, nested)
+        overrides = merged(overrides, nested)
     return overrides
 
 
-def ablations(config: TrainConfig) -> dict[str, TrainConfig]:
-    """The configuration itself ("whole"), then with one choice changed at a time, by what is changed.
+def ablations(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """Overrides that each change one choice of a configuration, by what is changed.
 
-    `no <loss>` and `<loss> only` for each loss that is on, "no label smoothing", "frozen text", "mean over
-    space" or "tokens over space". Those that cannot be trained, and repetitions, are left out.
+    `no <loss>` and `<loss> only` for each loss that is on, "no label smoothing", "mean over space" or "tokens
+    over space". Those that cannot be trained, and repetitions, are left out.
     """
-    weights, model = config.loss_weights, config.model
+    weights, spatial = config.loss_weights, config.model.spatial_tokens
     used = [loss for loss, weight in weights.items() if weight]
-    changes: dict[str, dict[str, Any]] = {"whole": {}}
-    changes |= {f"no {loss}": {"loss_weights": weights | {loss: 0.0}} for loss in used}
-    changes |= {f"{loss} only": {"loss_weights": {loss: weights[loss]}} for loss in used}
-    changes |= {"no label smoothing": {"label_smoothing": 0.0}, "frozen text": {"text_layers": 0}}
-    if model.backbone != ModelConfig.backbone:
-        name = "mean over space" if model.spatial_tokens else "tokens over space"
-        changes[name] = {"model": replace(model, spatial_tokens=not model.spatial_tokens)}
-    found: dict[str, TrainConfig] = {}
+    changes: dict[str, dict[str, Any]] = {f"no {loss}": {"loss_weights": {loss: 0.0}} for loss in used}
+    for loss in used:
+        changes[f"{loss} only"] = {"loss_weights": dict.fromkeys(used, 0.0) | {loss: weights[loss]}}
+    changes["no label smoothing"] = {"label_smoothing": 0.0}
+    if config.model.backbone != ModelConfig.backbone:
+        name = "mean over space" if spatial else "tokens over space"
+        changes[name] = {"model": {"spatial_tokens": not spatial}}
+    found, different = {}, [config]
     for name, change in changes.items():
         with suppress(ValueError):
-            changed = replace(config, **change)
-            if changed not in found.values():
-                found[name] = changed
+            changed = config_from(merged(asdict(config), change))
+            if changed not in different:
+                found[name] = change
+                different.append(changed)
     return found
 
 

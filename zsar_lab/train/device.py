@@ -50,9 +50,14 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether it is a GPU that computes in bfloat16; before Ampere it is emulated, slower than float32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """On a GPU convolutions and matrix products are in bfloat16 inside the block."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    """Convolutions and matrix products in bfloat16 inside the block on a GPU that has it, else in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
 def lay_out(backbone: Any, memory_format: str) -> None:

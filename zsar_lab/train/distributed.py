@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -228,54 +229,35 @@ def _connect(device: str | None, timeout: timedelta) -> dist.Store:
 
 
 def with_shared_statistics(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with batch norms over the clips of all ranks: torch's on GPUs, or `RankBatchNorm`."""
-    if world_size() == 1:
-        return module
-    if device.type == "cuda":
+    """The module with batch norms over the clips of all ranks: torch's on GPUs, else `_norm_over_ranks`."""
+    if world_size() > 1 and device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    for parent in list(module.modules()):
-        for name, inner in list(parent.named_children()):
-            if isinstance(inner, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-                setattr(parent, name, RankBatchNorm(inner))
+    for norm in module.modules() if world_size() > 1 else ():
+        if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+            norm.forward = partial(_norm_over_ranks, norm)  # type: ignore[method-assign]
     return module
 
 
-class RankBatchNorm(nn.Module):
-    """y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and variance of a channel over all ranks.
+def _norm_over_ranks(norm: Any, x_BK: Tensor) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias of [B, K, ...], by channel over all ranks.
 
-    It takes the place of a norm with a momentum, with its weights and running statistics, and does as it does
-    in evaluation; the running variance takes up variance N / (N - 1).
+    In evaluation as the norm by itself; in training its running variance takes up variance N / (N - 1).
     """
-
-    num_batches_tracked: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, norm: Any) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps, self.momentum = norm.weight, norm.bias, norm.eps, norm.momentum
-        for name, value in norm.named_buffers():
-            self.register_buffer(name, value)
-
-    def forward(self, x_BK: Tensor) -> Tensor:
-        """Normalise [B, K, ...]."""
-        if not self.training:
-            return nn.functional.batch_norm(
-                x_BK, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-            )
-        shape, others = [1, -1] + [1] * (x_BK.ndim - 2), [axis for axis in range(x_BK.ndim) if axis != 1]
-        variance_K, mean_K = torch.var_mean(x_BK, others, correction=0)
-        variance_K, mean_K, n_mine = variance_K.double(), mean_K.double(), x_BK.numel() // x_BK.shape[1]
-        mine = torch.cat([mean_K.new_tensor([1.0]), mean_K, variance_K + mean_K.square()]) * n_mine
-        n, sums_K, squares_K = _Summed.apply(mine).tensor_split((1, 1 + len(mean_K)))
-        mean_K = sums_K / n
-        variance_K = (squares_K / n - mean_K.square()).clamp(min=0)
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean_K.float(), self.momentum)
-            self.running_var.lerp_((variance_K * n / (n - 1)).float(), self.momentum)
-        scale_K = (variance_K + self.eps).rsqrt() * self.weight
-        return x_BK * scale_K.float().view(shape) + (self.bias - mean_K * scale_K).float().view(shape)
+    if not norm.training:
+        return type(norm).forward(norm, x_BK)
+    shape, others = [1, -1] + [1] * (x_BK.ndim - 2), [axis for axis in range(x_BK.ndim) if axis != 1]
+    variance_K, mean_K = torch.var_mean(x_BK, others, correction=0)
+    variance_K, mean_K, n_mine = variance_K.double(), mean_K.double(), x_BK.numel() // x_BK.shape[1]
+    mine = torch.cat([mean_K.new_tensor([1.0]), mean_K, variance_K + mean_K.square()]) * n_mine
+    n, sums_K, squares_K = _Summed.apply(mine).tensor_split((1, 1 + len(mean_K)))
+    mean_K = sums_K / n
+    variance_K = (squares_K / n - mean_K.square()).clamp(min=0)
+    with torch.no_grad():
+        norm.num_batches_tracked += 1
+        norm.running_mean.lerp_(mean_K.float(), norm.momentum)
+        norm.running_var.lerp_((variance_K * n / (n - 1)).float(), norm.momentum)
+    scale_K = (variance_K + norm.eps).rsqrt() * norm.weight
+    return x_BK * scale_K.float().view(shape) + (norm.bias - mean_K * scale_K).float().view(shape)
 
 
 class _Summed(torch.autograd.Function):

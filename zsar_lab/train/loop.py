@@ -34,6 +34,7 @@ from zsar_lab.train.checkpoint import (
     FILE_NAME,
     Checkpoint,
     Inputs,
+    copy_tensors,
     load_checkpoint,
     remove_half_written,
     restore_optimiser,
@@ -52,10 +53,9 @@ from zsar_lab.train.device import (
     mixed_precision,
 )
 from zsar_lab.train.meters import FORMATS, Meters, tensorboard
-from zsar_lab.train.optimisers import Average, copy_tensors, make_optimiser
 from zsar_lab.train.processes import TrainingInterrupted, handled
-from zsar_lab.train.step import Step
-from zsar_lab.train.text_tail import ReadTexts, TextTail, check_text, text_inputs
+from zsar_lab.train.step import Average, Step, make_optimiser
+from zsar_lab.train.text_tail import ReadTexts, TextTail, text_inputs
 
 OnEpoch = Callable[[list[dict[str, Any]]], None]
 
@@ -83,11 +83,11 @@ def train(
         classes: embedded class texts of its seen and validation classes.
         config: `config.model.n_seen` must be the number of seen classes.
         folder: of the run; gets checkpoint.safetensors, log.csv, and TensorBoard's files if it is installed.
-        device: "cpu", "cuda", or None to choose.
+        device: "cpu" or "cuda"; None to choose, as for num_workers, the threads that read batches ahead.
         on_epoch: called with the history after each epoch; on the first rank.
         files: of the text encoder that made `classes`, for `config.text_layers` above 0.
         save_every_s: between savings within an epoch, beside that at its end (R3D-18 has 400 MB).
-        num_workers: threads that read batches ahead; None to choose.
+        num_workers: see device.
 
     Raises:
         ValueError: the folder holds another training, a loss or gradient is not finite, settings do not fit,
@@ -99,7 +99,10 @@ def train(
     if config.model.n_seen != len(protocol.seen):
         wanted = f"{len(protocol.seen)} (seen classes)"
         raise ConfigError(f"model.n_seen must be {wanted}, got {config.model.n_seen}")
-    check_text(config, classes, files)
+    if config.text_layers and (files is None or files.revision != classes.encoder):
+        got = "none" if files is None else f"{files.name} (revision {files.revision})"
+        wanted = f"the encoder of the texts (revision {classes.encoder})"
+        raise ConfigError(f"text_layers needs {wanted}, got {got}")
     check_frames(config, store.settings)
     clips_a_step = config.batch_size * config.accumulate
     n_steps = config.epochs * steps_per_epoch(len(protocol.train_clips), clips_a_step)
@@ -157,8 +160,7 @@ class Training:
         self.config = config = start.config
         torch.manual_seed(config.seed)
         self.model = ResT(config.model).to(device)
-        if config.shared_batch_norm:
-            self.model.backbone = distributed.with_shared_statistics(self.model.backbone, device)
+        self.model.backbone = distributed.with_shared_statistics(self.model.backbone, device)
         lay_out(self.model.backbone, config.memory_format)
         self.tail = TextTail(files, config.text_layers, device) if config.text_layers and files else None
         text = self.tail.trained if self.tail else {}
@@ -177,11 +179,9 @@ class Training:
         if self.checkpoint.compiled:
             self.model.video_encoder.compile()
             self.model.cross_encoder.compile()
-        validation = protocol.validation
-        self.validation_text = self.read_texts(classes, validation) if validation else None
+        self.validation_text = self.read_texts(classes, protocol.validation) if protocol.validation else None
         moved = self.model, self.tail, self.optimiser, self.average
-        texts = self.read_texts(classes, protocol.seen)
-        self.step = Step(*moved, texts, config, start.total_steps)
+        self.step = Step(*moved, self.read_texts(classes, protocol.seen), config, start.total_steps)
         self.meters = Meters(config, device)
         self.saved_at_s = time.monotonic()
 

@@ -5,20 +5,23 @@ No step is made to wait for them: on a GPU times are CUDA events, which are read
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from zsar_lab.models.flops import ClipGflop, clip_gflop
 from zsar_lab.models.rest import ModelConfig, ResT
 from zsar_lab.train import distributed
 from zsar_lab.train.config import TrainConfig
+from zsar_lab.train.device import has_bfloat16
 
 FORMATS = {
     "clips_per_s": "{:.1f}",
@@ -81,6 +84,32 @@ class Meters:
         return found if memory is None else found | {"memory_mb": memory}
 
 
+class ClipGflop(NamedTuple):
+    """Per clip, in 1e9 operations. training: forward and backward, without the optimiser's step."""
+
+    forward: float
+    training: float
+
+
+def clip_gflop(model: nn.Module, n_frames: int, size_px: int) -> ClipGflop:
+    """GFLOP per clip of a backbone, or of the visual side of a ResT (labels and matching cost by class).
+
+    A multiply-add counts as 2. Counted are convolutions, matrix products and attention; not normalisations,
+    activations, sums and pooling. The backward has the gradients of parameters and features, not of frames.
+    Neither the model, on any device, nor a random state is touched.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        # in training mode, as the fused layers of inference are not counted; two clips, for batch norm
+        meta = copy.deepcopy(model).to("meta").train()
+        frames_BTKHW = torch.empty(2, n_frames, 3, size_px, size_px, device="meta")
+        features = (
+            meta.encode_video(frames_BTKHW).tokens_BPD if isinstance(meta, ResT) else meta(frames_BTKHW)
+        )
+        forward = counter.get_total_flops()
+        features.sum().backward()
+    return ClipGflop(forward / 2e9, counter.get_total_flops() / 2e9)
+
+
 def config_gflop(config: TrainConfig) -> ClipGflop:
     """GFLOP of a clip of `config.view` through the visual side of `config.model`."""
     return _gflop(config.model, config.view.n_frames, config.view.size_px)
@@ -112,14 +141,14 @@ def seconds_between(first: Instant, second: Instant) -> float:
 
 
 def peak_gflop_per_s(device: torch.device) -> float:
-    """GFLOP/s of a matrix product (bfloat16 on a GPU, else float32): the fastest of ten, once a process."""
+    """GFLOP/s of a matrix product (in bfloat16 where a GPU has it): the fastest of ten, once a process."""
     return _measured_peak(device, torch.get_num_threads())
 
 
 @functools.cache
 def _measured_peak(device: torch.device, n_threads: int) -> float:
-    on_gpu = device.type == "cuda"
-    size, n_products, dtype = (8192, 10, torch.bfloat16) if on_gpu else (768, 1, torch.float32)
+    size, n_products = (8192, 10) if device.type == "cuda" else (768, 1)
+    dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
     generator, clock = torch.Generator(device).manual_seed(0), clock_of(device)
     with torch.inference_mode():
         made = [torch.randn(size, size, generator=generator, device=device).to(dtype) for _ in range(2)]

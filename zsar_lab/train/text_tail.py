@@ -3,7 +3,7 @@
 What lies below the trained layers is run once. The language model stays in evaluation mode also in training:
 no dropout, so that at a learning rate of 0 nothing differs from a frozen one. Every line of the seen classes
 is read in every step: some hundred on a CPU, thousands want a GPU.
-Shapes: C classes, L tokens, K spans of words, N lines read at once, E width of the language model's last
+Shapes: C classes, L tokens, K spans of tokens, N lines read at once, E width of the language model's last
 layer, D of a line's embedding, F of a class text's (lines side by side; D where lines are averaged).
 """
 
@@ -14,26 +14,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from torch.nn.utils.rnn import pad_sequence
 
 from zsar_lab.models.rest import word_spans
 from zsar_lab.text.embeddings import ClassEmbeddings, check_lines
 from zsar_lab.text.encoder import Read, TextEncoder
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.text.prompts import ClassText
-from zsar_lab.train.checkpoint import Checkpoint
-from zsar_lab.train.config import TrainConfig
+from zsar_lab.train.checkpoint import Checkpoint, copy_tensors
 from zsar_lab.train.device import choose_device, mixed_precision
-from zsar_lab.train.optimisers import copy_tensors
 
 LINES_A_BATCH = 32  # of similar length; more of them at once are padded more
 
 
 class TextInputs(NamedTuple):
-    """Class texts as the model reads them: pooled_CF and word spans words_CKE, float32 on its device."""
+    """Class texts as the model reads them: pooled_CF and spans of tokens words_CKE, float32 on its device."""
 
     pooled_CF: Tensor
     words_CKE: Tensor
@@ -44,9 +42,9 @@ def text_inputs(
 ) -> TextInputs:
     """The class texts of these classes, in their order, ready for `ResT.encode_labels`."""
     rows = classes.rows(names)
-    words, mask = (torch.from_numpy(array[rows]) for array in (classes.words_CLE, classes.mask_CL))
+    tokens = [torch.from_numpy(classes.words_CLE[row][classes.mask_CL[row]]) for row in rows]
     pooled_CF = torch.from_numpy(classes.pooled_CF[rows]).to(device)
-    return TextInputs(pooled_CF, word_spans(words, mask, n_label_tokens).to(device))
+    return TextInputs(pooled_CF, word_spans(tokens, n_label_tokens).to(device))
 
 
 ReadTexts = Callable[[], TextInputs]  # class texts as they are read now
@@ -57,16 +55,15 @@ class FrozenBatch(NamedTuple):
 
     ids_NL: Tensor
     mask_NL: Tensor
+    lengths: list[int]  # in tokens
     below: Any
 
 
 class FrozenTexts(NamedTuple):
     """Class texts as far as the frozen layers bring them."""
 
-    batches: tuple[FrozenBatch, ...]  # every line once, the shorter first
-    lines_of: tuple[Tensor, ...]  # the lines of each class's text, as rows over all batches
-    words_CL: Tensor  # its words, as rows over all tokens of all batches; 0 outside of the mask
-    mask_CL: Tensor  # bool, True at a word
+    batches: list[FrozenBatch]  # every line once, the shorter first
+    lines_of: list[list[int]]  # the lines of each class's text, as rows over all batches
     averaged: bool  # whether lines are averaged, else they are side by side
 
 
@@ -108,12 +105,9 @@ class TextTail:
         above = torch.autograd.grad(output, tensors, retain_graph=True, allow_unused=True)
         below = torch.autograd.grad(entering[0].sum(), tensors, allow_unused=True)
         model.requires_grad_(False)
-        reached = zip(named.items(), above, below, strict=True)
-        return {
-            name: tensor.requires_grad_(True)
-            for (name, tensor), up, down in reached
-            if up is not None and down is None
-        }
+        reached = zip(named, above, below, strict=True)
+        names = [name for name, up, down in reached if up is not None and down is None]
+        return {name: named[name].requires_grad_(True) for name in names}
 
     def load(self, tensors: Mapping[str, Tensor]) -> TextTail:
         """Take up trained tensors, as a checkpoint holds them; returns itself."""
@@ -124,29 +118,15 @@ class TextTail:
     def freeze(self, class_text: ClassText, names: tuple[str, ...]) -> FrozenTexts:
         """Run the texts of these classes through the frozen layers; ValueError as `TextEncoder.tokens`."""
         text_of = dict(zip(class_text.names, class_text.texts, strict=True))
-        check_lines(replace(class_text, names=names, texts=tuple(text_of[name] for name in names)))
-        lines_of = [text_of[name].split("\n") for name in names]
-        lines = list(dict.fromkeys(line for lines in lines_of for line in lines))
+        own = replace(class_text, names=names, texts=tuple(text_of[name] for name in names))
+        check_lines(own)
+        lines = list(dict.fromkeys(line for text in own.texts for line in text.split("\n")))
         ids = dict(zip(lines, self.encoder.tokens(lines), strict=True))
         lines.sort(key=lambda line: len(ids[line]))
-        row_of = {line: row for row, line in enumerate(lines)}
-        ends = np.cumsum([len(ids[line]) for line in lines])
-        tokens_of = {
-            line: np.arange(end - len(ids[line]), end) for line, end in zip(lines, ends, strict=True)
-        }
-        words_of = [np.concatenate([tokens_of[line] for line in own]) for own in lines_of]
-        n_words = np.array([len(words) for words in words_of])
-        mask_CL = np.arange(n_words.max()) < n_words[:, None]
-        words_CL = np.zeros(mask_CL.shape, dtype=np.int64)
-        words_CL[mask_CL] = np.concatenate(words_of)
-        starts, device = range(0, len(lines), LINES_A_BATCH), self.encoder.device
-        return FrozenTexts(
-            tuple(self._freeze([ids[line] for line in lines[s : s + LINES_A_BATCH]]) for s in starts),
-            tuple(torch.tensor([row_of[line] for line in own], device=device) for own in lines_of),
-            torch.from_numpy(words_CL).to(device),
-            torch.from_numpy(mask_CL).to(device),
-            class_text.averaged,
-        )
+        row_of, starts = {line: row for row, line in enumerate(lines)}, range(0, len(lines), LINES_A_BATCH)
+        batches = [self._freeze([ids[line] for line in lines[s : s + LINES_A_BATCH]]) for s in starts]
+        rows = [[row_of[line] for line in text.split("\n")] for text in own.texts]
+        return FrozenTexts(batches, rows, class_text.averaged)
 
     def _freeze(self, ids: list[list[int]]) -> FrozenBatch:
         ids_NL, mask_NL = self.encoder.padded(ids)
@@ -158,7 +138,7 @@ class TextTail:
                 self._run(ids_NL, mask_NL)
             finally:
                 handle.remove()
-        return FrozenBatch(ids_NL, mask_NL, returned[-1])
+        return FrozenBatch(ids_NL, mask_NL, list(map(len, ids)), returned[-1])
 
     def _run(self, ids_NL: Tensor, mask_NL: Tensor) -> Read:
         with mixed_precision(ids_NL.device):
@@ -176,24 +156,25 @@ class TextTail:
             for number, layer in enumerate(frozen):
                 self.layers[number] = layer
 
-    def read(self, texts: FrozenTexts) -> tuple[Tensor, Tensor]:
-        """Read on through the trained layers: pooled_CF, unit rows, and words_CLE, as `embed_class_text`."""
-        pooled, words = [], []
+    def read(self, texts: FrozenTexts) -> tuple[Tensor, list[Tensor]]:
+        """Read on through the trained layers: pooled_CF, unit rows, and the tokens [L, E] of each class."""
+        pooled: list[Tensor] = []
+        tokens: list[Tensor] = []
         for batch in texts.batches:
             with self._passing_over(batch.below):
                 made = self._run(batch.ids_NL, batch.mask_NL)
-            pooled.append(made.pooled_ND)
-            words.append(made.words_NLE.flatten(0, 1)[batch.mask_NL.flatten().nonzero()[:, 0]])
-        lines_ND, tokens_TE = torch.cat(pooled), torch.cat(words)
-        own = [lines_ND[rows] for rows in texts.lines_of]
+            pooled += made.pooled_ND
+            tokens += [rows[:length] for rows, length in zip(made.words_NLE, batch.lengths, strict=True)]
+        own = [torch.stack([pooled[row] for row in rows]) for rows in texts.lines_of]
         pooled_CF = torch.stack([lines.sum(0) if texts.averaged else lines.flatten() for lines in own])
-        words_CLE = tokens_TE.index_select(0, texts.words_CL.flatten()).view(*texts.words_CL.shape, -1)
-        return normalize(pooled_CF, dim=-1), words_CLE * texts.mask_CL[:, :, None]
+        return normalize(pooled_CF, dim=-1), [
+            torch.cat([tokens[row] for row in rows]) for rows in texts.lines_of
+        ]
 
     def inputs(self, texts: FrozenTexts, n_label_tokens: int) -> TextInputs:
         """Texts as `ResT.encode_labels` takes them; gradients flow into the trained layers."""
-        pooled_CF, words_CLE = self.read(texts)
-        return TextInputs(pooled_CF, word_spans(words_CLE, texts.mask_CL, n_label_tokens))
+        pooled_CF, tokens = self.read(texts)
+        return TextInputs(pooled_CF, word_spans(tokens, n_label_tokens))
 
 
 class _PassedOver(nn.Module):
@@ -208,36 +189,23 @@ class _PassedOver(nn.Module):
         return self.below
 
 
-def check_text_layers(n_layers: int, files: EncoderFiles) -> None:
-    """ValueError unless so many last layers of an encoder can be trained; 0 always can."""
-    if n_layers:
-        TextTail(files, n_layers)
-
-
-def check_text(config: TrainConfig, classes: ClassEmbeddings, files: EncoderFiles | None) -> None:
-    """ValueError unless the files of the encoder that made the class embeddings are there to be trained."""
-    if config.text_layers and (files is None or files.revision != classes.encoder):
-        got = "none" if files is None else f"{files.name} (revision {files.revision})"
-        raise ValueError(
-            f"text_layers needs the encoder of the texts (revision {classes.encoder}), got {got}"
-        )
-
-
 @torch.no_grad()
 def class_embeddings_of(
     checkpoint: Checkpoint, class_text: ClassText, files: EncoderFiles, device: str | None = None
 ) -> ClassEmbeddings:
     """Embed any class texts by the text encoder of a training, whose last layers were trained.
 
-    The embeddings' `encoder` is `<revision>+<the checkpoint's fingerprint>`.
-
-    Raises:
-        ValueError: the checkpoint's text encoder was frozen, or as `TextTail.freeze`.
+    The embeddings' `encoder` is `<revision>+<the checkpoint's fingerprint>`. ValueError where the text
+    encoder was frozen, or as `TextTail.freeze`.
     """
     n_layers = checkpoint.config.text_layers
     if not n_layers:
         raise ValueError(f"text_layers must be above 0, got 0 in '{checkpoint.path}'; use embed_class_text")
     tail = TextTail(files, n_layers, choose_device(device)).load(checkpoint.weights("text"))
-    texts = tail.freeze(class_text, class_text.names)
-    arrays = (tensor.cpu().numpy() for tensor in (*tail.read(texts), texts.mask_CL))
-    return ClassEmbeddings(class_text, f"{files.revision}+{checkpoint.fingerprint}", *arrays)
+    pooled_CF, tokens = tail.read(tail.freeze(class_text, class_text.names))
+    words_CLE = pad_sequence(tokens, batch_first=True).cpu().numpy()
+    mask_CL = pad_sequence(
+        [torch.ones(len(own), dtype=torch.bool) for own in tokens], batch_first=True
+    ).numpy()
+    encoder = f"{files.revision}+{checkpoint.fingerprint}"
+    return ClassEmbeddings(class_text, encoder, pooled_CF.cpu().numpy(), words_CLE, mask_CL)
