@@ -21,6 +21,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # not know each other
 LEVELS = {
     "files": 0,
+    "names": 0,
     "progress": 0,
     "demo": 2,
     "data": 1,

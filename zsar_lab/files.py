@@ -149,7 +149,8 @@ def read_csv(
     """Read a UTF-8 csv table with a header, every cell as text: the one reader of csv files from outside.
 
     Args:
-        path: the file; a byte order mark and blank lines are passed over.
+        path: the file; a byte order mark and blank lines are passed over. Between cells are commas, or
+            semicolons or tabs, as spreadsheets save, if only they part the needed columns.
         needed: columns that its header must have, each once.
         pad: fill rows that end early with "" instead of refusing them.
 
@@ -158,7 +159,11 @@ def read_csv(
         spaces around them. ValueError where it is no UTF-8 csv table, lacks a column, or has a row of another
         length.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    text = read_text(path)
+    first = next(filter(None, map(str.strip, text.splitlines())), "")
+    parted = (sign for sign in ",;\t" if {*needed} <= {cell.strip(' "') for cell in first.split(sign)})
+    delimiter = next(parted, ",") if needed else ","
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:

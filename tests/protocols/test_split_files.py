@@ -12,7 +12,7 @@ import pytest
 from scipy.io import savemat
 
 from zsar_lab.protocols.protocol import ProtocolError
-from zsar_lab.protocols.split_files import intra_dataset_from_file, read_class_splits, read_clip_splits
+from zsar_lab.protocols.split_files import intra_dataset_from_file, read_class_splits
 
 NAMES = ["wave", "clap hands", "run", "sit", "stand", "jump"]
 IDS = [[2, 4, 6], [5, 3, 1]]
@@ -111,37 +111,6 @@ def test_a_file_that_is_no_list_of_splits_is_refused(file_name, content, words, 
     if path.suffix != ".xlsx":
         with pytest.raises(FileNotFoundError, match="none"):
             read_class_splits(tmp_path / f"none{path.suffix}", NAMES)
-
-
-CLIP_IDS = [f"clip {n}" for n in range(1, 8)]
-PLACES = {"trainval_loc": [[1], [2], [5]], "test_seen_loc": [[3]], "test_unseen_loc": [[4], [7]]}
-
-
-def test_clip_locations(tmp_path):
-    path = tmp_path / "att_splits.mat"
-    for places in (PLACES, {name: np.array(rows, np.uint16).T for name, rows in PLACES.items()}):
-        written(path, dict(places) | {"att": np.zeros((3, 4)), "allclasses_names": "words"})
-        found = read_clip_splits(path, CLIP_IDS)
-        assert found == {name: tuple(f"clip {row[0]}" for row in rows) for name, rows in PLACES.items()}
-    for name, error in (("a.txt", ProtocolError), ("a.mat", FileNotFoundError)):
-        with pytest.raises(error, match=name):
-            read_clip_splits(tmp_path / name, CLIP_IDS)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"test_seen_loc": [[8]]}, "test_seen_loc .*1..7, got 8"),
-        ({"trainval_loc": [[0], [1]]}, "trainval_loc .*got 0"),
-        ({"test_seen_loc": [[5]]}, "place 5 .*trainval_loc and test_seen_loc"),
-        ({"test_unseen_loc": [[4], [4]]}, "place 4 .*test_unseen_loc and test_unseen_loc"),
-        ({"test_unseen_loc": [[4.5]]}, "whole numbers"),
-        ({"test_seen_loc": "words"}, "lacks test_seen_loc"),
-    ],
-)
-def test_clip_locations_that_are_none_are_refused(change, words, tmp_path):
-    with pytest.raises(ProtocolError, match=words):
-        read_clip_splits(written(tmp_path / "att_splits.mat", PLACES | change), CLIP_IDS)
 
 
 def test_a_split_of_a_file_within_a_dataset(tmp_path):

@@ -58,7 +58,7 @@ def test_the_scores_by_hand(tmp_path):
 
 
 def test_names_with_markup_commas_lines_and_other_scripts_are_names(tmp_path):
-    names = ["<img src=x onerror=alert(1)>", "</script>", 'a, "b"', "日本舞踊", "two\nlines", "a\u2028b"]
+    names = ["<img src=x onerror=alert(1)>", "</script>", 'a, "b"', "日本舞踊", "two\nlines", "x\u2028y"]
     with open(tmp_path / "p.csv", "w", encoding="utf-8", newline="") as file:
         rows = [("label", "prediction"), *zip(names, names[1:] + names[:1]), (names[0], names[0])]
         csv.writer(file).writerows(rows)
@@ -220,7 +220,7 @@ def test_the_command_loads_no_model_package(tmp_path):
         ("label,prediction\n", "a row a clip"),
         ("label,answer\na,b\n", "'prediction'"),
         ("a,b\nb,b\n", "'label'"),
-        ("label;prediction\na;b\n", "'label'"),
+        ("label;answer\na;b\n", "'label'"),
         ("label,prediction,label\na,b,a\n", "'label'"),
         ("label,prediction\na,b\nb,\n", "line 3 .* prediction"),
         ("label,prediction\n  ,b\n", "line 2 .* label"),
@@ -228,9 +228,7 @@ def test_the_command_loads_no_model_package(tmp_path):
         ("label,prediction\na,b,c\n", "line 2 .* 2 cells"),
         ('label,prediction\na,"b\n', "csv"),
         ("label,prediction\na,a\na,b\n", "2 classes.*'a'"),
-        ("label,prediction\nJumpRope,jump rope\nb,b\n", "'JumpRope' and 'jump rope'"),
-        ("label,prediction\njump_rope,jump-rope\nb,b\n", "'jump-rope' and 'jump_rope'"),
-        ("label,prediction\ncafe\u0301,caf\u00e9\nb,b\n", "caf"),
+        ("label,prediction\njump_rope,b\njump-rope,b\nb,b\n", "'jump_rope' and 'jump-rope'"),
         ("label,prediction\ncafé,b\n".encode("latin-1"), "UTF-8"),
         (SMALL.encode("utf-16"), "UTF-8"),
     ],
@@ -252,12 +250,11 @@ def test_a_file_that_is_no_table_of_predictions_is_refused_in_one_line(tmp_path,
         ("run\njump\nswim\nrun\n", "'run' twice"),
         ("run\njump\n", r"label .* 1 .*'swim'"),
         ("run\nswim\nfly\n", r"label .* 1 .*'jump'"),
-        ("run\njump\nSwim\n", "'Swim' and 'swim'"),
+        ("run\njump\nSwim\nswim\n", "'Swim' and 'swim'"),
         ("name,label\nrun,run\njump,a,b\nswim,c\n", "line 3 .* 2 cells"),
         ("name,label\nrun,run\n,a\nswim,c\n", "line 3 .* name"),
         ("name,name\nrun,run\n", "'name'"),
         ('name,label\nrun,"run\n', "csv"),
-        ("name;label\nrun;run\n", "'name'"),
         ("name,label\nrun,x\nswim,x\n", "'jump'"),
         (b"run\njump\nswim\xff\n", "UTF-8"),
     ],

@@ -47,9 +47,9 @@ def test_all_forms_give_one_table(tmp_path):
         (pd.DataFrame([["a", "b"], ["c", "d"]], columns=["name", "name"]), "has 'name'"),
         ("name\nsauté\nb\n".encode("latin-1"), "UTF-8"),
         (b"  \n", "'name'"),
-        (b"name;label\na;b\nc;d\n", "'name;label'"),
+        (b"class;label\na;b\nc;d\n", "'class;label'"),
         (b"class,label\na,b\n", "'class, label'"),
-        (b"name\na,b\nc\n", "line 2 .*1 cells .*got 2"),
+        (b"name\na,b\nc\n", "line 2 .*1 cells, got 2"),
         (b'name\n"a\n', "line 2"),
     ],
 )

@@ -19,9 +19,9 @@ from zsar_lab.data.reading import ReadWindows, read_windows
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.infer.classifier import ZeroShotClassifier, why_unsure
+from zsar_lab.names import match_names
 from zsar_lab.progress import progress
 from zsar_lab.results.calibration import confidences
-from zsar_lab.text.class_lists import plain
 
 if TYPE_CHECKING:
     from zsar_lab.infer.model import VideoModel
@@ -146,10 +146,9 @@ def stretches(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def classes_meant(labels: Iterable[str], classes: pd.DataFrame) -> dict[str, str]:
-    """The class name that each label means, by name or label but for case, spaces, hyphens, underscores."""
-    meant = dict(zip(classes["label"].map(plain), classes["name"], strict=True))
-    meant |= dict(zip(classes["name"].map(plain), classes["name"], strict=True))
-    return {label: meant[plain(label)] for label in labels if label and plain(label) in meant}
+    """The class that each label means, by its name or label, see `match_names`; none of other labels."""
+    also = zip(classes["label"], classes["name"], strict=True)
+    return match_names(filter(None, labels), classes["name"], also).class_of
 
 
 def accuracy_of(table: pd.DataFrame, classifier: ZeroShotClassifier) -> dict[str, float]:

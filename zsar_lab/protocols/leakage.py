@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.files import fingerprint, read_json, write_json
-from zsar_lab.text.class_lists import label, plain, readable_label
+from zsar_lab.names import same
+from zsar_lab.text.class_lists import label, readable_label
 
 if TYPE_CHECKING:
     from zsar_lab.text.encoder_files import EncoderFiles
@@ -228,8 +229,7 @@ def audit(
     """
     labels = _labels(train_classes, "training"), _labels(test_classes, "test")
     words = [
-        [(set(map(plain, pair)), set(map(normalised, pair))) for pair in of_side.items()]
-        for of_side in labels
+        [(set(map(same, pair)), set(map(normalised, pair))) for pair in of_side.items()] for of_side in labels
     ]
     pairs = [(*a, *b) for a in labels[0].items() for b in labels[1].items()]
     table = pd.DataFrame(pairs, columns=["train", "train_label", "test", "test_label"])

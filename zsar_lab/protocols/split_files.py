@@ -1,9 +1,10 @@
-"""Published split files: class ids or names of fixed splits, and the clip locations of att_splits files."""
+"""Published split files: the class ids or names of fixed splits."""
 
 from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zsar_lab.names import match_names
 from zsar_lab.protocols.build import make_protocol
 from zsar_lab.protocols.protocol import Protocol, ProtocolError
 
-LOCATIONS = ("trainval_loc", "test_seen_loc", "test_unseen_loc")
 SUFFIXES = (".txt", ".csv", ".json", ".npy", ".mat")
 
 
@@ -64,45 +65,29 @@ def read_class_splits(
     lengths = sorted({len(row) for row in rows})
     if len(lengths) != 1 or lengths == [0]:
         raise ProtocolError(f"splits of '{path}' must be of one length, got {len(rows)} of {lengths}")
-    by_id = all(isinstance(entry, int) for row in rows for entry in row)
-    place = {key: i for i, key in enumerate(range(1, len(names) + 1) if by_id else names)}
+    if all(isinstance(entry, int) for row in rows for entry in row):
+        known, near = f"an id in 1..{len(names)}", "; add 1 to every id if the file counts from 0"
+        place = {number: number - 1 for number in range(1, len(names) + 1)}
+    else:
+        found = match_names((str(entry) for row in rows for entry in row), names)
+        known, near = f"one of the dataset's {len(names)} names", f" ({found.lacking})"
+        place = {name: names.index(of_class) for name, of_class in found.class_of.items()}
+        if found.said:
+            warnings.warn(f"'{path}': {found.said}", stacklevel=2)
     splits = []
     for number, row in enumerate(rows, start=1):
         unknown = [entry for entry in row if entry not in place]
         if unknown:
-            known = f"an id in 1..{len(names)}" if by_id else f"one of the dataset's {len(names)} names"
-            hint = "; add 1 to every id if the file counts from 0" * (unknown[0] == 0)
-            got = f"{unknown[0]!r} in split {number}{hint}"
+            got = f"{unknown[0]!r} in split {number}" + near * (
+                unknown[0] == 0 or isinstance(unknown[0], str)
+            )
             raise ProtocolError(f"a class in '{path}' must be {known}, got {got}")
-        if len(set(row)) < len(row):
-            twice = next(entry for entry in row if row.count(entry) > 1)
-            raise ProtocolError(f"split {number} of '{path}' must have a class once, it has {twice!r} twice")
         listed = {place[entry] for entry in row}
+        if len(listed) < len(row):
+            twice = next(entry for n, entry in enumerate(row) if place[entry] in map(place.get, row[:n]))
+            raise ProtocolError(f"split {number} of '{path}' must have a class once, it has {twice!r} twice")
         splits.append(tuple(name for i, name in enumerate(names) if (i in listed) == (lists == "unseen")))
     return splits
-
-
-def read_clip_splits(path: Path, clip_ids_in_order: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The clip ids of an att_splits .mat file, by variable; it has 1-based places in a list of clips."""
-    path, ids = Path(path), list(clip_ids_in_order)
-    if path.suffix.lower() != ".mat":
-        raise ProtocolError(f"a file of clip locations must be a .mat file, got '{path}'")
-    held = _load_mat(path)
-    missing = [name for name in LOCATIONS if name not in held]
-    if missing:
-        raise ProtocolError(f"'{path}' must hold {', '.join(LOCATIONS)}, it lacks {', '.join(missing)}")
-    found: dict[str, tuple[str, ...]] = {}
-    used: dict[int, str] = {}
-    for name in LOCATIONS:
-        (places,) = _integer_rows(path, held[name].reshape(1, -1))
-        for place in places:
-            if not 1 <= place <= len(ids):
-                raise ProtocolError(f"a place in {name} of '{path}' must be in 1..{len(ids)}, got {place}")
-            if place in used:
-                raise ProtocolError(f"place {place} of '{path}' is in {used[place]} and {name}")
-            used[place] = name
-        found[name] = tuple(ids[place - 1] for place in places)
-    return found
 
 
 def _read_rows(path: Path, variable: str | None) -> list[list[Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zsar_lab.names import same
 from zsar_lab.protocols.build import (
     NO_PART,
     check_distinct,
@@ -243,13 +244,9 @@ def cross_dataset(
 
 
 def _new_classes(data: ProtocolData) -> list[str]:
-    """Classes tested on whose letters and digits are those of no class trained on, in `class_order`."""
-
-    def spelt(name: str) -> str:
-        return "".join(filter(str.isalnum, name.lower()))
-
-    old = set(map(spelt, data.train_clips["class"].unique()))
-    return [name for name in data.names if spelt(name) not in old]
+    """Classes tested on whose name means no class trained on, in `class_order`."""
+    old = set(map(same, data.train_clips["class"].unique()))
+    return [name for name in data.names if same(name) not in old]
 
 
 def _words(clips: pd.DataFrame) -> pd.Series:

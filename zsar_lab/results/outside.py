@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.files import fingerprint, read_csv, read_text
+from zsar_lab.names import Matches, match_names, refuse_same
 from zsar_lab.results.hubness import hubness, hubness_interval
 from zsar_lab.results.report_files import SCHEMA_VERSION
 from zsar_lab.results.statistics import QUANTITIES, accuracy, interval
 from zsar_lab.results.wording import interval_as_text
-from zsar_lab.text.class_lists import refuse_nearly_same
 
 COLUMNS = ["label", "prediction"]
 
@@ -34,12 +34,14 @@ class OutsidePredictions:
         classes: names of the candidates.
         classes_from: where they were read from.
         fingerprint: of the file, or of both lists.
+        respelt: the class of each name that was written otherwise, see `match_names`.
     """
 
     rows: pd.DataFrame
     classes: tuple[str, ...]
     classes_from: str
     fingerprint: str
+    respelt: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,8 @@ class OutsideScores:
         return (
             f"{f['clips']} clips, {f['classes']} classes (from {f['classes_from']}),"
             f" chance {100 * f['chance']:.1f} %\n"
-            f"top-1 (share of clips) {100 * f['top1']:.1f} %, 95 % interval over classes {top1}\n"
+            + (f"names {said}\n" if (said := Matches(f["respelt"], {}).said) else "")
+            + f"top-1 (share of clips) {100 * f['top1']:.1f} %, 95 % interval over classes {top1}\n"
             f"mean over classes {100 * f['mean_class']:.1f} %, 95 % interval {mean_class}\n"
             f"hubness of N_1: {hubs}, Atkinson {h['atkinson']:.2f}, classes never predicted"
             f" {100 * h['antihubs']:.0f} %, on hubs {100 * h['hub_occurrence']:.0f} %\n\n"
@@ -107,6 +110,7 @@ def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
             "clips": len(rows),
             "classes": len(names),
             "classes_from": predictions.classes_from,
+            "respelt": predictions.respelt,
             "fingerprint": predictions.fingerprint,
             "labels_fingerprint": fingerprint("labels", {name: int(n) for name, n in zip(names, clips) if n}),
             "candidates_fingerprint": fingerprint("candidates", sorted(names)),
@@ -128,8 +132,8 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> OutsidePre
 
     Args:
         path: UTF-8, with commas between the columns; further columns are not read.
-        classes_path: a file of all candidates: one name a line, or a csv with a column `name`; without it
-            they are those that occur, sorted.
+        classes_path: a file of all candidates: one name a line, or a csv with a column `name` and maybe
+            `id` and `label`; without it they are those that occur, sorted.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -139,10 +143,10 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> OutsidePre
     rows = _cells(path, COLUMNS)
     if not rows:
         raise PredictionsError(f"'{path}' must have a row a clip below its first line, got none")
-    listed = None if classes_path is None else _class_names(Path(classes_path))
+    listed, also = (None, []) if classes_path is None else _class_names(Path(classes_path))
     listed_in = "the candidates" if classes_path is None else f"'{classes_path}'"
     labels, predictions = ([row[column] for row in rows] for column in COLUMNS)
-    made = predictions_of(labels, predictions, listed, f"'{path}'", listed_in)
+    made = predictions_of(labels, predictions, listed, f"'{path}'", listed_in, also)
     return replace(made, fingerprint=fingerprint(path.read_bytes()))
 
 
@@ -152,8 +156,9 @@ def predictions_of(
     candidates: Sequence[str] | None = None,
     where: str = "the clips",
     listed_in: str = "the candidates",
+    also: Sequence[tuple[str, str]] = (),
 ) -> OutsidePredictions:
-    """Predictions of lists in memory.
+    """Predictions of lists in memory; names are matched to the candidates, or to the labels, `match_names`.
 
     Args:
         labels: true class of each clip.
@@ -161,10 +166,12 @@ def predictions_of(
         candidates: all candidate classes; None for those that occur, sorted.
         where: what the clips are called in messages.
         listed_in: what the candidates are called there.
+        also: ids and labels of candidates, each with its candidate.
 
     Raises:
         ValueError: other numbers of labels and predictions, a name that is no text or no candidate, clips of
-            one class only, or names that differ only in case, spaces, hyphens or underscores.
+            one class only, one class under two names, or no prediction that is a label where no candidates
+            are given.
     """
     rows = {"label": list(labels), "prediction": list(predictions)}
     n_labels, n_predictions = map(len, rows.values())
@@ -174,31 +181,47 @@ def predictions_of(
     odd = [name for names in rows.values() for name in names if not isinstance(name, str)]
     if odd:
         raise PredictionsError(f"labels and predictions must be texts, got {odd[0]!r}")
-    occurring = sorted({name for names in rows.values() for name in names})
-    refuse_nearly_same([*(candidates or []), *occurring])
-    for column, names in rows.items():
-        unknown = [name for name in names if candidates is not None and name not in candidates]
-        if unknown:
-            first = ", ".join(repr(name[:60]) for name in dict.fromkeys(unknown[:3]))
-            not_there = f"{len(unknown)} are not ({first})"
-            raise PredictionsError(f"every {column} must be a class of {listed_in}, {not_there}")
+    known = list(dict.fromkeys(rows["label"])) if candidates is None else list(candidates)
+    refuse_same(known)
+    matches = {column: match_names(names, known, also) for column, names in rows.items()}
+    if candidates is None:
+        others = matches["prediction"]
+        refuse_same([*known, *others.unknown])
+        if known and not others.class_of:
+            raise PredictionsError(
+                f"no prediction is a label of {where}, such as {others.lacking}; give classes"
+            )
+        matches["prediction"] = replace(others, class_of=others.class_of | {n: n for n in others.unknown})
+    else:
+        for column, found in matches.items():
+            if found.unknown:
+                count = sum(name in found.unknown for name in rows[column])
+                not_there = f"{count} are not: {found.lacking}"
+                raise PredictionsError(f"every {column} must be a class of {listed_in}, {not_there}")
+    rows = {column: [matches[column].class_of[name] for name in names] for column, names in rows.items()}
     if len(set(rows["label"])) < 2:
         got = "all are " + repr(rows["label"][0]) if n_labels else "there are none"
         raise PredictionsError(f"{where} must be of at least 2 classes, {got}")
+    occurring = sorted({name for names in rows.values() for name in names})
     classes, source = (occurring, "the names that occur") if candidates is None else (candidates, listed_in)
-    return OutsidePredictions(pd.DataFrame(rows), tuple(classes), source, fingerprint(*rows.values()))
+    named = matches["label"].class_of | matches["prediction"].class_of
+    respelt = {name: of_class for name, of_class in named.items() if name != of_class}
+    key = fingerprint(*rows.values())
+    return OutsidePredictions(pd.DataFrame(rows), tuple(classes), source, key, respelt)
 
 
-def _class_names(path: Path) -> list[str]:
-    """The names of a list of classes: the column `name` of a csv table, or one a line."""
+def _class_names(path: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """The names of a list of classes, and ids and labels beside them: a csv table, or one name a line."""
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     header = [cell.strip() for cell in re.split("[,;\t]", lines[0])] if lines else []
-    names = [row["name"] for row in _cells(path, ["name"])] if "name" in header else lines
+    rows = _cells(path, ["name"]) if "name" in header else [{"name": line} for line in lines]
+    names = [row["name"] for row in rows]
     twice = [name for n, name in enumerate(names) if name in names[:n]]
     if len(names) < 2 or twice:
         got = f"{twice[0]!r} twice" if twice else f"{len(names)}"
         raise PredictionsError(f"'{path}' must name at least 2 classes, each once, got {got}")
-    return names
+    also = [(row[column], row["name"]) for row in rows for column in ("label", "id") if row.get(column)]
+    return names, also
 
 
 def _cells(path: Path, columns: list[str]) -> list[dict[str, str]]:

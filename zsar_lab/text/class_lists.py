@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import pandas as pd
 
 from zsar_lab.files import read_csv, read_text
+from zsar_lab.names import refuse_same
 
 CLASS_COLUMNS = ("name", "label", "description", "text")
 OTHER_COLUMNS = ("structure", "family", "dataset")  # of the shipped tables
@@ -90,22 +90,6 @@ def has_word(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
-def plain(name: str) -> str:
-    """A name without case, spaces, hyphens and underscores, and with letters written in one way."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(c for c in folded if not c.isspace() and c not in "-_")
-
-
-def refuse_nearly_same(names: Iterable[str]) -> None:
-    """ValueError when two different names differ in case, spaces, hyphens or underscores alone."""
-    first: dict[str, str] = {}
-    for name in names:
-        other = first.setdefault(plain(name) or name, name)
-        if other != name:
-            marks = "case, spaces, hyphens or underscores"
-            raise ValueError(f"class names must differ in more than {marks}, got {other!r} and {name!r}")
-
-
 def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
     columns = list(table.columns)
     odd = [column for column in columns if column not in (*CLASS_COLUMNS, *OTHER_COLUMNS)]
@@ -122,7 +106,7 @@ def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
             raise ValueError(f"class {number} in {where} must have a printable name, got {name!r}")
         if name in names[: number - 1]:
             raise ValueError(f"each class must be named once, {where} names {name!r} more than once")
-    refuse_nearly_same(names)
+    refuse_same(names)
     structure = ["structure"] if "structure" in table else []
     table = table.reindex(columns=[*CLASS_COLUMNS, *structure], fill_value="")
     return table.assign(label=label(table))

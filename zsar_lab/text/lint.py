@@ -6,7 +6,6 @@ Shapes: C classes, F width of a class text's embedding.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.files import writing
+from zsar_lab.names import same
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText, TextsFromFile
 from zsar_lab.text.relatedness import CENTRED, PLAIN, Relatedness, unit
@@ -97,7 +97,7 @@ def find_flags(
 
 
 def _duplicates(labels: list[str], texts: list[str], alike_CC: np.ndarray) -> Iterator[Flag]:
-    plain = np.array([" ".join(re.findall(r"\w+", text.lower())) for text in texts])
+    plain = np.array(list(map(same, texts)))
     alike_CC = np.where(plain[:, None] == plain, 1.0, alike_CC)
     np.fill_diagonal(alike_CC, -np.inf)
     for i, j in enumerate(alike_CC.argmax(1)):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from zsar_lab.files import fingerprint, read_csv, read_json, write_json
+from zsar_lab.names import match_names, refuse_same
 from zsar_lab.text.class_lists import label
 
 # from a table of classes to one string a class; `averaged` on it says that the lines of a string are averaged
@@ -175,18 +176,22 @@ class TextsFromFile:
         return Path(self.path).name
 
     def __call__(self, classes: pd.DataFrame) -> list[str]:
-        """The text of each class of the table, in its order; ValueError when the file lacks one."""
+        """The text of each class of the table, in its order; ValueError when the file lacks one.
+
+        Names are matched by `match_names`, and it is said where one is written otherwise.
+        """
         text_of, names = self.check(), list(classes["name"])
-        missing = [name for name in names if name not in text_of]
-        more = [name for name in text_of if name not in set(names)]
+        found = match_names(text_of, names)
+        row_of = {of_class: name for name, of_class in found.class_of.items()}
+        missing = [name for name in names if name not in row_of]
         if missing:
-            beside = f", and has unknown ones ({_some(more)})" if more else ""
+            beside = f", and has unknown ones ({found.lacking})" if found.unknown else ""
             lacks = f"it lacks {len(missing)} ({_some(missing)}){beside}"
             raise ValueError(f"'{self.path}' must have every class, {lacks}")
-        if more:
-            unread = f"{len(more)} classes that the data have not ({_some(more)})"
-            warnings.warn(f"'{self.path}' has {unread}", stacklevel=2)
-        return [text_of[name] for name in names]
+        more = f"{len(found.unknown)} classes that the data have not ({found.lacking})" * bool(found.unknown)
+        if found.said or more:
+            warnings.warn(f"'{self.path}': {'; '.join(filter(None, (found.said, more)))}", stacklevel=2)
+        return [text_of[row_of[name]] for name in names]
 
     def check(self) -> dict[str, str]:
         """The texts by class; ValueError for another table, a class given twice or an empty text."""
@@ -201,6 +206,7 @@ class TextsFromFile:
             if not all(line.strip() for line in row["text"].split("\n")):
                 raise ValueError(f"line {number} of '{self.path}': {row['name']!r} has an empty text")
             texts[row["name"]] = row["text"]
+        refuse_same(texts)
         return texts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pandas as pd
 
 from zsar_lab.data.catalog import NOT_A_VIDEO, NOT_LISTED, UNREADABLE, VIDEO_SUFFIXES, shown
 from zsar_lab.files import read_csv
+from zsar_lab.names import match_names
 
 LISTED_COLUMNS = ["id", "path", "class", "group", "splits", "start_s", "end_s", "status", "reason"]
 SUFFIXES = " ".join(sorted(VIDEO_SUFFIXES))
@@ -24,7 +26,8 @@ def list_class_folders(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Every file in a class folder is listed, and videos beside the class folders. An id is `<class>/<file name
     without suffix>`, with the suffix where two would be equal. An optional classes.csv (name, and any of
-    label, description, ...) describes classes; one that it names without a folder has zero clips.
+    label, description, ...) describes classes; one that it names without a folder has zero clips. Its names
+    are matched to the folders' by `match_names`, with a warning where one is written otherwise.
 
     Returns:
         One row a file, LISTED_COLUMNS, status "" for videos to be opened; and one row a class, by name.
@@ -55,9 +58,13 @@ def _classes(path: Path, folder_names: list[str]) -> pd.DataFrame:
     names = [cells["name"] for _, cells in lines]
     if "" in names:
         raise ValueError(f"each row of '{path}' must name a class, line {lines[names.index('')][0]} does not")
+    found = match_names(names, folder_names)
+    if found.said:
+        warnings.warn(f"'{path}': names of folders {found.said}", stacklevel=4)
+    names = [found.class_of.get(name, name) for name in names]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"'{path}' must name each class once, got '{twice[0]}' more than once")
-    described = pd.DataFrame([cells for _, cells in lines], columns=columns, dtype=str)
+    described = pd.DataFrame([cells for _, cells in lines], columns=columns, dtype=str).assign(name=names)
     bare = pd.DataFrame({"name": sorted(set(folder_names) - set(names))}, dtype=str)
     table = pd.concat([described, bare], ignore_index=True).fillna("")
     return table[["name", *(column for column in columns if column != "name")]].sort_values(

@@ -20,6 +20,7 @@ from zsar_lab.data.catalog import (
     shown,
 )
 from zsar_lab.data.datasets.annotations import Annotations, unused_id
+from zsar_lab.names import same
 
 FILE_COLUMNS = ["path", "folder", "of_class", "closeness", "stem", "suffix", "file_status", "file_reason"]
 EXACT, SPELLED_DIFFERENTLY, OF_NO_CLASS = range(3)  # how closely the name of a folder says its class
@@ -140,19 +141,15 @@ def _other_files(
 
 def _files(class_names: list[str], videos: Path) -> Iterator[tuple]:
     """FILE_COLUMNS of every file below the folder, in an order that does not depend on the disk."""
-
-    def letters(name: str) -> str:
-        return "".join(character for character in name.lower() if character.isalnum())
-
     class_of = {"": ""}
     for name in class_names:  # "" for two classes that only signs tell apart
-        class_of[letters(name)] = "" if letters(name) in class_of else name
+        class_of[same(name)] = "" if same(name) in class_of else name
     exact = set(class_names)
     odd = "must be UTF-8 without control characters, got"
     for folder, entries in walk(videos):
         of_class, closeness = "", OF_NO_CLASS
         for part in reversed(folder.split("/")):  # the nearest folder that is named after a class
-            of_class = part if part in exact else class_of.get(letters(part), "")
+            of_class = part if part in exact else class_of.get(same(part), "")
             if of_class:
                 closeness = EXACT if part in exact else SPELLED_DIFFERENTLY
                 break
