@@ -125,8 +125,9 @@ class Workspace:
             check_settings(self.folder / "frames", settings)
         if self._train_data is not None:
             check_joinable(self._train_data.frames.settings, settings)
+        encoder = self.encoder
         if study.text.trained_layers:
-            TextTail(self.encoder, study.text.trained_layers)  # refuses what cannot be trained
+            TextTail(encoder, study.text.trained_layers)  # refuses what cannot be trained
         prompt = prompt_named(study.text.prompt)
         if (self.folder / "study.json").is_file():
             self._is_begun = True
