@@ -21,8 +21,6 @@ from zsar_lab.results.statistics import (
     per_class,
     score_interval,
     standard_error,
-    t_quantile,
-    two_sided_p,
     wilson,
 )
 
@@ -90,12 +88,6 @@ def test_an_unknown_quantity_and_one_class_are_refused():
 # intervals
 
 
-def test_the_standard_error_with_equal_weights_is_that_of_a_mean():
-    x = np.random.default_rng(0).random(9)
-    se, df = standard_error(x, np.full(9, 1 / 9))
-    assert (se, df) == (pytest.approx(x.std(ddof=1) / 3), 8)
-
-
 def test_the_standard_error_by_plain_loops():
     x, weights = np.array([0.2, 0.9, 0.4, 0.5]), np.array([0.5, 0.2, 0.2, 0.1])
     mean = sum(w * one for w, one in zip(weights, x))
@@ -106,14 +98,12 @@ def test_the_standard_error_by_plain_loops():
     bell = np.trace(form) ** 2 / np.trace(form @ form)
     se, df = standard_error(x, weights)
     assert se == pytest.approx(variance**0.5) and df == round(3 / (2 / bell + 1 / 3), 2) < 3
-
-
-@pytest.mark.parametrize("df", [1, 1.7, 4, 23, 100])
-def test_student_is_scipys(df):
-    for share in (0.5, 0.8, 0.975):
-        assert t_quantile(share, df) == pytest.approx(stats.t.ppf(share, df), rel=1e-4, abs=1e-9)
-    for t in (0, 0.3, -2, 7):
-        assert two_sided_p(t, df) == pytest.approx(2 * stats.t.sf(abs(t), df), abs=1e-6)
+    assert standard_error(x, weights, 0.0) == (se, 3) and standard_error(x, weights, 1.0) == (
+        se,
+        round(bell, 2),
+    )
+    se, df = standard_error(x, np.full(4, 1 / 4))  # with equal weights that of a mean
+    assert (se, df) == (pytest.approx(x.std(ddof=1) / 2), 3)
 
 
 def test_wilsons_interval_is_scipys_for_clips_alone():
@@ -197,7 +187,15 @@ def test_few_classes_are_compared_by_students_t():
     assert alike.p == 1 / 32 and alike.low == pytest.approx(0.1)  # never surer than all signs alike
 
 
-def test_methods_that_do_not_differ_have_p_1():
+def test_the_interval_holds_0_exactly_where_there_is_no_claim():
+    random, same = np.random.default_rng(0), 0
+    for n_classes in (3, 4, 7, 8, 10, 12):
+        for _ in range(60):
+            difference = random.integers(-1, 3, n_classes) / 10  # many are equal, or 0
+            found = class_comparison(difference, np.full(n_classes, 1 / n_classes))
+            assert (found.low <= 0 <= found.high) == (found.p > 0.05), difference
+            same += found.p == 1
+    assert same
     rows = random_rows(20)
     found = compare(rows, rows)
     assert (found.difference, found.low, found.high, found.p, found.min_detectable) == (0, 0, 0, 1, 0)
@@ -218,26 +216,22 @@ def test_other_clips_are_refused():
     other = rows.assign(clip=[*rows["clip"][:-1], "another"])
     with pytest.raises(ValueError, match="'another'"):
         compare(rows, other)
-    with pytest.raises(ValueError, match="of 'a' they have 4 and 5"):
+    with pytest.raises(ValueError, match="'a'"):
         compare(ROWS, pd.concat([ROWS, rows_of("a+")]))
-    with pytest.raises(ValueError, match="'split'.* 7|same clips, got 7 and 7"):
+    with pytest.raises(ValueError, match="'x'"):
         compare(ROWS.assign(split="x", clip=range(7)), ROWS.assign(split="y", clip=range(7)))
 
 
 def test_the_smallest_detectable_difference_by_hand_and_simulated():
     se = 12 / 101**0.5
     assert f"{min_detectable(se, 100):.1f}" == "3.4" and min_detectable(0, 1) == 0
-    wanted = stats.t.ppf(0.995, 100) + stats.t.ppf(0.5, 100)
-    assert min_detectable(1, 100, level=0.01, power=0.5) == pytest.approx(wanted, rel=1e-4)
+    assert min_detectable(1, 9) == pytest.approx(stats.t.ppf(0.975, 9) + stats.t.ppf(0.8, 9))
     random, claimed = np.random.default_rng(0), 0
     for _ in range(300):
         claimed += (
             class_comparison(random.normal(min_detectable(se, 100), 12, 101), np.full(101, 1 / 101)).p <= 0.05
         )
     assert 0.73 <= claimed / 300 <= 0.87
-    for wrong in ((-1, 5), (np.nan, 5), (1, 0), (1, 5, 0), (1, 5, 1.0), (1, 5, 0.05, 0.4), (1, 5, 0.05, 1.0)):
-        with pytest.raises(ValueError, match="se must be|level must be"):
-            min_detectable(*wrong)
 
 
 def test_holm_by_hand_and_by_its_definition():
