@@ -22,7 +22,6 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from zsar_lab.methods.clips import class_means, nearest_scores
-from zsar_lab.methods.fusion import fused_scores
 from zsar_lab.methods.metrics import mean_class_accuracy, top_k_accuracy
 from zsar_lab.methods.ridge import RidgeMap, RidgeSums
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
@@ -34,7 +33,7 @@ from zsar_lab.text.relatedness import unit
 N_CLIPS, N_CLASSES, N_SEEN, WIDTH, TEXT_WIDTH = 13_320, 101, 400, 512, 384
 NOISE = 6  # of a clip around its class, of which each number is about 1
 FIGURES = ("top1", "top5", "mean_class", "n1_skewness")
-RIDGES, FUSED = ("ridge", "ridge centred"), "transfer + direct"
+RIDGES = ("ridge", "ridge centred")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +50,6 @@ class MadeUp:
 
     def scores(self, method: str, clips: np.ndarray | slice, classes: np.ndarray | slice) -> np.ndarray:
         """Of these clips and classes, [B, K]."""
-        if method == FUSED:
-            return fused_scores(
-                self.scores("transfer", clips, classes), self.scores("direct", clips, classes), 0.5
-            )
         if method in RIDGES:
             return self.ridge.scores(
                 self.embedding_ND[clips], self.text_CF[classes], centred=method == RIDGES[1]
@@ -74,13 +69,6 @@ def main() -> None:
     methods = (*data.points_CD, *RIDGES)
     with threadpool_limits(options.threads):
         compare("six methods", data, methods, splits, options.rounds)
-        compare(
-            f"and a seventh, {FUSED}, whose scores depend on the candidates",
-            data,
-            (*methods, FUSED),
-            splits,
-            options.rounds,
-        )
 
 
 def made_up() -> MadeUp:
@@ -120,12 +108,7 @@ def at_once(data: MadeUp, methods: tuple[str, ...], splits: list) -> pd.DataFram
     scores[RIDGES[0]] = nearest_scores(offset_NF + data.ridge.text_mean_F, data.text_CF)
     scores[RIDGES[1]] = nearest_scores(offset_NF, data.text_CF - data.ridge.text_mean_F)
 
-    def fused(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        return fused_scores(
-            scores["transfer"][np.ix_(rows, classes)], scores["direct"][np.ix_(rows, classes)], 0.5
-        )
-
-    return score_splits(scores, data.targets, splits, {FUSED: fused} if FUSED in methods else None).table
+    return score_splits(scores, data.targets, splits)
 
 
 def afresh(data: MadeUp, methods: tuple[str, ...], splits: list) -> pd.DataFrame:

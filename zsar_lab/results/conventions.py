@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,6 @@ from zsar_lab.methods.hubness_reduction import REDUCTIONS
 from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.methods.table import LABELS
 from zsar_lab.protocols.build import class_order, half_split
-from zsar_lab.results.many_splits import score_splits
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.statistics import accuracy, interval
 from zsar_lab.text.prompts import label
@@ -96,12 +96,14 @@ class ConventionTable:
         ) + "".join(generalised)
 
 
-@dataclass(frozen=True, eq=False)
-class _Scored:
+class _Scored(NamedTuple):
     """Clips of one split (or of half of its classes) under a convention: rows with label and rank."""
 
     rows: pd.DataFrame
     n_candidates: int
+
+
+_Aspect = tuple[str, str, str, list[_Scored]]  # aspect, name, what is scored, the splits
 
 
 def conventions_of(
@@ -143,24 +145,38 @@ def conventions_of(
         raise ValueError(f"other views are scored by transfer alone, got method {method!r}")
     left_out: list[str] = []
     reference = _scored_by(splits, method)
-    aspects = [
-        *_clips_scored(splits, reference, official or {}),
-        *_halves(splits, method, orders or {}, left_out),
-        *_texts(splits, method, left_out),
-    ]
-    if method == "transfer":
-        aspects.append(_among_all(splits, clips))
-        aspects += [*_views(splits, views, left_out), *_reductions(splits, left_out)]
-    words = "mean over classes of the share of their clips that are right"
-    aspects.append((AVERAGE, "mean of classes", words, reference))
     words = "all unseen classes are candidates, all their clips; micro average; class text"
     words += f" {splits[0].prompt}; the study's views; inductive"
-    table = pd.DataFrame([_row(*of) for of in ((REFERENCE, "reference", words, reference), *aspects)])
+    aspects: list[_Aspect] = [(REFERENCE, "reference", words, reference)]
+    aspects += _clips_scored(splits, reference, official or {})
+    aspects += _halves(splits, method, orders or {}, left_out)
+    keys = set.intersection(*({one.key for one in split.scored} for split in splits))
+    common = [one for one in splits[0].scored if one.key in keys and one.method == method]
+    alone = [one for one in common if (one.reduction, one.candidates) == ("none", "unseen")]
+    words = "class text {}, settings chosen for it on validation classes"
+    prompts = [one.prompt for one in alone if one.prompt != splits[0].prompt]
+    aspects += [(TEXT, one, words.format(one), _scored_by(splits, method, prompt=one)) for one in prompts]
+    if not prompts:
+        left_out.append(f"{TEXT}: no other prompt was scored under {LABELS[method]}")
+    if method == "transfer":
+        words = "generalised: the unseen classes' clips; seen classes are candidates too, by their own"
+        words += " prototypes, nothing taken off their scores"
+        among_all = _scored_by(splits, method, candidates="all", role="test")
+        aspects.append((CANDIDATES, "seen and unseen classes", words, among_all))
+        aspects += _views(splits, views, left_out)
+        words = "transductive: fitted on the test clips themselves, so that each prediction depends on others"
+        for one in (one for one in common if one.setting == TRANSDUCTIVE):
+            aspects.append((LOOKS, REDUCTIONS[one.reduction].label, words, _scored_by(splits, **one.where)))
+        if aspects[-1][0] != LOOKS:
+            left_out.append(f"{LOOKS}: no transductive reduction was scored")
+    words = "mean over classes of the share of their clips that are right"
+    aspects.append((AVERAGE, "mean of classes", words, reference))
+    table = pd.DataFrame([_row(*of) for of in aspects])
     table["above_chance"] = (table["top1"] - table["chance"]) / (1 - table["chance"])
     table["difference"] = table["top1"] - table.loc[0, "top1"]
-    methods = {
-        name: accuracy(_pooled([split.rows(name) for split in splits])) for name in _methods(splits[0])
-    }
+    own = [one for one in splits[0].scored if (one.prompt, one.reduction) == (splits[0].prompt, "none")]
+    names = [one.method for one in own if one.candidates == "unseen" and one.method != "upper_bound"]
+    methods = {name: accuracy(_pooled(_scored_by(splits, name))) for name in names}
     return ConventionTable(method, table, methods, tuple(left_out))
 
 
@@ -202,27 +218,17 @@ def check_same_embeddings(splits: Sequence[Predictions], clips: Sequence[ClipEmb
             raise ValueError(f"{split.split!r} must come with the embeddings it was scored from, {got}")
 
 
-_Aspect = tuple[str, str, str, list[_Scored]]  # aspect, name, what is scored, the splits
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _methods(split: Predictions) -> list[str]:
-    """Everything scored as the reference is: with the training's own prompt and unseen candidates."""
-    own = (split.prompt, "none", "unseen")
-    found = [one.method for one in split.scored if (one.prompt, one.reduction, one.candidates) == own]
-    return [method for method in dict.fromkeys(found) if method != "upper_bound"]
-
-
-def _pooled(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat([of_split[["label", "rank"]] for of_split in rows], ignore_index=True)
+def _pooled(scored: Sequence[_Scored]) -> pd.DataFrame:
+    return pd.concat([one.rows[["label", "rank"]] for one in scored], ignore_index=True)
 
 
 def _row(aspect: str, name: str, words: str, scored: Sequence[_Scored]) -> dict[str, object]:
     quantity = "mean_class" if aspect == AVERAGE else "top1"
-    pooled, n_candidates = _pooled([one.rows for one in scored]), [one.n_candidates for one in scored]
+    pooled, n_candidates = _pooled(scored), [one.n_candidates for one in scored]
     low, high = interval(pooled, quantity)
     top1 = [accuracy(one.rows, quantity) for one in scored]
     found = {"aspect": aspect, "name": name, "scored": words, "n_splits": len(scored)}
@@ -232,14 +238,17 @@ def _row(aspect: str, name: str, words: str, scored: Sequence[_Scored]) -> dict[
 
 
 def _scored_by(splits: Sequence[Predictions], method: str, **where: str) -> list[_Scored]:
-    return [_Scored(split.rows(method, **where), len(split.protocol.unseen)) for split in splits]
+    candidates = where.get("candidates", "unseen")
+    return [_Scored(split.rows(method, **where), len(split.names(candidates))) for split in splits]
 
 
-def _rescored(split: Predictions, scores_BC: np.ndarray) -> _Scored:
-    """The test clips by other scores; columns after those of the unseen classes are rivals only."""
-    targets = split.targets()
-    rows = pd.DataFrame({"label": np.array(split.names(), dtype=object)[targets]})
-    return _Scored(rows.assign(rank=truth_rank(scores_BC, targets)), scores_BC.shape[1])
+def _rescored(split: Predictions, scores_BC: np.ndarray, columns: np.ndarray | None = None) -> _Scored:
+    """The test clips by other scores of the unseen classes, or those of some classes among these alone."""
+    columns, targets = np.arange(scores_BC.shape[1]) if columns is None else np.sort(columns), split.targets()
+    kept = np.isin(targets, columns)
+    rank = truth_rank(scores_BC[np.ix_(kept, columns)], np.searchsorted(columns, targets[kept]))
+    label = np.array(split.names(), dtype=object)[targets[kept]]
+    return _Scored(pd.DataFrame({"label": label, "rank": rank}), len(columns))
 
 
 def _clips_scored(
@@ -249,21 +258,23 @@ def _clips_scored(
     if not official:
         words = "the last third of each class's clips in the order of their ids, for want of official lists"
         thirds = []
-        for one in reference:
-            in_order = one.rows.sort_values("clip").groupby("label")["clip"]
+        for rows, n_candidates in reference:
+            in_order = rows.sort_values("clip").groupby("label")["clip"]
             last = in_order.cumcount(ascending=False) < (in_order.transform("size") // 3).clip(lower=1)
-            thirds.append(_Scored(one.rows[last.sort_index()], one.n_candidates))
+            thirds.append(_Scored(rows[last.sort_index()], n_candidates))
         return [(CLIPS, "a third of the clips", words, thirds)]
-    lists = []
+    lists: list[_Aspect] = []
     for name, ids in official.items():
-        kept = [_Scored(one.rows[one.rows["clip"].isin(list(ids))], one.n_candidates) for one in reference]
+        kept = [_Scored(rows[rows["clip"].isin(list(ids))], n) for rows, n in reference]
         empty = [split.split for split, one in zip(splits, kept, strict=True) if one.rows.empty]
         if empty:
             raise ValueError(f"official list {name!r} must hold clips of every split, none of {empty[0]!r}")
         lists.append((CLIPS, name, "only the clips of that list", kept))
     if len(lists) > 1:
-        pooled = list(chain.from_iterable(scored for *_, scored in lists))
-        words = "the clips of all lists, a clip once a list"
+        pooled, words = (
+            [one for *_, scored in lists for one in scored],
+            "the clips of all lists, a clip once a list",
+        )
         lists.append((CLIPS, f"all {len(lists)} official lists", words, pooled))
     return lists
 
@@ -279,81 +290,43 @@ def _halves(
             f" one has {fewest}"
         )
         return []
+
+    def halved(ordered: Sequence[Sequence[str]], n_seeds: int) -> list[list[_Scored]]:
+        """Of each seed half of the classes of each split, counted in this order of them."""
+        columns = [np.array([split.names().index(name) for name in of]) for split, of in zip(splits, ordered)]
+        scores = [split.scores(method) for split in splits]
+        return [
+            [_rescored(split, s, c[half_split(len(c), seed)]) for split, s, c in zip(splits, scores, columns)]
+            for seed in range(n_seeds)
+        ]
+
     published = [class_order(split.protocol.unseen) for split in splits]
-    halves = [_halved(split, method, order, MANY_SEEDS) for split, order in zip(splits, published)]
-    by_seed = [[of_split[seed] for of_split in halves] for seed in range(N_SEEDS)]
-    top1 = [accuracy(_pooled([one.rows for one in of_seed])) for of_seed in by_seed]
+    by_seed = halved(published, MANY_SEEDS)
     words = (
         "np.random.seed(s); np.random.permutation(n)[:n//2] over the sorted names of the unseen classes, s ="
         f" 0..{N_SEEDS - 1}"
     )
-    of_ten = [half for of_split in halves for half in of_split[:N_SEEDS]]
-    aspects = [
-        (SPLITS, f"halves, {N_SEEDS} seeds", words, of_ten),
-        (SPLITS, f"halves, {MANY_SEEDS} seeds", f"the same with s = 0..{MANY_SEEDS - 1}", [*chain(*halves)]),
+    many = f"the same with s = 0..{MANY_SEEDS - 1}"
+    aspects: list[_Aspect] = [
+        (SPLITS, f"halves, {N_SEEDS} seeds", words, [*chain(*by_seed[:N_SEEDS])]),
+        (SPLITS, f"halves, {MANY_SEEDS} seeds", many, [*chain(*by_seed)]),
     ]
+    top1 = [accuracy(_pooled(of_seed)) for of_seed in by_seed[:N_SEEDS]]
     for what, seed in (("best", int(np.argmax(top1))), ("worst", int(np.argmin(top1)))):
         words = f"seed {seed} alone, known to be the {what} only from the result"
         aspects.append((SPLITS, f"one half, the {what} of {N_SEEDS}", words, by_seed[seed]))
     for name, order in orders.items():
         place = {of_class: number for number, of_class in enumerate(order)}
-        lacking = [
-            of_class for split in splits for of_class in split.protocol.unseen if of_class not in place
-        ]
+        lacking = [one for split in splits for one in split.protocol.unseen if one not in place]
         if lacking:
             raise ValueError(f"order {name!r} must hold every unseen class, it lacks {lacking[0]!r}")
         ordered = [sorted(split.protocol.unseen, key=place.__getitem__) for split in splits]
-        found = [half for of in zip(splits, ordered) for half in _halved(of[0], method, of[1], N_SEEDS)]
         same = "here it is the same, and so are the halves" if ordered == published else "other halves"
         words = f"the same {N_SEEDS} seeds, counted over another order: {same}"
-        aspects.append((ORDER, name, words, found))
+        aspects.append((ORDER, name, words, [*chain(*halved(ordered, N_SEEDS))]))
     if not orders:
         left_out.append(f"{ORDER}: no other order was given")
     return aspects
-
-
-def _halved(split: Predictions, method: str, order: Sequence[str], n_seeds: int) -> list[_Scored]:
-    """Half of the unseen classes by each seed, counted in this order of their names; see `half_split`."""
-    columns, targets = np.array([split.names().index(name) for name in order]), split.targets()
-    halves = [columns[half_split(len(columns), seed)] for seed in range(n_seeds)]
-    scored = score_splits({method: split.scores(method)}, targets, halves)
-    labels, found = np.array(split.names(), dtype=object)[targets], []
-    for number, half in enumerate(halves):
-        kept = scored.takes_part_NR[:, number]
-        rank = np.where(scored.right[method][kept, number], 1, 2)
-        found.append(_Scored(pd.DataFrame({"label": labels[kept], "rank": rank}), len(half)))
-    return found
-
-
-def _texts(splits: Sequence[Predictions], method: str, left_out: list[str]) -> list[_Aspect]:
-    own = {"method": method, "reduction": "none", "candidates": "unseen"}
-    by_split = [
-        [
-            one.prompt
-            for one in split.scored
-            if own.items() <= vars(one).items() and one.prompt != split.prompt
-        ]
-        for split in splits
-    ]
-    prompts = [prompt for prompt in by_split[0] if all(prompt in of_split for of_split in by_split)]
-    if not prompts:
-        left_out.append(f"{TEXT}: no other prompt was scored under {LABELS[method]}")
-    words = "class text {}, settings chosen for it on validation classes"
-    return [(TEXT, one, words.format(one), _scored_by(splits, method, prompt=one)) for one in prompts]
-
-
-def _among_all(splits: Sequence[Predictions], clips: Sequence[ClipEmbeddings]) -> _Aspect:
-    """The clips by their nearest prototype among the composed ones of unseen and those of seen classes."""
-    words = (
-        "generalised: the unseen classes' clips; seen classes are candidates too, by their own prototypes,"
-    )
-    words += " nothing taken off their scores"
-    scored = []
-    for split, embedded in zip(splits, clips, strict=True):
-        prototypes = np.concatenate([split.prototypes("composed"), split.prototypes("seen")])
-        rows = embedded.embedding_ND[embedded.rows(split.ids())]
-        scored.append(_rescored(split, nearest_scores(rows, prototypes)))
-    return CANDIDATES, "seen and unseen classes", words, scored
 
 
 def _views(
@@ -366,7 +339,7 @@ def _views(
     if len(views) != len(splits) or any(views[0].keys() != given.keys() for given in views):
         got = "; ".join(", ".join(given) or "none" for given in views)
         raise ValueError(f"other views must have the same names for each of {len(splits)} splits, got {got}")
-    aspects = []
+    aspects: list[_Aspect] = []
     for name in views[0]:
         scored = []
         for split, given in zip(splits, views, strict=True):
@@ -378,21 +351,3 @@ def _views(
         words = f"test clips embedded under {name}; prototypes stay those of the study's views"
         aspects.append((VIEWS, name, words, scored))
     return aspects
-
-
-def _reductions(splits: Sequence[Predictions], left_out: list[str]) -> list[_Aspect]:
-    """Transfer under each hubness reduction that is fitted on the test clips."""
-    by_split = [
-        {one.reduction for one in split.scored if (one.method, one.setting) == ("transfer", TRANSDUCTIVE)}
-        for split in splits
-    ]
-    names = [name for name in REDUCTIONS if all(name in of_split for of_split in by_split)]
-    if not names:
-        left_out.append(f"{LOOKS}: no transductive reduction was scored")
-    words = (
-        "transductive: fitted on the test clips themselves, so that every prediction depends on the others"
-    )
-    where = {"method": "transfer", "setting": TRANSDUCTIVE}
-    return [
-        (LOOKS, REDUCTIONS[name].label, words, _scored_by(splits, reduction=name, **where)) for name in names
-    ]
