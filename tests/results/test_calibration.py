@@ -10,7 +10,6 @@ import reference
 
 from zsar_lab.results.calibration import (
     BINNINGS,
-    calibration,
     choose_temperature,
     confidences,
     negative_log_likelihood,
@@ -61,11 +60,9 @@ def test_the_temperature_that_made_the_clips_is_found_again():
     targets = (chances.cumsum(1) < np.random.default_rng(2).random((20_000, 1))).sum(1)
     found = choose_temperature(scores, targets)
     assert found == pytest.approx(0.4, rel=0.05)
-    assert (
-        calibration(scores, targets, found).equal_mass.error
-        < 0.02
-        < calibration(scores, targets, 0.1).equal_mass.error
-    )
+    right = scores.argmax(1) == targets
+    errors = [reliability(confidences(scores, t).max(1), right, "equal mass").error for t in (found, 0.1)]
+    assert errors[0] < 0.02 < errors[1]
 
 
 def test_the_temperature_follows_the_scale_of_the_scores():
@@ -227,18 +224,6 @@ def test_what_is_sure_and_right_has_no_error():
     assert (
         reliability(np.ones(5), np.ones(5)).error == 0
         and reliability(np.ones(5), np.zeros(5), "equal mass").error == 1
-    )
-
-
-def test_calibration_puts_it_together():
-    found = calibration(SCORES, TARGETS, 0.5, n_bins=10)
-    confidence, right = confidences(SCORES, 0.5).max(1), SCORES.argmax(1) == TARGETS
-    assert found.equal_width.error == reliability(confidence, right, "equal width", 10).error
-    assert found.equal_mass.error == reliability(confidence, right, "equal mass", 10).error
-    assert found.risk_coverage.aurc == risk_coverage(confidence, right).aurc
-    assert (found.temperature, found.negative_log_likelihood) == (
-        0.5,
-        negative_log_likelihood(SCORES, TARGETS, 0.5),
     )
 
 

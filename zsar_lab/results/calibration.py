@@ -49,16 +49,6 @@ class Reliability(NamedTuple):
     binning: str
 
 
-class Calibration(NamedTuple):
-    """The temperature given to `calibration`, and what the functions of the same names give for the clips."""
-
-    temperature: float
-    negative_log_likelihood: float
-    equal_width: Reliability
-    equal_mass: Reliability
-    risk_coverage: RiskCoverage
-
-
 def confidences(scores_BC: np.ndarray, temperature: float) -> np.ndarray:
     """softmax(scores / temperature) over the classes, [B, C]; rows sum to 1.
 
@@ -78,14 +68,8 @@ def choose_temperature(scores_BC: np.ndarray, targets: np.ndarray) -> float:
 
     It has one minimum, which a bounded search finds within a factor of 1000 of the scores' spread (the
     standard deviation over the classes of a clip). A method that is right on every clip gets one at which
-    nearly all confidences are 1, one worse than chance the upper end, where they are nearly 1 / C.
-
-    Args:
-        scores_BC: scores of clips of validation classes, never of test clips.
-        targets: true class of each.
-
-    Returns:
-        In the unit of the scores, above 0.
+    nearly all confidences are 1, one worse than chance the upper end, where they are nearly 1 / C. It is
+    above 0, in the unit of the scores, which are of clips of validation classes, never of test clips.
 
     Raises:
         ValueError: a score is not finite, the numbers of clips differ, there are no clips, or all scores of
@@ -109,35 +93,11 @@ def choose_temperature(scores_BC: np.ndarray, targets: np.ndarray) -> float:
     return spread * float(np.exp(found.x))
 
 
-def calibration(
-    scores_BC: np.ndarray, targets: np.ndarray, temperature: float, n_bins: int = N_BINS
-) -> Calibration:
-    """Everything of this module for the best class's confidence of each clip.
-
-    Args:
-        scores_BC: of the test clips.
-        targets: true class of each.
-        temperature: from `choose_temperature` on validation clips.
-        n_bins: of the reliability tables.
-
-    Raises:
-        ValueError: as for the single functions.
-    """
-    right = truth_rank(scores_BC, targets) == 1
-    confidence = confidences(scores_BC, temperature).max(1)
-    by_width, by_mass = (reliability(confidence, right, binning, n_bins) for binning in BINNINGS)
-    loss = negative_log_likelihood(scores_BC, targets, temperature)
-    return Calibration(float(temperature), loss, by_width, by_mass, risk_coverage(confidence, right))
-
-
 def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
     """The error among the most confident clips, for every number of them.
 
-    Clips of one confidence have no order: each counts as wrong by the share of wrong ones among them.
-
-    Args:
-        confidence: [B] of each prediction, larger is surer; any finite figures.
-        right: [B] whether it is right.
+    Clips of one confidence have no order: each counts as wrong by the share of wrong ones among them. A
+    confidence may be any finite figure, larger is surer; `right` says of each prediction whether it is.
 
     Raises:
         ValueError: no clip, other numbers of clips, or a confidence that is not finite.

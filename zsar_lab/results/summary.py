@@ -14,7 +14,7 @@ import pandas as pd
 from zsar_lab.files import fingerprint, writing
 from zsar_lab.methods.hubness_reduction import REDUCTIONS
 from zsar_lab.methods.table import LABELS, UPPER_BOUND, at_edge
-from zsar_lab.results.calibration import calibration
+from zsar_lab.results.calibration import negative_log_likelihood, reliability, risk_coverage
 from zsar_lab.results.generalised import generalised_figures
 from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
 from zsar_lab.results.predictions import KEY, Predictions, Scored
@@ -264,17 +264,9 @@ class Results:
         for name, (low, high) in hubness_interval(occurrences, 1).items():
             mean = float(np.mean([getattr(hubness(counts, 1), name) for counts in occurrences]))
             figures |= {f"hubness_{name}": mean, f"hubness_{name}_low": low, f"hubness_{name}_high": high}
-        temperatures = [split.find(**one.where).temperature for split in splits]
-        if None in temperatures:
+        if any(split.find(**one.where).temperature is None for split in splits):
             return figures
-        found = [calibration(s, p.targets(), t) for s, p, t in zip(scores, splits, temperatures) if t]
-        of_splits = {
-            "calibration_error": [each.equal_width.error for each in found],
-            "negative_log_likelihood": [each.negative_log_likelihood for each in found],
-            "aurc": [each.risk_coverage.aurc for each in found],
-            "error_at_80": [each.risk_coverage.error_at_80 for each in found],
-        }
-        return figures | {name: float(np.mean(values)) for name, values in of_splits.items()}
+        return figures | pd.DataFrame([_confidence(split, one) for split in splits]).mean().to_dict()
 
     def fingerprints(self, one: Scored, family: str | None = None) -> dict[str, Any]:
         """What a row came from, whatever the order of the splits; method with what was chosen in each."""
@@ -290,6 +282,20 @@ class Results:
             "checkpoints": fingerprint("checkpoints", hashes, checkpoints),
             "method": fingerprint("method", one.method, one.reduction, one.setting, hashes, settings),
         }
+
+
+def _confidence(split: Predictions, one: Scored) -> dict[str, float]:
+    """How far the confidences of one split can be believed."""
+    rows, temperature = split.rows(**one.where), split.find(**one.where).temperature
+    assert temperature
+    confidence, right = rows["confidence"].to_numpy(), rows["rank"].to_numpy() == 1
+    curve, loss = risk_coverage(confidence, right), negative_log_likelihood
+    return {
+        "calibration_error": reliability(confidence, right).error,
+        "negative_log_likelihood": loss(split.scores(**one.where), split.targets(), temperature),
+        "aurc": curve.aurc,
+        "error_at_80": curve.error_at_80,
+    }
 
 
 def settings_as_text(settings: Mapping[str, Any]) -> str:
