@@ -12,6 +12,7 @@ from small_results import GAMMAS, TITLE, small_results
 
 from zsar_lab.results.report_files import FILES, html_page, latex, latex_body, report_content, write_files
 from zsar_lab.results.summary import PARTS, Results
+from zsar_lab.results.tables import interval_as_text, readable
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,15 @@ def test_the_csv_holds_every_row_and_figure(results, tmp_path):
         expected = pd.concat([results.table(family)[name] for family in results.families], ignore_index=True)
         pd.testing.assert_series_equal(table[name], expected, check_exact=True)
     assert set(table["protocol_name"]) == {TITLE, "random"}
+
+
+def test_figures_for_reading():
+    rows = pd.DataFrame({"top1": [0.5, None], "p": [0.001, 0.05], "min_detectable": [1.04, 0.0]})
+    shown = readable(rows, {"top-1": "{top1:.1f} %", "p": "{p}", "detectable": "{min_detectable}"})
+    assert shown.to_numpy().tolist() == [["50.0 %", "<0.01", "over 100"], ["", "0.05", ""]]
+    assert (interval_as_text((0.39, 0.71)), interval_as_text((-0.078, 0.075), "+")) == (
+        ("[39.0, 71.0]", "[-7.8, +7.5]")
+    )
 
 
 def test_special_characters_of_latex_are_escaped():
@@ -168,9 +178,9 @@ def test_the_page_is_whole_escaped_and_fetches_nothing(results):
     shown = {row[0]: dict(zip(methods[0], row)) for row in methods[1:]}
     for _, row in results.part("methods").iterrows():
         found = shown[row["label"]]
-        assert found["top-1 %"] == f"{100 * row['top1']:.1f} ± {100 * row['std']:.1f}"
-        assert found["its 95 % interval"] == f"[{100 * row['top1_low']:.1f}, {100 * row['top1_high']:.1f}]"
-        assert found["mean class %"] == f"{100 * row['mean_class']:.1f}"
+        assert (found["top1_%"], found["std"]) == (f"{100 * row['top1']:.1f}", f"{100 * row['std']:.1f}")
+        assert found["interval"] == f"[{100 * row['top1_low']:.1f}, {100 * row['top1_high']:.1f}]"
+        assert found["mean_class_%"] == f"{100 * row['mean_class']:.1f}"
     assert shown["transfer"]["top-1 less transfer's"] == "" != shown["direct, ridge"]["top-1 less transfer's"]
     prompts = next(table for table in page.tables if "top-1 less label's" in table[0])
     assert "transfer, <b>$x_1$ & 5 %" in {row[0] for row in prompts[1:]}

@@ -16,7 +16,7 @@ from zsar_lab.names import Matches, match_names, refuse_same
 from zsar_lab.results.hubness import hubness, hubness_interval
 from zsar_lab.results.report_files import SCHEMA_VERSION
 from zsar_lab.results.statistics import QUANTITIES, accuracy, interval
-from zsar_lab.results.wording import interval_as_text
+from zsar_lab.results.tables import interval_as_text
 
 COLUMNS = ["label", "prediction"]
 

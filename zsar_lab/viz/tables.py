@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,15 @@ from zsar_lab.results.ablation import NOT_TESTED, Ablation, claims_against_findi
 from zsar_lab.results.conventions import ConventionTable
 from zsar_lab.results.predictions import KEY
 from zsar_lab.results.summary import COMPARED, Results, settings_as_text
-from zsar_lab.results.wording import detectable_as_text, interval_as_text, p_as_text
+from zsar_lab.results.tables import (
+    DIFFERENCE,
+    TABLES,
+    TOP1,
+    detectable_as_text,
+    interval_as_text,
+    p_as_text,
+    readable,
+)
 
 WIDTH = 110
 BASELINE = "transfer"
@@ -23,52 +31,6 @@ HELD = {
     "label": "names (label)",
     "description": "descriptions (description)",
     "label_and_description": "both (label_and_description)",
-}
-# a table is the text of its columns, made of columns of `Results.table`; these are shares, shown in percent
-SHARES = (
-    *("top1", "mean_class", "top5", "std", "validation_top1", "difference", "seen", "unseen", "harmonic"),
-    *("harmonic_upper_bound", "calibration_error", "error_at_80", "error", "chance", "above_chance"),
-)
-TOP1 = {"top1_%": "{top1:.1f}", "interval": "[{top1_low:.1f}, {top1_high:.1f}]"}
-DIFFERENCE = {
-    "difference": "{difference:+.1f}",
-    "its interval": "[{difference_low:+.1f}, {difference_high:+.1f}]",
-    "p": "{p}",
-    "p (Holm)": "{p_holm}",
-    "detectable": "{min_detectable}",
-}
-VALIDATION, SKEWNESS = {"validation_%": "{validation_top1:.1f}"}, {"N1_skewness": "{hubness_skewness:.2f}"}
-MEASURES = {"skewness": "skewness", "robin_hood": "Robin Hood", "gini": "Gini", "atkinson": "Atkinson"}
-MEASURES |= {"antihubs": "anti-hubs", "hub_occurrence": "hub occurrence"}
-TABLES: dict[str, tuple[str, dict[str, str]]] = {  # the part of `Results.table`, and the columns
-    "methods": (
-        "methods",
-        TOP1
-        | {"std": "{std:.1f}", "mean_class_%": "{mean_class:.1f}"}
-        | {"interval of classes": "[{mean_class_low:.1f}, {mean_class_high:.1f}]", "top5_%": "{top5:.1f}"}
-        | (VALIDATION | SKEWNESS | DIFFERENCE),
-    ),
-    "prompts": ("prompts", TOP1 | VALIDATION | {"chosen in": "{chosen}"} | DIFFERENCE),
-    "reductions": ("reductions", {"setting": "{setting}"} | TOP1 | VALIDATION | SKEWNESS | DIFFERENCE),
-    "generalised": (
-        "generalised",
-        {"S_%": "{seen:.1f}", "U_%": "{unseen:.1f}", "H_%": "{harmonic:.1f}"}
-        | {"its interval": "[{harmonic_low:.1f}, {harmonic_high:.1f}]", "AUSUC": "{ausuc:.3f}"}
-        | {"best H on the curve_%": "{harmonic_upper_bound:.1f}"},
-    ),
-    "hubness": (
-        "methods",
-        {
-            title: f"{{hubness_{name}:.2f}} [{{hubness_{name}_low:.2f}}, {{hubness_{name}_high:.2f}}]"
-            for name, title in MEASURES.items()
-        },
-    ),
-    "confidence": (
-        "methods",
-        {"calibration error": "{calibration_error:.1f}", "error_%": "{error:.1f}"}
-        | {"error_% of the surest 80 %": "{error_at_80:.1f}", "area under risk-coverage": "{aurc:.3f}"}
-        | {"negative log-likelihood": "{negative_log_likelihood:.3f}"},
-    ),
 }
 
 
@@ -106,27 +68,6 @@ def score_table(
     if kind == "confidence":
         rows["error"] = 1 - rows["top1"]
     return readable(rows, columns).set_axis(rows["label"].tolist())
-
-
-def readable(rows: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """The rows as text, a column for each template; "" where a number is missing."""
-    shares = [name for share in SHARES for name in (share, f"{share}_low", f"{share}_high") if name in rows]
-    rows = rows.assign(**{name: 100 * rows[name].astype(float) for name in shares})
-    records = [
-        {name: value for name, value in row.items() if not pd.isna(value)} for row in rows.to_dict("records")
-    ]
-    for record in records:
-        record |= {name: p_as_text(record[name]) for name in ("p", "p_holm") if name in record}
-        if "min_detectable" in record:
-            record["min_detectable"] = detectable_as_text(record["min_detectable"])
-
-    def text(template: str, record: dict[str, object]) -> str:
-        try:
-            return template.format_map(record)
-        except KeyError:
-            return ""
-
-    return pd.DataFrame({title: [text(one, record) for record in records] for title, one in columns.items()})
 
 
 def settings_table(results: Results, family: str | None = None) -> pd.DataFrame:
