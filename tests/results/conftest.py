@@ -1,3 +1,16 @@
-"""Fixtures for the tests of results: one scored split; a test file may define others of the same names."""
+"""Fixtures for the tests of results: one scored split, or two of them with more noise."""
 
+import pytest
 from scored_split import clips, good, predictions, vague  # noqa: F401
+from two_splits import clips_of, predictions_of, protocol_of
+
+
+@pytest.fixture(scope="session")
+def noisy():
+    """The embeddings of each of `splits`."""
+    return [clips_of(0.45)] * 2
+
+
+@pytest.fixture(scope="session")
+def splits(noisy):
+    return [predictions_of(protocol_of(number), of_split) for number, of_split in enumerate(noisy)]

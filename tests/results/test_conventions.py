@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from two_splits import NAMES, clips_of, ids_of, predictions_of, protocol_of
+from two_splits import NAMES, clips_of, ids_of
 
 from zsar_lab.methods.metrics import mean_class_accuracy
 from zsar_lab.results.conventions import (
@@ -29,19 +29,9 @@ from zsar_lab.results.statistics import accuracy, interval
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return [clips_of(0.45)] * 2
-
-
-@pytest.fixture(scope="module")
-def splits(clips):
-    return [predictions_of(protocol_of(number), of_split) for number, of_split in enumerate(clips)]
-
-
-@pytest.fixture(scope="module")
-def found(splits, clips) -> ConventionTable:
+def found(splits, noisy) -> ConventionTable:
     orders = {"names backwards": tuple(sorted(NAMES, reverse=True)), "names": tuple(sorted(NAMES))}
-    return conventions_of(splits, clips, orders=orders, views=[{"noisy views": clips_of(0.6, 5)}] * 2)
+    return conventions_of(splits, noisy, orders=orders, views=[{"noisy views": clips_of(0.6, 5)}] * 2)
 
 
 def row_of(found: ConventionTable, aspect: str, name: str) -> pd.Series:
@@ -94,9 +84,9 @@ def test_a_third_of_the_clips_by_a_plain_loop(found, splits):
     assert (row["clips"], row["candidates"]) == ((1 + 2 * 4 + 1 + 2 * 5) / 2, 5.5)
 
 
-def test_official_lists_are_scored_one_by_one_and_together(splits, clips):
+def test_official_lists_are_scored_one_by_one_and_together(splits, noisy):
     lists = {"list 1": ids_of(NAMES, range(3)), "list 2": ids_of(NAMES, range(1, 6))}
-    found, kept = conventions_of(splits, clips, official=lists), []
+    found, kept = conventions_of(splits, noisy, official=lists), []
     for name, ids in lists.items():
         kept.append(pd.concat([rows[rows["clip"].isin(ids)] for rows in map(rows_of, splits)]))
         assert row_of(found, CLIPS, name)["top1"] == accuracy(kept[-1])
@@ -151,19 +141,19 @@ def test_texts_and_reductions_are_those_of_the_splits(found, splits):
     assert (found.table["aspect"] == LOOKS).sum() == 6
 
 
-def test_the_mean_of_classes_counts_a_small_class_as_a_large_one(found, splits, clips):
+def test_the_mean_of_classes_counts_a_small_class_as_a_large_one(found, splits, noisy):
     row, rows = row_of(found, AVERAGE, "mean of classes"), pd.concat([s.rows("transfer") for s in splits])
     shares = (rows["label"] == rows["prediction"]).groupby(rows["label"]).mean()
     assert row["top1"] == pytest.approx(shares.mean()) and row["top1"] != found.table.loc[0, "top1"]
     assert (row["top1_low"], row["top1_high"]) == interval(rows, "mean_class")
-    alone = row_of(conventions_of(splits[:1], clips[:1]), AVERAGE, "mean of classes")
+    alone = row_of(conventions_of(splits[:1], noisy[:1]), AVERAGE, "mean of classes")
     scores, targets = splits[0].scores("transfer"), splits[0].targets()
     assert alone["top1"] == pytest.approx(mean_class_accuracy(scores, targets)) and np.isnan(alone["std"])
 
 
-def test_with_seen_candidates_a_clip_has_more_rivals(found, splits, clips):
+def test_with_seen_candidates_a_clip_has_more_rivals(found, splits, noisy):
     right = []
-    for split, embedded in zip(splits, clips, strict=True):
+    for split, embedded in zip(splits, noisy, strict=True):
         for clip, target in zip(split.ids(), split.targets(), strict=True):
             vector = embedded.embedding_ND[embedded.ids.index(clip)]
             cosines = {("composed", n): vector @ p for n, p in enumerate(split.prototypes("composed"))}
@@ -174,8 +164,8 @@ def test_with_seen_candidates_a_clip_has_more_rivals(found, splits, clips):
     assert row["candidates"] == (13 + 14) / 2
 
 
-def test_other_views_are_scored_by_the_same_prototypes(found, splits, clips):
-    same = conventions_of(splits, clips, views=[{"again": embedded} for embedded in clips])
+def test_other_views_are_scored_by_the_same_prototypes(found, splits, noisy):
+    same = conventions_of(splits, noisy, views=[{"again": embedded} for embedded in noisy])
     figures = ["top1", "top1_low", "top1_high"]
     assert (row_of(same, VIEWS, "again")[figures] == same.table.loc[0, figures]).all()
     noisy, right = clips_of(0.6, 5), []
@@ -202,12 +192,12 @@ def test_spreads_by_hand(found):
     assert f"reference convention it is {100 * table.loc[0, 'top1']:.1f} %" in words
 
 
-def test_what_cannot_be_scored_is_said(splits, clips):
-    found = conventions_of(splits, clips, "ridge")
+def test_what_cannot_be_scored_is_said(splits, noisy):
+    found = conventions_of(splits, noisy, "ridge")
     assert {CANDIDATES, VIEWS, LOOKS}.isdisjoint(found.table["aspect"]) and found.left_out == (
         "class order: no other order was given",
     )
-    found = conventions_of(splits, clips, "match")
+    found = conventions_of(splits, noisy, "match")
     assert any("no other prompt" in words for words in found.left_out)
 
 
@@ -224,9 +214,9 @@ def test_what_cannot_be_scored_is_said(splits, clips):
         ({"views": [{"far": clips_of(0.6, 5, "d")}] * 2}, "'far' is of d"),
     ],
 )
-def test_what_does_not_go_together_is_refused(splits, clips, changes, words):
+def test_what_does_not_go_together_is_refused(splits, noisy, changes, words):
     with pytest.raises(ValueError, match=words):
-        conventions_of(**{"splits": splits, "clips": clips} | changes)
+        conventions_of(**{"splits": splits, "clips": noisy} | changes)
 
 
 def test_orders_of_a_catalog_and_its_official_lists():

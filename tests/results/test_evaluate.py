@@ -10,16 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
-from scored_split import (  # noqa: F401  (fixtures)
-    PROTOCOL,
-    SEEN,
-    UNSEEN,
-    clips,
-    good,
-    predictions,
-    untrained,
-    vague,
-)
+from scored_split import PROTOCOL
+from two_splits import SEEN, UNSEEN, untrained
 
 from zsar_lab.methods.clips import ClipGroup, SplitClips, nearest_scores
 from zsar_lab.methods.direct import label_embeddings, match_scores
@@ -35,7 +27,7 @@ from zsar_lab.results.predictions import halves
 from zsar_lab.train.text_tail import text_inputs
 
 
-def test_what_is_scored(predictions):  # noqa: F811
+def test_what_is_scored(predictions):
     keys = [(one.method, one.prompt, one.reduction, one.candidates) for one in predictions.scored]
     for name in METHODS:
         for candidates in ("unseen", "validation"):
@@ -47,8 +39,8 @@ def test_what_is_scored(predictions):  # noqa: F811
     assert predictions.table["confidence"].between(0, 1).any() and (predictions.table["margin"] >= 0).all()
 
 
-def test_the_trained_models_methods_are_its_own(predictions, clips, good):  # noqa: F811
-    model = untrained(good).model()
+def test_the_trained_models_methods_are_its_own(predictions, clips, good):
+    model = untrained(PROTOCOL).model()
     text = text_inputs(good, UNSEEN, 2, "cpu")
     labels = label_embeddings(model, text)
     test = ClipGroup.of(clips, PROTOCOL.test_clips, UNSEEN)
@@ -66,7 +58,7 @@ def test_the_trained_models_methods_are_its_own(predictions, clips, good):  # no
         ("transfer_reranked", "transfer", "m", (1, 2, 3), reranked_scores),
     ],
 )
-def test_two_methods_are_joined_as_validation_says(predictions, name, base, key, grid, combine):  # noqa: F811
+def test_two_methods_are_joined_as_validation_says(predictions, name, base, key, grid, combine):
     def scores(value, candidates):
         return combine(*(predictions.scores(one, candidates=candidates) for one in (base, "match")), value)
 
@@ -79,7 +71,7 @@ def test_two_methods_are_joined_as_validation_says(predictions, name, base, key,
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_temperatures_are_chosen_on_validation_clips(predictions, name):  # noqa: F811
+def test_temperatures_are_chosen_on_validation_clips(predictions, name):
     scores, targets = predictions.scores(name, candidates="validation"), predictions.targets("validation")
     temperature = choose_temperature(scores, targets)
     rows, test = predictions.rows(name), predictions.scores(name)
@@ -91,8 +83,8 @@ def test_temperatures_are_chosen_on_validation_clips(predictions, name):  # noqa
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.generalised])
-def test_gammas_are_chosen_on_validation_classes_and_the_other_half(predictions, clips, good, name):  # noqa: F811
-    trained = evaluate.TrainedModel(untrained(good).model(), good, clips)
+def test_gammas_are_chosen_on_validation_classes_and_the_other_half(predictions, clips, good, name):
+    trained = evaluate.TrainedModel(untrained(PROTOCOL).model(), good, clips)
     fitted = METHODS[name].fit(SplitClips.of(clips, PROTOCOL, trained), good, {})
     seen, held_out = PROTOCOL.seen_test_clips, PROTOCOL.validation_clips
     half = halves(predictions.targets("all"))[: len(seen)]
@@ -105,14 +97,14 @@ def test_gammas_are_chosen_on_validation_classes_and_the_other_half(predictions,
         assert gamma == choose_gamma(fitted.scores(group), group.targets, is_seen, "micro")
 
 
-def test_seen_candidates_are_at_their_measured_prototypes_under_transfer(predictions):  # noqa: F811
+def test_seen_candidates_are_at_their_measured_prototypes_under_transfer(predictions):
     both, alone = predictions.scores("transfer", candidates="all"), predictions.scores("transfer")
     np.testing.assert_array_equal(both[len(predictions.ids("seen")) :, len(SEEN) :], alone)
     held_out = predictions.scores("transfer", candidates="all", role="seen_test")[:, : len(SEEN)]
     np.testing.assert_array_equal(held_out, predictions.scores("seen", candidates="seen"))
 
 
-def test_bounds_and_prototypes(predictions, clips):  # noqa: F811
+def test_bounds_and_prototypes(predictions, clips):
     rows = clips.rows(PROTOCOL.test_clips)
     plain = reference.true_prototype_scores(clips.embedding_ND[rows], predictions.targets(), len(UNSEEN))
     np.testing.assert_allclose(predictions.scores("upper_bound"), plain, atol=1e-6)
@@ -122,14 +114,14 @@ def test_bounds_and_prototypes(predictions, clips):  # noqa: F811
     np.testing.assert_allclose(predictions.weights().sum(1), 1)
 
 
-def test_a_generalised_protocol_gives_the_same(predictions, clips, good, vague):  # noqa: F811
-    other = evaluate_split(untrained(good), clips, generalised(PROTOCOL), good, (vague,))
+def test_a_generalised_protocol_gives_the_same(predictions, clips, good, vague):
+    other = evaluate_split(untrained(PROTOCOL), clips, generalised(PROTOCOL), good, (vague,))
     pd.testing.assert_frame_equal(other.table, predictions.table)
     assert other.about["fingerprint"] == predictions.about["fingerprint"]
 
 
-def test_a_split_is_scored_once_and_then_read(clips, good, vague, tmp_path, monkeypatch):  # noqa: F811
-    given = untrained(good), clips, PROTOCOL, good
+def test_a_split_is_scored_once_and_then_read(clips, good, vague, tmp_path, monkeypatch):
+    given = untrained(PROTOCOL), clips, PROTOCOL, good
     first = evaluate_split(*given, (vague,), folder=tmp_path, split="x")
     monkeypatch.setattr(evaluate, "_score", None)
     again = evaluate_split(*given, (vague,), folder=tmp_path, split="x")
@@ -138,14 +130,14 @@ def test_a_split_is_scored_once_and_then_read(clips, good, vague, tmp_path, monk
         evaluate_split(*given, folder=tmp_path, split="x")
 
 
-def test_a_method_is_one_entry(clips, good, monkeypatch):  # noqa: F811
+def test_a_method_is_one_entry(clips, good, monkeypatch):
     def fit(split, texts, fits):
         return dataclasses.replace(
             fits["transfer"], method="twice", scores=lambda g: 2 * fits["transfer"].scores(g)
         )
 
     monkeypatch.setitem(METHODS, "twice", Method("twice", "transfer, twice", fit))
-    found = evaluate_split(untrained(good), clips, PROTOCOL, good)
+    found = evaluate_split(untrained(PROTOCOL), clips, PROTOCOL, good)
     np.testing.assert_array_equal(found.scores("twice"), 2 * found.scores("transfer"))
 
 
@@ -176,7 +168,7 @@ def test_an_unseen_class_with_one_clip_is_refused(left):
         check_can_be_scored(dataclasses.replace(PROTOCOL, test_clips=kept), table)
 
 
-def test_inputs_of_another_training_are_refused(clips, good, vague):  # noqa: F811
+def test_inputs_of_another_training_are_refused(clips, good, vague):
     def of(inputs=(PROTOCOL.training_hash, good.fingerprint), fingerprint="c", text_layers=0):
         names = SimpleNamespace(protocol=inputs[0], class_embeddings=inputs[1])
         config = SimpleNamespace(text_layers=text_layers)

@@ -60,7 +60,7 @@ def ablation() -> Ablation:
     table["claimed"] = table["p_holm"] <= 0.05
     for column, width in (("top1", 0.2), ("difference", 0.1)):
         table[f"{column}_low"], table[f"{column}_high"] = table[column] - width, table[column] + width
-    return Ablation(table, 900, 24, 3, 3, ())
+    return Ablation(table, 900, 24, 3, 3)
 
 
 def test_figures_show_every_row_letter_by_letter(conventions, ablation):

@@ -18,7 +18,7 @@ from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.methods.table import LABELS
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_of
 from zsar_lab.results.conventions import check_same_embeddings
-from zsar_lab.results.predictions import Predictions, Scored
+from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.statistics import LEVEL, accuracy, compare, holm, interval
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.relatedness import KINDS
@@ -48,14 +48,13 @@ class Ablation:
     """The whole system (transfer, with all settings chosen on validation classes) and every variant.
 
     Attributes:
-        table: the whole system first, then the variants by aspect; columns aspect, variant; top1 (share of
-            the clips of all splits), top1_low, top1_high, splits_top1 (a tuple); difference (of top1, variant
-            less whole), difference_low, difference_high; same_in (splits in which validation chose this very
-            variant); p, p_holm (over all variants), min_detectable: NaN for the whole system and where a
-            variant is it in every split; claimed (p_holm <= 0.05).
+        table: the whole system first, then the variants by aspect, none of an aspect that was not scored;
+            columns aspect, variant; top1 (share of the clips of all splits), top1_low, top1_high; difference
+            (of top1, variant less whole), difference_low, difference_high; same_in (splits in which
+            validation chose this very variant); p, p_holm (over all variants), min_detectable: NaN for the
+            whole system and where a variant is it in every split; claimed (p_holm <= 0.05).
         n_clips: scored, over all splits; n_classes: different unseen classes; n_splits; n_trainings:
             different checkpoints.
-        left_out: sentences on what could not be scored.
     """
 
     table: pd.DataFrame
@@ -63,7 +62,6 @@ class Ablation:
     n_classes: int
     n_splits: int
     n_trainings: int
-    left_out: tuple[str, ...]
 
     def of(self, aspect: str) -> pd.DataFrame:
         """The variants of an aspect, none where it was not scored."""
@@ -111,7 +109,7 @@ def ablate(
             f"classifier weights must be of all {len(splits)} splits or none, got {len(classifiers)}"
         )
     methods = [SplitClips.of(embedded, split.protocol) for embedded, split in zip(clips, splits, strict=True)]
-    variants, left_out = [_of_method(splits, WITHOUT, method) for method in WITHOUT_TRANSFER], []
+    variants = [_of_method(splits, WITHOUT, method) for method in WITHOUT_TRANSFER]
     variants += _of_settings(splits, methods, texts)
     if classifiers:
         rows = []
@@ -119,35 +117,26 @@ def ablate(
             fitted = of_split.with_prototypes(weights_SD).fit(texts, "transfer")
             rows.append(_rescored(split, fitted.scores(of_split.test)))
         variants.append((SOURCE, "classifier weights", rows, 0))
-    else:
-        left_out.append(f"{SOURCE}: no classifier weights were given")
     keys = set.intersection(*({one.key for one in split.scored} for split in splits))
-    if ("transfer", splits[0].prompt, "csls", INDUCTIVE, "unseen") in keys:
-        variants.append(_of_method(splits, REDUCTION, "transfer", "with CSLS, inductive", reduction="csls"))
-    else:
-        left_out.append(f"{REDUCTION}: CSLS was not scored")
-    prompts = [one.prompt for one in splits[0].scored if one.key in keys and _is_other_text(one, splits[0])]
-    variants += [_of_method(splits, TEXT, "transfer", prompt, prompt=prompt) for prompt in prompts]
-    if not prompts:
-        left_out.append(f"{TEXT}: no other prompt was scored")
+    of_transfer = [one for one in splits[0].scored if one.method == "transfer" and one.key in keys]
+    for one in (one for one in of_transfer if one.candidates == "unseen" and one.setting == INDUCTIVE):
+        if one.prompt == splits[0].prompt and one.reduction == "csls":
+            variants.append(_of_method(splits, REDUCTION, variant="with CSLS, inductive", **one.where))
+        elif one.prompt != splits[0].prompt:
+            variants.append(_of_method(splits, TEXT, variant=one.prompt, **one.where))
     variants += [_of_method(splits, JOINT, method) for method in JOINTLY]
-    for name, others in (losses or {}).items():
-        variants.append((LOSSES, name, _of_training(name, splits, others), 0))
-    if not losses:
-        left_out.append(f"{LOSSES}: no training without one of them was given")
+    variants += [(LOSSES, name, _of_training(name, splits, of), 0) for name, of in (losses or {}).items()]
 
     whole = [split.rows("transfer") for split in splits]
     words = "transfer, settings chosen on validation classes"
-    table = pd.DataFrame(
-        [_row(*of, whole) for of in ((WHOLE, words, whole, len(splits)), *variants)]
-    ).reset_index(drop=True)
+    table = pd.DataFrame([_row(*of, whole) for of in ((WHOLE, words, whole, len(splits)), *variants)])
     table["p_holm"] = np.nan
     compared = table["p"].notna()
     table.loc[compared, "p_holm"] = holm(table.loc[compared, "p"])
     table["claimed"] = table["p_holm"] <= LEVEL
     labels = pd.concat([rows["label"] for rows in whole])
     n_trainings = len({split.about["fingerprints"]["checkpoint"] for split in splits})
-    return Ablation(table, len(labels), labels.nunique(), len(splits), n_trainings, tuple(left_out))
+    return Ablation(table, len(labels), labels.nunique(), len(splits), n_trainings)
 
 
 def claims_against_findings(ablation: Ablation) -> pd.DataFrame:
@@ -210,7 +199,7 @@ def _row(
     low, high = interval(of_variant)
     pair = compare(of_variant, of_whole)
     found = {"aspect": aspect, "variant": variant, "top1": accuracy(of_variant)}
-    found |= {"top1_low": low, "top1_high": high, "splits_top1": tuple(map(accuracy, rows))}
+    found |= {"top1_low": low, "top1_high": high}
     found |= {"difference": pair.difference, "difference_low": pair.low, "difference_high": pair.high}
     p, detectable = (pair.p, pair.min_detectable) if same_in < len(whole) else (np.nan, np.nan)
     return found | {"same_in": same_in, "p": p, "min_detectable": detectable}
@@ -220,11 +209,6 @@ def _of_method(
     splits: Sequence[Predictions], aspect: str, method: str, variant: str = "", **where: str
 ) -> _Variant:
     return aspect, variant or LABELS[method], [split.rows(method, **where) for split in splits], 0
-
-
-def _is_other_text(one: Scored, split: Predictions) -> bool:
-    own = ("transfer", "none", "unseen")
-    return (one.method, one.reduction, one.candidates) == own and one.prompt != split.prompt
 
 
 def _rescored(split: Predictions, scores_BC: np.ndarray) -> pd.DataFrame:

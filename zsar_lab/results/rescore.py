@@ -71,22 +71,10 @@ class TextScore:
 
 @dataclass(frozen=True, eq=False)
 class TextChange:
-    """The same clips under the same method with class texts before and after an edit.
-
-    Raises:
-        ValueError: the scores are of two methods, or not of the same clips.
-    """
+    """The same clips under the same method with class texts before and after an edit."""
 
     before: TextScore
     after: TextScore
-
-    def __post_init__(self) -> None:
-        first, second = (
-            (one.method, one.on, one.names, one.targets.tolist()) for one in (self.before, self.after)
-        )
-        if first != second:
-            got = f"{first[:2]} and {second[:2]}"
-            raise ValueError(f"a change must be of one method on the same clips, got {got}")
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -100,17 +88,18 @@ class TextChange:
             Columns class, clips, before_%, after_%, change_points, gained_clips (wrong before, right after),
             lost_clips (the reverse).
         """
-        before, after = (one.rows["rank"].to_numpy() == 1 for one in (self.before, self.after))
-        right = pd.DataFrame({"before_%": 100.0 * before, "after_%": 100.0 * after})
-        right["gained_clips"], right["lost_clips"] = after & ~before, before & ~after
-        grouped = right.groupby(self.before.targets)
-        table = grouped[["before_%", "after_%"]].mean().assign(clips=grouped.size())
-        table = table.join(grouped[["gained_clips", "lost_clips"]].sum())
-        table["change_points"] = 100 * (table["gained_clips"] - table["lost_clips"]) / table["clips"]
-        table["class"] = np.array(self.before.names, dtype=object)[table.index]
-        columns = ["class", "clips", "before_%", "after_%", "change_points", "gained_clips", "lost_clips"]
-        order = {"by": "change_points", "ascending": False, "kind": "stable", "ignore_index": True}
-        return table[columns].sort_values(**order)
+        before, after = (one.rows["rank"] == 1 for one in (self.before, self.after))
+        right = pd.DataFrame({"class": self.before.rows["label"], "before_%": before, "after_%": after})
+        right = right.assign(gained_clips=after & ~before, lost_clips=before & ~after)
+        grouped = right.groupby(pd.Categorical(right.pop("class"), self.before.names), observed=True)
+        shares, counts = (
+            100.0 * grouped[["before_%", "after_%"]].mean(),
+            grouped[["gained_clips", "lost_clips"]],
+        )
+        table = pd.concat([grouped.size().rename("clips"), shares], axis=1)
+        table["change_points"] = 100 * (counts.sum() @ [1, -1]) / table["clips"]
+        table = table.join(counts.sum()).rename_axis("class").reset_index().astype({"class": object})
+        return table.sort_values("change_points", ascending=False, kind="stable", ignore_index=True)
 
     def summary(self) -> str:
         """Score before and after, their difference with its interval, and what may be claimed."""
@@ -143,13 +132,8 @@ class TextChange:
 class Rescorer:
     """Scores any class texts on a split's embedded clips; it holds what does not depend on the texts.
 
-    Args:
-        clips: the checkpoint's embeddings of the catalog.
-        protocol: the split.
-
-    Raises:
-        ValueError: a clip of the protocol was not embedded, or the protocol cannot be scored, see
-            `check_can_be_scored`.
+    `clips` are the checkpoint's embeddings of the catalog. ValueError when a clip of the protocol was not
+    embedded, or as `check_can_be_scored`.
     """
 
     def __init__(self, clips: ClipEmbeddings, protocol: Protocol) -> None:
@@ -175,9 +159,6 @@ class Rescorer:
         """
         if on not in WARNINGS:
             raise ValueError(f"on must be 'validation' or 'unseen' (whose clips are scored), got {on!r}")
-        if not isinstance(texts, ClassEmbeddings):
-            got = type(texts).__name__
-            raise ValueError(f"texts must be embedded class texts (workspace.embed(text)), got a {got}")
         fitted = self._split.fit(texts, method)
         group = self._split.validation if on == VALIDATION else self._split.test
         scores_BC = fitted.scores(group)

@@ -198,7 +198,6 @@ def ablation_table(ablation: Ablation) -> pd.DataFrame:
     same = [f"{n:g} of {_splits(ablation.n_splits)}" if n else "" for n in rows["same_in"]]
     rows["same"] = ["", *same[1:]]
     columns = TOP1 | {"chosen in": "{same}"} | DIFFERENCE
-    rows = rows.drop(columns="splits_top1", errors="ignore")
     return readable(rows, columns).set_index([rows["aspect"].rename(None), rows["variant"].rename(None)])
 
 
