@@ -54,22 +54,6 @@ def test_the_temperature_is_the_best_of_a_fine_grid():
     assert negative_log_likelihood(SCORES, TARGETS, found) <= min(losses) + 1e-9
 
 
-def test_the_temperature_that_made_the_clips_is_found_again():
-    scores = np.random.default_rng(1).normal(size=(20_000, 5))
-    chances = confidences(scores, 0.4)
-    targets = (chances.cumsum(1) < np.random.default_rng(2).random((20_000, 1))).sum(1)
-    found = choose_temperature(scores, targets)
-    assert found == pytest.approx(0.4, rel=0.05)
-    right = scores.argmax(1) == targets
-    errors = [reliability(confidences(scores, t).max(1), right, "equal mass").error for t in (found, 0.1)]
-    assert errors[0] < 0.02 < errors[1]
-
-
-def test_the_temperature_follows_the_scale_of_the_scores():
-    first = choose_temperature(SCORES, TARGETS)
-    assert choose_temperature(100 * SCORES + 7, TARGETS) == pytest.approx(100 * first, rel=1e-4)
-
-
 def test_the_temperature_of_a_perfect_and_of_an_inverted_method():
     right = np.eye(4)[[0, 1, 2, 3]]
     assert confidences(right, choose_temperature(right, np.arange(4))).max(1) == pytest.approx(
@@ -134,24 +118,6 @@ def test_risks_equal_the_mean_over_all_orders_of_tied_clips():
         )
 
 
-def test_risk_ends_at_the_error_and_depends_on_ranks_alone():
-    confidence, right = RANDOM.random(300), RANDOM.random(300) < 0.6
-    curve = risk_coverage(confidence, right)
-    assert curve.risk[-1] == pytest.approx(1 - right.mean()) and curve.aurc == pytest.approx(
-        curve.risk.mean()
-    )
-    order = RANDOM.permutation(300)
-    for other in (
-        risk_coverage(confidence[order], right[order]),
-        risk_coverage(np.exp(5 * confidence), right),
-    ):
-        np.testing.assert_allclose(other.risk, curve.risk)
-    assert (
-        risk_coverage(right, right).aurc <= curve.aurc <= risk_coverage(~right, right).aurc
-    )  # told by an oracle, and by its opposite
-    assert risk_coverage(np.zeros(300), right).risk == pytest.approx(np.full(300, 1 - right.mean()))
-
-
 # reliability
 
 
@@ -205,25 +171,6 @@ def test_equal_mass_is_that_of_even_pieces():
     assert found.table["clips"].tolist() == [25] * 8
     assert found.error == pytest.approx(
         np.mean([abs(confidence[piece].mean() - right[piece].mean()) for piece in pieces])
-    )
-
-
-@pytest.mark.parametrize("binning", BINNINGS)
-def test_reliability_does_not_depend_on_the_order_of_clips(binning):
-    confidence, right = RANDOM.integers(0, 5, 80) / 4, RANDOM.random(80) < 0.5
-    first, order = reliability(confidence, right, binning, 7), RANDOM.permutation(80)
-    assert reliability(confidence[order], right[order], binning, 7).error == pytest.approx(first.error)
-    assert (
-        first.table["clips"].sum() == 80 and (first.table["low"] <= first.table["confidence"] + 1e-12).all()
-    )
-    assert (first.table["confidence"] <= first.table["high"] + 1e-12).all()
-    assert first.error >= abs(confidence.mean() - right.mean()) - 1e-12
-
-
-def test_what_is_sure_and_right_has_no_error():
-    assert (
-        reliability(np.ones(5), np.ones(5)).error == 0
-        and reliability(np.ones(5), np.zeros(5), "equal mass").error == 1
     )
 
 

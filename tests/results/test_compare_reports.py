@@ -188,12 +188,9 @@ def test_a_damaged_report_beside_and_another_version_are_refused(a):
     for version in (None, 0, 2, "1"):
         with pytest.raises(ReportError, match="schema_version"):
             compare_reports(a, a | {"schema_version": version})
-
-
-@pytest.mark.parametrize("counts", [[1, 3], [11, 10], [-1, 10], [1, 2, 3], []])
-def test_counts_that_were_changed_are_refused(a, counts):
-    with pytest.raises(ReportError):
-        compare_reports(a, changed(a, ("methods", "direct", "per_class", 0, "new00"), counts))
+    for counts in ([1, 3], [11, 10], [-1, 10], [1, 2, 3], []):  # that do not fit, or are of other clips
+        with pytest.raises(ReportError):
+            compare_reports(a, changed(a, ("methods", "direct", "per_class", 0, "new00"), counts))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff"])
@@ -226,7 +223,7 @@ def test_the_command_prints_the_table_and_writes_it(files, tmp_path, capsys, a, 
     assert found == json.loads(json.dumps(compare_reports(a, b).content())) and len(found["table"]) == 12
 
 
-@pytest.mark.parametrize("target", ["one/report.json", "two", "two/report.json"])
+@pytest.mark.parametrize("target", ["one/report.json", "two"])
 def test_what_is_compared_is_never_written_over(files, tmp_path, target, capsys):
     before = [(folder / "report.json").read_bytes() for folder in files]
     assert main(["evaluate", "--compare", *map(str, files), "--json", str(tmp_path / target)]) == 2

@@ -86,43 +86,6 @@ def test_score_and_curve_equal_the_plain_loops(average, coarse):
             assert score(scores, targets, is_seen, gamma, average)[:2] == pytest.approx((seen, unseen))
 
 
-@pytest.mark.parametrize("average", AVERAGES)
-def test_the_curve_misses_nothing_that_a_fine_grid_sees(average):
-    scores, targets, is_seen = many(7)
-    curve = seen_unseen_curve(scores, targets, is_seen, average)
-    grid = [score(scores, targets, is_seen, gamma, average) for gamma in np.linspace(-6, 6, 600)]
-    assert max(h for _, _, h in grid) == pytest.approx(curve.harmonic_upper_bound)
-    stretches = {(round(s, 9), round(u, 9)) for s, u in zip(curve.seen, curve.unseen)}
-    assert {(round(s, 9), round(u, 9)) for s, u, _ in grid} <= stretches
-
-
-def test_the_curve_falls_from_all_seen_to_all_unseen():
-    for seed in range(5):
-        scores, targets, is_seen = many(seed)
-        curve = seen_unseen_curve(scores, targets, is_seen)
-        assert (
-            max(np.diff(curve.seen)) <= 0 <= min(np.diff(curve.unseen))
-            and min(np.diff(curve.breakpoints)) > 0
-        )
-        assert curve.unseen[0] == curve.seen[-1] == 0 < curve.area <= curve.seen[0] * curve.unseen[-1] <= 1
-        # the ends are the accuracies with the candidates of one side alone
-        for side, end in ((is_seen, curve.seen[0]), (~is_seen, curve.unseen[-1])):
-            clips = side[targets]
-            right = np.flatnonzero(side)[scores[clips][:, side].argmax(1)] == targets[clips]
-            by_class = [right[targets[clips] == c].mean() for c in np.flatnonzero(side)]
-            assert end == pytest.approx(np.mean(by_class))
-
-
-def test_the_curve_does_not_see_what_is_added_to_all_seen_scores_or_the_order_of_clips():
-    scores, targets, is_seen = many(3)
-    curve = seen_unseen_curve(scores, targets, is_seen)
-    shifted = seen_unseen_curve(scores + 2 * is_seen, targets, is_seen)
-    assert shifted.breakpoints == pytest.approx(curve.breakpoints + 2)
-    assert shifted.area == pytest.approx(curve.area)
-    order = np.random.default_rng(0).permutation(len(targets))
-    assert seen_unseen_curve(scores[order], targets[order], is_seen).area == pytest.approx(curve.area)
-
-
 def test_gamma_is_chosen_on_validation_and_helps_elsewhere():
     validation, test = ((s + 1.5 * seen, t, seen) for s, t, seen in (many(20, n=400), many(21, n=400)))
     gamma, bound = choose_gamma(*validation), seen_unseen_curve(*test).harmonic_upper_bound

@@ -120,14 +120,9 @@ def choose_gammas(
 ) -> tuple[float, float]:
     """The gammas of calibrated stacking for both halves of the held-out seen clips, chosen on the other half.
 
-    Args:
-        scores_BC: of the held-out seen clips, then of the clips of validation classes, with these classes as
-            candidates.
-        targets: of these clips.
-        n_seen_clips: how many of them are of seen classes.
-        n_seen: how many candidates are seen ones.
-        test_targets: classes of the clips scored: the held-out seen ones first.
-        average: of S and U.
+    `scores_BC` and `targets` are of the held-out seen clips (the first `n_seen_clips`), then of the clips of
+    validation classes, with these classes as candidates, the first `n_seen` of them seen ones; `test_targets`
+    are the classes of the clips scored, the held-out seen ones first.
     """
     half = halves(test_targets)[:n_seen_clips]
     is_seen_C, rest = np.arange(scores_BC.shape[1]) < n_seen, np.ones(len(targets) - n_seen_clips, dtype=bool)

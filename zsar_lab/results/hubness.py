@@ -75,15 +75,9 @@ def hubness_interval(
     Gini, while this one held the true skewness, Robin Hood and Gini in 88 to 96 %.)
 
     A measure that is 0 because no class is a hub, or none an anti-hub, gets the interval 0..0, which is too
-    sure. Resamples of classes with N = 0 alone have no measures and are left out. Of several splits it is the
-    interval of the means over splits, whose classes are resampled apart; with overlapping splits it is too
-    narrow.
-
-    Args:
-        occurrences: N of each class, of one split or of several.
-        k: of the occurrence.
-        seed: of the resampling.
-        n_resamples: how many bootstrap samples.
+    sure. Resamples of classes with N = 0 alone have no measures and are left out. `occurrences` are of one
+    split or of several: then it is the interval of the means over splits, whose classes are resampled apart;
+    with overlapping splits it is too narrow.
 
     Returns:
         The 2.5 % and 97.5 % percentiles by the measure's name (all fields of `Hubness` but k).
@@ -110,11 +104,7 @@ def occurrence_table(
 ) -> pd.DataFrame:
     """How often each class is among the k nearest, beside its accuracy; the largest hub first.
 
-    Args:
-        scores_BC: scores of each clip, larger is nearer.
-        targets: true class of each clip.
-        names: of the classes.
-        k: how many nearest classes of a clip count.
+    `names` are of the classes, the columns of the scores; `k` nearest classes of a clip count.
 
     Returns:
         One row a class: class; clips (n_j); occurrence (N_k, ties as in `k_occurrence`); answers_per_clip

@@ -79,31 +79,16 @@ def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
     The confusion has an entry for every pair of label and prediction that occurs; labels_fingerprint is of
     the number of clips of each class, for clips have no name here.
     """
-    names, rows = predictions.classes, predictions.rows
-    confusion_CC = (
-        pd.crosstab(rows["label"], rows["prediction"])
-        .reindex(index=names, columns=names, fill_value=0)
-        .to_numpy()
-    )
-    correct, clips, occurrence = np.diag(confusion_CC), confusion_CC.sum(1), confusion_CC.sum(0)
-    wrong_CC = confusion_CC - np.diag(correct)
-    rival, most = wrong_CC.argmax(1), wrong_CC.max(1)
-    by_class = [
-        {
-            "class": name,
-            "clips": int(clips[c]),
-            "correct": int(correct[c]),
-            "top1": float(correct[c] / clips[c]) if clips[c] else None,
-            "confused_with": names[rival[c]] if most[c] else "",
-            "confused_clips": int(most[c]),
-            "predictions": int(occurrence[c]),
-        }
-        for c, name in enumerate(names)
-    ]
-    confusion = {
-        name: {names[c]: int(counts[c]) for c in np.flatnonzero(counts)}
-        for name, counts in zip(names, confusion_CC)
-    }
+    names, rows = list(predictions.classes), predictions.rows
+    table_CC = pd.crosstab(rows["label"], rows["prediction"]).reindex(names, columns=names, fill_value=0)
+    confusion_CC = table_CC.to_numpy()
+    clips, occurrence = confusion_CC.sum(1), confusion_CC.sum(0)
+    wrong_CC = confusion_CC - np.diag(np.diag(confusion_CC))
+    by_class = pd.DataFrame({"class": names, "clips": clips, "correct": np.diag(confusion_CC)})
+    by_class["top1"] = (by_class["correct"] / by_class["clips"]).astype(object).where(clips > 0, None)
+    by_class["confused_with"] = np.where(wrong_CC.any(1), np.array(names, object)[wrong_CC.argmax(1)], "")
+    by_class = by_class.assign(confused_clips=wrong_CC.max(1), predictions=occurrence)
+    confusion = {name: {other: int(n) for other, n in of.items() if n} for name, of in table_CC.iterrows()}
     return OutsideScores(
         {
             "schema_version": SCHEMA_VERSION,
@@ -121,7 +106,7 @@ def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
             "chance": 1 / len(names),
             "hubness": asdict(hubness(occurrence, 1)),
             "hubness_ci95": {name: [*ends] for name, ends in hubness_interval(occurrence, 1).items()},
-            "per_class": by_class,
+            "per_class": by_class.to_dict("records"),
             "confusion": {name: of_class for name, of_class in confusion.items() if of_class},
         }
     )

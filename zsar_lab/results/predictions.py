@@ -31,7 +31,6 @@ ROLES = {  # of the clips that are scored against these candidates
     "validation": ("validation",),
     "all": ("seen_test", "test"),
 }
-PROTOTYPES = ("seen", "composed", "true", "seen_text", "unseen_text")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ PARTS = {
 }
 BASELINE, BASELINE_PROMPT = "transfer", "label"
 COMPARED = "compared_with difference difference_low difference_high p p_holm min_detectable".split()
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 class Results:

@@ -24,13 +24,7 @@ class Tags:
     """The tags of a study, one a clip, in one csv file that its splits share.
 
     The file is read at every call, so that two notebooks see each other's tags; it need not be there before
-    the first.
-
-    Args:
-        path: of the file, for example workspace.folder / "tags.csv".
-
-    Raises:
-        ValueError: the path does not end in .csv.
+    the first. `path` must end in .csv, such as workspace.folder / "tags.csv" (ValueError else).
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -39,11 +33,7 @@ class Tags:
             raise ValueError(f"a file of tags must end in .csv, got '{self.path}'")
 
     def table(self) -> pd.DataFrame:
-        """All tags: a row a clip with COLUMNS, all text; no row where there is no file.
-
-        Raises:
-            ValueError: the file is not such a table.
-        """
+        """All tags: a row a clip with COLUMNS, all text; ValueError when the file is not such a table."""
         if not self.path.is_file():
             return pd.DataFrame(columns=list(COLUMNS), dtype=str)
         try:
@@ -93,11 +83,7 @@ class Tags:
             self._write(pd.concat([table[table["clip"] != clip], added]))
 
     def remove(self, clip: str) -> None:
-        """Take the tag of a clip away.
-
-        Raises:
-            ValueError: the clip is not tagged, or as `table`.
-        """
+        """Take the tag of a clip away; ValueError when it has none, or as `table`."""
         with self._locked():
             table = self.table()
             if clip not in set(table["clip"]):
@@ -117,7 +103,7 @@ class Tags:
 
 @dataclass(frozen=True)
 class ScoreWithout:
-    """A method's top-1 on all clips of a split and on those left after tagged ones were taken out.
+    """A method's score on all clips of a split and on those left after tagged ones were taken out.
 
     Attributes:
         method: its identifier.
@@ -159,15 +145,8 @@ def score_without(
 ) -> ScoreWithout:
     """Score a split's test clips again without those tagged.
 
-    Args:
-        predictions: of the split.
-        method: whose predictions.
-        kind_of: the kind of tag by clip id (`Tags.kinds`); clips of other splits play no part.
-        kinds: of tags whose clips are left out.
-
-    Raises:
-        ValueError: no such kind.
-        KeyError: the method was not scored.
+    `kind_of` has the kind of tag by clip id (`Tags.kinds`); clips of other splits play no part. Clips with a
+    tag among `kinds` are left out. ValueError when there is no such kind, KeyError as `Predictions.rows`.
     """
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
