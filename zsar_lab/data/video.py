@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from zsar_lab.data.video_packets import FALLBACK_RATE, INTERLACED, Film, UnreadableVideo, opened
+from zsar_lab.data.video_playback import plays_in_browser
 from zsar_lab.data.video_writing import write_mp4
 
 __all__ = ["UnreadableVideo", "VideoInfo", "frame_times", "plays_in_browser", "probe", "probe_clip"]
@@ -63,14 +64,6 @@ def probe(path: Path) -> VideoInfo:
 def probe_clip(task: dict) -> dict:
     """A worker's job: `probe` of task["path"], as a dict."""
     return asdict(probe(Path(task["path"])))
-
-
-def plays_in_browser(path: Path) -> bool:
-    """Whether every browser plays the file: H.264 with 8-bit 4:2:0 colours in mp4; Raises as `probe`."""
-    with opened(path) as (_, stream):
-        codec, suffix = stream.codec_context, Path(path).suffix.lower()
-        is_h264 = codec.name == "h264" and codec.pix_fmt in ("yuv420p", "yuvj420p")
-        return is_h264 and suffix in (".mp4", ".m4v")
 
 
 def frame_times(path: Path) -> np.ndarray:
