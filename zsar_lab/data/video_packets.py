@@ -160,17 +160,25 @@ class Film:
 
     @cached_property
     def begun(self) -> tuple[list[int], Any]:
-        """The packets of the first pictures that come, and the first picture."""
-        numbers, first = [], None
-        for number, frame in self._decoded(0, len(self.stamps) - 1):
+        """The packets of the first pictures (of one, where it surely is the first), and the first picture."""
+        numbers, first, last = [], None, 0 if self._begins_well else len(self.stamps) - 1
+        for number, frame in self._decoded(0, last):
             first = frame if first is None else first
             numbers.append(number)
             if len(numbers) == CHECKED_FRAMES:
                 break
-        self.codec.flush_buffers()
         if first is None:
             raise UnreadableVideo(f"'{self.path}' must be a video file, but no frame of it can be decoded")
         return numbers, first
+
+    @property
+    def _begins_well(self) -> bool:
+        """Whether the first packet is surely the first picture."""
+        first = min(
+            (stamp.pts for stamp in self.stamps if stamp.is_shown and stamp.pts is not None), default=None
+        )
+        is_first = first is not None and self.stamps[0].is_shown and self.stamps[0].pts == first
+        return is_first and self.starts[:1] == [0] and self.codec.field_order not in INTERLACED
 
     @cached_property
     def order(self) -> list[int] | None:
@@ -184,12 +192,11 @@ class Film:
             return None
         if self.has_no_pts and order == shown and self.codec.has_b_frames:
             return None
-        is_interlaced = self.codec.field_order in INTERLACED
-        if self.codec.name == "h264" and is_interlaced:
+        if self.codec.name == "h264" and self.codec.field_order in INTERLACED:
             gaps = np.diff([pts[number] for number in order])
             if len(gaps) and gaps.max() > 1.5 * gaps.min():  # some packets may be one field, others two
                 return None
-        if self.starts[:1] != [0] or order[0] != 0 or is_interlaced:
+        if not self._begins_well:
             numbers, _ = self.begun
             at = order.index(numbers[0]) if numbers[0] in pts else 0
             if order[at : at + len(numbers)] != numbers:
