@@ -34,7 +34,7 @@ from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.checkpoint import FILE_NAME, Checkpoint, Inputs
 from zsar_lab.train.config import TrainConfig, config_of
-from zsar_lab.train.device import choose_device, cpu_threads, lay_out, mixed_precision, synchronise
+from zsar_lab.train.device import choose_device, cpu_threads, lay_out, mixed_precision
 from zsar_lab.train.loop import Training
 from zsar_lab.train.meters import config_gflop, memory_mb, peak_gflop_per_s
 from zsar_lab.train.step import make_optimiser
@@ -177,7 +177,7 @@ class Engine:
 
     def step(self, batch: Batch) -> dict[str, float]:
         self.n_steps += 1
-        return self.training.step.take(batch._replace(step=self.n_steps))
+        return self.training.take(batch._replace(step=self.n_steps))
 
 
 class BareLoop:
@@ -250,6 +250,12 @@ def steps(step: Callable[[Batch], Any], batches: Any, n_ahead: int = 0) -> Steps
     finally:
         if n_ahead:
             batches.close()
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU's work; nothing on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def alternate(

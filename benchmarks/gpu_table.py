@@ -38,6 +38,7 @@ from bench_engine import (
     generated,
     measure,
     over,
+    synchronise,
     utilisation,
 )
 from torch import Tensor
@@ -49,7 +50,7 @@ from zsar_lab.embed.neighbours import nearest_neighbours
 from zsar_lab.files import write_json
 from zsar_lab.models.rest import ResT
 from zsar_lab.train.checkpoint import Checkpoint, Inputs, load_checkpoint, save_checkpoint, weights_by_name
-from zsar_lab.train.device import choose_device, choose_num_workers, cpu_threads, synchronise
+from zsar_lab.train.device import choose_device, choose_num_workers, cpu_threads
 from zsar_lab.train.meters import config_gflop, memory_mb, peak_gflop_per_s
 
 # wanted of one H200, must and stretch: clips/s with the loader out, seconds of neighbours

@@ -235,7 +235,10 @@ def test_notebooks_hold_no_outputs():
         ("import zsar_lab", HEAVY),
         ("import zsar_lab.cli", ("torch", "transformers", "plotly")),
         ("import zsar_lab.protocols.leakage, zsar_lab.protocols.splits", ("torch", "transformers", "av")),
-        ("import zsar_lab.text.embeddings, zsar_lab.text.lint", ("torch", "transformers", "scipy")),
+        (
+            "import zsar_lab.text.embeddings, zsar_lab.text.lint, zsar_lab.embed.embeddings",
+            ("torch", "transformers", "scipy"),
+        ),
     ],
 )
 def test_an_import_loads_nothing_heavy(statement, free_of):

@@ -9,7 +9,6 @@ import pytest
 from numbered_videos import make_dataset, numbered_frames, numbers_in
 from spread_clips import IDS, SETTINGS, Clips, six_clips, stored, windows_plain, windows_read
 
-from zsar_lab.data import pixels
 from zsar_lab.data.catalog import join_catalogs
 from zsar_lab.data.frames import SpreadFrames, join_frames
 from zsar_lab.data.loader import scoring_batches
@@ -96,17 +95,6 @@ def test_the_numbers_in_the_frames_go_from_the_clips_start_to_its_end(clips):
     assert seen == [[1, 3, 5, 7], [27, 29, 31, 33], [53, 55, 57, 59]]
     # half a second is shorter than a window
     assert [numbers_in(window) for window in found[IDS.index("hop/short")]] == [[0, 2, 3, 5]] * 3
-
-
-def test_a_file_is_read_once_for_all_windows(clips, monkeypatch):
-    read, real = [], pixels.read_frames
-    monkeypatch.setattr(
-        pixels, "read_frames", lambda path, *more: read.append(path.name) or real(path, *more)
-    )
-    found = SpreadFrames(clips.catalog, clips.store, 25)
-    assert not read and len(found) == 6
-    assert [found[row].shape for row in range(6)] == [(25, 4, 24, 24, 3)] * 6
-    assert read == ["long.mp4", "short.mp4", "wide.mp4", "old.avi", "tall.mp4", "uneven.mp4"]
 
 
 def test_workers_and_the_stores_format_change_nothing(clips):

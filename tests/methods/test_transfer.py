@@ -112,14 +112,6 @@ def test_the_accuracies_of_the_grid_equal_a_plain_loop():
         assert accuracy == pytest.approx(sum(right) / 30)
 
 
-def test_classes_composed_of_the_same_seen_class_are_a_tie_and_none_of_them_is_right():
-    # the first two classes are nearest to seen class 0, so with k = 1 they have one prototype
-    text, seen = np.array([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]]), np.eye(3)
-    one, all_of_them = TransferSettings(1, 0.1, "plain"), TransferSettings(3, 0.2, "plain")
-    chosen, accuracies = choose_settings(unit(text), np.arange(3), text, seen, seen, [one, all_of_them])
-    assert accuracies == {one: pytest.approx(1 / 3), all_of_them: 1.0} and chosen == all_of_them
-
-
 def choose_planted(monkeypatch, grid, n_right):
     """Choose where each setting of the grid gets so many right of 10 clips in each of four classes."""
     asked = iter(n_right)

@@ -10,6 +10,7 @@ import reference
 import torch
 from torch.nn.functional import normalize
 
+from zsar_lab.models.backbones import BACKBONES, VideoResNet
 from zsar_lab.models.losses import LOSSES, LossInputs
 from zsar_lab.models.rest import ModelConfig, ResT, word_spans
 
@@ -27,8 +28,11 @@ def model() -> ResT:
 
 @functools.cache
 def mapped(spatial_tokens: bool = True) -> ResT:
+    """Over a narrow R3D-18."""
     torch.manual_seed(0)
-    return ResT(replace(MAPPED, spatial_tokens=spatial_tokens)).eval()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(BACKBONES, "r3d-18", lambda config: VideoResNet(False, (4, 6, 8, 8), n_blocks=1))
+        return ResT(replace(MAPPED, spatial_tokens=spatial_tokens)).eval()
 
 
 def video(n_frames: int = CONFIG.n_frames, size_px: int = 24, n_clips: int = N_CLIPS) -> torch.Tensor:

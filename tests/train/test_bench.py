@@ -46,9 +46,9 @@ def test_both_sides_are_the_same_training(engine, tmp_path, monkeypatch):
         return centre_view(frames, config)
 
     monkeypatch.setattr(engine, "training_view", view)
-    monkeypatch.setattr("zsar_lab.train.step.training_view", view)
+    monkeypatch.setattr("zsar_lab.train.loop.training_view", view)
     monkeypatch.setattr(torch, "rand", lambda *shape, **more: torch.full(shape, 0.5))
-    monkeypatch.setattr("zsar_lab.train.step.learning_rate", lambda step, total, config, peak: peak / 100)
+    monkeypatch.setattr("zsar_lab.train.loop.learning_rate", lambda step, total, config, peak: peak / 100)
     study = engine.generated(engine.bench_config("demo", True), tmp_path, tiny=True)
     study.config.model.__dict__["dropout"] = 0.0
     ours, bare = engine.Engine(study, CPU), engine.BareLoop(study, CPU)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_training import CONFIG, begun, stripes
+from small_training import CONFIG, MODEL, begun
 from torch import nn
 
 from zsar_lab.data.loader import Batch, share_of, training_batches
@@ -22,11 +22,6 @@ from zsar_lab.train.step import Average, learning_rate, make_optimiser, smaller_
 N_CLIPS = 24  # trained on
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> tuple:
-    return stripes(tmp_path_factory.mktemp("store"))
-
-
 def still(training: Training) -> Training:
     """Dropout off and batch norm with its running statistics, in training too."""
     training.model.train = lambda mode=True: nn.Module.train(training.model, False)
@@ -37,7 +32,7 @@ def take_steps(training: Training, clips_a_step: int) -> list[dict[str, float]]:
     """An epoch without a pause."""
     given = training.store.frames, training.rows, training.targets, clips_a_step, CONFIG.seed, 0
     with torch.random.fork_rng():
-        return [training.step.take(batch) for batch in training_batches(*given)]
+        return [training.take(batch) for batch in training_batches(*given)]
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
@@ -71,7 +66,7 @@ def test_a_shorter_group_is_weighted_by_its_clips(data, monkeypatch):
 
     monkeypatch.setattr(step, "training_losses", counted)
     with torch.random.fork_rng():
-        found = training.step.take(Batch(frames, targets, rows, 0, share_of(7)))
+        found = training.take(Batch(frames, targets, rows, 0, share_of(7)))
     assert found == pytest.approx({"alignment": (4 * 1 + 3 * 2) / 7}) and seen == [4, 3]
 
 
@@ -82,22 +77,15 @@ def test_a_training_of_accumulated_batches_counts_steps_and_clips(data, tmp_path
     assert tracked == {2 * 5}  # batch norm sees batches, not steps
 
 
-def test_sgd_by_hand():
-    model = ResT(CONFIG.model)
-    optimiser = make_optimiser(model, {}, replace(CONFIG, optimiser="sgd", weight_decay=0.1))
-    tensors = model.frame_projection.weight, model.frame_projection.bias
-    moved, speed = [t.detach().clone() for t in tensors], [torch.zeros_like(t) for t in tensors]
+@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
+def test_only_matrices_decay_and_groups_know_their_peaks(name, kind):
+    config, text = replace(CONFIG, optimiser=name, weight_decay=0.3), {"a": nn.Parameter(torch.zeros(2, 2))}
+    optimiser = make_optimiser(ResT(MODEL), text, config)
+    assert type(optimiser) is kind
     for group in optimiser.param_groups:
-        group["lr"] = 0.5
-    for _ in range(3):
-        for tensor in tensors:
-            tensor.grad = torch.ones_like(tensor)
-        optimiser.step()
-        for number, decay in enumerate((0.1, 0.0)):  # matrices decay
-            speed[number] = 0.9 * speed[number] + 1 + decay * moved[number]
-            moved[number] = moved[number] - 0.5 * speed[number]
-    for tensor, wanted in zip(tensors, moved, strict=True):
-        torch.testing.assert_close(tensor.detach(), wanted)
+        assert {parameter.ndim >= 2 for parameter in group["params"]} <= {group["weight_decay"] == 0.3}
+    peaks = [group["peak"] for group in optimiser.param_groups]
+    assert peaks == [5e-3] * 2 + [config.text_learning_rate] * 2
 
 
 def test_the_learning_rate_by_hand():

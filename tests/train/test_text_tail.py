@@ -86,7 +86,7 @@ def assert_reads_the_same(tail: TextTail, files: EncoderFiles, class_text: Class
         np.testing.assert_allclose(found.detach(), whole.words_CLE[row][whole.mask_CL[row]], atol=1e-5)
 
 
-@pytest.mark.parametrize("n_layers", [1, 2, N_LAYERS])
+@pytest.mark.parametrize("n_layers", [1, N_LAYERS])
 @pytest.mark.parametrize("kind", KINDS)
 def test_reading_on_from_the_frozen_layers_equals_reading_whole(kind, n_layers, encoders):
     assert_reads_the_same(TextTail(encoders[kind], n_layers), encoders[kind], TEXTS)
@@ -106,11 +106,11 @@ def test_the_frozen_layers_run_once_and_are_in_their_place_again(files):
     tail = TextTail(files, 1)
     own, ran = list(tail.layers), []
     for number, layer in enumerate(own):
-        layer.register_forward_hook(lambda layer, inputs, output, number=number: ran.append(number))
+        layer.register_forward_hook(lambda *_, number=number: ran.append(number))
     texts = tail.freeze(TEXTS, NAMES)
-    first, second = tail.inputs(texts, 2), tail.inputs(texts, 2)
+    for _ in range(2):
+        tail.inputs(texts, 2)
     assert ran == [0, 1, 2, 2, 2] and list(tail.layers) == own
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,7 +172,7 @@ def test_either_loss_of_the_text_trains_the_tail_and_nothing_below(loss, data, f
     before = {n: tensor.clone() for n, tensor in training.tail.encoder.model.state_dict().items()}
     frames, targets = torch.from_numpy(np.asarray(data[0].frames))[:32], torch.arange(4).repeat_interleave(8)
     for step in (3, 4):
-        training.step.take(Batch(frames, targets, targets, step, share_of(32)))
+        training.take(Batch(frames, targets, targets, step, share_of(32)))
     after = training.tail.encoder.model.state_dict()
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert moved <= set(training.tail.trained)
@@ -197,30 +197,23 @@ def test_a_learning_rate_of_0_equals_a_frozen_text_encoder(data, files, tmp_path
     assert all(torch.equal(tensor, published[name]) for name, tensor in trained.items())
 
 
-@pytest.mark.parametrize(
-    ("change", "batch", "step"),
+def test_a_stopped_training_goes_on_to_the_same_bits(data, files, tmp_path):
     # of 24 clips: 5 and 5, 5 and 5, 4; stopped in the first of the second step's two batches
-    [
-        ({}, 4, 4),
-        ({"batch_size": 5, "accumulate": 2, "ema_decay": 0.5, "optimiser": "sgd"}, 3, 2),
-    ],
-)
-def test_a_stopped_training_goes_on_to_the_same_bits(change, batch, step, data, files, tmp_path):
-    config = replace(CONFIG, **change)
+    config = replace(CONFIG, batch_size=5, accumulate=2, ema_decay=0.5)
 
     def run(folder: Path) -> Checkpoint:
         return train(*data, config, folder, device="cpu", files=files)
 
     with pytest.MonkeyPatch.context() as patched:
-        interrupt_in_batch(patched, batch)
-        with pytest.raises(TrainingInterrupted, match=f"step {step} of 6"):
+        interrupt_in_batch(patched, 3)
+        with pytest.raises(TrainingInterrupted, match="step 2 of 6"):
             run(tmp_path / "stopped")
     resumed, whole = run(tmp_path / "stopped"), run(tmp_path / "whole")
     assert_same_state(resumed, whole)
     assert resumed.fingerprint == whole.fingerprint
     used, last = whole.weights("text"), whole.tensors("text.")
     assert used.keys() == last.keys() == TextTail(files, 1).trained.keys()
-    assert any(not torch.equal(used[name], last[name]) for name in last) == bool(config.ema_decay)
+    assert any(not torch.equal(used[name], last[name]) for name in last)
     tail = TextTail(files, 1).load(used)  # what is embedded is the average, where there is one
     pooled_CF, _ = tail.read(tail.freeze(TEXTS, TEXTS.names))
     embedded = class_embeddings_of(whole, TEXTS, files, "cpu")

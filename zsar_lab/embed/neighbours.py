@@ -50,7 +50,7 @@ def nearest_neighbours(
         points_MD: the same; give the same array to search a set for neighbours among itself.
         k: how many, 1..M, or 1..M - 1 with `exclude_self`.
         exclude_self: query i is point i, and no neighbour of itself; the queries must be the points.
-        device: "cpu", "cuda", or None to choose.
+        device: None to choose.
 
     Returns:
         Row numbers of the points, int64 [N, k], and their cosines, float32 [N, k], -1..1, falling along a

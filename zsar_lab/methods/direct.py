@@ -82,14 +82,10 @@ def label_embeddings(model: ResT, text: TextInputs) -> np.ndarray:
 def match_scores(
     model: ResT, tokens_NPD: np.ndarray, rows: np.ndarray, text: TextInputs, batch_size: int = 64
 ) -> np.ndarray:
-    """The joint encoder's logit of every clip with every candidate class text, float32 [B, C].
+    """The joint encoder's logit of every clip of these rows with every candidate class text, float32 [B, C].
 
-    Args:
-        model: in evaluation mode, on the CPU.
-        tokens_NPD: visual tokens of all clips; of a memory map `batch_size` clips are read at a time.
-        rows: of the B clips to score.
-        text: of the candidate classes.
-        batch_size: clips.
+    The model is in evaluation mode, on the CPU; of tokens in a memory map `batch_size` clips are read at a
+    time.
     """
     import torch
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE, ClipGroup, Fitted, SplitClips, nearest_scores
 from zsar_lab.methods.metrics import top_k_accuracy
@@ -334,31 +335,11 @@ def _sorted_by_class(bank: QueryBank) -> np.ndarray:
 
 
 def _places(sorted_CN: np.ndarray, scores_BC: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
-    """How many bank clips score below ("left"), or below or the same ("right"), for each class, [B, C].
-
-    Scores are looked up in about rising order, by 65,536 steps: that takes a third of the time, as each is
-    found near the one before.
-    """
-    places_CB = np.empty(scores_BC.shape[::-1], dtype=np.int32)
-    for ordered_N, scores_B, places_B in zip(sorted_CN, np.ascontiguousarray(scores_BC.T), places_CB):
-        least, largest = scores_B.min(initial=0.0), scores_B.max(initial=0.0)
-        step = max((largest - least) / 65_535, 1e-300)
-        order = np.argsort(((scores_B - least) / step).astype(np.uint16), kind="stable")
-        places_B[order] = np.searchsorted(ordered_N, scores_B[order], side)
-    return places_CB.T
+    """How many bank clips score below ("left"), or below or the same ("right"), for each class, [B, C]."""
+    of_classes = zip(sorted_CN, scores_BC.T, strict=True)
+    return np.stack([np.searchsorted(ordered_N, scores_B, side) for ordered_N, scores_B in of_classes], 1)
 
 
 def _lower_classes(scores_BC: np.ndarray) -> np.ndarray:
     """How many classes score strictly lower with the same clip, [B, C]."""
-    n_clips, n_classes = scores_BC.shape
-    order = np.argsort(scores_BC, axis=1) + n_classes * np.arange(n_clips)[:, None]  # in the flat array
-    ordered = scores_BC.take(order)
-    place = np.broadcast_to(np.arange(n_classes, dtype=np.int32), order.shape)
-    tied = ordered[:, 1:] == ordered[:, :-1]
-    if tied.any():
-        place = place.copy()
-        place[:, 1:][tied] = 0
-        place = np.maximum.accumulate(place, axis=1)
-    lower = np.empty(order.size, dtype=np.int32)
-    lower[order.ravel()] = place.ravel()
-    return lower.reshape(order.shape)
+    return pd.DataFrame(scores_BC).rank(axis=1, method="min").to_numpy() - 1

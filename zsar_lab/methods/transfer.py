@@ -126,13 +126,8 @@ def choose_settings(
     weights (mean entropy) is taken; between kinds evenness does not compare. The standard error is that of
     the mean over classes of the difference of two settings, class by class.
 
-    Args:
-        embedding_ND: unit rows, clips of validation classes.
-        targets: their class index among the V validation classes.
-        text_VF: embedded class texts of the validation classes.
-        text_SF: of the seen classes.
-        prototypes_SD: seen visual prototypes.
-        grid: the settings to try.
+    The clips are unit rows of V validation classes, to which `targets` point; prototypes are those of the
+    seen classes.
 
     Returns:
         The setting chosen, and the validation top-1 (mean per class) of each setting, 0..1.

@@ -44,12 +44,6 @@ def cpu_threads(n_threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait for a GPU's work; nothing on a CPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def has_bfloat16(device: torch.device) -> bool:
     """Whether it is a GPU that computes in bfloat16; before Ampere it is emulated, slower than float32."""
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

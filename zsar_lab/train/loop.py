@@ -1,11 +1,13 @@
 """The training loop: the same on a CPU, on one GPU and on many, resumable at any step, interruptible.
 
-A step (train/step.py) is taken whole or not at all: a checkpoint never holds half a gradient.
-Shapes: B clips, C classes.
+A step is taken whole or not at all: a checkpoint never holds half a gradient. Every random number of a step
+is keyed by (seed, step), of dropout by (seed, step, rank) too; none is carried along.
+Shapes: B clips, S seen classes, V validation classes, D width of the shared space.
 """
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -19,11 +21,20 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
+from torch import Tensor, nn
 
 from zsar_lab.data.frames import FrameStore
-from zsar_lab.data.loader import centre_view, scoring_batches, share_of, steps_per_epoch, training_batches
+from zsar_lab.data.loader import (
+    Batch,
+    centre_view,
+    scoring_batches,
+    share_of,
+    steps_per_epoch,
+    training_batches,
+    training_view,
+)
 from zsar_lab.files import make_folder
+from zsar_lab.models.losses import LOSSES
 from zsar_lab.models.rest import ResT
 from zsar_lab.progress import progress
 from zsar_lab.protocols.protocol import Protocol
@@ -54,7 +65,15 @@ from zsar_lab.train.device import (
 )
 from zsar_lab.train.meters import FORMATS, Meters, tensorboard
 from zsar_lab.train.processes import TrainingInterrupted, handled
-from zsar_lab.train.step import Average, Step, make_optimiser
+from zsar_lab.train.step import (
+    Average,
+    StepLosses,
+    learning_rate,
+    make_optimiser,
+    seed_of,
+    seed_torch,
+    smaller_batch,
+)
 from zsar_lab.train.text_tail import ReadTexts, TextTail, text_inputs
 
 OnEpoch = Callable[[list[dict[str, Any]]], None]
@@ -180,8 +199,9 @@ class Training:
             self.model.video_encoder.compile()
             self.model.cross_encoder.compile()
         self.validation_text = self.read_texts(classes, protocol.validation) if protocol.validation else None
-        moved = self.model, self.tail, self.optimiser, self.average
-        self.step = Step(*moved, self.read_texts(classes, protocol.seen), config, start.total_steps)
+        some_unused = any(loss.weight and not config.loss_weights[name] for name, loss in LOSSES.items())
+        losses = StepLosses(self.model, self.tail, self.read_texts(classes, protocol.seen), config)
+        self.losses = distributed.joined(losses, some_unused)
         self.meters = Meters(config, device)
         self.saved_at_s = time.monotonic()
 
@@ -231,7 +251,7 @@ class Training:
         batches = training_batches(*clips, *at, *self.reading)
         self.meters.begin()
         for batch in self.meters.watch(batches):
-            losses, n_clips = self.step.take(batch), batch.share.total
+            losses, n_clips = self.take(batch), batch.share.total
             sums = {name: running["sums"].get(name, 0.0) + value * n_clips for name, value in losses.items()}
             running = {"n_clips": running["n_clips"] + n_clips, "sums": sums}
             self.meters.count(len(batch.target_B))
@@ -243,6 +263,69 @@ class Training:
             if time.monotonic() - self.saved_at_s >= save_every_s and not is_end:
                 self.save()
         return running
+
+    def take(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step over the clips of all ranks; gives the losses by name, means over them.
+
+        Raises:
+            ValueError: a loss or a gradient is not finite; the weights stay as they were.
+            RuntimeError: the batch does not fit into the GPU's memory.
+        """
+        try:
+            return self._take(batch)
+        except torch.OutOfMemoryError as error:
+            reason = str(error).split(". ")[0]
+        # only here, so that the failed step's tensors are not held by the error
+        raise RuntimeError(smaller_batch(self.config, batch.step, reason))
+
+    def _take(self, batch: Batch) -> dict[str, float]:
+        config, step, share = self.config, batch.step, batch.share
+        seed_torch(seed_of(config.seed, step, distributed.rank()), self.device)
+        generator = torch.Generator(self.device).manual_seed(seed_of(config.seed, step))
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(step, self.checkpoint.total_steps, config, group["peak"])
+        self.model.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        frames_BNHWC = batch.frames_BNHWC.to(self.device, non_blocking=True)
+        view_BTKHW = training_view(frames_BNHWC, config.view, generator, share)
+        uniform_BS = torch.rand(share.total, config.model.n_seen, generator=generator, device=self.device)
+        values = self._add_up_gradients(view_BTKHW, batch, uniform_BS[share.rows])
+        norms = {"model": nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)}
+        if self.tail:  # by itself, so that the model's own steps do not depend on it
+            norms["text encoder"] = nn.utils.clip_grad_norm_(self.tail.trained.values(), config.clip_norm)
+        # at once: a GPU is waited for once a step
+        numbers = torch.stack([*values.values(), *norms.values()]).tolist()
+        losses = distributed.total(dict(zip(values, numbers, strict=False)))
+        found = {f"loss {name}": value for name, value in losses.items()}
+        found |= {f"gradient of the {name}": n for name, n in zip(norms, numbers[len(values) :], strict=True)}
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} must be finite, got {value} at step {step}; lower learning_rate")
+        self.optimiser.step()
+        self.model.clamp_temperature()
+        if self.average:
+            self.average.update(step)
+        return losses
+
+    def _add_up_gradients(self, view_BTKHW: Tensor, batch: Batch, uniform_BS: Tensor) -> dict[str, Tensor]:
+        """This rank's share of the mean losses; as many parts on every rank, exchanged with the last."""
+        share, n_ranks = batch.share, distributed.world_size()
+        n_parts = math.ceil(math.ceil(share.total / n_ranks) / self.config.batch_size)
+        given = view_BTKHW, batch.target_B.to(self.device, non_blocking=True), uniform_BS
+        values: dict[str, Tensor] = {}
+        for number, part in enumerate(zip(*(tensor.tensor_split(n_parts) for tensor in given), strict=True)):
+            n_clips = len(part[1])
+            weight = n_clips / share.total if share.last > share.first else 0.0
+            if (
+                not n_clips
+            ):  # fewer clips than parts: one again, without weight, for all to make the same calls
+                part = tuple(tensor[:1] for tensor in given)
+            with distributed.apart(self.losses) if number + 1 < n_parts else nullcontext():
+                losses = self.losses(*part)
+                (n_ranks * weight * sum(losses.values())).backward()  # exchanged as means over the ranks
+            for name, value in losses.items():
+                values[name] = values.get(name, 0.0) + weight * value.detach().float()
+        return values
 
     @torch.inference_mode()
     def validate(self, epoch: int) -> dict[str, float]:

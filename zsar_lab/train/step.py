@@ -1,20 +1,18 @@
-"""One step of a training: views, losses, gradients over all ranks, optimiser, learning rate, average.
+"""What a step of a training is made of: optimiser, learning rate, average, losses, seeds.
 
-Every random number of a step is keyed by (seed, step), of dropout by (seed, step, rank) too; none is carried
-along. Shapes: B clips, S seen classes, N labels a clip in matching.
+Shapes: B clips, S seen classes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zsar_lab.data.loader import Batch, training_view
 from zsar_lab.models.losses import LOSSES, LossInputs
 from zsar_lab.models.rest import LabelCode, ResT
 from zsar_lab.train import distributed
@@ -101,13 +99,7 @@ def training_losses(
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch by name, of those that are on; their sum is what is minimised.
 
-    Args:
-        model: in training.
-        view_BTKHW: of the clips.
-        target_B: the seen class of each.
-        labels: the codes of all seen classes.
-        config: weights and temperatures.
-        uniform_BS: random numbers in 0..1, the losses' only source of randomness.
+    `labels` are of all seen classes; `uniform_BS`, in 0..1, is the losses' only source of randomness.
     """
     video = model.encode_video(view_BTKHW)
     settings = config.temperature, config.label_smoothing, config.n_match_labels
@@ -130,88 +122,6 @@ class StepLosses(nn.Module):
             return training_losses(self.model, view_BTKHW, target_B, labels, self.config, uniform_BS)
 
 
-class Step:
-    """What takes a training's steps, and moves its model, tail, optimiser and average (if any)."""
-
-    def __init__(
-        self,
-        model: ResT,
-        tail: TextTail | None,
-        optimiser: torch.optim.Optimizer,
-        average: Average | None,
-        texts: ReadTexts,
-        config: TrainConfig,
-        total_steps: int,
-    ) -> None:
-        self.model, self.tail, self.optimiser, self.average = model, tail, optimiser, average
-        self.config, self.total_steps, self.device = config, total_steps, model.clip_token.device
-        some_unused = any(loss.weight and not config.loss_weights[name] for name, loss in LOSSES.items())
-        self.losses = distributed.joined(StepLosses(model, tail, texts, config), some_unused)
-
-    def take(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step over the clips of all ranks; gives the losses by name, means over them.
-
-        Raises:
-            ValueError: a loss or a gradient is not finite; the weights stay as they were.
-            RuntimeError: the batch does not fit into the GPU's memory.
-        """
-        try:
-            return self._take(batch)
-        except torch.OutOfMemoryError as error:
-            reason = str(error).split(". ")[0]
-        # only here, so that the failed step's tensors are not held by the error
-        raise RuntimeError(smaller_batch(self.config, batch.step, reason))
-
-    def _take(self, batch: Batch) -> dict[str, float]:
-        config, step, share = self.config, batch.step, batch.share
-        _seed_torch(_seed(config.seed, step, distributed.rank()), self.device)
-        generator = torch.Generator(self.device).manual_seed(_seed(config.seed, step))
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(step, self.total_steps, config, group["peak"])
-        self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        frames_BNHWC = batch.frames_BNHWC.to(self.device, non_blocking=True)
-        view_BTKHW = training_view(frames_BNHWC, config.view, generator, share)
-        uniform_BS = torch.rand(share.total, config.model.n_seen, generator=generator, device=self.device)
-        values = self._add_up_gradients(view_BTKHW, batch, uniform_BS[share.rows])
-        norms = {"model": nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)}
-        if self.tail:  # by itself, so that the model's own steps do not depend on it
-            norms["text encoder"] = nn.utils.clip_grad_norm_(self.tail.trained.values(), config.clip_norm)
-        # at once: a GPU is waited for once a step
-        numbers = torch.stack([*values.values(), *norms.values()]).tolist()
-        losses = distributed.total(dict(zip(values, numbers, strict=False)))
-        found = {f"loss {name}": value for name, value in losses.items()}
-        found |= {f"gradient of the {name}": n for name, n in zip(norms, numbers[len(values) :], strict=True)}
-        for name, value in found.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{name} must be finite, got {value} at step {step}; lower learning_rate")
-        self.optimiser.step()
-        self.model.clamp_temperature()
-        if self.average:
-            self.average.update(step)
-        return losses
-
-    def _add_up_gradients(self, view_BTKHW: Tensor, batch: Batch, uniform_BS: Tensor) -> dict[str, Tensor]:
-        """This rank's share of the mean losses; as many parts on every rank, exchanged with the last."""
-        share, n_ranks = batch.share, distributed.world_size()
-        n_parts = math.ceil(math.ceil(share.total / n_ranks) / self.config.batch_size)
-        given = view_BTKHW, batch.target_B.to(self.device, non_blocking=True), uniform_BS
-        values: dict[str, Tensor] = {}
-        for number, part in enumerate(zip(*(tensor.tensor_split(n_parts) for tensor in given), strict=True)):
-            n_clips = len(part[1])
-            weight = n_clips / share.total if share.last > share.first else 0.0
-            if (
-                not n_clips
-            ):  # fewer clips than parts: one again, without weight, for all to make the same calls
-                part = tuple(tensor[:1] for tensor in given)
-            with distributed.apart(self.losses) if number + 1 < n_parts else nullcontext():
-                losses = self.losses(*part)
-                (n_ranks * weight * sum(losses.values())).backward()  # exchanged as means over the ranks
-            for name, value in losses.items():
-                values[name] = values.get(name, 0.0) + weight * value.detach().float()
-        return values
-
-
 def smaller_batch(config: TrainConfig, step: int, reason: str) -> str:
     """The message where a batch does not fit: the same step by more, smaller batches."""
     whole = config.batch_size * config.accumulate
@@ -221,12 +131,12 @@ def smaller_batch(config: TrainConfig, step: int, reason: str) -> str:
     return f"{n_clips} clips do not fit into memory at step {step} ({reason}); take {cure} in a new folder"
 
 
-def _seed(*keys: int) -> int:
+def seed_of(*keys: int) -> int:
     """A seed of these numbers; zeros at their end do not change it."""
     return int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _seed_torch(seed: int, device: torch.device) -> None:
+def seed_torch(seed: int, device: torch.device) -> None:
     """As torch.manual_seed, which keeps a stack trace for each kind of device not in use: 0.2 to 0.5 ms."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
