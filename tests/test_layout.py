@@ -71,6 +71,7 @@ HEAVY = (
     "decord",
     "ipywidgets",
 )
+SCORING = tuple(name for name in HEAVY if name not in ("numpy", "pandas"))
 MOST_LINES = 400
 
 
@@ -235,6 +236,7 @@ def test_notebooks_hold_no_outputs():
         ("import zsar_lab", HEAVY),
         ("import zsar_lab.cli", ("torch", "transformers", "plotly")),
         ("import zsar_lab.protocols.leakage, zsar_lab.protocols.splits", ("torch", "transformers", "av")),
+        ("from zsar_lab.results import evaluate, summary, compare_reports, outside, report_files", SCORING),
         (
             "import zsar_lab.text.embeddings, zsar_lab.text.lint, zsar_lab.embed.embeddings",
             ("torch", "transformers", "scipy"),

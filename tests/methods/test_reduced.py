@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,13 +81,3 @@ def test_only_a_transductive_score_depends_on_the_other_test_clips(split, fitted
         if not np.allclose(one.scores_BC, reduced[one.reduction, one.setting].scores_BC[::2], atol=1e-9):
             changed.add(one.setting)
     assert changed == {TRANSDUCTIVE}
-
-
-def test_the_scoring_half_loads_neither_torch_nor_video_nor_notebook_packages():
-    rooms = "evaluate summary report_files compare_reports outside statistics".split()
-    modules = ["methods.table", "protocols.splits", *(f"results.{room}" for room in rooms)]
-    code = f"import sys, {', '.join(f'zsar_lab.{module}' for module in modules)}; print(*sys.modules)"
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    heavy = "torch transformers sklearn scipy plotly av decord ipywidgets IPython umap".split()
-    assert not set(heavy) & set(done.stdout.split())

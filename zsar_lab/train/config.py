@@ -230,7 +230,8 @@ def ablations(config: TrainConfig) -> dict[str, dict[str, Any]]:
     if config.model.backbone != ModelConfig.backbone:
         name = "mean over space" if spatial else "tokens over space"
         changes[name] = {"model": {"spatial_tokens": not spatial}}
-    found, different = {}, [config]
+    found: dict[str, dict[str, Any]] = {}
+    different = [config]
     for name, change in changes.items():
         with suppress(ValueError):
             changed = config_from(merged(asdict(config), change))
