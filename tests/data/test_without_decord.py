@@ -12,7 +12,7 @@ import pytest
 from numbered_videos import numbered_frames, numbers_in
 from packaging.requirements import Requirement
 
-from zsar_lab.data.video import probe, read_frames, write_mp4
+from zsar_lab.data.video import READERS, probe, read_frames, write_mp4
 
 ROOT = Path(__file__).parents[2]
 WHEELS = {  # (system, machine): the reader beside PyAV
@@ -39,7 +39,7 @@ def test_frames_are_the_same_where_decord_is_not_installed(tmp_path, monkeypatch
     path = tmp_path / "x.mp4"
     write_mp4(path, numbered_frames(60), fps=25)
     wanted = [41, 3, 59]
-    given = {reader: read_frames(path, wanted, 64, reader) for reader in (None, "decord", "pyav")}
+    given = {reader: read_frames(path, wanted, 64, reader) for reader in READERS}
     monkeypatch.setitem(sys.modules, "decord", None)  # importing it is an error from now on
     assert probe(path).n_frames == 60
     for reader, frames in given.items():
