@@ -24,8 +24,8 @@ from zsar_lab.data.datasets import catalog_dataset
 from zsar_lab.data.frames import FrameStore, decoded_clips, make_frame_store
 from zsar_lab.data.loader import scoring_batches
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video import write_mp4
-from zsar_lab.files import read_json
+from zsar_lab.data.video import READING_RULE, write_mp4
+from zsar_lab.files import read_json, write_json
 
 SETTINGS = FrameSettings(n_frames=6, fps=6.0, size_px=32)
 JPEG = dataclasses.replace(SETTINGS, jpeg_quality=95)
@@ -91,6 +91,7 @@ def test_the_files_can_be_read_without_this_library(whole, whole_jpeg, catalog):
     about = read_json(whole.folder / "store.json")
     assert about["settings"] == dataclasses.asdict(SETTINGS) and about["complete"] is True
     assert (about["catalog_fingerprint"], about["fingerprint"]) == (catalog.fingerprint, whole.fingerprint)
+    assert about["reading"] == ["pyav", READING_RULE] and whole.reading == ("pyav", READING_RULE)
     places = np.load(whole_jpeg.folder / "places.npy")
     content = (whole_jpeg.folder / "frames.jpegs").read_bytes()
     image = np.asarray(Image.open(io.BytesIO(content[places[2, 4] : places[2, 5]])))
@@ -124,6 +125,21 @@ def test_clips_that_fail_are_excluded_and_leave_no_gap(tmp_path, settings):
     clips = pd.read_parquet(store.folder / "clips.parquet")
     assert clips["status"].tolist() == ["done", "done", "failed", "failed"]
     assert np.load(store.folder / "done.npy").tolist() == [1, 1, 2, 2]
+
+
+def test_stores_of_an_earlier_rule_are_told_apart(whole, catalog, tmp_path):
+    folder, about = copied(whole, tmp_path), read_json(whole.folder / "store.json")
+    del about["reading"]
+    write_json(folder / "store.json", about)
+    assert FrameStore.open(folder).reading == ("decord", 1)
+    write_json(folder / "store.json", about | {"complete": False})
+    with pytest.raises(ValueError, match="make it again"):
+        make_frame_store(catalog, folder, SETTINGS, ONE)
+
+
+def test_both_readers_make_one_store(whole, catalog, tmp_path):
+    by_decord = make_frame_store(catalog, tmp_path, SETTINGS, ONE, reader="decord")
+    assert np.array_equal(by_decord.frames, whole.frames) and by_decord.reading == ("decord", READING_RULE)
 
 
 def test_no_clip_that_can_be_decoded(catalog, tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zsar_lab.data.video import probe_clip
+from zsar_lab.data.video import READING_RULE, probe_clip
 from zsar_lab.data.workers import Limits, run_tasks
 from zsar_lab.files import fingerprint, make_folder, read_json, read_path, write_json, writing, written_path
 from zsar_lab.progress import progress
@@ -246,12 +246,12 @@ def probe_files(
 
 
 def _state(path: str) -> list[int]:
-    """Size and time of change, which tell whether a file is still the one that was opened."""
+    """Size, time of change and reading rule, which tell whether what was found of a file still holds."""
     try:
         status = os.stat(path)
     except OSError:
-        return [-1, 0]
-    return [status.st_size, status.st_mtime_ns]
+        return [-1, 0, READING_RULE]
+    return [status.st_size, status.st_mtime_ns, READING_RULE]
 
 
 def _read_journal(path: Path) -> dict[str, tuple[list[int], dict | str]]:

@@ -31,6 +31,7 @@ from zsar_lab.data.pixels import (
     store_clip,
 )
 from zsar_lab.data.sampling import FrameSettings, window_instants
+from zsar_lab.data.video import READING_RULE
 from zsar_lab.data.workers import Limits, run_tasks
 from zsar_lab.files import fingerprint, make_folder, read_json, write_json, writing
 from zsar_lab.progress import progress
@@ -51,6 +52,8 @@ class FrameStore:
         settings: how the frames were chosen.
         fingerprint: the hash of the catalog and the settings.
         excluded: id and reason of the catalog's usable clips that failed to decode and have no row.
+        reading: the reader of the videos, and the rule by which frames are counted (`READING_RULE`): rule 1
+            gave wrong ones of some files with open groups, hidden lead-ins or B-frames.
         parts: the stores it was joined of, mostly none.
     """
 
@@ -61,6 +64,7 @@ class FrameStore:
     settings: FrameSettings
     fingerprint: str
     excluded: pd.DataFrame
+    reading: tuple[str, int] = ("pyav", READING_RULE)
     parts: tuple[FrameStore, ...] = ()
 
     def __len__(self) -> int:
@@ -113,21 +117,27 @@ class FrameStore:
             settings,
             about["fingerprint"],
             clips.loc[~good, ["id", "reason"]].sort_values("id", ignore_index=True),
+            _reading(about),
         )
 
 
 def make_frame_store(
-    catalog: Catalog, folder: Path, settings: FrameSettings = FrameSettings(), limits: Limits = Limits()
+    catalog: Catalog,
+    folder: Path,
+    settings: FrameSettings = FrameSettings(),
+    limits: Limits = Limits(),
+    reader: str = "pyav",
 ) -> FrameStore:
     """Decode the catalog's usable clips into a frame store; go on where a killed call stopped.
 
     In time: see `frame_indices`. In space: the shorter side is resized to size_px, then the centred square is
     cut out. A finished store of the same clips and settings is opened without work. A clip that cannot be
-    decoded within the limits is listed in `excluded` and does not stop the rest.
+    decoded within the limits is listed in `excluded` and does not stop the rest. `reader` is that of
+    `read_frames`.
 
     Raises:
-        ValueError: the folder holds a store of other clips or settings, or files of no store, or no clip can
-            be decoded.
+        ValueError: the folder holds a store of other clips or settings, or a part of one that another reader
+            or rule made, or files of no store, or no clip can be decoded.
         OSError: the folder cannot be written to (PermissionError), or the disk has too little space.
     """
     folder = Path(folder)
@@ -136,6 +146,7 @@ def make_frame_store(
         "settings": asdict(settings),
         "catalog_fingerprint": catalog.fingerprint,
         "fingerprint": wanted,
+        "reading": [reader, READING_RULE],
         "complete": False,
     }
     if (folder / "store.json").is_file():
@@ -145,12 +156,17 @@ def make_frame_store(
             raise ValueError(f"the frame store in '{folder}' is of other clips; choose another folder")
         if there["complete"]:
             return FrameStore.open(folder)
+        if _reading(there) != (reader, READING_RULE):
+            raise ValueError(
+                f"the frame store in '{folder}' must be finished by its reader and rule {_reading(there)}, "
+                f"got {(reader, READING_RULE)}; make it again"
+            )
     elif odd := [name for name in (RAW_FILE, JPEG_FILE) if (folder / name).exists()]:
         raise ValueError(f"'{folder}' must hold a frame store or nothing, got {odd[0]} without store.json")
     make_folder(folder)
     clips = catalog.usable
     done = _allocate(folder, clips, settings, about)
-    reasons = _decode(catalog.root, clips, folder, done, settings, limits)
+    reasons = _decode(catalog.root, clips, folder, done, settings, limits, reader)
     if not (done == DONE).any():
         first = next(iter(reasons.values()), "no clip")
         raise ValueError(f"none of {len(clips)} clips can be decoded; the first reason: {first}")
@@ -159,6 +175,12 @@ def make_frame_store(
     done[:] = done[order]
     done.flush()
     return FrameStore.open(folder)
+
+
+def _reading(about: dict) -> tuple[str, int]:
+    """Reader and rule of a store; those that do not say were made by decord, chosen by codec."""
+    name, rule = about.get("reading", ("decord", 1))
+    return name, rule
 
 
 def _pixel_files(settings: FrameSettings) -> tuple[str, ...]:
@@ -196,12 +218,18 @@ def _allocate(folder: Path, clips: pd.DataFrame, settings: FrameSettings, about:
 
 
 def _decode(
-    root: Path, clips: pd.DataFrame, folder: Path, done: np.memmap, settings: FrameSettings, limits: Limits
+    root: Path,
+    clips: pd.DataFrame,
+    folder: Path,
+    done: np.memmap,
+    settings: FrameSettings,
+    limits: Limits,
+    reader: str,
 ) -> dict[int, str]:
     """Decode the rows that are not done (failed ones are tried again); the reason of each row that failed."""
     to_do, reasons, flushed = np.flatnonzero(done != DONE), {}, time.monotonic()
     places = None if settings.jpeg_quality is None else open_memmap(folder / PLACES_FILE, mode="r+")
-    common = {"store": str(folder.absolute()), "settings": asdict(settings)}
+    common = {"store": str(folder.absolute()), "settings": asdict(settings), "reader": reader}
     columns = {name: clips[name].tolist() for name in TASK_COLUMNS}
     tasks = (
         {name: column[row] for name, column in columns.items()}
@@ -265,6 +293,7 @@ def join_frames(train: FrameStore, test: FrameStore) -> FrameStore:
         settings=test.settings,
         fingerprint=fingerprint("joined frames", train.fingerprint, test.fingerprint),
         excluded=pd.concat([train.excluded, test.excluded], ignore_index=True),
+        reading=min(train.reading, test.reading, key=lambda reading: reading[1]),
         parts=(train, test),
     )
 

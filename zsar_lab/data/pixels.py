@@ -148,7 +148,8 @@ def whole_frames(
         facts = task["frames"], task["fps"], settings, windows
         return np.concatenate([frame_indices(start, end, *facts) for start, end in bounds])
 
-    return read_frames(Path(task["path"]), at if task["variable_rate"] else on_grid(), settings.size_px)
+    chosen = at if task["variable_rate"] else on_grid()
+    return read_frames(Path(task["path"]), chosen, settings.size_px, task.get("reader", "pyav"))
 
 
 def centred(frames: np.ndarray, size_px: int) -> np.ndarray:

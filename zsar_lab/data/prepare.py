@@ -12,6 +12,7 @@ from zsar_lab.data.catalog import OK, Catalog
 from zsar_lab.data.datasets import DATASETS, FOLDER, catalog_dataset
 from zsar_lab.data.frames import FrameStore, decoded_clips, make_frame_store
 from zsar_lab.data.sampling import FrameSettings
+from zsar_lab.data.video import READING_RULE
 from zsar_lab.data.workers import Limits
 from zsar_lab.files import make_folder, read_json, write_json, writing
 
@@ -165,6 +166,10 @@ def summary(prepared: Prepared) -> str:
         lines.append(
             f"{n_variable:,} clips have a variable frame rate and are read by their time stamps; "
             f"{n_remarks:,} have another remark."
+        )
+    if frames.reading[1] < READING_RULE:
+        lines.append(
+            "Its frames were read by an earlier rule, which miscounted some files; prepare them again."
         )
     lines += [f"Note: {note}." for note in catalog.notes]
     if n_empty:

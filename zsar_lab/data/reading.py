@@ -15,7 +15,7 @@ import numpy as np
 
 from zsar_lab.data.pixels import centred, whole_frames
 from zsar_lab.data.sampling import CHUNK_BYTES, FrameSettings, WindowSettings, chunks_of, windows_of
-from zsar_lab.data.video import UnreadableVideo, plays_in_browser, probe_clip, write_mp4
+from zsar_lab.data.video import READING_RULE, UnreadableVideo, plays_in_browser, probe_clip, write_mp4
 from zsar_lab.data.workers import Answer, Limits, run_tasks
 from zsar_lab.files import fingerprint, make_folder
 from zsar_lab.progress import progress
@@ -237,7 +237,7 @@ def make_previews(
             shown[clip_id] = str(error)
             continue
         made_of = str(path.absolute()), status.st_size, status.st_mtime_ns, clip["start_s"], clip["end_s"]
-        target = folder / f"{fingerprint('preview 2', *made_of, asdict(PREVIEW), MOST_BYTES)}.mp4"
+        target = folder / f"{fingerprint('preview', READING_RULE, *made_of, asdict(PREVIEW), MOST_BYTES)}.mp4"
         shown[clip_id] = target
         if not target.is_file():
             files = {"path": str(path), "target": str(target)}
