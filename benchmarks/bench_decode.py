@@ -1,217 +1,257 @@
-"""Training batches from the frame store against decord on the original videos, on one core.
+"""CPU seconds a clip: our reader, an earlier checkout of it, decord, PyAV, OpenCV and torchcodec.
 
-    python benchmarks/bench_decode.py [--clips 48] [--rounds 5] [--folder runs/bench_decode]
+    python benchmarks/bench_decode.py [--before CHECKOUT] [--rounds 3] [--frames 8 16 24] [--folder FOLDER]
 
-Makes videos like those of public datasets (340 x 256, H.264, 30 frames a second, 10 s, a key frame every
-250), prepares them twice (raw and JPEG frames, 16 of 112 x 112 pixels) and reads 16 frames with stride 4 from
-each side, everything in the page cache. The videos are textured and moving, with scenes that turn and pan,
-discs that cross them, and noise, so that decoding them costs what it costs of real ones: compare the printed
-bit rate. With --folder, videos and stores are kept for the next run.
-
-decord stands twice: through zsar_lab.data.video.read_frames and called bare; the ratios are to the faster.
-The sides take turns, and the best of the rounds counts for each, for on a shared machine the best one is
-disturbed the least."""
+Each file has ten seconds of a textured, moving scene (four at 1280 x 720), with a key frame every 12 or 250;
+a clip is 8, 16 or 24 frames of its middle two seconds, the shorter side 112 pixels. Each reader is a process
+of its own, on one thread; they take turns, and the least CPU time of the rounds counts. In brackets: the
+time of the earlier checkout or the other reader over ours. "Other pixels" lie over 3 of 255 from ours: the
+reader resizes in another way, or gives other frames. Readers that are not installed are left out.
+"""
 
 from __future__ import annotations
 
-import os
-
-os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch are loaded
-
 import argparse
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-import decord
 import numpy as np
-import torch
-from torch.nn.functional import affine_grid, grid_sample
 
-from zsar_lab.data.datasets import catalog_dataset
-from zsar_lab.data.frames import FrameStore, make_frame_store
-from zsar_lab.data.loader import training_batches
-from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video import read_frames
-from zsar_lab.files import writing
-
-WIDTH, HEIGHT, FPS, N_FRAMES, KEY_FRAME_DISTANCE = 340, 256, 30, 300, 250
-STRIDE, BATCH_SIZE = 4, 32
-SETTINGS = FrameSettings(n_frames=16, fps=FPS / STRIDE, size_px=112)
-LEAST_S = 0.5  # a side is read again and again for so long
+SIDE, FPS, CLIP_S = 112, 30, 2
+# name: suffix, width, height, seconds, encoder, its options
+FILES = {
+    "H.264 340x256": ("mp4", 340, 256, 10, "libx264", {"crf": "23"}),
+    "H.264 1280x720": ("mp4", 1280, 720, 4, "libx264", {"crf": "23"}),
+    "MPEG-4 320x240, B-frames": ("avi", 320, 240, 10, "mpeg4", {"bf": "2", "b": "1000000"}),
+    "VP9 340x256": (
+        "webm",
+        340,
+        256,
+        10,
+        "libvpx-vp9",
+        {"b": "600000", "deadline": "realtime", "cpu-used": "6"},
+    ),
+    "HEVC 340x256": ("mp4", 340, 256, 10, "libx265", {"crf": "26", "preset": "fast"}),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=48, help="videos, one clip each")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured")
-    parser.add_argument(
-        "--folder", type=Path, help="where videos and frame stores are kept; by default they are deleted"
-    )
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier version, such as 1a650de")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 24], help="frames a clip")
+    parser.add_argument("--folder", type=Path, help="where the files are kept; by default they are deleted")
+    parser.add_argument("--reader", help=argparse.SUPPRESS)  # a process of one reader
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    if options.reader:
+        serve(READERS[options.reader]())
+        return
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        videos = make_videos(folder / f"videos_{options.clips}", options.clips)
-        raw, jpeg = (prepared(folder, options.clips, quality) for quality in (None, 90))
-        describe(videos, raw, jpeg)
-        use_one_core()
-        measure(videos, raw, jpeg, options.rounds)
+        here = Path(__file__).parents[1]
+        sides = {"ours": here} | ({"before": options.before} if options.before else {})
+        sides |= {name: here for name in READERS if name not in ("ours", "before")}
+        readers = {name: Reader(name, path, Path(temporary)) for name, path in sides.items()}
+        readers = {name: reader for name, reader in readers.items() if reader.version}
+        print("; ".join(f"{name} {reader.version}" for name, reader in readers.items()))
+        for name in FILES:
+            for distance in (12, 250):
+                path = made(options.folder or Path(temporary), name, distance)
+                for n_frames in options.frames:
+                    compare(
+                        f"{name}, key frame every {distance}, {n_frames} frames",
+                        path,
+                        n_frames,
+                        readers,
+                        options.rounds,
+                    )
 
 
-def make_videos(folder: Path, n_videos: int) -> list[Path]:
-    """Write the videos that are not there yet, in two class folders."""
-    paths = [folder / f"class_{number % 2}" / f"{number:04d}.mp4" for number in range(n_videos)]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(make_video, paths, range(n_videos)))
-    return paths
+def made(folder: Path, name: str, distance: int) -> Path:
+    from bench_frame_store import scene
 
-
-def make_video(path: Path, seed: int) -> None:
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        encode(path, scene(seed))
-
-
-def encode(path: Path, frames: Iterator[np.ndarray]) -> None:
-    """As ffmpeg does when it is given no options, but with this distance of key frames."""
+    suffix, width, height, seconds, encoder, settings = FILES[name]
+    path = folder / f"{name.replace(' ', '_')}_{distance}.{suffix}"
+    if path.is_file():
+        return path
     import av
 
-    options = {"crf": "23", "preset": "medium", "g": str(KEY_FRAME_DISTANCE)}
-    with writing(path) as temporary, av.open(str(temporary), mode="w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for image in frames:
+    folder.mkdir(parents=True, exist_ok=True)
+    quiet = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(encoder, rate=FPS, options=settings | quiet | {"g": str(distance)})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for image in scene(0, width, height, seconds * FPS):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
+    return path
 
 
-def scene(seed: int) -> Iterator[np.ndarray]:
-    """RGB uint8 [H, W, 3]: textured ground under a moving camera, four discs that move, and noise."""
-    random = np.random.default_rng(seed)
-    ground, camera = torch.from_numpy(texture(random)).permute(2, 0, 1)[None], wandering(random) * 0.05
-    discs = [(texture(random), wandering(random), int(radius)) for radius in random.integers(25, 60, 4)]
-    insides = [np.hypot(*np.mgrid[-radius:radius, -radius:radius]) < radius for _, _, radius in discs]
-    noise = random.normal(0, 2, (2 * HEIGHT, 2 * WIDTH, 1)).astype(np.float32)
-    for t in range(N_FRAMES):
-        image = seen(ground, *camera[t])
-        for (thing, way, radius), inside in zip(discs, insides, strict=True):
-            place, part = (np.sin(way[t]) + 1) / 2, 2 * radius
-            top, left, offset = (place * (HEIGHT - part, WIDTH - part, 200)).astype(int)
-            image[top : top + part, left : left + part][inside] = thing[offset : offset + part, :part][inside]
-        grain_y, grain_x = random.integers(0, HEIGHT), random.integers(0, WIDTH)
-        image += noise[grain_y : grain_y + HEIGHT, grain_x : grain_x + WIDTH]
-        yield image.clip(0, 255).astype(np.uint8)
+def compare(what: str, path: Path, n_frames: int, readers: dict[str, Reader], rounds: int) -> None:
+    seconds = FILES[next(name for name in FILES if what.startswith(name))][3]
+    middle = seconds * FPS // 2
+    indices = np.linspace(middle - CLIP_S * FPS // 2, middle + CLIP_S * FPS // 2 - 1, n_frames).astype(int)
+    times: dict[str, list[float]] = {name: [] for name in readers}
+    frames = {name: reader.read(path, indices)[1] for name, reader in readers.items()}
+    for _ in range(rounds):
+        for name, reader in readers.items():
+            times[name].append(reader.read(path, indices)[0])
+    ours, said = min(times["ours"]), []
+    for name, found in times.items():
+        same = frames[name].shape == frames["ours"].shape
+        same = same and np.abs(frames[name].astype(int) - frames["ours"]).mean((1, 2, 3)).max() <= 3
+        ratio = "" if name == "ours" else f" ({min(found) / ours:.2f}x)"
+        said.append(f"{name} {1e3 * min(found):.0f}{ratio}" + ("" if same else " other pixels"))
+    print(f"{what}: ms " + ", ".join(said), flush=True)
 
 
-def texture(random: np.random.Generator, side: int = 512) -> np.ndarray:
-    """float32 [side, side, 3] around 128: noise whose amplitude falls with frequency."""
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]) * side
-    image = np.fft.irfft2(
-        np.fft.rfft2(random.normal(size=(3, side, side))) / np.maximum(frequency, 2.0) ** 1.2
-    )
-    image = image.mean(0) + 0.5 * image
-    return np.ascontiguousarray(128 + 45 * image / image.std(), dtype=np.float32).transpose(1, 2, 0)
+class Reader:
+    """A process that reads with one of the readers."""
+
+    def __init__(self, name: str, checkout: Path, folder: Path, python: str = sys.executable) -> None:
+        self.target = folder / f"{name}.npy"
+        environment = os.environ | {
+            "PYTHONPATH": str(checkout),
+            "OMP_NUM_THREADS": "1",
+            "OPENCV_FFMPEG_THREADS": "1",
+        }
+        command = [python, __file__, "--reader", name]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        self.version = self.process.stdout.readline().strip()  # "" where it is not installed
+
+    def read(self, path: Path, indices: np.ndarray) -> tuple[float, np.ndarray]:
+        """CPU seconds, and the frames; RuntimeError where the reader raised."""
+        task = {"path": str(path), "indices": indices.tolist(), "target": str(self.target)}
+        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.flush()
+        said = self.process.stdout.readline().strip()
+        if not said.startswith("read "):
+            raise RuntimeError(said or "the reader ended")
+        return float(said.removeprefix("read ")), np.load(self.target)
 
 
-def wandering(random: np.random.Generator) -> np.ndarray:
-    """float64 [N_FRAMES, 3]: three numbers that wander smoothly, about 0.1 a frame."""
-    steps = np.cumsum(random.normal(0, 0.1, (N_FRAMES + 30, 3)), axis=0)
-    return np.stack(
-        [np.convolve(column, np.ones(31) / 31, mode="valid") for column in steps.T], axis=1
-    ) + random.uniform(-1, 1, 3)
+def serve(reader: tuple[str, Callable[[str, list[int], tuple[int, int]], Any]]) -> None:
+    version, read = reader
+    print(version, flush=True)
+    for line in sys.stdin:
+        task = json.loads(line)
+        started = time.process_time()
+        try:
+            frames = np.asarray(read(task["path"], task["indices"]))
+        except Exception as error:
+            print(f"{type(error).__name__}: {' '.join(str(error).split())}", flush=True)
+            continue
+        seconds = time.process_time() - started
+        np.save(task["target"], frames)
+        print(f"read {seconds}", flush=True)
 
 
-def seen(image: torch.Tensor, angle: float, x: float, y: float) -> np.ndarray:
-    """float32 [H, W, 3]: half of the image, turned by an angle and moved."""
-    cos, sin = np.cos(angle) / 2, np.sin(angle) / 2
-    grid = affine_grid(
-        torch.tensor([[[cos, -sin, x], [sin, cos, y]]], dtype=torch.float32),
-        [1, 3, HEIGHT, WIDTH],
-        align_corners=False,
-    )
-    return np.ascontiguousarray(
-        grid_sample(image, grid, padding_mode="reflection", align_corners=False)[0].permute(1, 2, 0).numpy()
-    )
+def sized(width: int, height: int) -> tuple[int, int]:
+    scale = SIDE / min(width, height)
+    return round(width * scale), round(height * scale)
 
 
-def prepared(folder: Path, n_videos: int, jpeg_quality: int | None) -> FrameStore:
-    catalog = catalog_dataset("folder", folder / f"videos_{n_videos}")
-    settings = FrameSettings(SETTINGS.n_frames, SETTINGS.fps, SETTINGS.size_px, jpeg_quality)
-    return make_frame_store(catalog, folder / f"frames_{n_videos}_{jpeg_quality or 'raw'}", settings)
+def ours() -> tuple[str, Callable]:
+    from zsar_lab.data.video import read_frames
+
+    return "by its default", lambda path, indices: read_frames(path, indices, SIDE)
 
 
-def use_one_core() -> None:
-    """Keep this process, and every thread that a reader starts, on one core."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+def decord_alone(package: str = "decord") -> tuple[str, Callable]:
+    import av
+    import decord
+
+    version = metadata.version(package)  # decord2 is imported under the same name
+
+    def read(path: str, indices: list[int]) -> np.ndarray:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            width, height = sized(stream.width, stream.height)
+        video = decord.VideoReader(path, ctx=decord.cpu(0), width=width, height=height, num_threads=1)
+        return video.get_batch(indices).asnumpy()
+
+    return version, read
 
 
-def describe(videos: list[Path], raw: FrameStore, jpeg: FrameStore) -> None:
-    n_bytes = sum(path.stat().st_size for path in videos)
-    rate = 8 * n_bytes / len(videos) / (N_FRAMES / FPS) / 1e3
-    print(f"{len(videos)} videos of {WIDTH} x {HEIGHT}, {N_FRAMES} frames: {rate:.0f} kbit/s")
-    sizes = " and ".join(f"{store.frames.nbytes / 1e6:.0f} MB" for store in (raw, jpeg))
-    print(f"raw and JPEG frame stores: {sizes}; batches of {BATCH_SIZE}; load {os.getloadavg()[0]:.1f}")
+def pyav_with_a_plain_seek() -> tuple[str, Callable]:
+    import av
+
+    def read(path: str, indices: list[int]) -> np.ndarray:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            width, height = sized(stream.width, stream.height)
+            ticks = 1 / (stream.average_rate * stream.time_base)
+            container.seek(round(indices[0] * ticks), stream=stream)
+            found = {}
+            for frame in container.decode(stream):
+                index = round((frame.pts - (stream.start_time or 0)) / ticks)
+                if index in indices:
+                    found[index] = frame.to_ndarray(width=width, height=height, format="rgb24")
+                if index >= indices[-1]:
+                    break
+            return np.stack([found[index] for index in indices])
+
+    return av.__version__, read
 
 
-def measure(videos: list[Path], raw: FrameStore, jpeg: FrameStore, rounds: int) -> None:
-    sides: dict[str, Callable[[int], int]] = {
-        "decord, bare": lambda seed: read_videos(videos, bare_decord, seed),
-        "decord, read_frames": lambda seed: read_videos(videos, our_decord, seed),
-        "frame store, memory map": lambda seed: read_batches(raw, seed),
-        "frame store, JPEG": lambda seed: read_batches(jpeg, seed),
-    }
-    for side in sides.values():
-        side(0)  # into the page cache
-    rates = {name: [] for name in sides}
-    for seed in range(1, rounds + 1):
-        for name, side in sides.items():
-            rates[name].append(clips_per_s(side, seed))
-    best_decord = max(max(rates["decord, bare"]), max(rates["decord, read_frames"]))
-    print(f"clips/s, best (lowest) of {rounds} rounds")
-    for name, found in rates.items():
-        ratio = f"    {max(found) / best_decord:7.1f}x decord" if name.startswith("frame store") else ""
-        print(f"  {name:24s} {max(found):10.1f} ({min(found):10.1f}){ratio}")
+def opencv() -> tuple[str, Callable]:
+    import cv2
+
+    cv2.setNumThreads(1)
+
+    def read(path: str, indices: list[int]) -> np.ndarray:
+        video, found = cv2.VideoCapture(path), []
+        video.set(cv2.CAP_PROP_POS_FRAMES, indices[0])
+        for index in range(indices[0], indices[-1] + 1):
+            video.grab()
+            if index in indices:
+                image = video.retrieve()[1]
+                image = cv2.resize(image, sized(image.shape[1], image.shape[0]))
+                found.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        return np.stack(found)
+
+    return cv2.__version__, read
 
 
-def clips_per_s(side: Callable[[int], int], seed: int) -> float:
-    n_clips, started = 0, time.perf_counter()
-    while (passed := time.perf_counter() - started) < LEAST_S:
-        n_clips += side(seed)
-    return n_clips / passed
+def torchcodec() -> tuple[str, Callable]:
+    import torch
+    import torchcodec
+    from torchcodec.decoders import VideoDecoder
+
+    def read(path: str, indices: list[int]) -> np.ndarray:
+        frames = VideoDecoder(path, num_ffmpeg_threads=1).get_frames_at(indices).data.float()
+        width, height = sized(frames.shape[3], frames.shape[2])
+        resized = torch.nn.functional.interpolate(frames, (height, width), mode="bilinear")
+        return resized.round().byte().permute(0, 2, 3, 1).numpy()
+
+    return torchcodec.__version__, read
 
 
-def read_videos(videos: list[Path], read: Callable[[Path, list[int]], np.ndarray], seed: int) -> int:
-    """16 frames from a random place of each video; how many clips were read."""
-    random, span = np.random.default_rng(seed), STRIDE * SETTINGS.n_frames
-    for number in random.permutation(len(videos)):
-        start = int(random.integers(0, N_FRAMES - span + STRIDE))
-        assert len(read(videos[number], list(range(start, start + span, STRIDE)))) == SETTINGS.n_frames
-    return len(videos)
-
-
-def bare_decord(path: Path, indices: list[int]) -> np.ndarray:
-    width = round(WIDTH * SETTINGS.size_px / HEIGHT)
-    video = decord.VideoReader(
-        str(path), ctx=decord.cpu(0), width=width, height=SETTINGS.size_px, num_threads=1
-    )
-    return video.get_batch(indices).asnumpy()
-
-
-def our_decord(path: Path, indices: list[int]) -> np.ndarray:
-    return read_frames(path, indices, SETTINGS.size_px)
-
-
-def read_batches(store: FrameStore, seed: int) -> int:
-    """One epoch of training batches; how many clips were read."""
-    rows = np.arange(len(store))
-    return sum(
-        len(batch.frames_BNHWC)
-        for batch in training_batches(store.frames, rows, rows, BATCH_SIZE, seed, epoch=0)
-    )
+READERS = {
+    "ours": ours,
+    "before": ours,
+    "decord": decord_alone,
+    "decord2": partial(decord_alone, "decord2"),
+    "PyAV": pyav_with_a_plain_seek,
+    "OpenCV": opencv,
+    "torchcodec": torchcodec,
+}
 
 
 if __name__ == "__main__":
