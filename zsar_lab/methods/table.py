@@ -48,18 +48,14 @@ METHODS = {
         Method("transfer_reranked", "transfer, best by match", fit_reranked),
     )
 }
-GRIDS = {  # of single settings, as they are called in `Fitted.settings`
+GRIDS = {  # of settings, as `Fitted.settings` names them; transfer's k, from 1 to all, has no edge
     "penalty": PENALTIES,
     "tau": TAUS,
     "match_weight": MATCH_WEIGHTS,
     "m": N_RERANKED,
 } | {f"{name}_{reduction.key}": reduction.grid for name, reduction in REDUCTIONS.items() if reduction.key}
-FROM_THE_LEAST = (
-    "match_weight",
-    "m",
-    "csls_k",
-    "local_scaling_k",
-)  # nothing lies below: off, or one neighbour
+# nothing lies below their least: off, or one neighbour
+FROM_THE_LEAST = ("match_weight", "m", "csls_k", "local_scaling_k")
 TEXT_METHODS = tuple(name for name, method in METHODS.items() if method.needs == "texts")
 UPPER_BOUND, SEEN = "upper_bound", "seen"  # scored beside the methods; not zero-shot
 LABELS = {name: method.label for name, method in METHODS.items()} | {
