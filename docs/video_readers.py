@@ -110,7 +110,7 @@ def found(reader: Reader, kind: Kind, path: Path) -> str:
         )
     if refused == N_LISTS:
         return "refuses"
-    said = [f"{wrong} wrong"] * bool(wrong) + [f"{refused} lists refused"] * bool(refused)
+    said = [f"{wrong} wrong"] * bool(wrong) + [f"{refused} list{'s' * (refused > 1)} refused"] * bool(refused)
     return "**" + ", ".join(said) + "**" if said else "right"
 
 
@@ -119,6 +119,7 @@ HEAD = """# What readers make of video files
 Each picture of these files carries its number. {} frames a file are asked for, in twelve lists of four, each
 by a reader opened anew, and compared with what a player shows: decoding the default stream from the start, as
 displayed. "Wrong" means another frame than asked for, or one turned, mirrored or squeezed, without an error.
+"Refused" lists raised an error. Seen on Linux x86_64 with Python 3.11.
 
 - decord and decord2: `VideoReader(path).get_batch(indices)`
 - PyAV: `container.seek` to the first one's time, then pictures numbered by their time and the mean rate
