@@ -82,13 +82,14 @@ def main() -> None:
     print(HEAD.format(N_LISTS * N_INDICES))
     heads = ["zsar_lab" if name == "ours" else f"{name} {reader.version}" for name, reader in readers.items()]
     print("| file | " + " | ".join(heads) + " |\n" + "|---" * (len(readers) + 1) + "|")
+    silently = [0] * len(readers)
     for number, (case, kind) in enumerate(CASES.items()):
         path = options.folder / f"{number:02d}_{kind.codec}.{kind.suffix}"
         write(kind, path)
-        print(
-            f"| {case} | " + " | ".join(found(reader, kind, path) for reader in readers.values()) + " |",
-            flush=True,
-        )
+        cells = [found(reader, kind, path) for reader in readers.values()]
+        silently = [count + ("wrong" in cell) for count, cell in zip(silently, cells)]
+        print(f"| {case} | " + " | ".join(cells) + " |", flush=True)
+    print(f"| kinds of {len(CASES)} with wrong frames | " + " | ".join(map(str, silently)) + " |")
 
 
 def found(reader: Reader, kind: Kind, path: Path) -> str:
