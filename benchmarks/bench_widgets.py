@@ -64,7 +64,7 @@ def bench_explorer(rounds: int) -> None:
     started = time.perf_counter()
     explorer = Explorer(clips, protocol, texts, {OTHER_SOURCE: weights_SD})
     print(f"made once a split in {time.perf_counter() - started:.1f} s ({len(texts)} texts, 2 prototypes)")
-    widget = TransferExplorer(catalog, {"split": explorer}, {"split": made_up_map(clips, protocol)})
+    widget = TransferExplorer(catalog, explorer, made_up_map(clips, protocol))
     worst = 0.0
     for what, logic, callback in changes(explorer, widget, rounds):
         (logic_ms, logic_cpu), (callback_ms, callback_cpu) = (

@@ -161,9 +161,9 @@ def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict
     >>> sorted(zl.figures(zl.open_workspace("runs/demo")))
     ['confusion', 'hubness', 'methods', 'per class', 'transfer weights']
 
-    Save one for a paper with `zsar_lab.viz.figures.files.save_figure`.
+    Save one for a paper with `zsar_lab.viz.figures.save_figure`.
     """
-    from zsar_lab.viz.figures import classes, hubs, scores
+    from zsar_lab.viz.figures import classes, scores
 
     workspace = _opened(workspace)
     split = workspace.study.splits[0] if split is None else split
@@ -172,7 +172,7 @@ def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict
         "methods": scores.method_scores(results),
         "per class": classes.per_class(predictions, "transfer", catalog),
         "confusion": classes.confusion(predictions, "transfer", catalog),
-        "hubness": hubs.hubness_bars(predictions, catalog),
+        "hubness": scores.hubness_bars(predictions, catalog),
         "transfer weights": classes.transfer_weights(predictions, catalog),
     }
 

@@ -151,8 +151,8 @@ def prepare(
     from zsar_lab.data.prepare import prepare as make
     from zsar_lab.data.sampling import FrameSettings
     from zsar_lab.data.workers import Limits
-    from zsar_lab.viz.figures.data import class_overview, status_overview
-    from zsar_lab.viz.figures.files import write_page
+    from zsar_lab.viz.figures import write_page
+    from zsar_lab.viz.figures.data import class_overview
 
     source = Source(dataset, str(videos), str(annotations or ""), unit)
     limits = Limits(workers, timeout, memory)
@@ -160,7 +160,7 @@ def prepare(
     was_there = (out / "catalog" / "catalog.json").is_file()
     made = make(source, out, FrameSettings(frames, fps, size, jpeg_quality), limits)
     page = out / "catalog_report.html"
-    write_page([status_overview(made.catalog), class_overview(made.catalog)], page)
+    write_page([class_overview(made.catalog)], page)
     print("\n" + summary(made))
     if was_there:
         again = f"delete {out / 'catalog' / 'catalog.json'} and {out / 'frames'}"

@@ -70,13 +70,3 @@ def test_a_restarted_kernel_is_said_and_all_can_be_run_again(open_notebook):
     choice(box, "class").select_option(index=2)
     expect(box).to_contain_text(f"True class: {name}", timeout=WAIT_MS)
     assert_no_error_is_shown(page)
-
-
-def test_the_map_says_that_its_kernel_was_restarted(open_notebook):
-    page = open_notebook("04_shared_space")
-    canvas = show(page, ".zsar-space-canvas")
-    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    page.wait_for_function(IDLE, timeout=WAIT_MS)
-    canvas.get_by_role("button", name="none").click()
-    expect(canvas.get_by_role("status")).to_contain_text("run this cell again", timeout=WAIT_MS)
-    assert_no_error_is_shown(page)

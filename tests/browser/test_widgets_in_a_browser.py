@@ -124,18 +124,18 @@ def test_a_slider_moves_figures_and_table(space, picture):
     box = show(space, ".zsar-transfer-explorer")
     before = box.inner_text()
     assert "looking at test accuracy" in before
-    dots = "document.querySelector('.zsar-transfer-explorer .js-plotly-plot')._fullData[2].x.join()"
-    drawn = space.evaluate(dots)
+    bars = "document.querySelector('.zsar-transfer-explorer .js-plotly-plot')._fullData[0].y.join()"
+    drawn = space.evaluate(bars)
     box.locator(".noUi-handle").first.focus()
     for _ in range(24):
         space.keyboard.press("ArrowLeft")
     expect(box.locator(".zsar-summary")).to_contain_text("Now: k 8,", timeout=WAIT_MS)
-    space.wait_for_function(f"{dots} != {drawn!r}", timeout=WAIT_MS)
+    space.wait_for_function(f"{bars} != {drawn!r}", timeout=WAIT_MS)
     assert box.inner_text() != before
     picture(
         space,
         ".zsar-transfer-explorer",
-        ".zsar-transfer-explorer .js-plotly-plot >> nth=1",
+        ".zsar-transfer-explorer .js-plotly-plot >> nth=0",
         "transfer_explorer",
     )
 
@@ -168,7 +168,7 @@ def test_a_bar_and_a_cell_open_the_clips_of_their_class(errors, picture):
     assert found == min(24, wrong.max()) and advancing >= 1
     picture(
         errors,
-        ".zsar-class-errors .js-plotly-plot >> nth=2",
+        ".zsar-class-errors .js-plotly-plot >> nth=1",
         ".zsar-class-errors .zsar-clips",
         "class_errors",
     )

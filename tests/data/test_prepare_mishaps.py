@@ -197,7 +197,7 @@ def test_the_command_makes_everything_from_nothing(six, tmp_path, capsys):
     assert main(["prepare", "folder", "--videos", six.videos, "--out", str(out), *settings]) == 0
     said = capsys.readouterr().out
     assert "six: 6 usable clips of 2 classes; nothing else." in said and "JPEG of quality 80" in said
-    pages = {"catalog_report.csv", "catalog_report.html", "plotly.min.js", "bad_clips.csv"}
+    pages = {"catalog_report.csv", "catalog_report.html", "bad_clips.csv"}
     assert {path.name for path in out.iterdir()} == {"catalog", "frames", "source.json"} | pages
     jpeg = FrameStore.open(out / "frames")
     assert isinstance(jpeg.frames, JpegFrames) and jpeg.settings == FrameSettings(4, 4.0, 24, 80)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from seven_classes import IMAGE, LABELS, PROTOCOL, SCRIPT
 
 from zsar_lab.data.catalog import CLIP_COLUMNS, Catalog
-from zsar_lab.protocols.leakage import RULES, LeakageAudit, audit
+from zsar_lab.protocols.leakage import LeakageAudit, audit
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.lint import cluster_order
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import KINDS, Relatedness
-from zsar_lab.viz.figures.data import (
-    RULE_LOOKS,
-    class_overview,
-    nearest_pairs,
-    protocol_roles,
-    relatedness_heatmap,
-    removed_curve,
-    status_overview,
-)
+from zsar_lab.viz.figures import data
+from zsar_lab.viz.figures.data import class_overview, relatedness_heatmap, removed_curve
 from zsar_lab.viz.figures.style import CLEAR, GREY
 
 STATUS_OF = ["ok", "ok", "ok", "missing", "missing", "unreadable", "excluded", "not listed", "not a video"]
@@ -35,7 +29,7 @@ HOSTILE = ("<script>alert(1)</script>", "a & b", "{x}", "%{y}", "$x^2$", "<b>bol
 
 
 @pytest.fixture
-def catalog() -> Catalog:
+def statuses() -> Catalog:
     rows = []
     for n, (name, status) in enumerate(zip(CLASS_OF, STATUS_OF, strict=True)):
         reason = "" if status == "ok" else "why"
@@ -49,8 +43,8 @@ def bars(figure) -> dict[str, list[int]]:
     return {trace.name: list(trace.x) for trace in figure.data}
 
 
-def test_the_overview_stacks_every_status_by_class(catalog):
-    figure = class_overview(catalog)
+def test_the_overview_stacks_every_status_by_class(statuses):
+    figure = class_overview(statuses)
     drawn = bars(figure)
     assert drawn == {
         "usable clips": [0, 2, 1, 0],
@@ -61,13 +55,26 @@ def test_the_overview_stacks_every_status_by_class(catalog):
         "not a video (1)": [0, 1, 0, 0],
     }
     assert list(figure.layout.yaxis.ticktext) == ["(no class of the dataset)", "aa", "bb", "cc"]
-    assert sum(sum(counts) for counts in drawn.values()) == len(catalog.clips)
+    assert sum(sum(counts) for counts in drawn.values()) == len(statuses.clips)
     assert len({(trace.marker.color, trace.marker.pattern.shape) for trace in figure.data}) == 6
+    about = (
+        "ucf101, 9 clips and files: 3 ok, 2 missing, 1 unreadable, 1 excluded, 1 not listed, 1 not a video"
+    )
+    assert about in figure.layout.title.text
 
 
-def test_families_have_colours_of_their_own_and_stand_together(catalog):
-    classes = catalog.classes.assign(family=["z", "y", "z"])
-    figure = class_overview(Catalog("x", catalog.root, catalog.clips, classes))
+def test_a_second_round_of_colours_is_striped_but_keeps_its_colour(statuses):
+    names = [f"c{n:02}" for n in range(9)]
+    classes = pd.DataFrame({"name": names, "label": names, "family": names})
+    figure = class_overview(Catalog("x", statuses.root, statuses.clips, classes))
+    looks = {trace.name: trace.marker for trace in figure.data}
+    assert looks["c07"].color == looks["c00"].color and looks["c07"].pattern.shape == "/"
+    assert looks["c07"].pattern.fillmode == "overlay"
+
+
+def test_families_have_colours_of_their_own_and_stand_together(statuses):
+    classes = statuses.classes.assign(family=["z", "y", "z"])
+    figure = class_overview(Catalog("x", statuses.root, statuses.clips, classes))
     assert {trace.name: list(trace.y) for trace in figure.data[:3]} == {
         "usable clips": [0],
         "y": [1],
@@ -76,40 +83,23 @@ def test_families_have_colours_of_their_own_and_stand_together(catalog):
     assert list(figure.layout.yaxis.ticktext)[1:] == ["bb", "aa", "cc"]
 
 
-def test_the_statuses_sum_to_all_rows(catalog):
-    figure = status_overview(catalog)
-    one = ("unreadable", "excluded", "not listed", "not a video")
-    assert bars(figure) == {"ok": [3], "missing": [2]} | {status: [1] for status in one}
-    assert [trace.text[0] for trace in figure.data][:2] == [" 3 in 2 classes", " 2 in 2 classes"]
-    assert "ucf101, 9 clips and files of 3 classes" in figure.layout.title.text
-
-
-def test_a_great_many_classes_stay_on_a_page(catalog):
+def test_a_great_many_classes_stay_on_a_page(statuses):
     names = [f"class {n:03}" for n in range(700)]
-    many = Catalog("kinetics700", catalog.root, catalog.clips, pd.DataFrame({"name": names, "label": names}))
+    classes = pd.DataFrame({"name": names, "label": names})
+    many = Catalog("kinetics700", statuses.root, statuses.clips, classes)
     figure = class_overview(many)
     assert figure.layout.height < 5500 and figure.layout.yaxis.showticklabels is False
     assert "class 005: 0 clips, 0.0 s" in figure.data[0].customdata
 
 
-def test_every_clip_of_an_account_has_one_part():
-    roles = ["train"] * 4 + ["seen test"] + ["validation"] * 2 + ["test"] * 3 + ["left out"] * 5
-    second = pd.DataFrame({"role": ["test", "left out"]})
-    figure = protocol_roles({"half-0": pd.DataFrame({"role": roles}), "<half-1>": second}, "ucf101")
-    counts = {"train": [4, 0], "seen test": [1, 0], "validation": [2, 0], "test": [3, 1], "left out": [5, 1]}
-    assert bars(figure) == counts and figure.data[0].text == ("4", "")
-    assert list(figure.layout.yaxis.ticktext) == ["half-0", "&lt;half-1&gt;"]
-
-
 @pytest.mark.parametrize("hostile", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
-def test_a_page_holds_no_markup_of_the_data(catalog, hostile):
+def test_a_page_holds_no_markup_of_the_data(statuses, hostile):
     classes = pd.DataFrame({"name": ["a", "b", "c"], "label": [hostile] * 3, "family": [hostile] * 3})
-    odd = Catalog(hostile, catalog.root, catalog.clips, classes)
-    for figure in (status_overview(odd), class_overview(odd)):
-        page = figure.to_html(include_plotlyjs=False, full_html=False)
-        for mark in ("<img", "\\u003cimg", "<script>alert", "\\u003cscript", "\\u003c\\u002fscript"):
-            assert mark not in page, mark
-        assert "alert(1)" in page  # as text
+    odd = Catalog(hostile, statuses.root, statuses.clips, classes)
+    page = class_overview(odd).to_html(include_plotlyjs=False, full_html=False)
+    for mark in ("<img", "\\u003cimg", "<script>alert", "\\u003cscript", "\\u003c\\u002fscript"):
+        assert mark not in page, mark
+    assert "alert(1)" in page  # as text
 
 
 # leakage
@@ -132,7 +122,6 @@ def test_the_curves_are_the_audits(found):
         assert trace.line.shape == "vh"
     assert figure.layout.shapes[0].x0 == figure.layout.shapes[0].x1 == 0.05
     chosen = [len(found.removed(0.05)), len(found.removed(0.05, ()))]
-    assert list(figure.data[2].x) == [0.05, 0.05] and list(figure.data[2].y) == chosen
     words = f"threshold 0.05: {chosen[0]} removed<br>({chosen[1]} by distance alone)"
     assert figure.layout.annotations[0].text == words
 
@@ -141,30 +130,6 @@ def test_no_threshold_draws_no_line(found):
     figure = removed_curve(found)
     assert len(figure.data) == 2 and not figure.layout.shapes and not figure.layout.annotations
     assert removed_curve(found, 1.5).layout.xaxis.range[1] == 1.5
-
-
-def test_the_bars_are_the_nearest_pairs(found):
-    assert set(found.pairs["rule"]) == set(RULES)
-    table, figure = found.nearest(8, RULES), nearest_pairs(found, 8, RULES)
-    shown = [trace for trace in figure.data if trace.type == "bar"]
-    drawn = sorted((y, x, bar.legendgroup) for bar in shown for x, y in zip(bar.x, bar.y))
-    assert drawn == [(i, row.distance, row.rule) for i, row in enumerate(table.itertuples())]
-    for dots, bar in zip(figure.data[1::2], shown, strict=True):
-        assert (dots.x, dots.y, dots.marker.color) == (bar.x, bar.y, bar.marker.color)
-    assert figure.layout.yaxis.ticktext[0] == "bowling ~ bowling"
-
-
-def test_equal_names_are_left_out_and_said_so(found):
-    figure = nearest_pairs(found, 50)
-    assert "exact" not in {trace.legendgroup for trace in figure.data}
-    assert "pairs of equal names, not shown: 1" in figure.layout.title.text
-    assert "not shown" not in nearest_pairs(found, 50, RULES).layout.title.text
-
-
-def test_rules_differ_without_colour_and_names_are_plain_text(found):
-    assert all(len(set(parts)) == len(RULES) for parts in zip(*RULE_LOOKS.values()))
-    text = nearest_pairs(found, 50).to_json()
-    assert "<b>knit" not in text and "\\u003cb\\u003eknit" not in text and "%{x} $a$" not in text
 
 
 # class texts
@@ -188,29 +153,18 @@ def labels_for(embeddings: ClassEmbeddings) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("names", [None, ("c3", "c4", "c5", "c6")])
-def test_cells_are_relatedness_in_the_order_of_clusters(texts, kind, names):
-    """Relatedness of some classes stays fitted on the seen ones."""
-    figure = relatedness_heatmap(texts, labels_for(texts), names, kind=kind, seen=texts.names[:7])
+def test_cells_are_relatedness_in_the_order_of_clusters(texts, kind):
+    figure = relatedness_heatmap(texts, labels_for(texts), kind)
     trace, text_CF = figure.data[0], texts.pooled_CF.astype(float)
-    related = Relatedness.fit(text_CF[:7], kind).between(text_CF, text_CF)
+    related = Relatedness.fit(text_CF, kind).between(text_CF, text_CF)
     order = [texts.names.index(text.removeprefix("label ")) for text in trace.x]
-    assert trace.x == trace.y and sorted(order) == (list(range(12)) if names is None else [3, 4, 5, 6])
+    assert trace.x == trace.y and sorted(order) == list(range(12))
     np.testing.assert_allclose(trace.z, related[np.ix_(order, order)], atol=0.0005 + 1e-9)
-    among = related[np.ix_(sorted(order), sorted(order))]
-    assert [sorted(order).index(row) for row in order] == cluster_order(among).tolist()
+    assert order == cluster_order(related).tolist()
     # zero in the middle and clear; the ends are symmetric, and one pair in 200 lies beyond
-    pairs = np.sort(np.abs(among[np.triu_indices(len(order), 1)]))
+    pairs = np.sort(np.abs(related[np.triu_indices(len(order), 1)]))
     assert trace.zmin == -trace.zmax and pairs[-2] <= trace.zmax + 0.0005 and trace.zmax <= pairs[-1] + 0.0005
     assert [colour.split(",")[-1] for place, colour in trace.colorscale if place == 0.5] == [" 0)", " 0)"]
-
-
-def test_related_classes_stand_side_by_side():
-    random = np.random.default_rng(1)
-    embeddings = made(np.eye(3)[np.arange(30) % 3] + 0.1 * random.normal(size=(30, 3)))
-    shown = relatedness_heatmap(embeddings, labels_for(embeddings)).data[0].x
-    kinds = [int(text.removeprefix("label c")) % 3 for text in shown]
-    assert sum(a != b for a, b in itertools.pairwise(kinds)) == 2
 
 
 def test_names_are_shown_letter_by_letter_in_both_themes():
@@ -225,11 +179,6 @@ def test_names_are_shown_letter_by_letter_in_both_themes():
     assert figure.layout.paper_bgcolor == CLEAR and axis.color == GREY
 
 
-def test_equal_labels_are_told_apart_by_their_names(texts):
-    shown = relatedness_heatmap(texts, labels_for(texts) | {"c0": "same", "c1": "same"}).data[0].x
-    assert {"same [c0]", "same [c1]"} <= set(shown) and len(set(shown)) == 12
-
-
 def test_many_classes_are_shown_without_ticks_in_a_few_bytes_a_cell():
     embeddings = made(np.random.default_rng(0).normal(size=(300, 32)))
     figure = relatedness_heatmap(embeddings, labels_for(embeddings))
@@ -238,11 +187,80 @@ def test_many_classes_are_shown_without_ticks_in_a_few_bytes_a_cell():
 
 
 def test_what_cannot_be_drawn_is_refused(texts):
-    for names in (("c1",), ("c1", "c1", "c2"), ()):
-        with pytest.raises(ValueError, match=f"each once, got {len(names)}"):
-            relatedness_heatmap(texts, labels_for(texts), names)
+    with pytest.raises(ValueError, match="got 1"):
+        relatedness_heatmap(made(np.ones((1, 2))), {"c0": "x"})
     with pytest.raises(ValueError, match="relatedness must be one of"):
         relatedness_heatmap(texts, labels_for(texts), kind="odd")
-    with pytest.raises(ValueError, match="Flying"):
-        relatedness_heatmap(texts, labels_for(texts), ("c1", "Flying"))
-    assert len(relatedness_heatmap(texts, labels_for(texts), ("c1", "c2")).data[0].z) == 2
+    assert len(relatedness_heatmap(made(np.eye(2)), {"c0": "x", "c1": "y"}).data[0].z) == 2
+
+
+# tables
+
+
+def test_protocols_count_classes_clips_and_what_is_left_out(catalog):
+    other = dataclasses.replace(PROTOCOL, unseen=("A", "C"))
+    reasons = ["", "missing: no file a", "missing: no file b", "its class takes no part"]
+    roles = ["test", *["left out"] * 3]
+    accounts = {"a": pd.DataFrame({"role": roles, "reason": reasons})}
+    accounts["b"] = pd.DataFrame({"role": ["test"] * 4, "reason": [""] * 4})
+    table = data.protocol_table({"a": PROTOCOL, "b": other}, accounts)
+    counts = {"seen classes": 2, "validation classes": 2, "unseen classes": 3}
+    counts |= {"train clips": 6, "seen test clips": 2, "validation clips": 8, "test clips": 12}
+    left_out = {"left out: missing": 2, "left out: its class takes no part": 1}
+    assert table["a"].to_dict() == counts | left_out | {"hash": PROTOCOL.hash}
+    assert table.loc["left out: missing", "b"] == 0 and table.loc["unseen classes", "b"] == 2
+    held_out = data.held_out_classes({"a": PROTOCOL, "b": other}, catalog)
+    assert held_out["a"].tolist() == [SCRIPT, IMAGE, LABELS["C"], "wave", "nod"]
+    assert held_out["b"].tolist() == [IMAGE, LABELS["C"], "", "wave", "nod"]
+
+
+def test_a_reason_is_shown_whole_and_never_as_markup(catalog):
+    reason = "<img src=x onerror=alert(1)> " + "long " * 60
+    clips = catalog.clips.copy()
+    clips.loc[clips["status"] == "unreadable", "reason"] = reason
+    page = data.left_out_table(dataclasses.replace(catalog, clips=clips)).to_html()
+    assert "<img" not in page and "&lt;img" in page and page.count("long ") >= 60
+    assert "1 clips and files" in page and "A/bad.mp4" in page and "A/0.mp4" not in page
+
+
+def test_of_many_left_out_each_status_is_shown(catalog):
+    clips = pd.concat([catalog.clips.assign(status="missing", reason="no file"), catalog.clips.tail(1)])
+    clips.iloc[-1, clips.columns.get_indexer(["status", "reason"])] = "unreadable", "it is empty"
+    page = data.left_out_table(dataclasses.replace(catalog, clips=clips), most=20).to_html()
+    assert "30 clips and files, 11 of them shown" in page and "it is empty" in page
+    nothing = dataclasses.replace(catalog, clips=catalog.clips[catalog.clips["status"] == "ok"])
+    assert "0 clips and files" in data.left_out_table(nothing).to_html()
+
+
+def test_the_leakage_table_lists_what_overlaps_and_what_is_removed(found):
+    table = data.leakage_table(found, 0.2)
+    assert list(table.columns) == ["training class", "test class", "rule", "distance", "removed"]
+    rows = table.drop(columns="distance").values.tolist()
+    assert rows[0] == ["bowling", "bowling", "exact", "yes"]
+    for row in (
+        ["throwing discus", "discus throw", "normalised", "yes"],
+        ["jog", "run", "embedding", "yes"],
+        ["swimming front crawl", "front crawl", "contained", "yes"],
+    ):
+        assert row in rows
+    assert rows == sorted(rows, key=lambda row: row[3] == "no")
+    by_name = data.leakage_table(found).set_index("rule")["removed"].to_dict()
+    assert by_name == {"exact": "yes", "normalised": "yes", "contained": "no"}
+
+
+def test_a_leakage_table_without_embeddings_has_no_distances():
+    found = audit(pd.DataFrame({"name": TRAIN}), pd.DataFrame({"name": TEST}))
+    assert list(data.leakage_table(found).columns) == [
+        "training class",
+        "test class",
+        "rule",
+        "removed",
+    ]
+    assert data.leakage_table(audit(pd.DataFrame({"name": ["a"]}), pd.DataFrame({"name": ["b"]}))).empty
+
+
+def test_flags_are_sentences_under_their_share():
+    flags = pd.DataFrame({"name": ["a", "a", "b"], "sentence": ["a is far", "a is b", "b is a"]})
+    text = "2 of 40 class texts flagged (5.0 %):\n- a: a is far.\n- a: a is b.\n- b: b is a."
+    assert data.flags_as_text(flags, 40) == text
+    assert data.flags_as_text(flags[:0], 40) == "0 of 40 class texts flagged (0.0 %)."

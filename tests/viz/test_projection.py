@@ -6,14 +6,13 @@ import dataclasses
 import os
 
 import numpy as np
-import pandas as pd
 import pytest
+from seven_classes import LABELS
 from sklearn.manifold import trustworthiness
 
-from zsar_lab.files import fingerprint
 from zsar_lab.viz import projection
-from zsar_lab.viz.figures.space import MOST_CLASSES, neighbours_kept, shared_space
-from zsar_lab.viz.projection import SpaceMap, shared_space_map, trust, warning_of
+from zsar_lab.viz.figures.space import kept_table, shared_space
+from zsar_lab.viz.projection import shared_space_map, trust, warning_of
 
 
 @pytest.fixture
@@ -34,24 +33,13 @@ def laid_out(monkeypatch) -> list:
     return calls
 
 
-@pytest.fixture
-def space(predictions, embeddings, tmp_path, laid_out) -> SpaceMap:
-    return shared_space_map(predictions, embeddings, tmp_path)
-
-
-def test_a_map_fitted_on_seen_classes_is_another_one_and_the_usual_one_keeps_its_name(
-    space, predictions, embeddings, tmp_path, laid_out
-):
+def test_a_map_fitted_on_seen_classes_is_another_one(predictions, embeddings, tmp_path, laid_out):
+    space = shared_space_map(predictions, embeddings, tmp_path)
     of_seen = shared_space_map(predictions, embeddings, tmp_path, fitted_on="seen")
     assert space.path != of_seen.path and (space.fitted_on, of_seen.fitted_on) == ("all", "seen")
     in_fit = [group == "seen" for group in of_seen.groups]
     # seen, composed, true, seen text, unseen text
     assert laid_out[1].tolist() == in_fit + [True] * 2 + [False] * 6 + [True] * 2 + [False] * 3
-    rows, prototypes = embeddings.rows(space.ids), map(predictions.prototypes, projection.KINDS)
-    points = np.concatenate([embeddings.embedding_ND[rows], *prototypes]).astype(np.float32)
-    settings = {"seed": 0, "k": 15, "min_distance": 0.1}
-    as_ever = fingerprint("shared space map", "print", points, np.sort(rows), settings)
-    assert space.path.name == f"map_{as_ever}.npz"
     shared_space_map(predictions, embeddings, tmp_path, fitted_on="seen")
     assert len(laid_out) == 2
     with pytest.raises(ValueError, match="fitted_on must be 'all' or 'seen', got 'unseen'"):
@@ -111,18 +99,11 @@ def test_the_warning_names_what_is_low(space, trusted, kept, words):
     assert words in warning and bool(warning) == bool(words)
 
 
-def test_the_figure_of_neighbours_kept_has_a_bar_a_class_the_worst_first(catalog, space):
+def test_the_table_of_neighbours_kept_has_a_row_a_class_the_worst_first(catalog, space):
     kept = np.array([{"A": 0.1, "S1": 0.9}.get(name, 0.5) for name in space.classes])
-    figure = neighbours_kept(dataclasses.replace(space, kept=kept), catalog)
-    bars = {trace.name: dict(zip(trace.x, trace.y)) for trace in figure.data}
-    assert bars["unseen classes"][0] == pytest.approx(10) and bars["seen classes"][6] == pytest.approx(90)
-    assert sum(map(len, bars.values())) == 7 and "by chance" in figure.layout.title.text
-    assert "<img" not in figure.to_json() and figure.layout.yaxis.title.text == "of the 10 nearest (%)"
-    many = tuple(f"c{n}" for n in range(MOST_CLASSES + 5))
-    other = dataclasses.replace(catalog, classes=pd.DataFrame({"name": many, "label": many}))
-    seen, kept = ("seen",) * len(many), np.linspace(1, 0, len(many))
-    figure = neighbours_kept(dataclasses.replace(space, classes=many, groups=seen, kept=kept), other)
-    assert len(figure.data[0].x) == MOST_CLASSES and "30 worst kept of 35 classes" in figure.layout.title.text
+    table = kept_table(dataclasses.replace(space, kept=kept), catalog)
+    assert table.index[0] == LABELS["A"] and table.iloc[0].tolist() == ["unseen", 10.0]
+    assert table.index[-1] == "stand" and table.iloc[-1].tolist() == ["seen", 90.0] and len(table) == 7
 
 
 def test_the_figure_is_coloured_by_right_and_wrong_and_by_hubness(catalog, predictions, space):
@@ -131,9 +112,9 @@ def test_the_figure_is_coloured_by_right_and_wrong_and_by_hubness(catalog, predi
     assert (counts["not scored"], counts["right (transfer)"], counts["wrong (transfer)"]) == (16, 5, 7)
     figure = shared_space(space, catalog, "hubness", predictions=predictions)
     counts = {trace.name: len(trace.x) for trace in figure.data}
-    assert (
-        counts["8 or more: a hub"] == 10 and counts["N_1 of the prediction below 2 (half the mean)"] == 2
-    )  # B has ten answers, A and C one each
+    # B has ten predictions, A and C one each
+    assert counts["2 x the mean or more: a hub"] == 10
+    assert counts["N_1 of the prediction below half the mean"] == 2
     assert "predicted as" in str(figure.data[1].customdata) and "<img" not in figure.to_json()
     with pytest.raises(ValueError, match="'right' needs the predictions"):
         shared_space(space, catalog, "right")
@@ -182,13 +163,6 @@ def test_the_map_draws_clips_and_prototypes_and_lines_to_the_true_ones(
         shared_space(space, catalog, guess="label")
     with pytest.raises(ValueError, match="'group', 'class', 'right', 'hubness', got 'colour'"):
         shared_space(space, catalog, "colour")
-
-
-def test_predictions_of_another_split_are_refused(catalog, predictions, space):
-    with pytest.raises(ValueError, match="'split 0'"):
-        shared_space(dataclasses.replace(space, seen=("S2", "S1")), catalog, predictions=predictions)
-    with pytest.raises(KeyError, match="guess"):
-        shared_space(space, catalog, predictions=predictions, method="guess")
 
 
 @pytest.mark.skipif(

@@ -14,7 +14,6 @@ from zsar_lab.viz.tables import (
     claims_as_text,
     convention_table,
     conventions_as_text,
-    spread_table,
 )
 
 ODD = "<b>$x$ %{y}"
@@ -78,9 +77,6 @@ def test_the_tables_of_conventions_hold_one_decimal(conventions):
         *("68.8", "+25.0"),  # (75 - 20) / 80
     ]
     assert shown.loc[(SPLITS, "one half"), "std"] == "" and shown.iloc[0]["difference"] == ""
-    spreads = spread_table(conventions)
-    assert spreads.loc[SPLITS].tolist() == ["50.0 (reference)", "80.0 (one half)", "30.0", "30.6"]
-    assert spreads.loc[ORDER].tolist() == ["71.0 (labels)", "75.0 (halves, 10 seeds)", "4.0", "5.0"]
 
 
 def test_the_conventions_in_words(conventions):

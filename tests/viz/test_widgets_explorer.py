@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from seven_classes import IMAGE, LABELS, PROTOCOL, SCRIPT
 
-from zsar_lab.methods.transfer import TransferSettings, settings_grid
+from zsar_lab.methods.transfer import settings_grid
 from zsar_lab.results.explorer import Choice, Explorer, places_on_map
+from zsar_lab.results.summary import settings_as_text
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import unit
-from zsar_lab.viz import projection
-from zsar_lab.viz.projection import SpaceMap, shared_space_map
-from zsar_lab.viz.widgets.figures import FigureFitter
 from zsar_lab.viz.widgets.transfer_explorer import TAUS, WARNING, TransferExplorer
 
 HARMFUL = "<b>bold</b>"  # a prompt's name
-OTHER = replace(
-    PROTOCOL,
-    name="split 1",
-    unseen=PROTOCOL.validation,
-    validation=PROTOCOL.unseen,
-    test_clips=PROTOCOL.validation_clips,
-    validation_clips=PROTOCOL.test_clips,
-)
 
 
 def texts(prompt: str, seed: int) -> ClassEmbeddings:
@@ -40,24 +30,15 @@ def texts(prompt: str, seed: int) -> ClassEmbeddings:
 
 
 @pytest.fixture
-def explorers(embeddings) -> dict[str, Explorer]:
+def explorer(embeddings) -> Explorer:
     rows = np.random.default_rng(5).normal(size=(2, 8))
-    good, vague = texts("good", 1), texts(HARMFUL, 2)
-    one = Explorer(embeddings, PROTOCOL, {"good": good, HARMFUL: vague}, {"classifier weights": rows})
-    return {"one": one, "two": Explorer(embeddings, OTHER, {"good": good})}
+    prompts = {"good": texts("good", 1), HARMFUL: texts(HARMFUL, 2)}
+    return Explorer(embeddings, PROTOCOL, prompts, {"classifier weights": rows})
 
 
 @pytest.fixture
-def maps(predictions, embeddings, tmp_path, monkeypatch) -> dict[str, SpaceMap]:
-    monkeypatch.setattr(projection, "_umap", lambda points, seed: points[:, :2].astype(float))
-    space = shared_space_map(predictions, embeddings, tmp_path / "map")
-    places = {name: getattr(space, name)[:2] for name in ("true_xy", "composed_xy", "unseen_text_xy")}
-    return {"one": space, "two": replace(space, unseen=OTHER.unseen, **places)}
-
-
-@pytest.fixture
-def widget(catalog, explorers, maps) -> TransferExplorer:
-    return TransferExplorer(catalog, explorers, maps)
+def widget(catalog, explorer, space) -> TransferExplorer:
+    return TransferExplorer(catalog, explorer, space)
 
 
 def text_of(page: str) -> str:
@@ -69,11 +50,7 @@ def assert_shown(widget: TransferExplorer, explorer: Explorer, choice: Choice) -
     outcome = explorer.score(choice)
     chosen = explorer.score(explorer.chosen(choice.class_text, choice.source))
     assert widget.outcome.choice == choice and widget.html["message"].value == ""
-    accuracy, bars = widget.figures[:2]
-    for trace, shown in ((accuracy.data[1], chosen), (accuracy.data[2], outcome)):
-        top1 = [100 * shown.unseen.top1, 100 * shown.validation.top1]
-        assert list(trace.x) == pytest.approx(top1)
-        assert [text.split(" ")[1] for text in trace.text] == [f"{value:.1f}" for value in top1]
+    bars = widget.figures[0]
     top1, top1_chosen, n1, n1_chosen, before = (sorted(trace.y) for trace in bars.data)
     assert top1 == pytest.approx(sorted(100 * outcome.unseen.top1_C))
     assert top1_chosen == pytest.approx(sorted(100 * chosen.unseen.top1_C))
@@ -88,20 +65,18 @@ def assert_shown(widget: TransferExplorer, explorer: Explorer, choice: Choice) -
     (a, b), without = pairs[0], f" (without {outcome.unreduced.hubness.skewness:+.2f})"
     assert cells[4][1] == f"{a.hubness.skewness:+.2f}{'' if choice.reduction == 'none' else without}"
     assert cells[4][2] == f"{b.hubness.skewness:+.2f}" and len(cells) == 6
-    settings = f"k {choice.transfer.k}, tau {choice.transfer.tau:g}, {choice.transfer.relatedness}"
+    settings = settings_as_text(asdict(choice.transfer))
     assert f"{settings}, {choice.source}, {choice.class_text}" in text_of(widget.html["summary"].value)
 
 
-def test_it_opens_on_what_validation_chose_and_warns(widget, explorers):
-    chosen = explorers["one"].chosen("good")
-    assert_shown(widget, explorers["one"], chosen)
+def test_it_opens_on_what_validation_chose_and_warns(widget, explorer):
+    chosen = explorer.chosen("good")
+    assert_shown(widget, explorer, chosen)
     k = widget.controls["k"]
     assert (k.min, k.max, k.value) == (1, 2, chosen.transfer.k)
     assert any(WARNING in text_of(getattr(part, "value", "")) for part in widget.children)
-    assert list(widget.figures[0].data[0].x) == pytest.approx([100 / 3, 100 / 2])  # chance
     assert {settings.tau for settings in settings_grid(8)} <= set(TAUS)
     assert "zsar-transfer-explorer" in widget._dom_classes
-    assert sum(isinstance(part, FigureFitter) for part in widget.children) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,8 +90,8 @@ def test_it_opens_on_what_validation_chose_and_warns(widget, explorers):
         ("reduction", "CSLS"),
     ],
 )
-def test_every_control_moves_all_that_is_shown(widget, explorers, control, value):
-    chosen = explorers["one"].chosen("good")
+def test_every_control_moves_all_that_is_shown(widget, explorer, control, value):
+    chosen = explorer.chosen("good")
     options = getattr(widget.controls[control], "options", ())
     value = next((one for one in options if str(one).lower() == str(value).lower()), value)
     widget.controls[control].value = value
@@ -124,58 +99,44 @@ def test_every_control_moves_all_that_is_shown(widget, explorers, control, value
         choice = replace(chosen, transfer=replace(chosen.transfer, **{control: value}))
     else:
         choice = replace(chosen, **{"reduction" if control == "reduction" else control: value})
-    assert_shown(widget, explorers["one"], choice)
+    assert_shown(widget, explorer, choice)
 
 
-def test_one_button_goes_back_to_what_validation_chose_in_one_step(widget, explorers, monkeypatch):
+def test_one_button_goes_back_to_what_validation_chose_in_one_step(widget, explorer, monkeypatch):
     widget.choose(k=1, tau=0.01, relatedness="plain", reduction=widget.controls["reduction"].options[-1])
     asked, score = [], Explorer.score
     monkeypatch.setattr(
         Explorer, "score", lambda self, choice: (asked.append(choice), score(self, choice))[1]
     )
     widget.controls["chosen"].click()
-    chosen = explorers["one"].chosen("good")
+    chosen = explorer.chosen("good")
     assert set(asked) == {chosen}
-    assert_shown(widget, explorers["one"], chosen)
+    assert_shown(widget, explorer, chosen)
 
 
-def test_another_split_has_its_own_classes_and_keeps_what_it_can(widget, explorers):
-    widget.choose(k=2, class_text=HARMFUL)
-    widget.controls["split"].value = "two"
-    assert widget.controls["class_text"].options == ("good",)
-    assert widget.controls["source"].options == ("class means",)
-    transfer = TransferSettings(2, widget.state.tau, widget.state.relatedness)
-    assert_shown(widget, explorers["two"], Choice(transfer, "good"))
-    accuracy, bars, space = widget.figures
-    assert "split 1" in accuracy.layout.title.text and set(bars.layout.xaxis2.ticktext) == {"wave", "nod"}
-    assert list(space.data[-1].text) == ["wave", "nod"]
-    widget.choose(split="one")
-    assert len(bars.data[0].y) == 3
-
-
-def test_prototypes_move_on_the_map(widget, explorers, maps):
-    explorer, space, figure = explorers["one"], maps["one"], widget.figures[2]
+def test_prototypes_move_on_the_map(widget, explorer, space):
+    figure = widget.figures[1]
     shown_ND, before = explorer.embeddings_of(space.ids), [trace.x for trace in figure.data]
     places = [places_on_map(explorer.score(explorer.chosen("good")).prototypes_UD, shown_ND, space.clips_xy)]
     widget.controls["k"].value = 3 - widget.state.k
     places.append(places_on_map(widget.outcome.prototypes_UD, shown_ND, space.clips_xy))
-    lines, marked, now = figure.data[-3:]
+    lines, now, marked = (figure.data[number] for number in (3, 6, 7))
     for trace, xy in zip((marked, now), places):
         np.testing.assert_allclose(np.stack([trace.x, trace.y], axis=1), xy)
     assert list(lines.x[:3]) == [pytest.approx(now.x[0]), pytest.approx(space.true_xy[0, 0]), None]
     same = [old == new for old, new in zip(before, (trace.x for trace in figure.data), strict=True)]
-    assert same[:-3] == [True] * (len(same) - 3) and same[-2]
+    assert all(same[place] for place in (0, 1, 2, 4, 5, 7))  # clips, true and seen prototypes, and as chosen
     apart = np.hypot(*(places[0] - space.composed_xy).T)
     share = 100 * apart / np.hypot(*(space.clips_xy.max(0) - space.clips_xy.min(0)))
     note = text_of(widget.html["note"].value)
     assert f"off by {np.median(share):.1f} %" in note and f"at most {share.max():.1f} %" in note
 
 
-def test_without_a_map_there_is_none(catalog, explorers):
-    widget = TransferExplorer(catalog, explorers)
+def test_without_a_map_there_is_none(catalog, explorer):
+    widget = TransferExplorer(catalog, explorer)
     widget.controls["k"].value = 1
-    assert len(widget.figures) == 2 and widget.html["note"].value == ""
-    assert_shown(widget, explorers["one"], widget.outcome.choice)
+    assert len(widget.figures) == 1 and widget.html["note"].value == ""
+    assert_shown(widget, explorer, widget.outcome.choice)
 
 
 def test_names_and_prompts_are_shown_letter_by_letter(widget):
@@ -185,13 +146,9 @@ def test_names_and_prompts_are_shown_letter_by_letter(widget):
         page = page.replace("\\u003c", "<").replace("\\u003e", ">")
         assert not [evil for evil in (IMAGE, "<script", "</script", HARMFUL) if evil in page]
     assert "&lt;b&gt;bold&lt;/b&gt;" in widget.html["summary"].value
-    assert any(html.escape(SCRIPT)[:8] in text for text in widget.figures[1].data[0].customdata)
+    assert any(html.escape(SCRIPT)[:8] in text for text in widget.figures[0].data[0].customdata)
 
 
-def test_bad_input_is_refused(catalog, explorers, maps):
-    with pytest.raises(ValueError, match="at least one split"):
-        TransferExplorer(catalog, {})
-    with pytest.raises(ValueError, match="one, two, got one"):
-        TransferExplorer(catalog, explorers, {"one": maps["one"]})
-    with pytest.raises(ValueError, match="'two'"):
-        TransferExplorer(catalog, explorers, dict.fromkeys(explorers, maps["one"]))
+def test_a_map_of_another_split_is_refused(catalog, explorer, space):
+    with pytest.raises(ValueError, match="'split 0'"):
+        TransferExplorer(catalog, explorer, replace(space, unseen=("A",)))

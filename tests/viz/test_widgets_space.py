@@ -7,30 +7,20 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from seven_classes import IMAGE, SCRIPT
+from seven_classes import IMAGE, LABELS, SCRIPT
 
-from zsar_lab.viz import explanations, map_points, projection
-from zsar_lab.viz.map_points import (
-    colouring,
-    hover_texts,
-    predicted_on_map,
-    select,
-    selection_html,
-)
-from zsar_lab.viz.projection import SpaceMap, shared_space_map
+from zsar_lab.viz import explanations, projection
+from zsar_lab.viz.figures import space as figures
+from zsar_lab.viz.figures.space import COLOURINGS, colouring, hover_texts, points_on_map, select
+from zsar_lab.viz.projection import SpaceMap
 from zsar_lab.viz.widgets.space import SpaceExplorer
 
 
 @pytest.fixture
-def space(predictions, embeddings, tmp_path, monkeypatch) -> SpaceMap:
-    monkeypatch.setattr(projection, "_umap", lambda points, seed: points[:, :2].astype(float))
-    return shared_space_map(predictions, embeddings, tmp_path / "map")
-
-
-@pytest.fixture
-def predicted(space, predictions) -> map_points.Predicted:
-    return predicted_on_map(space, predictions)
+def points(space, predictions) -> pd.DataFrame:
+    return points_on_map(space, predictions)
 
 
 def text_of(page: str) -> str:
@@ -45,15 +35,10 @@ def floats(content: bytes, columns: int) -> np.ndarray:
     return np.frombuffer(content, np.float32).reshape(-1, columns)
 
 
-class Browser:
-    """The other side of a canvas: what it sends, and what is sent to it."""
-
-    def __init__(self, widget: SpaceExplorer) -> None:
-        self.canvas, self.received = widget.canvas, []
-        self.canvas.send = lambda content, buffers=None: self.received.append((content, buffers))
-
-    def select(self, *rows: int, number: int = 1) -> None:
-        self.canvas._handle_custom_msg({"number": number}, [memoryview(np.array(rows, np.uint32).tobytes())])
+def choose_rows(widget: SpaceExplorer, *rows: int) -> None:
+    """As the canvas does it: what it sets arrives as a view of memory."""
+    content = memoryview(np.array(rows, np.uint32).tobytes())
+    widget.canvas.set_state({"selected": content})
 
 
 @pytest.fixture
@@ -61,50 +46,48 @@ def widget(space, catalog, predictions) -> SpaceExplorer:
     return SpaceExplorer(space, catalog, predictions)
 
 
-@pytest.fixture
-def browser(widget) -> Browser:
-    return Browser(widget)
-
-
 # what clips are
 
 
 @pytest.mark.parametrize("method", ["transfer", "direct"])
-def test_predictions_on_the_map_are_those_of_each_clip(space, predictions, method):
-    found = predicted_on_map(space, predictions, method)
+def test_points_on_the_map_are_predicted_as_each_clip_is(space, predictions, method):
     wanted = {
         clip.clip: clip
         for name in "ABC"
         for clip in explanations.clip_table(predictions, method, name).itertuples()
     }
-    for clip, prediction, margin, right in zip(space.ids, found.prediction, found.margin, found.right):
-        row = wanted.get(clip)
-        assert prediction == (row.prediction if row else None) and right == bool(row and row.right)
-        assert margin == pytest.approx(row.margin) if row else np.isnan(margin)
-    assert found.n1 == ({"A": 1, "B": 10, "C": 1} if method == "transfer" else {"A": 4, "B": 4, "C": 4})
+    for clip in points_on_map(space, predictions, method).itertuples():
+        row = wanted.get(clip.clip)
+        assert clip.prediction == (row.prediction if row else None) and clip.right == bool(row and row.right)
+        assert clip.margin == pytest.approx(row.margin) if row else np.isnan(clip.margin)
+        n1 = {"A": 1, "B": 10, "C": 1} if method == "transfer" else {"A": 4, "B": 4, "C": 4}
+        assert clip.hubness == n1[row.prediction] / 4 if row else np.isnan(clip.hubness)
 
 
 def test_predictions_of_another_split_are_refused(space, predictions):
     with pytest.raises(ValueError, match="split 0"):
-        predicted_on_map(replace(space, unseen=("A", "C", "B")), predictions)
+        points_on_map(replace(space, unseen=("A", "C", "B")), predictions)
     with pytest.raises(KeyError, match="guessing"):
-        predicted_on_map(space, predictions, "guessing")
+        points_on_map(space, predictions, "guessing")
 
 
-@pytest.mark.parametrize("colour_by", map_points.COLOURINGS)
-def test_every_clip_has_a_look_and_equal_clips_the_same(space, catalog, predicted, colour_by):
-    looks, number = colouring(space, catalog, colour_by, predicted)
-    prediction = predicted.prediction
-    told = {"group": space.groups, "right": [(a is None, r) for a, r in zip(prediction, predicted.right)]}
-    told["class"] = [name if group == "unseen" else group for name, group in zip(space.classes, space.groups)]
-    told["hubness"] = [None if name is None else predicted.n1[name] for name in prediction]
+@pytest.mark.parametrize("colour_by", COLOURINGS)
+def test_every_clip_has_a_look_and_equal_clips_the_same(space, catalog, points, colour_by):
+    looks, number = colouring(space, catalog, colour_by, points)
+    scored = points["prediction"].notna()
+    told = {
+        "group": points["group"],
+        "class": points["class"].where(points["group"] == "unseen", points["group"]),
+    }
+    told["right"] = [(one, right) for one, right in zip(scored, points["right"])]
+    told["hubness"] = points["hubness"].fillna(-1)
     assert len(set(zip(number, told[colour_by]))) == len(set(number)) == len(set(told[colour_by]))
     assert len(number) == len(space.ids) and 0 <= number.min() and number.max() < len(looks)
     assert len({(look.colour, look.symbol) for look in looks}) == len(looks)
 
 
-def test_pointing_tells_class_prediction_and_margin(space, catalog, predicted):
-    texts = dict(zip(space.ids, hover_texts(space, catalog, predicted)))
+def test_pointing_tells_class_prediction_and_margin(space, points):
+    texts = dict(zip(space.ids, hover_texts(points, LABELS)))
     assert texts["A/0"] == f"{IMAGE}\n✓ right, margin +0.500"
     assert texts["A/1"] == f"{IMAGE}\n✗ predicted as {SCRIPT}, margin -0.500"
     assert texts["S1/0"] == "stand\nof a seen class: not scored"
@@ -113,34 +96,27 @@ def test_pointing_tells_class_prediction_and_margin(space, catalog, predicted):
 # selections
 
 
-def test_a_selection_puts_the_most_wrong_first_and_counts(space, catalog, predicted):
-    margin = [-float(n) if name else np.nan for n, name in enumerate(predicted.prediction)]
-    predicted = replace(predicted, margin=np.array(margin))
+def test_a_selection_puts_the_most_wrong_first_and_counts(space, catalog, points):
+    points["margin"] = [-float(n) if name else np.nan for n, name in enumerate(points["prediction"])]
     rows = [space.ids.index(clip) for clip in ("S1/0", "A/0", "A/1", "A/2", "B/0")]
-    found = select(space, catalog, predicted, [*rows, rows[0]])
-    assert found.ids == ("A/2", "A/1", "B/0", "A/0", "S1/0")
+    ids, page = select(points, catalog, [*rows, rows[0]])
+    assert ids == ("A/2", "A/1", "B/0", "A/0", "S1/0")
     for part in (
         f"5 clips are selected: 3 of {IMAGE}",
         f"1 of {SCRIPT}",
         "2 right and 2 wrong",
         "1 of classes",
     ):
-        assert part in found.sentence
-    assert select(space, catalog, predicted, []).sentence.startswith("No clip is selected: ")
+        assert part in text_of(page)
+    assert select(points, catalog, [])[0] == () and "No clip is selected" in select(points, catalog, [])[1]
     with pytest.raises(ValueError, match=r"0\.\.27 .*got 28"):
-        select(space, catalog, predicted, [0, 28])
+        select(points, catalog, [0, 28])
 
 
-def test_of_many_clips_some_are_opened_and_the_rest_is_counted(space, catalog, predictions, predicted):
-    page = selection_html(space, catalog, predicted, select(space, catalog, predicted, range(28)), most=5)
+def test_of_many_clips_some_are_opened_and_the_rest_is_counted(catalog, points):
+    _, page = select(points, catalog, range(28), most=5)
     assert page.count("<video") == page.count("✗") == 5 and "23 more are not." in page
     assert "<img" not in page and "<script" not in page and "predicted as &lt;/script&gt;" in page
-    names = ("ids", "classes", "groups")
-    many = replace(space, **{name: getattr(space, name) * 100 for name in names})
-    predicted = predicted_on_map(many, predictions)
-    assert "2776 more" in selection_html(
-        many, catalog, predicted, select(many, catalog, predicted, range(2800))
-    )
 
 
 # the widget
@@ -161,20 +137,18 @@ def test_it_shows_every_clip_and_prototype(widget, space):
     assert "zsar-space" in widget._dom_classes and "trustworthiness" in said(widget, "about")
 
 
-def test_every_selection_opens_its_clips_and_is_replied_to(widget, browser, space):
+def test_every_selection_opens_its_clips(widget, space):
     for number in range(1, 4):
-        browser.select(*range(number), number=number)
+        choose_rows(widget, *range(number))
         assert said(widget).startswith("1 clip is" if number == 1 else f"{number} clips are")
         assert set(widget.selected_ids) == set(space.ids[:number])
-        assert np.frombuffer(widget.canvas.selected, np.uint32).tolist() == list(range(number))
-    assert [content["number"] for content, _ in browser.received] == [1, 2, 3]
-    browser.select(number=4)
+    choose_rows(widget)
     assert said(widget).startswith("No clip is selected") and widget.selected_ids == ()
 
 
-def test_choosing_method_colour_and_class(widget, browser, space):
+def test_choosing_method_colour_and_class(widget, space):
     controls, clip = widget.controls, space.ids.index("A/1")
-    browser.select(clip)
+    choose_rows(widget, clip)
     assert "0 right and 1 wrong" in said(widget)
     controls["method"].value = "direct"
     assert "1 right and 0 wrong" in said(widget) and "✓ right" in widget.canvas.texts[clip]
@@ -184,7 +158,8 @@ def test_choosing_method_colour_and_class(widget, browser, space):
     for _ in range(2):  # the same class again, after something else was selected
         controls["name"].value = "C"
         assert said(widget).startswith("4 clips are selected: 4 of cat walk")
-        browser.select(0)
+        assert np.frombuffer(widget.canvas.selected, np.uint32).tolist() == list(widget.state.rows)
+        choose_rows(widget, 0)
         assert controls["name"].value == "" and widget.state.rows == (0,)
 
 
@@ -196,9 +171,9 @@ def of_seen(space: SpaceMap) -> SpaceMap:
 
 def test_changing_between_maps_keeps_what_is_chosen(space, catalog, predictions):
     widget = SpaceExplorer([space, of_seen(space)], catalog, predictions)
-    browser, canvas = Browser(widget), widget.canvas
+    canvas = widget.canvas
     widget.choose(method="direct", colour_by="right")
-    browser.select(space.ids.index("A/1"))
+    choose_rows(widget, space.ids.index("A/1"))
     assert widget.controls["fitted_on"].options == (("all clips", "all"), ("seen classes", "seen"))
     widget.controls["fitted_on"].value = "seen"
     np.testing.assert_allclose(floats(canvas.xy, 2), -space.clips_xy, atol=1e-6)
@@ -218,18 +193,13 @@ def test_maps_that_cannot_be_changed_between_are_refused(space, catalog, predict
             SpaceExplorer(maps, catalog, predictions)
 
 
-def test_a_failure_is_shown_raised_and_replied_to(widget, browser, monkeypatch):
+def test_a_failure_is_shown_raised_and_leaves_the_selection(widget, monkeypatch):
     def fail(*_):
         raise RuntimeError("it is <b>gone</b>")
 
-    monkeypatch.setattr(map_points, "selection_html", fail)
+    choose_rows(widget, 2)
+    monkeypatch.setattr(figures, "select", fail)
     with pytest.raises(RuntimeError, match="gone"):
-        widget._on_message(None, {"number": 7}, [np.array([1], np.uint32).tobytes()])
+        choose_rows(widget, 1)
     assert "RuntimeError: it is &lt;b&gt;gone&lt;/b&gt;" in widget.html["message"].value
-    assert browser.received[-1][0] == {"number": 7} and widget.state.rows == ()
-
-
-def test_equal_labels_can_be_chosen_apart(space, catalog, predictions):
-    same = replace(catalog, classes=catalog.classes.assign(label="same"))
-    options = SpaceExplorer(space, same, predictions).controls["name"].options
-    assert len({text for text, _ in options}) == 8
+    assert widget.state.rows == (2,) and np.frombuffer(widget.canvas.selected, np.uint32).tolist() == [2]

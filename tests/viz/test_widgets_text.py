@@ -32,10 +32,8 @@ CLASSES = pd.read_csv(Path(__file__).parents[2] / "data/demo/classes.csv")
 LABELS = dict(zip(CLASSES["name"], label(CLASSES)))
 SEEN, HELD_OUT, UNSEEN = (tuple(CLASSES["name"][start:end]) for start, end in ((0, 20), (20, 28), (28, 36)))
 CLIPS_A_CLASS = 4
-SCRIPT, HOSTILE = (
-    "<script>alert(1)</script>",
-    ("<script>alert(1)</script>", "a & b", "{x}", "%{y}", "<img src=x onerror=alert(2)>"),
-)
+SCRIPT = "<script>alert(1)</script>"
+HOSTILE = (SCRIPT, "a & b", "{x}", "%{y}", "<img src=x onerror=alert(2)>")
 
 
 def ids_of(names: tuple[str, ...], numbers: range = range(CLIPS_A_CLASS)) -> tuple[str, ...]:
@@ -61,27 +59,13 @@ def rescorers(embed) -> dict[str, Rescorer]:
     rows = np.repeat(unit(centres), CLIPS_A_CLASS, 0)
     rows = unit(rows + 0.1 * random.normal(size=rows.shape)).astype(np.float32)
     names = tuple(CLASSES["name"])
-    clips = ClipEmbeddings(
-        ids_of(names),
-        tuple(np.repeat(names, CLIPS_A_CLASS)),
-        rows,
-        np.zeros((len(rows), 1, 16), np.float16),
-        "print",
-    )
-    splits = {"one": (SEEN, HELD_OUT, UNSEEN), "two": (SEEN, UNSEEN, HELD_OUT)}
-    return {
-        split: Rescorer(
-            clips,
-            Protocol(
-                split,
-                *classes,
-                ids_of(classes[0], range(1, 4)),
-                ids_of(classes[0], range(1)),
-                *map(ids_of, classes[1:]),
-            ),
-        )
-        for split, classes in splits.items()
-    }
+    labels, tokens = tuple(np.repeat(names, CLIPS_A_CLASS)), np.zeros((len(rows), 1, 16), np.float16)
+    clips = ClipEmbeddings(ids_of(names), labels, rows, tokens, "print")
+    made, splits = {}, {"one": (SEEN, HELD_OUT, UNSEEN), "two": (SEEN, UNSEEN, HELD_OUT)}
+    for split, (seen, *others) in splits.items():
+        of_seen = ids_of(seen, range(1, 4)), ids_of(seen, range(1))
+        made[split] = Rescorer(clips, Protocol(split, seen, *others, *of_seen, *map(ids_of, others)))
+    return made
 
 
 def write(inspector: ClassTextInspector, name: str, text: str) -> None:
@@ -306,20 +290,15 @@ def test_odd_words_are_marked_by_more_than_colour(embed):
         ("☺", "wavy", "unknown to the encoder"),
         ("xx·yy·zz", "dashed", "read in 3 pieces: xx ##yy ##zz"),
     ]
+    for text, pieces in (("naïve", ("na", "Ã", "¯", "ve")), ("ŒUVRE", ("oe", "uvre", "x"))):
+        parts = class_texts.words_of(LineRead(text, (Word(text, pieces, False),), 4))
+        assert "".join(part for part, _, _ in parts) == text  # pieces are not written as the word is
     inspection = inspect_class(
         embed(class_text(CLASSES, label)), LABELS, "Jogging", open_encoder(find_encoder())
     )
     page = class_texts.reading(replace(inspection, lines=(line,)), LABELS)
     assert "underline wavy" in page and "underline dashed" in page and "a Po·mmel  <span" in page
     assert "&lt;café&gt;" in page and "9 of at most 256 tokens" in text_of(page)
-
-
-@pytest.mark.parametrize(
-    ("text", "pieces"), [("naïve", ("na", "Ã", "¯", "ve")), ("ŒUVRE", ("oe", "uvre", "x"))]
-)
-def test_pieces_that_are_not_written_as_the_word_are_not_shown(text, pieces):
-    parts = class_texts.words_of(LineRead(text, (Word(text, pieces, False),), 4))
-    assert "".join(part for part, _, _ in parts) == text
 
 
 def changed(
@@ -344,12 +323,6 @@ def test_gains_and_losses_have_signs_and_colours_that_all_can_tell_apart():
     assert "c50.0from 50.0 to 50.0 %50.0= +0.0+1, -1 of 2" in text and "1 of 4 classes unchanged." in text
     assert shown.index(f'color:{BLUE}">▲') < shown.index(f'color:{WRONG}">▼')
     assert change.summary() in text
-
-
-@pytest.mark.parametrize(("on", "warning"), [("unseen", "must not be reported"), ("validation", "flatter")])
-def test_a_score_has_its_warning(on, warning):
-    change = changed([0, 1, 1, 1], [0, 0, 1, 1], ("A", "B"), on)
-    assert warning in text_of(class_texts.change_html(change, {"A": "a", "B": "b"}))
 
 
 def test_of_many_changed_classes_the_largest_changes_are_shown():

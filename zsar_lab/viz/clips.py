@@ -111,33 +111,23 @@ def _content(shown: Path | str, bytes_left: int) -> tuple[bytes, str]:
         return b"", f"not shown: {error.strerror or error}: {shown}"
 
 
-def contact_sheet(
-    catalog: Catalog, per_class: int = 1, columns: int = 8, width_px: int = 112, most_classes: int = 200
-) -> Markup:
+def contact_sheet(catalog: Catalog, per_class: int = 1, most_classes: int = 200) -> Markup:
     """A clip grid with the first usable clips of every class, in the order of families.
 
-    Args:
-        catalog: of any dataset.
-        per_class: clips of each class.
-        columns: see `clip_grid`.
-        width_px: see `clip_grid`.
-        most_classes: of more classes, so many are shown, evenly spread; a line above the grid says so.
+    Of more than `most_classes`, so many are shown, evenly spread; a line above the grid says so.
 
     Raises:
         ValueError: per_class or most_classes is below 1.
     """
     if per_class < 1 or most_classes < 1:
         raise ValueError(f"per_class and most_classes must be 1 or more, got {per_class} and {most_classes}")
-    classes, ids = catalog.classes, catalog.usable.groupby("class")["id"]
-    first = ids.apply(lambda of_class: of_class.head(per_class).tolist()).to_dict()
+    classes, first = catalog.classes, catalog.usable.groupby("class").head(per_class)
     if "family" in classes:
         classes = classes.sort_values("family", kind="stable")
-    names = [name for name in classes["name"] if name in first]
+    names = [name for name in classes["name"] if name in set(first["class"])]
     n_shown = min(len(names), most_classes)
     shown = [names[number * len(names) // n_shown] for number in range(n_shown)]
-    grid = clip_grid(
-        catalog, [clip for name in shown for clip in first[name]], columns=columns, width_px=width_px
-    )
+    grid = clip_grid(catalog, [clip for name in shown for clip in first.loc[first["class"] == name, "id"]])
     if n_shown == len(names):
         return grid
     return message_box(f"{n_shown} of {len(names)} classes are shown", GREY) + grid

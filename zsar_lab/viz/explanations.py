@@ -20,12 +20,9 @@ from zsar_lab.methods.clips import INDUCTIVE
 from zsar_lab.methods.table import LABELS
 from zsar_lab.results.calibration import confidences
 from zsar_lab.results.predictions import Predictions
-from zsar_lab.text.lint import cluster_order
 from zsar_lab.viz.clips import Caption, clip_grid, render
-from zsar_lab.viz.figures.classes import class_counts, class_table
-from zsar_lab.viz.figures.style import by_family, labels_of
+from zsar_lab.viz.figures.style import labels_of
 
-CLASS_ORDERS = ("accuracy", "name", "family")
 ORDERS = MARGIN, CONFIDENCE, TYPICAL, UNTYPICAL = (
     "margin, most wrong first",
     "confidence, surest wrong first",
@@ -76,41 +73,6 @@ def in_order(clips: pd.DataFrame, order: str = MARGIN) -> pd.DataFrame:
     typicality = clips["typicality"]
     keys = {MARGIN: clips["margin"], CONFIDENCE: signed, TYPICAL: -typicality, UNTYPICAL: typicality}
     return clips.loc[keys[order].sort_values(kind="stable").index]
-
-
-def confusion_order(counts: pd.DataFrame) -> list[str]:
-    """Classes by cluster: those that are confused with each other are side by side, see `cluster_order`.
-
-    Args:
-        counts: of `class_counts`; the similarity of two classes is the mean of their two shares of confusion.
-    """
-    share = (counts.T / counts.sum(axis=1).clip(lower=1)).T.to_numpy()
-    return [counts.index[place] for place in cluster_order((share + share.T) / 2)]
-
-
-def predicted_as(counts: pd.DataFrame, class_name: str) -> dict[str, int]:
-    """How many clips of a class were predicted as each: the class itself first, then by falling count."""
-    row = counts.loc[class_name]
-    return {name: int(row[name]) for name in sorted(row.index, key=lambda n: (n != class_name, -row[n], n))}
-
-
-def classes_in_order(catalog: Catalog, table: pd.DataFrame, by: str = "accuracy") -> list[str]:
-    """The unseen classes by "accuracy" (worst first, of equal ones the more confused), "name" or "family".
-
-    Args:
-        catalog: gives labels and families.
-        table: of `class_table`.
-        by: one of CLASS_ORDERS.
-    """
-    names, labels = table.index.tolist(), labels_of(catalog)
-    if by == "accuracy":
-        worst = zip(table["top1"], -table["confused_clips"], names)
-        return [name for _, _, name in sorted(worst)]
-    if by == "name":
-        return sorted(names, key=lambda name: (labels[name].casefold(), name))
-    if by == "family":
-        return [names[place] for place in by_family(names, catalog)]
-    raise ValueError(f"classes must be in the order of {', '.join(CLASS_ORDERS)}, got {by!r}")
 
 
 def prototype_parts(predictions: Predictions, class_name: str) -> pd.Series:
@@ -165,11 +127,7 @@ def pulls(predictions: Predictions, clips: ClipEmbeddings, clip: str, class_name
 
 def example_clips(predictions: Predictions, clips: ClipEmbeddings, seen: Sequence[str]) -> dict[str, str]:
     """The training clip nearest to each of these seen classes' prototypes, by cosine, where there is one."""
-    check_scored_on(predictions, clips)
     protocol = predictions.protocol
-    strangers = [name for name in seen if name not in protocol.seen]
-    if strangers:
-        raise ValueError(f"examples are of the {len(protocol.seen)} seen classes, got {strangers[0]!r}")
     rows = clips.rows(protocol.train_clips)
     labels, found = np.array([clips.labels[number] for number in rows]), {}
     for name in seen:
@@ -183,7 +141,7 @@ def example_clips(predictions: Predictions, clips: ClipEmbeddings, seen: Sequenc
 def captions_of(
     clips: pd.DataFrame,
     labels: Mapping[str, str],
-    first: int | None = None,
+    first: int = 1,
     order: str = MARGIN,
     kinds: Mapping = {},
 ) -> list[Caption]:
@@ -192,14 +150,13 @@ def captions_of(
     Args:
         clips: rows of a `clip_table`.
         labels: the readable label of each class name.
-        first: number before the first caption; None for no numbers.
+        first: number before the first caption.
         order: one of ORDERS.
         kinds: of tags, by clip id.
     """
     found = []
-    for place, clip in enumerate(clips.itertuples(), first or 0):
-        number = "" if first is None else f"{place}. "
-        lines = [number + labels[clip.prediction], f"margin {clip.margin:+.3f}"]
+    for place, clip in enumerate(clips.itertuples(), first):
+        lines = [f"{place}. {labels[clip.prediction]}", f"margin {clip.margin:+.3f}"]
         lines += [f"{100 * clip.confidence:.0f} % sure"] if order == CONFIDENCE else []
         lines += [f"typicality {clip.typicality:.2f}"] if order in (TYPICAL, UNTYPICAL) else []
         lines += [f"⚑ {kinds[clip.clip]}"] if clip.clip in kinds else []
@@ -215,11 +172,10 @@ def error_clips(
     return clip_grid(catalog, shown["clip"].tolist(), captions_of(shown, labels_of(catalog)))
 
 
-def texts_and_parts(catalog: Catalog, predictions: Predictions, method: str, class_name: str) -> str:
-    """Html: a class and the one it is most confused with, each with its text and its prototype's parts."""
-    labels = labels_of(catalog)
-    rival = class_table(class_counts(predictions, method)).loc[class_name, "confused_with"]
+def texts_and_parts(catalog: Catalog, predictions: Predictions, class_name: str, rival: str = "") -> str:
+    """Html: a class and the one it is confused with ("" for none): texts, and what prototypes are made of."""
     sides = {"True class": class_name} | ({"Most confused with": rival} if rival else {})
+    labels = labels_of(catalog)
     columns = [_column(predictions, labels, role, name) for role, name in sides.items()]
     return render("class_texts.html", columns=columns)
 

@@ -109,11 +109,7 @@ def shared_space_map(
     group_N = tuple(group_of[clips.labels[row]] for row in rows)
     of_seen = [kind in OF_SEEN for kind, of_kind in zip(KINDS, prototypes) for _ in of_kind]
     fitted = np.array([group == "seen" for group in group_N] + of_seen)
-    settings: dict[str, Any] = {"seed": seed, "k": N_NEIGHBOURS, "min_distance": MIN_DISTANCE}
-    if fitted_on == SEEN:
-        settings["fitted_on"] = SEEN
-    elif len(points) >= OWN_NEIGHBOURS_FROM:
-        settings["neighbours"] = "exact"
+    settings = seed, N_NEIGHBOURS, MIN_DISTANCE, fitted_on
     name = fingerprint("shared space map", clips.fingerprint, points, rows, settings)
     path = Path(folder) / f"map_{name}.npz"
     if not path.is_file():

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
+from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.table import LABELS
 from zsar_lab.results.ablation import NOT_TESTED, Ablation, claims_against_findings
 from zsar_lab.results.conventions import ConventionTable
-from zsar_lab.results.predictions import KEY
+from zsar_lab.results.hubness import occurrence_table
+from zsar_lab.results.predictions import KEY, Predictions
 from zsar_lab.results.summary import COMPARED, Results, settings_as_text
 from zsar_lab.results.tables import (
     DIFFERENCE,
@@ -23,15 +25,10 @@ from zsar_lab.results.tables import (
     p_as_text,
     readable,
 )
+from zsar_lab.text.prompts import label
 
 WIDTH = 110
 BASELINE = "transfer"
-# what the prompts of the usual question hold: is a class better told by its name, a description, or both
-HELD = {
-    "label": "names (label)",
-    "description": "descriptions (description)",
-    "label_and_description": "both (label_and_description)",
-}
 
 
 def score_table(
@@ -109,11 +106,10 @@ def differences_as_text(
     baseline: str | None = None,
     method: str = BASELINE,
     family: str | None = None,
-    only: Collection[str] | None = None,
 ) -> str:
     """What `Results.compare` finds, a sentence a row; of prompts also what validation's choice scores.
 
-    `only` are the methods that are told of, None for all; the rest as for `Results.compare`.
+    The arguments are as for `Results.compare`.
 
     Raises:
         KeyError: the baseline was not scored.
@@ -126,9 +122,7 @@ def differences_as_text(
     under = f"method {LABELS[method]}, " if prompts else ""
     lines = [f"{results.title(family)}: top-1, {under}the same {rows['n_clips'].iloc[0]} clips."]
     for _, row in rows.iterrows():
-        if only is not None and row["method"] not in only:
-            continue
-        name = HELD.get(row["prompt"], row["prompt"]) if prompts else row["label"]
+        name = row["prompt"] if prompts else row["label"]
         name += ", transductive" if row["setting"] == "transductive" else ""
         score = f"- {name} {100 * row['top1']:.1f} % {interval_as_text((row['top1_low'], row['top1_high']))}"
         if pd.isna(row["p"]):
@@ -149,6 +143,29 @@ def differences_as_text(
     return wrapped(lines)
 
 
+def hub_table(
+    predictions: Predictions, catalog: Catalog, method: str = "transfer", **where: str
+) -> pd.DataFrame:
+    """A row an unseen class, the largest hub first: clips, N_1, N_1 a clip, its kind, top-1 in percent.
+
+    `where` as for `Predictions.scores`, such as `reduction="csls"`.
+
+    Raises:
+        KeyError: it was not scored.
+    """
+    scores_BC = predictions.scores(method, **where)
+    table = occurrence_table(scores_BC, predictions.targets(), predictions.names())
+    content = {
+        "clips": table["clips"],
+        "N_1": table["occurrence"],
+        "N_1 / clips": table["answers_per_clip"].map("{:.2f}".format),
+        "": np.select([table["is_hub"], table["is_antihub"]], ["hub", "anti-hub"], ""),
+        "top1_%": (100 * table["top1"]).map("{:.1f}".format),
+    }
+    labels = dict(zip(catalog.classes["name"], label(catalog.classes)))
+    return pd.DataFrame(content).set_axis(table["class"].map(labels).tolist())
+
+
 # conventions and ablation
 
 
@@ -156,28 +173,10 @@ def convention_table(conventions: ConventionTable) -> pd.DataFrame:
     """A row a convention: percentages with one decimal, the difference to the reference in points."""
     rows = conventions.table.copy()
     rows.loc[0, "difference"] = None
-    columns = {
-        "candidates": "{candidates:g}",
-        "clips": "{clips:g}",
-        "splits": "{n_splits}",
-        "chance_%": "{chance:.1f}",
-    }
-    columns |= TOP1 | {
-        "std": "{std:.1f}",
-        "above chance_%": "{above_chance:.1f}",
-        "difference": "{difference:+.1f}",
-    }
+    columns = {"candidates": "{candidates:g}", "clips": "{clips:g}", "splits": "{n_splits}"}
+    columns |= {"chance_%": "{chance:.1f}"} | TOP1 | {"std": "{std:.1f}"}
+    columns |= {"above chance_%": "{above_chance:.1f}", "difference": "{difference:+.1f}"}
     return readable(rows, columns).set_index([rows["aspect"].rename(None), rows["name"].rename(None)])
-
-
-def spread_table(conventions: ConventionTable) -> pd.DataFrame:
-    """A row an aspect: the lowest and the highest top-1 of its conventions, and their distance in points."""
-    ends = {row: f"{100 * one['top1']:.1f} ({one['name']})" for row, one in conventions.table.iterrows()}
-    rows = conventions.spreads().replace({"lowest": ends, "highest": ends})
-    columns = {"lowest_%": "{lowest}", "highest_%": "{highest}", "apart": "{top1:.1f}"}
-    return readable(rows, columns | {"apart above chance": "{above_chance:.1f}"}).set_axis(
-        rows["aspect"].tolist()
-    )
 
 
 def conventions_as_text(conventions: ConventionTable) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,17 @@ import plotly.graph_objects as go
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.table import LABELS
+from zsar_lab.protocols.protocol import Protocol
+from zsar_lab.results.explorer import Outcome
 from zsar_lab.results.predictions import Predictions
+from zsar_lab.text.lint import cluster_order
 from zsar_lab.viz.figures import style
+from zsar_lab.viz.figures.style import MOST_TICKS
 
-MOST_TICKS = 60  # of more classes the names cannot be read; hovering shows them
 MOST_COUNTS = 30  # of more classes the cells are too small for a number
+NOW, CHOSEN = "now", "chosen on validation classes"
+UNREDUCED = "now, without hubness reduction"
+CHOSEN_MARK: style.Look = {"color": style.ORANGE, "symbol": "diamond-open", "line": {"width": 3}}
 BEHIND_CHOSEN = "rgba(230, 159, 0, 0.35)"  # ORANGE, so that a chosen class at 0 % is seen
 
 
@@ -30,52 +37,42 @@ def class_counts(predictions: Predictions, method: str) -> pd.DataFrame:
 
 
 def class_table(counts: pd.DataFrame) -> pd.DataFrame:
-    """A row a class: clips, correct, top1 (0..1), confused_with ("" if never) and confused_clips."""
+    """A row a class, the worst first; of equally wrong ones the more confused comes first.
+
+    Columns clips, correct, top1 (0..1), confused_with ("" if never), confused_clips.
+    """
     correct, clips = np.diag(counts), counts.sum(axis=1)
     wrong = counts - np.diag(correct)
     most = wrong.max(axis=1)
     found = {"clips": clips, "correct": correct, "top1": correct / clips.clip(lower=1)}
     found |= {"confused_with": wrong.idxmax(axis=1).where(most > 0, ""), "confused_clips": most}
-    return pd.DataFrame(found)
+    table = pd.DataFrame(found).sort_index()
+    return table.sort_values(["top1", "confused_clips"], ascending=[True, False], kind="stable")
 
 
 def per_class(
-    predictions: Predictions,
-    method: str,
-    catalog: Catalog,
-    names: Sequence[str] | None = None,
-    chosen: str | None = None,
-    with_family: bool = True,
+    predictions: Predictions, method: str, catalog: Catalog, chosen: str | None = None
 ) -> go.Figure:
-    """Top-1 of each unseen class; hovering tells what it was most confused with.
+    """Top-1 of each unseen class, the worst first; hovering tells what it was most confused with.
 
-    Behind each bar is one of full height, so that a class at 0 % can be hovered and clicked too. `names`
-    are the unseen classes in the order shown, None for by family; `chosen` as for `choose_bar`.
+    Behind each bar is one of full height, so that a class at 0 % can be hovered and clicked too; `chosen` as
+    for `choose_bar`.
 
     Raises:
         KeyError: the method was not scored.
-        ValueError: names are not the split's unseen classes.
     """
-    counts, labels = class_counts(predictions, method), style.labels_of(catalog)
-    if names is None:
-        names = [counts.index[place] for place in style.by_family(counts.index.tolist(), catalog)]
-    if sorted(names) != sorted(counts.index):
-        raise ValueError(f"names must be the {len(counts)} unseen classes, each once, got {len(names)} names")
-    table = class_table(counts).loc[list(names)]
+    table, labels = class_table(class_counts(predictions, method)), style.labels_of(catalog)
     hover = [
         f"{style.plain(labels[row.Index])}: {100 * row.top1:.1f} % ({row.correct} of {row.clips})"
-        + (
-            f"<br>most confused with {style.plain(labels[row.confused_with])} ({row.confused_clips})"
-            if row.confused_with
-            else ""
-        )
         for row in table.itertuples()
     ]
+    for place, row in enumerate(table.itertuples()):
+        if row.confused_with:
+            rival = style.plain(labels[row.confused_with])
+            hover[place] += f"<br>most confused with {rival} ({row.confused_clips})"
     chance, top1 = 100 / len(table), style.percent(table["top1"])
-    about = (
-        f"method {LABELS[method]}, {predictions.protocol.name}, {catalog.name}; dotted: chance {chance:.0f} %"
-    )
-    about += "" if chosen is None else "; click a bar to choose its class"
+    about = f"method {LABELS[method]}, {predictions.protocol.name}, {catalog.name}; dotted: chance"
+    about += f" {chance:.0f} %" + ("" if chosen is None else "; click a bar to choose its class")
     figure = style.new_figure("Top-1 of each unseen class", about, "", style.ACCURACY, height=430)
     places, few = list(range(len(table))), len(table) <= MOST_TICKS
     # the numbers are in a row above all bars, where neither a bar nor the dotted line crosses them
@@ -83,119 +80,68 @@ def per_class(
     style.bars(figure, [100] * len(table), places, "", hover, {}, lying=False, **text)
     figure.add_bar(x=places, y=top1, hoverinfo="skip")
     figure.add_hline(y=chance, line={"color": style.GREY, "dash": "dot", "width": 2})
-    figure.update_xaxes(**_class_ticks(places, names), tickangle=-40)
+    style.name_ticks(figure, "x", table.index.tolist(), showticklabels=few)
     figure.update_yaxes(range=[0, 112], tickvals=[0, 25, 50, 75, 100])
     figure.update_layout(barmode="overlay", bargap=0.25, showlegend=False, hovermode="closest")
-    choose_bar(figure, catalog, names, chosen, with_family)
+    figure.layout.meta = table.index.tolist()
+    choose_bar(figure, catalog, chosen)
     return figure
 
 
-def choose_bar(
-    figure: go.Figure, catalog: Catalog, names: Sequence[str], chosen: str | None, with_family: bool = True
-) -> None:
+def choose_bar(figure: go.Figure, catalog: Catalog, chosen: str | None) -> None:
     """Choose a class in a figure or widget of `per_class`: its bar gets its own colour, its name is bold."""
-    labels, families = style.labels_of(catalog), style.families_of(catalog)
-    behind, bars = figure.data
+    (behind, bars), names = figure.data, figure.layout.meta
     behind.marker.color = [BEHIND_CHOSEN if name == chosen else style.GRID for name in names]
     bars.marker.color = [style.ORANGE if name == chosen else style.BLUE for name in names]
-    figure.layout.xaxis.ticktext = [
-        _bold(style.tick(labels[name]), name == chosen)
-        + (f"<br><i>{style.tick(families[name])}</i>" if with_family and families[name] else "")
-        for name in names
-    ]
+    figure.layout.xaxis.ticktext = _ticks(catalog, names, chosen)
 
 
 def confusion(
-    predictions: Predictions,
-    method: str,
-    catalog: Catalog,
-    names: Sequence[str] | None = None,
-    chosen: str | None = None,
-    prediction: str | None = None,
+    predictions: Predictions, method: str, catalog: Catalog, chosen: str | None = None
 ) -> go.Figure:
     """Which share of each true class (rows) was predicted as which (columns), with counts of clips.
 
-    `names` as for `per_class`, `chosen` and `prediction` as for `move_frame` (no frame for None).
+    Classes that are confused with each other are side by side, see `cluster_order`: the similarity of two is
+    the mean of their two shares of confusion. Their names are in the layout's meta. `chosen` as for
+    `move_frame` (no frame for None).
 
     Raises:
-        KeyError: the method was not scored, or a name is not one of the split's unseen classes.
+        KeyError: the method was not scored, or there is no such class.
     """
-    counts = class_counts(predictions, method)
-    if names is None:
-        names = [counts.index[place] for place in style.by_family(counts.index.tolist(), catalog)]
-    counts = counts.loc[list(names), list(names)].to_numpy()
-    few, ticked = len(names) <= MOST_COUNTS, len(names) <= MOST_TICKS
-    about = f"method {LABELS[method]}, {predictions.protocol.name}, {catalog.name}"
-    about += "" if chosen is None else "; by cluster; click a cell for its clips"
-    height = min(230 + (30 if few else 16) * len(names), 1000)
+    table = class_counts(predictions, method)
+    share = (table.T / table.sum(axis=1).clip(lower=1)).T.to_numpy()
+    order, few = cluster_order((share + share.T) / 2), len(table) <= MOST_COUNTS
+    names, counts = table.index[order].tolist(), table.to_numpy()[np.ix_(order, order)]
+    about = f"method {LABELS[method]}, {predictions.protocol.name}, {catalog.name}; by cluster"
+    about += "" if chosen is None else "; click a cell for its clips"
     title = "What each unseen class was predicted as"
-    figure = style.new_figure(title, about, "predicted class", "true class", height=height)
+    figure = style.new_figure(title, about, "predicted class", "true class")
+    shares = np.round(100 * share[np.ix_(order, order)], 2)
+    hover = "%{y} predicted as %{x}: %{customdata} clips, %{z:.0f} %"
+    look: style.Look = {
+        "zmin": 0,
+        "zmax": 100,
+        "colorscale": style.COUNT_SCALE,
+        "customdata": counts.tolist(),
+    }
+    if few:
+        look |= {"text": np.where(counts > 0, counts.astype(str), "").tolist(), "texttemplate": "%{text}"}
     labels = style.unlike(style.labels_of(catalog), names)
-    keys = [style.plain(label) for label in labels]
-    figure.add_heatmap(
-        x=keys,
-        y=keys,
-        z=np.round(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1), 2).tolist(),
-        zmin=0,
-        zmax=100,
-        colorscale=style.COUNT_SCALE,
-        colorbar=style.colour_bar("% of the true class"),
-        xgap=int(ticked),
-        ygap=int(ticked),
-        text=np.where(counts > 0, counts.astype(str), "").tolist() if few else None,
-        texttemplate="%{text}" if few else "",
-        customdata=counts.tolist(),
-        hovertemplate="%{y} predicted as %{x}: %{customdata} clips, %{z:.0f} %<extra></extra>",
-    )
-    ticks = _class_ticks(keys, [style.tick(label) for label in labels])
-    figure.update_xaxes(type="category", tickangle=-40, **ticks)
-    figure.update_yaxes(type="category", autorange="reversed", **ticks)
-    figure.update_layout(hovermode="closest")
+    style.class_cells(figure, labels, labels, shares, "% of the true class", hover, **look)
+    figure.update_layout(hovermode="closest", meta=names)
     if chosen is not None:
         figure.add_shape(type="rect", x0=0, x1=0, y0=0, y1=0, line={"color": style.VERMILLION, "width": 3})
-        move_frame(figure, catalog, names, chosen, prediction)
+        move_frame(figure, catalog, chosen)
     return figure
 
 
-def move_frame(
-    figure: go.Figure, catalog: Catalog, names: Sequence[str], chosen: str, prediction: str | None = None
-) -> None:
+def move_frame(figure: go.Figure, catalog: Catalog, chosen: str, prediction: str | None = None) -> None:
     """Frame the row of a true class in a figure or widget of `confusion`, or its cell of one prediction."""
-    labels, row = style.labels_of(catalog), list(names).index(chosen)
-    left, right = (0, len(names) - 1) if prediction is None else (list(names).index(prediction),) * 2
-    shown = [_bold(style.tick(labels[name]), name == chosen) for name in names]
+    names = list(figure.layout.meta)
+    row = names.index(chosen)
+    left, right = (0, len(names) - 1) if prediction is None else (names.index(prediction),) * 2
     figure.layout.shapes[0].update(x0=left - 0.5, x1=right + 0.5, y0=row - 0.5, y1=row + 0.5)
-    figure.layout.xaxis.ticktext = figure.layout.yaxis.ticktext = shown
-
-
-def clicked_cell(catalog: Catalog, names: Sequence[str], x: object, y: object) -> tuple[str, str]:
-    """The true and the predicted class of a cell of `confusion`, by the x and y of plotly's click event.
-
-    Raises:
-        ValueError: there is no such cell.
-    """
-    labels = style.unlike(style.labels_of(catalog), names)
-    name_of = {style.plain(label): name for label, name in zip(labels, names)}
-    if x not in name_of or y not in name_of:
-        raise ValueError(f"a cell must be of two of the {len(names)} classes shown, got {y!r} and {x!r}")
-    return name_of[y], name_of[x]
-
-
-def prediction_bars(counts: Mapping[str, int], true_class: str, catalog: Catalog, about: str) -> go.Figure:
-    """What the clips of one class were predicted as; the right class has its own colour and sign."""
-    labels = style.labels_of(catalog)
-    title = f"What {sum(counts.values())} clips of “{labels[true_class]}” were predicted as"
-    figure = style.new_figure(title, about, "", "clips", height=340)
-    signs = ["✓" if name == true_class else "✗" for name in counts]
-    colours = [style.GREEN if name == true_class else style.VERMILLION for name in counts]
-    text = [f"{count} {sign}" if count else "" for count, sign in zip(counts.values(), signs)]
-    hover = [f"{style.plain(labels[name])}: {count} clips" for name, count in counts.items()]
-    look: style.Look = {"text": text, "textposition": "outside", "lying": False}
-    places, marker = range(len(counts)), {"color": colours}
-    style.bars(figure, counts.values(), places, "", hover, marker, **look)
-    style.name_ticks(figure, "x", [labels[name] for name in counts])
-    figure.update_layout(showlegend=False, yaxis_range=[0, 1.15 * max(1, *counts.values())])
-    return figure
+    figure.layout.xaxis.ticktext = figure.layout.yaxis.ticktext = _ticks(catalog, names, chosen)
 
 
 def transfer_weights(predictions: Predictions, catalog: Catalog) -> go.Figure:
@@ -203,35 +149,68 @@ def transfer_weights(predictions: Predictions, catalog: Catalog) -> go.Figure:
     labels, protocol = style.labels_of(catalog), predictions.protocol
     rows, columns = (style.by_family(names, catalog) for names in (protocol.unseen, protocol.seen))
     weights = predictions.weights()[np.ix_(rows, columns)]
-    unseen = [labels[protocol.unseen[row]] for row in rows]
-    seen = [labels[protocol.seen[column]] for column in columns]
+    names = [protocol.unseen[row] for row in rows], [protocol.seen[column] for column in columns]
     settings = ", ".join(f"{name} {value}" for name, value in predictions.find("transfer").settings.items())
     about = f"weights of seen classes, {settings}; {protocol.name}, {catalog.name}"
-    title, height = "What each unseen prototype was composed of", 260 + 34 * len(unseen)
-    figure = style.new_figure(title, about, "seen class", "unseen class", height)
-    figure.add_heatmap(
-        z=weights.tolist(),
-        colorscale=style.COUNT_SCALE,
-        zmin=0,
-        text=np.where(weights >= 0.095, np.char.mod("%.1f", weights), "").tolist(),
-        texttemplate="%{text}",
-        customdata=[[f"{style.plain(row)} from {style.plain(column)}" for column in seen] for row in unseen],
-        hovertemplate="%{customdata}: weight %{z:.3f}<extra></extra>",
-        colorbar=style.colour_bar("weight"),
-        xgap=1,
-        ygap=1,
+    figure = style.new_figure(
+        "What each unseen prototype was composed of", about, "seen class", "unseen class"
     )
-    style.name_ticks(figure, "x", seen, tickangle=-40, tickfont_size=11)
-    style.name_ticks(figure, "y", unseen)
+    text = np.where(weights >= 0.095, np.char.mod("%.1f", weights), "").tolist()
+    look: style.Look = {"colorscale": style.COUNT_SCALE, "zmin": 0, "text": text, "texttemplate": "%{text}"}
+    unseen, seen = (style.unlike(labels, of) for of in names)
+    style.class_cells(figure, unseen, seen, weights, "weight", "%{y} from %{x}: weight %{z:.3f}", **look)
     return figure
 
 
-def _class_ticks(places: Sequence[object], shown: Sequence[str]) -> dict[str, object]:
-    """Escaped texts at these places of an axis; of many classes smaller, of very many none."""
-    font = {"size": 13 if len(shown) <= 30 else 9, "color": style.GREY}
-    ticks = {"tickmode": "array", "tickvals": list(places), "ticktext": list(shown), "tickfont": font}
-    return ticks | {"showticklabels": len(shown) <= MOST_TICKS, "showgrid": False, "zeroline": False}
+def moving_bars(clips_C: np.ndarray, protocol: Protocol, catalog: Catalog) -> go.Figure:
+    """Each unseen class, by family: its top-1 above, N_1 below; diamonds are what validation chose.
+
+    Made once a split, without heights, and moved by `bar_traces`: making one anew takes longer than scoring.
+    """
+    names, labels = protocol.unseen, style.labels_of(catalog)
+    order, few = style.by_family(names, catalog), len(names) <= MOST_TICKS
+    shown, mean, chance = [labels[names[i]] for i in order], float(clips_C.mean()), 100 / len(names)
+    about = (
+        f"{protocol.name}, {catalog.name}; dotted: chance {chance:.1f} %, and {mean:.1f} clips, every class"
+    )
+    x_title = "unseen class" if few else f"{len(names)} unseen classes (hover for the name)"
+    panels = (("", "top-1 (%)"), (x_title, "N_1 (clips)"))
+    about += " equally often"
+    figure = style.new_panels("Each unseen class", about, panels, height=560, per_row=1, gap=0.08)
+    hover = [f"{style.plain(name)}, {clips} clips" for name, clips in zip(shown, clips_C[order], strict=True)]
+    bars: style.Look = {"type": "bar", "marker": {"color": style.BLUE}}
+    points: style.Look = {"type": "scatter", "mode": "markers", "cliponaxis": False}
+    dashes = {"symbol": "line-ew", "size": 12, "line": {"width": 3, "color": style.GREY}}
+    kinds = [(NOW, bars), (CHOSEN, points | {"marker": CHOSEN_MARK | {"size": 9}})]
+    kinds += [(UNREDUCED, points | {"marker": dashes})]
+    for row, unit, level in ((1, "top-1 %{y:.1f} %", chance), (2, "predicted for %{y} clips", mean)):
+        for name, look in kinds[: row + 1]:
+            trace: style.Look = {"x": list(range(len(names))), "name": name, "legendgroup": name}
+            trace |= {"customdata": hover, "showlegend": row == 1 or name == UNREDUCED}
+            trace |= {"hovertemplate": f"%{{customdata}}: {unit}<extra>{name}</extra>"}
+            figure.add_trace(trace | look, row=row, col=1)
+        figure.add_hline(y=level, line={"color": style.GREY, "dash": "dot", "width": 2}, row=row, col=1)
+    span = {"range": [-0.6, len(names) - 0.4]}
+    style.name_ticks(figure, "x", shown, showticklabels=False, **span)
+    style.name_ticks(figure, "x2", shown, showticklabels=few, **span)
+    legend = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
+    figure.update_layout(yaxis_range=[-3, 103], yaxis2_rangemode="tozero", bargap=0.3, legend=legend)
+    return figure.update_layout(margin={"t": 104, "b": 130 if few else 70})
 
 
-def _bold(text: str, chosen: bool) -> str:
-    return f"<b>{text}</b>" if chosen else text
+def bar_traces(
+    outcome: Outcome, chosen: Outcome, protocol: Protocol, catalog: Catalog
+) -> list[dict[str, Any]]:
+    """What moves in `moving_bars`: the outcome of the choice, and of what validation chose for it."""
+    order = style.by_family(protocol.unseen, catalog)
+    top1 = [style.percent(shown.unseen.top1_C[order]) for shown in (outcome, chosen)]
+    counts = [shown.unseen.occurrence_C[order].tolist() for shown in (outcome, chosen)]
+    reduced = outcome.unseen is not outcome.unreduced
+    unreduced = outcome.unreduced.occurrence_C[order].tolist() if reduced else []
+    return [{"y": values} for values in (*top1, *counts, unreduced)]
+
+
+def _ticks(catalog: Catalog, names: Sequence[str], chosen: str | None) -> list[str]:
+    """The classes' labels, that of the chosen one bold."""
+    shown = [style.tick(label) for label in style.unlike(style.labels_of(catalog), names)]
+    return [f"<b>{text}</b>" if name == chosen else text for name, text in zip(names, shown)]

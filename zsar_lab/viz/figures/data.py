@@ -1,12 +1,13 @@
-"""Figures of the data: clips by class, status and role, leakage, and relatedness of class texts."""
+"""Figures and tables of the data: clips by class and status, protocols, leakage, and class texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from pandas.io.formats.style import Styler
 
 from zsar_lab.data.catalog import (
     EXCLUDED,
@@ -14,17 +15,18 @@ from zsar_lab.data.catalog import (
     NO_CLASS,
     NOT_A_VIDEO,
     NOT_LISTED,
-    STATUSES,
     UNREADABLE,
     Catalog,
 )
-from zsar_lab.protocols.leakage import RULES, SAME_NAME, LeakageAudit
+from zsar_lab.protocols.leakage import SAME_NAME, LeakageAudit
+from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.lint import cluster_order, relatedness_of
 from zsar_lab.text.relatedness import CENTRED
 from zsar_lab.viz.figures import style
+from zsar_lab.viz.tables import wrapped
 
-MOST_NAMED_ROWS = 260
+MOST_NAMED_ROWS, MOST_ROWS = 260, 200
 STATUS_LOOKS = {
     MISSING: (style.GREY, "/"),
     UNREADABLE: (style.VERMILLION, "x"),
@@ -32,28 +34,7 @@ STATUS_LOOKS = {
     NOT_LISTED: (style.SKY, "."),
     NOT_A_VIDEO: (style.ORANGE, "-"),
 }
-ROLE_LOOKS = {  # colour, pattern and colour of the number
-    "train": (style.BLUE, "", "white"),
-    "seen test": (style.SKY, "", "black"),
-    "validation": (style.GREEN, "", "white"),
-    "test": (style.ORANGE, "", "black"),
-    "left out": (style.GREY, "x", "white"),
-}
-# colour, pattern, symbol and words of each rule that finds a pair of overlapping classes
-RULE_LOOKS = dict(
-    zip(
-        RULES,
-        (
-            (style.PURPLE, "", "circle", "exact: equal names"),
-            (style.BLUE, "/", "diamond", "normalised: equal word stems"),
-            (style.GREEN, ".", "square", "contained: all words of one in the other"),
-            (style.ORANGE, "x", "x", "embedding: near texts only"),
-        ),
-        strict=True,
-    )
-)
 FIRST_SHOWN = 0.3  # threshold up to which the leakage curve is shown at first
-MOST_TICKS = 80  # of more classes the names cannot be read; hovering shows them
 STRONGEST = 0.005  # of all pairs have the full colour
 # blue below zero, yellow to vermillion above; zero is clear, so that the page of either theme shows through
 DIVERGING = (
@@ -65,90 +46,32 @@ DIVERGING = (
 )
 
 
-# clips
-
-
 def class_overview(catalog: Catalog) -> go.Figure:
     """Clips per class as bars, coloured by family; unusable clips and files are stacked behind, by status."""
     table, labels = catalog.report(), style.labels_of(catalog) | {NO_CLASS: NO_CLASS}
     table = table.iloc[style.by_family(table["class"].tolist(), catalog)].reset_index(drop=True)
     names, family = table["class"].map(labels), table["class"].map(style.families_of(catalog)).fillna("")
+    counts = catalog.clips["status"].value_counts()
+    about = f"{catalog.name}, {len(catalog.clips):,} clips and files: "
+    about += ", ".join(f"{count:,} {status}" for status, count in counts.items())
     height = 150 + (17 if len(names) <= MOST_NAMED_ROWS else 7) * len(names)
-    figure = style.new_figure("Clips per class", catalog.name, "clips", "", height)
+    figure = style.new_figure("Clips per class", about, "clips", "", height)
     for number, one in enumerate(sorted(set(family))):
         rows, (lap, place) = table[family == one], divmod(number, len(style.PALETTE))
         hover = [f"{style.plain(names[r.Index])}: {r.ok} clips, {r.seconds:.1f} s" for r in rows.itertuples()]
-        marker = style.striped(style.PALETTE[place], ("", "/", ".", "x")[lap % 4])
+        stripes = {"shape": ("", "/", ".", "x")[lap % 4], "fgcolor": "white", "solidity": 0.25, "size": 7}
+        marker = {"color": style.PALETTE[place], "pattern": stripes | {"fillmode": "overlay"}}
         style.bars(figure, rows["ok"], rows.index, one or "usable clips", hover, marker)
-    for status in STATUS_LOOKS:
+    for status, (colour, shape) in STATUS_LOOKS.items():
         counts = table[status.replace(" ", "_")]
         if counts.sum():
             hover, name = [f"{count} {status}" for count in counts], f"{status} ({counts.sum():,})"
-            style.bars(figure, counts, table.index, name, hover, _status_marker(status))
+            pattern = {"shape": shape, "fgcolor": colour, "bgcolor": style.CLEAR}
+            style.bars(figure, counts, table.index, name, hover, {"color": colour, "pattern": pattern})
     # of very many classes the names are left to the pointer
     style.name_ticks(figure, "y", names.tolist(), showticklabels=len(names) <= MOST_NAMED_ROWS)
     figure.update_layout(barmode="stack", bargap=0.25, legend={"traceorder": "normal"})
     return figure
-
-
-def status_overview(catalog: Catalog) -> go.Figure:
-    """How many clips and files have each status, and of how many classes."""
-    by_status = catalog.clips.groupby("status")["class"].agg(["size", "nunique"])
-    by_status = by_status.reindex([status for status in STATUSES if status in by_status.index])
-    about = f"{catalog.name}, {len(catalog.clips):,} clips and files of {len(catalog.classes)} classes"
-    height = 170 + 34 * len(by_status)
-    figure = style.new_figure("What is there and what is not", about, "clips and files", "", height)
-    for place, (status, number, n_classes) in enumerate(by_status.itertuples()):
-        text: style.Look = {"text": [f" {number:,} in {n_classes} classes"], "textposition": "outside"}
-        hover = [f"{status}: {number:,}"]
-        style.bars(figure, [number], [place], status, hover, _status_marker(status), **text)
-    style.name_ticks(figure, "y", by_status.index.tolist())
-    figure.update_xaxes(range=[0, 1.35 * max([1, *by_status["size"]])])
-    figure.update_layout(showlegend=False, bargap=0.3)
-    return figure
-
-
-def protocol_roles(accounts: Mapping[str, pd.DataFrame], about: str = "") -> go.Figure:
-    """How many clips play which part in each protocol, of `account` by its name; every clip has one part."""
-    height, places = 190 + 36 * len(accounts), range(len(accounts))
-    figure = style.new_figure("Which clip plays which part", about, "clips and files", "", height)
-    for role, (colour, shape, ink) in ROLE_LOOKS.items():
-        counts = [int((table["role"] == role).sum()) for table in accounts.values()]
-        text: style.Look = {
-            "text": [f"{count:,}" if count else "" for count in counts],
-            "textposition": "inside",
-        }
-        text |= {"insidetextanchor": "middle", "insidetextfont": {"color": ink}}
-        hover = [f"{count:,} {role}" for count in counts]
-        style.bars(figure, counts, places, role, hover, style.striped(colour, shape), **text)
-    style.name_ticks(figure, "y", list(accounts))
-    legend = style.legend_below(-70 / (height - 90)) | {"traceorder": "normal"}
-    figure.update_layout(barmode="stack", bargap=0.3, margin={"b": 110}, legend=legend)
-    return figure
-
-
-def clip_lengths(catalog: Catalog) -> go.Figure:
-    """How long the usable clips are (s) and their frame rates (1/s), as two histograms."""
-    clips = catalog.usable
-    panels = (("clip length (s)", "clips"), ("frame rate (frames/s)", "clips"))
-    about = f"{catalog.name}, {len(clips)} usable clips"
-    figure = style.new_panels("Length and frame rate of the clips", about, panels)
-    lengths = (clips["end_s"] - clips["start_s"]).tolist()
-    figure.add_histogram(x=lengths, nbinsx=30, marker_color=style.BLUE, row=1, col=1)
-    rates = clips["fps"].round(2).value_counts().sort_index()
-    names, counts = rates.index.map("{:g}".format).tolist(), rates.tolist()
-    figure.add_bar(x=names, y=counts, text=counts, marker_color=style.ORANGE, row=1, col=2)
-    figure.update_xaxes(type="category", col=2)
-    figure.update_layout(showlegend=False, bargap=0.1)
-    return figure
-
-
-def _status_marker(status: str) -> dict[str, object]:
-    colour, shape = STATUS_LOOKS.get(status, (style.BLUE, ""))
-    return {"color": colour, "pattern": {"shape": shape, "fgcolor": colour, "bgcolor": style.CLEAR}}
-
-
-# leakage
 
 
 def removed_curve(audit: LeakageAudit, threshold: float | None = None) -> go.Figure:
@@ -162,21 +85,22 @@ def removed_curve(audit: LeakageAudit, threshold: float | None = None) -> go.Fig
     title = "Training classes that overlap with test classes"
     about = f"{len(audit.train_names)} training classes against {len(audit.test_names)} test classes"
     figure = style.new_figure(title, about, "threshold (cosine distance of class texts)", "classes removed")
-    names, colours = ("distance, or the same name", "distance alone"), (style.BLUE, style.ORANGE)
-    hover = "under %{x:.3f}: %{y} classes<extra></extra>"
-    for name, rules, colour, dash in zip(names, (SAME_NAME, ()), colours, ("solid", "dash")):
-        curve, line = audit.curve(rules), {"shape": "vh", "color": colour, "width": 2.5, "dash": dash}
+    looks = (
+        ("distance, or the same name", SAME_NAME, style.BLUE, "solid"),
+        ("distance alone", (), style.ORANGE, "dash"),
+    )
+    for name, rules, colour, dash in looks:
+        curve = audit.curve(rules)
         points = {"x": curve["threshold"].tolist(), "y": curve["n_removed"].tolist()}
+        # the step up comes just after a distance, which itself is not under it
+        line = {"shape": "vh", "color": colour, "width": 2.5, "dash": dash}
+        hover = "under %{x:.3f}: %{y} classes<extra></extra>"
         figure.add_scatter(**points, name=name, mode="lines", line=line, hovertemplate=hover)
     if threshold is not None:
-        counts = [len(audit.removed(threshold, rules)) for rules in (SAME_NAME, ())]
-        figure.add_vline(x=threshold, line={"color": style.GREY, "width": 2, "dash": "dot"})
-        points = {"x": [threshold] * 2, "y": counts, "marker": {"size": 10, "color": colours}}
-        points |= {"hovertemplate": "%{y} removed by %{customdata}<extra></extra>", "customdata": names}
-        figure.add_scatter(**points, mode="markers", showlegend=False)
-        words = f"threshold {threshold:g}: {counts[0]} removed<br>({counts[1]} by distance alone)"
-        place = {"x": threshold, "xanchor": "left", "xshift": 8, "y": 1, "yref": "paper", "yanchor": "top"}
-        figure.add_annotation(text=words, align="left", showarrow=False, font_color=style.GREY, **place)
+        all_removed, by_distance = (len(audit.removed(threshold, rules)) for rules in (SAME_NAME, ()))
+        words = f"threshold {threshold:g}: {all_removed} removed<br>({by_distance} by distance alone)"
+        look = {"line": {"color": style.GREY, "width": 2, "dash": "dot"}, "annotation_align": "left"}
+        figure.add_vline(threshold, annotation_text=words, annotation_font_color=style.GREY, **look)
     # opens on the low thresholds, where the choice lies; a double click shows the whole curve
     end = max(min(1.0, max(FIRST_SHOWN, 2 * (threshold or 0))), threshold or 0)
     figure.update_xaxes(range=[0, end])
@@ -185,104 +109,109 @@ def removed_curve(audit: LeakageAudit, threshold: float | None = None) -> go.Fig
     return figure
 
 
-def nearest_pairs(audit: LeakageAudit, n: int = 20, rules: tuple[str, ...] = RULES[1:]) -> go.Figure:
-    """At most n nearest pairs of a training and a test class; the rule that finds each is its colour.
-
-    Equal names are left out by default, as their distance is 0.
-
-    Raises:
-        ValueError: as `LeakageAudit.nearest`.
-    """
-    table = audit.nearest(n, rules)
-    n_exact = 0 if "exact" in rules else int((audit.pairs["rule"] == "exact").sum())
-    about = "training class ~ test class" + f"; pairs of equal names, not shown: {n_exact}" * bool(n_exact)
-    height = 200 + 24 * len(table)
-    figure = style.new_figure("Nearest classes by their texts", about, "cosine distance", "", height)
-    for rule, (colour, pattern, symbol, words) in RULE_LOOKS.items():
-        rows = table[table["rule"] == rule]
-        if rows.empty:
-            continue
-        hover = [
-            f"{style.plain(r.train)} ~ {style.plain(r.test)}: {r.distance:.3f}" for r in rows.itertuples()
-        ]
-        group: style.Look = {"legendgroup": rule}
-        marker = style.striped(colour, pattern)
-        style.bars(figure, rows["distance"], rows.index, words, hover, marker, **group)
-        # a dot at the end shows the rule of a pair at distance 0 too
-        dot = {"size": 10, "color": colour, "symbol": symbol, "line": {"color": style.GREY, "width": 1}}
-        figure.add_scatter(
-            x=rows["distance"].tolist(),
-            y=rows.index.tolist(),
-            mode="markers+text",
-            text=[f"  {distance:.3f}" for distance in rows["distance"]],
-            textposition="middle right",
-            marker=dot,
-            showlegend=False,
-            cliponaxis=False,
-            hoverinfo="skip",
-            **group,
-        )
-    names = [f"{style.tick(a)} ~ {style.tick(b)}" for a, b in zip(table["train_label"], table["test_label"])]
-    style.name_ticks(figure, "y", names, ticktext=names)
-    longest = max([0.1, *table["distance"]])
-    figure.update_xaxes(range=[-0.02 * longest, 1.15 * longest])
-    figure.update_layout(bargap=0.3, legend=style.legend_below(-60 / (height - 120)), margin={"b": 120})
-    return figure
-
-
-# class texts
-
-
 def relatedness_heatmap(
-    embeddings: ClassEmbeddings,
-    labels: Mapping[str, str],
-    names: Sequence[str] | None = None,
-    kind: str = CENTRED,
-    seen: Sequence[str] | None = None,
+    embeddings: ClassEmbeddings, labels: Mapping[str, str], kind: str = CENTRED
 ) -> go.Figure:
     """Relatedness of each class text to each other; classes of one cluster stand side by side.
 
     One pair in 200 lies beyond the ends of the colours; a few near-duplicates would leave all others pale.
-
-    `kind` is plain, centred or whitened; `names` None is all classes; `seen` are those that
-    relatedness is fitted on, None for all embedded ones.
+    `kind` is plain, centred or whitened, fitted on all classes.
 
     Raises:
-        ValueError: fewer than two classes, a class without text or given twice, or no such kind.
+        ValueError: fewer than two classes, or no such kind.
     """
-    names = embeddings.names if names is None else tuple(names)
-    if len(set(names)) < max(2, len(names)):
-        raise ValueError(f"a heatmap needs two classes or more, each once, got {len(names)}: {names}")
-    related = relatedness_of(embeddings, names, kind, seen)
+    names = embeddings.names
+    if len(names) < 2:
+        raise ValueError(f"a heatmap needs two classes or more, got {len(names)}")
+    related = relatedness_of(embeddings, names, kind)
     order = cluster_order(related)
     related, ordered = related[np.ix_(order, order)], [names[place] for place in order]
-    texts = style.unlike(labels, ordered)
-    shown = [style.plain(text) for text in texts]
     end = float(np.quantile(np.abs(related[np.triu_indices(len(names), 1)]), 1 - STRONGEST))
     end = round(max(0.05, end), 3)
-    fitted = f"all {len(embeddings.names)} classes" if seen is None else f"{len(seen)} seen classes"
-    about = f"{embeddings.class_text.prompt}, {len(names)} classes; {kind}, fitted on {fitted}; by cluster"
-    ticked = len(names) <= MOST_TICKS
-    height = min(280 + (26 if len(names) <= 20 else 16) * len(names), 1250) if ticked else 900
-    figure = style.new_figure("Relatedness of class texts", about, "", "", height)
-    figure.add_heatmap(
-        x=shown,
-        y=shown,
-        z=np.round(related, 3).tolist(),
-        zmin=-end,
-        zmax=end,
-        colorscale=DIVERGING,
-        colorbar=style.colour_bar("r"),
-        xgap=int(ticked),
-        ygap=int(ticked),
-        hovertemplate="%{y} – %{x}: %{z:.2f}<extra></extra>",
-        hoverongaps=False,
-    )
-    axis = {"type": "category", "showgrid": False, "zeroline": False, "showticklabels": ticked}
-    if ticked:
-        axis |= {"tickmode": "array", "tickvals": shown, "ticktext": [style.tick(text) for text in texts]}
-        axis |= {"tickfont_size": 12 if len(shown) <= 40 else 9}
-    figure.update_xaxes(tickangle=-60, **axis)
-    figure.update_yaxes(autorange="reversed", **axis)
-    figure.update_layout(margin_b=40)
+    about = f"{embeddings.class_text.prompt}, {len(names)} classes; {kind}; by cluster"
+    figure = style.new_figure("Relatedness of class texts", about, "", "")
+    scale: style.Look = {"zmin": -end, "zmax": end, "colorscale": DIVERGING}
+    shown, hover = style.unlike(labels, ordered), "%{y} – %{x}: %{z:.2f}"
+    style.class_cells(figure, shown, shown, np.round(related, 3), "r", hover, **scale)
     return figure
+
+
+# tables
+
+
+def left_out_table(catalog: Catalog, most: int = MOST_ROWS) -> Styler:
+    """Clips and files that cannot be used, with reasons; of more than `most`, some of each status.
+
+    All of them are in `catalog.excluded`.
+    """
+    rows = catalog.excluded[["path", "class", "status", "reason"]]
+    each = max(1, most // max(1, rows["status"].nunique()))
+    shown = rows if len(rows) <= most else rows.groupby("status").head(each)
+    caption = f"{len(rows):,} clips and files, {len(shown):,} of them shown"
+    wrap = {"text-align": "left", "white-space": "normal", "overflow-wrap": "anywhere"}
+    styled = shown.style.hide(axis="index").format(escape="html").set_caption(caption)
+    return styled.set_properties(**wrap)
+
+
+def protocol_table(
+    protocols: Mapping[str, Protocol], accounts: Mapping[str, pd.DataFrame] | None = None
+) -> pd.DataFrame:
+    """A column a split: how many classes and clips of each kind, clips left out by reason, and its hash.
+
+    `accounts` are of `account` by split; None to leave out what is left out.
+    """
+    columns = {}
+    for split, p in protocols.items():
+        classes = {"seen": len(p.seen), "validation": len(p.validation), "unseen": len(p.unseen)}
+        columns[split] = {f"{kind} classes": n for kind, n in classes.items()}
+        columns[split] |= {f"{role} clips": len(ids) for role, ids in p.roles.items()}
+        if accounts is not None:
+            rows = accounts[split]
+            reasons = rows.loc[rows["role"] == "left out", "reason"].str.split(":").str[0]
+            columns[split] |= {f"left out: {why}": n for why, n in reasons.value_counts().items()}
+    table = pd.DataFrame(columns).fillna(0).astype(int).astype(object)
+    table.loc["hash"] = [p.hash for p in protocols.values()]
+    return table
+
+
+def held_out_classes(protocols: Mapping[str, Protocol], catalog: Catalog) -> pd.DataFrame:
+    """A column a split: the labels of its unseen, then of its validation classes, by family."""
+    labels, columns = style.labels_of(catalog), {}
+    for split, protocol in protocols.items():
+        columns[split] = {
+            f"{kind} {number}": labels[names[place]]
+            for kind, names in (("unseen", protocol.unseen), ("validation", protocol.validation))
+            for number, place in enumerate(style.by_family(names, catalog), start=1)
+        }
+    return pd.DataFrame(columns).fillna("")
+
+
+def leakage_table(
+    audit: LeakageAudit, threshold: float | None = None, rules: Iterable[str] = SAME_NAME
+) -> pd.DataFrame:
+    """The pairs of a training and a test class that overlap, those that remove the training class first.
+
+    Returns:
+        A row for each pair that a name rule finds, and for each training class under the threshold with its
+        nearest test class: labels, rule, distance (not without embeddings), removed ("yes", "no").
+
+    Raises:
+        ValueError: as `LeakageAudit.removed`.
+    """
+    removed = set(audit.removed(threshold, tuple(rules)))
+    near = audit.pairs["distance"] < (0.0 if threshold is None else threshold)
+    pairs = audit.pairs[(audit.pairs["rule"] != "embedding") | near]
+    columns = {"training class": pairs["train_label"], "test class": pairs["test_label"]}
+    columns["rule"] = pairs["rule"]
+    if audit.distances_SU is not None:
+        columns["distance"] = pairs["distance"].round(3)
+    columns["removed"] = ["yes" if name in removed else "no" for name in pairs["train"]]
+    return pd.DataFrame(columns).sort_values("removed", ascending=False, kind="stable", ignore_index=True)
+
+
+def flags_as_text(flags: pd.DataFrame, n_classes: int) -> str:
+    """The flags of `flags_of` as sentences, headed by how many of the texts have one."""
+    n_flagged = flags["name"].nunique()
+    share = f"{n_flagged} of {n_classes} class texts flagged ({100 * n_flagged / n_classes:.1f} %)"
+    sentences = [f"- {name}: {sentence}." for name, sentence in zip(flags["name"], flags["sentence"])]
+    return wrapped([share + (":" if n_flagged else "."), *sentences])

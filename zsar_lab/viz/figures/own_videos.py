@@ -1,4 +1,4 @@
-"""Figures of own videos: the timeline of a long one, how sure to be, and what a class is composed of."""
+"""Figures of own videos: the timeline of a long one, and how sure to be."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from zsar_lab.infer.classifier import Thresholds, ZeroShotClassifier
+from zsar_lab.infer.classifier import Thresholds
 from zsar_lab.infer.predictions import NO_PREDICTION, stretches
-from zsar_lab.viz.figures import style
-from zsar_lab.viz.figures.files import write_page
+from zsar_lab.viz.figures import style, write_page
 
 MOST_ROWS = 12  # of the heatmap
 ROW_PX, LANE_PX, GAP_PX = 26, 32, 16  # of the timeline: a class, the lane of names above, and between them
@@ -85,7 +84,7 @@ def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") 
     if not len(videos):
         return f"No video could be read, so there is no timeline to write to {path}."
     write_page([timeline(table, video, about) for video in videos], path)
-    return f"Written to {path}, with plotly.min.js beside it, which it needs."
+    return f"Written to {path}."
 
 
 def how_sure(thresholds: Thresholds) -> go.Figure:
@@ -101,27 +100,6 @@ def how_sure(thresholds: Thresholds) -> go.Figure:
     figure.add_hline(y=allowed, line=dashed, annotation_text=text, annotation_font_color=style.GREY)
     figure.update_xaxes(range=[0, 101])
     figure.update_yaxes(rangemode="tozero")
-    return figure
-
-
-def composed_of(classifier: ZeroShotClassifier, seen: pd.DataFrame, name: str, most: int = 8) -> go.Figure:
-    """The seen classes whose prototypes compose a class's point, with their weights.
-
-    Raises:
-        ValueError: another method, or no such class.
-    """
-    if classifier.transfer_weights_CS is None or name not in classifier.names:
-        got = f"{name!r} of {classifier.method}"
-        raise ValueError(f"only a candidate of the transfer method is composed of seen classes, got {got}")
-    weights_S = classifier.transfer_weights_CS[classifier.names.index(name)]
-    order = np.argsort(-weights_S)[: min(most, int((weights_S > 0).sum()))]
-    labels = [seen["label"].iloc[s] for s in order]
-    about, height = "seen classes, by the relatedness of their texts", 130 + 26 * len(order)
-    figure = style.new_figure(f"What {name} is composed of", about, "weight (%)", "", height)
-    hover = [f"{style.plain(text)}: {100 * weight:.1f} %" for text, weight in zip(labels, weights_S[order])]
-    style.bars(figure, style.percent(weights_S[order]), range(len(order)), "", hover, {"color": style.BLUE})
-    figure.update_layout(showlegend=False)
-    style.name_ticks(figure, "y", labels)
     return figure
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE
 from zsar_lab.methods.hubness_reduction import REDUCTIONS
 from zsar_lab.methods.table import LABELS, METHODS
@@ -15,7 +16,8 @@ from zsar_lab.results.ablation import Ablation
 from zsar_lab.results.calibration import EQUAL_MASS, reliability, risk_coverage
 from zsar_lab.results.conventions import ConventionTable
 from zsar_lab.results.generalised import curve_of
-from zsar_lab.results.predictions import KEY
+from zsar_lab.results.hubness import hubness, k_occurrence
+from zsar_lab.results.predictions import KEY, Predictions
 from zsar_lab.results.statistics import LEVEL, accuracy
 from zsar_lab.results.summary import Results
 from zsar_lab.viz.figures import style
@@ -23,9 +25,9 @@ from zsar_lab.viz.figures import style
 # those drawn by class or clip, each with its colour; the reranked ones are in the tables
 DRAWN = tuple(METHODS)[:6]
 COLOURS = {method: style.PALETTE[place] for place, method in enumerate(DRAWN)}
-FORMS_OF_DIRECT = 3  # methods that are drawn together, the others apart
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 N_BINS = 8
+MEASURES = {"skewness": "skewness", "robin_hood": "Robin Hood", "antihubs": "share of anti-hubs"}
 SETTING_LOOKS = {  # legend, colour, symbol, and shift in rows
     INDUCTIVE: ("inductive: fitted on training clips", style.BLUE, "circle", -0.14),
     TRANSDUCTIVE: ("transductive: fitted on the test clips", style.ORANGE, "diamond", 0.14),
@@ -36,66 +38,42 @@ SETTING_LOOKS = {  # legend, colour, symbol, and shift in rows
 
 
 def method_scores(results: Results, families: Sequence[str] | None = None) -> go.Figure:
-    """Top-1 of each method with its 95 % interval over classes, each split a dash; between chance and bound.
+    """Top-1 of each method with its 95 % interval over classes, beside chance; dotted: the upper bound.
 
-    Families of splits are side by side; chance and upper bound are those of the first.
+    Families of splits are side by side; the upper bound is that of the first.
     """
     families = list(results.families if families is None else families)
-    about = "; beside it ".join(results.title(family) for family in families)
-    figure = style.new_figure("Zero-shot top-1 of each method", about, "", style.ACCURACY, height=480)
-    place_of: dict[str, float] = {}
+    bound, middle = 100 * results.upper_bound(families[0]), (len(families) - 1) / 2
+    rows, looks = [], {}
     for number, family in enumerate(families):
-        rows, colour = results.part("methods", family), style.PALETTE[number % len(style.PALETTE)]
-        names = rows["label"].tolist()
-        place_of |= {name: n + 0.6 * (n >= FORMS_OF_DIRECT) for n, name in enumerate(names)}
-        shift = 0.3 * (number - (len(families) - 1) / 2)
-        places = [place_of[name] + shift for name in names]
-        title = results.title(family).partition(",")[0]
-        legend, marker = f"{title}, all splits, 95 % interval", {"color": colour, "size": 10}
-        style.interval_points(figure, _top1(rows), places, legend, marker=marker)
-        found = [
-            results.rows(method, family).assign(right=lambda r: r["rank"] == 1) for method in rows["method"]
-        ]
-        single = [one.groupby("split", sort=False)["right"].mean().tolist() for one in found]
-        dash = {"symbol": "line-ew-open", "size": 9, "color": colour, "line": {"width": 2}}
-        figure.add_scatter(
-            x=np.repeat(np.add(places, 0.1), [len(of_splits) for of_splits in single]).tolist(),
-            y=style.percent(np.concatenate(single)),
-            mode="markers",
-            name=style.plain(f"{title}, each split"),
-            marker=dash,
-            hovertemplate="one split: %{y:.1f} %<extra></extra>",
-        )
-    bound, chance = 100 * results.upper_bound(families[0]), 100 * results.chance(families[0])
-    style.level_line(figure, bound, f"upper bound {bound:.1f} %: true prototypes, not zero-shot", style.GREEN)
-    style.level_line(figure, chance, f"chance {chance:.1f} %", style.GREY)
-    ticks = [style.plain(name).replace(", ", ",<br>").replace(" + ", " +<br>") for name in place_of]
-    axis: style.Look = {"tickmode": "array", "tickvals": list(place_of.values()), "ticktext": ticks}
-    axis |= {"range": [-0.6, max(place_of.values()) + 0.6], "showgrid": False, "zeroline": False}
-    axis |= {"tickangle": 0, "tickfont_size": 11}
-    figure.update_layout(xaxis=axis, yaxis_range=[0, 104], legend=style.legend_below(-0.2), margin_b=115)
-    return figure
+        table = results.part("methods", family)
+        rows.append(_top1(table).assign(name=table["label"], look=family))
+        title, colour = results.title(family).partition(",")[0], style.PALETTE[number % len(style.PALETTE)]
+        legend, shift = f"{title}, all splits, 95 % interval", 0.3 * (number - middle)
+        looks[family] = legend, colour, style.SYMBOLS[number % len(style.SYMBOLS)], shift
+    first, *beside = families
+    about = f"{results.title(first)}; dotted: upper bound {bound:.1f} % (true prototypes)"
+    about += "".join(f"; beside it {results.title(family).partition(',')[0]}" for family in beside)
+    title = "Zero-shot top-1 of each method"
+    table = pd.concat(rows, ignore_index=True)
+    return _from_0_to_100(style.interval_rows(title, about, style.ACCURACY, table, looks, bound, ".1f", " %"))
 
 
 def prompt_scores(results: Results, family: str | None = None) -> go.Figure:
     """Top-1 by prompt of the class texts, a colour a method, with 95 % intervals; of the same embeddings."""
-    rows = results.part("prompts", family)
-    title, x_title = "Zero-shot top-1 by class text", "prompt of the class text"
-    figure = style.new_figure(title, results.title(family), x_title, style.ACCURACY, height=440)
-    prompts = rows["prompt"].drop_duplicates().tolist()
+    rows, own = results.part("prompts", family), results.splits(family)[0].prompt
     methods = [method for method in METHODS if method in set(rows["method"])]
-    for number, method in enumerate(methods):
-        of_method, shift = rows[rows["method"] == method], 0.2 * (number - (len(methods) - 1) / 2)
-        places = [prompts.index(prompt) + shift for prompt in of_method["prompt"]]
-        marker = {"color": COLOURS[method], "size": 10}
-        style.interval_points(figure, _top1(of_method), places, LABELS[method], marker=marker)
-    chance, own = 100 * results.chance(family), results.splits(family)[0].prompt
-    style.level_line(figure, chance, f"chance {chance:.1f} %", style.GREY)
-    names = [style.tick(prompt) + ("<br>(trained with)" if prompt == own else "") for prompt in prompts]
-    more = {"tickangle": 0, "tickfont_size": 11, "range": [-0.6, len(prompts) - 0.4]}
-    style.name_ticks(figure, "x", prompts, ticktext=names, **more)
-    figure.update_layout(yaxis_range=[0, 104], legend=style.legend_below(-0.22), margin_b=110)
-    return figure
+    middle = (len(methods) - 1) / 2
+    looks = {
+        method: (LABELS[method], COLOURS[method], style.SYMBOLS[n % len(style.SYMBOLS)], 0.2 * (n - middle))
+        for n, method in enumerate(methods)
+    }
+    table = _top1(rows).assign(name=rows["prompt"], look=rows["method"])
+    table["note"] = ["trained with" if prompt == own else "" for prompt in rows["prompt"]]
+    title, chance = "Zero-shot top-1 by class text", 100 * results.chance(family)
+    about = f"{results.title(family)}; dotted: chance {chance:.1f} %"
+    given = title, about, style.ACCURACY, table.drop(columns="chance"), looks, chance, ".1f", " %"
+    return _from_0_to_100(style.interval_rows(*given))
 
 
 def differences(
@@ -145,7 +123,7 @@ def convention_dots(conventions: ConventionTable) -> go.Figure:
         f" {row.n_splits} splits; {100 * row.difference:+.1f} points to the reference"
         for row in table.itertuples()
     ]
-    rows = _top1(table).assign(hover=hover, name=table["name"], chance=100 * table["chance"])
+    rows = _top1(table).assign(hover=hover, name=table["name"])
     rows["look"] = table["candidates"] == reference["candidates"]
     rows["group"] = ["", *table["aspect"].iloc[1:]]
     looks = {
@@ -155,9 +133,7 @@ def convention_dots(conventions: ConventionTable) -> go.Figure:
     counts = f"{reference['candidates']:g} unseen classes and {reference['clips']:g} clips a split"
     about = f"method {LABELS[conventions.method]}, {counts}; 95 % intervals; dotted: the reference"
     title, line = "The same embeddings under every convention", 100 * reference["top1"]
-    figure = style.interval_rows(title, about, style.ACCURACY, rows, looks, line, ".1f", " %")
-    figure.update_xaxes(range=[0, 104])
-    return figure
+    return _from_0_to_100(style.interval_rows(title, about, style.ACCURACY, rows, looks, line, ".1f", " %"))
 
 
 def ablation_differences(ablation: Ablation) -> go.Figure:
@@ -208,11 +184,8 @@ def seen_unseen_curves(results: Results, family: str | None = None) -> go.Figure
                 sides = [rows[rows["role"] == role] for role in ("seen_test", "test")]
                 seen, unseen = ([accuracy(side, quantity)] for side in sides)
                 hover = f"{REDUCTIONS[reduction].label}: S %{{x:.1f}}, U %{{y:.1f}} %"
-                point = {
-                    "mode": "markers",
-                    "marker": {"symbol": symbol, "size": 10, "color": line["color"]},
-                    "showlegend": False,
-                }
+                marker = {"symbol": symbol, "size": 10, "color": line["color"]}
+                point = {"mode": "markers", "marker": marker, "showlegend": False}
                 style.curve(figure, seen, unseen, label, hover, line, **look | point)
     figure.update_xaxes(range=[0, 101])
     figure.update_yaxes(range=[0, 101])
@@ -253,8 +226,64 @@ def confidence_curves(results: Results, family: str | None = None) -> go.Figure:
     return figure
 
 
+# hubness
+
+
+def hubness_bars(predictions: Predictions, catalog: Catalog) -> go.Figure:
+    """N_1 of each unseen class under each method: how many clips have it as their nearest."""
+    names, labels = predictions.names(), style.labels_of(catalog)
+    order, expected = style.by_family(names, catalog), len(predictions.ids()) / len(names)
+    about = f"{predictions.protocol.name}, {catalog.name}; dotted: every class equally often ({expected:.1f})"
+    title = "How often each unseen class is the nearest"
+    figure = style.new_figure(title, about, "", "N_1 (clips)", height=480)
+    scored = {one.method for one in predictions.scored}
+    for method in (method for method in DRAWN if method in scored):
+        occurrence = k_occurrence(predictions.scores(method), 1)
+        hover = [f"{LABELS[method]}: {count} clips" for count in occurrence[order]]
+        name = f"{LABELS[method]} (skewness {hubness(occurrence, 1).skewness:+.2f})"
+        places, marker = range(len(order)), {"color": COLOURS[method]}
+        style.bars(figure, occurrence[order].tolist(), places, name, hover, marker, lying=False)
+    figure.add_hline(y=expected, line={"color": style.GREY, "dash": "dot", "width": 2})
+    style.name_ticks(figure, "x", [labels[names[i]] for i in order], range=[-0.6, len(names) - 0.4])
+    figure.update_layout(barmode="group", bargap=0.25, legend=style.legend_below(-0.5), margin_b=190)
+    return figure
+
+
+def hubness_before_after(results: Results, measure: str = "skewness", family: str | None = None) -> go.Figure:
+    """A measure of the hubness of N_1 (0: even): direct, transfer, and transfer with each reduction.
+
+    `measure` is one of MEASURES; means over splits with 95 % bootstrap intervals over the candidate classes.
+
+    Raises:
+        KeyError: no such measure.
+    """
+    table = pd.concat([results.part("methods", family), results.part("reductions", family)])
+    table = table[table["method"].isin(["direct", "transfer"])]
+    alone = table["reduction"] == "none"
+    reductions = {name: f"+ {one.label}" for name, one in REDUCTIONS.items()}
+    names = table["method"].map(LABELS).where(alone, table["reduction"].map(reductions))
+    ends = {
+        f"hubness_{measure}{end}": name for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+    rows = table[list(ends)].rename(columns=ends)
+    rows = rows.assign(name=names, look=table["setting"].where(~alone, "none"), hover="")
+    looks = {"none": ("no reduction", style.GREY, "square", 0.0)} | SETTING_LOOKS
+    title, about = f"{MEASURES[measure]} of N_1, before and after", f"{results.title(family)}; 95 % intervals"
+    return style.interval_rows(title, about, MEASURES[measure], rows, looks, 0.0, ".2f", "")
+
+
 def _top1(table: pd.DataFrame) -> pd.DataFrame:
-    """Top-1 of a table's rows for `interval_points`; hovering tells the settings."""
-    settings = table["settings"].fillna("") if "settings" in table else [""] * len(table)
-    hover = [f"chosen on validation classes: {style.plain(text)}" if text else "" for text in settings]
-    return style.in_percent(table, "top1").assign(hover=hover)
+    """Top-1 and chance of a table's rows for `interval_rows`; hovering tells the splits and the settings."""
+    rows = style.in_percent(table, "top1").assign(chance=100 * table["chance"])
+    if "splits_top1" not in table:
+        return rows
+    splits = [[100 * float(share) for share in text.split("; ")] for text in table["splits_top1"]]
+    shown = ["splits: " + ", ".join(f"{share:.1f}" for share in shares) for shares in splits]
+    chosen = [
+        f"<br>chosen on validation classes: {style.plain(text or 'nothing')}" for text in table["settings"]
+    ]
+    return rows.assign(hover=[first + second for first, second in zip(shown, chosen)])
+
+
+def _from_0_to_100(figure: go.Figure) -> go.Figure:
+    return figure.update_xaxes(range=[0, 104])

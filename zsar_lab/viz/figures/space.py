@@ -1,21 +1,215 @@
-"""Figures of the map of the shared space, and of how many neighbours it keeps."""
+"""The map of the shared space: what its points are, what a selection opens, and its figures.
+
+Shapes: N clips on the map, U unseen classes.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from zsar_lab.data.catalog import Catalog
+from zsar_lab.methods.table import LABELS
+from zsar_lab.results.hubness import HUB
 from zsar_lab.results.predictions import Predictions
+from zsar_lab.viz.clips import Caption, clip_grid, message_box
 from zsar_lab.viz.figures import style
-from zsar_lab.viz.map_points import GROUP_COLOURS, colouring, hover_texts, predicted_on_map
-from zsar_lab.viz.projection import LEAST_KEPT, SEEN, SpaceMap
+from zsar_lab.viz.figures.classes import CHOSEN, CHOSEN_MARK
+from zsar_lab.viz.figures.style import BLUE, GREEN, GREY, ORANGE, PALETTE, SKY, VERMILLION, labels_of
+from zsar_lab.viz.projection import SEEN, SpaceMap
 
-MOST_CLASSES = 30
+COLOURINGS = {
+    "group": "split",
+    "class": "class",
+    "right": "right or wrong",
+    "hubness": "hubness of the prediction",
+}
+GROUP_COLOURS = {"seen": GREY, "validation": SKY, "unseen": ORANGE}
+SYMBOLS = ("circle", "square", "triangle-up", "cross")
+MOST_SHOWN, MOST_NAMED = 24, 8
 MOST_SVG = 5000  # points; more are drawn by the graphics card
-PATTERNS = {"seen": "", "validation": "/", "unseen": "x"}
+MOST_NAMES = 40  # more names would overlap; hovering names them all
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one kind of points is drawn: name in the legend, plotly symbol, size in pixels, opacity 0..1."""
+
+    name: str
+    colour: str
+    symbol: str = "circle"
+    size: int = 7
+    opacity: float = 0.85
+
+
+def points_on_map(space: SpaceMap, predictions: Predictions, method: str = "transfer") -> pd.DataFrame:
+    """The clips of a map, and how a method predicted those of unseen classes.
+
+    Returns:
+        Columns clip, class, group; prediction (None where it is not scored), right, margin (score of the true
+        class less the best other one) and hubness (N_1 of the prediction in multiples of its mean), both NaN
+        where it is not scored.
+
+    Raises:
+        ValueError: the map is of another split.
+        KeyError: the method was not scored.
+    """
+    protocol = predictions.protocol
+    if (space.seen, space.unseen) != (protocol.seen, protocol.unseen):
+        raise ValueError(f"the map must be of the split {protocol.name!r}, got one of {space.about!r}")
+    rows, scores_BC, targets = predictions.rows(method), predictions.scores(method), predictions.targets()
+    clips, others_BC = np.arange(len(targets)), np.array(scores_BC, dtype=float)
+    others_BC[clips, targets] = -np.inf
+    rows = rows.assign(right=rows["rank"] == 1, margin=scores_BC[clips, targets] - others_BC.max(1))
+    rows["hubness"] = (
+        rows["prediction"].map(rows["prediction"].value_counts()) * len(space.unseen) / len(rows)
+    )
+    shown = {"clip": space.ids, "class": space.classes, "group": space.groups}
+    found = pd.DataFrame(shown).merge(
+        rows[["clip", "prediction", "right", "margin", "hubness"]], "left", "clip"
+    )
+    prediction = found["prediction"].astype(object).where(found["prediction"].notna(), None)
+    return found.assign(prediction=prediction, right=found["right"].eq(True))
+
+
+def colouring(
+    space: SpaceMap, catalog: Catalog, colour_by: str, points: pd.DataFrame | None = None, method: str = ""
+) -> tuple[tuple[Look, ...], np.ndarray]:
+    """The looks of a legend, and the number of its look for each clip, int64 [N].
+
+    `colour_by` is "group" for seen, validation and unseen; "class" for a look an unseen class; "right" for
+    right and wrong, "hubness" for N_1 of the predicted class in multiples of its mean: these need the
+    `points` of a method, and leave clips that are not scored grey.
+
+    Raises:
+        ValueError: colour_by is none of these, or needs predictions and got none.
+    """
+    if colour_by not in COLOURINGS:
+        raise ValueError(f"colour_by must be one of {', '.join(map(repr, COLOURINGS))}, got {colour_by!r}")
+    grouped = [
+        Look(f"clips of {group} classes", colour, "circle", *((6, 0.8) if group == "unseen" else (4, 0.45)))
+        for group, colour in GROUP_COLOURS.items()
+    ]
+    group_N = np.array([list(GROUP_COLOURS).index(group) for group in space.groups])
+    if colour_by == "group":
+        return tuple(grouped), group_N
+    if colour_by == "class":
+        labels = labels_of(catalog)
+        looks = [
+            Look(labels[name], PALETTE[n % len(PALETTE)], SYMBOLS[n // len(PALETTE) % len(SYMBOLS)])
+            for n, name in enumerate(space.unseen)
+        ]
+        number = {name: len(grouped) - 1 + n for n, name in enumerate(space.unseen)}
+        number_N = [number.get(name, group) for name, group in zip(space.classes, group_N)]
+        return (*grouped[:-1], *looks), np.array(number_N)
+    if points is None:
+        raise ValueError(f"colour_by={colour_by!r} needs the predictions of the split, got none")
+    is_scored = points["prediction"].notna().to_numpy()
+    if colour_by == "right":
+        looks = [Look(f"right ({method})", GREEN), Look(f"wrong ({method})", VERMILLION, "x")]
+        look_N = np.where(points["right"], 0, 1)
+    else:
+        looks = [
+            Look("N_1 of the prediction below half the mean", SKY),
+            Look("half the mean to the mean", BLUE, "square"),
+            Look(f"once to {HUB} x the mean", ORANGE, "triangle-up"),
+            Look(f"{HUB} x the mean or more: a hub", VERMILLION, "cross"),
+        ]
+        look_N = np.searchsorted([0.5, 1.0, HUB], points["hubness"], side="right")
+    return (Look("not scored", GREY, "circle", 4, 0.45), *looks), np.where(is_scored, 1 + look_N, 0)
+
+
+def hover_texts(points: pd.DataFrame, labels: dict[str, str]) -> list[str]:
+    """The text for pointing at each clip: its class, and below it how it was predicted. Not escaped."""
+    found = []
+    for clip in points.itertuples():
+        below = f"of a {clip.group} class: not scored"
+        if clip.prediction is not None:
+            below = "✓ right" if clip.right else f"✗ predicted as {labels[clip.prediction]}"
+            below += f", margin {clip.margin:+.3f}"
+        found.append(f"{labels[points['class'][clip.Index]]}\n{below}")
+    return found
+
+
+def select(
+    points: pd.DataFrame, catalog: Catalog, rows: Sequence[int], method: str = "", most: int = MOST_SHOWN
+) -> tuple[tuple[str, ...], str]:
+    """Ids of selected clips, the most wrong first and those not scored last; and html of the first, playing.
+
+    Raises:
+        ValueError: a row is not on the map.
+    """
+    wrong = [row for row in rows if not 0 <= row < len(points)]
+    if wrong:
+        raise ValueError(f"a selected clip must be in 0..{len(points) - 1} (on the map), got {wrong[0]}")
+    if not len(rows):
+        return (), message_box("No clip is selected: draw the lasso around points, or click on one.", GREY)
+    found = points.loc[sorted(set(rows))].assign(unscored=lambda table: table["prediction"].isna())
+    found = found.sort_values(["unscored", "right", "margin"], kind="stable")
+    labels, counts = labels_of(catalog), Counter(found["class"]).most_common()
+    named = ", ".join(f"{count} of {labels[name]}" for name, count in counts[:MOST_NAMED])
+    more = f" and {len(counts) - MOST_NAMED} more classes" if len(counts) > MOST_NAMED else ""
+    n_scored, n_right = int((~found["unscored"]).sum()), int(found["right"].sum())
+    parts = [f"by {method} {n_right} right and {n_scored - n_right} wrong"] if n_scored else []
+    parts += [f"{len(found) - n_scored} of classes that are not scored"] if n_scored < len(found) else []
+    clips, left = "1 clip is" if len(found) == 1 else f"{len(found)} clips are", len(found) - most
+    sentence = f"{clips} selected: {named}{more}; {', '.join(parts)}."
+    sentence += f" The {most} most wrong are shown, {left} more are not." if left > 0 else ""
+    captions = []
+    for row, name in zip(found.head(most).itertuples(), found["class"]):
+        if row.unscored:
+            captions.append(Caption((labels[name], f"of a {row.group} class")))
+            continue
+        predicted = () if row.right else (f"predicted as {labels[row.prediction]}",)
+        captions.append(Caption((labels[name], *predicted, f"margin {row.margin:+.3f}"), row.right))
+    grid = clip_grid(catalog, found["clip"].head(most).tolist(), captions)
+    return tuple(found["clip"]), message_box(sentence, GREY) + grid
+
+
+# tables
+
+
+def prototype_table(predictions: Predictions, guess: str = "composed") -> pd.DataFrame:
+    """A row an unseen class: cosine of where it is expected to its own true prototype, and to the others'.
+
+    Args:
+        predictions: of the split.
+        guess: "composed", its composed prototype, or "unseen_text", its class text (the direct method).
+
+    Returns:
+        Columns class, own, others_mean, nearest_other, nearest_other_cosine, own_rank (1: its own true
+        prototype is the nearest).
+    """
+    names = predictions.names()
+    cosine_UU = predictions.prototypes(guess) @ predictions.prototypes("true").T
+    own, others = np.diag(cosine_UU), np.where(np.eye(len(names), dtype=bool), np.nan, cosine_UU)
+    nearest = np.nanargmax(others, axis=1)
+    content = {
+        "class": names,
+        "own": own,
+        "others_mean": np.nanmean(others, axis=1),
+        "nearest_other": [names[i] for i in nearest],
+        "nearest_other_cosine": others[np.arange(len(names)), nearest],
+        "own_rank": (cosine_UU >= own[:, None]).sum(1),
+    }
+    return pd.DataFrame(content).round(3)
+
+
+def kept_table(space: SpaceMap, catalog: Catalog) -> pd.DataFrame:
+    """A row a class, the least kept first: its group, and how many of its clips' 10 nearest the map keeps."""
+    shown = {"class": space.classes, "group": space.groups, "kept_%": 100 * space.kept}
+    table = pd.DataFrame(shown).groupby("class").agg({"group": "first", "kept_%": "mean"})
+    table = table.sort_values("kept_%", kind="stable").round(1)
+    return table.set_axis(table.index.map(labels_of(catalog)).tolist())
+
+
+# figures
 
 
 def shared_space(
@@ -28,8 +222,8 @@ def shared_space(
 ) -> go.Figure:
     """Clips and prototypes on the map; a line leads from where a class is expected to where it is.
 
-    `colour_by` is a key of `map_points.COLOURINGS`; "right" and "hubness" need `predictions`, which hovering
-    tells too. `guess` is "composed" (by transfer) or "text" (by its class text, as the direct method does).
+    `colour_by` is a key of COLOURINGS; "right" and "hubness" need `predictions`, which hovering tells too.
+    `guess` is "composed" (by transfer) or "text" (by its class text, as the direct method does).
 
     Raises:
         ValueError: no such colour_by or guess, no predictions where needed, or those of another split.
@@ -37,91 +231,92 @@ def shared_space(
     """
     if guess not in ("composed", "text"):
         raise ValueError(f"guess must be 'composed' or 'text', got {guess!r}")
-    shown = None if predictions is None else predicted_on_map(space, predictions, method)
-    looks, look_N = colouring(space, catalog, colour_by, shown)
+    shown, labels = (
+        None if predictions is None else points_on_map(space, predictions, method),
+        labels_of(catalog),
+    )
+    looks, look_N = colouring(space, catalog, colour_by, shown, LABELS[method] if predictions else "")
+    hover = [labels[name] for name in space.classes] if shown is None else hover_texts(shown, labels)
     fitted = ", fitted on seen classes" if space.fitted_on == SEEN else ""
     about = f"{space.about}, {catalog.name}{fitted}; trustworthiness {space.trustworthiness:.2f}"
     title = "Map of the shared space (UMAP: distances far apart mean little)"
     figure = style.new_figure(title, about, "UMAP 1", "UMAP 2", height=680)
-    hover = hover_texts(space, catalog, shown)
     for number, look in enumerate(looks):
         rows = np.flatnonzero(look_N == number)
         marker = {"color": look.colour, "symbol": look.symbol, "size": look.size, "opacity": look.opacity}
-        points(figure, space.clips_xy[rows], look.name, [hover[row] for row in rows], marker)
+        _add_points(figure, space.clips_xy[rows], look.name, [hover[row] for row in rows], marker)
     guess_xy = space.composed_xy if guess == "composed" else space.unseen_text_xy
-    gaps = np.full(len(guess_xy), None)
-    ends = [[guess_xy[:, axis], space.true_xy[:, axis], gaps] for axis in (0, 1)]
-    x, y = (np.stack(axis_ends, axis=1).ravel().tolist() for axis_ends in ends)
-    line = {"color": style.VERMILLION, "width": 1.5, "dash": "dot"}
-    figure.add_scatter(x=x, y=y, mode="lines", line=line, name=f"{guess} to true", hoverinfo="skip")
-    labels, edge = style.labels_of(catalog), {"width": 1, "color": "white"}
+    line = {"color": VERMILLION, "width": 1.5, "dash": "dot"}
+    ends = _lines(guess_xy, space.true_xy)
+    figure.add_scatter(**ends, mode="lines", line=line, name=f"{guess} to true", hoverinfo="skip")
+    edge = {"width": 1, "color": "white"}
     seen, unseen = ([labels[name] for name in names] for names in (space.seen, space.unseen))
-    diamond = {"color": style.GREY, "symbol": "diamond", "size": 9}
-    star = {"color": style.GREEN, "symbol": "star", "size": 15, "line": edge}
-    guessed = {"color": style.VERMILLION, "size": 11, "line": edge}
-    points(figure, space.seen_xy, "seen prototypes", seen, diamond)
-    points(figure, space.true_xy, "true unseen prototypes", unseen, star)
+    diamond = {"color": GREY, "symbol": "diamond", "size": 9}
+    star = {"color": GREEN, "symbol": "star", "size": 15, "line": edge}
+    guessed = {"color": VERMILLION, "size": 11, "line": edge}
+    _add_points(figure, space.seen_xy, "seen prototypes", seen, diamond)
+    _add_points(figure, space.true_xy, "true unseen prototypes", unseen, star)
     if guess == "text":
-        points(figure, space.seen_text_xy, "texts of seen classes", seen, diamond | {"symbol": "square-open"})
-        points(figure, guess_xy, "texts of unseen classes", unseen, guessed | {"symbol": "square"})
+        seen_text = "texts of seen classes", seen, diamond | {"symbol": "square-open"}
+        _add_points(figure, space.seen_text_xy, *seen_text)
+        _add_points(figure, guess_xy, "texts of unseen classes", unseen, guessed | {"symbol": "square"})
     else:
-        points(figure, guess_xy, "composed unseen prototypes", unseen, guessed | {"symbol": "x"})
-    # names from left to right, above and below in turn, so that fewer of them overlap
-    for number, i in enumerate(np.argsort(guess_xy[:, 0])):
-        place = {"x": float(guess_xy[i, 0]), "y": float(guess_xy[i, 1]), "yshift": 14 if number % 2 else -14}
-        figure.add_annotation(text=style.plain(unseen[i]), showarrow=False, font={"size": 11}, **place)
-    hidden_axes(figure)
+        _add_points(figure, guess_xy, "composed unseen prototypes", unseen, guessed | {"symbol": "x"})
+    if len(unseen) <= MOST_NAMES:
+        names = {"text": [style.tick(name) for name in unseen], "textposition": _sides(guess_xy)}
+        figure.data[-1].update(mode="markers+text", textfont={"size": 11, "color": GREY}, **names)
+    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}  # its numbers mean nothing
+    low, high = _around(space)
+    figure.update_layout(xaxis=hidden | {"range": [low[0], high[0]]}, legend=style.legend_below(-0.08))
+    figure.update_layout(yaxis=hidden | {"range": [low[1], high[1]]}, margin_b=120)
     return figure
 
 
-def neighbours_kept(space: SpaceMap, catalog: Catalog) -> go.Figure:
-    """The share of each class's 10 nearest points in the space that are so on the map, the worst kept first.
-
-    Of more than 30 classes, the 30 worst kept.
-    """
-    labels, classes = style.labels_of(catalog), np.array(space.classes)
-    share = {name: float(space.kept[classes == name].mean()) for name in dict.fromkeys(space.classes)}
-    group_of = dict(zip(space.classes, space.groups))
-    names = sorted(share, key=lambda name: (share[name], labels[name]))
-    shown = names[:MOST_CLASSES]
-    which = f"the {MOST_CLASSES} worst kept of {len(names)} classes; " if len(names) > len(shown) else ""
-    overall = f"all clips {100 * space.kept.mean():.0f} %, by chance {100 * space.kept_by_chance:.1f} %"
-    about = f"{which}{overall}; dotted: less is warned of; {catalog.name}"
-    figure = style.new_figure(
-        "How many neighbours the map keeps", about, "", "of the 10 nearest (%)", height=400
-    )
-    for group, colour in GROUP_COLOURS.items():
-        places = [place for place, name in enumerate(shown) if group_of[name] == group]
-        pattern = {"shape": PATTERNS[group], "size": 5, "solidity": 0.5}
-        values = style.percent([share[shown[place]] for place in places])
-        hover = [f"{style.plain(labels[shown[p]])}: {value:.0f} % kept" for p, value in zip(places, values)]
-        look: style.Look = {"lying": False, "showlegend": True, "width": 0.8}
-        marker = {"color": colour, "pattern": pattern}
-        style.bars(figure, values, places, f"{group} classes", hover, marker, **look)
-    figure.add_hline(y=100 * LEAST_KEPT, line={"color": style.VERMILLION, "dash": "dot", "width": 2})
-    style.name_ticks(figure, "x", [labels[name] for name in shown], range=[-0.6, len(shown) - 0.4])
-    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"}
-    figure.update_layout(barmode="overlay", yaxis_range=[0, 100], legend=legend)
+def moving_map(space: SpaceMap, catalog: Catalog) -> go.Figure:
+    """The map with composed prototypes that `map_traces` moves, those of what validation chose among them."""
+    figure = shared_space(space, catalog)
+    text = figure.layout.title.text.replace("Map of the", "Composed prototypes (about) on the map of the")
+    figure.update_layout(title_text=text)
+    unseen = [labels_of(catalog)[name] for name in space.unseen]
+    _add_points(figure, space.composed_xy, f"composed, {CHOSEN}", unseen, CHOSEN_MARK | {"size": 13})
     return figure
 
 
-def points(
+def map_traces(space: SpaceMap, now_xy: np.ndarray, chosen_xy: np.ndarray) -> list[dict[str, Any]]:
+    """What moves in `moving_map`: places of composed prototypes, of the choice and as chosen, [U, 2]."""
+    chosen, now = ({"x": xy[:, 0].tolist(), "y": xy[:, 1].tolist()} for xy in (chosen_xy, now_xy))
+    now |= {"textposition": _sides(now_xy)}
+    return [{}, {}, {}, _lines(now_xy, space.true_xy), {}, {}, now, chosen]
+
+
+def _lines(from_xy: np.ndarray, to_xy: np.ndarray) -> dict[str, list[Any]]:
+    """Lines of one trace from each place to the other, with gaps between them."""
+    gaps = np.full(len(from_xy), None)
+    ends = (np.stack([from_xy[:, axis], to_xy[:, axis], gaps], axis=1).ravel().tolist() for axis in (0, 1))
+    return dict(zip("xy", ends))
+
+
+def _sides(xy: np.ndarray) -> list[str]:
+    """Where to write names beside these places: from left to right above and below in turn."""
+    turn = np.argsort(np.argsort(xy[:, 0])) % 2
+    return np.where(turn == 0, "top center", "bottom center").tolist()
+
+
+def _add_points(
     figure: go.Figure, xy: np.ndarray, name: str, hover: Sequence[str], marker: dict[str, object]
 ) -> None:
     """Add markers at these places, each with its text (escaped here) for hovering."""
-    draw = figure.add_scattergl if len(xy) > MOST_SVG else figure.add_scatter
-    draw(
-        x=xy[:, 0].tolist(),
-        y=xy[:, 1].tolist(),
-        mode="markers",
-        name=style.plain(name),
-        marker=marker,
-        customdata=[style.plain(text).replace("\n", "<br>") for text in hover],
-        hovertemplate="%{customdata}<extra>" + style.plain(name) + "</extra>",
-    )
+    draw, name = figure.add_scattergl if len(xy) > MOST_SVG else figure.add_scatter, style.plain(name)
+    texts = [style.plain(text).replace("\n", "<br>") for text in hover]
+    look = {"mode": "markers", "name": name, "marker": marker, "customdata": texts}
+    template = f"%{{customdata}}<extra>{name}</extra>"
+    draw(x=xy[:, 0].tolist(), y=xy[:, 1].tolist(), hovertemplate=template, **look)
 
 
-def hidden_axes(figure: go.Figure) -> None:
-    """Axes of a map: titles alone, as its numbers mean nothing; the legend below."""
-    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}
-    figure.update_layout(xaxis=hidden, yaxis=hidden, legend=style.legend_below(-0.08), margin_b=120)
+def _around(space: SpaceMap) -> tuple[np.ndarray, np.ndarray]:
+    """Corners that hold every place, so that the map does not move; prototypes lie between the clips."""
+    places = [space.clips_xy, space.seen_xy, space.true_xy, space.composed_xy]
+    xy = np.concatenate([*places, space.seen_text_xy, space.unseen_text_xy])
+    margin = 0.06 * np.ptp(xy, axis=0)
+    margin[margin == 0] = 1.0
+    return xy.min(0) - margin, xy.max(0) + margin

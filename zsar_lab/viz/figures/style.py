@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ COUNT_SCALE = "Cividis"
 GRID = "rgba(128, 128, 128, 0.25)"
 CLEAR = "rgba(0, 0, 0, 0)"
 LONGEST_TICK = 28
+MOST_TICKS = 60  # of more classes the names cannot be read; hovering shows them
 ACCURACY = "top-1 accuracy (%)"
 Look = dict[str, Any]  # settings of plotly
 # buttons that cover titles and are of no use here; the first one would send the figure away
@@ -80,10 +80,7 @@ def new_figure(title: str, about: str, x_title: str, y_title: str, height: int =
 
     `about` is a smaller line below the title, for example the data's name; axis titles name their units.
     """
-    figure = _style(go.Figure(), title, about, height)
-    figure.update_xaxes(title_text=plain(x_title))
-    figure.update_yaxes(title_text=plain(y_title))
-    return figure
+    return new_panels(title, about, [(x_title, y_title)], height)
 
 
 def new_panels(
@@ -98,15 +95,6 @@ def new_panels(
     n_columns = min(per_row, len(panels))
     n_rows = -(-len(panels) // n_columns)
     figure = make_subplots(n_rows, n_columns, horizontal_spacing=0.12, vertical_spacing=gap)
-    _style(figure, title, about, height)
-    for number, (x_title, y_title) in enumerate(panels):
-        row, column = panel(number, per_row)
-        figure.update_xaxes(title_text=plain(x_title), row=row, col=column)
-        figure.update_yaxes(title_text=plain(y_title), row=row, col=column)
-    return figure
-
-
-def _style(figure: go.Figure, title: str, about: str, height: int) -> go.Figure:
     font = {"color": GREY, "size": 13}
     heading: Look = {"font": {"size": 17, "color": GREY}, "pad": {"t": 22}}
     heading |= {"text": f"{plain(title)}<br><span style='font-size:13px'>{plain(about)}</span>"}
@@ -125,8 +113,10 @@ def _style(figure: go.Figure, title: str, about: str, height: int) -> go.Figure:
     )
     axis: Look = {"color": GREY, "gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GREY}
     axis |= {"automargin": True, "title_standoff": 10}
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
+    for number, (x_title, y_title) in enumerate(panels):
+        row, column = panel(number, per_row)
+        figure.update_xaxes(title_text=plain(x_title), row=row, col=column, **axis)
+        figure.update_yaxes(title_text=plain(y_title), row=row, col=column, **axis)
     return figure
 
 
@@ -154,23 +144,33 @@ def legend_below(y: float) -> dict[str, object]:
     return {"orientation": "h", "x": 0, "y": y, "yanchor": "top"}
 
 
-def level_line(figure: go.Figure, y: float, text: str, colour: str) -> None:
-    """A dotted line across the figure with its text."""
-    figure.add_hline(y=y, line={"color": colour, "dash": "dot", "width": 2})
-    place = {"x": 0, "xref": "paper", "y": y, "yref": "y", "xanchor": "left", "yanchor": "bottom"}
-    figure.add_annotation(text=plain(text), showarrow=False, font={"color": colour, "size": 12}, **place)
-
-
 def colour_bar(title: str) -> dict[str, Any]:
     """The scale beside a heatmap."""
     text = {"text": title, "side": "right", "font": {"color": GREY}}
     return {"title": text, "tickfont": {"color": GREY}, "outlinewidth": 0, "thickness": 14}
 
 
-def striped(colour: str, shape: str = "") -> dict[str, Any]:
-    """A bar's colour with white stripes or dots of this shape on it."""
-    stripes = {"fillmode": "overlay", "fgcolor": "white", "fgopacity": 0.7, "solidity": 0.25, "size": 7}
-    return {"color": colour, "pattern": {"shape": shape} | stripes}
+def class_cells(
+    figure: go.Figure,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: np.ndarray,
+    bar: str,
+    hover: str,
+    **look: Any,
+) -> None:
+    """Add a heatmap of classes, rows downwards; labels of an axis differ, `hover` is a template of plotly."""
+    x, y = ([plain(label) for label in labels] for labels in (columns, rows))
+    ticked = max(len(x), len(y)) <= MOST_TICKS
+    cells: Look = {"x": x, "y": y, "z": values.tolist(), "colorbar": colour_bar(bar)}
+    cells |= {"xgap": int(ticked), "ygap": int(ticked), "hovertemplate": f"{hover}<extra></extra>"}
+    figure.add_heatmap(**cells | look)
+    for update, keys, labels in ((figure.update_xaxes, x, columns), (figure.update_yaxes, y, rows)):
+        axis: Look = {"type": "category", "tickmode": "array", "tickvals": keys, "showticklabels": ticked}
+        axis |= {"ticktext": [tick(label) for label in labels], "showgrid": False, "zeroline": False}
+        update(tickfont_size=12 if len(keys) <= 40 else 9, **axis)
+    height = min(250 + (28 if len(y) <= 30 else 16) * len(y), 1100)
+    figure.update_layout(height=height, xaxis_tickangle=-50, yaxis_autorange="reversed")
 
 
 # charts
@@ -218,38 +218,9 @@ def curve(
 
 
 def in_percent(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A column of fractions with its _low and _high as value, low, high in percent, for `interval_points`."""
+    """A column of fractions with its _low and _high as value, low, high in percent, for `interval_rows`."""
     names = {f"{column}{end}": name for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))}
     return (100 * table[list(names)].astype(float)).rename(columns=names)
-
-
-def interval_points(
-    figure: go.Figure,
-    rows: pd.DataFrame,
-    places: Sequence[float],
-    name: str,
-    along: str = "y",
-    number: str = ".1f",
-    unit: str = " %",
-    **look: Any,
-) -> None:
-    """Add a marker with its interval for each row: value, low, high, as shown, and hover (escaped).
-
-    `along` is the axis of the values ("x" or "y"), written with `number` and `unit`; `places` is the other.
-    """
-    other = "x" if along == "y" else "y"
-    error: Look = {"type": "data", "symmetric": False, "thickness": 2, "width": 5}
-    error |= {"array": (rows["high"] - rows["value"]).tolist()}
-    error |= {"arrayminus": (rows["value"] - rows["low"]).tolist()}
-    ends = f"[%{{customdata[0]:{number}}}, %{{customdata[1]:{number}}}]"
-    figure.add_scatter(
-        **{along: rows["value"].tolist(), other: list(places), f"error_{along}": error},
-        mode="markers",
-        name=plain(name),
-        customdata=rows[["low", "high", "hover"]].to_numpy().tolist(),
-        hovertemplate=f"%{{{along}:{number}}}{unit} {ends}<br>%{{customdata[2]}}<extra></extra>",
-        **look,
-    )
 
 
 def interval_rows(
@@ -268,9 +239,9 @@ def interval_rows(
         title: of the figure.
         about: the line below the title.
         x_title: with the unit.
-        rows: as for `interval_points`, with columns name and look (a key of `looks`); where wanted group (a
-            heading above its rows; none for ""), note (escaped, below the name), open (bool: not filled) and
-            chance (a mark). Rows of one name and group share a line.
+        rows: value, low and high as shown, hover (escaped), name and look (a key of `looks`); where wanted
+            group (a heading above its rows; none for ""), note (escaped, below the name), open (bool: not
+            filled) and chance (a mark). Rows of one name and group share a line.
         looks: legend, colour, symbol and shift from the line's middle, in rows.
         line: where the vertical line is.
         number: how values are written.
@@ -294,12 +265,22 @@ def interval_rows(
         if not of_look.any():
             continue
         shown = rows[of_look]
-        symbols: object = (
-            [symbol + "-open" * bool(one) for one in shown["open"]] if "open" in rows else symbol
+        open_look = shown["open"] if "open" in rows else [False] * len(shown)
+        signs = [symbol + "-open" * bool(one) for one in open_look]
+        error: Look = {"type": "data", "symmetric": False, "thickness": 2, "width": 5}
+        error |= {"array": (shown["high"] - shown["value"]).tolist()}
+        error |= {"arrayminus": (shown["value"] - shown["low"]).tolist()}
+        ends = f"[%{{customdata[0]:{number}}}, %{{customdata[1]:{number}}}]"
+        figure.add_scatter(
+            x=shown["value"].tolist(),
+            y=(places[of_look] + shift).tolist(),
+            error_x=error,
+            mode="markers",
+            name=plain(legend),
+            customdata=shown[["low", "high", "hover"]].to_numpy().tolist(),
+            hovertemplate=f"%{{x:{number}}}{unit} {ends}<br>%{{customdata[2]}}<extra></extra>",
+            marker={"color": colour, "size": 10, "symbol": signs, "line": {"width": 2}},
         )
-        marker = {"color": colour, "size": 10, "symbol": symbols, "line": {"width": 2}}
-        points = (places[of_look] + shift).tolist()
-        interval_points(figure, shown, points, legend, "x", number, unit, marker=marker)
     figure.add_vline(x=line, line={"color": GREY, "dash": "dot", "width": 2}, layer="below")
     if "chance" in rows:
         marker = {"symbol": "line-ns-open", "size": 12, "color": GREY, "line": {"width": 2}}
@@ -312,11 +293,6 @@ def interval_rows(
 
 
 # figures in widgets
-
-
-def mime_bundle(figure: go.Figure) -> dict[str, Any]:
-    """The figure as JupyterLab's display data, for displays that are updated in place."""
-    return {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/plain": "a figure"}
 
 
 def move(figure: go.Figure, traces: Sequence[Mapping[str, Any]]) -> None:

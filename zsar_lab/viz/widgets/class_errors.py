@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import ipywidgets
 import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
-from zsar_lab.methods.table import LABELS
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.tags import KINDS, Tags, score_without
 from zsar_lab.viz import explanations
@@ -19,7 +18,7 @@ from zsar_lab.viz.clips import GREY, clip_grid, message_box, render
 from zsar_lab.viz.figures import classes as figures
 from zsar_lab.viz.figures.style import labels_of, redraw, unlike
 from zsar_lab.viz.widgets import Panel, row
-from zsar_lab.viz.widgets.figures import FigureFitter, as_widget
+from zsar_lab.viz.widgets.figures import as_widget
 
 PER_PAGE = 24
 ANY, WRONG, AS = "any", "wrong", "as "  # which clips are shown: all, wrong ones, those predicted as a class
@@ -28,24 +27,15 @@ NO_CLIP = ("choose a clip", "")
 
 @dataclass(frozen=True)
 class Chosen:
-    """The split, method and unseen class; the order of the bars; and which of the class's clips are shown."""
+    """The split, method and unseen class, and which of the class's clips are shown."""
 
     split: str
     method: str
     name: str = ""
-    by: str = "accuracy"  # one of CLASS_ORDERS
     prediction: str = ANY  # or "wrong", or "as NAME"
     order: str = explanations.MARGIN  # one of ORDERS
     page: int = 0
     clip: str = ""  # the id of one on the page
-
-
-class Counted(NamedTuple):
-    """Of a split and method: clips by true and predicted class, a row a class, and the classes by cluster."""
-
-    counts: pd.DataFrame
-    table: pd.DataFrame
-    cells: list[str]
 
 
 class ClassErrors(Panel):
@@ -64,7 +54,7 @@ class ClassErrors(Panel):
 
     Attributes:
         clips: rows of `explanations.clip_table` that are on the page.
-        figures: the widgets "bars", "confusion" and "predicted".
+        figures: the widgets "bars" and "confusion".
 
     Raises:
         ValueError: no split, or embeddings of another checkpoint than the split's.
@@ -89,8 +79,8 @@ class ClassErrors(Panel):
         self._labels = labels_of(catalog)
         self._tags: Any = tags
         self._class_of = dict(zip(catalog.clips["id"], catalog.clips["class"]))
-        self._counts: dict[tuple[str, str], Counted] = {}
-        self._drawn: dict[str, tuple[object, ...]] = {}
+        self._tables: dict[tuple[str, str], pd.DataFrame] = {}
+        self._drawn: tuple[object, ...] = ()
         self.clips = pd.DataFrame()
         self.figures: dict[str, Any] = {}
         self._make()
@@ -99,13 +89,11 @@ class ClassErrors(Panel):
     # the controls
 
     def _make(self) -> None:
-        by = ipywidgets.ToggleButtons(options=explanations.CLASS_ORDERS, style={"button_width": "90px"})
         anew: dict[str, Any] = {"prediction": ANY, "page": 0}
         choices = row(
             self.dropdown("split", "split", "220px", **anew),
             self.dropdown("method", "method", "270px", **anew),
             self.dropdown("name", "class", "380px", **anew),
-            ipywidgets.HBox([ipywidgets.Label("bars by"), self.control("by", by)]),
         )
         of_clips = row(
             self.dropdown("prediction", "prediction", "400px", 80, page=0),
@@ -117,7 +105,7 @@ class ClassErrors(Panel):
         pages = {name: self.page(name) for name in ("message", "texts", "shown", "grid", "why")}
         parts = [choices, pages["message"], *self.figures.values(), pages["texts"], of_clips, pages["shown"]]
         parts += [pages["grid"], self.dropdown("clip", "clip", "520px"), pages["why"]]
-        self.lay_out(*parts, *([] if self._tags is None else [self._tagging()]), FigureFitter())
+        self.lay_out(*parts, *([] if self._tags is None else [self._tagging()]))
 
     def _tagging(self) -> ipywidgets.VBox:
         kind = self.controls["kind"] = ipywidgets.ToggleButtons(
@@ -142,16 +130,12 @@ class ClassErrors(Panel):
     # what a user does
 
     def _on_bar(self, x: Any, _: Any) -> None:
-        names = explanations.classes_in_order(self._catalog, self._counted.table, self.state.by)
-        self._choose_clips(names[int(x)], ANY)
-
-    def _on_predicted(self, x: Any, _: Any) -> None:
-        names = list(explanations.predicted_as(self._counted.counts, self.state.name))
-        self._choose_clips(self.state.name, AS + names[int(x)])
+        self._choose_clips(self.figures["bars"].layout.meta[int(x)], ANY)
 
     def _on_cell(self, x: Any, y: Any) -> None:
-        true, predicted = figures.clicked_cell(self._catalog, self._counted.cells, x, y)
-        self._choose_clips(true, AS + predicted)
+        cells = self.figures["confusion"]
+        names = dict(zip(cells.data[0].x, cells.layout.meta))
+        self._choose_clips(names[y], AS + names[x])
 
     def _choose_clips(self, name: str, prediction: str) -> None:
         """Show a class and those of its clips; all of them, and a sentence, where there are none."""
@@ -175,21 +159,19 @@ class ClassErrors(Panel):
     # what is shown
 
     def show(self) -> None:
-        """Draw the choice; figures of all classes only where split, method or order are others."""
+        """Draw the choice; figures of all classes only where split or method are others."""
         self._show_classes()
         state, predictions = self.state, self._of_split
         clips = explanations.clip_table(predictions, state.method, state.name)
         self._offer_clips(clips)
         self._show_grid(clips)
-        given = predictions, state.method, state.name
-        if self._drawn.get("texts") != given:
-            self.html["texts"].value = explanations.texts_and_parts(self._catalog, *given)
-            self._drawn["texts"] = given
         with self.figures["confusion"].batch_update():
-            order = self._counted.cells
-            figures.move_frame(self.figures["confusion"], self._catalog, order, state.name, self._named)
-        clip, embeddings = self.state.clip, self._embeddings.get(state.split)
-        why = explanations.clip_html(self._catalog, *given[:2], clip, embeddings) if clip else ""
+            figures.move_frame(self.figures["confusion"], self._catalog, state.name, self._named)
+        rival = self._table.loc[state.name, "confused_with"]
+        self.html["texts"].value = explanations.texts_and_parts(self._catalog, predictions, state.name, rival)
+        clip, given = self.state.clip, (predictions, state.method)
+        embeddings = self._embeddings.get(state.split)
+        why = explanations.clip_html(self._catalog, *given, clip, embeddings) if clip else ""
         self.html["why"].value = why
         if self._tags is not None:
             self.attempt(self._show_tags, "tag_message")
@@ -197,44 +179,24 @@ class ClassErrors(Panel):
     def _show_classes(self) -> None:
         """The list of classes, the worst first, and the figures one chooses a class by."""
         self.offer("method", explanations.method_options(self._of_split))
-        catalog, predictions, table = self._catalog, self._of_split, self._counted.table
-        names, top1 = explanations.classes_in_order(catalog, table), table["top1"]
+        catalog, table = self._catalog, self._table
+        names, top1 = table.index.tolist(), table["top1"]
         shown = zip(unlike(self._labels, names), names)
         self.offer("name", [(f"{text} ({100 * top1[name]:.0f} %)", name) for text, name in shown])
-        state, key = self.state, (self.state.split, self.state.method)
-        names, with_family = explanations.classes_in_order(catalog, table, state.by), state.by == "family"
-        given = predictions, state.method, catalog
-        about = f"method {LABELS[state.method]}, {predictions.protocol.name}, {catalog.name}; click a bar"
-        counts = explanations.predicted_as(self._counted.counts, state.name)
-        self._draw(
-            "bars", (*key, state.by), self._on_bar, lambda: figures.per_class(*given, names, state.name)
-        )
-        self._draw(
-            "confusion",
-            key,
-            self._on_cell,
-            lambda: figures.confusion(*given, self._counted.cells, state.name),
-        )
-        self._draw(
-            "predicted",
-            (*key, state.name),
-            self._on_predicted,
-            lambda: figures.prediction_bars(counts, state.name, catalog, f"{about} for its clips"),
-        )
+        given = self._of_split, self.state.method, catalog, self.state.name
+        drawn = self.state.split, self.state.method
+        if self._drawn != drawn:
+            self._draw("bars", figures.per_class(*given), self._on_bar)
+            self._draw("confusion", figures.confusion(*given), self._on_cell)
+            self._drawn = drawn
         with self.figures["bars"].batch_update():
-            figures.choose_bar(self.figures["bars"], catalog, names, state.name, with_family)
+            figures.choose_bar(self.figures["bars"], catalog, self.state.name)
 
-    def _draw(
-        self, name: str, key: tuple[str, ...], click: Callable[[Any, Any], None], make: Callable[[], Any]
-    ) -> None:
-        """Make a figure, or draw it again where what it is made of (`key`) has changed."""
-        if self._drawn.get(name) == key:
-            return
+    def _draw(self, name: str, figure: Any, click: Callable[[Any, Any], None]) -> None:
         if name in self.figures:
-            redraw(self.figures[name], make())
+            redraw(self.figures[name], figure)
         else:
-            self.figures[name] = as_widget(make(), lambda x, y: self.attempt(lambda: click(x, y)))
-        self._drawn[name] = key
+            self.figures[name] = as_widget(figure, lambda x, y: self.attempt(lambda: click(x, y)))
 
     def _offer_clips(self, clips: pd.DataFrame) -> None:
         """Which clips can be shown, with their numbers, the most frequent prediction first."""
@@ -273,14 +235,11 @@ class ClassErrors(Panel):
         label, how = self._labels[self.state.name], " predicted wrongly" * (self.state.prediction == WRONG)
         if self._named:
             how = f" predicted as “{self._labels[self._named]}”"
-        if clips.empty:
+        n_clips, n_wrong, last = len(clips), int((~clips["right"]).sum()), first + len(self.clips) - 1
+        if not n_clips:
             return f"No clip of “{label}”{how or ' was tested'}."
-        n_clips, n_wrong = len(clips), int((~clips["right"]).sum())
-        part = f"The {n_clips} clip{'s' * (n_clips > 1)}"
-        if len(self.clips) < n_clips:
-            part = f"Clips {first} to {first + len(self.clips) - 1} of the {n_clips}"
         rest = f"; {n_wrong} predicted wrongly" if n_wrong else "; all predicted rightly"
-        return f"{part} of “{label}”{how}{'' if how else rest}."
+        return f"Clips {first} to {last} of the {n_clips} of “{label}”{how or rest}."
 
     def _show_tags(self) -> None:
         """The score without tagged clips, and all tags."""
@@ -308,11 +267,10 @@ class ClassErrors(Panel):
         return self.state.prediction.removeprefix(AS) if self.state.prediction.startswith(AS) else None
 
     @property
-    def _counted(self) -> Counted:
-        """Clips of each unseen class by prediction; counted once a split and method."""
+    def _table(self) -> pd.DataFrame:
+        """A row a class, see `class_table`; made once a split and method."""
         key = (self.state.split, self.state.method)
-        if key not in self._counts:
+        if key not in self._tables:
             counts = figures.class_counts(self._of_split, self.state.method)
-            table, cells = figures.class_table(counts), explanations.confusion_order(counts)
-            self._counts[key] = Counted(counts, table, cells)
-        return self._counts[key]
+            self._tables[key] = figures.class_table(counts)
+        return self._tables[key]

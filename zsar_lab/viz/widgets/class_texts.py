@@ -9,17 +9,18 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.rescore import UNSEEN, VALIDATION, WARNINGS, Rescorer, TextChange
 from zsar_lab.text import lint
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.encoder import Word, open_encoder
+from zsar_lab.text.encoder import open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.viz.clips import GREY, message_box, render
-from zsar_lab.viz.figures.style import labels_of
+from zsar_lab.viz.figures.style import labels_of, unlike
 from zsar_lab.viz.widgets import Panel, row
 
 SCORED_ON = (("validation classes", VALIDATION), ("unseen classes", UNSEEN))
@@ -81,7 +82,7 @@ class ClassTextInspector(Panel):
         self._in_area = ""
         self._saved: set[Path] = set()
         self._scored: tuple[str, str, ClassText] | None = None
-        self._score = ""
+        self._score = Markup("")
         self._make()
         self.choose()
 
@@ -124,10 +125,8 @@ class ClassTextInspector(Panel):
             got, wanted = (len(lines.split("\n")) for lines in (text, before))
             of = f"a text of the prompt {self._before.class_text.prompt!r}"
             raise ValueError(f"{of} must have {wanted} line{'s' * (wanted > 1)}, got {got}")
-        original = self._before.class_text
-        self._take(
-            lint.put_back(original, texts, name) if text == before else texts.edited(name, text), [name]
-        )
+        back = lint.put_back(self._before.class_text, texts, name)
+        self._take(back if text == before else texts.edited(name, text), [name])
 
     def _put_back(self, names: list[str]) -> None:
         texts = self._after.class_text
@@ -175,20 +174,18 @@ class ClassTextInspector(Panel):
         if asked != self._scored:
             self._score, self._scored = self._scored_again(rescorer), asked
         about = role_sentence(labels[name], role_of(protocol, name), self.state.on)
-        self.html["change"].value = render("text_score.html", about=about, score=self._score)
+        self.html["change"].value = message_box(about, "transparent") + self._score
 
     def _classes(self, protocol: Protocol | None) -> list[tuple[str, str]]:
         """Classes with flags first, then by label; with a sign for flags, one for edits, and the role."""
         flagged, labels = set(self._flags["name"]), self._labels
         edited = set(lint.edited_names(self._before.class_text, self._after.class_text))
-        options: dict[str, str] = {}
-        for name in sorted(
-            self._after.names, key=lambda name: (name not in flagged, labels[name].casefold(), name)
-        ):
-            role = f" ({role_of(protocol, name)})" if protocol else ""
-            text = f"{'⚠ ' * (name in flagged)}{'✎ ' * (name in edited)}{labels[name]}{role}"
-            options[text if text not in options else f"{text} [{name}]"] = name
-        return list(options.items())
+        names = sorted(self._after.names, key=lambda one: (one not in flagged, labels[one].casefold(), one))
+        roles = [f" ({role_of(protocol, name)})" if protocol else "" for name in names]
+        return [
+            (f"{'⚠ ' * (name in flagged)}{'✎ ' * (name in edited)}{label}{role}", name)
+            for name, label, role in zip(names, unlike(labels, names), roles)
+        ]
 
     def _show_text(self, name: str) -> None:
         """The text of the chosen class; what was typed for the former one waits."""
@@ -201,7 +198,7 @@ class ClassTextInspector(Panel):
         area.value = self._typed.get(name, _text(self._after, name))
         area.rows = min(10, max(2, area.value.count("\n") + 1))
 
-    def _scored_again(self, rescorer: Rescorer) -> str:
+    def _scored_again(self, rescorer: Rescorer) -> Markup:
         on, edited = self.state.on, lint.edited_names(self._before.class_text, self._after.class_text)
         if not edited:
             score, warning = rescorer.score(self._before, self._method, on), WARNINGS[on] * (on == UNSEEN)
@@ -238,28 +235,28 @@ def reading(read: lint.ClassInspection, labels: Mapping[str, str], protocol: Pro
 
 
 def words_of(line: lint.LineRead) -> list[tuple[str, str, str]]:
-    """The parts of a line: text, underline ("wavy", "dashed" or ""), and what it means."""
+    """The parts of a line: text, underline ("wavy", "dashed" or ""), and what it means.
+
+    A word has dots between its pieces, "po·mmel", unless the pieces are not written as the word is.
+    """
     shown, place = [], 0
     for word in line.words:
-        start = line.text.find(word.text, place)
-        shown += [(line.text[place:start], "", ""), _word(word)]
-        place = start + len(word.text)
+        start, text = line.text.find(word.text, place), word.text
+        shown.append((line.text[place:start], "", ""))
+        place = start + len(text)
+        pieces = [piece.removeprefix("##").strip("▁Ġ") for piece in word.pieces]
+        underline, meaning = "dashed" if word.heavily_split else "", f"read in {len(pieces)} pieces: "
+        meaning = meaning + " ".join(word.pieces) if underline else ""
+        if word.unknown:
+            underline, meaning = "wavy", "unknown to the encoder"
+        elif sum(map(len, pieces)) == len(text):
+            ends = np.cumsum([len(piece) for piece in pieces]).tolist()
+            text = "·".join(text[start:end] for start, end in zip([0, *ends], ends))
+        shown.append((text, underline, meaning))
     return [*shown, (line.text[place:], "", "")]
 
 
-def _word(word: Word) -> tuple[str, str, str]:
-    """A word with dots between its pieces, "po·mmel", unless the pieces are not written as the word is."""
-    text, pieces = word.text, [piece.removeprefix("##").strip("▁Ġ") for piece in word.pieces]
-    if not word.unknown and len(pieces) > 1 and sum(map(len, pieces)) == len(text):
-        ends = np.cumsum([len(piece) for piece in pieces]).tolist()
-        text = "·".join(word.text[start:end] for start, end in zip([0, *ends], ends))
-    if word.unknown:
-        return text, "wavy", "unknown to the encoder"
-    meaning = f"read in {len(pieces)} pieces: {' '.join(word.pieces)}"
-    return (text, "dashed", meaning) if word.heavily_split else (text, "", "")
-
-
-def change_html(change: TextChange, labels: Mapping[str, str], idle: Sequence[str] = ()) -> str:
+def change_html(change: TextChange, labels: Mapping[str, str], idle: Sequence[str] = ()) -> Markup:
     """Html: the score before and after an edit, what may be claimed, and each class that gained or lost.
 
     Args:
@@ -278,10 +275,11 @@ def change_html(change: TextChange, labels: Mapping[str, str], idle: Sequence[st
 
 def edits_html(before: ClassText, after: ClassText, labels: Mapping[str, str]) -> str:
     """Html: how many texts are edited, and each of them before and after."""
-    old, new = (dict(zip(texts.names, texts.texts)) for texts in (before, after))
+    edited, both = set(lint.edited_names(before, after)), zip(before.names, before.texts, after.texts)
     rows = [
-        (labels[name], *(text.replace("\n", " · ") for text in (old[name], new[name])))
-        for name in lint.edited_names(before, after)
+        (labels[name], *(text.replace("\n", " · ") for text in texts))
+        for name, *texts in both
+        if name in edited
     ]
     return render("text_edits.html", rows=rows, n_texts=len(before.names))
 

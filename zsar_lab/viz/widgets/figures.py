@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import plotly
 import plotly.graph_objects as go
 import traitlets
 from IPython.display import display
 
-from zsar_lab.viz.figures.style import mime_bundle
-from zsar_lab.viz.figures.training import loss_curves, split_curves
+from zsar_lab.viz.figures.training import History, training_curves
 
 CODE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 
 
 class FigureInBox(go.FigureWidget):
-    """A FigureWidget that does not bring 5 MB of plotly's code of its own.
+    """A FigureWidget as wide as its box, that does not bring 5 MB of plotly's code of its own.
 
     The browser takes about a second to read that code; a few figures at once keep it busy for more than the
     two seconds that anywidget waits for a model. So the code is read once a page, when the first figure is to
@@ -71,7 +70,21 @@ class FigureInBox(go.FigureWidget):
         },
         async render(given) {
           opened ??= open();
-          return (await opened).render(given);
+          // drawn 700 pixels wide before it is on the page, it learns of its width by a window's resize
+          const fit = () => {
+            const { el } = given, drawn = el.querySelector(".main-svg");
+            if (drawn && el.clientWidth && Math.abs(drawn.clientWidth - el.clientWidth) > 1)
+              window.dispatchEvent(new Event("resize"));
+          };
+          const sizes = new ResizeObserver(fit);
+          sizes.observe(given.el);
+          document.addEventListener("plotlywidget-after-render", fit);
+          const done = await (await opened).render(given);
+          return () => {
+            sizes.disconnect();
+            document.removeEventListener("plotlywidget-after-render", fit);
+            done?.();
+          };
         },
       };
     };
@@ -84,44 +97,8 @@ class FigureInBox(go.FigureWidget):
         return _code().model_id
 
 
-class FigureFitter(anywidget.AnyWidget):
-    """Nothing to see: keeps the figures as wide as the box in which it stands beside them.
-
-    A figure is drawn 700 pixels wide before it is put on the page, and learns of another width only by a
-    resize of the window; so one is announced whenever a figure is not as wide as its place.
-    """
-
-    _esm = """
-    function render({ el }) {
-      const seen = new Set();
-      const unfit = (figure) => {
-        const drawn = figure.querySelector(".main-svg");
-        return drawn && figure.clientWidth > 0 && Math.abs(drawn.clientWidth - figure.clientWidth) > 1;
-      };
-      const fit = () => { if ([...seen].some(unfit)) window.dispatchEvent(new Event("resize")); };
-      const sizes = new ResizeObserver(fit);
-      const look = () => {
-        for (const figure of el.parentElement?.querySelectorAll(".js-plotly-plot") ?? []) {
-          if (!seen.has(figure)) sizes.observe(figure);
-          seen.add(figure);
-        }
-        fit();
-      };
-      const attached = new ResizeObserver(look);
-      attached.observe(el);  // it, too, is put on the page after it was drawn
-      document.addEventListener("plotlywidget-after-render", look);
-      return () => {
-        sizes.disconnect();
-        attached.disconnect();
-        document.removeEventListener("plotlywidget-after-render", look);
-      };
-    }
-    export default { render };
-    """
-
-
 def as_widget(figure: go.Figure, on_click: Callable[[Any, Any], None] | None = None) -> go.FigureWidget:
-    """The figure as a widget, as wide as its box where a `FigureFitter` is in the box too.
+    """The figure as a widget, as wide as its box.
 
     Args:
         figure: of plotly.
@@ -156,11 +133,11 @@ class LiveCurves:
         self._about, self._chance = about, chance
         self._shown: Any = None
 
-    def update(self, history: Sequence[dict[str, Any]] | dict[str, Sequence[dict[str, Any]]]) -> None:
-        """Draw the history of one split or of several; made for `on_epoch` of a workspace's trainings."""
-        draw: Any = split_curves if isinstance(history, dict) else loss_curves
-        figure = draw(history, self._about, self._chance)
-        bundle = mime_bundle(figure)
+    def update(self, histories: History | Mapping[str, History]) -> None:
+        """Draw the history of one split, or of several by name; made for `on_epoch` of a workspace."""
+        histories = histories if isinstance(histories, Mapping) else {"training": histories}
+        figure = training_curves(histories, self._about, self._chance)
+        bundle = {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/plain": "a figure"}
         if self._shown is None:
             self._shown = display(bundle, raw=True, display_id=True)
             return

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 
-from zsar_lab.infer.predictions import NO_PREDICTION, Paths
+from zsar_lab.infer.predictions import NO_PREDICTION, Paths, scored_sentences, sure_sentence
 from zsar_lab.infer.session import VideoSession
-from zsar_lab.text.class_lists import Classes, classes_of_lines
+from zsar_lab.text.class_lists import classes_of_lines
 from zsar_lab.viz.clips import GREY, Caption, clip_grid, message_box, render
-from zsar_lab.viz.figures.own_videos import composed_of, timeline
-from zsar_lab.viz.figures.style import redraw
+from zsar_lab.viz.figures.own_videos import timeline
 from zsar_lab.viz.widgets import ClickedGrid, Panel, row, wide
-from zsar_lab.viz.widgets import own_videos_words as words
-from zsar_lab.viz.widgets.figures import FigureFitter, as_widget
+from zsar_lab.viz.widgets.figures import as_widget
 from zsar_lab.viz.widgets.uploads import MOST_BYTES, Uploads
 
 NO_CLIP = ("choose a clip, here or by a click on it", -1)
 METHODS = [("the model's usual one", ""), ("transfer", "transfer"), ("direct", "direct")]
+ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN = "all", "unsure", "sure", "moved", "accepted", "not accepted"
+ORDERS = BY_FILE, LEAST_SURE, MOST_SURE = "by file and time", "least sure first", "most sure first"
+PER_PAGE = 24
+MOST_PARTS = 8  # seen classes that a name is composed of
 
 
 @dataclass(frozen=True)
 class Shown:
     """Which clips are shown, and which one is chosen."""
 
-    filter: str = words.ALL  # one of FILTERS, or "class NAME"
-    order: str = words.BY_FILE  # one of ORDERS
+    filter: str = ALL  # or UNSURE, SURE, MOVED, ACCEPTED, OPEN, "named NAME"
+    order: str = BY_FILE  # one of ORDERS
     page: int = 0
     clip: int = -1  # a row of the session's table; -1 for none
     name: str = ""  # the class that the clip may be given, and whose composition is shown
@@ -48,13 +52,9 @@ class OwnVideos(Panel):
         classes: first lines of the field for classes, each "name" or "name: description"; "" for the
             session's.
         save_to: first value of the field for the folder where names are saved.
-        most: clips on a page, 1 or more.
 
     Attributes:
         rows: rows of the session's table that are on the page.
-
-    Raises:
-        ValueError: most is below 1.
     """
 
     def __init__(
@@ -63,23 +63,18 @@ class OwnVideos(Panel):
         folder: str | Path = "",
         classes: str = "",
         save_to: str | Path = "",
-        most: int = 24,
     ) -> None:
-        if int(most) != most or most < 1:
-            raise ValueError(f"most must be a whole number of clips of 1 or more, got {most}")
         super().__init__("zsar-own-videos", Shown())
         self.session: Any = session
         self.rows: list[int] = []
-        self._most = int(most)
         self._catalog: Any = None
         self._catalog_of: object = None
         self._was: dict[int, str] = {}  # the names of rows that moved, before they did
         self._warned_of: dict[int, str] = {}
         self._timeline_of: tuple[str, object] = ("", None)
-        self._composed: Any = None
         self._is_on_page = False
         if not classes and session.classifier is not None:
-            classes = words.typed(session.classifier.classes)
+            classes = typed(session.classifier.classes)
         reading, naming = self._reading(str(folder)), self._naming(classes)
         self.table, self.saving = self._table(), self._saving(str(save_to))
         self.chosen_clip = self._chosen_clip()
@@ -92,14 +87,12 @@ class OwnVideos(Panel):
     def _reading(self, folder: str) -> ipywidgets.VBox:
         self.uploads = Uploads(self._on_upload)
         self._refused: list[str] = []
-        hint = "a folder, a video, or a csv file"
-        field = self.field("folder", "videos", folder, "560px", placeholder=hint)
+        field = self.field("folder", "videos", folder, "560px", placeholder="a folder, video or csv file")
         read = self.button("read", "read", self._on_read, "read", primary=True)
         read_uploads = self.button("read_uploads", "read the uploads", self._on_read_uploads, "read")
         read_uploads.disabled = True
-        about = ipywidgets.HTML(
-            message_box(f"or upload some, each up to {MOST_BYTES / 1e6:.0f} MB:", "transparent")
-        )
+        said = f"or upload some, each up to {MOST_BYTES / 1e6:.0f} MB:"
+        about = ipywidgets.HTML(message_box(said, "transparent"))
         self.progress = ipywidgets.Output()
         rows = row(field, read), row(about, self.uploads.button, read_uploads)
         pages = self.page("uploaded"), self.progress, self.page("read"), self.page("unread")
@@ -113,16 +106,14 @@ class OwnVideos(Panel):
             rows=min(16, max(6, n_lines + 1)),
             layout={"width": "auto"},
         )
-        composes = len(self.session.model.seen) > 0
-        method = self.controls["method"] = ipywidgets.Dropdown(
-            options=METHODS if composes else METHODS[::2], description="method", **wide("260px")
-        )
-        used = None if self.session.classifier is None else self.session.classifier.method
-        method.value = used if used == "direct" and composes else ""
+        composes, used = len(self.session.model.seen) > 0, self.session.classifier
+        options = METHODS if composes else METHODS[::2]
+        method = ipywidgets.Dropdown(options=options, description="method", **wide("260px"))
+        method.value = "direct" if composes and used is not None and used.method == "direct" else ""
+        self.controls["method"] = method
         name = self.button("name_them", "name them", self._on_name, "named", primary=True)
-        left = ipywidgets.VBox(
-            [area, row(name, method), self.page("named")], layout={"flex": "1 1 440px", "min_width": "0"}
-        )
+        layout = {"flex": "1 1 440px", "min_width": "0"}
+        left = ipywidgets.VBox([area, row(name, method), self.page("named")], layout=layout)
         return row(left, self.page("about", flex="1 1 340px", margin="0 0 0 8px", width="auto"))
 
     def _table(self) -> ipywidgets.VBox:
@@ -141,16 +132,13 @@ class OwnVideos(Panel):
     def _chosen_clip(self) -> ipywidgets.VBox:
         naming = row(
             self.dropdown("name", "name", "380px", 50, message="clip"),
-            self.button("accept", "accept this name", lambda: self._give(self.state.name), "clip"),
+            self.button("accept", "accept this name", lambda: self._give(), "clip", primary=True),
             self.button("take_back", "take back", lambda: self._give(NO_PREDICTION), "clip"),
         )
-        self.controls["accept"].button_style = "primary"
-        self.composed, self.timeline = (
-            ipywidgets.VBox(layout={"min_width": "0", "flex": flex}) for flex in ("1 1 340px", "none")
-        )
-        video, best = self.page("video", width="auto"), self.page("best", flex="1 1 340px", width="auto")
-        beside = row(video, best, self.composed, align_items="flex-start")
-        box = ipywidgets.VBox([naming, self.page("clip"), beside, self.timeline, FigureFitter()])
+        self.timeline = ipywidgets.VBox(layout={"min_width": "0"})
+        sides = (self.page(name, flex="1 1 340px", width="auto") for name in ("best", "composed"))
+        beside = row(self.page("video", width="auto"), *sides, align_items="flex-start")
+        box = ipywidgets.VBox([naming, self.page("clip"), beside, self.timeline])
         box.add_class("zsar-own-clip")
         return box
 
@@ -170,12 +158,13 @@ class OwnVideos(Panel):
         self.html["uploaded"].value = "".join(message_box(line, GREY) for line in lines)
 
     def _on_read(self) -> None:
-        path = self.controls["folder"].value.strip()
-        if not path:
-            raise ValueError(
-                "give a folder, a video or a csv file to read, or upload videos; the field is empty"
-            )
+        path = self._field("folder", "give a folder, a video or a csv file to read, or upload videos")
         self._read_these(Path(path).expanduser())
+
+    def _field(self, name: str, wanted: str) -> str:
+        if text := self.controls[name].value.strip():
+            return text
+        raise ValueError(f"{wanted}; the field is empty")
 
     def _on_read_uploads(self) -> None:
         self._read_these(self.uploads.files)
@@ -186,14 +175,14 @@ class OwnVideos(Panel):
         unsaved = dict(self.session.accepted.items() - self.session.saved.items())
         if unsaved and unsaved != self._warned_of:
             self._warned_of = unsaved
-            names = "name is" if len(unsaved) == 1 else "names are"
-            raise ValueError(f"{len(unsaved)} accepted {names} not saved; save, or press again to drop them")
+            names = count(len(unsaved), "accepted name")
+            raise ValueError(f"{names} not saved; save, or press again to drop them")
         self.html["read"].value = message_box("Reading ...", GREY)
         self._working(lambda: self.session.read_videos(paths), "read", "read_uploads", "name_them")
         self._was, self._warned_of = {}, {}
         self.choose(page=0, clip=-1)
         table, read = self.session.windows, self.session.windows["reason"] == ""
-        of = f"{table.loc[read, 'path'].nunique()} of {words.count(table['path'].nunique(), 'video')} read."
+        of = f"{table.loc[read, 'path'].nunique()} of {count(table['path'].nunique(), 'video')} read."
         next_step = "" if self.session.classifier else " Now type classes and press “name them”."
         self.html["read"].value = message_box(of + next_step, GREY)
 
@@ -215,24 +204,21 @@ class OwnVideos(Panel):
         self.progress.layout.display = "none"  # a bar may reach the page after it was cleared
         for name, was in before.items():
             self.controls[name].disabled = was
-        if failures:
-            raise failures[0]
+        for failure in failures:
+            raise failure
         return results[0]
 
     def _on_name(self) -> None:
         session, before, accepted = self.session, self.session.table, len(self.session.accepted)
-        session.use_classes(self._given_classes(), self.controls["method"].value or None)
+        present, text = session.classifier, self.controls["classes"].value
+        # lines that are untouched may say less than the classes they were made of
+        untouched = present is not None and text.strip() == typed(present.classes).strip()
+        classes = present.classes if untouched else classes_of_lines(text)
+        session.use_classes(classes, self.controls["method"].value or None)
         self._was = {number: before["prediction"][number] for number in session.changed}
         self.choose(page=0, name="")
-        moved = words.moved_sentence(session, self._was, accepted - len(session.accepted))
+        moved = moved_sentence(session, self._was, accepted - len(session.accepted))
         self.html["named"].value = message_box(moved, GREY)
-
-    def _given_classes(self) -> Classes:
-        """What is typed; the present classes where their lines, which may say less, are untouched."""
-        present, text = self.session.classifier, self.controls["classes"].value
-        if present is not None and text.strip() == words.typed(present.classes).strip():
-            return present.classes
-        return classes_of_lines(text)
 
     def _on_click(self) -> None:
         if not self._quiet and 0 <= self.grid.chosen < len(self.rows):
@@ -241,40 +227,39 @@ class OwnVideos(Panel):
     def _on_sure(self) -> None:
         n_taken = self.session.accept()
         self.choose(name="")
-        said = f"{n_taken} names accepted; {len(self.session.accepted)} in all."
-        self.html["table"].value = message_box(said, GREY)
+        n_all = len(self.session.accepted)
+        self.html["table"].value = message_box(f"{n_taken} names accepted; {n_all} in all.", GREY)
 
-    def _give(self, name: str) -> None:
-        """Accept a name or take it back; where the clip leaves the page, the next one is chosen."""
+    def _give(self, name: str | None = None) -> None:
+        """Accept a name (None: the chosen one) or take it back; where the clip leaves the page, go on."""
         clip, place = self.state.clip, self.rows.index(self.state.clip)
-        self.session.correct(clip, name)
+        self.session.correct(clip, self.state.name if name is None else name)
         self.choose(name="")
         if clip not in self.rows and self.rows:
             self.choose(clip=self.rows[min(place, len(self.rows) - 1)], name="")
 
     def _on_save(self) -> None:
-        text = self.controls["save_to"].value.strip()
-        if not text:
-            raise ValueError("give an empty or new folder to save in; the field is empty")
-        folder = Path(text).expanduser().resolve()
+        folder = Path(self._field("save_to", "give an empty or new folder to save in")).expanduser().resolve()
         self.html["saved"].value = message_box("Saving ...", GREY)
         prepared = self._working(lambda: self.session.save(folder), "save")
         usable, uploads = prepared.catalog.usable, str(self.uploads.folder.resolve())
-        self.html["saved"].value = render(
-            "own_saved.html",
-            clips=words.count(len(usable), "clip"),
-            classes=words.count(usable["class"].nunique(), "class", "classes"),
-            folder=str(folder),
-            bad=words.count(len(prepared.bad_clips), "clip") if len(prepared.bad_clips) else "",
-            uploaded=sum(("/" + path.removeprefix("/")).startswith(uploads) for path in usable["path"]),
-        )
+        counts = {"clips": count(len(usable), "clip"), "bad": count(len(prepared.bad_clips), "clip")}
+        counts["classes"] = count(usable["class"].nunique(), "class", "classes")
+        uploaded = sum(("/" + path.removeprefix("/")).startswith(uploads) for path in usable["path"])
+        about = counts | {"folder": str(folder), "uploaded": uploaded}
+        self.html["saved"].value = render("own_saved.html", **about)
 
     # what is shown
 
     def show(self) -> None:
         """Draw what the session has: its model, what could not be read, a page of clips, the chosen clip."""
-        session = self.session
-        self.html["about"].value = words.about_html(session)
+        session, classifier = self.session, self.session.classifier
+        said = [f"{session.model.name}: {session.model.about}."]
+        if classifier is not None:
+            said.append(f"Named by {classifier.method}, class texts by {classifier.class_text.prompt}.")
+            said.append(sure_sentence(classifier))
+            said += [] if session.table is None else scored_sentences(session.table, classifier)
+        self.html["about"].value = render("own_about.html", lines=said)
         table = pd.DataFrame({"prediction": []}) if session.table is None else session.table
         unread = table[table["prediction"] == NO_PREDICTION].to_dict("records")
         there = len(table) > len(unread)
@@ -288,15 +273,20 @@ class OwnVideos(Panel):
 
     def _show_table(self) -> None:
         session, catalog = self.session, self._playing()
-        self.offer("filter", words.filters(session))
-        self.offer("order", words.ORDERS)
-        chosen = words.rows_of(session, self.state.filter, self.state.order)
-        place = self.turn(len(chosen), self._most)
-        self.rows, first = chosen[place : place + self._most], place + 1
-        self.html["counted"].value = message_box(
-            words.counted(session, self.rows, first, len(chosen)), "transparent"
-        )
-        captions = [words.caption(session, number, self._was) for number in self.rows]
+        rows_of = filters(session)
+        self.offer("filter", [(f"{key} ({len(rows)})", key) for key, rows in rows_of.items()])
+        self.offer("order", ORDERS)
+        chosen = rows_of[self.state.filter]
+        if self.state.order != BY_FILE:
+            confidence, ascending = session.table["confidence"][chosen], self.state.order == LEAST_SURE
+            chosen = confidence.sort_values(ascending=ascending, kind="stable").index.tolist()
+        place = self.turn(len(chosen), PER_PAGE)
+        self.rows, first = chosen[place : place + PER_PAGE], place + 1
+        videos = count(session.table["path"].nunique(), "video")
+        said = f"{len(chosen)} of {count(len(rows_of[ALL]), 'clip')} of {videos}"
+        said += f"; shown are {first} to {first + len(self.rows) - 1}." if chosen else "; none of these."
+        self.html["counted"].value = message_box(said, "transparent")
+        captions = [caption(session, number, self._was) for number in self.rows]
         ids = [self._id_of[number] for number in self.rows]
         grid = self._working(lambda: clip_grid(catalog, ids, captions))
         listed = [
@@ -313,7 +303,7 @@ class OwnVideos(Panel):
         session = self.session
         if self._catalog_of is not session.windows:
             self._catalog, self._catalog_of = self._working(session.catalog), session.windows
-            self._id_of = dict(zip(words.rows_of(session), self._catalog.clips["id"], strict=True))
+            self._id_of = dict(zip(filters(session)[ALL], self._catalog.clips["id"], strict=True))
         return self._catalog
 
     def _show_clip(self) -> None:
@@ -325,31 +315,85 @@ class OwnVideos(Panel):
         self.chosen_clip.layout.display, self.controls["take_back"].disabled = None, accepted is None
         frame = Caption((), True if accepted else None)
         self.html["video"].value = clip_grid(self._catalog, [self._id_of[clip]], [frame], 1, 200)
-        about = {"window": window, "place": words.place_of(session.table, clip), "accepted": accepted}
+        about = {"window": window, "place": place_of(session.table, clip), "accepted": accepted}
         self.html["best"].value = render("own_best.html", **about)
         self._show_composed()
         self._show_timeline(window["path"])
 
     def _show_composed(self) -> None:
         """The seen classes that the name is composed of, where the method composes."""
-        classifier = self.session.classifier
-        if classifier.transfer_weights_CS is None:
-            said = f"By {classifier.method} a class is not composed of seen ones: it is compared by its text."
-            self.composed.children = (ipywidgets.HTML(message_box(said, GREY)),)
-            return
-        figure = composed_of(classifier, self.session.model.seen, self.state.name)
-        self._composed = self._composed or as_widget(figure)
-        redraw(self._composed, figure)
-        self.composed.children = (self._composed,)
+        classifier, name, parts = self.session.classifier, self.state.name, []
+        if classifier.transfer_weights_CS is not None:
+            weight_S = classifier.transfer_weights_CS[classifier.names.index(name)]
+            labels = self.session.model.seen["label"]
+            parts = [(labels.iloc[s], weight_S[s]) for s in np.argsort(-weight_S) if weight_S[s] > 0]
+        rest = {"n_rest": len(parts[MOST_PARTS:]), "rest": sum(weight for _, weight in parts[MOST_PARTS:])}
+        about = {"name": name, "method": classifier.method, "parts": parts[:MOST_PARTS]}
+        self.html["composed"].value = render("own_composed.html", **about, **rest)
 
     def _show_timeline(self, path: str) -> None:
         """That of a video of several windows, drawn again when the video or the predictions are others."""
         table = self.session.table
-        if path == self._timeline_of[0] and table is self._timeline_of[1]:
-            return
-        before, self._timeline_of = self.timeline.children, (path, table)
-        several = ((table["path"] == path) & (table["prediction"] != NO_PREDICTION)).sum() > 1
-        shown = [as_widget(timeline(table, path, self.session.model.about))] if several else []
-        self.timeline.children = tuple(shown)
-        for figure in before:
-            figure.close()
+        if path != self._timeline_of[0] or table is not self._timeline_of[1]:
+            before, self._timeline_of = self.timeline.children, (path, table)
+            several = ((table["path"] == path) & (table["prediction"] != NO_PREDICTION)).sum() > 1
+            shown = [as_widget(timeline(table, path, self.session.model.about))] if several else []
+            self.timeline.children = tuple(shown)
+            for figure in before:
+                figure.close()
+
+
+def typed(table: pd.DataFrame) -> str:
+    """Names and descriptions of a table of classes as lines to edit."""
+    rows = zip(table["name"], (" ".join(text.split()) for text in table["description"]), strict=True)
+    return "\n".join(f"{name}: {text}" if text else name for name, text in rows)
+
+
+def filters(session: Any) -> dict[str, list[int]]:
+    """Rows of the session's table that could be read, by filter; "named NAME" for each predicted class."""
+    read = session.table[session.table["prediction"] != NO_PREDICTION]
+    rows, unsure = read.index.to_series(), read["unsure"].astype(bool)
+    accepted = rows.isin(list(session.accepted))
+    found = {ALL: rows >= 0, UNSURE: unsure, SURE: ~unsure, MOVED: rows.isin(session.changed)}
+    found |= {ACCEPTED: accepted, OPEN: ~accepted}
+    for name in session.classifier.names:
+        if (of_class := read["prediction"] == name).any():
+            found[f"named {name}"] = of_class
+    return {key: read.index[chosen].tolist() for key, chosen in found.items()}
+
+
+def caption(session: Any, number: int, was: Mapping[int, str]) -> Caption:
+    """Below a clip: prediction, confidence, second best, why unsure, name before, place in the video."""
+    window, accepted = session.table.loc[number], session.accepted.get(number)
+    predicted = f"{window['prediction']} {100 * window['confidence']:.0f}\u00a0%"
+    lines = [predicted] if accepted in (None, window["prediction"]) else [accepted, f"predicted: {predicted}"]
+    lines += [f"then {name} {100 * share:.0f}\u00a0%" for name, share in window["best"][1:2]]
+    lines += [f"⚠ {window['why']}"] * bool(window["unsure"])
+    lines += [f"↻ was {was[number]}"] if number in was else []
+    return Caption((*lines, place_of(session.table, number)), True if accepted else None)
+
+
+def place_of(table: pd.DataFrame, number: int) -> str:
+    """The file's name; of a video of several windows also which stretch of it."""
+    window = table.loc[number]
+    several = (table["path"] == window["path"]).sum() > 1
+    stretch = f", {window['start_s']:.1f} to {window['end_s']:.1f} s" if several else ""
+    return Path(window["path"]).name + stretch
+
+
+def moved_sentence(session: Any, was: Mapping[int, str], n_forgotten: int = 0) -> str:
+    """What the last change of classes did to the names."""
+    classes = count(len(session.classifier.names), "class", "classes")
+    if session.table is None:
+        return f"{classes} are read; now read videos."
+    predicted = session.table["prediction"]
+    counts = Counter(f"{before} → {predicted[number]}" for number, before in was.items()).most_common()
+    listed = "; ".join(f"{way} ({n})" for way, n in counts[:6]) + "; …" * (len(counts) > 6)
+    moved = f"{len(was) or 'none'} of {count(len(filters(session)[ALL]), 'clip')} moved"
+    forgotten = f" {count(n_forgotten, 'accepted name')} of classes that are gone: forgotten."
+    return f"{classes}; {moved}{f': {listed}' if was else ''}.{forgotten if n_forgotten else ''}"
+
+
+def count(number: int, one: str, several: str = "") -> str:
+    """A number and a word in the form that fits it."""
+    return f"{number} {one if number == 1 else several or one + 's'}"

@@ -12,17 +12,16 @@ import numpy as np
 import traitlets
 
 from zsar_lab.data.catalog import Catalog
+from zsar_lab.methods.table import LABELS
 from zsar_lab.results.predictions import Predictions
-from zsar_lab.viz import map_points
-from zsar_lab.viz.clips import GREY as BOX_GREY
 from zsar_lab.viz.clips import message_box
 from zsar_lab.viz.explanations import method_options
+from zsar_lab.viz.figures import space as figures
+from zsar_lab.viz.figures.space import COLOURINGS, MOST_NAMES, Look
 from zsar_lab.viz.figures.style import GREEN, GREY, PURPLE, VERMILLION, labels_of, unlike
-from zsar_lab.viz.map_points import COLOURINGS, Look
 from zsar_lab.viz.projection import ALL, SEEN, SpaceMap, warning_of
 from zsar_lab.viz.widgets import Panel, row
 
-MOST_WRITTEN = 40  # names beside prototypes
 FITTED = {ALL: "all clips", SEEN: "seen classes"}
 # each kind of prototype: where it is on a SpaceMap, whose it is, and how it is drawn
 MARKS = (
@@ -35,17 +34,17 @@ MARKS = (
 
 
 class SpaceCanvas(anywidget.AnyWidget):
-    """What space_canvas.js draws; it sends the rows that are selected, and waits for their number.
+    """What space_canvas.js draws; it sets the rows that are selected.
 
     Attributes:
         xy: float32 [N, 2] of the clips, as bytes.
         look_of: uint16 [N], which of `looks` each clip has, as bytes.
-        looks: of clips, then of prototypes (these with "marks"), as `map_points.Look`.
+        looks: of clips, then of prototypes (these with "marks"), as `Look`.
         texts: what is shown beside each clip that is pointed at.
         marks: prototypes and texts: x, y, name, look, whether the name is written, and the clips that a click
             on it selects.
         lines: float32 [U, 4], from composed to true prototype, as bytes.
-        selected: uint32, the clips ringed, as bytes.
+        selected: uint32, the clips ringed, as bytes; set by both sides.
         version: rises when all the others are set.
     """
 
@@ -56,7 +55,7 @@ class SpaceCanvas(anywidget.AnyWidget):
     texts: Any = traitlets.List().tag(sync=True)
     marks: Any = traitlets.List().tag(sync=True)
     lines = traitlets.Bytes().tag(sync=True)
-    selected = traitlets.Bytes().tag(sync=True)
+    selected = traitlets.Bytes().tag(sync=True, from_json=lambda content, _: bytes(content))
     version = traitlets.Int().tag(sync=True)
 
 
@@ -106,10 +105,10 @@ class SpaceExplorer(Panel):
         super().__init__("zsar-space", Explored(method, fitted_on=maps[0].fitted_on))
         self._maps = {one.fitted_on: one for one in maps}
         self._catalog, self._predictions = catalog, predictions
-        self._predicted = map_points.predicted_on_map(maps[0], predictions, method)
+        self._points = figures.points_on_map(maps[0], predictions, method)
         self.selected_ids: tuple[str, ...] = ()
         self.canvas = SpaceCanvas()
-        self.canvas.on_msg(self._on_message)
+        self.canvas.observe(self._on_selected, "selected")
         self._drawn: tuple[str, ...] = ()
         controls = [
             self.dropdown("method", "method", "260px"),
@@ -132,24 +131,24 @@ class SpaceExplorer(Panel):
         space, state = self._maps[self.state.fitted_on], self.state
         if state.name:
             self.state = state = replace(state, rows=self._rows_of(space, state.name))
-        points = state.fitted_on, state.method, state.colour_by
-        if self._drawn != points:
-            self._predicted = map_points.predicted_on_map(space, self._predictions, state.method)
+        drawn = state.fitted_on, state.method, state.colour_by
+        if self._drawn != drawn:
+            self._points = figures.points_on_map(space, self._predictions, state.method)
             self._show_points(space)
-            self._drawn = points
+            self._drawn = drawn
         fitted, warning = ", fitted on seen classes" * (space.fitted_on == SEEN), warning_of(space)
         kept = f"{100 * space.kept.mean():.0f} % of the 10 nearest kept"
         trust = f"trustworthiness {space.trustworthiness:.2f}, {kept}"
-        about = message_box(f"{space.about}, {self._catalog.name}{fitted}; {trust}", BOX_GREY)
+        about = message_box(f"{space.about}, {self._catalog.name}{fitted}; {trust}", GREY)
         self.html["about"].value = about + (message_box(f"⚠ {warning}") if warning else "")
-        selection = map_points.select(space, self._catalog, self._predicted, state.rows)
-        self.html["clips"].value = map_points.selection_html(space, self._catalog, self._predicted, selection)
-        self.selected_ids = selection.ids
-        self.canvas.selected = np.array(state.rows, np.uint32).tobytes()
+        given = self._points, self._catalog, state.rows, LABELS[state.method]
+        self.selected_ids, self.html["clips"].value = figures.select(*given)
+        self._ring()
 
     def _show_points(self, space: SpaceMap) -> None:
-        looks, look_N = map_points.colouring(space, self._catalog, self.state.colour_by, self._predicted)
-        canvas, texts = self.canvas, map_points.hover_texts(space, self._catalog, self._predicted)
+        given = self.state.colour_by, self._points, LABELS[self.state.method]
+        looks, look_N = figures.colouring(space, self._catalog, *given)
+        canvas, texts = self.canvas, figures.hover_texts(self._points, labels_of(self._catalog))
         of_marks = [
             asdict(look) | {"marks": True, "ends": kind in ("true_xy", "composed_xy")}
             for kind, _, look in MARKS
@@ -164,7 +163,7 @@ class SpaceExplorer(Panel):
 
     def _marks(self, space: SpaceMap, first_look: int) -> list[dict[str, Any]]:
         """Prototypes and texts; of each kind from left to right."""
-        labels, written, found = labels_of(self._catalog), len(space.unseen) <= MOST_WRITTEN, []
+        labels, written, found = labels_of(self._catalog), len(space.unseen) <= MOST_NAMES, []
         for look, (kind, group, _) in enumerate(MARKS, first_look):
             names, xy = getattr(space, group), getattr(space, kind)
             for i in np.argsort(xy[:, 0], kind="stable"):
@@ -177,9 +176,14 @@ class SpaceExplorer(Panel):
     def _rows_of(space: SpaceMap, name: str) -> tuple[int, ...]:
         return tuple(number for number, of_class in enumerate(space.classes) if of_class == name)
 
-    def _on_message(self, _: Any, content: dict[str, Any], buffers: Sequence[Any]) -> None:
-        rows = tuple(np.frombuffer(buffers[0], np.uint32).tolist())
-        try:
-            self.attempt(lambda: self.choose(rows=rows, name=""))
-        finally:
-            self.canvas.send({"number": content["number"]})
+    def _on_selected(self, change: Any) -> None:
+        if not self._quiet:
+            rows = tuple(np.frombuffer(change["new"], np.uint32).tolist())
+            try:
+                self.attempt(lambda: self.choose(rows=rows, name=""))
+            finally:  # after a failure the clips before are ringed again
+                self._ring()
+
+    def _ring(self) -> None:
+        with self.quietly():
+            self.canvas.selected = np.array(self.state.rows, np.uint32).tobytes()

@@ -1,12 +1,8 @@
-// Points on a canvas: a lasso, clicks and pointing, each told to Python by a message that Python answers.
+// Points on a canvas: a lasso and clicks set which clips are selected, which Python reads.
 // Text from the data reaches the page only as textContent or fillText, never as markup.
 
-const SILENT_MS = 15000; // a kernel that does not answer for so long is shown as gone or busy
-const SILENT = "⚠ The kernel does not answer: it is busy, or it was restarted; then run this cell again.";
-const GONE = "⚠ The kernel was restarted or is gone: run this cell again.";
 const REACH_PX = 9; // how far from a point a click may be
 const EDGE_PX = 26;
-const SPOTS = [[0, 1], [0, -1], [1, 0], [-1, 0], [1, 1], [-1, 1], [1, -1], [-1, -1]]; // of a name beside its sign: right, up
 const TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif);font-size:13px";
 
 const corner = (r, n, turn) => Array.from({ length: n }, (_, i) => [r * Math.sin((2 * Math.PI * i) / n + turn), -r * Math.cos((2 * Math.PI * i) / n + turn)]);
@@ -67,13 +63,10 @@ function render({ model, el }) {
   top.setAttribute("aria-label", "map of the shared space; clips can also be selected by class in the list above");
   const tip = element("div", stage, `position:absolute;display:none;pointer-events:none;z-index:2;max-width:260px;padding:5px 7px;border:1px solid #808080;white-space:pre-line;overflow-wrap:anywhere;background:var(--jp-layout-color1,#fff);${TEXT};line-height:1.3`);
   const legend = element("div", root, "display:flex;flex-wrap:wrap;gap:2px 6px;margin-top:4px");
-  const status = element("div", root, "min-height:18px;margin-top:2px");
-  status.setAttribute("role", "status");
 
   let xy, looks, lookOf, marks, lines, texts, hidden = new Set(), chosen = new Set();
   let view = { scale: 1, x: 0, y: 0 };
-  let mode = "lasso", drag = null, pointed = null, width = 1, height = 1, fit = { kx: 1, ky: 1, x: 0, y: 0 };
-  let asked = 0, timer = null;
+  let drag = null, pointed = null, width = 1, height = 1, fit = { kx: 1, ky: 1, x: 0, y: 0 };
 
   const toScreen = (x, y) => [(fit.x + x * fit.kx) * view.scale + view.x, (fit.y - y * fit.ky) * view.scale + view.y];
 
@@ -135,18 +128,15 @@ function render({ model, el }) {
     writeNames(pen, signs);
   }
 
-  // names last, each where it covers no other name and the fewest signs; one without such a place is left to pointing
+  // names last, above their signs or else below; one that would cover another is left to pointing
   function writeNames(pen, signs) {
     const style = getComputedStyle(root), written = [];
     [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [style.color, style.getPropertyValue("--jp-layout-color0") || "transparent", 3];
     for (const { mark, x, y } of signs.filter((sign) => sign.mark.written)) {
-      const half = pen.measureText(mark.name).width / 2 + 1;
-      const free = ([cx, cy]) => Math.min(cx, width - cx) > half && Math.min(cy, height - cy) > 7
-        && written.every((other) => Math.abs(cx - other.cx) > half + other.half || Math.abs(cy - other.cy) > 14);
-      const covered = ([cx, cy]) => signs.filter((sign) => Math.abs(sign.x - cx) < half + 5 && Math.abs(sign.y - cy) < 12).length;
-      const places = SPOTS.map(([right, up]) => [x + right * (half + 9), y - up * (right ? 10 : 15)]).filter(free);
-      if (!places.length) continue;
-      const [cx, cy] = places.reduce((best, place) => (covered(place) < covered(best) ? place : best));
+      const half = pen.measureText(mark.name).width / 2 + 1, cx = Math.max(half, Math.min(x, width - half));
+      const cy = [y - 15, y + 15].find((cy) => Math.min(cy, height - cy) > 7
+        && written.every((other) => Math.abs(cx - other.cx) > half + other.half || Math.abs(cy - other.cy) > 14));
+      if (cy === undefined) continue;
       pen.strokeText(mark.name, cx, cy + 4);
       pen.fillText(mark.name, cx, cy + 4);
       written.push({ cx, cy, half });
@@ -195,23 +185,9 @@ function render({ model, el }) {
     return best;
   }
 
-  function tell(message, buffers = []) {
-    try {
-      model.send(message, undefined, buffers);
-    } catch {
-      clearTimeout(timer);
-      status.textContent = GONE;
-    }
-  }
-
   function select(rows) {
-    chosen = new Set(rows);
-    drawTop();
-    status.textContent = `opening ${rows.length} …`;
-    asked += 1;
-    clearTimeout(timer);
-    timer = setTimeout(() => (status.textContent = SILENT), SILENT_MS);
-    tell({ number: asked }, [new Uint32Array(rows).buffer]);
+    model.set("selected", new DataView(new Uint32Array(rows).buffer));
+    model.save_changes();
   }
 
   function onLasso(path) {
@@ -239,12 +215,6 @@ function render({ model, el }) {
     drawTop();
   }
 
-  function onMessage(message) {
-    if (message.number !== asked) return;
-    clearTimeout(timer);
-    status.textContent = "";
-  }
-
   function zoom(factor, x = width / 2, y = height / 2) {
     const scale = Math.min(60, Math.max(0.8, view.scale * factor));
     view = { scale, x: x - ((x - view.x) * scale) / view.scale, y: y - ((y - view.y) * scale) / view.scale };
@@ -255,7 +225,7 @@ function render({ model, el }) {
   listen(top, "pointerdown", (event) => {
     if (event.button) return;
     top.setPointerCapture(event.pointerId);
-    drag = { from: place(event), path: [place(event)], lasso: mode === "lasso" && !event.shiftKey, view: { ...view }, far: false };
+    drag = { from: place(event), path: [place(event)], lasso: !event.shiftKey, view: { ...view }, far: false };
     tip.style.display = "none";
   });
   listen(top, "pointermove", (event) => {
@@ -296,21 +266,11 @@ function render({ model, el }) {
     listen(made, "click", action);
     return made;
   }
-  const modes = { lasso: button("lasso", "drag around clips; shift and drag moves the map", () => setMode("lasso")), move: button("move", "drag the map", () => setMode("move")) };
-  function setMode(name) {
-    mode = name;
-    top.style.cursor = name === "lasso" ? "crosshair" : "move";
-    for (const [key, made] of Object.entries(modes)) {
-      made.setAttribute("aria-pressed", key === name);
-      made.style.borderWidth = key === name ? "2px" : "1px";
-      made.style.fontWeight = key === name ? "bold" : "normal";
-    }
-  }
   button("+", "nearer (Ctrl and wheel)", () => zoom(1.4));
   button("−", "further away", () => zoom(1 / 1.4));
   button("whole map", "as it was", home);
   button("none", "select nothing (Escape)", () => select([]));
-  element("span", bar, "margin-left:6px;opacity:.8", "UMAP 1 across, UMAP 2 upwards, no unit: distances far apart mean little");
+  element("span", bar, "margin-left:6px;opacity:.8", "drag around clips, shift and drag to move the map; UMAP 1 across, UMAP 2 upwards: distances far apart mean little");
 
   function drawLegend() {
     legend.replaceChildren();
@@ -338,22 +298,18 @@ function render({ model, el }) {
   const onSelected = () => { chosen = new Set(numbers(model.get("selected"), Uint32Array)); drawTop(); };
   model.on("change:version", refresh);
   model.on("change:selected", onSelected);
-  model.on("msg:custom", onMessage);
   const sizes = new ResizeObserver(() => { measure(); draw(); });
   const themes = new MutationObserver(draw);
   read();
   sizes.observe(stage);
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
-  setMode("lasso");
   refresh();
   return () => {
     stop.abort();
     sizes.disconnect();
     themes.disconnect();
-    clearTimeout(timer);
     model.off("change:version", refresh);
     model.off("change:selected", onSelected);
-    model.off("msg:custom", onMessage);
   };
 }
 

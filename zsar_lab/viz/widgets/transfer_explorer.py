@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import ipywidgets
 import numpy as np
@@ -23,11 +21,12 @@ from zsar_lab.results.explorer import (
 from zsar_lab.results.summary import settings_as_text
 from zsar_lab.text.relatedness import KINDS
 from zsar_lab.viz.clips import message_box, render
-from zsar_lab.viz.figures import explorer as figures
-from zsar_lab.viz.figures.style import move, redraw
+from zsar_lab.viz.figures.classes import bar_traces, moving_bars
+from zsar_lab.viz.figures.space import map_traces, moving_map
+from zsar_lab.viz.figures.style import move
 from zsar_lab.viz.projection import SpaceMap
 from zsar_lab.viz.widgets import Panel, row, wide
-from zsar_lab.viz.widgets.figures import FigureFitter, as_widget
+from zsar_lab.viz.widgets.figures import as_widget
 
 TAUS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)  # those of settings_grid among them
 WARNING = (
@@ -38,9 +37,8 @@ WARNING = (
 
 @dataclass(frozen=True)
 class Settings:
-    """The split, and the settings of transfer on it."""
+    """The settings of transfer."""
 
-    split: str
     class_text: str = ""
     source: str = ""
     relatedness: str = KINDS[0]
@@ -57,65 +55,53 @@ class TransferExplorer(Panel):
 
     Args:
         catalog: gives the labels.
-        explorers: by split; all take their settings from the same choices, as far as they have them.
-        maps: of the same splits, of `shared_space_map`; the first class text of an explorer is taken for that
-            of its map.
+        explorer: of the split.
+        space: a map of the split, of `shared_space_map`, which the explorer's first class text is taken for.
 
     Attributes:
         outcome: what the settings score.
 
     Raises:
-        ValueError: no split, maps of other splits, or a map of other classes than its split's.
+        ValueError: a map of other classes than the split's.
     """
 
-    def __init__(
-        self, catalog: Catalog, explorers: Mapping[str, Explorer], maps: Mapping[str, SpaceMap] | None = None
-    ) -> None:
-        if not explorers:
-            raise ValueError("explorers must be of at least one split, got none")
-        if maps and maps.keys() != explorers.keys():
-            raise ValueError(f"maps must be of the splits {', '.join(explorers)}, got {', '.join(maps)}")
-        for split, space in (maps or {}).items():
-            if space.unseen != explorers[split].protocol.unseen:
-                raise ValueError(f"a map must be of its split's unseen classes, that of {split!r} is not")
-        super().__init__("zsar-transfer-explorer", Settings(next(iter(explorers))))
-        self._catalog, self._explorers, self._maps = catalog, dict(explorers), dict(maps or {})
-        self._places: dict[str, _Places] = {}
-        self._drawn = self.state.split
+    def __init__(self, catalog: Catalog, explorer: Explorer, space: SpaceMap | None = None) -> None:
+        if space is not None and space.unseen != explorer.protocol.unseen:
+            raise ValueError(f"the map must be of the split {explorer.protocol.name!r}, got {space.about!r}")
+        super().__init__("zsar-transfer-explorer", Settings())
+        self._catalog, self._explorer, self._map = catalog, explorer, space
         self.outcome: Outcome | None = None
-        self.figures = [as_widget(figure) for figure in self._empty()]
+        bars = moving_bars(explorer.clips_C, explorer.protocol, catalog)
+        self.figures = [
+            as_widget(figure) for figure in (bars, *([moving_map(space, catalog)] if space else ()))
+        ]
         self._make()
-        self.offer("split", list(self._explorers))
-        explorer = self._explorers[self._drawn]
+        if space is not None:
+            self._shown_ND = explorer.embeddings_of(space.ids)
+            self.html["note"].value = message_box(self._how_far_off(space), "transparent")
         self._choose_settings(explorer.chosen(explorer.class_texts[0], explorer.sources[0]))
 
     def _make(self) -> None:
-        k = ipywidgets.IntSlider(min=1, max=1, description="k", **wide("430px", 80))
+        most = len(self._explorer.protocol.seen)
+        k = ipywidgets.IntSlider(min=1, max=most, description="k", **wide("430px", 80))
         tau = ipywidgets.SelectionSlider(options=TAUS, description="tau", **wide("430px", 80))
+        lists = {"class_text": "class text", "source": "prototypes"}
+        lists |= {"relatedness": "relatedness", "reduction": "reduction"}
+        chosen = self.button("chosen", "What validation chose", self._on_chosen)
         rows = (
-            row(
-                self.dropdown("split", "split", "240px", 80),
-                self.dropdown("class_text", "class text", "280px", 80),
-                self.dropdown("source", "prototypes", "260px", 80),
-            ),
-            row(
-                self.dropdown("relatedness", "relatedness", "220px", 80),
-                self.dropdown("reduction", "reduction", "280px", 80),
-            ),
-            row(
-                self.control("k", k),
-                self.control("tau", tau),
-                self.button("chosen", "What validation chose", self._on_chosen),
-            ),
+            row(*(self.dropdown(name, text, "280px", 80) for name, text in lists.items())),
+            row(self.control("k", k), self.control("tau", tau), chosen),
         )
+        self.offer("class_text", self._explorer.class_texts)
+        self.offer("source", self._explorer.sources)
+        self.offer("relatedness", KINDS)
+        self.offer("reduction", REDUCTION_CHOICES)
         warning = ipywidgets.HTML(message_box(WARNING), layout={"width": "98%"})
-        pages = {name: self.page(name) for name in ("message", "summary", "note")}
-        shown = [pages["message"], pages["summary"], *self.figures, pages["note"], FigureFitter()]
-        self.lay_out(warning, *rows, *shown)
+        pages = self.page("message"), self.page("summary")
+        self.lay_out(warning, *rows, *pages, *self.figures, self.page("note"))
 
     def _on_chosen(self) -> None:
-        explorer = self._explorers[self.state.split]
-        self._choose_settings(explorer.chosen(self.state.class_text, self.state.source))
+        self._choose_settings(self._explorer.chosen(self.state.class_text, self.state.source))
 
     def _choose_settings(self, choice: Choice) -> None:
         settings = asdict(choice.transfer) | {"class_text": choice.class_text, "source": choice.source}
@@ -123,63 +109,32 @@ class TransferExplorer(Panel):
 
     def show(self) -> None:
         """Score the settings and move what the figures show."""
-        explorer = self._explorers[self.state.split]
-        self.offer("class_text", explorer.class_texts)
-        self.offer("source", explorer.sources)
-        self.offer("relatedness", KINDS)
-        self.offer("reduction", REDUCTION_CHOICES)
-        n_seen = len(explorer.protocol.seen)
-        self.state = state = replace(self.state, k=min(self.state.k, n_seen))
-        with self.quietly():
-            self.controls["k"].max = n_seen
+        explorer, state, catalog = self._explorer, self.state, self._catalog
         transfer = TransferSettings(state.k, state.tau, state.relatedness)
         outcome = explorer.score(Choice(transfer, state.class_text, state.source, state.reduction))
         chosen = explorer.score(explorer.chosen(state.class_text, state.source))
-        if self._drawn != state.split:
-            for widget, figure in zip(self.figures, self._empty(), strict=True):
-                redraw(widget, figure)
-            self._drawn = state.split
-        traces = [
-            figures.accuracy_traces(outcome, chosen),
-            figures.class_traces(outcome, chosen, explorer.protocol, self._catalog),
-        ]
-        if self._maps:
-            if state.split not in self._places:
-                self._places[state.split] = _Places(explorer, self._maps[state.split])
-            places = self._places[state.split]
-            both = places.of(outcome), places.of(chosen)
-            traces.append(figures.map_traces(places.space, self._catalog, *both))
-            self.html["note"].value = render("transfer_note.html", text=places.note)
-        for widget, moved in zip(self.figures, traces, strict=True):
-            move(widget, moved)
+        move(self.figures[0], bar_traces(outcome, chosen, explorer.protocol, catalog))
+        if self._map is not None:
+            places = (self._places(self._map, shown) for shown in (outcome, chosen))
+            move(self.figures[1], map_traces(self._map, *places))
         self.html["summary"].value = summary_html(outcome, chosen)
         self.outcome = outcome
 
-    def _empty(self) -> list[Any]:
-        """The figures of a split before anything is put in its place."""
-        split, catalog = self.state.split, self._catalog
-        explorer = self._explorers[split]
-        maps = [figures.moving_map(self._maps[split], catalog)] if self._maps else []
-        bars = figures.class_bars(explorer.clips_C, explorer.protocol, catalog)
-        return [figures.accuracy_dots(explorer.protocol, catalog), bars, *maps]
+    def _places(self, space: SpaceMap, outcome: Outcome) -> np.ndarray:
+        return places_on_map(outcome.prototypes_UD, self._shown_ND, space.clips_xy)
 
-
-class _Places:
-    """Where prototypes are on one split's map, and how far off that is where UMAP laid them itself."""
-
-    def __init__(self, explorer: Explorer, space: SpaceMap) -> None:
-        self.space, self._shown_ND = space, explorer.embeddings_of(space.ids)
-        own = explorer.score(explorer.chosen(explorer.class_texts[0]))
+    def _how_far_off(self, space: SpaceMap) -> str:
+        """How far places of prototypes are from where UMAP laid them itself."""
+        own = self._explorer.score(self._explorer.chosen(self._explorer.class_texts[0]))
         across = float(np.linalg.norm(np.ptp(space.clips_xy, axis=0)))
-        share = 100 * np.linalg.norm(self.of(own) - space.composed_xy, axis=1) / max(across, 1e-12)
-        self.note = (
+        share = (
+            100 * np.linalg.norm(self._places(space, own) - space.composed_xy, axis=1) / max(across, 1e-12)
+        )
+        return (
             f"Composed prototypes are drawn amid their {N_NEAREST} nearest clips, an approximation:"
             f" at the map's settings it is off by {np.median(share):.1f} % of the diagonal (median over"
             f" {len(share)} classes; at most {share.max():.1f} %)."
         )
-
-    def of(self, outcome: Outcome) -> np.ndarray:
-        return places_on_map(outcome.prototypes_UD, self._shown_ND, self.space.clips_xy)
 
 
 def summary_html(outcome: Outcome, chosen: Outcome) -> str:

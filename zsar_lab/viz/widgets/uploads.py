@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from zsar_lab.data.catalog import VIDEO_SUFFIXES, shown
 
 MOST_BYTES = 50_000_000  # of a file
 PART_BYTES = 2_000_000
-LONGEST_NAME = 120
-FORBIDDEN = '<>:"|?*'  # in file names of some system
+LONGEST_NAME = 120  # bytes, of which some systems allow 255
+FORBIDDEN = r'[<>:"|?*\x00-\x1f\x7f]'  # in file names of some system
 
 
 class UploadButton(anywidget.AnyWidget):
@@ -126,17 +128,11 @@ def safe_name(name: str, taken: set[str]) -> str:
     Raises:
         ValueError: it does not end as a video does.
     """
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    clean = "".join(sign if sign.isprintable() and sign not in FORBIDDEN else "_" for sign in last).strip(
-        ". "
-    )
-    stem, suffix = Path(clean).stem[:LONGEST_NAME], Path(clean).suffix
+    clean = re.sub(FORBIDDEN, "_", name.replace("\\", "/").rsplit("/", 1)[-1]).strip(". ")
+    stem, suffix = Path(clean).stem, Path(clean).suffix
     if suffix.lower() not in VIDEO_SUFFIXES:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise ValueError(f"an uploaded file must be a video ({kinds}), got '{shown(name)}'")
-    while len(stem.encode()) > LONGEST_NAME:  # of a name in another script each letter is several bytes
-        stem = stem[:-1]
-    number, found = 2, stem + suffix
-    while found in taken:
-        number, found = number + 1, f"{stem} ({number}){suffix}"
-    return found
+    stem = stem.encode()[:LONGEST_NAME].decode(errors="ignore")
+    names = (stem + (f" ({number})" if number > 1 else "") + suffix for number in count(1))
+    return next(name for name in names if name not in taken)
