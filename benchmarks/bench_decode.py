@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-SIDE, FPS, CLIP_S = 112, 30, 2
+SIDE, FPS, CLIP_S, DISTANCES = 112, 30, 2, (12, 250)
 # name: suffix, width, height, seconds, encoder, its options
 FILES = {
     "H.264 340x256": ("mp4", 340, 256, 10, "libx264", {"crf": "23"}),
@@ -63,36 +63,34 @@ def main() -> None:
         readers = {name: reader for name, reader in readers.items() if reader.version}
         print("; ".join(f"{name} {reader.version}" for name, reader in readers.items()))
         for name in FILES:
-            for distance in (12, 250):
-                path = made(options.folder or Path(temporary), name, distance)
+            for distance, path in made(options.folder or Path(temporary), name).items():
                 for n_frames in options.frames:
-                    compare(
-                        f"{name}, key frame every {distance}, {n_frames} frames",
-                        path,
-                        n_frames,
-                        readers,
-                        options.rounds,
-                    )
+                    what = f"{name}, key frame every {distance}, {n_frames} frames"
+                    compare(what, path, n_frames, readers, options.rounds)
 
 
-def made(folder: Path, name: str, distance: int) -> Path:
+def made(folder: Path, name: str) -> dict[int, Path]:
+    """A file for each distance of key frames, written unless it is there."""
+    import av
     from bench_frame_store import scene
 
-    suffix, width, height, seconds, encoder, settings = FILES[name]
-    path = folder / f"{name.replace(' ', '_')}_{distance}.{suffix}"
-    if path.is_file():
-        return path
-    import av
+    from zsar_lab.files import writing
 
+    suffix, width, height, seconds, encoder, settings = FILES[name]
+    paths = {distance: folder / f"{name.replace(' ', '_')}_{distance}.{suffix}" for distance in DISTANCES}
+    absent = {distance: path for distance, path in paths.items() if not path.is_file()}
+    images = list(scene(0, width, height, seconds * FPS)) if absent else []
     folder.mkdir(parents=True, exist_ok=True)
     quiet = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(encoder, rate=FPS, options=settings | quiet | {"g": str(distance)})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for image in scene(0, width, height, seconds * FPS):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    return path
+    for distance, path in absent.items():
+        with writing(path) as temporary, av.open(str(temporary), "w") as container:
+            options = settings | quiet | {"g": str(distance)}
+            stream = container.add_stream(encoder, rate=FPS, options=options)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for image in images:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+    return paths
 
 
 def compare(what: str, path: Path, n_frames: int, readers: dict[str, Reader], rounds: int) -> None:
