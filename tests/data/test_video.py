@@ -19,6 +19,8 @@ from numbered_videos import (
     write_with_sound,
 )
 
+from zsar_lab.data.pixels import whole_frames
+from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.data.video import (
     READERS,
     UnreadableVideo,
@@ -129,6 +131,24 @@ def test_a_variable_rate_is_seen(good, tmp_path):
     assert info.variable_rate and info.n_frames / info.fps == pytest.approx(5.0)
 
 
+def test_a_late_start_counts_from_the_zero_of_the_file(tmp_path):
+    path = write_variable(tmp_path / "v.mkv", late=7)
+    info = probe(path)
+    assert frame_times(path)[:11] == pytest.approx([0.7 + n / 10 for n in range(11)])
+    assert info.variable_rate and info.n_frames / info.fps == pytest.approx(5.7)
+    task = {"path": str(path), "frames": 20, "fps": info.fps, "variable_rate": True}
+    shown = whole_frames(task, [(1.0, 1.5)], FrameSettings(5, 10.0, 96))
+    assert numbers_in(shown) == [3, 4, 5, 6, 7]
+
+
+def test_a_change_of_size_is_resized_to_the_first(tmp_path):
+    parts = [numbered_frames(20), numbered_frames(40, 144, 192)[20:]]
+    streams = [write_with(tmp_path / "x.h264", "libx264", "yuv420p", part).read_bytes() for part in parts]
+    (tmp_path / "both.h264").write_bytes(b"".join(streams))
+    frames = read_frames(tmp_path / "both.h264", [39, 0, 20])
+    assert frames.shape == (3, 96, 128, 3) and numbers_in(frames) == [39, 0, 20]
+
+
 BAD_FILES = {
     "folder": "it is a folder",
     "text": "could not be decoded .*damaged, cut off or no video",
@@ -137,6 +157,7 @@ BAD_FILES = {
     "cut off avi": "cut off: its data end early",
     "cut off webm": "cut off: its data end early",
     "sound only": "holds no video",
+    "sound and a cover": "holds no video",
     "still image": "a still image",
     "absent": "no such file",
     "unknown codec": "its codec is unknown",
