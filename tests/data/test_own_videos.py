@@ -82,6 +82,17 @@ def test_a_csv_file_names_videos_beside_it_and_their_labels(tmp_path):
         assert [labels[name] for name in ("run/a.mp4", "run/b.mp4", "c.mp4")] == ["hop", "run", ""]
 
 
+def test_a_txt_file_lists_a_file_and_its_id_or_label_a_line(tmp_path):
+    root = touch(tmp_path, "v/a b.mp4", "v/c.avi", "v/d.mp4")
+    (root / "test.txt").write_text("v/a b.mp4 12\n\nv/c.avi\tlong jump\nv/d.mp4\ngone.mp4 3\n")
+    assert listed(root / "test.txt", root) == [
+        ("v/a b.mp4", "12", ""),
+        ("v/c.avi", "long jump", ""),
+        ("v/d.mp4", "", ""),
+        ("gone.mp4", "3", "there is no such file"),
+    ]
+
+
 def test_a_csv_file_without_labels_and_with_absolute_paths(tmp_path):
     touch(tmp_path, "videos/a.mp4", "lists/x.csv")
     (tmp_path / "lists" / "x.csv").write_text(f"path\n{tmp_path}/videos/a.mp4\n../videos/a.mp4\n")
@@ -151,7 +162,7 @@ def test_nothing_found_is_one_sentence(tmp_path):
     [
         (b"file,label\na.mp4,x\n", "one column 'path', .*file, label"),
         (b"", "one column 'path'"),
-        (b"path,label\na.mp4\n", "line 2 .* 2 cells .*got 1"),
+        (b"path,label\na.mp4\n", "line 2 .* 2 cells.* got 1"),
         (b"path,label\n,x\n", "must name a video, line 2"),
         (b"path,label\nb\xe9.mp4,x\n", "must be UTF-8"),
         (b"path,label\na.mp4,x\n./a.mp4,y\n", "a.mp4' must have one label, got x and y"),

@@ -29,6 +29,21 @@ def test_all_forms_give_one_table(tmp_path):
     assert shipped["structure"].tolist() == ["", "x: a; b; c; d; e"]
 
 
+def test_ids_beside_names_are_kept_and_one_line_with_commas_is_split(tmp_path):
+    (tmp_path / "ids.csv").write_text("id,name\n0,Archery\n1,YoYo\n")
+    assert read_classes(tmp_path / "ids.csv")[["id", "name"]].values.tolist() == [
+        ["0", "Archery"],
+        ["1", "YoYo"],
+    ]
+    (tmp_path / "one.txt").write_text("walking, long jump,run,\n")
+    for form in (["walking, long jump,run"], tmp_path / "one.txt"):
+        with pytest.warns(UserWarning, match="3 names"):
+            assert read_classes(form)["name"].tolist() == ["walking", "long jump", "run"]
+    assert read_classes(["with, comma", "b"])["name"].tolist() == ["with, comma", "b"]
+    with pytest.raises(ValueError, match="has 1"):
+        classes_of_lines("walk: a person walks, slowly")
+
+
 @pytest.mark.parametrize(
     ("classes", "words"),
     [

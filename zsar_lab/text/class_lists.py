@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from zsar_lab.names import refuse_same
 
 CLASS_COLUMNS = ("name", "label", "description", "text")
 OTHER_COLUMNS = ("structure", "family", "dataset")  # of the shipped tables
+ID = "id"  # a number beside each name, by which lists of videos may give labels
 Classes: TypeAlias = str | Path | Sequence[str] | Mapping[str, str] | pd.DataFrame
 
 
@@ -26,13 +28,13 @@ def read_classes(classes: Classes) -> pd.DataFrame:
 
     Args:
         classes: a list of names; a mapping from names to descriptions; a table with the column name and any
-            of label, description, text; or a file: such a table as csv, or a text file with a class a line,
-            "name" or "name: description".
+            of label, description, text, id; or a file: such a table as csv, or a text file with a class a
+            line, "name" or "name: description". One line alone, or one name, is split at its commas.
 
     Returns:
         A row a class in the order given: name, label (readable), description and text ("" where not given),
-            and structure where it is given. ValueError for fewer than 2 classes, names that are empty or
-            nearly the same, other columns, or a file that is no such table.
+            and structure and id where they are given. ValueError for fewer than 2 classes, names that are
+            empty or nearly the same, other columns, or a file that is no such table.
     """
     if isinstance(classes, pd.DataFrame):
         return _checked(classes, "the table of classes")
@@ -48,14 +50,23 @@ def read_classes(classes: Classes) -> pd.DataFrame:
             table = pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str)
             return _checked(table, f"'{classes}'")
     elif isinstance(classes, Sequence) and all(isinstance(name, str) for name in classes):
-        return _checked(pd.DataFrame({"name": list(classes)}, dtype=str), "the list of classes")
+        return _checked(pd.DataFrame({"name": _split(list(classes))}, dtype=str), "the list of classes")
     raise ValueError(f"classes must be a list of names, a table, or a .csv or .txt file, got {classes!r}")
 
 
 def classes_of_lines(lines: str, where: str = "the list of classes") -> pd.DataFrame:
     """As `read_classes`, of lines, each "name" or "name: description"; empty lines are left out."""
-    parted = [line.partition(":")[::2] for line in lines.splitlines() if line.strip()]
+    parted = [line.partition(":")[::2] for line in _split([*filter(str.strip, lines.splitlines())])]
     return _checked(pd.DataFrame(parted, columns=["name", "description"], dtype=str), where)
+
+
+def _split(lines: list[str]) -> list[str]:
+    """One line that holds several names, as commas part them; others as they are."""
+    if len(lines) != 1 or "," not in lines[0] or ":" in lines[0]:
+        return lines
+    names = [name for name in lines[0].split(",") if name.strip()]
+    warnings.warn(f"one line with commas was read as {len(names)} names: {lines[0][:80]!r}", stacklevel=4)
+    return names
 
 
 def readable_label(name: str) -> str:
@@ -92,7 +103,7 @@ def has_word(text: str) -> bool:
 
 def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
     columns = list(table.columns)
-    odd = [column for column in columns if column not in (*CLASS_COLUMNS, *OTHER_COLUMNS)]
+    odd = [column for column in columns if column not in (*CLASS_COLUMNS, *OTHER_COLUMNS, ID)]
     odd += [column for column in columns if columns.count(column) > 1]
     if "name" not in columns or odd:
         known, got = ", ".join(CLASS_COLUMNS[1:]), f"{str(odd[0])!r}" if odd else "no name"
@@ -107,6 +118,6 @@ def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
         if name in names[: number - 1]:
             raise ValueError(f"each class must be named once, {where} names {name!r} more than once")
     refuse_same(names)
-    structure = ["structure"] if "structure" in table else []
-    table = table.reindex(columns=[*CLASS_COLUMNS, *structure], fill_value="")
+    more = [column for column in ("structure", ID) if column in table]
+    table = table.reindex(columns=[*CLASS_COLUMNS, *more], fill_value="")
     return table.assign(label=label(table))

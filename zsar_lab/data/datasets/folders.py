@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,11 +15,13 @@ from typing import Any
 import pandas as pd
 
 from zsar_lab.data.catalog import NOT_A_VIDEO, NOT_LISTED, UNREADABLE, VIDEO_SUFFIXES, shown
-from zsar_lab.files import read_csv
+from zsar_lab.files import read_csv, read_text
 from zsar_lab.names import match_names
 
 LISTED_COLUMNS = ["id", "path", "class", "group", "splits", "start_s", "end_s", "status", "reason"]
 SUFFIXES = " ".join(sorted(VIDEO_SUFFIXES))
+OF_VIDEO = "|".join(map(re.escape, sorted(VIDEO_SUFFIXES)))
+LISTED = rf"(\S.*?(?:{OF_VIDEO}))(?:[\s,;]+(.+))?"  # a line "file" or "file label"
 
 
 def list_class_folders(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -108,8 +111,9 @@ def find_videos(paths: Any) -> pd.DataFrame:
     A folder stands for the video files at any depth below it, sorted by path; hidden (dot) files and folders
     are left out, links are followed, each real folder once. A video one folder down
     (`<folder>/<class>/<video>`) gets that folder's name as its label. A csv file names one video a row in its
-    column path, relative to its own folder, and may name labels in a column label; these go before the names
-    of folders. A video that is named more than once stands once, where it is named first.
+    column path, relative to its own folder, and may name labels in a column label; a txt file one a line,
+    "file" or "file label", as lists of "file id" do. These labels go before the names of folders. A video
+    that is named more than once stands once, where it is named first.
 
     Returns:
         One row a video: path (as given, or found below a folder as given), label ("" where not known), and
@@ -153,6 +157,13 @@ def _videos_of(path: str) -> Iterator[_Found]:
                 raise ValueError(f"each row of '{path}' must name a video, line {at} does not")
             video = os.path.join(os.path.dirname(path), cells["path"])
             yield _Found(video, cells.get("label", ""), _fault(video), listed=True)
+    elif path.lower().endswith(".txt") and os.path.isfile(path):
+        listed = [re.fullmatch(LISTED, line.strip(), re.I) for line in read_text(Path(path)).splitlines()]
+        for found in filter(None, listed):
+            video = os.path.join(os.path.dirname(path), found[1])
+            yield _Found(video, found[2] or "", _fault(video), listed=True)
+        if not any(listed):
+            yield _Found(path, "", _fault(path))
     else:
         yield _Found(path, "", _fault(path))
 
