@@ -13,15 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zsar_lab.files import (
-    fingerprint,
-    make_folder,
-    read_json,
-    read_path,
-    write_json,
-    writing,
-    written_path,
-)
+from zsar_lab.files import fingerprint, make_folder, read_json, read_path, write_json, writing, written_path
 
 
 def test_a_fingerprint_is_a_stated_hash():
@@ -41,30 +33,9 @@ def test_equal_content_gives_equal_fingerprints():
 
 def test_another_content_gives_another_fingerprint():
     array = np.arange(6, dtype=np.int64)
-    contents = [
-        (),
-        ("a",),
-        ("b",),
-        ("a", "b"),
-        ("b", "a"),
-        ("ab",),
-        (["a", "b"],),
-        (1,),
-        (1.5,),
-        ("1",),
-        (None,),
-        (True,),
-        ({"a": 1},),
-        ({"a": 2},),
-        ({"b": 1},),
-        ("ä",),
-        (b"a",),
-        (array,),
-        (array.astype(np.int32),),
-        (array.reshape(2, 3),),
-        (array + 1,),
-        (array.tolist(),),
-    ]
+    contents = [(), ("a",), ("b",), ("a", "b"), ("b", "a"), ("ab",), (["a", "b"],), (1,), (1.5,), ("1",)]
+    contents += [(None,), (True,), ({"a": 1},), ({"a": 2},), ({"b": 1},), ("ä",), (b"a",), (array,)]
+    contents += [(array.astype(np.int32),), (array.reshape(2, 3),), (array + 1,), (array.tolist(),)]
     assert len({fingerprint(*content) for content in contents}) == len(contents)
 
 
@@ -107,14 +78,10 @@ def test_the_file_is_exchanged_in_one_go(tmp_path):
 def test_a_block_that_fails_leaves_the_old_file_and_no_temporary(tmp_path, error):
     path = tmp_path / "table.csv"
     path.write_text("old")
-
-    def write_half() -> None:
+    with pytest.raises(type(error), match="planted"):  # noqa: PT012
         with writing(path) as temporary:
             temporary.write_text("half")
             raise error
-
-    with pytest.raises(type(error), match="planted"):
-        write_half()
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
@@ -144,14 +111,9 @@ def test_a_folder_is_made_with_its_parents(tmp_path):
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_a_folder_where_a_file_lies_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("a file")
-    with pytest.raises(
-        PermissionError, match=f"the output folder must be writable, got '.*{name}' .*; choose another folder"
-    ):
+    with pytest.raises(PermissionError, match=f"'{tmp_path / name}'"):
         make_folder(tmp_path / name)
-    with (
-        pytest.raises(PermissionError, match="the output folder must be writable"),
-        writing(tmp_path / name / "table.csv"),
-    ):
+    with pytest.raises(PermissionError), writing(tmp_path / name / "table.csv"):
         pass
     assert (tmp_path / "file").read_text() == "a file"
 
@@ -177,43 +139,28 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
     assert read_json(tmp_path / "a.json") == [1] and len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_cut_json_file_is_refused(tmp_path):
+def test_a_cut_json_file_and_one_that_is_not_there_are_refused(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"name": "Übung", "numbers": [1, 2, 3]})
     whole = path.read_bytes()
     for length in (0, 5, len(whole) - 3, whole.index("Ü".encode()) + 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(
-            ValueError,
-            match=r"'.*a\.json' must be a whole json file, but .*; delete it to have it made again",
-        ):
+        with pytest.raises(ValueError, match=r"a\.json' must be a whole json file"):
             read_json(path)
+    for name in ("none.json", "."):
+        with pytest.raises(FileNotFoundError):
+            read_json(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["none.json", "."])
-def test_a_json_file_that_is_not_there(tmp_path, name):
-    with pytest.raises(FileNotFoundError, match="there is no file '"):
-        read_json(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-        RuntimeError("I/O error: No space left on device (os error 28)"),
-    ],
-)
-def test_a_full_disk_is_one_sentence_whatever_the_library_says(error, tmp_path):
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_full_disk_is_one_sentence_whatever_the_library_says(kind, tmp_path):
     (tmp_path / "a.txt").write_text("before")
-    with pytest.raises(
-        OSError,
-        match=r"the disk is full, writing '.*a\.txt'",
-    ):
+    with pytest.raises(OSError, match=r"the disk is full, writing '.*a\.txt'"):
         with writing(tmp_path / "a.txt"):
-            raise error
+            raise kind(f"I/O error: {os.strerror(errno.ENOSPC)} (os error 28)")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
-    with pytest.raises(RuntimeError, match="^other$"), writing(tmp_path / "a.txt"):
-        raise RuntimeError("other")
+    with pytest.raises(kind, match="^other$"), writing(tmp_path / "a.txt"):
+        raise kind("other")
 
 
 def test_paths_in_one_folder_move_with_it(tmp_path):

@@ -22,7 +22,6 @@ from zsar_lab.infer.shared import (
     SHARED_FILES,
     SharedModelError,
     load_shared,
-    save_shared,
 )
 
 # the client's plain uploads, which a hub with xet does without, are written for an older HTTP package
@@ -71,7 +70,7 @@ def stored(hub: LocalHub, files: dict[str, str]) -> None:
 # there and back
 
 
-def test_the_five_files_of_a_model_are_pushed_and_fetched_bit_for_bit(hub, saved, tmp_path):
+def test_the_five_files_of_a_model_are_pushed_and_fetched_bit_for_bit(hub, saved, tmp_path, monkeypatch):
     folder = shutil.copytree(saved, tmp_path / "with more")
     for name in ("notes.txt", f"run/{CONFIG_FILE}", ".git/config"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -82,29 +81,19 @@ def test_the_five_files_of_a_model_are_pushed_and_fetched_bit_for_bit(hub, saved
     fetched = fetch_shared(REPO)
     assert sorted(hub.downloads()) == sorted(path.name for path in fetched.iterdir()) == sorted(SHARED_FILES)
     assert all((fetched / name).read_bytes() == (saved / name).read_bytes() for name in SHARED_FILES)
-
-
-def test_a_public_repository_and_one_of_the_tokens_owner(hub, saved, monkeypatch):
-    push_shared(saved, REPO, private=False)
-    assert hub.private == set()
+    (folder / "README.md").write_text("# Another card\n")
+    for _ in range(2):  # over the older one; the second time nothing has changed
+        push_shared(folder, REPO)
+    assert hub.files(REPO)["README.md"].read_text() == "# Another card\n"
     monkeypatch.delenv("HF_TOKEN")
-    assert load_shared(fetch_shared(REPO))
-    assert push_shared(saved, "mine", token=WRITER) == f"{hub.url}/team/mine"
-    assert sorted(hub.files("team/mine")) == sorted(SHARED_FILES)
-
-
-def test_a_model_is_pushed_over_an_older_one(hub, saved, tmp_path):
-    push_shared(saved, REPO)
-    newer = save_shared(load_shared(saved), tmp_path / "newer", "# Another card\n")
-    for _ in range(2):  # the second time nothing has changed
-        push_shared(newer, REPO)
-    assert (fetch_shared(REPO) / "README.md").read_text() == "# Another card\n"
+    assert push_shared(saved, "mine", private=False, token=WRITER) == f"{hub.url}/team/mine"
+    assert hub.private == {REPO} and load_shared(fetch_shared("team/mine"))
 
 
 # the cache
 
 
-@pytest.mark.parametrize("damage", [*HASHED_FILES, "a changed byte", "none"])
+@pytest.mark.parametrize("damage", ["model.safetensors", "a changed byte", "none"])
 def test_a_cached_model_is_opened_without_a_network_and_fetched_again_where_damaged(
     hub, saved, tmp_path, monkeypatch, damage
 ):
@@ -141,9 +130,7 @@ def test_another_models_repository_is_left_to_others(hub, tmp_path, monkeypatch,
         assert fetch_shared(REPO) is None  # from the cache
 
 
-@pytest.mark.parametrize(
-    "name", ["/no/such/folder", "a b", "../up", "x.git", "", "a--b", "ä", "x" * 200, "new\nline"]
-)
+@pytest.mark.parametrize("name", ["/no/such/folder", "a b", "x.git", "", "ä", "x" * 200, "new\nline"])
 def test_a_path_to_nowhere_is_refused_without_asking_the_hub(hub, name):
     with pytest.raises(FileNotFoundError, match=re.escape(f"'{name}'")):
         fetch_shared(name)
@@ -182,9 +169,7 @@ def test_a_hub_that_does_not_answer_as_one(hub, saved, tmp_path, monkeypatch, st
         do_HEAD = do_POST = do_GET
         log_message = print
 
-    why = {"nowhere": r"http://127.0.0.1:\d+ \(ConnectError\)", "offline": "OfflineModeIsEnabled"}.get(
-        state, hub.url
-    )
+    why = {"nowhere": r"127.0.0.1:\d+ \(ConnectError\)", "offline": "OfflineModeIs"}.get(state, hub.url)
     if state == "out of order":
         hub.failing, why = 500, "answered 500"
     elif state in ("nowhere", "offline"):
@@ -197,7 +182,7 @@ def test_a_hub_that_does_not_answer_as_one(hub, saved, tmp_path, monkeypatch, st
         push_shared(saved, REPO)
 
 
-def test_a_download_that_breaks_off_keeps_nothing_that_opens(hub, saved, monkeypatch):
+def test_a_download_that_breaks_off_keeps_nothing_that_opens_and_a_full_disk_is_said(hub, saved, monkeypatch):
     push_shared(saved, REPO)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     hub.cut = len((hub.folder / REPO / "model.safetensors").read_bytes()) // 2
@@ -206,30 +191,21 @@ def test_a_download_that_breaks_off_keeps_nothing_that_opens(hub, saved, monkeyp
     hub.cut = 0
     assert load_shared(fetch_shared(REPO))
 
-
-def test_a_full_disk_is_said_as_it_is(hub, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "/cache/blob")
 
     monkeypatch.setattr(room, "_downloaded", full)
     with pytest.raises(OSError, match="No space left on device: '/cache/blob'"):
-        fetch_shared(REPO)
+        fetch_shared("team/other")
 
 
 # a push that is not allowed
 
 
-@pytest.mark.parametrize(
-    ("token", "why"),
-    [
-        (None, "is not known"),
-        ("hf_expired", "is not known"),
-        (READER, "gives no right"),
-        (WRITER, "gives no"),
-    ],
-)
-def test_a_push_without_the_right_to_is_refused(hub, saved, monkeypatch, token, why):
+@pytest.mark.parametrize("token", [None, "hf_expired", READER, WRITER])
+def test_a_push_without_the_right_to_is_refused(hub, saved, monkeypatch, token):
     monkeypatch.delenv("HF_TOKEN")
+    why = "gives no right" if token in (READER, WRITER) else "is not known"
     repo = "others/stripes" if token == WRITER else REPO
     for _ in range(1 + (token == READER)):  # also where the repository is there
         with pytest.raises(PermissionError, match=f"'{repo}'.*{why}") as caught:

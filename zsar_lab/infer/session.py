@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -29,7 +30,7 @@ class VideoSession:
     Args:
         model: that predicts.
         cut: how long videos are cut into windows; limits: of the processes that decode.
-        min_precision: share of right predictions, on validation classes, among those called sure.
+        min_precision, allow_bias: as of `zl.classify`.
 
     Attributes:
         windows: embedded windows, see `embed_windows`; None before `read_videos`.
@@ -45,8 +46,10 @@ class VideoSession:
         cut: WindowSettings = WindowSettings(),
         limits: Limits = Limits(),
         min_precision: float = 0.8,
+        allow_bias: bool = False,
     ) -> None:
-        self.model, self.cut, self.limits, self.min_precision = model, cut, limits, min_precision
+        self.model, self.cut, self.limits = model, cut, limits
+        self.asked: dict[str, Any] = {"min_precision": min_precision, "allow_bias": allow_bias}
         self.windows: pd.DataFrame | None = None
         self.classifier: ZeroShotClassifier | None = None
         self.table: pd.DataFrame | None = None
@@ -62,7 +65,7 @@ class VideoSession:
 
     def use_classes(self, classes: Classes, method: str | None = None) -> None:
         """Predict by these classes, reading nothing again; accepted labels that are none are forgotten."""
-        self.classifier = self.model.classifier(classes, method, min_precision=self.min_precision)
+        self.classifier = self.model.classifier(classes, method, **self.asked)
         names = self.classifier.names
         self.accepted = {row: label for row, label in self.accepted.items() if label in names}
         self._predict()
@@ -116,10 +119,8 @@ class VideoSession:
         assert self.windows is not None and self.classifier is not None
         windows = self.windows.loc[list(labels)]
         whole = (windows["start_s"] == 0) & (windows["end_s"] == windows["duration_s"])
-        bounds = {name: windows[name].mask(whole) for name in ("start_s", "end_s")}
-        return catalog_of(
-            windows.assign(**bounds), list(labels.values()), self.classifier.classes, self.limits
-        )
+        clips = windows.assign(**{name: windows[name].mask(whole) for name in ("start_s", "end_s")})
+        return catalog_of(clips, list(labels.values()), self.classifier.classes, self.limits)
 
     def _predicted(self) -> tuple[pd.DataFrame, ZeroShotClassifier]:
         if self.table is None or self.classifier is None:
@@ -141,13 +142,8 @@ def catalog_of(
     """A catalog of labelled clips; its root is "/", for the videos may lie anywhere.
 
     `clips` has path, start_s and end_s (seconds; nan for the whole video); a clip's id is its place in it and
-    its file's name, its group the video. ValueError for no clip, not one label each, or one that is no class.
+    its file's name, its group the video. Each has one of the classes as its label.
     """
-    if len(clips) != len(labels) or not len(clips):
-        raise ValueError(f"there must be clips and a label for each, got {len(clips)} and {len(labels)}")
-    unknown = sorted(set(labels) - set(classes["name"]))
-    if unknown:
-        raise ValueError(f"every label must be one of the {len(classes)} classes, got {unknown[0]!r}")
     paths = [str(Path(path).resolve()) for path in clips["path"]]
     digits = len(str(len(clips) - 1))
     ids = [f"{number:0{digits}d} {Path(path).name}" for number, path in enumerate(paths)]
@@ -155,9 +151,9 @@ def catalog_of(
     rows = zip(ids, paths, labels, paths, empty, *bounds, empty, empty, strict=True)
     listed, probed = (
         pd.DataFrame(rows, columns=LISTED_COLUMNS),
-        probe_files(Path("/"), sorted(set(paths)), limits),
+        probe_files(Path("/"), sorted({*paths}), limits),
     )
-    known = classes.drop(columns="text").sort_values("name", ignore_index=True)
+    known = classes.drop(columns=["text", "id"], errors="ignore").sort_values("name", ignore_index=True)
     return Catalog(NAME, Path("/"), complete_clips(listed, probed), known)
 
 
