@@ -6,7 +6,7 @@ is imported when it is first asked for; each is described, with an example, in *
 A study is asked with `zsar_lab.study` and lives in a folder that `zsar_lab.workspace` opens. What they are
 made of is imported from its room, for example `from zsar_lab.methods.transfer import compose_prototypes`. The
 rooms, each built on those before it (text not on data): `zsar_lab.data`, `zsar_lab.text`, `zsar_lab.models`,
-`zsar_lab.train`, `zsar_lab.results`, `zsar_lab.infer`, `zsar_lab.infer`, `zsar_lab.viz`.
+`zsar_lab.train`, `zsar_lab.embed`, `zsar_lab.methods`, `zsar_lab.results`, `zsar_lab.infer`, `zsar_lab.viz`.
 """
 
 from typing import Any
@@ -17,6 +17,10 @@ __all__ = [
     "embeddings",
     "export",
     "figures",
+    "list_datasets",
+    "list_methods",
+    "list_models",
+    "list_protocols",
     "load_model",
     "open_workspace",
     "read_classes",
@@ -26,9 +30,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(
-            f"module 'zsar_lab' has no attribute {name!r}; at a prompt it has {', '.join(__all__)}"
-        )
+        known = ", ".join(__all__)
+        raise AttributeError(f"module 'zsar_lab' has no attribute {name!r}; at a prompt it has {known}")
     import importlib
 
     return getattr(importlib.import_module("zsar_lab.api"), name)

@@ -13,26 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zsar_lab.data.datasets import list_datasets as list_datasets
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.infer.export import export_split
 from zsar_lab.infer.model import VideoModel, load_model
-from zsar_lab.infer.predictions import Paths, embed_videos, predict
+from zsar_lab.infer.predictions import Paths
 from zsar_lab.infer.shared import SharedModel
+from zsar_lab.methods.table import METHODS
+from zsar_lab.models.public import MODELS
+from zsar_lab.protocols.splits import list_protocols as list_protocols
 from zsar_lab.results.outside import predictions_of, score_predictions
 from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.workspace import Workspace
-
-__all__ = [
-    "classify",
-    "embeddings",
-    "export",
-    "figures",
-    "load_model",
-    "open_workspace",
-    "read_classes",
-    "score",
-]
 
 
 def classify(
@@ -43,6 +36,7 @@ def classify(
     method: str | None = None,
     prompt: str | None = None,
     min_precision: float = 0.8,
+    allow_bias: bool = False,
     windows: WindowSettings = WindowSettings(),
     limits: Limits = Limits(),
 ) -> pd.DataFrame:
@@ -53,21 +47,25 @@ def classify(
     >>> list(table.columns)[:7]
     ['path', 'label', 'start_s', 'end_s', 'prediction', 'confidence', 'score']
     >>> list(table.columns)[7:]
-    ['unsure', 'why', 'best', 'remark']
+    ['trained', 'unsure', 'why', 'best', 'remark']
     >>> table["prediction"][0] in ("walking", "jumping", "sitting down")
     True
 
     A video of up to ten seconds is one row; a longer one is cut into overlapping windows of the length that
-    the model looks at.
+    the model looks at. Names that the model was trained on would win too often beside new ones: gamma is
+    taken off their scores (calibrated stacking), chosen for each list on clips and classes it was not
+    trained on.
 
     Args:
-        paths: video files, folders of them, or a csv file with the columns path and label.
+        paths: video files, folders of them, a csv file with the columns path and label, or a txt file with
+            "file id" lines.
         classes: names; or a mapping from names to descriptions, a table, or a file of one, see
             `read_classes`.
         model: what `load_model` takes, or gives; None for the demo's.
         method: "transfer" or "direct" ("direct" alone for a public model); None for the model's usual one.
         prompt: of the class texts; None for one that reads all that the classes say.
-        min_precision: the share of predictions, on validation classes, that must be right to be called sure.
+        min_precision: the share of predictions called sure that must be right, on held-out clips.
+        allow_bias: leave the scores of trained names as they are.
         windows: how long videos are cut.
         limits: processes that decode, and the time and memory that each may take for a file.
 
@@ -79,10 +77,32 @@ def classify(
         FileNotFoundError: no such model, file of classes, or video at all.
         ValueError: fewer than two classes, names that occur twice, or texts that the model cannot read.
     """
-    table = read_classes(classes)
-    opened = load_model(model)
-    classifier = opened.classifier(table, method, prompt, min_precision)
-    return predict(embed_videos(paths, opened, windows, limits), classifier)
+    asked: dict[str, Any] = {"method": method, "prompt": prompt, "min_precision": min_precision}
+    asked |= {"allow_bias": allow_bias, "windows": windows, "limits": limits}
+    table = read_classes(classes)  # before the model is opened
+    return load_model(model).predict(paths, table, **asked)
+
+
+def list_methods() -> pd.DataFrame:
+    """METHODS: what clips are scored by; a method of "texts" alone takes any prompt.
+
+    >>> import zsar_lab as zl
+    >>> zl.list_methods().loc["transfer", "needs"]
+    'texts'
+    """
+    rows = [(method.label, method.needs, method.generalised) for method in METHODS.values()]
+    return pd.DataFrame(rows, index=list(METHODS), columns=["label", "needs", "generalised"])
+
+
+def list_models() -> pd.DataFrame:
+    """MODELS: the kinds of public models that `load_model` takes, by the model_type of their config.json.
+
+    >>> import zsar_lab as zl
+    >>> zl.list_models().loc["xclip", "label"]
+    'X-CLIP'
+    """
+    rows = [(model.label, model.own_frames) for model in MODELS.values()]
+    return pd.DataFrame(rows, index=list(MODELS), columns=["label", "made for a number of frames"])
 
 
 def open_workspace(folder: str | Path = "runs/demo") -> Workspace:
@@ -111,22 +131,16 @@ def embeddings(
     >>> list(clips.columns)
     ['id', 'class', 'role']
 
-    Args:
-        workspace: of the study, or its folder.
-        split: its name; the study's first when None. One that is not trained is trained.
-
-    Returns:
-        float32 [N, D], unit rows; and a row a clip: id, class, and role in the split (train, seen test,
-        validation, test, or "").
+    `workspace` is a study or its folder, `split` a name (None: its first), trained if it is not. Returns
+    float32 [N, D], unit rows; and a row a clip: id, class, and role in the split (train, seen test,
+    validation, test, or "").
     """
     workspace = _opened(workspace)
     split = workspace.study.splits[0] if split is None else split
     clips = workspace.embeddings(split)
     role_of = {clip: role for role, ids in workspace.protocol(split).roles.items() for clip in ids}
-    table = pd.DataFrame(
-        {"id": clips.ids, "class": clips.labels, "role": [role_of.get(clip, "") for clip in clips.ids]}
-    )
-    return clips.embedding_ND, table
+    roles = [role_of.get(clip, "") for clip in clips.ids]
+    return clips.embedding_ND, pd.DataFrame({"id": clips.ids, "class": clips.labels, "role": roles})
 
 
 def score(
@@ -139,17 +153,9 @@ def score(
     >>> found["top1"], found["mean_class"], found["chance"]
     (0.75, 0.75, 0.5)
 
-    Args:
-        labels: the true class of each clip.
-        names: the class that each was named.
-        candidates: all classes that could be named; None for those that occur.
-
-    Returns:
-        As `python -m zsar_lab evaluate --json` writes it: top1, top1_ci95, mean_class, chance, hubness,
-            per_class, confusion and more.
-
-    Raises:
-        ValueError: not as many names as labels, one class only, or a name that is no candidate.
+    `labels` and `names` are the true and the predicted class of each clip, `candidates` all classes that
+    could be predicted (None for those that occur); ValueError where they do not fit. Returns what `zsar-lab
+    evaluate --json` writes: top1, top1_ci95, mean_class, chance, hubness, per_class, confusion and more.
     """
     return score_predictions(predictions_of(labels, names, candidates)).content()
 

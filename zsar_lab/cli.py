@@ -225,10 +225,8 @@ def evaluate(
     from zsar_lab.results.compare_reports import compare_reports, read_report
     from zsar_lab.results.outside import read_predictions, score_predictions
 
-    if bool(predictions) == bool(compare):
-        raise ValueError(f"give --predictions or --compare, got {'both' if compare else 'neither'}")
-    if compare and classes:
-        raise ValueError(f"--classes goes with --predictions, got '{classes}' with --compare")
+    if bool(predictions) == bool(compare) or (compare and classes):
+        raise ValueError("give --compare alone, or --predictions and, if you like, --classes")
     read = [path for path in (predictions, classes, *(compare or ())) if path]
     read += [path / "report.json" for path in read]
     if json and (json.is_dir() or json.resolve() in {path.resolve() for path in read}):
@@ -256,6 +254,7 @@ def classify(
     method: str | None = None,
     prompt: str | None = None,
     min_precision: float = 0.8,
+    allow_bias: bool = False,
     window: float | None = None,
     stride: float | None = None,
     json: bool = False,
@@ -268,14 +267,15 @@ def classify(
     """Name the actions in videos by classes of your own, a line a video, or a window of a long one.
 
     Args:
-        videos: video files, folders of them, or a csv with the columns path and label.
-        classes: csv (name, and any of label, description, text) or txt ('name' or 'name: description').
+        videos: video files, folders of them, a csv with the columns path and label, or a txt of 'file id'.
+        classes: csv (name, and any of label, description, text, id) or txt ('name' or 'name: description').
         names: instead of classes: the class names themselves.
         model: a folder of export, a workspace, or CLIP, SigLIP or X-CLIP (folder or hub name); runs/demo.
         split: of a workspace; without it its first.
         method: transfer or direct; without it the model's usual one.
         prompt: of the class texts; without it one that reads all that the classes say.
-        min_precision: share of sure predictions that must be right on validation classes, 0..1.
+        min_precision: share of sure predictions that must be right on held-out clips, 0..1.
+        allow_bias: leave the scores of names that the model was trained on as they are.
         window: seconds of a window; without it what the model looks at.
         stride: seconds between windows; without it half a window; without both up to 10 s are one window.
         json: print an object of json a line.
@@ -296,22 +296,22 @@ def classify(
 
     if bool(classes) == bool(names) or (json and csv):
         raise ValueError("give either --classes or --names, and at most one of --json and --csv")
-    misplaced = [name for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES]
-    if misplaced:
+    if misplaced := [name for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES]:
         raise ValueError(f"a class name must be no video, got {misplaced[0]!r}; put videos before --names")
     page = timeline and timeline.resolve()
     if page and (page.suffix.lower() not in (".html", ".htm") or page.is_dir() or not page.parent.is_dir()):
         raise ValueError(f"--timeline must name an .html file in a folder that is there, got '{timeline}'")
     table, opened = read_classes(classes or list(names)), load_model(model, split)
-    classifier = opened.classifier(table, method, prompt, min_precision)
-    form, cut = "json" if json else "csv" if csv else "text", WindowSettings(window, stride)
-    limits = Limits(workers, timeout, memory)
+    classifier = opened.classifier(table, method, prompt, min_precision, allow_bias)
+    form, limits = "json" if json else "csv" if csv else "text", Limits(workers, timeout, memory)
     print(f"model: {opened.name}, {opened.about}", file=sys.stderr)
     if csv:
         print(",".join(COLUMNS), flush=True)
     started, tables = time.perf_counter(), []
     try:
-        with closing(embed_windows(find_videos(videos), opened, cut, limits)) as parts:
+        with closing(
+            embed_windows(find_videos(videos), opened, WindowSettings(window, stride), limits)
+        ) as parts:
             for part in parts:
                 tables.append(predict(part, classifier))
                 print(as_lines(tables[-1], form), end="", flush=True)

@@ -17,6 +17,7 @@ from zsar_lab.embed.checkpoint import embed_clips
 from zsar_lab.files import read_json, write_json
 from zsar_lab.infer.export import export_split, info, model_card
 from zsar_lab.infer.shared import SharedModel, load_shared, save_shared
+from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.methods.direct import label_embeddings
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
 from zsar_lab.results.calibration import choose_temperature
@@ -61,18 +62,28 @@ def test_what_is_shared_gives_the_scores_of_the_evaluation(workspace, shared):
     assert (scores.argmax(1) == scored.scores("transfer").argmax(1)).all()
 
 
-def test_prototypes_and_validation_scores_by_hand(workspace, shared):
-    protocol, clips, targets = workspace.drawn, workspace.clips, shared.arrays["targets"]
+def test_prototypes_and_held_out_clips_by_hand(workspace, shared):
+    protocol, clips, held_out = workspace.drawn, workspace.clips, shared.held_out
     labels = dict(zip(clips.ids, clips.labels, strict=True))
     embedded = dict(zip(clips.ids, clips.embedding_ND.astype(float), strict=True))
     for name, prototype_D in zip(protocol.seen, shared.arrays["prototypes"], strict=True):
         mean = sum(embedded[clip] for clip in protocol.train_clips if labels[clip] == name)
         np.testing.assert_allclose(prototype_D, mean / np.linalg.norm(mean), atol=1e-5)
-    assert [protocol.validation[t] for t in targets] == [labels[clip] for clip in protocol.validation_clips]
-    plain = direct_by_hand(workspace, shared, workspace.texts["label"])
+    ids = protocol.seen_test_clips + protocol.validation_clips
+    assert [held_out.names[t] for t in held_out.targets_E] == [labels[clip] for clip in ids]
+    np.testing.assert_allclose(held_out.embedding_ED, [embedded[clip] for clip in ids], atol=1e-3)
+    assert held_out.names == protocol.seen + protocol.validation and held_out.n_seen == len(protocol.seen)
+    assert len(held_out.patterns_PD) == 5 * 12
+    plain, n_seen = direct_by_hand(workspace, shared, workspace.texts["label"]), len(protocol.seen)
     direct = shared.methods["direct", "label"]
-    np.testing.assert_allclose(direct["scores_BV"], plain, atol=1e-5)
+    of_validation = [embedded[clip] for clip in protocol.validation_clips]
+    np.testing.assert_allclose(of_validation @ direct["points_KD"][n_seen:].T, plain, atol=1e-3)
+    targets = held_out.targets_E[held_out.targets_E >= n_seen] - n_seen
     assert direct["temperature"] == pytest.approx(choose_temperature(plain, targets), rel=1e-2)
+    assert (shared.methods["transfer", "label"]["points_KD"][:n_seen] == shared.arrays["prototypes"]).all()
+    text = workspace.texts["label"]
+    seen, validation = (text.pooled_CF[text.rows(names)] for names in (protocol.seen, protocol.validation))
+    assert direct["near"] == pytest.approx(1 - (validation @ seen.T).max(), abs=1e-5)
 
 
 def direct_by_hand(workspace: SmallWorkspace, shared: SharedModel, texts: ClassEmbeddings) -> np.ndarray:
@@ -115,7 +126,9 @@ def test_trained_layers_of_the_text_encoder_are_shared(tmp_path):
     assert all(torch.equal(shared.checkpoint.weights("text")[name], text[name]) for name in text)
     # direct was chosen on the texts as the trained layers read them
     plain = direct_by_hand(workspace, shared, class_embeddings_of(shared.checkpoint, TEXTS, files))
-    np.testing.assert_allclose(shared.methods["direct", "parts"]["scores_BV"], plain, atol=2e-3)
+    points_VD = shared.methods["direct", "parts"]["points_KD"][len(protocol.seen) :]
+    rows = [clips.ids.index(clip) for clip in protocol.validation_clips]
+    np.testing.assert_allclose(nearest_scores(clips.embedding_ND[rows], points_VD), plain, atol=2e-3)
     np.testing.assert_array_equal(shared.arrays["text.parts"], classes.pooled_CF[classes.rows(protocol.seen)])
 
 

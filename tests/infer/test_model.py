@@ -14,7 +14,9 @@ from tiny_encoders import PUBLIC_KINDS, save_public
 import zsar_lab as zl
 from zsar_lab.data.video import write_mp4
 from zsar_lab.infer import model as room
+from zsar_lab.infer.classifier import NOT_KNOWN, UNKNOWN
 from zsar_lab.infer.model import TrainedModel, fitting_prompt, load_model
+from zsar_lab.infer.predictions import sure_sentence
 from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.models.public import load_public_tower
 from zsar_lab.text.class_lists import read_classes
@@ -69,6 +71,32 @@ def test_a_trained_model_scores_unseen_clips_as_the_evaluation_did(workspace, sh
         TrainedModel(shared, "cpu")
 
 
+def test_names_that_were_trained_on_are_known_and_balanced(workspace, shared, monkeypatch):
+    texts, seen, unseen = workspace.texts["label"], workspace.drawn.seen[:2], workspace.drawn.unseen
+
+    def embedded(text, *_):
+        rows = texts.rows(text.names)
+        parts = {name: getattr(texts, name)[rows] for name in ("pooled_CF", "words_CLE", "mask_CL")}
+        return replace(texts, class_text=text, **parts)
+
+    monkeypatch.setattr(room, "find_encoder", lambda _: workspace.encoder)
+    monkeypatch.setattr(room, "embed_class_text", embedded)
+    model = TrainedModel(shared, "cpu")
+    found = model.classifier([*seen, *unseen])
+    assert found.known["trained"].tolist() == ["exact", "exact", "no", "no"]
+    assert found.known["seen"].tolist() == [*seen, "", ""]
+    # a trained name with the text of the training stands at its own clips, others between the seen ones
+    np.testing.assert_allclose(found.weights_CD[:2], shared.arrays["prototypes"][:2], atol=1e-6)
+    assert found.transfer_weights_CS[0].tolist() == [1, 0, 0, 0]
+    gamma, biased = found.gamma, model.classifier([*seen, *unseen], allow_bias=True)
+    np.testing.assert_allclose(found.balanced(np.zeros((1, 4)))[0], [-gamma, -gamma, 0, 0])
+    assert biased.gamma == 0 and model.classifier(list(unseen)).gamma == 0
+    assert found.thresholds is None and "Nothing is called sure" in sure_sentence(
+        found
+    )  # two validation classes
+    assert model.classifier(list(seen)).thresholds is not None
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
     return {kind: save_public(tmp_path_factory.mktemp(kind) / "model", kind) for kind in PUBLIC_KINDS}
@@ -85,7 +113,7 @@ def video(tmp_path_factory) -> str:
 def test_a_public_model_predicts_by_its_own_texts_and_temperature(folders, video, kind):
     model, tower = load_model(folders[kind]), load_public_tower(folders[kind])
     table = zl.classify(video, CLASSES, model, limits=zl.api.Limits(1))
-    assert not table["unsure"][0] and table["why"][0] == ""
+    assert table[["unsure", "why", "trained"]].values.tolist() == [[True, UNKNOWN, NOT_KNOWN]]
     assert "not rigorous" in model.about and model.seen.empty
     classifier = model.classifier(CLASSES)
     assert classifier.method == "direct" and classifier.thresholds is None

@@ -14,7 +14,8 @@ from coloured_videos import ColourModel
 
 from zsar_lab.data.reading import ReadWindows
 from zsar_lab.infer import predictions
-from zsar_lab.infer.classifier import BETWEEN, NONE_OF_THESE, Thresholds, ZeroShotClassifier
+from zsar_lab.infer.calibrate import HeldOut, Thresholds
+from zsar_lab.infer.classifier import BETWEEN, NONE_OF_THESE, UNKNOWN, ZeroShotClassifier
 from zsar_lab.infer.predictions import (
     COLUMNS,
     WINDOW_COLUMNS,
@@ -24,7 +25,7 @@ from zsar_lab.infer.predictions import (
     embed_videos,
     embed_windows,
     predict,
-    stretches,
+    segments,
     summary,
 )
 from zsar_lab.results.calibration import risk_coverage
@@ -54,9 +55,12 @@ def windows() -> pd.DataFrame:
 def classifier() -> ZeroShotClassifier:
     table = read_classes(["walk", "jump", "sit"])
     curve = risk_coverage(np.array([0.9, 0.8]), np.array([True, False]))
-    thresholds = Thresholds(0.9, 0.7, 0.8, 0.5, 2, 0.7, 0.3, curve)
+    thresholds = Thresholds(0.9, 2.0, (0.7, 0.7), 0.8, 4, 0.5, 0.9, 0.7, 0.3, curve)
+    held_out = HeldOut((), 0, np.eye(3), np.zeros(0, int), np.eye(3))  # to which nothing is strange
     weights_CD = np.array([[1, 0, 0], [0, 1, 0], [0.6, 0, 0.8]])
-    return ZeroShotClassifier(table, texts_of(table, "label"), "transfer", weights_CD, 0.1, thresholds)
+    known = pd.DataFrame({"name": table["name"], "trained": ["exact", "no", "no"], "seen": ["Walk", "", ""]})
+    given = table, texts_of(table, "label"), "transfer", weights_CD, 0.1, known, 0.0, thresholds, held_out
+    return ZeroShotClassifier(*given)
 
 
 def test_predictions_confidences_and_marks_by_hand(windows, classifier):
@@ -71,6 +75,23 @@ def test_predictions_confidences_and_marks_by_hand(windows, classifier):
     far, lost = NONE_OF_THESE, f"not read: {LOST}"
     assert table["why"].tolist() == ["", far, far, lost, far]
     assert table["unsure"].tolist() == [False, True, True, True, True]
+    assert table["trained"].tolist() == ["exact", "no", "exact", "", "no"]
+
+
+def test_gamma_is_taken_off_the_names_that_were_trained_on(windows, classifier):
+    table = predict(windows, dataclasses.replace(classifier, gamma=0.3))
+    assert table["prediction"].tolist() == [
+        "walk",
+        "jump",
+        "jump",
+        "",
+        "sit",
+    ]  # the third had 0.8 against 0.6
+    assert table["score"][2] == pytest.approx(0.6) and table["score"][0] == pytest.approx(1)
+    exponents = np.exp([0.7 / 0.1, 0 / 0.1, 0.6 / 0.1])
+    assert table["confidence"][0] == pytest.approx(exponents[0] / exponents.sum())
+    said = summary([table], dataclasses.replace(classifier, gamma=0.3), 1.0)
+    assert "walk (exact: Walk)" in said and "gamma 0.30" in said and "2 are new" in said
 
 
 def test_near_enough_but_between_two_and_without_thresholds(windows, classifier):
@@ -78,7 +99,7 @@ def test_near_enough_but_between_two_and_without_thresholds(windows, classifier)
     table = predict(windows, dataclasses.replace(classifier, weights_CD=weights_CD, temperature=0.5))
     assert table["why"][1] == BETWEEN and table["confidence"][1] < 0.7 and table["score"][1] > 0.9
     table = predict(windows, dataclasses.replace(classifier, thresholds=None))
-    assert table["unsure"].tolist() == [False, False, False, True, False]
+    assert table["why"].tolist() == [UNKNOWN] * 3 + [f"not read: {LOST}", UNKNOWN] and table["unsure"].all()
 
 
 def test_nothing_could_be_read(windows, classifier):
@@ -119,40 +140,41 @@ def test_the_parts_of_a_video_add_up_to_it_where_some_could_not_be_read(monkeypa
 
 
 def _predicted(*rows: tuple) -> pd.DataFrame:
-    """Rows of path, start_s, end_s, prediction, confidence and unsure."""
-    table = pd.DataFrame(rows, columns=["path", "start_s", "end_s", "prediction", "confidence", "unsure"])
-    return table.assign(best=[[(row[3], row[4])] if row[3] else [] for row in rows])
+    """Rows of path, start_s, end_s, prediction, confidence and why."""
+    table = pd.DataFrame(rows, columns=["path", "start_s", "end_s", "prediction", "confidence", "why"])
+    return table.assign(unsure=table["why"] != "")
 
 
-def test_neighbours_of_one_prediction_become_a_stretch():
+def test_windows_that_overlap_become_segments_that_do_not():
     table = _predicted(
-        ("v", 0, 2, "walk", 0.9, False),
-        ("v", 1, 3, "walk", 0.7, False),
-        ("v", 2, 4, "walk", 0.4, True),
-        ("v", 3, 5, "jump", 0.5, True),
-        ("v", 4, 6, "jump", 0.8, False),
-        ("w", 0, 2, "jump", 0.6, False),
+        ("v", 4, 6, "jump", 0.8, ""),  # in any order
+        ("v", 0, 2, "walk", 0.9, ""),
+        ("v", 1, 3, "walk", 0.7, ""),
+        ("v", 2, 4, "walk", 0.4, BETWEEN),
+        ("v", 3, 5, "jump", 0.5, BETWEEN),
+        ("w", 0, 2, "jump", 0.6, ""),
     )
-    assert stretches(table).values.tolist() == [
-        ["v", 0, 3, "walk", 2, pytest.approx(0.8)],
-        ["v", 2, 5, "", 2, pytest.approx(0.45)],
-        ["v", 4, 6, "jump", 1, 0.8],
-        ["w", 0, 2, "jump", 1, 0.6],
+    found = segments(table)[["path", "start_s", "end_s", "prediction", "unsure", "windows", "confidence"]]
+    assert found.values.tolist() == [
+        ["v", 0, 2.5, "walk", False, 2, pytest.approx(0.8)],
+        ["v", 2.5, 3.5, "walk", True, 1, 0.4],
+        ["v", 3.5, 4.5, "jump", True, 1, 0.5],
+        ["v", 4.5, 6, "jump", False, 1, 0.8],
+        ["w", 0, 2, "jump", False, 1, 0.6],
     ]
 
 
-def test_what_was_not_seen_parts_a_stretch():
+def test_what_was_not_seen_parts_a_segment():
     table = _predicted(
-        ("v", 0, 2, "run", 0.9, False),
-        ("v", 2, 4, "run", 0.7, False),
-        ("v", 4, 60, "", np.nan, True),
-        ("v", 60, 62, "run", 0.8, False),
-        ("v", 64, 66, "run", 0.6, False),
-        ("w", 66, 68, "run", 0.6, False),
+        ("v", 0, 2, "run", 0.9, ""),
+        ("v", 2, 4, "run", 0.7, ""),
+        ("v", 4, 60, "", np.nan, "not read: lost"),
+        ("v", 60, 62, "run", 0.8, ""),
+        ("v", 64, 66, "run", 0.6, ""),
+        ("w", 66, 68, "run", 0.6, ""),
     )
-    sure = stretches(table).query("prediction == 'run'")[["path", "start_s", "end_s", "windows"]]
-    wanted = [["v", 0, 4, 2], ["v", 60, 62, 1], ["v", 64, 66, 1], ["w", 66, 68, 1]]
-    assert sure.values.tolist() == wanted
+    found = segments(table).query("prediction == 'run'")[["path", "start_s", "end_s", "windows"]]
+    assert found.values.tolist() == [["v", 0, 4, 2], ["v", 60, 62, 1], ["v", 64, 66, 1], ["w", 66, 68, 1]]
 
 
 def test_accuracy_where_labels_are_known(windows, classifier):
@@ -185,6 +207,7 @@ def test_the_summary_counts_and_scores(windows, classifier):
     assert "3 of 4 videos read, 4 windows in 2.0 s: 2.0 windows a second; 3 unsure, 1 could not be" in said
     assert "4 labelled windows: 75.0 % right (chance 33.3 %)" in said
     assert "of the 25.0 % that are sure 100.0 %" in said
+    assert "b.avi: 0.0-1.5 s (jump), 1.5-3.0 s (walk)" in said and "d.mp4: 0.0" not in said
     assert "labelled windows:" not in summary([table.assign(label="")], classifier, 2.0)
     strange = summary([table.assign(label="camera 1")], classifier, 2.0)
     assert "Not scored: 1 of the 1 labels is none of the classes, such as 'camera 1'" in strange
@@ -193,7 +216,7 @@ def test_the_summary_counts_and_scores(windows, classifier):
     assert "2 labelled windows: 50.0 % right" in said and "2 of the 4 labels are none" in said
     assert said.count("only its middle") == 3 and "that are not listed: 1." in said
     unknown = summary([table], dataclasses.replace(classifier, thresholds=None), 2.0)
-    assert "Nothing is marked unsure" in unknown
+    assert "Nothing is called sure" in unknown and unknown.count("thresholds") == 1
     assert "none is sure" in summary([table.assign(unsure=True)], classifier, 2.0)
 
 
@@ -201,4 +224,6 @@ def test_labels_mean_classes_as_people_write_them():
     table = pd.DataFrame({"name": ["SkippingRope", "run"], "label": ["skipping rope", "jogging"]})
     rope, run = ["skipping_rope", "Skipping Rope", "SKIPPINGROPE"], ["Jogging", "run"]
     wanted = dict.fromkeys(rope, "SkippingRope") | dict.fromkeys(run, "run")
-    assert classes_meant([*rope, *run, "", "swim"], read_classes(table)) == wanted
+    assert classes_meant([*rope, *run, "", "swim", "1"], read_classes(table)) == wanted
+    ids = read_classes(table.assign(id=[1, 2]))
+    assert classes_meant(["2", "1", "3"], ids) == {"2": "run", "1": "SkippingRope"}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from zsar_lab.infer.classifier import UNKNOWN
 from zsar_lab.viz.figures.own_videos import timeline
 
 
 def _predicted(*rows: tuple) -> pd.DataFrame:
     """Rows of path, start_s, end_s, prediction, confidence and unsure."""
     table = pd.DataFrame(rows, columns=["path", "start_s", "end_s", "prediction", "confidence", "unsure"])
-    return table.assign(best=[[(row[3], row[4])] if row[3] else [] for row in rows])
+    why = table["unsure"].map({True: UNKNOWN, False: ""})
+    return table.assign(why=why, best=[[(row[3], row[4])] if row[3] else [] for row in rows])
 
 
 def test_what_was_not_seen_parts_the_bars_and_cells_of_a_timeline():
@@ -34,3 +36,10 @@ def test_cells_of_a_timeline_have_the_time_about_the_middle_of_their_windows():
     for rows, edges in ((table, [0, 1.5, 2.75, 4.5]), (table[:1], [0, 2])):
         (cells,) = [trace for trace in timeline(rows, "v").data if trace.type == "heatmap"]
         assert list(cells.x) == edges
+
+
+def test_no_bar_says_sure_where_there_are_no_thresholds():
+    table = _predicted(("v", 0, 2, "run", 0.51, True), ("v", 1, 3, "walk", 0.52, True))
+    bars = [trace for trace in timeline(table, "v").data if trace.type == "bar"]
+    assert {place for bar in bars for place in bar.y} == {"unsure"} and len(bars) == 2
+    assert all(UNKNOWN in text for bar in bars for text in bar.customdata)

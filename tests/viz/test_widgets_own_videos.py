@@ -102,13 +102,15 @@ def test_from_nothing_to_names(folder):
     assert widget.grid.html.count("<video") == 10 and hidden(widget.progress)
     assert said(widget, "unread").count("e.mp4") == 1 and "1 could not be read" in said(widget, "unread")
     assert said(widget, "counted") == "10 of 10 clips of 6 videos; shown are 1 to 10."
-    assert "How sure to be: on validation classes" in said(widget, "about")
+    assert "How sure to be: on held-out clips" in said(widget, "about")
+    assert "trained on 3 of the names" in said(widget, "about")
 
 
 def test_a_caption_says_name_confidence_second_best_doubt_and_place(widget, session):
     share = 100 * session.table["confidence"]
     shown = captions(widget)
-    assert shown[0].split("|") == [f"red {share[0]:.0f}\u00a0%", "then green 0\u00a0%", "a.mp4"]
+    first = [f"red {share[0]:.0f}\u00a0%", "then green 0\u00a0%", "trained on: exact", "a.mp4"]
+    assert shown[0].split("|") == first
     second = f"then blue {100 * session.table['best'][3][1][1]:.0f}\u00a0%"
     assert shown[3].split("|")[:3] == [f"red {share[3]:.0f}\u00a0%", second, "⚠ perhaps none of these"]
     assert shown[5].endswith("long.mp4, 2.0 to 4.0 s")

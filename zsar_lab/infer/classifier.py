@@ -1,7 +1,7 @@
-"""A zero-shot classifier: class weights in the space of the clips, and when its predictions are unsure.
+"""A zero-shot classifier: class weights in the space of the clips, and which of its names were trained on.
 
-Shapes: N windows, C candidate classes, D width of the shared space, S seen classes; B clips of V validation
-classes, M of which are candidates at a time.
+Shapes: N windows, C candidate classes, D width of the shared space, S seen classes, F width of a class text's
+embedding.
 """
 
 from __future__ import annotations
@@ -11,127 +11,109 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from zsar_lab.infer.calibrate import HeldOut, Thresholds
 from zsar_lab.methods.clips import nearest_scores
-from zsar_lab.results.calibration import RiskCoverage, confidences, risk_coverage
+from zsar_lab.names import same
+from zsar_lab.protocols.leakage import normalised
 from zsar_lab.text.prompts import ClassText
+from zsar_lab.text.relatedness import unit
 
-NONE_OF_THESE, BETWEEN = "perhaps none of these", "between classes"
-N_SUBSETS, FEWEST, NEAR_SHARE = 40, 2, 0.9
-
-
-@dataclass(frozen=True, eq=False)
-class Thresholds:
-    """What a prediction needs to be sure, chosen on validation classes."""
-
-    min_score: float  # of the best class; below it the clip is perhaps of none of the classes
-    min_confidence: float  # below it the clip lies between classes; infinite where none is right often enough
-    min_precision: float  # share of right predictions asked for at that confidence or above, 0..1
-    coverage: float  # share of the candidates' clips that have that confidence, 0..1
-    n_candidates: int  # M
-    auroc: float  # how well the best score tells the candidates' clips from those of other classes
-    withheld: float  # share of the other classes' clips below min_score, 0..1
-    curve: RiskCoverage  # error on the candidates' clips, as the least confident ones are left out
-
-    @property
-    def precision(self) -> float:
-        """Share of right predictions among those with that confidence, 0..1; nan where there are none."""
-        risk = float(np.interp(self.coverage, self.curve.coverage, self.curve.risk))
-        return 1 - risk if self.coverage else float("nan")
-
-    def sentence(self, n_classes: int = 0) -> str:
-        """What the thresholds did on validation classes, and what that means for `n_classes` classes."""
-        sure, asked = "no confidence was high enough", f"({self.min_precision:.0%} right were asked for)"
-        if self.coverage:
-            right = f"{self.precision:.0%} of the predictions of confidence {self.min_confidence:.2f} or more"
-            sure = f"{right} were right, and {self.coverage:.0%} of all predictions had it"
-        fewer = f" With {n_classes} classes fewer are right than with {self.n_candidates}."
-        return (
-            f"How sure to be: on validation classes, {self.n_candidates} candidates each, {sure} {asked};"
-            f" {1 - NEAR_SHARE:.0%} of their own clips and {self.withheld:.0%} of other classes' had a best"
-            f" score under {self.min_score:.2f} (AUROC {self.auroc:.2f}). These were of the training's"
-            f" videos, not of yours.{fewer if n_classes > self.n_candidates else ''}"
-        )
+NONE_OF_THESE, BETWEEN, UNKNOWN = "perhaps none of these", "between classes", "unknown: no thresholds"
+NO, NOT_KNOWN = "no", "unknown"  # in the place of a rule by which a name is one that was trained on
 
 
 @dataclass(frozen=True, eq=False)
 class ZeroShotClassifier:
-    """Class weights for any list of classes."""
+    """Class weights for any list of classes.
 
-    classes: pd.DataFrame  # as `read_classes` gives them
-    class_text: ClassText  # the exact texts that were read
-    method: str  # how texts became class weights
-    weights_CD: np.ndarray  # unit rows in the space of the clips; a clip's score is its cosine to them
-    temperature: float  # of the softmax that turns scores into confidences
-    thresholds: Thresholds | None  # of "unsure"; None where none could be chosen
-    transfer_weights_CS: np.ndarray | None = None  # over the model's seen classes; None but for transfer
+    Attributes:
+        classes: as `read_classes` gives them.
+        class_text: the exact texts that were read.
+        method: how texts became class weights.
+        weights_CD: unit rows in the space of the clips.
+        temperature: of the softmax that turns balanced scores into confidences.
+        known: a row a class: trained, "exact", "normalised", "near", "no" or "unknown", and seen, the name of
+            that trained class ("" where there is none), see `names_trained_on`.
+        gamma: of calibrated stacking, off the cosines of the classes that were trained on.
+        thresholds: of "unsure"; None where none could be chosen.
+        held_out: clips that say what is strange; None where there are no thresholds.
+        transfer_weights_CS: over the model's seen classes; None but for transfer.
+    """
+
+    classes: pd.DataFrame
+    class_text: ClassText
+    method: str
+    weights_CD: np.ndarray
+    temperature: float
+    known: pd.DataFrame
+    gamma: float = 0.0
+    thresholds: Thresholds | None = None
+    held_out: HeldOut | None = None
+    transfer_weights_CS: np.ndarray | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the candidate classes."""
         return tuple(self.classes["name"])
 
+    @property
+    def is_trained(self) -> np.ndarray:
+        """Which classes the model was trained on, under whatever name, bool [C]."""
+        return is_trained(self.known)
+
     def scores(self, embedding_ND: np.ndarray) -> np.ndarray:
         """Cosine of each clip to each class, float64 [N, C]."""
         return nearest_scores(embedding_ND.astype(float), self.weights_CD)
 
+    def balanced(self, scores_NC: np.ndarray) -> np.ndarray:
+        """Scores less gamma for the classes that were trained on, [N, C]."""
+        return scores_NC - self.gamma * self.is_trained
 
-def choose_thresholds(
-    scores_BV: np.ndarray,
-    targets_B: np.ndarray,
-    temperature: float,
-    n_classes: int,
-    min_precision: float = 0.8,
-) -> Thresholds | None:
-    """Choose the thresholds on 40 random subsets of M = min(n_classes, V // 2) validation classes.
+    def why_unsure(
+        self, embedding_ND: np.ndarray, scores_NC: np.ndarray, confidence_NC: np.ndarray
+    ) -> np.ndarray:
+        """For each clip "" where its prediction is sure, else what it lacks; [N] texts."""
+        if self.thresholds is None or self.held_out is None:
+            return np.full(len(scores_NC), UNKNOWN, dtype=object)
+        least_C = np.take(self.thresholds.min_confidence, self.is_trained)
+        far_N = scores_NC.max(1) < self.thresholds.min_score
+        far_N |= self.held_out.strangeness(embedding_ND) > self.thresholds.most_strange
+        low_N = confidence_NC.max(1) < least_C[confidence_NC.argmax(1)]
+        return np.select([far_N, low_N], [NONE_OF_THESE, BETWEEN], "").astype(object)
 
-    min_score is the highest score that nine in ten of the candidates' clips reach; min_confidence the lowest
-    at or above which the share of right predictions among them is at least `min_precision`, in [0, 1). There
-    are none with fewer than 4 validation classes. On the demo's unseen classes (benchmarks/how_sure.py) the
-    best score tells clips of none of five classes better than the confidence does (AUROC .68 to .75 against
-    .60 to .65); of predictions called sure at 80 % only 64 to 78 % were right, since k, tau and the
-    temperature were chosen on the same validation classes.
 
-    Source: Vaze et al., Open-Set Recognition, ICLR 2022 (maximum logit); Geifman and El-Yaniv, 2017
-    (risk-coverage). There thresholds come from classes trained on; here from classes that were not.
+def names_trained_on(
+    classes: pd.DataFrame, seen: pd.DataFrame, distance_CS: np.ndarray, near: float
+) -> pd.DataFrame:
+    """Which candidates a model was trained on: a row each, with name, trained and seen.
+
+    trained is "exact" (a name or label that means the same, see `same`), "normalised" (of
+    the same word stems), "near" (a text nearer than `near` to that of a seen class) or "no"; seen is the name
+    of that trained class, or "".
     """
-    if not 0 <= min_precision < 1:
-        raise ValueError(f"min_precision must be in [0, 1), got {min_precision}")
-    if n_classes < FEWEST:
-        raise ValueError(f"n_classes must be 2 or more, got {n_classes}")
-    n_validation = scores_BV.shape[1]
-    n_candidates = min(n_classes, n_validation // 2)
-    if n_candidates < FEWEST:
-        return None
-    rng, parts = np.random.default_rng(0), []
-    for _ in range(N_SUBSETS):
-        candidates_M = rng.permutation(n_validation)[:n_candidates]
-        scores_BM = scores_BV[:, candidates_M].astype(float)
-        known_B = np.isin(targets_B, candidates_M)
-        right_B = known_B & (candidates_M[scores_BM.argmax(1)] == targets_B)
-        parts.append((scores_BM.max(1), confidences(scores_BM, temperature).max(1), known_B, right_B))
-    best, confidence, known, right = (np.concatenate(part) for part in zip(*parts, strict=True))
-    confidence, right = confidence[known], right[known]
-    right_down_to = pd.Series(right).groupby(confidence).agg(["sum", "size"])[::-1].cumsum()
-    enough = right_down_to.index[right_down_to["sum"] / right_down_to["size"] >= min_precision]
-    min_confidence = float(min(enough, default=np.inf))
-    min_score = float(np.quantile(best[known], 1 - NEAR_SHARE, method="lower"))
-    from sklearn.metrics import roc_auc_score  # takes a second to import
-
-    return Thresholds(
-        min_score=min_score,
-        min_confidence=min_confidence,
-        min_precision=min_precision,
-        coverage=float((confidence >= min_confidence).mean()),
-        n_candidates=n_candidates,
-        auroc=float(roc_auc_score(known, best)),
-        withheld=float((best[~known] < min_score).mean()),
-        curve=risk_coverage(confidence, right),
-    )
+    rules, found = {"exact": same, "normalised": normalised}, []
+    known = {
+        (rule, key(text)): name
+        for rule, key in rules.items()
+        for column in ("label", "name")
+        for text, name in zip(seen[column], seen["name"])
+    }
+    for texts, distance_S in zip(zip(classes["name"], classes["label"]), distance_CS):
+        by_name = [
+            (rule, known.get((rule, key(text))))
+            for rule, key in rules.items()
+            for text in dict.fromkeys(texts)
+        ]
+        nearest = ("near", seen["name"].iloc[distance_S.argmin()]) if distance_S.min() < near else (NO, "")
+        found.append(next((one for one in by_name if one[1]), nearest))
+    return pd.DataFrame(found, columns=["trained", "seen"]).assign(name=classes["name"].to_numpy())
 
 
-def why_unsure(thresholds: Thresholds | None, best_N: np.ndarray, confidence_N: np.ndarray) -> list[str]:
-    """For each clip "" where its prediction is sure, else what it lacks; "" for all without thresholds."""
-    if thresholds is None:
-        return [""] * len(best_N)
-    far, low = best_N < thresholds.min_score, confidence_N < thresholds.min_confidence
-    return np.select([far, low], [NONE_OF_THESE, BETWEEN], "").tolist()
+def is_trained(known: pd.DataFrame) -> np.ndarray:
+    """Which of the names are ones that the model was trained on, bool [C]."""
+    return ~known["trained"].isin([NO, NOT_KNOWN]).to_numpy()
+
+
+def distances(text_CF: np.ndarray, text_SF: np.ndarray) -> np.ndarray:
+    """1 - cosine of the texts of classes, [C, S]."""
+    return 1 - unit(text_CF.astype(float)) @ unit(text_SF.astype(float)).T

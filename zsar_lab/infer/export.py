@@ -14,19 +14,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from zsar_lab import __version__
+from zsar_lab.embed.checkpoint import embedded, embedding_model
+from zsar_lab.embed.embeddings import ClipEmbeddings
+from zsar_lab.infer.classifier import distances
+from zsar_lab.infer.patterns import patterns_of
 from zsar_lab.infer.shared import SharedModel, SharedModelError, load_shared, save_shared
-from zsar_lab.methods.clips import SplitClips
+from zsar_lab.methods.clips import ClipGroup, SplitClips, nearest_scores
+from zsar_lab.methods.direct import label_embeddings
 from zsar_lab.methods.metrics import top_k_accuracy
+from zsar_lab.models.rest import ResT
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import choose_temperature
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.statistics import accuracy, interval
+from zsar_lab.text.embeddings import ClassEmbeddings
+from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.text.prompts import label
 from zsar_lab.train.checkpoint import Checkpoint
+from zsar_lab.train.config import TrainConfig
+from zsar_lab.train.device import choose_device, cpu_threads
+from zsar_lab.train.text_tail import class_embeddings_of, text_inputs
 from zsar_lab.workspace import Workspace
 
+MOST_HELD_OUT, N_PATTERNS = 2000, 12  # clips that names are calibrated by, and patterns of a kind
 USERS_PROMPTS = ("label", "description", "label_and_description")  # what a user's own class table can fill
 # what means something in Markdown, HTML or a formula; an underscore within a word does not
 MARKUP = re.compile(r"[\\`*\[\]<>&|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -61,37 +74,48 @@ def export_split(
 
 
 def _shared(workspace: Workspace, split: str, protocol: Protocol, checkpoint: Checkpoint) -> SharedModel:
-    """Seen prototypes, and methods as validation classes chose them.
+    """Seen prototypes, methods as validation classes chose them, and held-out clips to calibrate names by.
 
     transfer is chosen for each prompt that a user may fill; direct has that of its label head's training.
     """
-    predictions, encoder = workspace.predictions(split), workspace.encoder
-    embedded = {predictions.prompt: workspace.class_embeddings()}
+    predictions, encoder, clips = workspace.predictions(split), workspace.encoder, workspace.embeddings(split)
+    by_prompt = {predictions.prompt: workspace.class_embeddings()}
     for prompt in USERS_PROMPTS:
         with suppress(ValueError):  # no descriptions, or too long ones
-            embedded.setdefault(prompt, workspace.class_embeddings(prompt))
-    targets = predictions.targets("validation")
-    arrays = {"prototypes": predictions.prototypes("seen").astype(np.float32), "targets": targets}
+            by_prompt.setdefault(prompt, workspace.class_embeddings(prompt))
+    gathered, groups = SplitClips.of(clips, protocol), (protocol.seen, protocol.validation)
+    prototypes_SD = gathered.seen_prototypes
+    arrays = _held_out(workspace, protocol, checkpoint, clips)
+    arrays["prototypes"] = prototypes_SD.astype(np.float32)
     texts, methods = {}, []
 
-    def add(method: str, prompt: str, settings: dict[str, Any], scores_BV: np.ndarray) -> None:
-        arrays[f"validation.{method}.{prompt}"] = scores_BV.astype(np.float32)
+    def add(method: str, prompt: str, settings: dict[str, Any], points_KD: np.ndarray) -> None:
+        arrays[f"points.{method}.{prompt}"] = points_KD.astype(np.float32)
+        validation, of_class = gathered.validation, by_prompt[prompt]
+        scores_BV = nearest_scores(validation.embedding_BD, points_KD[len(protocol.seen) :])
+        text_SF, text_VF = (of_class.pooled_CF[of_class.rows(names)] for names in groups)
         chosen: dict[str, Any] = {"method": method, "prompt": prompt, "settings": settings}
-        chosen["temperature"] = choose_temperature(scores_BV, targets)
-        methods.append(chosen | {"validation_top1": top_k_accuracy(scores_BV, targets, 1)})
+        chosen["temperature"] = choose_temperature(scores_BV, validation.targets)
+        chosen["validation_top1"] = top_k_accuracy(scores_BV, validation.targets, 1)
+        chosen["near"] = float(distances(text_VF, text_SF).min())  # validation classes count as new
+        methods.append(chosen)
 
-    gathered = SplitClips.of(workspace.embeddings(split), protocol)
-    for prompt, one in embedded.items():
+    for prompt, one in by_prompt.items():
         rows, text = one.rows(protocol.seen), one.class_text
         arrays[f"text.{prompt}"] = one.pooled_CF[rows]
         of_seen = {name: text.texts[row] for name, row in zip(protocol.seen, rows, strict=True)}
         texts[prompt] = {"averaged": text.averaged, "texts": of_seen}
         fitted = gathered.fit(one, "transfer")
-        add("transfer", prompt, fitted.settings, fitted.scores(gathered.validation))
-    add("direct", predictions.prompt, {}, predictions.scores("direct", candidates="validation"))
+        assert fitted.points
+        points_KD = np.concatenate([prototypes_SD, fitted.points(protocol.validation)])
+        add("transfer", prompt, fitted.settings, points_KD)
+    own = by_prompt[predictions.prompt]
+    rows = own.rows(protocol.seen + protocol.validation)
+    add("direct", predictions.prompt, {}, label_points(checkpoint, own, encoder)[rows])
     seen = workspace.catalog.classes.set_index("name").loc[list(protocol.seen)].reset_index()
     described = seen["description"].fillna("") if "description" in seen else ""
     config = {
+        "chosen_for": checkpoint.fingerprint,
         "frames": asdict(workspace.frames.settings),
         "encoder": encoder.name,
         "encoder_revision": encoder.revision,
@@ -101,6 +125,38 @@ def _shared(workspace: Workspace, split: str, protocol: Protocol, checkpoint: Ch
         "about": _about(workspace, protocol, checkpoint, predictions),
     }
     return SharedModel(checkpoint, config, texts, arrays)
+
+
+def _held_out(
+    workspace: Workspace, protocol: Protocol, checkpoint: Checkpoint, clips: ClipEmbeddings
+) -> dict[str, np.ndarray]:
+    """What `HeldOut` is made of: as many clips of each class, and patterns, some from validation clips."""
+    names, validation = protocol.seen + protocol.validation, list(protocol.validation_clips)
+    found = ClipGroup.of(clips, protocol.seen_test_clips + protocol.validation_clips, names)
+    earlier = pd.Series(found.targets).groupby(found.targets).cumcount()
+    rows = np.flatnonzero(earlier < max(1, MOST_HELD_OUT // len(names)))
+    stills = workspace.frames.rows(validation[:: max(1, len(validation) // N_PATTERNS)][:N_PATTERNS])
+    shown = patterns_of(np.stack([workspace.frames.frames[int(row)] for row in stills]))
+    network = embedding_model(checkpoint, choose_device(None))
+    patterns_PD = embed_frames(network, checkpoint.config, shown)
+    embedding_ED = found.embedding_BD[rows].astype(np.float16)
+    return {"held_out": embedding_ED, "targets": found.targets[rows], "patterns": patterns_PD}
+
+
+def embed_frames(network: ResT, config: TrainConfig, frames_VTHWC: np.ndarray) -> np.ndarray:
+    """Frames as a study's clips, the mean of the centre view and its mirror: float16 [V, D], unit rows."""
+    rows = np.arange(len(frames_VTHWC))
+    with cpu_threads(config.cpu_threads):
+        batches = embedded(network, frames_VTHWC, rows, config.view)
+        return np.concatenate([embedding_BD for embedding_BD, _ in batches])
+
+
+def label_points(checkpoint: Checkpoint, texts: ClassEmbeddings, encoder: EncoderFiles) -> np.ndarray:
+    """Embeddings of classes by the trained label head, [C, D], of their texts as the training reads them."""
+    if checkpoint.config.text_layers:
+        texts = class_embeddings_of(checkpoint, texts.class_text, encoder)
+    inputs = text_inputs(texts, texts.names, checkpoint.config.model.n_label_tokens, "cpu")
+    return label_embeddings(checkpoint.model(), inputs)
 
 
 def _about(

@@ -7,27 +7,36 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.embed.checkpoint import embedded, embedding_model
-from zsar_lab.infer.classifier import ZeroShotClassifier, choose_thresholds
-from zsar_lab.infer.export import export_split
+from zsar_lab.data.sampling import FrameSettings, WindowSettings
+from zsar_lab.data.workers import Limits
+from zsar_lab.embed.checkpoint import embedding_model
+from zsar_lab.infer.calibrate import calibrated, rehearse
+from zsar_lab.infer.classifier import (
+    NOT_KNOWN,
+    ZeroShotClassifier,
+    distances,
+    is_trained,
+    names_trained_on,
+)
+from zsar_lab.infer.export import embed_frames, export_split, label_points
 from zsar_lab.infer.hub import fetch_shared
+from zsar_lab.infer.predictions import Paths, embed_videos, predict
 from zsar_lab.infer.shared import SharedModel, is_shared, load_shared
-from zsar_lab.methods.direct import label_embeddings
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
 from zsar_lab.models.public import load_public_tower
+from zsar_lab.names import match_names
 from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
 from zsar_lab.text.prompts import prompt_of, texts_of
 from zsar_lab.text.relatedness import unit
-from zsar_lab.train.device import choose_device, cpu_threads, mixed_precision
-from zsar_lab.train.text_tail import class_embeddings_of, text_inputs
+from zsar_lab.train.device import choose_device, mixed_precision
 from zsar_lab.workspace import Workspace
 
 DEMO = "runs/demo"
@@ -47,13 +56,8 @@ class VideoModel(ABC):
     def __init__(
         self, name: str, fingerprint: str, frames: FrameSettings, about: str, seen: pd.DataFrame
     ) -> None:
-        self.name, self.fingerprint, self.frames, self.about, self.seen = (
-            name,
-            fingerprint,
-            frames,
-            about,
-            seen,
-        )
+        self.name, self.fingerprint, self.frames = name, fingerprint, frames
+        self.about, self.seen = about, seen
 
     @abstractmethod
     def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
@@ -61,7 +65,7 @@ class VideoModel(ABC):
 
     @abstractmethod
     def _classifier(
-        self, table: pd.DataFrame, method: str, prompt: str, precision: float
+        self, table: pd.DataFrame, method: str, prompt: str, min_precision: float, allow_bias: bool
     ) -> ZeroShotClassifier:
         """Class weights for a table of `read_classes`; method and prompt are "" for the usual ones."""
 
@@ -71,9 +75,23 @@ class VideoModel(ABC):
         method: str | None = None,
         prompt: str | None = None,
         min_precision: float = 0.8,
+        allow_bias: bool = False,
     ) -> ZeroShotClassifier:
-        """Class weights for these classes; what is given is as in `zl.classify`."""
-        return self._classifier(read_classes(classes), method or "", prompt or "", min_precision)
+        """Class weights for these classes, balanced and with thresholds; arguments as of `zl.classify`."""
+        return self._classifier(read_classes(classes), method or "", prompt or "", min_precision, allow_bias)
+
+    def predict(
+        self,
+        paths: Paths,
+        classes: Classes,
+        *,
+        windows: WindowSettings = WindowSettings(),
+        limits: Limits = Limits(),
+        **asked: Any,
+    ) -> pd.DataFrame:
+        """As `zl.classify` by this model; `asked` is method, prompt, min_precision and allow_bias."""
+        classifier = self.classifier(classes, **asked)
+        return predict(embed_videos(paths, self, windows, limits), classifier)
 
 
 class TrainedModel(VideoModel):
@@ -88,7 +106,7 @@ class TrainedModel(VideoModel):
         if encoder.revision != revision:
             raise ValueError(f"the text encoder must be of revision {revision}, got {encoder}")
         self._shared, self._encoder, self._cache = shared, encoder, cache
-        self._network = embedding_model(shared.checkpoint, choose_device(device))
+        self.network = embedding_model(shared.checkpoint, choose_device(device))
         known = f"{len(shared.seen)} seen classes ({shared.about['protocol']['name']})"
         about = f"trained on {shared.about['data']}, {known}, checkpoint {shared.fingerprint}"
         name = shared.checkpoint.path.parent.name
@@ -96,16 +114,13 @@ class TrainedModel(VideoModel):
 
     def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
         """As the clips of a study: the mean of the centre view and its mirror."""
-        config, rows = self._shared.checkpoint.config, np.arange(len(frames_VTHWC))
-        with cpu_threads(config.cpu_threads):
-            batches = embedded(self._network, frames_VTHWC, rows, config.view)
-            return np.concatenate([embedding_BD for embedding_BD, _ in batches])
+        return embed_frames(self.network, self._shared.checkpoint.config, frames_VTHWC)
 
     def _classifier(
-        self, table: pd.DataFrame, method: str, prompt: str, precision: float
+        self, table: pd.DataFrame, method: str, prompt: str, min_precision: float, allow_bias: bool
     ) -> ZeroShotClassifier:
-        shared, checkpoint = self._shared, self._shared.checkpoint
-        method = method or "transfer"
+        """A name with the text that it was trained with stands at the prototype of its own clips."""
+        shared, method = self._shared, method or "transfer"
         prompts = [name for other, name in shared.methods if other == method]
         if not prompts:
             known = " or ".join(dict.fromkeys(other for other, _ in shared.methods))
@@ -121,27 +136,29 @@ class TrainedModel(VideoModel):
             raise ValueError(f"{method} reads {prompt}: {error}") from error
         texts = embed_class_text(class_text, self._encoder, self._cache)
         check_differ(texts)
-        if texts.pooled_CF.shape[1] != seen_SF.shape[1]:
-            wanted, got = seen_SF.shape[1], texts.pooled_CF.shape[1]
+        wanted, got = seen_SF.shape[1], texts.pooled_CF.shape[1]
+        if got != wanted:
             raise ValueError(f"texts need as many lines as {prompt}: {wanted} numbers embedded, got {got}")
-        transfer_weights_CS = None
+        known = names_trained_on(table, shared.seen, distances(texts.pooled_CF, seen_SF), chosen["near"])
+        weights_CS = None
         if method == "transfer":
-            settings = TransferSettings(**chosen["settings"])
-            transfer_weights_CS = weights_by_text(texts.pooled_CF.astype(float), seen_SF, settings)
-            weights_CD = compose_prototypes(transfer_weights_CS, shared.arrays["prototypes"].astype(float))
-        else:  # the trained label head, on the text as the training's last layers read it
-            if checkpoint.config.text_layers:
-                texts = class_embeddings_of(checkpoint, class_text, self._encoder)
-            inputs = text_inputs(texts, texts.names, checkpoint.config.model.n_label_tokens, "cpu")
-            weights_CD = label_embeddings(checkpoint.model(), inputs)
-        scores_BV, targets_B, temperature = (
-            chosen["scores_BV"],
-            shared.arrays["targets"],
-            chosen["temperature"],
-        )
-        thresholds = choose_thresholds(scores_BV, targets_B, temperature, len(table), precision)
-        given = table, class_text, method, weights_CD, temperature, thresholds, transfer_weights_CS
-        return ZeroShotClassifier(*given)
+            settings, prototypes_SD = TransferSettings(**chosen["settings"]), shared.arrays["prototypes"]
+            weights_CS = weights_by_text(texts.pooled_CF.astype(float), seen_SF, settings)
+            as_trained = shared.texts[prompt]["texts"]
+            for row, (name, text) in enumerate(zip(known["seen"], class_text.texts, strict=True)):
+                if text == as_trained.get(name):
+                    weights_CS[row] = shared.seen["name"] == name
+            weights_CD = compose_prototypes(weights_CS, prototypes_SD.astype(float))
+        else:
+            weights_CD = label_points(shared.checkpoint, texts, self._encoder)
+        held_out, is_trained_C, temperature = shared.held_out, is_trained(known), chosen["temperature"]
+        validation = match_names(table["name"], held_out.names[held_out.n_seen :]).class_of
+        of_class = [seen or validation.get(name, "") for seen, name in zip(known["seen"], table["name"])]
+        rehearsal = rehearse(held_out, chosen["points_KD"], weights_CD, of_class, is_trained_C)
+        given = held_out, rehearsal, is_trained_C, temperature, min_precision, allow_bias
+        gamma, thresholds = calibrated(*given)
+        of_names = table, class_text, method, weights_CD, temperature, known
+        return ZeroShotClassifier(*of_names, gamma, thresholds, held_out, weights_CS)
 
 
 def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
@@ -161,8 +178,8 @@ def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
 class PublicModel(VideoModel):
     """CLIP, SigLIP or X-CLIP, as transformers saves them, by its folder or its name in the hub.
 
-    It has the direct method alone, and nothing is marked unsure: no classes are known that it did not see.
-    Its scores are not those of the rigorous setting. An image tower reads windows of `n_frames` at `fps`.
+    It has the direct method alone, and nothing is sure: no classes are known that it did not see. Its scores
+    are not those of the rigorous setting. An image tower reads windows of `n_frames` at `fps`.
     """
 
     def __init__(
@@ -184,7 +201,7 @@ class PublicModel(VideoModel):
             return self._tower(torch.from_numpy(frames_VTHWC).to(self._device)).half().cpu().numpy()
 
     def _classifier(
-        self, table: pd.DataFrame, method: str, prompt: str, precision: float
+        self, table: pd.DataFrame, method: str, prompt: str, min_precision: float, allow_bias: bool
     ) -> ZeroShotClassifier:
         if method not in ("", "direct"):
             raise ValueError(f"the method of a public model must be direct, got {method!r}")
@@ -192,9 +209,9 @@ class PublicModel(VideoModel):
         check_differ(texts)
         n_lines = 1 if texts.class_text.averaged else texts.class_text.texts[0].count("\n") + 1
         weights_CD = unit(texts.pooled_CF.reshape(len(table), n_lines, -1).sum(1))  # lines are averaged
-        return ZeroShotClassifier(
-            table, texts.class_text, "direct", weights_CD, self._tower.temperature, None
-        )
+        known = pd.DataFrame({"name": table["name"], "trained": NOT_KNOWN, "seen": ""})
+        given = table, texts.class_text, "direct", weights_CD, self._tower.temperature
+        return ZeroShotClassifier(*given, known)
 
 
 def load_model(

@@ -18,7 +18,8 @@ from zsar_lab.data.datasets.folders import find_videos
 from zsar_lab.data.reading import ReadWindows, read_windows
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
-from zsar_lab.infer.classifier import ZeroShotClassifier, why_unsure
+from zsar_lab.infer.calibrate import FEWEST
+from zsar_lab.infer.classifier import NOT_KNOWN, ZeroShotClassifier
 from zsar_lab.names import match_names
 from zsar_lab.progress import progress
 from zsar_lab.results.calibration import confidences
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 Paths = str | Path | Sequence[str | Path]
 AT_ONCE = 16  # windows of short videos that the model reads together
-N_BEST, NO_PREDICTION, MOST_REMARKS = 5, "", 3
+N_BEST, NO_PREDICTION, MOST_REMARKS, MOST_NAMES = 5, "", 3, 12
 WINDOW_COLUMNS = "path label start_s end_s duration_s remark reason embedding".split()
-COLUMNS = "path label start_s end_s prediction confidence score unsure why best remark".split()
+COLUMNS = "path label start_s end_s prediction confidence score trained unsure why best remark".split()
 
 
 def embed_windows(
@@ -100,54 +101,73 @@ def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFra
 
     Returns:
         A row a window, in their order: path; label ("" unless known); start_s and end_s; prediction ("" where
-        the video could not be read); confidence, 0..1, softmax over the classes at a temperature chosen on
-        validation classes; score, the cosine, -1..1; unsure; why ("" or what makes it unsure, or why it
-        could not be read); best, the five best (name, confidence); remark.
+        the video could not be read); confidence, 0..1, softmax of balanced scores at a temperature chosen on
+        validation classes; score, the cosine, -1..1; trained, whether the model was trained on the predicted
+        name, see `ZeroShotClassifier.known`; unsure; why ("" or what makes it unsure, or why it could not be
+        read); best, the five best (name, confidence); remark.
     """
-    table = windows.assign(prediction=NO_PREDICTION, confidence=np.nan, score=np.nan, unsure=True)
-    table["why"] = "not read: " + table["reason"]
-    best: list[list[tuple[str, float]]] = [[] for _ in range(len(table))]
-    rows = np.flatnonzero(windows["reason"] == "")
+    empty = {
+        "prediction": NO_PREDICTION,
+        "confidence": np.nan,
+        "score": np.nan,
+        "trained": "",
+        "unsure": True,
+    }
+    table = windows.assign(**empty, why="not read: " + windows["reason"])
+    table["best"] = [[] for _ in range(len(table))]
+    rows = table.index[windows["reason"] == ""]
     if len(rows):
-        scores_NC = classifier.scores(np.stack(windows["embedding"].iloc[rows].to_list()))
-        confidence_NC = confidences(scores_NC, classifier.temperature)
-        order_NC = np.argsort(-scores_NC, axis=1, kind="stable")[:, :N_BEST]
-        for row, order_C, confidence_C in zip(rows, order_NC, confidence_NC, strict=True):
-            best[row] = [(classifier.names[c], float(confidence_C[c])) for c in order_C]
-        why = why_unsure(classifier.thresholds, scores_NC.max(1), confidence_NC.max(1))
-        read = table.index[rows]
-        table.loc[read, "prediction"] = [classifier.names[c] for c in order_NC[:, 0]]
-        table.loc[read, "confidence"], table.loc[read, "score"] = confidence_NC.max(1), scores_NC.max(1)
-        table.loc[read, "why"], table.loc[read, "unsure"] = why, [bool(reason) for reason in why]
-    return table.assign(best=best)[COLUMNS]
+        embedding_ND = np.stack(windows.loc[rows, "embedding"].to_list())
+        scores_NC = classifier.scores(embedding_ND)
+        balanced_NC = classifier.balanced(scores_NC)
+        confidence_NC = confidences(balanced_NC, classifier.temperature)
+        order_NC = np.argsort(-balanced_NC, axis=1, kind="stable")[:, :N_BEST]
+        names, first_N, every_N = np.array(classifier.names, dtype=object), order_NC[:, 0], range(len(rows))
+        shares_NC = np.take_along_axis(confidence_NC, order_NC, 1).tolist()
+        best = [list(zip(names[order_C], shares_C)) for order_C, shares_C in zip(order_NC, shares_NC)]
+        table.loc[rows, "best"] = pd.Series(best, index=rows)
+        table.loc[rows, "prediction"], table.loc[rows, "confidence"] = names[first_N], confidence_NC.max(1)
+        table.loc[rows, "score"] = scores_NC[every_N, first_N]
+        table.loc[rows, "trained"] = classifier.known["trained"].to_numpy()[first_N]
+        table.loc[rows, "why"] = why = classifier.why_unsure(embedding_ND, scores_NC, confidence_NC)
+        table.loc[rows, "unsure"] = why != ""
+    return table[COLUMNS]
 
 
-def stretches(table: pd.DataFrame) -> pd.DataFrame:
-    """Neighbouring windows of a video with one prediction put together; what was not read parts them.
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order of their videos and of time, each with the time that is its own.
 
-    A row a stretch: path, start_s, end_s, prediction ("" where unsure), windows (count), confidence (mean).
+    Where windows overlap, the overlap is cut in its middle, so that no instant belongs to two of them.
     """
-    shown = table.assign(prediction=table["prediction"].where(~table["unsure"], NO_PREDICTION))
-    before = shown.groupby("path")["end_s"].shift()
-    same = (shown[["path", "prediction"]] == shown[["path", "prediction"]].shift()).all(axis=1)
-    part = (~same | (shown["start_s"] > before)).cumsum()
-    return (
-        shown.groupby(part, sort=False)
-        .agg(
-            path=("path", "first"),
-            start_s=("start_s", "first"),
-            end_s=("end_s", "last"),
-            prediction=("prediction", "first"),
-            windows=("path", "size"),
-            confidence=("confidence", lambda values: values.mean(skipna=False)),
-        )
-        .reset_index(drop=True)
-    )
+    order = np.lexsort((table["start_s"], pd.factorize(table["path"])[0]))
+    table = table.iloc[order].reset_index(drop=True)
+    by_video = table.groupby("path", sort=False)
+    ended, begins = by_video["end_s"].shift(), by_video["start_s"].shift(-1)
+    start_s = table["start_s"].where(~(ended > table["start_s"]), (ended + table["start_s"]) / 2)
+    end_s = table["end_s"].where(~(begins < table["end_s"]), (begins + table["end_s"]) / 2)
+    return table.assign(start_s=start_s, end_s=end_s)
+
+
+def segments(table: pd.DataFrame) -> pd.DataFrame:
+    """What a reader is shown of overlapping windows: neighbours that say the same are one, none overlaps.
+
+    A row a segment: path, start_s, end_s, prediction ("" where not read), unsure, why, windows (count),
+    confidence (mean). A gap, and what was not read, parts segments.
+    """
+    own = cells(table)
+    said = own[["path", "prediction", "unsure", "why"]]
+    goes_on = (said == said.shift()).all(axis=1) & (own["start_s"] <= own["end_s"].shift())
+    by_segment = own.groupby((~goes_on).cumsum(), sort=False)
+    found = by_segment[["path", "start_s", "end_s", "prediction", "unsure", "why"]].first()
+    found["end_s"] = by_segment["end_s"].last()
+    windows, confidence = by_segment.size(), by_segment["confidence"].mean()
+    return found.assign(windows=windows, confidence=confidence).reset_index(drop=True)
 
 
 def classes_meant(labels: Iterable[str], classes: pd.DataFrame) -> dict[str, str]:
-    """The class that each label means, by its name or label, see `match_names`; none of other labels."""
-    also = zip(classes["label"], classes["name"], strict=True)
+    """The class that each label means, by its name, label or id, see `match_names`; none of other labels."""
+    columns = [column for column in ("label", "id") if column in classes]
+    also = [pair for column in columns for pair in zip(classes[column], classes["name"], strict=True)]
     return match_names(filter(None, labels), classes["name"], also).class_of
 
 
@@ -211,14 +231,43 @@ def summary(parts: Sequence[pd.DataFrame], classifier: ZeroShotClassifier, secon
     said += [f"{row.path}: {row.remark}" for row in remarks.head(MOST_REMARKS).itertuples()]
     more = len(remarks) - MOST_REMARKS
     said += [f"Videos with such a remark that are not listed: {more}."] if more > 0 else []
-    return "\n".join([*said, sure_sentence(classifier), *scored_sentences(table, classifier)])
+    said += [*long_videos(table), known_sentence(classifier), sure_sentence(classifier)]
+    return "\n".join([*said, *scored_sentences(table, classifier)])
+
+
+def long_videos(table: pd.DataFrame) -> list[str]:
+    """A line a video of several windows: its segments, those that are unsure in brackets."""
+    lines = []
+    for path, found in segments(table).groupby("path", sort=False):
+        said = (
+            f"{row.start_s:.1f}-{row.end_s:.1f} s "
+            + ((f"({row.prediction})" if row.unsure else row.prediction) if row.prediction else "not read")
+            for row in found.itertuples()
+        )
+        if found["windows"].sum() > 1:
+            lines.append(f"{path}: {', '.join(said)}")
+    return lines[:MOST_NAMES]
+
+
+def known_sentence(classifier: ZeroShotClassifier) -> str:
+    """Which names the model was trained on, and what was done about it."""
+    known = classifier.known
+    if (known["trained"] == NOT_KNOWN).all():
+        return "Which names the model was trained on is not known."
+    trained, n_new = known[classifier.is_trained], int((~classifier.is_trained).sum())
+    if trained.empty:
+        return "The model was trained on none of the names."
+    how = [f"{row.name} ({row.trained}: {row.seen})" for row in trained.itertuples(index=False)]
+    listed = ", ".join(how[:MOST_NAMES]) + ", ..." * (len(how) > MOST_NAMES)
+    balance = f"gamma {classifier.gamma:.2f} is taken off their scores" if classifier.gamma else "no gamma"
+    return f"The model was trained on {len(trained)} of the names, {n_new} are new: {listed}; {balance}."
 
 
 def sure_sentence(classifier: ZeroShotClassifier) -> str:
     """How sure to be by the thresholds, or why there are none."""
     if classifier.thresholds:
-        return classifier.thresholds.sentence(len(classifier.names))
-    return "Nothing is marked unsure, which does not mean sure: thresholds need 4 validation classes or more."
+        return classifier.thresholds.sentence()
+    return f"Nothing is called sure: thresholds need {FEWEST} validation classes or more."
 
 
 def scored_sentences(table: pd.DataFrame, classifier: ZeroShotClassifier) -> list[str]:

@@ -1,12 +1,14 @@
 """The folder that a trained model is shared as.
 
     model.safetensors   the weights to use: a checkpoint without what a training needs to go on
-    seen.safetensors    prototypes and class text embeddings of the seen classes, validation scores
+    seen.safetensors    prototypes and text embeddings of the seen classes, and what a list of names is
+                        calibrated by: clips that no weight was trained on, and points of their classes
     class_texts.json    the texts of the seen classes, by prompt
     config.json         frames, text encoder, what was chosen on validation classes, where it comes from
     README.md           the model card
 
-Shapes: S seen, V validation classes, B clips of these, D width of the space, F of a class text's embedding.
+Shapes: S seen, V validation classes, E held-out clips of these, D width of the space, F of a class text's
+embedding.
 """
 
 from __future__ import annotations
@@ -26,14 +28,15 @@ from safetensors.numpy import load_file, save_file
 
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.files import fingerprint, make_folder, read_json, write_json, writing
+from zsar_lab.infer.calibrate import HeldOut
 from zsar_lab.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_weights
 
-KIND, SCHEMA_VERSION = "zsar_lab shared model", 2
+KIND, SCHEMA_VERSION = "zsar_lab shared model", 3
 WEIGHTS_FILE, SEEN_FILE, TEXTS_FILE = "model.safetensors", "seen.safetensors", "class_texts.json"
 CONFIG_FILE, CARD_FILE = "config.json", "README.md"
 HASHED_FILES = (WEIGHTS_FILE, SEEN_FILE, TEXTS_FILE)
 SHARED_FILES = (*HASHED_FILES, CONFIG_FILE, CARD_FILE)
-CONFIG_KEYS = ("frames", "encoder", "encoder_revision", "prompt", "seen", "methods", "about")
+CONFIG_KEYS = ("chosen_for", "frames", "encoder", "encoder_revision", "prompt", "seen", "methods", "about")
 
 
 class SharedModelError(ValueError):
@@ -46,12 +49,13 @@ class SharedModel:
 
     Attributes:
         checkpoint: the weights to use.
-        config: as in config.json: frames, encoder and encoder_revision, prompt (of the training), seen (name,
-            label and description of each seen class), methods (method, prompt, and the settings, temperature
-            and validation_top1 that validation classes chose), about (where it comes from).
+        config: as in config.json: chosen_for (the checkpoint), frames, encoder and encoder_revision, prompt
+            (of the training), seen (name, label and description of each seen class), methods (method, prompt,
+            and the settings, temperature and validation_top1 that validation classes chose, and near, the
+            text distance under which a name counts as trained on), about (where it comes from).
         texts: of the seen classes: prompt to {"averaged": bool, "texts": {name: text}}.
-        arrays: `prototypes` float32 [S, D]; `text.<prompt>` float32 [S, F]; `validation.<method>.<prompt>`,
-            scores, float32 [B, V]; `targets` int64 [B], the class of each validation clip.
+        arrays: `prototypes` float32 [S, D]; `text.<prompt>` float32 [S, F]; `points.<method>.<prompt>`
+            float32 [S + V, D]; and `held_out`, `targets` and `patterns` of `HeldOut`.
     """
 
     checkpoint: Checkpoint
@@ -81,10 +85,16 @@ class SharedModel:
 
     @cached_property
     def methods(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """What was chosen, by method and prompt, with the validation scores_BV."""
+        """What was chosen, by method and prompt, with points_KD of the seen and the validation classes."""
         keyed = {(chosen["method"], chosen["prompt"]): chosen for chosen in self.config["methods"]}
-        scores = {key: self.arrays["validation.{}.{}".format(*key)] for key in keyed}
-        return {key: chosen | {"scores_BV": scores[key]} for key, chosen in keyed.items()}
+        points = {key: self.arrays["points.{}.{}".format(*key)] for key in keyed}
+        return {key: chosen | {"points_KD": points[key]} for key, chosen in keyed.items()}
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """What gamma and the thresholds of a list of names are chosen on."""
+        names, arrays = tuple(self.seen["name"]) + tuple(self.about["protocol"]["validation"]), self.arrays
+        return HeldOut(names, len(self.seen), arrays["held_out"], arrays["targets"], arrays["patterns"])
 
 
 def save_shared(shared: SharedModel, folder: Path, card: str) -> Path:
@@ -143,9 +153,12 @@ def load_shared(folder: str | Path) -> SharedModel:
             read_json(folder / TEXTS_FILE),
             load_file(folder / SEEN_FILE),
         )
-        _ = shared.frames, shared.seen, shared.methods  # made of the config and the arrays
+        _ = shared.frames, shared.seen, shared.methods, shared.held_out  # made of the config and the arrays
     except (AttributeError, KeyError, TypeError, SafetensorError, CheckpointError) as error:
         raise SharedModelError(f"'{folder}' lacks what a shared model needs: {error!r}") from error
+    if config["chosen_for"] != shared.fingerprint:
+        of = f"{config['chosen_for']}, and the weights of {shared.fingerprint}"
+        raise SharedModelError(f"what '{path}' says was chosen is of checkpoint {of}; export again")
     return shared
 
 

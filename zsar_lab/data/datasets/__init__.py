@@ -43,7 +43,12 @@ PUBLIC = tuple(name for name in DATASETS if name != FOLDER)  # those with annota
 
 
 def list_datasets() -> pd.DataFrame:
-    """The table of datasets: name, label, what their annotation files look like, and number of classes."""
+    """The table of datasets: name, label, what their annotation files look like, and number of classes.
+
+    >>> import zsar_lab as zl
+    >>> print(zl.list_datasets().set_index("name").loc["ucf101", "classes"])
+    101
+    """
     rows = [
         (name, of.label, of.example, len(class_list(name)) if of.files else 0)
         for name, of in DATASETS.items()

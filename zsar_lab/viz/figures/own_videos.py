@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from zsar_lab.infer.classifier import Thresholds
-from zsar_lab.infer.predictions import NO_PREDICTION, stretches
+from zsar_lab.infer.calibrate import Thresholds
+from zsar_lab.infer.predictions import NO_PREDICTION, cells, segments
 from zsar_lab.viz.figures import style, write_page
 
 MOST_ROWS = 12  # of the heatmap
-ROW_PX, LANE_PX, GAP_PX = 26, 32, 16  # of the timeline: a class, the lane of names above, and between them
+ROW_PX, LANE_PX, GAP_PX = 26, 32, 16  # of the timeline: a class, each lane of names above, and between them
 
 
 def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
-    """A long video of a table of `predict`: what it shows when (gaps where unsure), and all confidences.
+    """A long video of a table of `predict`: what it shows when, what is unsure apart, and all confidences.
 
     Raises:
         ValueError: the table has no window of that video.
@@ -30,23 +29,21 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         raise ValueError(f"a timeline needs a video with a window that could be read, got '{path}'")
     names = _most_named(windows)
     title, panels = f"What is seen in {Path(path).name}, and when", [("", ""), ("time in the video (s)", "")]
-    height = 180 + LANE_PX + GAP_PX + ROW_PX * max(4, len(names))
+    height = 180 + 2 * LANE_PX + GAP_PX + ROW_PX * max(4, len(names))
     figure = style.new_panels(title, about, panels, height, per_row=1, gap=0.2)
     colours = {name: style.PALETTE[number % len(style.PALETTE)] for number, name in enumerate(names)}
-    sure = stretches(of_video)
-    for name, rows in sure[sure["prediction"] != NO_PREDICTION].groupby("prediction", sort=False):
+    shown = segments(of_video)
+    for (name, unsure), rows in shown[shown["prediction"] != NO_PREDICTION].groupby(["prediction", "unsure"]):
         hover = [
             f"{row.start_s:.1f} to {row.end_s:.1f} s<br>mean confidence {row.confidence:.2f}"
+            + f"<br>unsure: {style.plain(row.why)}" * row.unsure
             for row in rows.itertuples()
         ]
-        text: style.Look = {
-            "text": [style.tick(name)] * len(rows),
-            "textposition": "inside",
-            "insidetextanchor": "middle",
-        }
-        text |= {"base": rows["start_s"].tolist(), "showlegend": False, "row": 1, "col": 1}
-        marker, places = {"color": colours.get(name, style.GREY)}, ["sure"] * len(rows)
-        style.bars(figure, rows["end_s"] - rows["start_s"], places, name, hover, marker, **text)
+        text: style.Look = {"text": [style.tick(name)] * len(rows), "insidetextanchor": "middle"}
+        text |= {"textposition": "inside", "showlegend": False, "base": rows["start_s"].tolist()}
+        marker = {"color": colours.get(name, style.GREY), "opacity": 0.4 if unsure else 1.0}
+        lane = ["unsure" if unsure else "sure"] * len(rows)
+        style.bars(figure, rows["end_s"] - rows["start_s"], lane, name, hover, marker, **text, row=1, col=1)
     edges, shares = _cells(windows)
     figure.add_heatmap(
         x=edges,
@@ -67,10 +64,11 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
     figure.update_xaxes(range=[float(windows["start_s"].min()), float(windows["end_s"].max())])
     inside = height - figure.layout.margin.t - figure.layout.margin.b
+    lanes = {"categoryorder": "array", "categoryarray": ["unsure", "sure"], "range": [-0.5, 1.5]}
     figure.update_layout(
         xaxis={"matches": "x2", "showticklabels": False},
-        yaxis={"domain": [1 - LANE_PX / inside, 1]},
-        yaxis2={"domain": [0, 1 - (LANE_PX + GAP_PX) / inside]},
+        yaxis={"domain": [1 - 2 * LANE_PX / inside, 1], **lanes},
+        yaxis2={"domain": [0, 1 - (2 * LANE_PX + GAP_PX) / inside]},
         barmode="overlay",
         uniformtext={"mode": "hide", "minsize": 10},
     )
@@ -88,12 +86,12 @@ def write_timelines(parts: Sequence[pd.DataFrame], path: Path, about: str = "") 
 
 
 def how_sure(thresholds: Thresholds) -> go.Figure:
-    """Error among validation clips, as the least confident are left unnamed; dashed: what was asked for."""
-    about = f"validation classes, {thresholds.n_candidates} candidates at a time; their own clips only"
+    """Error among validation clips, as the least confident are left out; dashed: what was asked for."""
+    about = f"held-out clips in the place of yours; {thresholds.n_validation} validation classes as new names"
     title = "How many predictions are wrong, by how many are given"
-    figure = style.new_figure(title, about, "clips named (%)", "error among them (%)", 360)
+    figure = style.new_figure(title, about, "clips predicted (%)", "error among them (%)", 360)
     curve, line = thresholds.curve, {"color": style.BLUE, "width": 2}
-    hover = "%{x:.0f} % named: %{y:.1f} % wrong"
+    hover = "%{x:.0f} % predicted: %{y:.1f} % wrong"
     style.curve(figure, curve.coverage, curve.risk, "", hover, line, showlegend=False)
     allowed, dashed = 100 * (1 - thresholds.min_precision), {"color": style.ORANGE, "dash": "dash"}
     text = f"{allowed:.0f} % wrong, as asked for"
@@ -104,21 +102,17 @@ def how_sure(thresholds: Thresholds) -> go.Figure:
 
 
 def _cells(windows: pd.DataFrame) -> tuple[list[float], list[dict[str, float]]]:
-    """Edges in time of cells, one for each window and each gap, and the confidences in each; {} in a gap.
-
-    Of windows that overlap, each has the time about its middle.
-    """
-    bounds = list(windows[["start_s", "end_s"]].itertuples(index=False, name=None))
-    best = [dict(one) for one in windows["best"]]
-    edges, shares = [bounds[0][0]], [best[0]]
-    for (before, after), share in zip(pairwise(bounds), best[1:]):
-        if after[0] > before[1]:
-            edges += [before[1], after[0]]
-            shares += [{}, share]
-        else:
-            edges.append((sum(before) + sum(after)) / 4)
-            shares.append(share)
-    return [*edges, bounds[-1][1]], shares
+    """Edges in time of cells, one for each window and each gap, and the confidences in each; {} in a gap."""
+    own = cells(windows)
+    edges: list[float] = [own["start_s"].iloc[0]]
+    shares: list[dict[str, float]] = []
+    for start_s, end_s, best in zip(own["start_s"], own["end_s"], own["best"]):
+        if start_s > edges[-1]:
+            edges.append(start_s)
+            shares.append({})
+        edges.append(end_s)
+        shares.append(dict(best))
+    return edges, shares
 
 
 def _most_named(windows: pd.DataFrame) -> list[str]:

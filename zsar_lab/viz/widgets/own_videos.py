@@ -12,7 +12,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
-from zsar_lab.infer.predictions import NO_PREDICTION, Paths, scored_sentences, sure_sentence
+from zsar_lab.infer.predictions import NO_PREDICTION, Paths, known_sentence, scored_sentences, sure_sentence
 from zsar_lab.infer.session import VideoSession
 from zsar_lab.text.class_lists import classes_of_lines
 from zsar_lab.viz.clips import GREY, Caption, clip_grid, message_box, render
@@ -257,7 +257,7 @@ class OwnVideos(Panel):
         said = [f"{session.model.name}: {session.model.about}."]
         if classifier is not None:
             said.append(f"Named by {classifier.method}, class texts by {classifier.class_text.prompt}.")
-            said.append(sure_sentence(classifier))
+            said += [known_sentence(classifier), sure_sentence(classifier)]
             said += [] if session.table is None else scored_sentences(session.table, classifier)
         self.html["about"].value = render("own_about.html", lines=said)
         table = pd.DataFrame({"prediction": []}) if session.table is None else session.table
@@ -369,6 +369,7 @@ def caption(session: Any, number: int, was: Mapping[int, str]) -> Caption:
     lines = [predicted] if accepted in (None, window["prediction"]) else [accepted, f"predicted: {predicted}"]
     lines += [f"then {name} {100 * share:.0f}\u00a0%" for name, share in window["best"][1:2]]
     lines += [f"⚠ {window['why']}"] * bool(window["unsure"])
+    lines += [f"trained on: {window['trained']}"] * (window["trained"] not in ("no", "unknown"))
     lines += [f"↻ was {was[number]}"] if number in was else []
     return Caption((*lines, place_of(session.table, number)), True if accepted else None)
 
