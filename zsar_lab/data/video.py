@@ -22,7 +22,6 @@ __all__ += ["read_frames", "write_mp4"]
 
 READERS = ("decord", "pyav")
 READING_RULE = 2  # another one may give other pictures of the same file; 1 trusted decord by codec
-DECORD_CONTAINERS = {"mp4", "matroska"}  # an AVI file has no times of showing, by which decord counts
 EVEN_WITHIN_FRAMES = 0.5
 
 
@@ -209,21 +208,14 @@ def _read_decord(film: Film, numbers: list[int], short_side_px: int | None) -> n
 def _decord_is_exact(film: Film) -> bool:
     """Whether the packets show that decord may skip: closed groups, nothing hidden, no turn, square pixels.
 
-    decord may take another stream, knows turns of mp4 alone, begins at whatever counts as a key packet, and
-    counts packets.
+    decord may take another stream, knows turns of mp4 alone, begins at what counts as a key packet, counts
+    packets, and needs their times of showing (not in AVI) and one list of them all (not in fragments).
     """
-    container, codec, order = film.container, film.codec, film.order
-    if (
-        order is None
-        or film.has_no_pts
-        or len(order) < len(film.stamps)
-        or film.has_empty
-        or not film.keys_are_starts
-    ):
+    stream, codec, order, name = film.stream, film.codec, film.order, film.container.format.name
+    if order is None or len(order) < len(film.stamps) or film.has_empty or not film.keys_are_starts:
         return False
-    is_simple = len(container.streams.video) == 1 and codec.pix_fmt == "yuv420p"
-    is_simple = is_simple and DECORD_CONTAINERS & set(container.format.name.split(",")) != set()
-    is_simple = (
-        is_simple and codec.field_order not in INTERLACED and film.stream.sample_aspect_ratio in (None, 1)
-    )
-    return is_simple and all(order[start] == start for start in film.starts) and not any(_turn(film.begun[1]))
+    is_listed = "matroska" in name or ("mp4" in name and stream.frames == len(film.stamps))
+    is_plain = codec.pix_fmt == "yuv420p" and codec.field_order not in INTERLACED
+    is_plain = is_plain and stream.sample_aspect_ratio in (None, 1) and len(film.container.streams.video) == 1
+    is_closed = all(order[start] == start for start in film.starts)
+    return is_listed and is_plain and is_closed and not any(_turn(film.begun[1]))

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,7 +146,9 @@ class Film:
             elif name == "mpeg4":
                 self._is_odd |= packet.size < LEAST_VOP_BYTES
             if packet.is_keyframe:
-                if self.codec.codec.intra_only or begins_anew(bytes(packet), name, extra):
+                # a palette comes with the first packet alone
+                is_whole = self.codec.codec.intra_only and (self.codec.pix_fmt != "pal8" or not self.stamps)
+                if is_whole or begins_anew(bytes(packet), name, extra):
                     self.starts.append(len(self.stamps))
                 else:
                     self.keys_are_starts = False
@@ -190,7 +192,11 @@ class Film:
         order = sorted(shown, key=pts.__getitem__)
         if max(abs(place - number) for place, number in zip(order, shown, strict=True)) > MOST_REORDERED:
             return None
-        if self.has_no_pts and order == shown and self.codec.has_b_frames:
+        dts = [self.stamps[number].dts for number in shown if self.stamps[number].dts is not None]
+        if any(later <= earlier for earlier, later in pairwise(dts)):
+            return None
+        may_lie = self.has_no_pts or self.codec.name == "mpeg4"
+        if may_lie and order == shown and self.codec.has_b_frames:
             return None
         if self.codec.name == "h264" and self.codec.field_order in INTERLACED:
             gaps = np.diff([pts[number] for number in order])
