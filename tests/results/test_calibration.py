@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import reference
 
@@ -64,30 +65,18 @@ def test_the_temperature_of_a_perfect_and_of_an_inverted_method():
     )
 
 
-@pytest.mark.parametrize("temperature", [0, -1, math.inf, math.nan])
-def test_a_temperature_that_is_none_is_refused(temperature):
-    with pytest.raises(
-        ValueError, match=f"a temperature must be a finite number above 0, got {temperature:g}"
+def test_temperatures_that_are_none_and_scores_that_give_none_are_refused():
+    for temperature in (0, -1, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"finite number above 0, got {temperature:g}"):
+            confidences(SCORES, temperature)
+    for scores, n_targets, words in (
+        (np.ones((3, 2)), 3, "got the same for all"),
+        (np.ones((0, 2)), 0, "at least one clip, got none"),
+        (np.full((3, 2), np.nan), 3, "finite, got 6"),
+        (np.ones((3, 2)), 2, "got 3 and 2"),
     ):
-        confidences(SCORES, temperature)
-
-
-@pytest.mark.parametrize(
-    ("scores", "targets", "words"),
-    [
-        (
-            np.ones((3, 2)),
-            np.zeros(3, int),
-            "needs scores that differ between classes, got the same for all",
-        ),
-        (np.ones((0, 2)), np.zeros(0, int), "a temperature needs at least one clip, got none"),
-        (np.full((3, 2), np.nan), np.zeros(3, int), "scores must be finite, got 6 that are not"),
-        (np.ones((3, 2)), np.zeros(2, int), "must be of the same clips, got 3 and 2"),
-    ],
-)
-def test_a_temperature_of_what_cannot_be_scored_is_refused(scores, targets, words):
-    with pytest.raises(ValueError, match=words):
-        choose_temperature(scores, targets)
+        with pytest.raises(ValueError, match=words):
+            choose_temperature(scores, np.zeros(n_targets, int))
 
 
 # risk and coverage
@@ -97,9 +86,7 @@ def test_risk_and_coverage_by_hand():
     curve = risk_coverage([0.5, 0.9, 0.7, 0.8, 0.6], [False, True, False, True, True])
     assert curve.coverage == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
     assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 4, 2 / 5])
-    assert curve.aurc == pytest.approx((1 / 3 + 1 / 4 + 2 / 5) / 5) and curve.error_at_80 == pytest.approx(
-        1 / 4
-    )
+    assert (curve.aurc, curve.error_at_80) == pytest.approx(((1 / 3 + 1 / 4 + 2 / 5) / 5, 1 / 4))
 
 
 def test_at_least_80_percent_are_kept():
@@ -123,27 +110,14 @@ def test_risks_equal_the_mean_over_all_orders_of_tied_clips():
 
 def test_reliability_by_hand():
     confidence, right = [0.1, 0.4, 0.6, 0.9, 1.0], [False, True, False, True, True]
-    width = reliability(confidence, right, "equal width", 2)
-    assert (
-        width.table["clips"].tolist() == [2, 3]
-        and width.table["low"].tolist() == [0, 0.5]
-        and width.table["high"].tolist() == [0.5, 1]
-    )
-    assert width.table["confidence"].tolist() == pytest.approx([0.25, 2.5 / 3])
-    assert width.table["accuracy"].tolist() == pytest.approx([0.5, 2 / 3]) and width.table[
-        "gap"
-    ].tolist() == pytest.approx([-0.25, 0.5 / 3])
+    width, mass = (reliability(confidence, right, binning, 2) for binning in BINNINGS)
+    wanted = {"low": [0, 0.5], "high": [0.5, 1], "clips": [2, 3], "confidence": [0.25, 2.5 / 3]}
+    wanted |= {"accuracy": [0.5, 2 / 3], "gap": [-0.25, 0.5 / 3]}
+    pd.testing.assert_frame_equal(width.table, pd.DataFrame(wanted), check_dtype=False)
     assert width.error == pytest.approx((0.5 + 0.5) / 5)
-    mass = reliability(confidence, right, "equal mass", 2)
-    assert (
-        mass.table["clips"].tolist() == [3, 2]
-        and mass.table["low"].tolist() == [0.1, 0.9]
-        and mass.table["high"].tolist() == [0.6, 1]
-    )
-    assert (
-        mass.error == pytest.approx((abs(1.1 - 1) + abs(1.9 - 2)) / 5)
-        and (width.binning, mass.binning) == BINNINGS
-    )
+    shown = mass.table[["low", "high", "clips"]].to_dict("list")
+    assert shown == {"low": [0.1, 0.9], "high": [0.6, 1], "clips": [3, 2]}
+    assert mass.error == pytest.approx((abs(1.1 - 1) + abs(1.9 - 2)) / 5)
 
 
 def test_a_confidence_on_a_cut_belongs_to_the_bin_below():

@@ -207,22 +207,19 @@ def test_what_cannot_be_explored_is_refused(clips, good):
             Explorer(clips, *arguments)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
+def test_a_choice_that_there_is_not_is_refused(explorer):
+    for change, words in (
         ({"transfer": TransferSettings(9, 0.1)}, r"1\.\.8 .* got 9"),
         ({"transfer": TransferSettings(3, 0.0)}, "tau .* got 0"),
         ({"transfer": TransferSettings(3, 0.1, "near")}, "relatedness .* got 'near'"),
         ({"class_text": "bad"}, "good, vague, got 'bad'"),
         ({"source": "means"}, "class means, classifier weights, got 'means'"),
         ({"reduction": "CLSS"}, "none, centring, csls, .* got 'CLSS'"),
-    ],
-)
-def test_a_choice_that_there_is_not_is_refused(explorer, change, words):
-    choice = dataclasses.replace(Choice(SETTINGS, "good"), **change)
-    for ask in (explorer.score, explorer.scores):
-        with pytest.raises(ValueError, match=words):
-            ask(choice)
+    ):
+        choice = dataclasses.replace(Choice(SETTINGS, "good"), **change)
+        for ask in (explorer.score, explorer.scores):
+            with pytest.raises(ValueError, match=words):
+                ask(choice)
 
 
 def test_two_candidates_and_one_clip_can_be_reduced(clips, good):

@@ -10,9 +10,11 @@ import pytest
 from scipy import stats
 
 from zsar_lab.results.statistics import (
+    DIFFERENCES,
     accuracy,
     class_comparison,
     compare,
+    differences,
     harmonic_interval,
     holm,
     interval,
@@ -98,10 +100,7 @@ def test_the_standard_error_by_plain_loops():
     bell = np.trace(form) ** 2 / np.trace(form @ form)
     se, df = standard_error(x, weights)
     assert se == pytest.approx(variance**0.5) and df == round(3 / (2 / bell + 1 / 3), 2) < 3
-    assert standard_error(x, weights, 0.0) == (se, 3) and standard_error(x, weights, 1.0) == (
-        se,
-        round(bell, 2),
-    )
+    assert [standard_error(x, weights, share)[1] for share in (0.0, 1.0)] == [3, round(bell, 2)]
     se, df = standard_error(x, np.full(4, 1 / 4))  # with equal weights that of a mean
     assert (se, df) == (pytest.approx(x.std(ddof=1) / 2), 3)
 
@@ -118,9 +117,8 @@ def test_the_ends_of_an_interval_solve_its_equation():
     (se, df), mean = standard_error(share, weights), share.mean()
     n_clips = mean * (1 - mean) / se**2
     for end in interval(table, "mean_class"):
-        assert (mean - end) ** 2 == pytest.approx(
-            stats.t.ppf(0.975, df) ** 2 * end * (1 - end) / n_clips, rel=1e-3
-        )
+        spread = stats.t.ppf(0.975, df) ** 2 * end * (1 - end) / n_clips
+        assert (mean - end) ** 2 == pytest.approx(spread, rel=1e-3)
 
 
 def test_intervals_stay_within_0_and_1_and_are_never_empty():
@@ -245,6 +243,16 @@ def test_holm_by_hand_and_by_its_definition():
     for wrong in (-0.1, 1.1, np.nan):
         with pytest.raises(ValueError, match=f"in 0..1, got {wrong:g}"):
             holm([0.5, wrong])
+
+
+def test_differences_are_adjusted_within_their_group():
+    rows = [random_rows(9)] * 2
+    better = rows[1].assign(prediction=rows[1]["label"])
+    found = differences([None, (better, rows[0]), (rows[0], better), (rows[0], rows[1])], [1, 1, 1, 2])
+    assert found.loc[0, list(DIFFERENCES)].isna().all() and not found.loc[0, "claimed"]
+    pair = compare(better, rows[0])
+    assert found.loc[1, ["difference_low", "difference_high", "p"]].tolist() == [pair.low, pair.high, pair.p]
+    assert found["p_holm"].tolist()[1:] == [2 * pair.p, 2 * pair.p, 1] and found["claimed"][1:3].all()
 
 
 # simulated: a sample of benchmarks/simulate_statistics.py

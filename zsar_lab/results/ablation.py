@@ -14,32 +14,23 @@ import pandas as pd
 
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.clips import INDUCTIVE, SplitClips, nearest_scores
-from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.methods.table import LABELS
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_of
 from zsar_lab.results.conventions import check_same_embeddings
 from zsar_lab.results.predictions import Predictions
-from zsar_lab.results.statistics import LEVEL, accuracy, compare, holm, interval
+from zsar_lab.results.statistics import accuracy, differences, interval
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.relatedness import KINDS
 
-WHOLE, WITHOUT, NEIGHBOURS, TEMPERATURE = (
-    "the whole system",
-    "without transfer",
-    "seen classes used",
-    "temperature",
-)
+WHOLE, WITHOUT = "the whole system", "without transfer"
+NEIGHBOURS, TEMPERATURE = "seen classes used", "temperature"
 RELATEDNESS, SOURCE, REDUCTION = "relatedness", "seen prototypes", "hubness reduction"
 TEXT, JOINT, LOSSES = "class text", "joint encoder", "losses"
 KS, TAUS = (1, 3, 5, 10), (0.05, 0.1, 0.2, 0.3)
 WITHOUT_TRANSFER = ("direct", "ridge", "ridge_centred")
 JOINTLY, FUSED = ("match", "transfer_match", "direct_reranked", "transfer_reranked"), "transfer_match"
-HOLDS, HOLDS_NOT, OPEN, NOT_TESTED = (
-    "holds in this reconstruction",
-    "does not hold in this reconstruction",
-    "cannot be told from these splits",
-    "not tested",
-)
+HOLDS, HOLDS_NOT = "holds in this reconstruction", "does not hold in this reconstruction"
+OPEN, NOT_TESTED = "cannot be told from these splits", "not tested"
 FEWEST_TRAININGS = 3  # for a claim about a training choice
 
 
@@ -115,7 +106,7 @@ def ablate(
         rows = []
         for split, of_split, weights_SD in zip(splits, methods, classifiers, strict=True):
             fitted = of_split.with_prototypes(weights_SD).fit(texts, "transfer")
-            rows.append(_rescored(split, fitted.scores(of_split.test)))
+            rows.append(split.rescored(fitted.scores(of_split.test)))
         variants.append((SOURCE, "classifier weights", rows, 0))
     keys = set.intersection(*({one.key for one in split.scored} for split in splits))
     of_transfer = [one for one in splits[0].scored if one.method == "transfer" and one.key in keys]
@@ -129,11 +120,13 @@ def ablate(
 
     whole = [split.rows("transfer") for split in splits]
     words = "transfer, settings chosen on validation classes"
-    table = pd.DataFrame([_row(*of, whole) for of in ((WHOLE, words, whole, len(splits)), *variants)])
-    table["p_holm"] = np.nan
-    compared = table["p"].notna()
-    table.loc[compared, "p_holm"] = holm(table.loc[compared, "p"])
-    table["claimed"] = table["p_holm"] <= LEVEL
+    scored = [(WHOLE, words, whole, len(splits)), *variants]
+    table = pd.DataFrame([_row(*of) for of in scored])
+    rows_of = [pd.concat(rows) for _, _, rows, _ in scored]
+    pairs = [None if n == len(splits) else (rows, rows_of[0]) for n, rows in zip(table["same_in"], rows_of)]
+    table = table.join(differences(pairs))
+    points = ["difference", "difference_low", "difference_high"]
+    table[points] = table[points].fillna(0.0)  # where a variant is the whole system
     labels = pd.concat([rows["label"] for rows in whole])
     n_trainings = len({split.about["fingerprints"]["checkpoint"] for split in splits})
     return Ablation(table, len(labels), labels.nunique(), len(splits), n_trainings)
@@ -191,30 +184,17 @@ def claims_against_findings(ablation: Ablation) -> pd.DataFrame:
 _Variant = tuple[str, str, list[pd.DataFrame], int]
 
 
-def _row(
-    aspect: str, variant: str, rows: list[pd.DataFrame], same_in: int, whole: list[pd.DataFrame]
-) -> dict[str, object]:
-    """A variant beside the whole system, its p not yet adjusted."""
-    of_variant, of_whole = pd.concat(rows), pd.concat(whole)
+def _row(aspect: str, variant: str, rows: list[pd.DataFrame], same_in: int) -> dict[str, object]:
+    of_variant = pd.concat(rows)
     low, high = interval(of_variant)
-    pair = compare(of_variant, of_whole)
     found = {"aspect": aspect, "variant": variant, "top1": accuracy(of_variant)}
-    found |= {"top1_low": low, "top1_high": high}
-    found |= {"difference": pair.difference, "difference_low": pair.low, "difference_high": pair.high}
-    p, detectable = (pair.p, pair.min_detectable) if same_in < len(whole) else (np.nan, np.nan)
-    return found | {"same_in": same_in, "p": p, "min_detectable": detectable}
+    return found | {"top1_low": low, "top1_high": high, "same_in": same_in}
 
 
 def _of_method(
     splits: Sequence[Predictions], aspect: str, method: str, variant: str = "", **where: str
 ) -> _Variant:
     return aspect, variant or LABELS[method], [split.rows(method, **where) for split in splits], 0
-
-
-def _rescored(split: Predictions, scores_BC: np.ndarray) -> pd.DataFrame:
-    """The test clips by other scores of the unseen classes."""
-    rows = split.rows("transfer")[["split", "clip", "label"]]
-    return rows.assign(rank=truth_rank(scores_BC, split.targets()))
 
 
 def _of_settings(
@@ -236,7 +216,7 @@ def _of_settings(
             settings = replace(own, **change)
             weights = weights_of(of_split, texts, of_split.test.names, settings)
             prototypes = compose_prototypes(weights, of_split.seen_prototypes)
-            rows.append(_rescored(split, nearest_scores(of_split.test.embedding_BD, prototypes)))
+            rows.append(split.rescored(nearest_scores(of_split.test.embedding_BD, prototypes)))
             same_in += own == settings
         variants.append((aspect, variant, rows, same_in))
     return variants

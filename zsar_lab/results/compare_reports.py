@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zsar_lab.files import read_json
-from zsar_lab.results.statistics import LEVEL, compare, holm
+from zsar_lab.results.statistics import differences
 from zsar_lab.results.tables import DIFFERENCE, readable
 
 SHARED = ("encoder", "checkpoints", "catalog", "frames")
@@ -229,6 +229,7 @@ def compare_reports(a: dict[str, Any], b: dict[str, Any]) -> ReportComparison:
 
 def _compare(a: _Family, b: _Family, **beside: Any) -> ReportComparison:
     found: list[dict[str, Any]] = []
+    pairs: list[list[pd.DataFrame]] = []
     differing: dict[str, list[str]] = {}
     only: tuple[list[str], list[str]] = ([], [])
     for part in ("methods", "prompts", "reductions"):
@@ -240,9 +241,9 @@ def _compare(a: _Family, b: _Family, **beside: Any) -> ReportComparison:
             prompts = {"method": x.method, "prompt_a": x.prompt, "prompt_b": y.prompt}
             if part == "prompts" and any(prompts.items() <= row.items() for row in found):
                 continue  # the training's own prompt is among the methods
-            rows = [_counts(pair for of in row.per_class for pair in of.items()) for row in (x, y)]
+            pairs.append([_counts(pair for of in row.per_class for pair in of.items()) for row in (y, x)])
             about = {"part": part, **{name: getattr(x, name) for name in ("label", "reduction", "setting")}}
-            found.append(about | prompts | {"top1_a": x.top1, "top1_b": y.top1} | _pair(*rows))
+            found.append(about | prompts | {"top1_a": x.top1, "top1_b": y.top1})
             for phrase in _differences(x, y):
                 differing.setdefault(phrase, [])
             if x.fingerprints.get("method") != y.fingerprints.get("method"):
@@ -254,7 +255,7 @@ def _compare(a: _Family, b: _Family, **beside: Any) -> ReportComparison:
         len(a.splits),
         sum(split.clips_scored for split in a.splits),
         len({name for split in a.splits for name in split.unseen}),
-        _with_holm(found),
+        _with_differences(found, pairs),
         tuple(differs),
         tuple(only[0]),
         tuple(only[1]),
@@ -272,9 +273,10 @@ def _compare_predictions(a: _Predictions, b: _Predictions) -> ReportComparison:
     if a.candidates_fingerprint != b.candidates_fingerprint:
         points = _classes_differ(*([row.name for row in of.per_class] for of in (a, b)))
         raise ReportError(f"A and B must have the same candidates: {points}; see --classes FILE")
-    rows = [_counts((row.name, (row.correct, row.clips)) for row in of.per_class) for of in (a, b)]
+    pair = [_counts((row.name, (row.correct, row.clips)) for row in of.per_class) for of in (b, a)]
     row = dict.fromkeys(("label", "method", "reduction", "setting", "prompt_a", "prompt_b"), "")
-    table = _with_holm([row | {"part": "predictions", "top1_a": a.top1, "top1_b": b.top1} | _pair(*rows)])
+    row |= {"part": "predictions"}
+    table = _with_differences([row | {"top1_a": a.top1, "top1_b": b.top1}], [pair])
     files = f"the files of predictions (A {a.fingerprint}, B {b.fingerprint})"
     names, differs = ("predictions", "predictions"), () if a.fingerprint == b.fingerprint else (files,)
     return ReportComparison(names, a.labels_fingerprint, 0, a.clips, len(clips[0]), table, differs)
@@ -286,21 +288,12 @@ def _counts(pairs: Iterable[tuple[str, Sequence[int]]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "right", "clips"]).groupby("label").sum()
 
 
-def _pair(counts_a: pd.DataFrame, counts_b: pd.DataFrame) -> dict[str, float]:
-    """B less A."""
+def _with_differences(found: list[dict[str, Any]], pairs: list[Any]) -> pd.DataFrame:
+    """The rows with B less A, adjusted for those of a part and setting."""
     try:
-        found = compare(counts_b, counts_a)
+        return pd.DataFrame(found).join(differences(pairs, [(one["part"], one["setting"]) for one in found]))
     except ValueError as error:
         raise ReportError(f"A and B cannot be compared: {error}") from error
-    return {{"low": "difference_low", "high": "difference_high"}.get(k, k): v for k, v in vars(found).items()}
-
-
-def _with_holm(found: list[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(found)
-    if len(table):
-        table["p_holm"] = table.groupby(["part", "setting"])["p"].transform(lambda p: holm(p.to_numpy()))
-        table["claimed"] = table["p_holm"] <= LEVEL
-    return table
 
 
 def _rows_by_key(family: _Family, part: str) -> dict[tuple[str, ...], _Row]:

@@ -16,7 +16,6 @@ import pandas as pd
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.methods.clips import TRANSDUCTIVE, nearest_scores
 from zsar_lab.methods.hubness_reduction import REDUCTIONS
-from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.methods.table import LABELS
 from zsar_lab.protocols.build import class_order, half_split
 from zsar_lab.results.predictions import Predictions
@@ -242,15 +241,6 @@ def _scored_by(splits: Sequence[Predictions], method: str, **where: str) -> list
     return [_Scored(split.rows(method, **where), len(split.names(candidates))) for split in splits]
 
 
-def _rescored(split: Predictions, scores_BC: np.ndarray, columns: np.ndarray | None = None) -> _Scored:
-    """The test clips by other scores of the unseen classes, or those of some classes among these alone."""
-    columns, targets = np.arange(scores_BC.shape[1]) if columns is None else np.sort(columns), split.targets()
-    kept = np.isin(targets, columns)
-    rank = truth_rank(scores_BC[np.ix_(kept, columns)], np.searchsorted(columns, targets[kept]))
-    label = np.array(split.names(), dtype=object)[targets[kept]]
-    return _Scored(pd.DataFrame({"label": label, "rank": rank}), len(columns))
-
-
 def _clips_scored(
     splits: Sequence[Predictions], reference: Sequence[_Scored], official: Mapping[str, Collection[str]]
 ) -> list[_Aspect]:
@@ -296,7 +286,10 @@ def _halves(
         columns = [np.array([split.names().index(name) for name in of]) for split, of in zip(splits, ordered)]
         scores = [split.scores(method) for split in splits]
         return [
-            [_rescored(split, s, c[half_split(len(c), seed)]) for split, s, c in zip(splits, scores, columns)]
+            [
+                _Scored(split.rescored(s, c[half_split(len(c), seed)]), len(c) // 2)
+                for split, s, c in zip(splits, scores, columns)
+            ]
             for seed in range(n_seeds)
         ]
 
@@ -347,7 +340,8 @@ def _views(
             if other != own:
                 raise ValueError(f"views must be of the split's checkpoint {own}, {name!r} is of {other}")
             rows = given[name].embedding_ND[given[name].rows(split.ids())]
-            scored.append(_rescored(split, nearest_scores(rows, split.prototypes("composed"))))
+            other_rows = split.rescored(nearest_scores(rows, split.prototypes("composed")))
+            scored.append(_Scored(other_rows, len(split.names())))
         words = f"test clips embedded under {name}; prototypes stay those of the study's views"
         aspects.append((VIEWS, name, words, scored))
     return aspects

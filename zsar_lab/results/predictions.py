@@ -145,6 +145,20 @@ class Predictions:
         is_seen_C = np.arange(scores_BC.shape[1]) < len(self.protocol.seen)
         return np.where(is_seen_C, scores_BC - gamma_B[:, None], scores_BC)
 
+    def rescored(self, scores_BC: np.ndarray, columns: np.ndarray | None = None) -> pd.DataFrame:
+        """The test clips by other scores of the unseen classes, or by those of some `columns` alone.
+
+        Returns:
+            split, clip, label, rank of the clips of these classes.
+        """
+        columns = np.arange(scores_BC.shape[1]) if columns is None else np.sort(columns)
+        kept = np.isin(self.targets(), columns)
+        place = np.searchsorted(columns, self.targets()[kept])
+        rank = truth_rank(scores_BC[np.ix_(kept, columns)], place)
+        clips, labels = (np.array(of, dtype=object) for of in (self.ids(), self.names()))
+        rows = {"split": self.split, "clip": clips[kept], "label": labels[columns[place]], "rank": rank}
+        return pd.DataFrame(rows)
+
     def find(
         self,
         method: str,

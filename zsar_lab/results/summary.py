@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from zsar_lab.results.calibration import negative_log_likelihood, reliability, r
 from zsar_lab.results.generalised import generalised_figures
 from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
 from zsar_lab.results.predictions import KEY, Predictions, Scored
-from zsar_lab.results.statistics import LEVEL, QUANTITIES, accuracy, compare, holm, interval
+from zsar_lab.results.statistics import DIFFERENCES, QUANTITIES, accuracy, differences, interval
 
 PARTS = {
     "methods": "Methods",
@@ -27,7 +26,7 @@ PARTS = {
     "generalised": "Seen and unseen classes as candidates",
 }
 BASELINE, BASELINE_PROMPT = "transfer", "label"
-COMPARED = "compared_with difference difference_low difference_high p p_holm min_detectable".split()
+COMPARED = ("compared_with", *DIFFERENCES)
 CACHE_VERSION = 2
 
 
@@ -163,26 +162,24 @@ class Results:
         base = {"method": method} | base
         base_key = self.splits(family)[0].find(**base).key
         ones = [one for one in self._scored(part, family) if not prompts or one.method == method]
-        found: list[dict[str, Any]] = [one.where | {"compared_with": None, "claimed": False} for one in ones]
         base_rows = self.rows(**base, family=family)
-        tested = [number for number, one in enumerate(ones) if one.key != base_key]
-        for number in tested:
-            pair = asdict(compare(self.rows(**ones[number].where, family=family), base_rows, quantity))
-            found[number] |= {f"difference_{end}": pair.pop(end) for end in ("low", "high")} | pair
-            found[number]["compared_with"] = base["prompt"] if prompts else base["method"]
-        for setting in dict.fromkeys(one.setting for one in ones):
-            together = [number for number in tested if ones[number].setting == setting]
-            for number, p in zip(together, holm([found[number]["p"] for number in together]).tolist()):
-                found[number] |= {"p_holm": p, "claimed": p <= LEVEL}
+        pairs = [
+            None if one.key == base_key else (self.rows(**one.where, family=family), base_rows)
+            for one in ones
+        ]
+        table = pd.DataFrame([one.where for one in ones])
+        with_what = base["prompt"] if prompts else base["method"]
+        table["compared_with"] = [with_what if pair else None for pair in pairs]
+        table = table.join(differences(pairs, table["setting"].tolist(), quantity))
         if prompts:
             best = [
                 max(ones, key=lambda one: split.find(**one.where).validation_top1 or 0.0).prompt
                 for split in self.splits(family)
             ]
-            for row in found:
-                row["chosen_in"] = [number for number, prompt in enumerate(best) if prompt == row["prompt"]]
-        columns = [*KEY, *COMPARED, "claimed", *(["chosen_in"] if prompts else [])]
-        return pd.DataFrame(found).reindex(columns=columns)
+            table["chosen_in"] = [
+                [number for number, prompt in enumerate(best) if prompt == own] for own in table["prompt"]
+            ]
+        return table
 
     def save(self, folder: Path, **more: Any) -> None:
         """Write report.json, .csv, .tex and .html, each whole or not at all; `more` goes into report.json."""
