@@ -32,7 +32,7 @@ POWER = 0.8
 FEWEST_TO_FLIP = 8  # classes
 EXACT_UP_TO = 14  # classes: 8,192 sign patterns
 N_FLIPS = 10_000  # with more classes
-BELL_OF_SCORES, BELL_OF_PAIRS = 2 / 3, 0.4  # see `standard_error`
+BELL_OF_SCORES, BELL_OF_FEW_PAIRS = 2 / 3, 0.4  # see `standard_error`
 TINY = np.nextafter(0, 1)
 
 
@@ -210,11 +210,12 @@ def class_comparison(difference_C: np.ndarray, weights_C: np.ndarray) -> Compari
     Source: Fisher, The Design of Experiments, 1935; mid-p: Lancaster, 1961. The ends of the interval are
     means over subsets of the classes, as the typical values of Hartigan, 1969.
     """
-    se, df = standard_error(difference_C, weights_C, BELL_OF_PAIRS)
+    few = len(difference_C) < FEWEST_TO_FLIP
+    se, df = standard_error(difference_C, weights_C, BELL_OF_FEW_PAIRS if few else BELL_OF_SCORES)
     difference, detectable = float(weights_C @ difference_C), min_detectable(se, df)
     if not difference_C.any():
         return Comparison(0.0, 0.0, 0.0, 1.0, detectable)
-    if len(difference_C) < FEWEST_TO_FLIP:
+    if few:
         from scipy.special import stdtr  # takes a moment to import
 
         half = _t_quantile(1 - LEVEL / 2, df) * se
