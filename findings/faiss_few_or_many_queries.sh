@@ -5,7 +5,7 @@
 # Expected an index called exact gives one query the same neighbour however many are asked at once
 # Seen     few queries are compared by their differences and every vector finds itself; from 250 queries of 512 dimensions on
 #          (128,000 numbers) distances come from |x|^2 - 2xy + |y|^2, where float32 loses the small differences: of 100
-#          vectors hardly three find themselves, and all distances are 0
+#          vectors one or two find themselves, and distances are 0
 # Matters  frame features before centring look like this (neighbouring frames of a calm clip hardly differ). A notebook
 #          that tries five queries is right, the run over the dataset wrong. Centre the vectors, or compare unit ones.
 set -euo pipefail

@@ -4,7 +4,7 @@
 # What     imageio 2.38.1 with av 18.1.0, `imread(path, index=k, plugin="pyav")` of a Matroska file whose pictures begin at 1 s
 # Expected the k-th picture, as iterating over the same file gives
 # Seen     `index=30` gives picture 5, each index below 26 gives picture 0; asked one after another on an open file all are right
-# Matters  recordings where sound starts first, and clips cut by `-c copy`, begin late. A sampler that asks for 16 indices
+# Matters  recordings in which the sound starts first begin late. A sampler that asks for 16 indices
 #          of such a file trains on the first picture several times and never sees the end, without an error.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -2,7 +2,7 @@
 # polars sums 8- and 16-bit columns in 64 bits, but 32-bit ones in 32: a total past 2,147,483,647 turns negative.
 #
 # What     polars 2.1.0, `sum` of an Int32 column, alone, in `select` and in `group_by`
-# Expected the true total in 64 bits, as polars itself gives for Int8 and Int16, and numpy, pyarrow and pandas for int32
+# Expected the true total in 64 bits, as polars itself gives for Int16, and numpy for int32
 # Seen     the total wraps round without an error
 # Matters  clip lengths in milliseconds or bytes are usually stored as int32: Kinetics-400's 240,000 clips of 10 s are 2.4e9 ms.
 #          Hours of video a class, or a mean made as sum over count, come out negative or, worse, small and plausible.

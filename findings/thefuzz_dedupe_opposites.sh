@@ -4,7 +4,7 @@
 # What     thefuzz 0.22.1 (rapidfuzz 3.14.6), `process.dedupe(names)` with its defaults (token_set_ratio, threshold 70)
 # Expected only spellings of one name are merged ("hand-stand", "Hand stand")
 # Seen     names made of the same words score 100 whatever their order, and one shared word of two is over 70: of nine
-#          different actions five remain; which one of a pair survives is the longer, then the earlier in the alphabet
+#          different actions five remain; of a pair the longer one is left, then the later in the alphabet
 # Matters  merging class lists of several datasets is where one reaches for it, and "sit to stand" / "stand to sit" or
 #          "open door" / "close door" are different classes everywhere. Classes vanish, and their clips become another's.
 set -euo pipefail
