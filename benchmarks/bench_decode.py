@@ -32,15 +32,8 @@ FILES = {
     "H.264 340x256": ("mp4", 340, 256, 10, "libx264", {"crf": "23"}),
     "H.264 1280x720": ("mp4", 1280, 720, 4, "libx264", {"crf": "23"}),
     "MPEG-4 320x240, B-frames": ("avi", 320, 240, 10, "mpeg4", {"bf": "2", "b": "1000000"}),
-    "VP9 340x256": (
-        "webm",
-        340,
-        256,
-        10,
-        "libvpx-vp9",
-        {"b": "600000", "deadline": "realtime", "cpu-used": "6"},
-    ),
-    "HEVC 340x256": ("mp4", 340, 256, 10, "libx265", {"crf": "26", "preset": "fast"}),
+    "VP9 340x256": ("webm", 340, 256, 10, "libvpx-vp9", {"b": "600000", "deadline": "realtime"}),
+    "HEVC 340x256": ("mp4", 340, 256, 10, "libx265", {"crf": "26", "x265-params": "log-level=none"}),
 }
 
 
@@ -71,25 +64,14 @@ def main() -> None:
 
 def made(folder: Path, name: str) -> dict[int, Path]:
     """A file for each distance of key frames, written unless it is there."""
-    import av
-    from bench_frame_store import scene
+    from bench_frame_store import encode, scene
 
-    from zsar_lab.files import writing
-
-    suffix, width, height, seconds, encoder, settings = FILES[name]
+    suffix, width, height, seconds, encoder, options = FILES[name]
     paths = {distance: folder / f"{name.replace(' ', '_')}_{distance}.{suffix}" for distance in DISTANCES}
     absent = {distance: path for distance, path in paths.items() if not path.is_file()}
     images = list(scene(0, width, height, seconds * FPS)) if absent else []
-    folder.mkdir(parents=True, exist_ok=True)
-    quiet = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
     for distance, path in absent.items():
-        with writing(path) as temporary, av.open(str(temporary), "w") as container:
-            options = settings | quiet | {"g": str(distance)}
-            stream = container.add_stream(encoder, rate=FPS, options=options)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            for image in images:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-            container.mux(stream.encode())
+        encode(path, images, (width, height), encoder, options | {"g": str(distance)})
     return paths
 
 
@@ -116,20 +98,11 @@ class Reader:
 
     def __init__(self, name: str, checkout: Path, folder: Path, python: str = sys.executable) -> None:
         self.target = folder / f"{name}.npy"
-        environment = os.environ | {
-            "PYTHONPATH": str(checkout),
-            "OMP_NUM_THREADS": "1",
-            "OPENCV_FFMPEG_THREADS": "1",
-        }
+        on_one_thread = {"OMP_NUM_THREADS": "1", "OPENCV_FFMPEG_THREADS": "1"}
+        environment = os.environ | on_one_thread | {"PYTHONPATH": str(checkout)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         command = [python, __file__, "--reader", name]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
+        self.process = subprocess.Popen(command, text=True, env=environment, **pipes)
         self.version = self.process.stdout.readline().strip()  # "" where it is not installed
 
     def read(self, path: Path, indices: np.ndarray) -> tuple[float, np.ndarray]:

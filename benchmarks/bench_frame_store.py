@@ -5,12 +5,8 @@
 Makes videos like those of public datasets (340 x 256, H.264, 30 frames a second, 10 s, a key frame every
 250), prepares them twice (raw and JPEG frames, 16 of 112 x 112 pixels) and reads 16 frames with stride 4 from
 each side, everything in the page cache. The videos are textured and moving, with scenes that turn and pan,
-discs that cross them, and noise, so that decoding them costs what it costs of real ones: compare the printed
-bit rate. With --folder, videos and stores are kept for the next run.
-
-decord stands twice: through zsar_lab.data.video.read_frames and called bare; the ratios are to the faster.
-The sides take turns, and the best of the rounds counts for each, for on a shared machine the best one is
-disturbed the least."""
+discs that cross them, and noise, so that decoding them costs what it costs of real ones. The sides take
+turns, and the best of the rounds counts: on a shared machine it is disturbed the least."""
 
 from __future__ import annotations
 
@@ -21,7 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch are loaded
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,7 +30,6 @@ from zsar_lab.data.datasets import catalog_dataset
 from zsar_lab.data.frames import FrameStore, make_frame_store
 from zsar_lab.data.loader import training_batches
 from zsar_lab.data.sampling import FrameSettings
-from zsar_lab.data.video import read_frames
 from zsar_lab.files import writing
 
 WIDTH, HEIGHT, FPS, N_FRAMES, KEY_FRAME_DISTANCE = 340, 256, 30, 300, 250
@@ -47,17 +42,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=48, help="videos, one clip each")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured")
-    parser.add_argument(
-        "--folder", type=Path, help="where videos and frame stores are kept; by default they are deleted"
-    )
+    parser.add_argument("--folder", type=Path, help="where videos and stores are kept; else they are deleted")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         videos = make_videos(folder / f"videos_{options.clips}", options.clips)
         raw, jpeg = (prepared(folder, options.clips, quality) for quality in (None, 90))
-        describe(videos, raw, jpeg)
-        use_one_core()
+        if hasattr(os, "sched_setaffinity"):  # every thread that a reader starts too
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         measure(videos, raw, jpeg, options.rounds)
 
 
@@ -71,18 +64,17 @@ def make_videos(folder: Path, n_videos: int) -> list[Path]:
 
 def make_video(path: Path, seed: int) -> None:
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        encode(path, scene(seed))
+        encode(path, scene(seed), (WIDTH, HEIGHT), "libx264", {"crf": "23", "g": str(KEY_FRAME_DISTANCE)})
 
 
-def encode(path: Path, frames: Iterator[np.ndarray]) -> None:
-    """As ffmpeg does when it is given no options, but with this distance of key frames."""
+def encode(
+    path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], encoder: str, options: dict[str, str]
+) -> None:
     import av
 
-    options = {"crf": "23", "preset": "medium", "g": str(KEY_FRAME_DISTANCE)}
     with writing(path) as temporary, av.open(str(temporary), mode="w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream = container.add_stream(encoder, rate=FPS, options=options)
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
@@ -93,13 +85,10 @@ def scene(
 ) -> Iterator[np.ndarray]:
     """RGB uint8 [H, W, 3]: textured ground under a moving camera, four discs that move, and noise."""
     random = np.random.default_rng(seed)
-    ground, camera = (
-        torch.from_numpy(texture(random)).permute(2, 0, 1)[None],
-        wandering(random, n_frames) * 0.05,
-    )
-    discs = [
-        (texture(random), wandering(random, n_frames), int(radius)) for radius in random.integers(25, 60, 4)
-    ]
+    ground = torch.from_numpy(texture(random)).permute(2, 0, 1)[None]
+    camera = wandering(random, n_frames) * 0.05
+    radii = random.integers(25, 60, 4)
+    discs = [(texture(random), wandering(random, n_frames), int(radius)) for radius in radii]
     insides = [np.hypot(*np.mgrid[-radius:radius, -radius:radius]) < radius for _, _, radius in discs]
     noise = random.normal(0, 2, (2 * height, 2 * width, 1)).astype(np.float32)
     for t in range(n_frames):
@@ -116,9 +105,8 @@ def scene(
 def texture(random: np.random.Generator, side: int = 512) -> np.ndarray:
     """float32 [side, side, 3] around 128: noise whose amplitude falls with frequency."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]) * side
-    image = np.fft.irfft2(
-        np.fft.rfft2(random.normal(size=(3, side, side))) / np.maximum(frequency, 2.0) ** 1.2
-    )
+    spectrum = np.fft.rfft2(random.normal(size=(3, side, side)))
+    image = np.fft.irfft2(spectrum / np.maximum(frequency, 2.0) ** 1.2)
     image = image.mean(0) + 0.5 * image
     return np.ascontiguousarray(128 + 45 * image / image.std(), dtype=np.float32).transpose(1, 2, 0)
 
@@ -126,22 +114,17 @@ def texture(random: np.random.Generator, side: int = 512) -> np.ndarray:
 def wandering(random: np.random.Generator, n_frames: int) -> np.ndarray:
     """float64 [n_frames, 3]: three numbers that wander smoothly, about 0.1 a frame."""
     steps = np.cumsum(random.normal(0, 0.1, (n_frames + 30, 3)), axis=0)
-    return np.stack(
-        [np.convolve(column, np.ones(31) / 31, mode="valid") for column in steps.T], axis=1
-    ) + random.uniform(-1, 1, 3)
+    smooth = [np.convolve(column, np.ones(31) / 31, mode="valid") for column in steps.T]
+    return np.stack(smooth, axis=1) + random.uniform(-1, 1, 3)
 
 
 def seen(image: torch.Tensor, angle: float, x: float, y: float, width: int, height: int) -> np.ndarray:
     """float32 [H, W, 3]: half of the image, turned by an angle and moved."""
     cos, sin = np.cos(angle) / 2, np.sin(angle) / 2
-    grid = affine_grid(
-        torch.tensor([[[cos, -sin, x], [sin, cos, y]]], dtype=torch.float32),
-        [1, 3, height, width],
-        align_corners=False,
-    )
-    return np.ascontiguousarray(
-        grid_sample(image, grid, padding_mode="reflection", align_corners=False)[0].permute(1, 2, 0).numpy()
-    )
+    turn = torch.tensor([[[cos, -sin, x], [sin, cos, y]]], dtype=torch.float32)
+    grid = affine_grid(turn, [1, 3, height, width], align_corners=False)
+    part = grid_sample(image, grid, padding_mode="reflection", align_corners=False)[0]
+    return np.ascontiguousarray(part.permute(1, 2, 0).numpy())
 
 
 def prepared(folder: Path, n_videos: int, jpeg_quality: int | None) -> FrameStore:
@@ -150,24 +133,9 @@ def prepared(folder: Path, n_videos: int, jpeg_quality: int | None) -> FrameStor
     return make_frame_store(catalog, folder / f"frames_{n_videos}_{jpeg_quality or 'raw'}", settings)
 
 
-def use_one_core() -> None:
-    """Keep this process, and every thread that a reader starts, on one core."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-def describe(videos: list[Path], raw: FrameStore, jpeg: FrameStore) -> None:
-    n_bytes = sum(path.stat().st_size for path in videos)
-    rate = 8 * n_bytes / len(videos) / (N_FRAMES / FPS) / 1e3
-    print(f"{len(videos)} videos of {WIDTH} x {HEIGHT}, {N_FRAMES} frames: {rate:.0f} kbit/s")
-    sizes = " and ".join(f"{store.frames.nbytes / 1e6:.0f} MB" for store in (raw, jpeg))
-    print(f"raw and JPEG frame stores: {sizes}; batches of {BATCH_SIZE}; load {os.getloadavg()[0]:.1f}")
-
-
 def measure(videos: list[Path], raw: FrameStore, jpeg: FrameStore, rounds: int) -> None:
     sides: dict[str, Callable[[int], int]] = {
-        "decord, bare": lambda seed: read_videos(videos, bare_decord, seed),
-        "decord, read_frames": lambda seed: read_videos(videos, our_decord, seed),
+        "decord": lambda seed: read_videos(videos, seed),
         "frame store, memory map": lambda seed: read_batches(raw, seed),
         "frame store, JPEG": lambda seed: read_batches(jpeg, seed),
     }
@@ -177,10 +145,11 @@ def measure(videos: list[Path], raw: FrameStore, jpeg: FrameStore, rounds: int) 
     for seed in range(1, rounds + 1):
         for name, side in sides.items():
             rates[name].append(clips_per_s(side, seed))
-    best_decord = max(max(rates["decord, bare"]), max(rates["decord, read_frames"]))
     print(f"clips/s, best (lowest) of {rounds} rounds")
     for name, found in rates.items():
-        ratio = f"    {max(found) / best_decord:7.1f}x decord" if name.startswith("frame store") else ""
+        ratio = (
+            f"    {max(found) / max(rates['decord']):7.1f}x decord" if name.startswith("frame store") else ""
+        )
         print(f"  {name:24s} {max(found):10.1f} ({min(found):10.1f}){ratio}")
 
 
@@ -191,25 +160,15 @@ def clips_per_s(side: Callable[[int], int], seed: int) -> float:
     return n_clips / passed
 
 
-def read_videos(videos: list[Path], read: Callable[[Path, list[int]], np.ndarray], seed: int) -> int:
-    """16 frames from a random place of each video; how many clips were read."""
-    random, span = np.random.default_rng(seed), STRIDE * SETTINGS.n_frames
+def read_videos(videos: list[Path], seed: int) -> int:
+    """16 frames from a random place of each video by decord; how many clips were read."""
+    random, span, width = np.random.default_rng(seed), STRIDE * SETTINGS.n_frames, round(WIDTH * 112 / HEIGHT)
     for number in random.permutation(len(videos)):
         start = int(random.integers(0, N_FRAMES - span + STRIDE))
-        assert len(read(videos[number], list(range(start, start + span, STRIDE)))) == SETTINGS.n_frames
+        path, size = str(videos[number]), {"width": width, "height": SETTINGS.size_px}
+        video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1, **size)
+        assert len(video.get_batch(list(range(start, start + span, STRIDE))).asnumpy()) == SETTINGS.n_frames
     return len(videos)
-
-
-def bare_decord(path: Path, indices: list[int]) -> np.ndarray:
-    width = round(WIDTH * SETTINGS.size_px / HEIGHT)
-    video = decord.VideoReader(
-        str(path), ctx=decord.cpu(0), width=width, height=SETTINGS.size_px, num_threads=1
-    )
-    return video.get_batch(indices).asnumpy()
-
-
-def our_decord(path: Path, indices: list[int]) -> np.ndarray:
-    return read_frames(path, indices, SETTINGS.size_px)
 
 
 def read_batches(store: FrameStore, seed: int) -> int:
