@@ -95,6 +95,18 @@ def test_frames_are_the_ones_asked_for_when_others_are_skipped(tmp_path, codec, 
         assert numbers_in(read_frames(path, wanted)) == wanted
 
 
+def test_times_of_decoding_in_the_place_of_those_of_showing_do_not_mislead(tmp_path):
+    given = write_with_b_frames(tmp_path / "x.avi", "libx264", 3)
+    with av.open(str(given)) as source, av.open(str(tmp_path / "x.mkv"), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.pts, packet.stream = packet.dts, stream
+                copy.mux(packet)
+    for wanted in ([30], [45, 3, 62]):
+        assert numbers_in(read_frames(tmp_path / "x.mkv", wanted)) == wanted
+
+
 def test_decord_itself_gives_wrong_frames_of_a_file_with_b_frames(tmp_path):
     """Should this fail, decord has been mended, and the table of what it reads exactly can go."""
     reader = decord.VideoReader(str(write_with_b_frames(tmp_path / "x.avi", "mpeg4", 2)), num_threads=1)

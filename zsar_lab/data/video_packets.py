@@ -28,6 +28,7 @@ FALLBACK_RATE = 25.0  # where a file tells none
 # In these a picture that is no reference leaves no trace in others, and the decoder knows it before decoding.
 SKIPPING = ("h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video")
 TIME_STAMPS_JUMP = 512  # AVFMT_TS_DISCONT
+UNORDERED = ("h264", "hevc", "mpeg4")  # whose times of showing FFmpeg does not work out by itself
 INTERLACED = (2, 3, 4, 5)  # FFmpeg's field orders but unknown and progressive
 
 
@@ -118,7 +119,8 @@ class Film:
         self.width, self.height = self.codec.width, self.codec.height
         self.stamps: list[Stamp] = []
         self.starts: list[int] = []
-        self.keys_are_starts, self.has_empty, self._is_odd = True, False, False
+        self.keys_are_starts, self.has_empty = True, False
+        self._is_odd = self._is_unordered = False
         self._can_skip = self.codec.name in SKIPPING
         self._kept: list[Any] | None = []
         last = self._scan()
@@ -195,8 +197,9 @@ class Film:
         dts = [self.stamps[number].dts for number in shown if self.stamps[number].dts is not None]
         if any(later <= earlier for earlier, later in pairwise(dts)):
             return None
-        may_lie = self.has_no_pts or self.codec.name == "mpeg4"
-        if may_lie and order == shown and self.codec.has_b_frames:
+        # AVI knows no times of showing, and what was copied out of it may carry those of decoding
+        self._is_unordered = order == shown and self.codec.has_b_frames and self.codec.name in UNORDERED
+        if self._is_unordered:
             return None
         if self.codec.name == "h264" and self.codec.field_order in INTERLACED:
             gaps = np.diff([pts[number] for number in order])
@@ -211,15 +214,10 @@ class Film:
         return order
 
     @property
-    def has_no_pts(self) -> bool:
-        """AVI knows no times of showing; FFmpeg works them out, but not for codecs that reorder freely."""
-        return self.container.format.name == "avi" and self.codec.name in ("h264", "hevc")
-
-    @property
     def _is_counted(self) -> bool:
-        """Whether, with no order known, the pictures of a start are yet as many as the packets before it."""
+        """Whether before each start come as many pictures as packets, though their order is not known."""
         is_plain = all(stamp.is_shown for stamp in self.stamps) and self.starts[:1] == [0]
-        return self.order is None and self.has_no_pts and is_plain
+        return self.order is None and self._is_unordered and self.codec.name != "mpeg4" and is_plain
 
     @cached_property
     def times_s(self) -> np.ndarray:
