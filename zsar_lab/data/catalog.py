@@ -22,26 +22,8 @@ from zsar_lab.progress import progress
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .mts .m2ts .3gp .ogv .gif .flv .wmv".split()
 )
-FACTS = {
-    "frames": "n_frames",
-    "fps": "fps",
-    "width": "width",
-    "height": "height",
-    "variable_rate": "variable_rate",
-}
-CLIP_COLUMNS = [
-    "id",
-    "path",
-    "class",
-    "group",
-    "splits",
-    "start_s",
-    "end_s",
-    *FACTS,
-    "status",
-    "reason",
-    "remark",
-]
+FACTS = {"frames": "n_frames"} | {name: name for name in ("fps", "width", "height", "variable_rate")}
+CLIP_COLUMNS = [*"id path class group splits start_s end_s".split(), *FACTS, *"status reason remark".split()]
 FINGERPRINTED_COLUMNS = ["id", "class", "start_s", "end_s", "frames", "status"]
 OK, MISSING, UNREADABLE, EXCLUDED = "ok", "missing", "unreadable", "excluded"
 NOT_LISTED, NOT_A_VIDEO = "not listed", "not a video"

@@ -349,12 +349,7 @@ class SpreadFrames:
         missing = [clip_id for clip_id in store.ids if clip_id not in usable.index]
         if missing:
             raise ValueError(f"{len(missing)} clips of the store are not in the catalog: {missing[0]!r}")
-        self.ids, self.root, self.settings, self.windows = (
-            store.ids,
-            catalog.root,
-            store.settings,
-            int(windows),
-        )
+        self.ids, self.root, self.settings, self.windows = store.ids, catalog.root, store.settings, windows
         self.clips = usable.loc[store.ids, TASK_COLUMNS]
         size_px = store.settings.size_px
         self.shape = (len(store), self.windows, store.settings.n_frames, size_px, size_px, 3)

@@ -110,12 +110,8 @@ class Film:
     """
 
     def __init__(self, path: Path, container: Any, stream: Any) -> None:
-        self.path, self.container, self.stream, self.codec = (
-            Path(path),
-            container,
-            stream,
-            stream.codec_context,
-        )
+        self.path, self.container = Path(path), container
+        self.stream, self.codec = stream, stream.codec_context
         self.width, self.height = self.codec.width, self.codec.height
         self.stamps: list[Stamp] = []
         self.starts: list[int] = []
@@ -141,9 +137,7 @@ class Film:
             last, is_shown = packet, not packet.is_discard
             if name == "vp8":
                 is_shown = is_shown and bool(memoryview(packet)[0] & 16)
-            elif (
-                name == "hevc"
-            ):  # pictures of a higher layer may refer to what is no reference in a lower one
+            elif name == "hevc":  # a higher layer may refer to what is no reference in a lower one
                 self._can_skip &= first_slice(bytes(packet), name, extra)[1] & 7 == 1
             elif name == "mpeg4":
                 self._is_odd |= packet.size < LEAST_VOP_BYTES
@@ -178,10 +172,8 @@ class Film:
     @property
     def _begins_well(self) -> bool:
         """Whether the first packet is surely the first picture."""
-        first = min(
-            (stamp.pts for stamp in self.stamps if stamp.is_shown and stamp.pts is not None), default=None
-        )
-        is_first = first is not None and self.stamps[0].is_shown and self.stamps[0].pts == first
+        known = [stamp.pts for stamp in self.stamps if stamp.is_shown and stamp.pts is not None]
+        is_first = self.stamps[0].is_shown and self.stamps[0].pts == min(known, default=-1)
         return is_first and self.starts[:1] == [0] and self.codec.field_order not in INTERLACED
 
     @cached_property
@@ -285,9 +277,7 @@ class Film:
             if came != sorted(numbers.values()):
                 raise NotAsPromised
 
-    def _decoded(
-        self, start: int, last: int, wanted: Iterable[int] | None = None
-    ) -> Iterator[tuple[int, Any]]:
+    def _decoded(self, start: int, last: int, wanted: Any = None) -> Iterator[tuple[int, Any]]:
         """Packets and their pictures, in the order of showing; of what nothing refers to only the wanted."""
 
         def packets() -> Iterator[Any]:
