@@ -9,7 +9,6 @@ import pytest
 import reference
 
 from zsar_lab.results.hubness import (
-    accuracy_by_hub_rank,
     hubness,
     hubness_interval,
     k_occurrence,
@@ -107,29 +106,6 @@ def test_an_occurrence_table_of_what_does_not_fit_is_refused():
     ):
         with pytest.raises(ValueError, match=words):
             occurrence_table(TABLE_SCORES[:n_scores], TABLE_TARGETS[:n_targets], NAMES[:n_names])
-
-
-def test_accuracy_by_hub_rank_by_hand_and_by_scipy():
-    from scipy.stats import spearmanr
-
-    table = occurrence_table(TABLE_SCORES, TABLE_TARGETS, NAMES)
-    found = accuracy_by_hub_rank(table)
-    assert found.hub_rank.tolist() == [1, 2, 3.5] and found.top1.tolist() == [1, 1, 0]  # fly has no clip
-    # ranks 1 2 3 against 2.5 2.5 1 (of the accuracies, smallest first): Pearson's correlation of the ranks is
-    # -sqrt(3) / 2
-    assert found.spearman == pytest.approx(-math.sqrt(3) / 2)
-    many = occurrence_table(SCORES, np.arange(60) % 7, tuple("abcdefg"))
-    assert accuracy_by_hub_rank(many).spearman == pytest.approx(
-        -spearmanr(many["occurrence"], many["top1"]).statistic
-    )
-
-
-def test_a_correlation_without_differences_is_no_number():
-    scores = np.eye(3)[[0, 1, 2]]
-    found = accuracy_by_hub_rank(occurrence_table(scores, np.arange(3), ("a", "b", "c")))
-    assert math.isnan(found.spearman) and found.top1.tolist() == [1, 1, 1]
-    with pytest.raises(ValueError, match="needs at least 2 classes with clips, got 1"):
-        accuracy_by_hub_rank(occurrence_table(scores[:1], np.zeros(1, int), ("a", "b", "c")))
 
 
 # intervals

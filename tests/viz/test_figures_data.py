@@ -180,10 +180,10 @@ def test_names_are_shown_letter_by_letter_in_both_themes():
 
 
 def test_many_classes_are_shown_without_ticks_in_a_few_bytes_a_cell():
-    embeddings = made(np.random.default_rng(0).normal(size=(300, 32)))
+    embeddings = made(np.random.default_rng(0).normal(size=(150, 32)))
     figure = relatedness_heatmap(embeddings, labels_for(embeddings))
     assert not figure.layout.xaxis.showticklabels and not figure.layout.yaxis.showticklabels
-    assert figure.layout.height <= 1100 and len(figure.to_json()) < 8 * 300**2  # 4 MB for 700 classes
+    assert figure.layout.height <= 1100 and len(figure.to_json()) < 8 * 150**2  # 4 MB for 700 classes
 
 
 def test_what_cannot_be_drawn_is_refused(texts):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -140,37 +139,6 @@ def occurrence_table(
     )
     table["hub_rank"] = table["occurrence"].rank(ascending=False)
     return table.sort_values("hub_rank", kind="stable", ignore_index=True)
-
-
-class HubRankAccuracy(NamedTuple):
-    """Top-1 (0..1) and hub rank (1 is the largest hub) of classes, and their rank correlation, -1..1."""
-
-    hub_rank: np.ndarray
-    top1: np.ndarray
-    spearman: float
-
-
-def accuracy_by_hub_rank(table: pd.DataFrame) -> HubRankAccuracy:
-    """Are hubs recognised better or worse than other classes? A positive correlation says worse.
-
-    A class's own right predictions are part of its occurrence, which by itself makes the correlation
-    negative; so a negative one does not say that hubs help. It is NaN where all ranks or all accuracies are
-    equal.
-
-    Args:
-        table: of `occurrence_table`; classes without clips are left out.
-
-    Raises:
-        ValueError: fewer than two classes have clips.
-    """
-    from scipy.stats import spearmanr  # takes a second to import
-
-    scored = table[table["clips"] > 0]
-    if len(scored) < 2:
-        raise ValueError(f"a correlation over classes needs at least 2 classes with clips, got {len(scored)}")
-    rank, top1 = scored["hub_rank"].to_numpy(float), scored["top1"].to_numpy(float)
-    varies = np.ptp(rank) > 0 and np.ptp(top1) > 0
-    return HubRankAccuracy(rank, top1, float(spearmanr(rank, top1).statistic) if varies else float("nan"))
 
 
 def _measures(counts_RC: np.ndarray) -> dict[str, np.ndarray]:
