@@ -46,9 +46,9 @@ CONFIGS = {
 # of each, the batch of a Ctrl-C (None: at the end of the first epoch) and the step that is then saved
 STOPS = {
     "plain": ((None, 3), (5, 5)),
-    "accumulated, averaged, channels last": ((None, 3), (3, 2), (4, 2), (7, 4)),  # 3, 7: first of two batches
-    "sgd, averaged, steps": ((1, 1), (8, 8)),
-    "rgb, sgd, accumulated": ((6, 4), (8, 5)),
+    "accumulated, averaged, channels last": ((None, 3), (3, 2)),  # 3: the first of two batches
+    "sgd, averaged, steps": ((8, 8),),
+    "rgb, sgd, accumulated": ((8, 5),),
 }
 RESUME = """
 import sys, torch, numpy as np
