@@ -136,6 +136,24 @@ def test_shards_are_joined_into_the_file_that_one_shard_gives(small_batches, che
     assert not list(tmp_path.glob("*/*.parts"))
 
 
+def test_how_batches_lie_in_memory_does_not_change_the_file(store, tmp_path):
+    numbers = np.random.default_rng(0).normal(size=(len(store.ids), 8, 6)).astype(np.float16)
+    found = {}
+    for name, laid_out in (("plain", np.ascontiguousarray), ("transposed", lambda array: array.T.copy().T)):
+        (tmp_path / name).mkdir()
+
+        def embedded(rows, laid_out=laid_out):
+            for start in range(0, len(rows), BATCH):
+                batch = numbers[rows[start : start + BATCH]]
+                yield laid_out(batch[:, 0]), laid_out(batch)
+
+        found[name] = as_list(
+            embeddings.make_embeddings(tmp_path / name, fingerprint("numbers"), store, {}, embedded)
+        )
+    assert found["plain"] == found["transposed"]
+    assert same_bytes(tmp_path / "plain", tmp_path / "transposed")
+
+
 def test_the_file_is_plain_safetensors(checkpoint, store, tmp_path, rows_read):
     made = embed_anew(checkpoint, store, tmp_path / "made")
     path = tmp_path / "made" / f"embeddings_{made.fingerprint}.safetensors"

@@ -160,7 +160,8 @@ def _make(
             while (n_read := sum(len(embedding_BD) for embedding_BD, _ in read)) < len(shard):
                 read.append(_checked(next(batches), ids, shard.start + n_read))
                 bar.update(len(read[-1][0]))
-            arrays = (np.concatenate(parts) for parts in zip(*read, strict=True))
+            # safetensors writes memory as it lies: a transposed array would come back as other numbers
+            arrays = (np.ascontiguousarray(np.concatenate(parts)) for parts in zip(*read, strict=True))
             with writing(_path(parts, shard)) as temporary:
                 save_file(dict(zip(TENSORS, arrays, strict=True)), temporary)
 

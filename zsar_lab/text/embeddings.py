@@ -134,7 +134,7 @@ def _cache(
     tensors = {"pooled_ND": pooled_ND, "words_TE": np.concatenate(words), "n_tokens_N": n_tokens_N}
     about = {"encoder": files.name, "revision": files.revision, "texts": json.dumps(lines)}
     with writing(folder / f"{fingerprint(lines)}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata=about)
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary, about)
 
 
 def _cached(lines: set[str], folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
