@@ -130,7 +130,7 @@ def test_a_second_look_makes_nothing_again(finished: Workspace, study: Study) ->
 
 @pytest.fixture(scope="module")
 def clip_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-clip", "clip")
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-clip", "clip", longest=20)
 
 
 def test_another_encoder_and_templates_of_its_own(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:

@@ -18,16 +18,16 @@ from zsar_lab.text.encoder import TextEncoder, load_language_model, open_encoder
 from zsar_lab.text.encoder_files import find_encoder
 from zsar_lab.text.prompts import TextTooLong
 
-KINDS = ("bert", "roberta", "mpnet", "clip", "clip text", "siglip", "xclip")
-TEXTS = ["a person runs along a track", "jumping in the cold water", "cutting vegetables", "handstand"]
+KINDS = ("bert", "roberta", "mpnet", "xlm-roberta", "clip", "clip text", "clip text alone", "xclip")
+FIXED = ("siglip", "siglip2", "siglip text")  # padded to the full length
+TEXTS = ["a person runs along a track", "Jumping in the COLD water", "cutting vegetables", "handstand"]
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
-    return {
-        kind: save_tiny(root / f"tiny-{kind.replace(' ', '_')}", kind) for kind in (*KINDS, "videomae", "t5")
-    }
+    kinds = (*KINDS, *FIXED, "videomae", "t5", "flava")
+    return {kind: save_tiny(root / f"tiny-{kind.replace(' ', '_')}", kind) for kind in kinds}
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +39,88 @@ def minilm() -> TextEncoder:
 def plainly(kind: str, folder: Path, text: str) -> tuple[np.ndarray, np.ndarray]:
     """Embedding and last layer of one text, by transformers alone, unpadded (but siglip, trained with it)."""
     model = tiny_model(kind).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)  # word pieces differ from run to run
-    padding = {"padding": "max_length", "max_length": 24} if kind == "siglip" else {}
+    reader = {"siglip2": transformers.Siglip2Tokenizer}.get(kind, transformers.AutoTokenizer)
+    tokenizer = (transformers.PreTrainedTokenizerFast if kind in FIXED[::2] else reader).from_pretrained(
+        folder
+    )
+    padding = {"padding": "max_length", "max_length": 24} if kind in FIXED else {}
     inputs = tokenizer(text, return_tensors="pt", **padding)
     n_tokens, ids = int(inputs["attention_mask"].sum()), {"input_ids": inputs["input_ids"]}
     with torch.inference_mode():
-        joint = kind in ("clip", "siglip", "xclip")
+        joint = kind in ("clip", "siglip", "siglip2", "xclip")
         out = model.get_text_features(**ids) if joint else model(**ids)
-        mean = sum(out.last_hidden_state[0]) / n_tokens
-        pooled = out.pooler_output[0] if joint else out.text_embeds[0] if kind == "clip text" else mean
+        if kind == "clip text":
+            pooled = out.text_embeds[0]
+        else:
+            own = joint or kind in ("clip text alone", "siglip text")
+            pooled = out.pooler_output[0] if own else sum(out.last_hidden_state[0]) / n_tokens
     return (pooled / pooled.norm()).numpy(), out.last_hidden_state[0, :n_tokens].numpy()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *FIXED])
 def test_each_kind_equals_transformers_called_text_by_text(folders, kind):
     pooled_ND, words = TextEncoder(find_encoder(folders[kind])).encode(TEXTS)
     for row, text in enumerate(TEXTS):
         pooled, last = plainly(kind, folders[kind], text)
         np.testing.assert_allclose(pooled_ND[row], pooled, atol=1e-5)
         np.testing.assert_allclose(words[row], last, atol=1e-5)
+
+
+def module(kind: str, path: str) -> dict[str, str]:
+    return {
+        "idx": path[:1],
+        "name": path[:1] or "0",
+        "path": path,
+        "type": f"sentence_transformers.models.{kind}",
+    }
+
+
+MODULES = [
+    module("Transformer", ""),
+    module("Pooling", "1_Other_Pooling"),
+    module("Normalize", "2_Normalize"),
+]
+DEFAULT = {"prompts": {"query": "find: ", "other": ""}, "default_prompt_name": "query"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling", "settings", "given"),
+    [
+        ("mpnet", "mean", {}, {}),
+        ("bert", "cls", {}, {}),
+        ("bert", "mean", {"config_sentence_transformers": DEFAULT}, {}),
+        ("roberta", "mean", {"sentence_bert_config": {"max_seq_length": 24, "do_lower_case": True}}, {}),
+        ("xlm-roberta", "mean", {"config_sentence_transformers": {"truncate_dim": 8}}, {"truncate_dim": 8}),
+        ("clip text alone", "cls", {}, {}),
+    ],
+)
+def test_the_settings_of_sentence_transformers_are_obeyed(folders, tmp_path, kind, pooling, settings, given):
+    package = pytest.importorskip("sentence_transformers")
+    files = {"1_Other_Pooling__config": {"word_embedding_dimension": 32, "pooling_mode": pooling}}
+    bare = copied(folders[kind], tmp_path / "bare")
+    copy = copied(folders[kind], tmp_path / "model", modules=MODULES, **files, **settings)
+    theirs = package.SentenceTransformer(str(copy), device="cpu", **given)
+    wanted = theirs.encode(TEXTS, normalize_embeddings=True)
+    found, plain = (TextEncoder(find_encoder(folder)).encode(TEXTS)[0] for folder in (copy, bare))
+    assert (np.sum(found * wanted, axis=1) > 0.99999).all() and found.shape == wanted.shape
+    if settings or pooling == "cls":
+        assert plain.shape != found.shape or np.sum(found * plain, axis=1).min() < 0.999
+    assert find_encoder(copy).revision != find_encoder(bare).revision
+
+
+def test_a_text_that_the_encoder_hardly_knows_is_doubted(folders, minilm):
+    unknown = "\u1229\u132b \u1218\u12cb\u1298\u1275"  # two words in Ethiopic script
+    found = minilm.doubts(["running", unknown, "бег по дороге", "run 🤸", "бег run along the track"])
+    assert found == {
+        unknown: "2 of 2 tokens are unknown",
+        "бег по дороге": "it was not trained on cyrillic script",
+    }
+    by_bytes = TextEncoder(find_encoder(folders["roberta"]))
+    assert set(by_bytes.doubts(["бег", "run", "été"])) == {"бег"}
+    words = ["бег по дороге", "прыжок в воду"] * 9
+    russian = TextEncoder(by_bytes.files)
+    russian.tokenizer = by_bytes.tokenizer.train_new_from_iterator(words, 600)
+    assert russian.doubts(["бег"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +130,7 @@ def test_each_kind_equals_transformers_called_text_by_text(folders, kind):
         ("clip", "joint space", 16),
         ("clip text", "projected", 16),
         ("siglip", "joint space", 32),
+        ("clip text alone", "the model's own", 32),
     ],
 )
 def test_pooling_width_and_the_most_tokens(folders, kind, pooling, width):
@@ -108,16 +172,16 @@ def test_words_with_their_pieces(minilm, folders):
     # joined again, the pieces are what the tokenizer reads
     pieces = [piece for word in words.values() for piece in word.pieces]
     assert minilm.tokenizer.convert_ids_to_tokens(minilm.tokens([text])[0])[1:-1] == pieces
-    by_bytes = TextEncoder(find_encoder(folders["clip"])).words("jumping Zebra")
-    assert [(word.text, word.unknown) for word in by_bytes] == [("jumping", False), ("Zebra", True)]
-    assert by_bytes[1].heavily_split
+    by_bytes = TextEncoder(find_encoder(folders["clip"])).words("person Zebra")
+    assert [(word.text, word.unknown) for word in by_bytes] == [("person", False), ("Zebra", False)]
+    assert by_bytes[1].heavily_split and not by_bytes[0].heavily_split
 
 
 def test_a_text_longer_than_the_encoder_reads_or_empty_is_refused_not_cut(folders, minilm):
     encoder = TextEncoder(find_encoder(folders["clip"]))
-    fits = "jumping " * 22  # and two tokens that the tokenizer adds
+    fits = "a " * 22  # and two tokens that the tokenizer adds
     assert encoder.encode([fits])[1][0].shape == (24, 32)
-    for one, text, most, has in ((encoder, fits + "jack", 24, 25), (minilm, "run " * 400, 256, 402)):
+    for one, text, most, has in ((encoder, fits + "a", 24, 25), (minilm, "run " * 400, 256, 402)):
         with pytest.raises(TextTooLong, match=f"{most} tokens .* has {has}") as refused:
             one.encode(["jumping", text])
         assert refused.value.text == text
@@ -149,23 +213,6 @@ def copied(folder: Path, target: Path, **files: object) -> Path:
     return copy
 
 
-@pytest.mark.parametrize(
-    ("modes", "pooling"),
-    [
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "first token"),
-        ({"pooling_mode": "cls", "word_embedding_dimension": 32}, "first token"),
-        ({"pooling_mode": "mean"}, "mean over tokens"),
-    ],
-)
-def test_a_pooling_file_is_followed(folders, tmp_path, modes, pooling):
-    files = find_encoder(copied(folders["bert"], tmp_path / "model", **{"1_Pooling__config": modes}))
-    encoder = TextEncoder(files)
-    pooled_ND, words = encoder.encode(TEXTS)
-    rows = [last[0] if pooling == "first token" else last.mean(0) for last in words]
-    np.testing.assert_allclose(pooled_ND, [row / np.linalg.norm(row) for row in rows], atol=1e-6)
-    assert encoder.model.pooling == pooling
-
-
 def changed(folder: Path, change: Callable[[dict], dict]) -> None:
     path = folder / "model.safetensors"
     save_file(change(load_file(path)), path, {"format": "pt"})
@@ -194,7 +241,7 @@ def with_weights(content: bytes) -> Callable[[Path], object]:
     return lambda folder: (folder / "model.safetensors").write_bytes(content)
 
 
-DENSE = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Transformer", "Pooling", "Dense")]
+NO_PROMPT = {"pooling_mode": "mean", "include_prompt": False}
 TWO = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}
 
 
@@ -204,7 +251,11 @@ TWO = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}
         ("bert", {"1_Pooling__config": {"pooling_mode_max_tokens": True}}, None, "pooling_mode_max_tokens"),
         ("bert", {"1_Pooling__config": TWO}, None, "cls_token, pooling_mode_mean"),
         ("bert", {"1_Pooling__config": {"pooling_mode_mean_tokens": False}}, None, "nothing"),
-        ("bert", {"modules": DENSE}, None, "Dense"),
+        ("bert", {"modules": [*MODULES, module("Dense", "3_Dense")]}, None, "Dense"),
+        ("bert", {"config_sentence_transformers": {"default_prompt_name": "query"}}, None, "'query'"),
+        ("bert", {"1_Pooling__config": NO_PROMPT, "config_sentence_transformers": DEFAULT}, None, "prompt"),
+        ("siglip", {}, lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json beside spiece"),
+        ("flava", {}, None, r"\(flava\) gives one a token .*choose"),
         ("bert", {}, without_a_layer, r"lacks 16 \(.*layer.1"),
         ("bert", {}, not_a_number, "finite"),
         ("bert", {}, with_weights(b""), "transformers"),
@@ -215,7 +266,7 @@ TWO = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}
         ("bert", {}, lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
         ("bert", {}, without_padding, "padding token"),
         ("videomae", {}, None, r"\(videomae\) has no text side"),
-        ("t5", {}, None, r"\(t5\) needs a decoder"),
+        ("t5", {}, None, r"\(t5\) is half of a model .*choose a sentence encoder"),
         ("clip", {}, of_images, "images"),
     ],
 )
@@ -231,7 +282,7 @@ def test_a_folder_that_is_no_whole_encoder_is_refused(folders, tmp_path, kind, f
 def test_another_models_tokenizer_or_layers_in_several_lists_are_refused(folders, minilm, tmp_path):
     mixed = copied(folders["clip"], tmp_path / "mixed")
     minilm.tokenizer.save_pretrained(mixed)
-    with pytest.raises(ValueError, match="'.*mixed' .* 120 .* 30522"):
+    with pytest.raises(ValueError, match="'.*mixed' .* 600 .* 30522"):
         TextEncoder(find_encoder(mixed)).encode(["jumping over a zebra"])
     model = load_language_model(find_encoder(folders["bert"]))
     model.network.config.num_hidden_layers = 7

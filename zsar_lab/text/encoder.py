@@ -6,8 +6,9 @@ Shapes: N texts, L tokens of a text, E width of the last layer, D of the embeddi
 from __future__ import annotations
 
 import functools
-import json
 import logging
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,15 +21,17 @@ from torch import Tensor, nn
 
 from zsar_lab.progress import progress
 from zsar_lab.text.class_lists import has_word
-from zsar_lab.text.encoder_files import TOKENIZER_FILES, EncoderFiles
+from zsar_lab.text.encoder_files import TOKENIZER_FILES, EncoderFiles, FolderSettings
 from zsar_lab.text.prompts import TextTooLong
 
 HEAVILY_SPLIT = 3  # pieces of one word
 SHOW_BAR_FROM = 256  # texts; fewer take a second or two
 METHOD = "a text encoder's folder must hold a model that transformers can load"
-MEAN, FIRST, JOINT, PROJECTED = "mean over tokens", "first token", "joint space", "projected"
+CHOOSE = "choose a sentence encoder such as all-MiniLM-L6-v2, or a whole CLIP or SigLIP"
+MEAN, FIRST, JOINT = "mean over tokens", "first token", "joint space"
+PROJECTED, POOLED = "projected", "the model's own"
 POOLING = {"pooling_mode_mean_tokens": MEAN, "mean": MEAN, "pooling_mode_cls_token": FIRST, "cls": FIRST}
-HARMLESS_MODULES = ("Transformer", "Pooling", "Normalize")
+FEWEST_PIECES, FEWEST_SIGNS = 0.002, 2000  # of a script: share of the vocabulary, signs that are words
 UNREASONABLE_LENGTH = 1_000_000  # tokenizers without a limit give a huge number
 
 
@@ -58,15 +61,22 @@ class LanguageModel(nn.Module):
 
     `pooling` is how a text becomes one vector: the mean over its tokens or the first token's vector (as the
     model's own pooling file says, else the mean), or what a CLIP-type text tower gives ("joint space",
-    "projected"). It reads `most_tokens`, those it adds among them, knows `n_known` different ones, and
-    `takes_mask`, or is padded to its full length.
+    "projected", "the model's own"). It reads `most_tokens`, those it adds among them, knows `n_known`
+    different ones, and `takes_mask`, or is padded to its full length; `width` numbers of an embedding are
+    kept (None: all).
     """
 
     def __init__(
-        self, network: nn.Module, pooling: str, most_tokens: int, takes_mask: bool, n_known: int
+        self,
+        network: nn.Module,
+        pooling: str,
+        most_tokens: int,
+        takes_mask: bool,
+        n_known: int,
+        width: int | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.pooling, self.n_known = network, pooling, n_known
+        self.network, self.pooling, self.n_known, self.width = network, pooling, n_known, width
         self.most_tokens, self.takes_mask = most_tokens, takes_mask
 
     @property
@@ -86,7 +96,7 @@ class LanguageModel(nn.Module):
         inputs = {"input_ids": ids_NL} | ({"attention_mask": mask_NL} if self.takes_mask else {})
         reads: Any = self.network.get_text_features if self.pooling == JOINT else self.network
         out = reads(**inputs)
-        if self.pooling == JOINT:
+        if self.pooling in (JOINT, POOLED):
             pooled_ND = out.pooler_output
         elif self.pooling == PROJECTED:
             pooled_ND = out.text_embeds
@@ -95,7 +105,8 @@ class LanguageModel(nn.Module):
         else:
             weight_NL1 = mask_NL[:, :, None].to(out.last_hidden_state.dtype)
             pooled_ND = (out.last_hidden_state * weight_NL1).sum(1) / weight_NL1.sum(1)
-        return Read(nn.functional.normalize(pooled_ND.float(), dim=-1), out.last_hidden_state.float())
+        pooled_ND = pooled_ND[..., : self.width].float()
+        return Read(nn.functional.normalize(pooled_ND, dim=-1), out.last_hidden_state.float())
 
 
 class TextEncoder:
@@ -119,6 +130,11 @@ class TextEncoder:
         """The tokenizer of the same folder."""
         return load_tokenizer(self.files)
 
+    @functools.cached_property
+    def prompt(self) -> str:
+        """What its folder puts before every text."""
+        return FolderSettings.of(self.files.folder).prompt
+
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, whole.
 
@@ -130,7 +146,8 @@ class TextEncoder:
             if not has_word(text):
                 raise ValueError(f"a class text must hold a letter or digit, text {number} is {text!r}")
         most = self.model.most_tokens  # first, for a model without a text side has no tokenizer either
-        ids = self.tokenizer(list(texts), verbose=False)["input_ids"] if texts else []
+        whole = [self.prompt + text for text in texts]
+        ids = self.tokenizer(whole, verbose=False)["input_ids"] if texts else []
         longest = max(range(len(ids)), key=lambda i: len(ids[i]), default=None)
         if longest is not None and len(ids[longest]) > most:
             text, got = texts[longest], len(ids[longest])
@@ -160,30 +177,33 @@ class TextEncoder:
                     read = self.model(ids_NL, mask_NL)
                 for row, i in enumerate(chosen):
                     pooled[i] = read.pooled_ND[row].cpu().numpy()
-                    words[i] = read.words_NLE[row, : len(ids[i])].cpu().numpy()
+                    words[i] = read.words_NLE[row][mask_NL[row].bool()].cpu().numpy()
                 bar.update(len(chosen))
         if not all(np.isfinite(vector).all() for vector in pooled.values()):
             raise ValueError(f"embeddings of '{self.files.folder}' must be finite; fetch it again")
         return np.stack([pooled[i] for i in range(len(ids))]), [words[i] for i in range(len(ids))]
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Token ids and mask, int64 [N, L], padded behind; to full length where no mask is read."""
+        """Token ids and mask, int64 [N, L], padded behind; where no mask is read, as the tokenizer does."""
         length = max(map(len, ids)) if self.model.takes_mask else self.model.most_tokens
+        leads = not self.model.takes_mask and self.tokenizer.padding_side == "left"
         ids_NL = torch.full((len(ids), length), self.tokenizer.pad_token_id, dtype=torch.int64)
         mask_NL = torch.zeros_like(ids_NL)
         for row, tokens in enumerate(ids):
-            ids_NL[row, : len(tokens)] = torch.tensor(tokens)
-            mask_NL[row, : len(tokens)] = 1
+            place = slice(length - len(tokens), length) if leads else slice(len(tokens))
+            ids_NL[row, place] = torch.tensor(tokens)
+            mask_NL[row, place] = 1
         return ids_NL.to(self.device), mask_NL.to(self.device)
 
     def words(self, text: str) -> list[Word]:
         """The words of a text, each with the pieces it is read in; punctuation counts as a word."""
+        start, text = len(self.prompt), self.prompt + text
         read = self.tokenizer(text, return_offsets_mapping=True, verbose=False)
         ids, offsets = read["input_ids"], read["offset_mapping"]
         pieces = self.tokenizer.convert_ids_to_tokens(ids)
         places: dict[int, list[int]] = {}
         for place, word in enumerate(read.word_ids()):
-            if word is not None:  # None: a token that the tokenizer adds
+            if word is not None and offsets[place][1] > start:  # None: a token that the tokenizer adds
                 places.setdefault(word, []).append(place)
         return [
             Word(
@@ -193,6 +213,45 @@ class TextEncoder:
             )
             for of_word in places.values()
         ]
+
+    def doubts(self, texts: Sequence[str]) -> dict[str, str]:
+        """Why the encoder hardly knows a text, of those where it does.
+
+        More than half of its tokens are unknown, or more than half of its letters are of scripts of which the
+        vocabulary has less than FEWEST_PIECES of pieces with two letters, and FEWEST_SIGNS single ones.
+        """
+        added, unknown = set(self.tokenizer.all_special_ids), self.tokenizer.unk_token_id
+        found = {}
+        for text, ids in zip(texts, self.tokens(texts), strict=True):
+            own = [token for token in ids if token not in added or token == unknown]
+            n_unknown = sum(token == unknown for token in own) - (unknown == self.tokenizer.eos_token_id)
+            letters = Counter(map(script_of, filter(str.isalpha, unicodedata.normalize("NFKC", text))))
+            half, latin = letters.total() / 2, letters.pop("LATIN", 0)
+            foreign = (
+                letters if latin >= half else {s: n for s, n in letters.items() if s not in self._scripts}
+            )
+            if n_unknown > len(own) / 2:
+                found[text] = f"{n_unknown} of {len(own)} tokens are unknown"
+            elif latin < half < sum(foreign.values()):
+                found[text] = f"it was not trained on {max(foreign, key=letters.get).lower()} script"
+        return found
+
+    @functools.cached_property
+    def _scripts(self) -> set[str]:
+        """The scripts that the vocabulary has words of."""
+        vocabulary, decoder = self.tokenizer.get_vocab(), self.tokenizer.backend_tokenizer.decoder
+        pieces: Counter[str] = Counter()
+        signs: Counter[str] = Counter()
+        for piece in vocabulary:
+            letters = [c for c in (decoder.decode([piece]) if decoder else piece) if c.isalpha()]
+            (pieces if len(letters) > 1 else signs).update(set(map(script_of, letters)))
+        enough = FEWEST_PIECES * len(vocabulary)
+        return {s for s in pieces if pieces[s] >= enough} | {s for s in signs if signs[s] >= FEWEST_SIGNS}
+
+
+def script_of(letter: str) -> str:
+    """The script of a letter, as Unicode names it: "LATIN", "CYRILLIC", "CJK"."""
+    return unicodedata.name(letter, "").partition(" ")[0]
 
 
 @functools.lru_cache(maxsize=2)
@@ -211,8 +270,8 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
     folder = files.folder
     with loading(METHOD, folder):
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    kind, network_class = _text_side(config, folder)
-    pooling = kind or _pooling(folder)
+    settings = FolderSettings.of(folder)
+    pooling, network_class = _text_side(config, folder, settings)
     with loading(METHOD, folder):
         network, info = network_class.from_pretrained(
             folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
@@ -221,27 +280,41 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
     if missing:
         raise ValueError(f"'{folder}' must hold all weights, it lacks {len(missing)} ({missing[0]}, ...)")
     text = getattr(config, "text_config", None) or config
-    limits = (
-        getattr(text, "max_position_embeddings", None),
-        _json(folder / "sentence_bert_config.json", {}).get("max_seq_length"),
-        _json(folder / "tokenizer_config.json", {}).get("model_max_length"),
-    )
+    limits = (getattr(text, "max_position_embeddings", None), *settings.most_tokens)
     most_tokens = int(min(limit for limit in limits if limit is not None and 0 < limit < UNREASONABLE_LENGTH))
     takes_mask = not config.model_type.startswith("siglip")
-    return LanguageModel(network, pooling, most_tokens, takes_mask, text.vocab_size).eval()
+    given = pooling, most_tokens, takes_mask, text.vocab_size, settings.width
+    model = LanguageModel(network, *given).eval()
+    ids_NL = torch.zeros(1, 2 if takes_mask else most_tokens, dtype=torch.int64)
+    with torch.inference_mode():
+        shape = tuple(model(ids_NL, torch.ones_like(ids_NL)).pooled_ND.shape)
+    if len(shape) != 2:
+        got = f"({config.model_type}) gives one a token (shape {shape})"
+        raise ValueError(f"a model must give one vector a text, that in '{folder}' {got}; {CHOOSE}")
+    return model
 
 
 def load_tokenizer(files: EncoderFiles) -> Any:
     """The model's tokenizer, padding behind; ValueError when it has none, or one that is of no use here."""
     import transformers
+    from tokenizers import normalizers
 
     if not any(any(files.folder.glob(pattern)) for pattern in TOKENIZER_FILES):
         raise ValueError(f"'{files.folder}' must hold a tokenizer (tokenizer.json or vocab files)")
+    settings, reader = FolderSettings.of(files.folder), transformers.AutoTokenizer
+    if settings.tokenizer == "SiglipTokenizer":  # which reads spiece.model alone, by sentencepiece
+        reader = transformers.PreTrainedTokenizerFast
+        if not (files.folder / "tokenizer.json").is_file():
+            raise ValueError(f"'{files.folder}' must hold tokenizer.json beside spiece.model; fetch it again")
     with loading(METHOD, files.folder):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+        tokenizer = reader.from_pretrained(files.folder, local_files_only=True)
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         lacks = "tokenizer.json (fast tokenizer)" if not tokenizer.is_fast else "padding token"
         raise ValueError(f"the tokenizer in '{files.folder}' must have a {lacks}; choose another encoder")
+    backend = tokenizer.backend_tokenizer
+    before = [backend.normalizer] if backend.normalizer else []
+    if settings.lower_case and "".join(one.normalize_str("ABC") for one in before) != "abc":
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
     return tokenizer
 
 
@@ -264,8 +337,8 @@ def loading(method: str, folder: Path) -> Iterator[None]:
             theirs.enable_progress_bar()
 
 
-def _text_side(config: Any, folder: Path) -> tuple[str | None, Any]:
-    """How the model's text side is read (None: by pooling tokens) and the class that loads it."""
+def _text_side(config: Any, folder: Path, settings: FolderSettings) -> tuple[str, Any]:
+    """How the model's text side is pooled, and the class that loads it."""
     import transformers
 
     architecture = (config.architectures or [""])[0]
@@ -278,25 +351,21 @@ def _text_side(config: Any, folder: Path) -> tuple[str | None, Any]:
         return PROJECTED, offered
     elif getattr(config, "vocab_size", None) is None:
         why = "has no text side"
-    elif config.is_encoder_decoder or getattr(config, "is_decoder", False):
-        why = "needs a decoder"
+    elif config.is_encoder_decoder or getattr(config, "is_decoder", False) or "t5" in config.model_type:
+        why = "is half of a model with a decoder"
+    elif config.model_type.endswith("_text_model") and not settings.pooling:
+        return POOLED, offered
     else:
-        return None, transformers.AutoModel
-    raise ValueError(f"'{folder}' must hold a model of texts, but it ({config.model_type}) {why}")
+        is_tower = architecture.endswith("TextModel")
+        return _pooling(folder, settings), offered if is_tower else transformers.AutoModel
+    raise ValueError(f"'{folder}' must hold a model of texts, but it ({config.model_type}) {why}; {CHOOSE}")
 
 
-def _pooling(folder: Path) -> str:
+def _pooling(folder: Path, settings: FolderSettings) -> str:
     """As the folder's pooling file says; the mean over tokens where there is none."""
-    kinds = [module["type"].rsplit(".", 1)[-1] for module in _json(folder / "modules.json", [])]
-    other = [kind for kind in kinds if kind not in HARMLESS_MODULES]
-    says = _json(folder / "1_Pooling" / "config.json", {"pooling_mode": "mean"})
-    modes = [mode for mode, on in says.items() if mode.startswith("pooling_mode_") and on is True]
-    modes = [says["pooling_mode"]] if "pooling_mode" in says else modes
-    if other or len(modes) != 1 or modes[0] not in POOLING:
-        got = ", ".join(other + modes) or "nothing"
-        raise ValueError(f"pooling must be mean or cls (first token), '{folder}' asks for {got}")
+    modes = settings.pooling or ("mean",)
+    odd = [*settings.others, *(mode for mode in modes if len(modes) > 1 or mode not in POOLING)]
+    odd += ["a pooling without its prompt"] * bool(settings.prompt and not settings.pools_prompt)
+    if odd:
+        raise ValueError(f"pooling must be mean or cls (first token), '{folder}' asks for {', '.join(odd)}")
     return POOLING[modes[0]]
-
-
-def _json(path: Path, default: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default

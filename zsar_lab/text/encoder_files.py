@@ -8,8 +8,9 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from zsar_lab.files import fingerprint
+from zsar_lab.files import fingerprint, read_json
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 # of the official model.safetensors at revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41
@@ -18,7 +19,10 @@ DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 SETTINGS_FILES = """config.json tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json
 vocab.txt vocab.json merges.txt spiece.model sentencepiece.bpe.model tokenizer.model modules.json
 sentence_bert_config.json 1_Pooling/config.json""".split()
+POOLING_FILE = SETTINGS_FILES[-1]
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
+SENTENCE_SETTINGS = "config_sentence_transformers.json"
+HARMLESS_MODULES = ("Transformer", "Normalize")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,57 @@ class EncoderFiles:
 
     def __str__(self) -> str:
         return f"{self.name} (revision {self.revision}, {self.source})"
+
+
+@dataclass(frozen=True)
+class FolderSettings:
+    """What a folder asks for beside its model, as sentence-transformers and tokenizers save it."""
+
+    pooling: tuple[str, ...]  # modes of its pooling file; () without modules and without such a file
+    others: tuple[str, ...]  # modules behind the model that are none of pooling and normalisation
+    prompt: str  # what comes before every text
+    pools_prompt: bool  # whether the pooling reads the prompt too
+    width: int | None  # numbers of an embedding that are kept, the first
+    lower_case: bool
+    most_tokens: tuple[int, ...]
+    tokenizer: str  # its class
+
+    @staticmethod
+    def of(folder: Path) -> FolderSettings:
+        """Read them; ValueError where they contradict each other, or a file is no json."""
+        modules = {m["type"].rpartition(".")[2]: m["path"] for m in _json(folder / "modules.json", [])}
+        says = _json(folder / modules.get("Pooling", "1_Pooling") / "config.json", {})
+        modes = [mode for mode, on in says.items() if mode.startswith("pooling_mode_") and on is True]
+        if modules or says:
+            asked = says.get("pooling_mode", modes or "nothing")
+            modes = [asked] if isinstance(asked, str) else list(asked)
+        sentence, reading, tokens = (
+            _json(folder / name, {})
+            for name in (SENTENCE_SETTINGS, "sentence_bert_config.json", "tokenizer_config.json")
+        )
+        prompts, name = sentence.get("prompts") or {}, sentence.get("default_prompt_name")
+        if name is not None and name not in prompts:
+            raise ValueError(f"'{folder}' has no prompt {name!r}, which its settings ask for")
+        return FolderSettings(
+            tuple(modes),
+            tuple(kind for kind in modules if kind not in (*HARMLESS_MODULES, "Pooling")),
+            prompts.get(name) or "",
+            says.get("include_prompt", True),
+            sentence.get("truncate_dim"),
+            any(file.get("do_lower_case") is True for file in (reading, tokens)),
+            tuple(filter(None, (reading.get("max_seq_length"), tokens.get("model_max_length")))),
+            str(tokens.get("tokenizer_class")),
+        )
+
+    @property
+    def decides(self) -> tuple[Any, ...]:
+        """What decides an embedding beside the files that are hashed as they are; () as usual."""
+        other = self.prompt, self.pools_prompt, self.width
+        return () if other == ("", True, None) else other
+
+
+def _json(path: Path, default: Any) -> Any:
+    return read_json(path) if path.is_file() else default
 
 
 def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
@@ -79,7 +134,11 @@ def _files(name: str, folder: Path, source: str) -> EncoderFiles:
     paths = {part: folder / part for part in SETTINGS_FILES if (folder / part).is_file()}
     settings = {part: path.read_text(encoding="utf-8", errors="replace") for part, path in paths.items()}
     content = _weights_sha256(folder), json.dumps(settings, sort_keys=True)
-    return EncoderFiles(name, folder, source, fingerprint("text encoder", *content))
+    more: list[Any] = []
+    if "modules.json" in settings or (folder / SENTENCE_SETTINGS).is_file():
+        asked = FolderSettings.of(folder)
+        more += [*asked.decides, *asked.pooling * (POOLING_FILE not in settings)]
+    return EncoderFiles(name, folder, source, fingerprint("text encoder", *content, *more))
 
 
 def _from_hub(name: str, local_files_only: bool) -> Path | None:
