@@ -135,7 +135,8 @@ class Workspace:
         if isinstance(prompt, TextsFromFile):
             prompt.check()
         text = class_text(self.catalog.classes, prompt)
-        check_differ(self.embed(text))
+        for catalog in filter(None, (self.test_catalog, self.train_catalog)):  # namesakes of two are removed
+            check_differ(self.embed(text), tuple(catalog.classes["name"]))
         for split in study.splits:
             self._make_protocol(split, None)
         if self.train_catalog is not None:
@@ -223,7 +224,7 @@ class Workspace:
             protocol, asked = self.protocol(split), self.study.evaluation
             found = audit(*self._sides(split)) if asked.leakage_distance is None else self.leakage(split)
             given = protocol.seen, protocol.unseen, asked.leakage_distance
-            self._leaks[split] = found.refuse(*given, strict=asked.strict)
+            self._leaks[split] = found.refuse(*given, strict=asked.strict, split=split)
         return self._leaks[split]
 
     @cached_property

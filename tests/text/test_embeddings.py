@@ -129,6 +129,15 @@ def test_rows_are_found_by_name_and_texts_must_tell_classes_apart(files, embedde
         embedded.rows(("run", "fly"))
     check_differ(embedded)
     check_differ(embed_class_text(ClassText("label", ("run",), ("running",)), files))  # one class differs
-    same = embed_class_text(ClassText("mine.csv", ("run", "swim"), ("A person.", "a person.")), files)
-    with pytest.raises(ValueError, match=r"'mine.csv' .*'A person.'"):
-        check_differ(same)
+    texts = ("A person.", "nobody", "a person.")
+    with pytest.raises(ValueError, match=r"'run' and 'swim': 'A person.', 'a person.'"):
+        check_differ(embed_class_text(ClassText("mine.csv", ("run", "jump", "swim"), texts), files))
+
+
+def test_names_in_a_script_that_the_encoder_does_not_know_are_warned_of_and_refused(files, tmp_path):
+    names = ("running", "\u1229\u132b", "\u1218\u12cb\u1298\u1275")  # each one [UNK]
+    for _ in range(2):  # the second time from the cache
+        with pytest.warns(UserWarning, match=r"2 classes: '\u1229\u132b' \(1 of 1 tokens are unknown\)"):
+            read = embed_class_text(ClassText("label", names, names), files, tmp_path)
+    with pytest.raises(ValueError, match=f"{names[1]!r} and {names[2]!r}"):
+        check_differ(read)
