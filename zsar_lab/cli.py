@@ -61,6 +61,7 @@ def demo(
     epochs: int | None = None,
     set: tuple[str, ...] = (),
     views: int = 1,
+    allow_leakage: bool = False,
     frames: int = 24,
     fps: float = 12.0,
     size: int = 64,
@@ -82,6 +83,7 @@ def demo(
         epochs: of each training; without it the preset's, 25 of demo, 150 of the others.
         set: settings of the preset, such as batch_size=32 model.dropout=0.2.
         views: test-time views a clip, 1 or 25.
+        allow_leakage: train also where a seen class is an unseen one under another name.
         frames: frames a clip.
         fps: their rate (1/s); a clip is its middle frames/fps seconds.
         size: height and width of a frame (pixels).
@@ -98,10 +100,9 @@ def demo(
     source, ready = (None if path is None else str(path) for path in (videos, prepared))
     data = Data(source, prepared=ready, clips_per_class=clips_per_class, frames=settings)
     text = Text(prompt[0] if len(prompt) == 1 else prompt, encoder, text_layers)
-    training = Training(preset, epochs, read_overrides(set))
-    study = Workspace(workspace, Study(data, protocol, text, training, Evaluation(views)), workers)
-    videos_from = "generated demo videos" if data.is_generated else source or ready
-    print(f"Videos: {videos_from}. Everything is saved in {workspace}.")
+    asked = text, Training(preset, epochs, read_overrides(set)), Evaluation(views, strict=not allow_leakage)
+    study = Workspace(workspace, Study(data, protocol, *asked), workers)
+    print(f"Videos: {source or ready or 'generated demo videos'}. Everything is saved in {workspace}.")
     study.begin()
     excluded = study.catalog.excluded[["path", "status", "reason"]]
     if len(excluded):
@@ -109,8 +110,7 @@ def demo(
     if study.catalog.empty_classes:
         print(f"Classes without a usable clip, in no split: {', '.join(study.catalog.empty_classes)}")
     results = study.report()
-    for family in results.families:
-        print("\n" + report_as_text(results, family))
+    print("\n" + "\n\n".join(report_as_text(results, family) for family in results.families))
     seconds = ", ".join(f"{step} {spent:.0f}" for step, spent in study.seconds.items())
     print(f"\nWritten to {workspace / 'report.json'}. Seconds: {seconds}")
 

@@ -17,7 +17,6 @@ from zsar_lab.protocols.leakage import (
     RULES,
     LeakageAudit,
     LeakageError,
-    Removal,
     audit,
     audit_classes,
     normalised,
@@ -40,16 +39,17 @@ def random_audit(seed: int, n_train: int = 30, n_test: int = 12, width: int = 5)
 
 
 def test_stems_by_hand():
-    assert normalised("HandstandPushups") == {"handstand", "pushup"}
-    assert normalised("petting animal (not cat)") == {"pet", "anim", "not", "cat"}
-    assert normalised("The in-and-on") == {"the", "in", "and", "on"}
-    assert normalised("tying tie") == {"tie"}
+    assert normalised("HandstandPushups") == ("handstand", "pushup")
+    assert normalised("petting animal (not cat)") == ("pet", "anim", "not", "cat")
+    assert normalised("The in-and-on") == ("the", "in", "and", "on")
+    assert normalised("tying tie") == ("tie", "tie")
 
 
 RULE_OF = {
     "exact": "clean and jerk = CleanAndJerk, push up = push-up, person's head = persons head",
-    "normalised": "push up = PushUps, Rock-paper-scissors = rock scissors paper,"
-    " climb_stairs = climbing the stairs, throwing discus = DiscusThrow,"
+    "reordered": "Rock-paper-scissors = rock scissors paper, throwing discus = DiscusThrow, tying tie = tie,"
+    " sit to stand = stand to sit, moving left to right = MovingRightToLeft",
+    "normalised": "push up = PushUps, climb_stairs = climbing the stairs,"
     " WalkingWithDog = walking the dog, kick (ball) = kicking balls, Run100mHurdles = running 100m hurdles",
     "contained": "swimming front crawl = FrontCrawl, front crawl = swimming front crawl,"
     " petting cat = petting animal (not cat)",
@@ -68,7 +68,7 @@ def test_names_alone():
     labelled = audit(classes("pull ups"), classes("pullup", label=["pull-up"])).pairs
     assert labelled[["test_label", "rule"]].values.tolist() == [["pull-up", "normalised"]]
     found = audit(classes("front crawl", "bowling", "knitting"), classes("Bowling", "swimming front crawl"))
-    assert repr(found) == "LeakageAudit(3 training classes, 2 test classes, 2 pairs)"
+    assert len(found.pairs) == 2
     assert audit(classes("run"), classes("sit")).pairs.empty
     assert found.distances_SU is None and found.pairs["distance"].isna().all()
     assert found.removed() == ("bowling",) and found.removed(rules=()) == ()
@@ -159,13 +159,11 @@ def test_of_two_lists_that_are_one_every_class_is_removed():
 @pytest.mark.parametrize(
     ("train", "test", "words"),
     [
-        (np.ones((3, 3)), np.ones((1, 3)), r"training .*2 rows .*\(3, 3\)"),
-        (np.ones(2), np.ones((1, 3)), r"training .*2 rows .*\(2,\)"),
-        (np.array([[1, 2, 3], [1, np.nan, 0]]), np.ones((1, 3)), "training .*row 1"),
-        (np.array([[0, 0, 0], [1, 1, 0]]), np.ones((1, 3)), "training .*row 0"),
-        (np.array([[np.inf, 0, 0], [1, 1, 0]]), np.ones((1, 3)), "training .*row 0"),
-        (np.ones((2, 4)), np.ones((1, 3)), "4 and 3"),
-        (np.ones((2, 3)), np.zeros((1, 3)), "test .*row 0"),
+        (np.ones((3, 3)), np.ones((1, 3)), r"training .*2 rows.*\(3, 3\)"),
+        (np.ones(2), np.ones((1, 3)), r"training .*2 rows.*\(2,\)"),
+        (np.array([[1, 2, 3], [1, np.nan, 0]]), np.ones((1, 3)), "training .*finite"),
+        (np.array([[0, 0, 0], [1, 1, 0]]), np.ones((1, 3)), "training .*not zero"),
+        (np.ones((2, 4)), np.ones((1, 3)), "test .*one width"),
     ],
 )
 def test_embeddings_that_do_not_fit_are_refused(train, test, words):
@@ -203,8 +201,8 @@ def test_questions_that_do_not_fit_are_refused():
 
 def test_a_split_that_leaks_is_refused_with_rule_and_pair():
     found = random_audit(3)
-    with pytest.raises(LeakageError, match=r"1 .*'zither' and 'Zithers' \(normalised\).*strict=False"):
-        found.refuse(["zither", "train b1"], ["Zithers", "test 1"])
+    with pytest.raises(LeakageError, match=r"half-3 .*1 are, 'zither' and 'Zithers' \(normalised\).*--allow"):
+        found.refuse(["zither", "train b1"], ["Zithers", "test 1"], split="half-3")
     assert found.refuse(["zither"], ["test 1", "test 2"]).empty
     for threshold in (None, 0.1):
         pairs = found.refuse(["zither"], ["Zithers"], threshold, strict=False)
@@ -217,34 +215,35 @@ def test_a_split_that_leaks_is_refused_with_rule_and_pair():
         found.refuse(["run"], ["dash", "sprint", "rush"], 0.1)
 
 
-def test_a_removal_list_is_read_back_and_hashed_whole(tmp_path):
+def test_the_same_words_in_another_order_only_warn_unless_the_distance_agrees():
+    rows = np.eye(3)
+    near = (np.array([rows[0], rows[1]]), np.array([rows[0] + 0.1 * rows[2], rows[2]]))
+    names = classes("sit to stand", "discus throw"), classes("stand to sit", "throwing discus")
+    found = audit(*names, near)
+    assert found.removed() == found.removed(0.001) == () and found.removed(0.05) == ("sit to stand",)
+    both = found.train_names, found.test_names
+    with pytest.warns(UserWarning, match="2 .* of all .*'sit to stand' and 'stand to sit' .*'discus throw'"):
+        assert found.refuse(*both, split="all").empty
+    with pytest.raises(LeakageError, match=r"1 are, 'sit to stand' and 'stand to sit' \(reordered\)"):
+        found.refuse(*both, 0.05)
+    with pytest.warns(UserWarning, match="1 .*'discus throw' and 'throwing discus'"):
+        assert len(found.refuse(*both, 0.05, strict=False)) == 1
+    assert audit(*names).removed(rules=("reordered",)) == tuple(sorted(found.train_names))
+
+
+def test_a_removal_list_is_saved_and_hashed_whole(tmp_path):
     found = random_audit(4)
     removal, names_alone = found.decide(0.1), found.decide()
     assert (removal.removed, removal.threshold, removal.encoder) == (found.removed(0.1), 0.1, "print")
     assert (removal.train_names, removal.test_names) == (found.train_names, found.test_names)
     for saved in (removal, names_alone):
         saved.save(tmp_path / "leakage.json")
-        assert Removal.load(tmp_path / "leakage.json") == saved
+        content = json.loads((tmp_path / "leakage.json").read_text())
+        assert content == json.loads(json.dumps(dataclasses.asdict(saved))) | {"hash": saved.hash}
     changes = {"removed": ("a",), "rules": ("exact",), "threshold": 0.2, "encoder": "other"}
     changes |= {"train_names": ("a",), "test_names": removal.test_names[::-1]}
     others = [dataclasses.replace(removal, **{field: value}) for field, value in changes.items()]
     assert len({one.hash for one in (removal, dataclasses.replace(removal, threshold=None), *others)}) == 8
-
-
-def test_a_changed_or_foreign_file_is_refused(tmp_path):
-    path = tmp_path / "leakage.json"
-    random_audit(4).decide(0.3).save(path)
-    content = json.loads(path.read_text())
-    changed = content | {"removed": content["removed"][1:]}
-    for foreign, words in (
-        (changed, content["hash"]),
-        *((other, "encoder, hash, removed") for other in ([1, 2], {"removed": []}, content | {"more": 1})),
-    ):
-        path.write_text(json.dumps(foreign))
-        with pytest.raises(ValueError, match=words):
-            Removal.load(path)
-    with pytest.raises(FileNotFoundError):
-        Removal.load(tmp_path / "absent.json")
 
 
 def test_the_rule_in_words():

@@ -12,7 +12,6 @@ from zsar_lab.files import read_json, write_json
 from zsar_lab.protocols.build import (
     NO_PART,
     account,
-    check_against,
     make_protocol,
     validation_split,
 )
@@ -33,9 +32,6 @@ PLAIN = Protocol(
     seen_test_clips=("run/2", "jump/2"),
     validation_clips=("sit/1", "stand/1"),
     test_clips=("climb/1", "swim/1"),
-)
-PLAIN_CLIPS = pd.DataFrame(
-    [(clip, clip.split("/")[0]) for ids in PLAIN.roles.values() for clip in ids], columns=["id", "class"]
 )
 RICH = replace(
     PLAIN,
@@ -341,33 +337,15 @@ def test_what_a_group_of_a_test_clip_takes_along():
     assert made.left_out == (("c0/0", OF_TEST), ("d0/0", OF_TEST), ("d1/1", OF_VALIDATION))
 
 
-@pytest.mark.parametrize(
-    ("clips", "words"),
-    [
-        (PLAIN_CLIPS[PLAIN_CLIPS["id"] != "sit/1"], r"1 validation clips are not \(first 'sit/1'\)"),
-        (PLAIN_CLIPS.replace({"class": {"climb": "crawl"}}), "test clip .*'climb/1' is of 'crawl'"),
-        (
-            PLAIN_CLIPS.assign(**{"class": PLAIN_CLIPS["class"].mask(PLAIN_CLIPS["id"] == "jump/1", "run")}),
-            "one train clip, 'jump' has none",
-        ),
-        (PLAIN_CLIPS.assign(group=[*"v..v...."]), "'run/1' and the seen test clip 'jump/2'"),
-        (PLAIN_CLIPS.assign(group=[*".v.....v"]), "'jump/1' and the test clip 'swim/1'"),
-        (PLAIN_CLIPS.assign(group=[*"v...v..."]), "'run/1' and the validation clip 'sit/1'"),
-        (
-            pd.concat([PLAIN_CLIPS, PLAIN_CLIPS[-1:].assign(id="swim/2")]),
-            r"1 are not \(first 'swim/2'\)",
-        ),
-        (pd.concat([PLAIN_CLIPS, PLAIN_CLIPS[-1:]]), "'swim/1' is there twice"),
-    ],
-)
-def test_a_protocol_that_does_not_fit_its_catalog_is_refused(clips, words):
-    check_against(PLAIN, PLAIN_CLIPS)
-    more = pd.concat([PLAIN_CLIPS, pd.DataFrame({"id": ["swim/2", "dive/1"], "class": ["swim", "dive"]})])
-    check_against(replace(PLAIN, left_out=(("swim/2", "a reason"),)), more)
-    if "group" in clips:
-        clips = clips.assign(group=clips["group"].replace(".", ""))
-    with pytest.raises(ProtocolError, match=words):
-        check_against(PLAIN, clips)
+def test_a_class_whose_clips_a_source_of_others_takes_along_is_refused():
+    for label, role in (("d0", "train"), ("c0", "validation")):
+        groups = np.where(CLIPS["class"].isin([label, "a0"]), CLIPS["id"].str[-1], "")
+        with pytest.raises(
+            ProtocolError, match=f"at least one {role} clip, '{label}' has none|'{label}' has 0"
+        ):
+            make_protocol("mine", CLIPS.assign(group=groups), *LISTS)
+        with pytest.raises(ProtocolError, match=f"at least one {role} clip, '{label}' has none"):
+            make_protocol("mine", CLIPS.assign(group=groups), *LISTS, seen_test_share=0)
 
 
 def test_the_account_has_a_row_for_every_clip_usable_or_not():
@@ -393,5 +371,6 @@ def test_the_account_has_a_row_for_every_clip_usable_or_not():
     assert reasons[["d0/0", "a1/0"]].tolist() == [OF_TEST, NO_PART] and "by a rule" in reasons["d1/0"]
     expected = ["missing: no file 9.mp4", "unreadable: no moov atom", "not listed"]
     assert reasons[bad["id"]].tolist() == [*expected, "no list of the protocol names it"]
+    rows = [(clip, clip.split("/")[0], "unreadable", "cut short") for clip in PLAIN.train_clips]
     with pytest.raises(ProtocolError, match=r"'run/1' is 'unreadable' \(cut short\)"):
-        account(PLAIN, PLAIN_CLIPS.assign(status="unreadable", reason="cut short"))
+        account(PLAIN, pd.DataFrame(rows, columns=bad.columns))

@@ -31,8 +31,12 @@ TEXT_CF = LABEL_CF + 0.8 * RANDOM.normal(size=(N, 40))
 NAMES, TAGS, TEXTS = ([f"{word}{i}" for i in range(N)] for word in ("C", "label ", "text "))
 
 
-def found(text_CF=TEXT_CF, texts=TEXTS, n=N, described=True):
-    return find_flags(NAMES[:n], TAGS[:n], LABEL_CF[:n], text_CF[:n], texts[:n], described)
+def found(text_CF=TEXT_CF, texts=TEXTS, n=N):
+    return find_flags(NAMES[:n], TAGS[:n], LABEL_CF[:n], text_CF[:n], texts[:n])
+
+
+def but_for_labels(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["flag"] != OTHER_LABEL].reset_index(drop=True)
 
 
 def swapped(i, j, rows):
@@ -54,7 +58,7 @@ def test_swapped_texts_are_both_flagged_with_the_gain_of_the_plain_loop():
     assert table["value"].tolist() == pytest.approx([gain, gain])
     assert table["limit"].tolist() == [lint.MOST_GAIN] * 2
     assert all(part in table["sentence"][0] for part in ("'label 2'", "'label 7'", f"{gain:.2f}"))
-    assert found(texts, described=False).empty and found(LABEL_CF, TAGS).empty
+    assert found(LABEL_CF, TAGS).empty
 
 
 def test_swapped_texts_by_hand():
@@ -74,23 +78,22 @@ def test_wrong_texts_outliers_and_near_duplicates():
     assert pairs(table) == [["C4", OTHER_LABEL, "C9"]] and table["value"][0] < table["limit"][0]
     near = TEXT_CF.copy()
     near[5] = near[6] + 0.3 * np.random.default_rng(5).normal(size=40)
-    table = found(near, described=False)
+    table = but_for_labels(found(near))
     assert pairs(table) == [["C5", DUPLICATE, "C6"], ["C6", DUPLICATE, "C5"]]
     assert (table["value"] > table["limit"]).all()
     random = np.random.default_rng(6)
     far = random.normal(size=(2, 40))[np.arange(N) % 2] + 0.6 * random.normal(size=(N, 40))
     far[8] = random.normal(size=40)
-    table = found(far, described=False)
+    table = but_for_labels(found(far))
     assert pairs(table) == [["C8", OUTLIER, ""]]
     assert table["value"][0] < table["limit"][0] == lint.LEAST_COMPANY
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, N])
-@pytest.mark.parametrize("described", [True, False])
-def test_a_copied_text_flags_the_pair_whatever_the_encoder_and_among_few_classes(n, described):
+def test_a_copied_text_flags_the_pair_whatever_the_encoder_and_among_few_classes(n):
     texts = [*TEXTS[: n - 1], "Text,  0!"]
     for rows in (TEXT_CF, np.where(np.arange(N)[:, None] == n - 1, TEXT_CF[0], TEXT_CF)):
-        table = found(rows, texts, n, described)
+        table = found(rows, texts, n)
         table = table[table["flag"] == DUPLICATE]
         assert pairs(table) == [["C0", DUPLICATE, f"C{n - 1}"], [f"C{n - 1}", DUPLICATE, "C0"]]
         assert table["value"].tolist() == [1.0, 1.0] and "are the same" in table["sentence"].iloc[0]
@@ -248,9 +251,9 @@ def test_flags_are_those_of_find_flags_with_lines_averaged(name, demo, read):
     texts, labels, wanted = class_text(CLASSES, prompt_named(name)), list(LABELS.values()), "desc" in name
     text_CF = read(texts).pooled_CF
     lines = text_CF.reshape(len(text_CF), -1, demo.pooled_CF.shape[1])
-    expected = find_flags(
-        texts.names, labels, demo.pooled_CF, sum(lines.swapaxes(0, 1)) / lines.shape[1], texts.texts, wanted
-    )
+    averaged = sum(lines.swapaxes(0, 1)) / lines.shape[1]
+    expected = find_flags(texts.names, labels, demo.pooled_CF, averaged, texts.texts)
+    expected = expected if wanted else but_for_labels(expected)
     pd.testing.assert_frame_equal(flags_of(texts, LABELS, read), expected)
     assert made_of_labels(labels, texts.texts) == [not wanted] * len(labels)
 

@@ -42,7 +42,6 @@ def find_flags(
     label_CF: np.ndarray,
     text_CF: np.ndarray,
     texts: Sequence[str],
-    described: bool = True,
 ) -> pd.DataFrame:
     """Find class texts that are probably wrong, from the texts and labels alone.
 
@@ -64,8 +63,7 @@ def find_flags(
     A robust deviation is 1.4826 times the median absolute deviation over the classes, at least FIT_SPREAD or
     COMPANY_SPREAD. A flag proves nothing: a right text in words far from its label is flagged, too.
 
-    The embeddings are of labels and texts by one encoder, [C, F]; `described` is False when the class text is
-    made of the label: then none is "nearer another label".
+    The embeddings are of labels and texts by one encoder, [C, F].
 
     Returns:
         One row a class and flag, in the order of the classes: name, flag, other (name of the other class, ""
@@ -74,8 +72,7 @@ def find_flags(
     Source: ours.
     """
     names, labels, texts = list(names), list(labels), list(texts)
-    sizes = {len(part) for part in (names, labels, texts, label_CF, text_CF)}
-    if len(sizes) > 1 or np.ndim(label_CF) != 2 or np.shape(label_CF) != np.shape(text_CF):
+    if np.shape(label_CF) != np.shape(text_CF) or {len(names), len(labels), len(texts)} != {len(label_CF)}:
         shapes = f"{np.shape(label_CF)} and {np.shape(text_CF)}"
         got = f"{len(names)} names, {len(labels)} labels, {len(texts)} texts, embeddings {shapes}"
         raise ValueError(f"flags need one of each for every class, in one width, got {got}")
@@ -88,9 +85,8 @@ def find_flags(
         text_CF, label_CF = (unit(np.asarray(rows, dtype=float)) for rows in (text_CF, label_CF))
         text_CF, label_CF = unit(text_CF - text_CF.mean(0)), unit(label_CF - label_CF.mean(0))
         alike_CC = text_CF @ text_CF.T
-        found = [*_duplicates(labels, texts, alike_CC), *_outliers(labels, alike_CC)]
-        if described:
-            found += _other_labels(labels, text_CF @ label_CF.T, alike_CC, label_CF @ label_CF.T)
+        nearer = _other_labels(labels, text_CF @ label_CF.T, alike_CC, label_CF @ label_CF.T)
+        found = [*_duplicates(labels, texts, alike_CC), *nearer, *_outliers(labels, alike_CC)]
     found.sort(key=lambda row: (row[0], FLAGS.index(row[1])))
     table = [(names[i], flag, "" if j is None else names[j], *more) for i, flag, j, *more in found]
     return pd.DataFrame(table, columns=list(COLUMNS)).astype({"value": float, "limit": float})

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from zsar_lab.data.catalog import VIDEO_SUFFIXES, shown
+from zsar_lab.names import refuse_same
 
 LEVELS_DOWN = 2
 
@@ -100,6 +101,7 @@ def table_of(
     for name in names:
         if not name or "/" in name or shown(name) != name:
             raise ValueError(f"a class name must be plain, without slash, got '{shown(name)}' in '{source}'")
+    refuse_same(names)
     if not labelled:
         raise ValueError(f"the files of {dataset.name} must name a clip with its class, '{source}' has none")
     records: list[tuple] = [
