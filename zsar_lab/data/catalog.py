@@ -20,7 +20,8 @@ from zsar_lab.files import fingerprint, make_folder, read_json, read_path, write
 from zsar_lab.progress import progress
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .mts .m2ts .3gp .ogv .gif .flv .wmv".split()
+    ".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .mts .m2ts .3gp .ogv .gif .flv .wmv "
+    ".ts .vob .dv .asf .mxf .f4v .3g2 .m2v .mod .divx".split()
 )
 FACTS = {"frames": "n_frames"} | {name: name for name in ("fps", "width", "height", "variable_rate")}
 CLIP_COLUMNS = [*"id path class group splits start_s end_s".split(), *FACTS, *"status reason remark".split()]
