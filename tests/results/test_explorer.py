@@ -85,33 +85,6 @@ def test_each_correction_scores_as_reduced_scores_does(explorer, methods, prompt
         )
 
 
-def test_a_score_by_a_plain_loop(explorer, clips, good):
-    """Written out: cosines of texts, softmax of the nearest three, mean of class means, nearest by cosine."""
-    text, of_class = dict(zip(good.names, good.pooled_CF.astype(float))), {}
-    for clip_id, name, row in zip(clips.ids, clips.labels, clips.embedding_ND.astype(float)):
-        if clip_id in PROTOCOL.train_clips:
-            of_class.setdefault(name, []).append(row)
-    centre = sum(text[name] for name in PROTOCOL.seen) / len(PROTOCOL.seen)
-
-    def cosine(a, b):
-        return float(a @ b / np.sqrt((a @ a) * (b @ b)))
-
-    def prototype(unseen):
-        related = {name: cosine(text[unseen] - centre, text[name] - centre) for name in PROTOCOL.seen}
-        nearest = sorted(related, key=related.get, reverse=True)[:3]
-        shares = {name: np.exp(related[name] / 0.15) for name in nearest}
-        means = {name: np.mean(of_class[name], axis=0) for name in nearest}
-        return sum(
-            shares[name] / sum(shares.values()) * means[name] / np.linalg.norm(means[name])
-            for name in nearest
-        )
-
-    scores = explorer.scores(Choice(SETTINGS, "good"))
-    for row in (0, 7, 29):
-        clip = clips.embedding_ND[clips.ids.index(PROTOCOL.test_clips[row])].astype(float)
-        assert scores[row] == pytest.approx([cosine(clip, prototype(name)) for name in UNSEEN], abs=1e-6)
-
-
 def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, methods, good):
     chosen = dataclasses.replace(explorer.chosen("good"), reduction="csls")
     moved = dataclasses.replace(chosen, transfer=SETTINGS)
