@@ -19,7 +19,6 @@ from zsar_lab.infer.export import export_split, info, model_card
 from zsar_lab.infer.shared import SharedModel, load_shared, save_shared
 from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.methods.direct import label_embeddings
-from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
 from zsar_lab.results.calibration import choose_temperature
 from zsar_lab.text.embeddings import ClassEmbeddings, embed_class_text
 from zsar_lab.train.loop import train
@@ -47,19 +46,6 @@ def test_methods_are_chosen_as_in_the_evaluation(workspace, shared):
         assert method == "direct" or chosen["settings"] == found.settings
         if prompt == "label":
             assert chosen["temperature"] == pytest.approx(found.temperature, rel=1e-6)
-
-
-def test_what_is_shared_gives_the_scores_of_the_evaluation(workspace, shared):
-    """Prototypes, texts and settings put together by hand predict unseen clips as the evaluation did."""
-    scored, texts = workspace.scored, workspace.texts["label"]
-    rows = [workspace.clips.ids.index(clip) for clip in scored.ids()]
-    unseen_UF = texts.pooled_CF[texts.rows(workspace.drawn.unseen)].astype(float)
-    settings = TransferSettings(**shared.methods["transfer", "label"]["settings"])
-    weights_US = weights_by_text(unseen_UF, shared.arrays["text.label"].astype(float), settings)
-    weights_UD = compose_prototypes(weights_US, shared.arrays["prototypes"].astype(float))
-    scores = workspace.clips.embedding_ND[rows].astype(float) @ weights_UD.T
-    np.testing.assert_allclose(scores, scored.scores("transfer"), atol=1e-3)
-    assert (scores.argmax(1) == scored.scores("transfer").argmax(1)).all()
 
 
 def test_prototypes_and_held_out_clips_by_hand(workspace, shared):

@@ -1,4 +1,4 @@
-"""zsar_lab.infer.predictions: predictions, stretches and accuracy by hand, and the lines they become."""
+"""zsar_lab.infer.predictions: predictions, segments and accuracy by hand, and the lines they become."""
 
 from __future__ import annotations
 
@@ -115,25 +115,15 @@ def test_parts_are_joined_in_the_order_of_the_paths_and_of_time(windows, monkeyp
 
 
 def test_the_parts_of_a_video_add_up_to_it_where_some_could_not_be_read(monkeypatch):
-    moved, whole = [], predictions.progress
-
-    def counted(**about):
-        bar = whole(**about)
-        update = bar.update
-        bar.update = lambda n: (moved.append(n), update(n))
-        return bar
-
     def reading(video: int, n: int, of: int, reason: str = "") -> ReadWindows:
         frames = np.zeros((0 if reason else n, 4, 16, 16, 3), np.uint8) + 9
         bounds = np.arange(n) * 1.0, np.arange(n) + 1.0
         return ReadWindows(video, f"{video}.mp4", *bounds, frames, 0, of, 9.0 if of else 0.0, "", reason)
 
     read = [reading(0, 3, 10), reading(0, 3, 10, "bad"), reading(1, 0, 0, "none"), reading(0, 4, 10, "bad")]
-    monkeypatch.setattr(predictions, "progress", counted)
     monkeypatch.setattr(predictions, "read_windows", lambda *_: (one for one in read))
     videos = pd.DataFrame({"path": ["0.mp4", "1.mp4"], "label": "", "reason": ""})
     (table,) = embed_windows(videos, ColourModel())
-    assert moved == pytest.approx([0.3, 0.3, 1.0, 0.4]) and sum(moved) <= 2
     bounds = [[0, 1], [1, 2], [2, 3], [0, 3], [0, 0], [0, 4]]  # one row for what was not read of a part
     assert table[["start_s", "end_s"]].values.tolist() == bounds
     assert table["reason"].tolist() == ["", "", "", "bad", "none", "bad"]

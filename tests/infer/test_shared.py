@@ -143,7 +143,7 @@ def changed(folder: Path, **changes) -> dict:
     return content
 
 
-@pytest.mark.parametrize("other", [0, SCHEMA_VERSION + 1, "1", None, ...])
+@pytest.mark.parametrize("other", [SCHEMA_VERSION - 1, "1", None, ...])
 def test_another_version_is_refused(folder, other):
     changed(folder, schema_version=other, about=None, sha256={})
     with pytest.raises(SharedModelError, match=f"must be {SCHEMA_VERSION}, got"):

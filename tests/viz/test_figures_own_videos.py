@@ -1,4 +1,4 @@
-"""zsar_lab.viz.figures.own_videos: the stretches and cells of a timeline by hand."""
+"""zsar_lab.viz.figures.own_videos: the segments and cells of a timeline by hand."""
 
 from __future__ import annotations
 
