@@ -18,15 +18,12 @@ def push_shared(folder: str | Path, repo: str, private: bool = True, token: str 
     """Put a shared model into a repository of the hub, in one commit; returns the repository's address.
 
     Args:
-        folder: that export left. Its five files are uploaded, whatever else it holds.
-        repo: "owner/name", or "name" for one of the token's owner; made if it is missing.
+        folder: that export left, whole. Its five files are uploaded, whatever else it holds.
+        repo: "owner/name", or "name" for one of the token's owner; made if it is missing. ValueError for one
+            that holds another model.
         private: of a repository that is made. A public one that is there is written to only with False.
-        token: with the right to write; None for the one that 'hf auth login' or HF_TOKEN left.
-
-    Raises:
-        FileNotFoundError, SharedModelError: the folder holds no whole shared model.
-        ValueError: a bad name or token, a repository that is public or holds another model, or a bad card.
-        PermissionError, ConnectionError: the token gives no right to write; the hub cannot be reached.
+        token: with the right to write (else PermissionError); None for the one that 'hf auth login' or
+            HF_TOKEN left.
     """
     folder = Path(folder)
     load_shared(folder)

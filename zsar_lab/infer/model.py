@@ -97,8 +97,7 @@ class VideoModel(ABC):
 class TrainedModel(VideoModel):
     """A shared model on a device; `cache` is a folder of embedded class texts.
 
-    Raises:
-        FileNotFoundError, ValueError: its text encoder is not to be found, or of another revision.
+    FileNotFoundError or ValueError where its text encoder is not to be found, or of another revision.
     """
 
     def __init__(self, shared: SharedModel, device: str | None = None, cache: Path | None = None) -> None:
@@ -230,11 +229,9 @@ def load_model(
     Args:
         model: a folder that `export` left; a workspace or one of its trainings; a folder or hub name of CLIP,
             SigLIP or X-CLIP; the hub name of a shared model; an open one. None: the demo's workspace.
+            FileNotFoundError or ValueError for what is none of these, damaged, or of another version.
         split: of a workspace; its first when None. One that is not trained is trained.
         device: "cpu", "cuda", or None to choose.
-
-    Raises:
-        FileNotFoundError, ValueError: it is none of these; damaged, of another version, or of no such split.
     """
     if isinstance(model, VideoModel):
         return model

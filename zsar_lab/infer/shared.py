@@ -100,9 +100,7 @@ class SharedModel:
 def save_shared(shared: SharedModel, folder: Path, card: str) -> Path:
     """Write the folder with a model card; config.json comes last, so that a folder without it is not whole.
 
-    Raises:
-        PermissionError: the folder cannot be written to.
-        ValueError: it holds other files.
+    PermissionError where the folder cannot be written to, ValueError where it holds other files.
     """
     folder = make_folder(Path(folder))
     others = {path.name for path in folder.iterdir() if path.name[0] != "."} - set(SHARED_FILES)
@@ -124,9 +122,8 @@ def save_shared(shared: SharedModel, folder: Path, card: str) -> Path:
 def load_shared(folder: str | Path) -> SharedModel:
     """Open a folder that `save_shared` wrote, here or elsewhere.
 
-    Raises:
-        FileNotFoundError: it has no config.json.
-        SharedModelError: it is of another version, or a file was changed or is missing.
+    FileNotFoundError without a config.json; SharedModelError where it is of another version, a file was
+    changed or is missing, or what was chosen was for another checkpoint.
     """
     folder, path = Path(folder), Path(folder) / CONFIG_FILE
     if not path.is_file():
