@@ -28,7 +28,7 @@ from zsar_lab.results.generalised import harmonic_mean, seen_unseen_curve
 from zsar_lab.results.predictions import halves
 from zsar_lab.viz.figures import save_figure, style
 
-NAMES, SHARES, REPEATS, SHARE_RIGHT = (3, 5, 10, 20), (0.0, 0.2, 0.4, 0.6, 0.8), 6, 0.8
+NAMES, SHARES, REPEATS, SHARE_RIGHT = (3, 5, 10, 20), (0.0, 0.2, 0.4, 0.6, 0.8), 3, 0.8
 
 
 def before_level(points_VD, held_out, n_names: int, temperature: float) -> float:
@@ -63,7 +63,6 @@ def figures_of(predicted, sure, targets, is_trained_C) -> dict[str, float]:
 def mixes(workspace, split: str) -> tuple[list[dict], list[dict]]:
     """A row a mix, prompt and side (before, after); and a row a mix and kind of clip of none of the names."""
     protocol, shared = workspace.protocol(split), export_split(workspace, split)
-    number = workspace.study.splits.index(split)
     held_out, classes = shared.held_out, workspace.catalog.classes.set_index("name", drop=False)
     of_seen = held_out.targets_E < held_out.n_seen
     second = of_seen & np.append(halves(held_out.targets_E[of_seen]), np.zeros((~of_seen).sum())).astype(bool)
@@ -85,7 +84,7 @@ def mixes(workspace, split: str) -> tuple[list[dict], list[dict]]:
     strange = dict(zip([*KINDS, "moving bars", "half noise"], [*np.split(shown, len(KINDS)), moving, noisy]))
     strange = {kind: embed_frames(model.network, shared.checkpoint.config, f) for kind, f in strange.items()}
     for n, share, repeat in itertools.product(NAMES, SHARES, range(REPEATS)):
-        n_trained, rng = round(n * share), np.random.default_rng([n, round(10 * share), repeat, number])
+        n_trained, rng = round(n * share), np.random.default_rng([n, round(10 * share), repeat])
         if n - n_trained > len(protocol.unseen):
             continue
         names = [
