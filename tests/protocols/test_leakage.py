@@ -13,7 +13,6 @@ from reference import cosine
 
 from zsar_lab.data.datasets import class_list
 from zsar_lab.protocols.leakage import (
-    NAME_RULES,
     RULES,
     LeakageAudit,
     LeakageError,
@@ -140,8 +139,6 @@ def test_the_nearest_pairs_are_the_smallest_distances():
     nearest = found.nearest(15)
     np.testing.assert_allclose(nearest["distance"], np.sort(found.distances_SU, axis=None)[:15], atol=1e-6)
     assert len(found.nearest(10**6)) == found.distances_SU.size
-    by_name = found.nearest(10**6, NAME_RULES)[["train", "test", "rule"]]
-    assert by_name.values.tolist() == [["zither", "Zithers", "normalised"]]
     # equal distances keep the order of the tables
     names = [f"class {i}" for i in range(40)]
     equal = audit(classes(*names), classes("other"), (np.ones((40, 2)), np.ones((1, 2))))
@@ -250,12 +247,10 @@ def test_the_rule_in_words():
     found = random_audit(4)
     for arguments, words in (
         ((), ("exact and normalised",)),
-        ((0.05, ()), ("under cosine distance 0.05", "encoder print")),
         ((0.05,), ("exact and normalised, or ", "under cosine distance 0.05", "encoder print")),
-        ((None, ()), ("no rule",)),
     ):
         text = found.decide(*arguments).rule_text
-        assert all(part in text for part in words) and ("exact" in text) == ("exact" in words[0])
+        assert all(part in text for part in words) and ("distance" in text) == bool(arguments)
 
 
 @pytest.mark.parametrize(("dataset", "count"), [("ucf101", 22), ("hmdb51", 2)])

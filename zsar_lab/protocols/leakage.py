@@ -81,11 +81,11 @@ class Removal:
     @property
     def rule_text(self) -> str:
         """What removed, in words that fit `Protocol.removed_rule`."""
-        why = [f"same name as a test class by the rules {' and '.join(self.rules)}"] if self.rules else []
-        if self.threshold is not None:
-            near = f"class text under cosine distance {self.threshold:g} of a test class's"
-            why.append(f"{near}, encoder {self.encoder[:12] or 'not named'}")
-        return ", or ".join(why) or "no rule"
+        why = f"same name as a test class by the rules {' and '.join(self.rules)}"
+        if self.threshold is None:
+            return why
+        near = f"class text under cosine distance {self.threshold:g} of a test class's"
+        return f"{why}, or {near}, encoder {self.encoder[:12] or 'not named'}"
 
     def save(self, path: Path) -> None:
         """Write the list with its hash as json."""
@@ -142,31 +142,29 @@ class LeakageAudit:
         counts = np.searchsorted(np.sort(nearest), thresholds, side="left")
         return pd.DataFrame({"threshold": thresholds, "n_removed": counts})
 
-    def nearest(self, n: int, rules: Sequence[str] = RULES) -> pd.DataFrame:
-        """The n pairs with the smallest distances among those of these rules; columns as `table`."""
+    def nearest(self, n: int) -> pd.DataFrame:
+        """The n pairs with the smallest distances; columns as `table`."""
         if n < 1:
             raise ValueError(f"n must be at least 1 pair, got {n}")
         self._found(0.0, ())
-        found = self.table[self.table["rule"].isin(_checked(rules, RULES))]
-        return found.sort_values("distance", kind="stable", ignore_index=True).head(n)
+        return self.table.sort_values("distance", kind="stable", ignore_index=True).head(n)
 
-    def decide(self, threshold: float | None = None, rules: Sequence[str] = SAME_NAME) -> Removal:
+    def decide(self, threshold: float | None = None) -> Removal:
         """What `removed` gives, with all that it depends on, to be saved; Raises as `removed`."""
-        removed, chosen = self.removed(threshold, rules), None if threshold is None else float(threshold)
-        return Removal(removed, tuple(rules), chosen, self.encoder, self.train_names, self.test_names)
+        removed, chosen = self.removed(threshold), None if threshold is None else float(threshold)
+        return Removal(removed, SAME_NAME, chosen, self.encoder, self.train_names, self.test_names)
 
     def refuse(
         self,
         seen: Sequence[str],
         unseen: Sequence[str],
         threshold: float | None = None,
-        rules: Sequence[str] = SAME_NAME,
         strict: bool = True,
         split: str = "the split",
     ) -> pd.DataFrame:
-        """The pairs of a seen and an unseen class that a name rule finds or that are under the threshold.
+        """The pairs of a seen and an unseen class that have the same name or are under the threshold.
 
-        Where `strict` such pairs are a LeakageError. `threshold` and `rules` as of `removed`. Names of the
+        Where `strict` such pairs are a LeakageError. `threshold` as of `removed`. Names of the
         same words in another order are often opposites ("sit to stand"): where nothing else finds such a
         pair, there is a warning of it.
         """
@@ -174,7 +172,7 @@ class LeakageAudit:
         if unknown:
             raise ValueError(f"every class must be in the audit, {unknown[0]!r} is not")
         both = self.table["train"].isin(list(seen)) & self.table["test"].isin(list(unseen))
-        found = self._found(threshold, rules)
+        found = self._found(threshold, SAME_NAME)
         found = found[both[found.index]]
         turned = self.table[both & (self.table["rule"] == REORDERED)].drop(index=found.index, errors="ignore")
         found = found.sort_values("distance", kind="stable", ignore_index=True)
@@ -191,7 +189,10 @@ class LeakageAudit:
 
     def _found(self, threshold: float | None, rules: Sequence[str]) -> pd.DataFrame:
         """The pairs that one of the name rules finds, or that are nearer than the threshold."""
-        wanted = self.table["rule"].isin(_checked(rules))
+        odd = [rules] if isinstance(rules, str) else [rule for rule in rules if rule not in NAME_RULES]
+        if odd:
+            raise ValueError(f"rules must be a list out of {', '.join(NAME_RULES)}, got {odd[0]!r}")
+        wanted = self.table["rule"].isin(list(rules))
         if threshold is not None and self.distances_SU is None:
             raise ValueError("a distance threshold needs embeddings, this audit has none; use audit_classes")
         if threshold is not None and not 0 <= threshold <= 2:
@@ -306,10 +307,3 @@ def _distances(embeddings: tuple[np.ndarray, np.ndarray], n_classes: Sequence[in
             raise ValueError(f"the {side} embeddings must be {got}")
         units.append(unit(rows))
     return np.clip(1 - units[0] @ units[1].T, 0, 2)
-
-
-def _checked(rules: Sequence[str], known: Sequence[str] = NAME_RULES) -> list[str]:
-    wrong = [rules] if isinstance(rules, str) else [rule for rule in rules if rule not in known]
-    if wrong:
-        raise ValueError(f"rules must be a list out of {', '.join(known)}, got {wrong[0]!r}")
-    return list(rules)
