@@ -164,7 +164,7 @@ def test_texts_and_encoders_are_checked_before_videos_are_opened(
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
-    Path("mine.csv").write_text("name;text\nBlink;a\n")
+    Path("mine.csv").write_text("name|text\nBlink|a\n")
     with pytest.raises(error, match=value):
         Workspace(tmp_path / "work", asked(videos, **text)).begin()
     assert not any((tmp_path / "work").iterdir())
@@ -174,7 +174,7 @@ def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(
     videos: Path, clip_encoder: Path, tmp_path: Path
 ) -> None:
     long = asked(videos, prompt="{label} " * 30, encoder=str(clip_encoder))
-    with pytest.raises(ValueError, match="at most 24 tokens"):
+    with pytest.raises(ValueError, match="at most 20 tokens"):
         Workspace(tmp_path / "work", long, workers=1).frames  # noqa: B018
     assert not (tmp_path / "work" / "frames").exists()
     assert not (tmp_path / "work" / "study.json").exists()

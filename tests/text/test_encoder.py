@@ -66,6 +66,21 @@ def test_each_kind_equals_transformers_called_text_by_text(folders, kind):
         np.testing.assert_allclose(words[row], last, atol=1e-5)
 
 
+def test_padding_goes_where_the_tokenizer_puts_it_if_no_mask_is_read(folders, tmp_path):
+    says = json.loads((folders["siglip2"] / "tokenizer_config.json").read_text()) | {"padding_side": "left"}
+    copy = copied(folders["siglip2"], tmp_path / "model", tokenizer_config=says)
+    pooled_ND, words = TextEncoder(find_encoder(copy)).encode(TEXTS)
+    tokenizer = transformers.Siglip2Tokenizer.from_pretrained(copy)
+    inputs = tokenizer(TEXTS, padding="max_length", max_length=24, return_tensors="pt")
+    with torch.inference_mode():
+        out = tiny_model("siglip2").eval().get_text_features(input_ids=inputs["input_ids"])
+    assert inputs["attention_mask"][:, 0].sum() == 0
+    wanted = torch.nn.functional.normalize(out.pooler_output, dim=1).numpy()
+    np.testing.assert_allclose(pooled_ND, wanted, atol=1e-5)
+    last = out.last_hidden_state[0][inputs["attention_mask"][0].bool()]
+    np.testing.assert_allclose(words[0], last.numpy(), atol=1e-5)
+
+
 def module(kind: str, path: str) -> dict[str, str]:
     return {
         "idx": path[:1],

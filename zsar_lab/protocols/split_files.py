@@ -67,7 +67,7 @@ def read_class_splits(
         raise ProtocolError(f"splits of '{path}' must be of one length, got {len(rows)} of {lengths}")
     if all(isinstance(entry, int) for row in rows for entry in row):
         known, near = f"an id in 1..{len(names)}", "; add 1 to every id if the file counts from 0"
-        place = {number: number - 1 for number in range(1, len(names) + 1)}
+        place: dict[Any, int] = {number: number - 1 for number in range(1, len(names) + 1)}
     else:
         found = match_names((str(entry) for row in rows for entry in row), names)
         known, near = f"one of the dataset's {len(names)} names", f" ({found.lacking})"
