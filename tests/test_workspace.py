@@ -92,9 +92,10 @@ def asked(videos: Path, protocol: str = "random-0", **text: Any) -> Study:
 
 def test_report_holds_what_it_promises(finished: Workspace) -> None:
     report = json.loads((finished.folder / "report.json").read_text())
-    groups = [set(report["protocol"][kind]) for kind in ("seen", "validation", "unseen")]
+    (split,) = report["splits"]
+    groups = [set(split[kind]) for kind in ("seen", "validation", "unseen")]
     assert len(set.union(*groups)) == sum(map(len, groups))
-    assert report["chance"] == pytest.approx(1 / len(report["protocol"]["unseen"]))
+    assert report["chance"] == pytest.approx(1 / len(split["unseen"]))
     assert set(report["methods"]) >= {"direct", "transfer", "match"}
     for name, method in report["methods"].items():
         assert method["setting"] == "inductive"
@@ -103,7 +104,7 @@ def test_report_holds_what_it_promises(finished: Workspace) -> None:
         assert method["top1"] <= method["top5"] <= 1
         assert "hubness_skewness" in method
     assert {"catalog", "frames", "class_text", "checkpoints"} <= set(report["fingerprints"])
-    assert len(report["splits"]) == len(report["beside"]) == 1
+    assert len(report["beside"]) == 1
     assert finished.report().table()["std"].isna().all()  # one split has no deviation over splits
 
 
@@ -164,7 +165,7 @@ def test_texts_and_encoders_are_checked_before_videos_are_opened(
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
-    Path("mine.csv").write_text("name|text\nBlink|a\n")
+    Path("mine.csv").write_text("title;text\nBlink;a\n")
     with pytest.raises(error, match=value):
         Workspace(tmp_path / "work", asked(videos, **text)).begin()
     assert not any((tmp_path / "work").iterdir())
