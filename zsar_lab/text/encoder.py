@@ -233,7 +233,7 @@ class TextEncoder:
             if n_unknown > len(own) / 2:
                 found[text] = f"{n_unknown} of {len(own)} tokens are unknown"
             elif latin < half < sum(foreign.values()):
-                found[text] = f"it was not trained on {max(foreign, key=letters.get).lower()} script"
+                found[text] = f"it was not trained on {max(foreign, key=foreign.__getitem__).lower()} script"
         return found
 
     @functools.cached_property
@@ -301,7 +301,7 @@ def load_tokenizer(files: EncoderFiles) -> Any:
 
     if not any(any(files.folder.glob(pattern)) for pattern in TOKENIZER_FILES):
         raise ValueError(f"'{files.folder}' must hold a tokenizer (tokenizer.json or vocab files)")
-    settings, reader = FolderSettings.of(files.folder), transformers.AutoTokenizer
+    settings, reader = FolderSettings.of(files.folder), transformers.AutoTokenizer  # type: Any, Any
     if settings.tokenizer == "SiglipTokenizer":  # which reads spiece.model alone, by sentencepiece
         reader = transformers.PreTrainedTokenizerFast
         if not (files.folder / "tokenizer.json").is_file():
