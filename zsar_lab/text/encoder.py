@@ -227,13 +227,11 @@ class TextEncoder:
             n_unknown = sum(token == unknown for token in own) - (unknown == self.tokenizer.eos_token_id)
             letters = Counter(map(script_of, filter(str.isalpha, unicodedata.normalize("NFKC", text))))
             half, latin = letters.total() / 2, letters.pop("LATIN", 0)
-            foreign = (
-                letters if latin >= half else {s: n for s, n in letters.items() if s not in self._scripts}
-            )
+            foreign = {s: n for s, n in letters.items() if latin < half and s not in self._scripts}
             if n_unknown > len(own) / 2:
                 found[text] = f"{n_unknown} of {len(own)} tokens are unknown"
-            elif latin < half < sum(foreign.values()):
-                found[text] = f"it was not trained on {max(foreign, key=foreign.__getitem__).lower()} script"
+            elif half < sum(foreign.values()):
+                found[text] = f"it was not trained on {max(foreign, key=lambda s: foreign[s]).lower()} script"
         return found
 
     @functools.cached_property
@@ -301,7 +299,8 @@ def load_tokenizer(files: EncoderFiles) -> Any:
 
     if not any(any(files.folder.glob(pattern)) for pattern in TOKENIZER_FILES):
         raise ValueError(f"'{files.folder}' must hold a tokenizer (tokenizer.json or vocab files)")
-    settings, reader = FolderSettings.of(files.folder), transformers.AutoTokenizer  # type: Any, Any
+    settings = FolderSettings.of(files.folder)
+    reader: Any = transformers.AutoTokenizer
     if settings.tokenizer == "SiglipTokenizer":  # which reads spiece.model alone, by sentencepiece
         reader = transformers.PreTrainedTokenizerFast
         if not (files.folder / "tokenizer.json").is_file():
