@@ -113,11 +113,8 @@ def mixes(workspace, split: str) -> tuple[list[dict], list[dict]]:
             }
             about = {"split": split, "prompt": prompt, "names": n, "share": share}
             for side, (predicted, sure) in sides.items():
-                rows.append(
-                    about
-                    | {"side": side, "best H": best}
-                    | figures_of(predicted, sure, targets, is_trained_C)
-                )
+                figures = figures_of(predicted, sure, targets, is_trained_C)
+                rows.append(about | {"side": side, "best H": best} | figures)
             if repeat:
                 continue
             for kind, clips in {"own": embedded[own], "other actions": embedded[~own], **strange}.items():
@@ -132,10 +129,8 @@ def mixes(workspace, split: str) -> tuple[list[dict], list[dict]]:
 
 def drawn(found: pd.DataFrame, path: Path) -> None:
     """H, and the share right among sure predictions, by the share of names that were trained on."""
-    titles = (
-        ("share of the names trained on (%)", "H (%)"),
-        ("share of the names trained on (%)", "right of sure (%)"),
-    )
+    share = "share of the names trained on (%)"
+    titles = ((share, "H (%)"), (share, "right of sure (%)"))
     about = "the demo's four trainings, 3 to 20 names, classes that chose nothing"
     figure = style.new_panels("Trained names beside new ones", about, titles, 380, per_row=2, gap=0.12)
     for side, colour in (("before", style.ORANGE), ("after", style.BLUE)):
@@ -145,9 +140,8 @@ def drawn(found: pd.DataFrame, path: Path) -> None:
             line = {"color": colour, "width": 2}
             style.curve(figure, by_share.index, value, side, "", line, row=1, col=col, showlegend=col == 1)
     best = found[found["share"] > 0].groupby("share")["best H"].mean()
-    style.curve(
-        figure, best.index, best, "best gamma", "", {"color": style.GREY, "dash": "dash"}, row=1, col=1
-    )
+    dashed = {"color": style.GREY, "dash": "dash"}
+    style.curve(figure, best.index, best, "best gamma", "", dashed, row=1, col=1)
     figure.add_hline(y=100 * SHARE_RIGHT, line={"color": style.GREY, "dash": "dot"}, row=1, col=2)
     figure.update_yaxes(range=[0, 101])
     save_figure(figure, path, 820)
@@ -157,24 +151,12 @@ def main() -> None:
     workspace = zl.open_workspace(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
     parts = [mixes(workspace, split) for split in workspace.study.splits]
     found, others = (pd.DataFrame([row for part in parts for row in part[n]]) for n in (0, 1))
-    for by in (
-        ["side", "names", "share"],
-        ["side", "share"],
-        ["side", "prompt"],
-        ["side", "split"],
-        ["side"],
-    ):
+    for by in (["side", *more.split()] for more in ("names share", "share", "prompt", "split", "")):
         table = found.groupby(by).mean(numeric_only=True)
         both = found[found["share"] > 0].groupby(by).mean(numeric_only=True)
-        table["H of best"], table["right of sure"] = (
-            both["H"] / both["best H"],
-            table["sure_right"] / table["sure"],
-        )
-        print(
-            table[
-                [*table.columns.intersection(["trained", "new", "H"]), "H of best", "sure", "right of sure"]
-            ].round(3)
-        )
+        table["H of best"] = both["H"] / both["best H"]
+        table["right of sure"] = table["sure_right"] / table["sure"]
+        print(table[["trained", "new", "H", "H of best", "sure", "right of sure"]].round(3))
     print(others.groupby(["kind", "prompt"])[["none of these", "sure", "auroc"]].mean().round(2).unstack())
     if len(sys.argv) > 2:
         drawn(found, Path(sys.argv[2]))

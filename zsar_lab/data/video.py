@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.data.video_packets import FALLBACK_RATE, INTERLACED, Film, UnreadableVideo, opened
+from zsar_lab.data.video_packets import FALLBACK_RATE, INTERLACED, Film, UnreadableVideo, opened, too_large
 from zsar_lab.data.video_playback import plays_in_browser
 from zsar_lab.data.video_writing import write_mp4
 
@@ -156,9 +156,8 @@ def _read_pyav(film: Film, numbers: list[int], short_side_px: int | None) -> np.
     if len(images) < len(numbers):
         if numbers[-1] >= len(film.times_s):
             raise _out_of_range(film.path, len(film.times_s), numbers)
-        raise UnreadableVideo(
-            f"'{film.path}' could not be decoded as far as frame {numbers[-1]}; it is damaged"
-        )
+        fault = f"'{film.path}' could not be decoded as far as frame {numbers[-1]}; it is damaged"
+        raise UnreadableVideo(fault + too_large(film.stream))
     assert turn is not None
     frames = np.stack([images[number] for number in numbers])
     exchanged, *reverse = turn

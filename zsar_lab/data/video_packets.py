@@ -90,12 +90,15 @@ def unreadable(path: Path, error: Exception, stream: Any = None) -> UnreadableVi
     said = str(getattr(error, "strerror", None) or error).strip().splitlines()[:1]
     reason = ": ".join([type(error).__name__, *said])
     text = f"'{path}' could not be decoded ({reason}); the file is damaged, cut off or no video"
+    return UnreadableVideo(text + too_large(stream))
+
+
+def too_large(stream: Any) -> str:
+    """The end of a sentence on damage, where pictures may only have been too large for the memory."""
     codec = stream and stream.codec_context
-    if codec and codec.width * codec.height > LARGE_FRAME_PIXELS:
-        # a decoder that runs out of memory speaks of invalid data
-        size = f"{codec.width} x {codec.height}"
-        text += f", or its frames of {size} pixels need more memory than a worker may use"
-    return UnreadableVideo(text)
+    if not codec or codec.width * codec.height <= LARGE_FRAME_PIXELS:
+        return ""
+    return f", or its frames of {codec.width} x {codec.height} pixels need more memory than a worker may use"
 
 
 class Film:
