@@ -42,14 +42,15 @@ def classify(
 ) -> pd.DataFrame:
     """Predict the actions in videos by classes of your own; none of them need have been trained on.
 
-    >>> import zsar_lab as zl
-    >>> table = zl.classify("walk.mp4", ["walking", "jumping", "sitting down"], "runs/demo")
-    >>> list(table.columns)[:7]
-    ['path', 'label', 'start_s', 'end_s', 'prediction', 'confidence', 'score']
-    >>> list(table.columns)[7:]
-    ['trained', 'unsure', 'why', 'best', 'remark']
-    >>> table["prediction"][0] in ("walking", "jumping", "sitting down")
-    True
+    Examples:
+        >>> import zsar_lab as zl
+        >>> table = zl.classify("walk.mp4", ["walking", "jumping", "sitting down"], "runs/demo")
+        >>> list(table.columns)[:7]
+        ['path', 'label', 'start_s', 'end_s', 'prediction', 'confidence', 'score']
+        >>> list(table.columns)[7:]
+        ['trained', 'unsure', 'why', 'best', 'remark']
+        >>> table["prediction"][0] in ("walking", "jumping", "sitting down")
+        True
 
     A video of up to ten seconds is one row; a longer one is cut into overlapping windows of the length that
     the model looks at. Names that the model was trained on would win too often beside new ones: gamma is
@@ -86,9 +87,10 @@ def classify(
 def list_methods() -> pd.DataFrame:
     """METHODS: what clips are scored by; a method of "texts" alone takes any prompt.
 
-    >>> import zsar_lab as zl
-    >>> zl.list_methods().loc["transfer", "needs"]
-    'texts'
+    Examples:
+        >>> import zsar_lab as zl
+        >>> zl.list_methods().loc["transfer", "needs"]
+        'texts'
     """
     rows = [(method.label, method.needs, method.generalised) for method in METHODS.values()]
     return pd.DataFrame(rows, index=list(METHODS), columns=["label", "needs", "generalised"])
@@ -97,9 +99,10 @@ def list_methods() -> pd.DataFrame:
 def list_models() -> pd.DataFrame:
     """MODELS: the kinds of public models that `load_model` takes, by the model_type of their config.json.
 
-    >>> import zsar_lab as zl
-    >>> zl.list_models().loc["xclip", "label"]
-    'X-CLIP'
+    Examples:
+        >>> import zsar_lab as zl
+        >>> zl.list_models().loc["xclip", "label"]
+        'X-CLIP'
     """
     rows = [(model.label, model.own_frames) for model in MODELS.values()]
     return pd.DataFrame(rows, index=list(MODELS), columns=["label", "made for a number of frames"])
@@ -108,10 +111,11 @@ def list_models() -> pd.DataFrame:
 def open_workspace(folder: str | Path = "runs/demo") -> Workspace:
     """Open a study that was made before: its catalog, protocols, embeddings, results and report.
 
-    >>> import zsar_lab as zl
-    >>> workspace = zl.open_workspace("runs/demo")
-    >>> workspace.study.splits
-    ('random-0',)
+    Examples:
+        >>> import zsar_lab as zl
+        >>> workspace = zl.open_workspace("runs/demo")
+        >>> workspace.study.splits
+        ('random-0',)
 
     Raises:
         FileNotFoundError: the folder holds no study.
@@ -124,12 +128,13 @@ def embeddings(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Every clip of a study in the shared space of a split's model.
 
-    >>> import zsar_lab as zl
-    >>> embedding_ND, clips = zl.embeddings(zl.open_workspace("runs/demo"))
-    >>> embedding_ND.shape == (len(clips), 128), embedding_ND.dtype
-    (True, dtype('float32'))
-    >>> list(clips.columns)
-    ['id', 'class', 'role']
+    Examples:
+        >>> import zsar_lab as zl
+        >>> embedding_ND, clips = zl.embeddings(zl.open_workspace("runs/demo"))
+        >>> embedding_ND.shape == (len(clips), 128), embedding_ND.dtype
+        (True, dtype('float32'))
+        >>> list(clips.columns)
+        ['id', 'class', 'role']
 
     `workspace` is a study or its folder, `split` a name (None: its first), trained if it is not. Returns
     float32 [N, D], unit rows; and a row a clip: id, class, and role in the split (train, seen test,
@@ -148,10 +153,11 @@ def score(
 ) -> dict[str, Any]:
     """Score predictions: accuracy with its interval over classes, chance, hubness, and a table by class.
 
-    >>> import zsar_lab as zl
-    >>> found = zl.score(["walk", "walk", "jump", "jump"], ["walk", "jump", "jump", "jump"])
-    >>> found["top1"], found["mean_class"], found["chance"]
-    (0.75, 0.75, 0.5)
+    Examples:
+        >>> import zsar_lab as zl
+        >>> found = zl.score(["walk", "walk", "jump", "jump"], ["walk", "jump", "jump", "jump"])
+        >>> found["top1"], found["mean_class"], found["chance"]
+        (0.75, 0.75, 0.5)
 
     `labels` and `names` are the true and the predicted class of each clip, `candidates` all classes that
     could be predicted (None for those that occur); ValueError where they do not fit. Returns what `zsar-lab
@@ -163,9 +169,10 @@ def score(
 def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict[str, Any]:
     """The plotly figures of a study's report and of one split, by name.
 
-    >>> import zsar_lab as zl
-    >>> sorted(zl.figures(zl.open_workspace("runs/demo")))
-    ['confusion', 'hubness', 'methods', 'per class', 'transfer weights']
+    Examples:
+        >>> import zsar_lab as zl
+        >>> sorted(zl.figures(zl.open_workspace("runs/demo")))
+        ['confusion', 'hubness', 'methods', 'per class', 'transfer weights']
 
     Save one for a paper with `zsar_lab.viz.figures.save_figure`.
     """
@@ -188,10 +195,11 @@ def export(
 ) -> SharedModel:
     """Write the trained model of a split as a folder that `load_model` opens elsewhere.
 
-    >>> import zsar_lab as zl
-    >>> shared = zl.export(zl.open_workspace("runs/demo"), folder="shared/mine")
-    >>> zl.load_model("shared/mine").fingerprint == shared.fingerprint
-    True
+    Examples:
+        >>> import zsar_lab as zl
+        >>> shared = zl.export(zl.open_workspace("runs/demo"), folder="shared/mine")
+        >>> zl.load_model("shared/mine").fingerprint == shared.fingerprint
+        True
 
     Args and Raises: as `export_split`.
     """
