@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av  # before decord, after which PyAV cannot open its VP9 encoder
 import decord
 import numpy as np
 import torch
@@ -70,8 +71,6 @@ def make_video(path: Path, seed: int) -> None:
 def encode(
     path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], encoder: str, options: dict[str, str]
 ) -> None:
-    import av
-
     with writing(path) as temporary, av.open(str(temporary), mode="w") as container:
         stream = container.add_stream(encoder, rate=FPS, options=options)
         (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
