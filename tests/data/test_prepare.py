@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -15,13 +12,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from numbered_videos import ONE, count_tasks, make_dataset, numbered_frames, numbers_in, write_with
-from official_files import (
-    ACTIVITYNET_CLASSES,
-    KINETICS_CLASSES,
-    write_hmdb51,
-    write_kinetics,
-    write_stand_ins,
-    write_ucf101,
+from odd_datasets import (
+    ACTIVITYNET_EIGHT,
+    make_activitynet,
+    make_folder_of_folders,
+    make_hmdb51,
+    make_kinetics,
+    make_ucf101,
+    put,
 )
 
 from zsar_lab.cli import main
@@ -40,15 +38,6 @@ SETTINGS = FrameSettings(n_frames=4, fps=4.0, size_px=24)
 pytestmark = pytest.mark.long
 KINETICS = ("kinetics400", "kinetics600", "kinetics700")
 CASES = ("ucf101", "hmdb51", *KINETICS, "activitynet", "activitynet video", "folder")
-KINETICS_EIGHT = [*KINETICS_CLASSES, "yoga", "zumba"]
-ACTIVITYNET_EIGHT = [*ACTIVITYNET_CLASSES, "Welding", "Windsurfing", "Wrapping presents", "Zumba"]
-
-
-def put(path: Path, content: bytes | str) -> None:
-    """Write a file in the place of another, which may be a link."""
-    path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @pytest.fixture(scope="module")
@@ -58,76 +47,6 @@ def stand_ins(tmp_path_factory) -> tuple[bytes, bytes]:
     write_with(folder / "x.avi", "mpeg4", "yuv420p", numbered_frames(10, 64, 64))
     write_mp4(folder / "x.mp4", numbered_frames(24, 64, 64), fps=12)
     return (folder / "x.avi").read_bytes(), (folder / "x.mp4").read_bytes()
-
-
-def make_ucf101(folder: Path, avi: bytes) -> dict[str, int]:
-    """Eight of the classes are there; among them are odd lines and odd files."""
-    paths = write_ucf101(folder, clips_per_class=3)
-    there = paths[:24]
-    write_stand_ins(folder / "videos", there, avi)
-    archery = folder / "videos" / "Archery"
-    put(archery / Path(there[8]).name, b"")
-    put(archery / "extra.avi", avi)
-    put(archery / "new\nline.avi", avi)
-    put(folder / "videos" / "Knitting wool" / "other.avi", avi)
-    put(folder / "videos" / "readme.txt", "about")
-    os.mkfifo(folder / "videos" / "pipe.avi")
-    with open(folder / "ucfTrainTestlist" / "trainlist01.txt", "a", encoding="utf-8") as file:
-        file.write(f"{there[1]} 1\n../Archery/v_up.avi 3\n/data/Archery/v_whole.avi 3\n")
-    return {"ok": 23, "missing": 279, "unreadable": 3, "excluded": 3, "not listed": 2, "not a video": 1}
-
-
-def make_hmdb51(folder: Path, avi: bytes) -> dict[str, int]:
-    """Two clips of every class are there, so that TruZe fits."""
-    taken: Counter = Counter()
-    for path in write_hmdb51(folder):
-        taken[path.split("/")[0]] += 1
-        if taken[path.split("/")[0]] <= 2:
-            write_stand_ins(folder / "videos", [path], avi)
-    return {"ok": 102, "missing": 6766 - 102}
-
-
-def make_kinetics(folder: Path, mp4: bytes) -> dict[str, int]:
-    """Two clips are missing, one is text, two are ruled out, and one of the unlabelled table is there."""
-    paths = write_kinetics(folder, classes=KINETICS_EIGHT)
-    write_stand_ins(folder / "videos", paths[:-2], mp4)
-    put(folder / "videos" / paths[-5], "no video")
-    video_id, start, end = paths[0].removeprefix("archery/").removesuffix(".mp4").rsplit("_", 2)
-    put(folder / "videos" / "archery" / "_0000000004_000028_000038.mp4", mp4)
-    with open(folder / "annotations" / "validate.csv", "a", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(
-            [("archery", video_id, int(start), int(end), "validate"), ("yoga", "late", 9, 4, "validate")]
-        )
-    return {"ok": 29, "missing": 2, "unreadable": 1, "excluded": 2, "not listed": 1}
-
-
-def make_activitynet(folder: Path, mp4: bytes) -> dict[str, int]:
-    """Three videos of two seconds a class; one has a segment of another class too, one has no file."""
-    database = {}
-    segments = {"a": [(0, 1), (0.5, 1.9)], "b": [(0.2, 2.3), (0.1, 2.8)], "d": [(0, 2)]}
-    for number, label in enumerate(ACTIVITYNET_EIGHT):
-        for letter, bounds in segments.items():
-            annotations = [{"segment": list(pair), "label": label} for pair in bounds]
-            database[f"-{number}{letter}"] = {"subset": "training", "annotations": annotations}
-    database["-0a"]["annotations"].append({"segment": [1.0, 1.5], "label": ACTIVITYNET_EIGHT[1]})
-    write_stand_ins(folder / "videos", [f"v_{video}.mp4" for video in [*database, "test"]], mp4)
-    gone = [{"segment": [0, 1], "label": ACTIVITYNET_EIGHT[0]}]
-    database["gone"] = {"subset": "validation", "annotations": gone}
-    database["test"] = {"subset": "testing", "annotations": []}
-    put(folder / "activity_net.v1-3.min.json", json.dumps({"version": "VERSION 1.3", "database": database}))
-    return {"ok": 33, "excluded": 8, "missing": 1, "not listed": 1}
-
-
-def make_folder_of_folders(folder: Path, mp4: bytes) -> dict[str, int]:
-    paths = [f"class {number}/{clip}.mp4" for number in range(8) for clip in range(3)]
-    write_stand_ins(folder / "videos", paths, mp4)
-    put(folder / "videos" / "class 0" / "zero.mp4", b"")
-    put(folder / "videos" / "class 0" / "notes.txt", "notes")
-    put(folder / "videos" / "beside.mp4", mp4)
-    os.mkfifo(folder / "videos" / "pipe beside.mp4")
-    (folder / "videos" / "class 8").mkdir()
-    put(folder / "videos" / "classes.csv", "name,label\nclass 0,waving a hand\n")
-    return {"ok": 24, "unreadable": 1, "not a video": 1, "not listed": 2}
 
 
 @pytest.fixture(scope="module")
