@@ -56,7 +56,7 @@ class TransferExplorer(Panel):
     Args:
         catalog: gives the labels.
         explorer: of the split.
-        space: a map of the split, of `shared_space_map`, which the explorer's first class text is taken for.
+        space: a map of the split, of `shared_space_map`, with the explorer's first class text.
 
     Attributes:
         outcome: what the settings score.
