@@ -1,4 +1,4 @@
-"""The one progress bar: done of total, rate and remaining time, in a notebook and in a terminal alike."""
+"""The one progress bar: done of total, rate and remaining time, a line of text in notebooks and terminals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 
 def progress(
@@ -14,7 +14,8 @@ def progress(
 ) -> tqdm:
     """A bar over `items`, or one moved by hand: `.update(n)`, then `.close()`.
 
-    Written to stderr; in a log file it is a line every ten seconds.
+    Written to stderr, in a log file as a line every ten seconds; in a notebook to stdout, where its last line
+    stays (a bar that is a widget stands at 0 % in a saved notebook).
 
     Args:
         items: what to iterate over; None for a bar moved by hand.
@@ -24,6 +25,8 @@ def progress(
         shown: False for work that is over in a moment.
         given: total, where `items` has no length.
     """
-    interval = 0.2 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10.0
-    look = {"mininterval": interval, "dynamic_ncols": True, "disable": not shown}
+    in_notebook = "ipykernel" in sys.modules
+    interval = 0.2 if sys.stderr.isatty() or in_notebook else 10.0
+    look = {"mininterval": interval, "disable": not shown, "file": sys.stdout if in_notebook else sys.stderr}
+    look |= {"ncols": 100} if in_notebook else {"dynamic_ncols": True}
     return tqdm(items, desc=what, unit=f" {unit}", initial=done, **look, **given)
