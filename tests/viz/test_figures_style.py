@@ -118,7 +118,7 @@ def test_what_is_missing_is_said_and_leaves_no_file(figure, tmp_path, monkeypatc
     def fails(*args: object, **more: object) -> bytes:
         raise OSError("no browser\nat all")
 
-    monkeypatch.setattr(type(figure), "to_image", fails)
+    monkeypatch.setattr(type(for_paper(figure)), "to_image", fails)
     with pytest.raises(RuntimeError, match=r"\(no browser\); set BROWSER_PATH"):
         save_figure(figure, tmp_path / "x.png")
     assert not list(tmp_path.iterdir())

@@ -78,18 +78,20 @@ def write_raw(folder: Path, row: int, frames: np.ndarray) -> None:
         os.fsync(file.fileno())
 
 
+def jpeg_of(frame: np.ndarray, quality: int) -> bytes:
+    """A frame, uint8 [H, W, 3], as a JPEG image."""
+    import simplejpeg
+
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(frame), quality=quality, colorsubsampling="420")
+
+
 def append_jpeg(folder: Path, frames: np.ndarray, quality: int) -> list[int]:
     """Append uint8 [T, H, W, 3] to frames.jpegs as T images, and see them onto the disk; workers take turns.
 
     Returns:
         T + 1 places: image t are the bytes places[t] to places[t + 1].
     """
-    import simplejpeg
-
-    images = [
-        simplejpeg.encode_jpeg(np.ascontiguousarray(frame), quality=quality, colorsubsampling="420")
-        for frame in frames
-    ]
+    images = [jpeg_of(frame, quality) for frame in frames]
     with open(folder / JPEG_FILE, "ab") as file:
         try:  # held alone until the file is closed
             import fcntl

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.text.prompts import label
+from zsar_lab.viz.figures.picture import Figure
 
 # Okabe and Ito's colour-blind-safe palette; grey stands in for black, which a dark theme would hide
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -94,7 +95,7 @@ def new_panels(
     """As `new_figure`, with `panels` (their x and y labels) in rows, `gap` of the height apart."""
     n_columns = min(per_row, len(panels))
     n_rows = -(-len(panels) // n_columns)
-    figure = make_subplots(n_rows, n_columns, horizontal_spacing=0.12, vertical_spacing=gap)
+    figure = make_subplots(n_rows, n_columns, figure=Figure(), horizontal_spacing=0.12, vertical_spacing=gap)
     font = {"color": GREY, "size": 13}
     heading: Look = {"font": {"size": 17, "color": GREY}, "pad": {"t": 22}}
     heading |= {"text": f"{plain(title)}<br><span style='font-size:13px'>{plain(about)}</span>"}

@@ -13,17 +13,18 @@ import traitlets
 from IPython.display import HTML, display
 
 from zsar_lab.viz.clips import message_box, render
+from zsar_lab.viz.widgets.static import LeavesPicture, with_stills
 
 WRAP = {"flex_flow": "row wrap"}
 RESTARTED = "The kernel was restarted or is gone, so these choices do nothing; run this cell again."
 
 
 def show_clips(grid: str) -> None:
-    """Show html, such as a clip grid, below the cell; the clips stay in the saved notebook."""
-    display(HTML(grid))
+    """Show html, such as a clip grid, below the cell; a saved notebook keeps clips, and stills of them."""
+    display(HTML(with_stills(grid)))
 
 
-class Panel(ipywidgets.VBox):
+class Panel(LeavesPicture, ipywidgets.VBox):
     """A box of controls around a state: what a user or a program chooses makes a new one, `show` draws it.
 
     Attributes:

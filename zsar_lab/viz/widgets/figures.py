@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import plotly.graph_objects as go
 import traitlets
 from IPython.display import display
 
+from zsar_lab.viz.figures.picture import bundle, image
 from zsar_lab.viz.figures.training import History, training_curves
 
 CODE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
@@ -90,6 +90,11 @@ class FigureInBox(go.FigureWidget):
     };
     """
     _code = traitlets.Unicode().tag(sync=True)
+
+    def picture(self) -> str:
+        """A picture of it, see `zsar_lab.viz.widgets.static`."""
+        return image(self)
+
     _code_version = traitlets.Unicode(plotly.__version__).tag(sync=True)
 
     @traitlets.default("_code")
@@ -137,12 +142,11 @@ class LiveCurves:
         """Draw the history of one split, or of several by name; made for `on_epoch` of a workspace."""
         histories = histories if isinstance(histories, Mapping) else {"training": histories}
         figure = training_curves(histories, self._about, self._chance)
-        bundle = {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/plain": "a figure"}
         if self._shown is None:
-            self._shown = display(bundle, raw=True, display_id=True)
+            self._shown = display(bundle(figure), raw=True, display_id=True)
             return
         # plotly's JupyterLab extension ignores a second figure in the same place: something else is there
         # in between
         space = {"text/html": f"<div style='height: {figure.layout.height}px'></div>"}
         self._shown.update(space, raw=True)
-        self._shown.update(bundle, raw=True)
+        self._shown.update(bundle(figure), raw=True)

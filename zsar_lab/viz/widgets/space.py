@@ -17,6 +17,7 @@ from zsar_lab.results.predictions import Predictions
 from zsar_lab.viz.clips import message_box
 from zsar_lab.viz.explanations import method_options
 from zsar_lab.viz.figures import space as figures
+from zsar_lab.viz.figures.picture import image
 from zsar_lab.viz.figures.space import COLOURINGS, MOST_NAMES, Look
 from zsar_lab.viz.figures.style import GREEN, GREY, PURPLE, VERMILLION, labels_of, unlike
 from zsar_lab.viz.projection import ALL, SEEN, SpaceMap, warning_of
@@ -49,6 +50,12 @@ class SpaceCanvas(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("space_canvas.js")
+    figure: Any = None  # a function that gives the same as a figure
+
+    def picture(self) -> str:
+        """A picture of it, see `zsar_lab.viz.widgets.static`."""
+        return image(self.figure())
+
     xy = traitlets.Bytes().tag(sync=True)
     look_of = traitlets.Bytes().tag(sync=True)
     looks: Any = traitlets.List().tag(sync=True)
@@ -109,6 +116,7 @@ class SpaceExplorer(Panel):
         self.selected_ids: tuple[str, ...] = ()
         self.canvas = SpaceCanvas()
         self.canvas.observe(self._on_selected, "selected")
+        self.canvas.figure = self._figure
         self._drawn: tuple[str, ...] = ()
         controls = [
             self.dropdown("method", "method", "260px"),
@@ -144,6 +152,11 @@ class SpaceExplorer(Panel):
         given = self._points, self._catalog, state.rows, LABELS[state.method]
         self.selected_ids, self.html["clips"].value = figures.select(*given)
         self._ring()
+
+    def _figure(self) -> Any:
+        state, catalog = self.state, self._catalog
+        space, given = self._maps[state.fitted_on], {"predictions": self._predictions, "method": state.method}
+        return figures.shared_space(space, catalog, state.colour_by, **given)
 
     def _show_points(self, space: SpaceMap) -> None:
         given = self.state.colour_by, self._points, LABELS[self.state.method]
