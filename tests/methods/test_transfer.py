@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import reference
 import torch
+from two_splits import WIDTH, model_of
 
+from zsar_lab.methods import transfer
 from zsar_lab.methods.clips import class_means
 from zsar_lab.methods.transfer import (
     TransferSettings,
     choose_settings,
     classifier_weights,
     compose_prototypes,
-    settings_grid,
     transfer_weights,
-    weights_by_text,
 )
-from zsar_lab.models.rest import ModelConfig, ResT
 from zsar_lab.text.relatedness import KINDS, unit
 
 RANDOM = np.random.default_rng(0)
@@ -36,59 +36,42 @@ def test_class_means_by_hand_and_by_the_plain_loop():
 
 
 def test_classifier_weights_are_the_rows_that_training_scores_clips_by():
-    torch.manual_seed(0)
-    widths = {"width": 8, "depth": 1, "heads": 2, "feedforward": 8, "text_width": 4, "word_width": 4}
-    model = ResT(ModelConfig(n_frames=2, backbone_widths=(8, 8), n_seen=3, **widths))
+    model = model_of(3)
     weights = classifier_weights(model)
     for row, raw in zip(weights, model.seen_weight_SD.tolist(), strict=True):
         np.testing.assert_allclose(row, np.array(raw) / math.sqrt(sum(x * x for x in raw)), atol=1e-7)
-    clips = unit(RANDOM.normal(size=(5, 8))).astype(np.float32)
+    clips = unit(RANDOM.normal(size=(5, WIDTH))).astype(np.float32)
     logits = model.seen_logits(torch.from_numpy(clips), temperature=0.5).detach().numpy()
     np.testing.assert_allclose(clips @ weights.T / 0.5, logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("k", [1, 2, 5, 6])
-@pytest.mark.parametrize("tau", [0.05, 0.3, 5.0])
-def test_transfer_weights_equal_the_plain_loop(k, tau):
-    weights = transfer_weights(RELATED_US, TransferSettings(k, tau))
-    np.testing.assert_allclose(weights, reference.transfer_weights(RELATED_US, k, tau), atol=1e-12)
-    np.testing.assert_allclose(weights.sum(1), 1)
-    assert ((weights > 0).sum(1) <= k).all() and (weights >= 0).all()
-
-
-def test_transfer_weights_by_hand_and_in_their_limits():
+def test_transfer_weights_by_hand_by_the_plain_loop_and_in_their_limits():
+    for k, tau in itertools.product((1, 2, 5, 6), (0.05, 0.3, 5.0)):
+        weights = transfer_weights(RELATED_US, TransferSettings(k, tau))
+        np.testing.assert_allclose(weights, reference.transfer_weights(RELATED_US, k, tau), atol=1e-12)
     # the two most related are 0 and 2; with tau 1 / log 3 and a difference of 1 their weights are 3 to 1
     weights = transfer_weights(np.array([[1.0, -0.5, 0.0]]), TransferSettings(k=2, tau=1 / math.log(3)))
     np.testing.assert_allclose(weights, [[0.75, 0, 0.25]])
     nearest = np.eye(6)[RELATED_US.argmax(1)]
     for k, tau, expected in ((6, 1e-4, nearest), (1, 0.3, nearest), (6, 1e9, np.full((4, 6), 1 / 6))):
-        np.testing.assert_allclose(
-            transfer_weights(RELATED_US, TransferSettings(k, tau)), expected, atol=1e-6
-        )
-    for k, tau, words in (
-        (7, 0.1, "1..6 .*got 7"),
-        (0, 0.1, "1..6 .*got 0"),
-        (3, 0.0, "tau .*got 0.0"),
-        (3, math.nan, "tau .*got nan"),
-    ):
-        with pytest.raises(ValueError, match=words):
+        found = transfer_weights(RELATED_US, TransferSettings(k, tau))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for k, tau, got in ((7, 0.1, "7"), (0, 0.1, "0"), (3, 0.0, "0.0"), (3, math.nan, "nan")):
+        with pytest.raises(ValueError, match=f"got {got}"):
             transfer_weights(RELATED_US, TransferSettings(k, tau))
-
-
-def test_composed_prototypes_by_hand():
-    seen = np.array([[1.0, 0.0], [0.0, 1.0]])
-    composed = compose_prototypes(np.array([[1.0, 0.0], [0.5, 0.5], [0.6, 0.8]]), seen)
+    # and the prototypes that they compose
+    composed = compose_prototypes(np.array([[1.0, 0.0], [0.5, 0.5], [0.6, 0.8]]), np.eye(2))
     np.testing.assert_allclose(composed, [[1, 0], [math.sqrt(0.5), math.sqrt(0.5)], [0.6, 0.8]])
 
 
 @pytest.mark.parametrize("n_seen", [1, 2, 3, 7, 40])
 def test_every_setting_of_the_grid_is_allowed_and_different(n_seen):
-    grid = settings_grid(n_seen)
+    grid = transfer.settings_grid(n_seen)
     assert len(set(grid)) == len(grid)
     assert {1, n_seen} <= {settings.k for settings in grid} <= set(range(1, n_seen + 1))
     texts = np.random.default_rng(0).normal(size=(n_seen, 4))
     for settings in grid:
-        assert weights_by_text(texts[:1], texts, settings).shape == (1, n_seen)
+        assert transfer.weights_by_text(texts[:1], texts, settings).shape == (1, n_seen)
     assert {one.relatedness for one in grid} == (set(KINDS) if n_seen > 1 else {"plain"})
 
 
@@ -96,7 +79,7 @@ def test_the_accuracies_of_the_grid_equal_a_plain_loop():
     random = np.random.default_rng(1)
     clips, targets = unit(random.normal(size=(30, 5))), np.arange(30) % 3
     validation_text, seen_text = random.normal(size=(3, 8)), random.normal(size=(6, 8))
-    prototypes, grid = unit(random.normal(size=(6, 5))), settings_grid(6)
+    prototypes, grid = unit(random.normal(size=(6, 5))), transfer.settings_grid(6)
     chosen, accuracies = choose_settings(clips, targets, validation_text, seen_text, prototypes, grid)
     assert chosen in accuracies and list(accuracies) == grid
     related = {
@@ -114,18 +97,15 @@ def test_the_accuracies_of_the_grid_equal_a_plain_loop():
 
 def choose_planted(monkeypatch, grid, n_right):
     """Choose where each setting of the grid gets so many right of 10 clips in each of four classes."""
-    asked = iter(n_right)
+    asked, targets = iter(n_right), np.repeat(np.arange(4), 10)
 
     def planted(weights, prototypes):
-        points, counts = np.zeros((4, 40)), next(asked)
-        for c in range(4):
-            for clip in range(10):
-                points[c if clip < counts[c] else (c + 1) % 4, 10 * c + clip] = 1
-        return points
+        wrong = np.tile(np.arange(10), 4) >= np.array(next(asked))[targets]
+        return np.eye(4)[(targets + wrong) % 4].T
 
     monkeypatch.setattr("zsar_lab.methods.transfer.compose_prototypes", planted)
     texts = RANDOM.normal(size=(4, 8)), RANDOM.normal(size=(6, 8))
-    return choose_settings(np.eye(40), np.repeat(np.arange(4), 10), *texts, np.eye(6), grid)
+    return choose_settings(np.eye(40), targets, *texts, np.eye(6), grid)
 
 
 def test_one_standard_error_by_hand(monkeypatch):

@@ -10,40 +10,16 @@ import pytest
 import reference
 from two_splits import MEANING, model_of, texts_of
 
+from zsar_lab.methods import transfer
 from zsar_lab.methods.clips import SplitClips
-from zsar_lab.methods.transfer import (
-    TransferSettings,
-    choose_settings,
-    classifier_weights,
-    compose_prototypes,
-    settings_grid,
-    weights_by_text,
-)
-from zsar_lab.results.ablation import (
-    HOLDS,
-    HOLDS_NOT,
-    JOINT,
-    LOSSES,
-    NEIGHBOURS,
-    NOT_TESTED,
-    OPEN,
-    REDUCTION,
-    RELATEDNESS,
-    SOURCE,
-    TEMPERATURE,
-    TEXT,
-    WHOLE,
-    WITHOUT,
-    Ablation,
-    ablate,
-    claims_against_findings,
-)
+from zsar_lab.results import ablation as room
+from zsar_lab.results.ablation import Ablation, ablate, claims_against_findings
 from zsar_lab.results.statistics import accuracy, compare, holm, interval
 
 
 @pytest.fixture(scope="module")
 def classifiers(splits):
-    return [classifier_weights(model_of(len(split.protocol.seen))) for split in splits]
+    return [transfer.classifier_weights(model_of(len(split.protocol.seen))) for split in splits]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +32,7 @@ def row_of(found: Ablation, aspect: str, variant: str) -> pd.Series:
     return rows[rows["variant"] == variant].iloc[0]
 
 
-def right_of(split, embedded, good, prototypes_SD, settings: TransferSettings) -> np.ndarray:
+def right_of(split, embedded, good, prototypes_SD, settings: transfer.TransferSettings) -> np.ndarray:
     """Transfer written out once more: by plain loops where the reference has them (centred relatedness)."""
     names = split.protocol.unseen, split.protocol.seen
     unseen, seen = (good.pooled_CF[good.rows(of)].astype(float) for of in names)
@@ -64,8 +40,8 @@ def right_of(split, embedded, good, prototypes_SD, settings: TransferSettings) -
         related = reference.relatedness(unseen, seen)
         weights = reference.transfer_weights(related, settings.k, settings.tau)
     else:
-        weights = weights_by_text(unseen, seen, settings)
-    composed, right = compose_prototypes(weights, prototypes_SD), []
+        weights = transfer.weights_by_text(unseen, seen, settings)
+    composed, right = transfer.compose_prototypes(weights, prototypes_SD), []
     for clip, target in zip(split.ids(), split.targets(), strict=True):
         cosine_U = (composed * embedded.embedding_ND[embedded.ids.index(clip)]).sum(1)
         right.append((cosine_U >= cosine_U[target]).sum() == 1)  # a tie is wrong
@@ -74,23 +50,28 @@ def right_of(split, embedded, good, prototypes_SD, settings: TransferSettings) -
 
 def test_the_whole_system_is_transfer_as_it_was_scored(ablation, splits):
     row, rows = ablation.table.iloc[0], pd.concat([split.rows("transfer") for split in splits])
-    assert (row["aspect"], row["difference"], row["claimed"]) == (WHOLE, 0, False) and np.isnan(row["p"])
+    assert (row["aspect"], row["difference"], row["claimed"]) == (room.WHOLE, 0, False) and np.isnan(row["p"])
     assert (row["top1"], row["top1_low"], row["top1_high"]) == (accuracy(rows), *interval(rows))
     counts = ablation.n_clips, ablation.n_classes, ablation.n_splits, ablation.n_trainings
     assert counts == (58, 11, 2, 1)
+    # some variants differ, some are what validation chose, and there are 8 seen classes
+    assert (ablation.of(room.NEIGHBOURS)["difference"] != 0).any() and (
+        ablation.table["same_in"][1:] == 2
+    ).any()
+    assert "k = 10" not in set(ablation.table["variant"])
 
 
 @pytest.mark.parametrize(
     ("aspect", "changes"),
     [
-        (NEIGHBOURS, {"all of them (dense)": {"k": 8}, **{f"k = {k}": {"k": k} for k in (1, 3, 5)}}),
-        (TEMPERATURE, {f"tau = {tau:g}": {"tau": tau} for tau in (0.05, 0.1, 0.2, 0.3)}),
-        (RELATEDNESS, {kind: {"relatedness": kind} for kind in ("plain", "centred", "whitened")}),
+        (room.NEIGHBOURS, {"all of them (dense)": {"k": 8}, **{f"k = {k}": {"k": k} for k in (1, 3, 5)}}),
+        (room.TEMPERATURE, {f"tau = {tau:g}": {"tau": tau} for tau in (0.05, 0.1, 0.2, 0.3)}),
+        (room.RELATEDNESS, {kind: {"relatedness": kind} for kind in ("plain", "centred", "whitened")}),
     ],
 )
 def test_one_setting_is_given_and_the_others_stay(ablation, splits, noisy, good, aspect, changes):
     assert ablation.of(aspect)["variant"].tolist() == list(changes)
-    chosen = [TransferSettings(**split.find("transfer").settings) for split in splits]
+    chosen = [transfer.TransferSettings(**split.find("transfer").settings) for split in splits]
     for variant, change in changes.items():
         row, given = row_of(ablation, aspect, variant), [replace(own, **change) for own in chosen]
         right = [
@@ -104,23 +85,20 @@ def test_one_setting_is_given_and_the_others_stay(ablation, splits, noisy, good,
             assert (row["difference"], row["top1"]) == (0, ablation.table.loc[0, "top1"])
 
 
-def test_some_variants_differ_and_some_are_what_validation_chose(ablation):
-    assert (ablation.table["same_in"][1:] == 2).any() and (ablation.of(NEIGHBOURS)["difference"] != 0).any()
-    assert "k = 10" not in set(ablation.table["variant"])  # there are 8 seen classes
-
-
 def test_every_row_is_a_paired_comparison_adjusted_over_all(ablation, splits):
     whole = pd.concat([split.rows("transfer") for split in splits])
     for aspect, method, where in (
-        (WITHOUT, "direct", {}),
-        (JOINT, "match", {}),
-        (JOINT, "transfer_match", {}),
-        (TEXT, "transfer", {"prompt": "vague"}),
-        (REDUCTION, "transfer", {"reduction": "csls"}),
+        (room.WITHOUT, "direct", {}),
+        (room.JOINT, "match", {}),
+        (room.JOINT, "transfer_match", {}),
+        (room.TEXT, "transfer", {"prompt": "vague"}),
+        (room.REDUCTION, "transfer", {"reduction": "csls"}),
     ):
         rows = pd.concat([split.rows(method, **where) for split in splits])
         labels = {"transfer_match": "transfer + match"}
-        variant = {TEXT: "vague", REDUCTION: "with CSLS, inductive"}.get(aspect, labels.get(method, method))
+        variant = {room.TEXT: "vague", room.REDUCTION: "with CSLS, inductive"}.get(
+            aspect, labels.get(method, method)
+        )
         row, pair = row_of(ablation, aspect, variant), compare(rows, whole)
         assert row["top1"] == accuracy(rows)
         found = row[["difference", "difference_low", "difference_high", "p", "min_detectable"]]
@@ -130,7 +108,7 @@ def test_every_row_is_a_paired_comparison_adjusted_over_all(ablation, splits):
     assert len(compared) < len(ablation.table) - 1
     assert (ablation.table["claimed"] == (ablation.table["p_holm"] <= 0.05)).all()
     variants = ["direct", "direct, ridge", "direct, ridge centred"]
-    assert ablation.of(WITHOUT)["variant"].tolist() == variants
+    assert ablation.of(room.WITHOUT)["variant"].tolist() == variants
 
 
 def test_classifier_weights_as_prototypes_have_settings_of_their_own(
@@ -141,11 +119,11 @@ def test_classifier_weights_as_prototypes_have_settings_of_their_own(
         names = split.protocol.validation, split.protocol.seen
         texts = [good.pooled_CF[good.rows(of)].astype(float) for of in names]
         clips_V = SplitClips.of(of_split, split.protocol).validation
-        grid = settings_grid(len(weights_SD))
-        chosen, _ = choose_settings(clips_V.embedding_BD, clips_V.targets, *texts, weights_SD, grid)
+        grid = transfer.settings_grid(len(weights_SD))
+        chosen, _ = transfer.choose_settings(clips_V.embedding_BD, clips_V.targets, *texts, weights_SD, grid)
         right.append(right_of(split, of_split, good, weights_SD, chosen))
     top1 = np.concatenate(right).mean()
-    assert row_of(ablation, SOURCE, "classifier weights")["top1"] == pytest.approx(top1)
+    assert row_of(ablation, room.SOURCE, "classifier weights")["top1"] == pytest.approx(top1)
 
 
 def test_a_training_is_compared_clip_by_clip_whatever_the_order_of_its_clips(splits, noisy, good):
@@ -163,11 +141,11 @@ def test_a_training_is_compared_clip_by_clip_whatever_the_order_of_its_clips(spl
 
     others = [Shuffled(split) for split in splits]
     found = ablate(splits, noisy, good, losses={"as it was": splits, "no alignment": others})
-    same, less = (row_of(found, LOSSES, name) for name in ("as it was", "no alignment"))
+    same, less = (row_of(found, room.LOSSES, name) for name in ("as it was", "no alignment"))
     assert (same["difference"], same["p"]) == (0, 1)
     pair = compare(*(pd.concat([of.rows("transfer") for of in both]) for both in (others, splits)))
     assert (less["difference"], less["p"]) == (pair.difference, pair.p) and less["difference"] < -0.1
-    assert found.of(SOURCE).empty  # no classifier weights were given
+    assert found.of(room.SOURCE).empty  # no classifier weights were given
 
 
 def test_what_does_not_go_together_is_refused(splits, noisy, good, classifiers):
@@ -192,13 +170,13 @@ def test_what_does_not_go_together_is_refused(splits, noisy, good, classifiers):
 
 # claims
 
-VARIANTS = {WITHOUT: "direct", LOSSES: "no alignment", JOINT: "transfer + match"}
+VARIANTS = {room.WITHOUT: "direct", room.LOSSES: "no alignment", room.JOINT: "transfer + match"}
 
 
 def verdicts(rows: list[tuple], n_trainings: int = 3) -> list[str]:
     """Of planted rows: aspect, variant, difference, Holm's p."""
     table = pd.DataFrame(
-        [(WHOLE, "", 0.0, np.nan), *rows], columns=["aspect", "variant", "difference", "p_holm"]
+        [(room.WHOLE, "", 0.0, np.nan), *rows], columns=["aspect", "variant", "difference", "p_holm"]
     )
     table["claimed"] = table["p_holm"] <= 0.05
     return claims_against_findings(Ablation(table, 900, 24, 3, n_trainings))["verdict"].tolist()
@@ -207,44 +185,34 @@ def verdicts(rows: list[tuple], n_trainings: int = 3) -> list[str]:
 @pytest.mark.parametrize(
     ("rows", "verdict"),
     [
-        ([(-0.1, 0.01), (-0.2, 0.05)], HOLDS),
-        ([(-0.1, 0.01), (-0.2, 0.06)], OPEN),  # one cannot be claimed
-        ([(0.1, 0.01), (-0.2, 0.06)], HOLDS_NOT),
-        ([(0.1, 0.01), (-0.2, 0.01)], OPEN),  # one for it, one against it
-        ([(-0.3, 0.2), (0.3, 0.2)], OPEN),
-        ([], NOT_TESTED),
+        ([(-0.1, 0.01), (-0.2, 0.05)], room.HOLDS),
+        ([(-0.1, 0.01), (-0.2, 0.06)], room.OPEN),  # one cannot be claimed
+        ([(0.1, 0.01), (-0.2, 0.06)], room.HOLDS_NOT),
+        ([(0.1, 0.01), (-0.2, 0.01)], room.OPEN),  # one for it, one against it
+        ([(-0.3, 0.2), (0.3, 0.2)], room.OPEN),
+        ([], room.NOT_TESTED),
     ],
 )
-@pytest.mark.parametrize(("aspect", "number"), [(WITHOUT, 0), (LOSSES, 1)])
+@pytest.mark.parametrize(("aspect", "number"), [(room.WITHOUT, 0), (room.LOSSES, 1)])
 def test_a_claim_holds_when_all_that_speak_to_it_are_for_it(rows, verdict, aspect, number):
     found = verdicts([(aspect, VARIANTS[aspect], *row) for row in rows])
-    assert found.pop(number) == verdict and found == [NOT_TESTED] * 2
+    assert found.pop(number) == verdict and found == [room.NOT_TESTED] * 2
 
 
 @pytest.mark.parametrize(
-    ("row", "verdict"), [((0.1, 0.01), HOLDS), ((-0.1, 0.01), HOLDS_NOT), ((0.1, 0.5), OPEN)]
+    ("row", "verdict"), [((0.1, 0.01), room.HOLDS), ((-0.1, 0.01), room.HOLDS_NOT), ((0.1, 0.5), room.OPEN)]
 )
-def test_joint_encoding_is_judged_by_what_it_adds(row, verdict):
-    assert verdicts([(JOINT, "match", -0.3, 0.001), (JOINT, "transfer + match", *row)])[2] == verdict
-
-
-def test_two_trainings_claim_nothing_of_a_training_choice():
-    row = (LOSSES, "no alignment", -0.2, 0.01)
-    assert (verdicts([row], 2)[1], verdicts([row], 3)[1]) == (OPEN, HOLDS)
-
-
-def test_verdicts_are_on_this_reconstruction_and_name_their_rows(ablation):
-    transfer, losses, joint = claims_against_findings(ablation).itertuples()
-    assert "hubness" in transfer.claim and "jointly, end to end" in joint.claim
-    assert all("contradict" not in verdict for verdict in (HOLDS, HOLDS_NOT, OPEN, NOT_TESTED))
+def test_joint_encoding_is_judged_by_what_it_adds_and_two_trainings_claim_nothing(row, verdict):
     assert (
-        transfer.rows == ablation.of(WITHOUT).index.tolist()
-        and losses.rows == ablation.of(LOSSES).index.tolist()
+        verdicts([(room.JOINT, "match", -0.3, 0.001), (room.JOINT, "transfer + match", *row)])[2] == verdict
     )
-    assert ablation.table.loc[joint.rows + joint.beside, "variant"].tolist() == [
-        "transfer + match",
-        "match",
-        "direct, best by match",
-        "transfer, best by match",
-    ]
-    assert losses.verdict == OPEN
+    of_training = (room.LOSSES, "no alignment", -0.2, 0.01)
+    assert [verdicts([of_training], n)[1] for n in (2, 3)] == [room.OPEN, room.HOLDS]
+
+
+def test_verdicts_name_the_rows_that_they_rest_on(ablation):
+    of_transfer, losses, joint = claims_against_findings(ablation).itertuples()
+    assert of_transfer.rows == ablation.of(room.WITHOUT).index.tolist()
+    assert losses.rows == ablation.of(room.LOSSES).index.tolist() and losses.verdict == room.OPEN
+    beside = ["transfer + match", "match", "direct, best by match", "transfer, best by match"]
+    assert ablation.table.loc[joint.rows + joint.beside, "variant"].tolist() == beside

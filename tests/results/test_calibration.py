@@ -53,30 +53,9 @@ def test_the_temperature_is_the_best_of_a_fine_grid():
     losses = [negative_log_likelihood(SCORES, TARGETS, t) for t in grid]
     assert found == pytest.approx(grid[np.argmin(losses)], rel=0.01)
     assert negative_log_likelihood(SCORES, TARGETS, found) <= min(losses) + 1e-9
-
-
-def test_the_temperature_of_a_perfect_and_of_an_inverted_method():
-    right = np.eye(4)[[0, 1, 2, 3]]
-    assert confidences(right, choose_temperature(right, np.arange(4))).max(1) == pytest.approx(
-        np.ones(4), abs=1e-3
-    )
-    assert confidences(-right, choose_temperature(-right, np.arange(4))).max(1) == pytest.approx(
-        np.full(4, 0.25), abs=1e-3
-    )
-
-
-def test_temperatures_that_are_none_and_scores_that_give_none_are_refused():
-    for temperature in (0, -1, math.inf, math.nan):
-        with pytest.raises(ValueError, match=f"finite number above 0, got {temperature:g}"):
-            confidences(SCORES, temperature)
-    for scores, n_targets, words in (
-        (np.ones((3, 2)), 3, "got the same for all"),
-        (np.ones((0, 2)), 0, "at least one clip, got none"),
-        (np.full((3, 2), np.nan), 3, "finite, got 6"),
-        (np.ones((3, 2)), 2, "got 3 and 2"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            choose_temperature(scores, np.zeros(n_targets, int))
+    for scores, confidence in ((np.eye(4), 1), (-np.eye(4), 0.25)):  # always right, and never
+        sure = confidences(scores, choose_temperature(scores, np.arange(4))).max(1)
+        assert sure == pytest.approx(np.full(4, confidence), abs=1e-3)
 
 
 # risk and coverage
@@ -87,9 +66,6 @@ def test_risk_and_coverage_by_hand():
     assert curve.coverage == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
     assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 4, 2 / 5])
     assert (curve.aurc, curve.error_at_80) == pytest.approx(((1 / 3 + 1 / 4 + 2 / 5) / 5, 1 / 4))
-
-
-def test_at_least_80_percent_are_kept():
     # of 6 clips 80 % are 4.8, so 5 are kept; of 10, 8; of 1, 1
     for n, kept in ((6, 5), (10, 8), (1, 1), (35, 28)):
         wrong = np.arange(n) == kept - 1  # the last one kept
@@ -118,48 +94,47 @@ def test_reliability_by_hand():
     shown = mass.table[["low", "high", "clips"]].to_dict("list")
     assert shown == {"low": [0.1, 0.9], "high": [0.6, 1], "clips": [3, 2]}
     assert mass.error == pytest.approx((abs(1.1 - 1) + abs(1.9 - 2)) / 5)
-
-
-def test_a_confidence_on_a_cut_belongs_to_the_bin_below():
-    table = reliability([0.0, 0.25, 0.5, 0.75, 1.0], [True] * 5, n_bins=4).table
-    assert table["clips"].tolist() == [2, 1, 1, 1]
+    on_cuts = reliability(
+        [0.0, 0.25, 0.5, 0.75, 1.0], [True] * 5, n_bins=4
+    ).table  # these are of the bin below
+    assert on_cuts["clips"].tolist() == [2, 1, 1, 1]
 
 
 @pytest.mark.parametrize("n_bins", [1, 4, 15])
-def test_equal_width_equals_the_plain_loop_and_scikit_learns(n_bins):
+def test_equal_width_equals_scikit_learns_and_equal_mass_even_pieces(n_bins):
     from sklearn.calibration import calibration_curve
 
     confidence, right = confidences(SCORES, 0.5).max(1), SCORES.argmax(1) == TARGETS
     found = reliability(confidence, right, n_bins=n_bins)
-    assert found.error == pytest.approx(
-        reference.calibration_error(confidence.tolist(), right.tolist(), n_bins)
-    )
     accuracy, mean = calibration_curve(right, confidence, n_bins=n_bins)
     np.testing.assert_allclose(found.table[["accuracy", "confidence"]], np.stack([accuracy, mean], 1))
-
-
-def test_equal_mass_is_that_of_even_pieces():
-    confidence, right = confidences(SCORES, 0.5).max(1), SCORES.argmax(1) == TARGETS
-    found = reliability(confidence, right, "equal mass", 8)
-    pieces = np.split(np.argsort(confidence), 8)
-    assert found.table["clips"].tolist() == [25] * 8
-    assert found.error == pytest.approx(
-        np.mean([abs(confidence[piece].mean() - right[piece].mean()) for piece in pieces])
-    )
+    assert found.error == pytest.approx(np.abs(accuracy - mean) @ found.table["clips"] / len(right))
+    pieces, even = np.split(np.argsort(confidence), 8), reliability(confidence, right, "equal mass", 8)
+    gaps = [abs(confidence[piece].mean() - right[piece].mean()) for piece in pieces]
+    assert even.table["clips"].tolist() == [25] * 8 and even.error == pytest.approx(np.mean(gaps))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("function", "arguments", "words"),
     [
-        (([0.5, 1.2], [1, 0]), "a confidence must be in 0..1, got 1.2"),
-        (([0.5, -0.1], [1, 0]), "got -0.1"),
-        (([0.5], [1, 0]), "must be of the same clips, at least one, got 1 and 2"),
-        (([], []), "at least one, got 0 and 0"),
-        (([np.nan], [1]), "confidences must be finite, got 1 that are not"),
-        (([0.5], [1], "equal"), "at least 1 bin, of equal width or equal mass, got 15 of 'equal'"),
-        (([0.5], [1], "equal mass", 0), "got 0 of 'equal mass'"),
+        *((confidences, (SCORES, t), f"above 0, got {t:g}") for t in (0, -1, math.inf, math.nan)),
+        (choose_temperature, (np.ones((3, 2)), np.zeros(3, int)), "got the same for all"),
+        (choose_temperature, (np.ones((0, 2)), np.zeros(0, int)), "at least one clip, got none"),
+        (choose_temperature, (np.full((3, 2), np.nan), np.zeros(3, int)), "finite, got 6"),
+        (choose_temperature, (np.ones((3, 2)), np.zeros(2, int)), "got 3 and 2"),
+        (reliability, ([0.5, 1.2], [1, 0]), "a confidence must be in 0..1, got 1.2"),
+        (reliability, ([0.5, -0.1], [1, 0]), "got -0.1"),
+        (reliability, ([0.5], [1, 0]), "must be of the same clips, at least one, got 1 and 2"),
+        (reliability, ([], []), "at least one, got 0 and 0"),
+        (reliability, ([np.nan], [1]), "confidences must be finite, got 1 that are not"),
+        (
+            reliability,
+            ([0.5], [1], "equal"),
+            "at least 1 bin, of equal width or equal mass, got 15 of 'equal'",
+        ),
+        (reliability, ([0.5], [1], "equal mass", 0), "got 0 of 'equal mass'"),
     ],
 )
-def test_what_has_no_reliability_is_refused(arguments, words):
+def test_what_cannot_be_calibrated_is_refused(function, arguments, words):
     with pytest.raises(ValueError, match=words):
-        reliability(*arguments)
+        function(*arguments)

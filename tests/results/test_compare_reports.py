@@ -6,8 +6,6 @@ import contextlib
 import copy
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +34,18 @@ def results() -> tuple[Results, Results]:
 
 
 @pytest.fixture(scope="module")
-def a(results) -> dict:
-    return as_read(results[0])
+def reports(results) -> list[dict]:
+    return [as_read(one) for one in results]
 
 
 @pytest.fixture(scope="module")
-def b(results) -> dict:
-    return as_read(results[1])
+def a(reports) -> dict:
+    return reports[0]
+
+
+@pytest.fixture(scope="module")
+def b(reports) -> dict:
+    return reports[1]
 
 
 def changed(content: dict, path: tuple, value: object) -> dict:
@@ -140,9 +143,6 @@ def test_another_protocol_is_refused_with_the_points_in_which_it_differs(a, key,
     with pytest.raises(ReportError) as refused:
         compare_reports(a, other)
     assert words in str(refused.value) and "\n" not in str(refused.value)
-
-
-def test_another_number_of_splits_is_refused(a):
     fewer = copy.deepcopy(a) | {"splits": a["splits"][:1]}
     for row in (*fewer["methods"].values(), *fewer["prompts"], *fewer["reductions"]):
         del row["per_class"][1]
@@ -163,9 +163,11 @@ def paths_of(content, path=()):
 
 @pytest.mark.parametrize("change", ["delete", None, "x", 3, [], {}, True])
 def test_a_damaged_report_is_a_report_error_or_fits(a, change):
-    for path in random.Random(0).sample(sorted(paths_of(a), key=str), 12):
+    few = a | {"prompts": a["prompts"][:1], "reductions": a["reductions"][:1]}
+    few["methods"] = {name: a["methods"][name] for name in ("direct", "transfer")}
+    for path in random.Random(0).sample(sorted(paths_of(few), key=str), 12):
         with contextlib.suppress(ReportError):  # which is no KeyError, TypeError, ...
-            compare_reports(changed(a, path, change), a)
+            compare_reports(changed(few, path, change), few)
 
 
 @pytest.mark.parametrize(
@@ -237,16 +239,6 @@ def test_other_protocols_end_in_one_line(files, tmp_path, capsys, a):
         assert main(["evaluate", "--compare", str(files[0]), str(tmp_path / other)]) == 2
         out, err = capsys.readouterr()
         assert out == "" and len(err.strip().splitlines()) == 1
-
-
-def test_comparing_loads_no_model_package(files):
-    code = (
-        "import sys; from zsar_lab.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
-    )
-    command = [sys.executable, "-c", code, "evaluate", "--compare", *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    loaded = set(done.stderr.split())
-    assert "pandas" in loaded and not loaded & {"torch", "transformers", "sklearn", "plotly", "av", "decord"}
 
 
 # predictions from elsewhere

@@ -97,13 +97,6 @@ def test_gammas_are_chosen_on_validation_classes_and_the_other_half(predictions,
         assert gamma == choose_gamma(fitted.scores(group), group.targets, is_seen, "micro")
 
 
-def test_seen_candidates_are_at_their_measured_prototypes_under_transfer(predictions):
-    both, alone = predictions.scores("transfer", candidates="all"), predictions.scores("transfer")
-    np.testing.assert_array_equal(both[len(predictions.ids("seen")) :, len(SEEN) :], alone)
-    held_out = predictions.scores("transfer", candidates="all", role="seen_test")[:, : len(SEEN)]
-    np.testing.assert_array_equal(held_out, predictions.scores("seen", candidates="seen"))
-
-
 def test_bounds_and_prototypes(predictions, clips):
     rows = clips.rows(PROTOCOL.test_clips)
     plain = reference.true_prototype_scores(clips.embedding_ND[rows], predictions.targets(), len(UNSEEN))
@@ -112,6 +105,11 @@ def test_bounds_and_prototypes(predictions, clips):
     composed /= np.linalg.norm(composed, axis=1, keepdims=True)
     np.testing.assert_allclose(predictions.prototypes("composed"), composed)
     np.testing.assert_allclose(predictions.weights().sum(1), 1)
+    # seen candidates are at their measured prototypes under transfer
+    both = predictions.scores("transfer", candidates="all")
+    alone, seen = predictions.scores("transfer"), predictions.scores("seen", candidates="seen")
+    np.testing.assert_array_equal(both[len(seen) :, len(SEEN) :], alone)
+    np.testing.assert_array_equal(both[: len(seen), : len(SEEN)], seen)
 
 
 def test_a_generalised_protocol_gives_the_same(predictions, clips, good, vague):
@@ -144,28 +142,21 @@ def test_a_method_is_one_entry(clips, good, monkeypatch):
 # what is refused
 
 
-@pytest.mark.parametrize(
-    ("emptied", "words"),
-    [
+def test_what_a_protocol_lacks_is_an_error_before_anything_is_trained():
+    for emptied, words in (
         ({"validation": (), "validation_clips": ()}, "validation clips, got 0"),
         ({"seen_test_clips": ("a",)}, "got 1"),
-    ],
-)
-def test_what_a_protocol_lacks_is_an_error_before_anything_is_trained(emptied, words):
-    with pytest.raises(EvaluationError, match=words):
-        evaluate_split(None, None, dataclasses.replace(PROTOCOL, **emptied), None)
-
-
-@pytest.mark.parametrize("left", [1, 0])
-def test_an_unseen_class_with_one_clip_is_refused(left):
-    table = pd.DataFrame(
-        [(clip, clip.split("/")[0]) for clip in PROTOCOL.test_clips], columns=["id", "class"]
-    )
+    ):
+        with pytest.raises(EvaluationError, match=words):
+            evaluate_split(None, None, dataclasses.replace(PROTOCOL, **emptied), None)
+    table = pd.DataFrame({"id": PROTOCOL.test_clips})
+    table["class"] = table["id"].str.split("/").str[0]
     check_can_be_scored(PROTOCOL, table)
     own = [clip for clip in PROTOCOL.test_clips if clip.startswith("new3/")]
-    kept = tuple(clip for clip in PROTOCOL.test_clips if clip not in own[left:])
-    with pytest.raises(EvaluationError, match=f"'new3' has {left}"):
-        check_can_be_scored(dataclasses.replace(PROTOCOL, test_clips=kept), table)
+    for left in (1, 0):
+        kept = tuple(clip for clip in PROTOCOL.test_clips if clip not in own[left:])
+        with pytest.raises(EvaluationError, match=f"'new3' has {left}"):
+            check_can_be_scored(dataclasses.replace(PROTOCOL, test_clips=kept), table)
 
 
 def test_inputs_of_another_training_are_refused(clips, good, vague):

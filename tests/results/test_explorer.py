@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import reference
 from scored_split import PROTOCOL
 from two_splits import UNSEEN, texts_of
 
@@ -60,29 +61,25 @@ def test_what_validation_chose_scores_as_the_method_does(explorer, methods, prom
     assert outcome.validation.mean_class == pytest.approx(fitted.validation_top1)
     assert outcome.unreduced is outcome.unseen and outcome.reduction_settings == {}
     np.testing.assert_array_equal(outcome.prototypes_UD, fitted.points(UNSEEN))
+    ids, rows = explorer.clips.ids[5:2:-1], explorer.clips.embedding_ND[[5, 4, 3]]
+    np.testing.assert_array_equal(explorer.embeddings_of(ids), rows)
 
 
 @pytest.mark.parametrize("prompt", ["good", "vague"])
 def test_each_correction_scores_as_reduced_scores_does(explorer, methods, prompt, good, vague):
-    fitted = methods.fit({"good": good, "vague": vague}[prompt], "transfer")
-    wanted = {
-        scored.reduction: scored for scored in reduced_scores(fitted, methods) if scored.setting == INDUCTIVE
-    }
+    fitted, test = methods.fit({"good": good, "vague": vague}[prompt], "transfer"), methods.test
+    wanted = {one.reduction: one for one in reduced_scores(fitted, methods) if one.setting == INDUCTIVE}
     assert {NO_REDUCTION, *wanted} == set(REDUCTION_CHOICES)
     for name, scored in wanted.items():
         choice = dataclasses.replace(explorer.chosen(prompt), reduction=name)
         outcome = explorer.score(choice)
         np.testing.assert_allclose(explorer.scores(choice), scored.scores_BC, atol=1e-12)
         assert outcome.validation.top1 == scored.validation_top1, name
-        assert (
-            fitted.settings | {f"{name}_{key}": value for key, value in outcome.reduction_settings.items()}
-            == scored.settings
-        )
-        assert outcome.unseen.top1 == top_k_accuracy(scored.scores_BC, methods.test.targets, 1)
+        own = {f"{name}_{key}": value for key, value in outcome.reduction_settings.items()}
+        assert fitted.settings | own == scored.settings
+        assert outcome.unseen.top1 == top_k_accuracy(scored.scores_BC, test.targets, 1)
         assert outcome.unseen is not outcome.unreduced
-        assert (
-            outcome.unreduced.occurrence_C.tolist() == k_occurrence(fitted.scores(methods.test), 1).tolist()
-        )
+        assert outcome.unreduced.occurrence_C.tolist() == k_occurrence(fitted.scores(test), 1).tolist()
 
 
 def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, methods, good):
@@ -92,15 +89,9 @@ def test_the_setting_of_a_correction_stays_while_the_others_move(explorer, metho
     outcome = explorer.score(moved)
     assert outcome.reduction_settings == explorer.score(chosen).reduction_settings != {}
     prototypes = compose_prototypes(weights_of(methods, good, UNSEEN, SETTINGS), methods.seen_prototypes)
-    on_test, on_train = (
-        nearest_scores(group.embedding_BD, prototypes) for group in (methods.test, methods.train)
-    )
-    k = outcome.reduction_settings["k"]
-    best_of_clip = [np.mean(sorted(row)[-k:]) for row in on_test]
-    best_of_class = [np.mean(sorted(column)[-k:]) for column in on_train.T]
-    wanted = [
-        [2 * s - r - near for s, near in zip(row, best_of_class)] for row, r in zip(on_test, best_of_clip)
-    ]
+    groups = methods.test, methods.train
+    scores = (nearest_scores(group.embedding_BD, prototypes) for group in groups)
+    wanted = reference.csls(*scores, outcome.reduction_settings["k"])
     np.testing.assert_allclose(explorer.scores(moved), wanted, atol=1e-12)
 
 
@@ -114,13 +105,9 @@ def test_the_order_of_questions_does_not_matter(explorer, clips, good, vague):
         for source in (CLASS_MEANS, WEIGHTS)
     ]
     first = {choice: explorer.score(choice) for choice in choices}
+    other = Explorer(clips, PROTOCOL, {"vague": vague, "good": good}, {WEIGHTS: ROWS})
     for choice in reversed(choices):
-        other = (
-            Explorer(clips, PROTOCOL, {"vague": vague, "good": good}, {WEIGHTS: ROWS})
-            if choice == choices[0]
-            else explorer
-        )
-        again = other.score(choice)
+        again = (other if choice == choices[0] else explorer).score(choice)
         assert again.choice == choice and again.unseen.top1 == first[choice].unseen.top1
         np.testing.assert_array_equal(again.unseen.occurrence_C, first[choice].unseen.occurrence_C)
     assert len({first[choice].unseen.top1 for choice in choices}) > 3  # and they do differ
@@ -136,37 +123,30 @@ def test_figures_by_hand():
     assert scored.hubness == hubness(np.array([3, 1, 0]), 1)
     assert (scored.top1, scored.mean_class) == (0.5, pytest.approx((1 + 1 / 3) / 2))
     assert scored.top1_C.tolist() == [1, pytest.approx(1 / 3), 0]
-    assert scored.occurrence_C.tolist() == [3, 1, 0] and scored.clips_C.tolist() == [1, 3, 0]
+    assert scored.occurrence_C.tolist() == [3, 1, 0]
 
 
 # the map
 
 
-def test_a_place_on_the_map_is_the_mean_of_the_nearest_clips():
+def test_a_place_on_the_map_is_the_mean_of_the_five_nearest_clips():
     random = np.random.default_rng(4)
     points, shown, xy = random.normal(size=(4, 6)), random.normal(size=(20, 6)), random.normal(size=(20, 2))
-    found = places_on_map(points, shown, xy, 3)
-    for point, place in zip(points, found):
-        cosines = [clip @ point / np.linalg.norm(clip) for clip in shown]
-        nearest = sorted(range(20), key=lambda row: -cosines[row])[:3]
+    for point, place in zip(points, places_on_map(points, shown, xy)):
+        cosines = [reference.cosine(clip, point) for clip in shown]
+        nearest = sorted(range(20), key=lambda row: -cosines[row])[:5]
         assert place == pytest.approx(xy[nearest].mean(0))
-    np.testing.assert_allclose(places_on_map(shown, shown, xy, 1), xy)  # a clip's own place
-    np.testing.assert_allclose(
-        places_on_map(points, shown[:2], xy[:2]), np.tile(xy[:2].mean(0), (4, 1))
-    )  # fewer than asked for
-    for arguments in ((shown, xy[:19]), (shown[:0], xy[:0]), (shown, xy, 0)):
-        with pytest.raises(ValueError, match=f"got {len(arguments[0])}, {len(arguments[1])} and"):
-            places_on_map(points, *arguments)
-
-
-def test_embeddings_are_those_of_the_clips_asked_for(explorer, clips):
-    np.testing.assert_array_equal(explorer.embeddings_of(clips.ids[5:2:-1]), clips.embedding_ND[[5, 4, 3]])
+    fewer = places_on_map(points, shown[:2], xy[:2])  # than asked for
+    np.testing.assert_allclose(fewer, np.tile(xy[:2].mean(0), (4, 1)))
+    for n_clips, n_places in ((20, 19), (0, 0)):
+        with pytest.raises(ValueError, match=f"got {n_clips} and {n_places}"):
+            places_on_map(points, shown[:n_clips], xy[:n_places])
 
 
 # what is refused
 
 
-def test_what_cannot_be_explored_is_refused(clips, good):
+def test_what_cannot_be_explored_and_choices_that_there_are_not_are_refused(clips, good, explorer):
     fixed = dataclasses.replace(PROTOCOL, validation=(), validation_clips=())
     same = texts_of("same", np.ones((len(good.names), 12)))
     for arguments, words in (
@@ -178,9 +158,6 @@ def test_what_cannot_be_explored_is_refused(clips, good):
     ):
         with pytest.raises(ValueError, match=words):
             Explorer(clips, *arguments)
-
-
-def test_a_choice_that_there_is_not_is_refused(explorer):
     for change, words in (
         ({"transfer": TransferSettings(9, 0.1)}, r"1\.\.8 .* got 9"),
         ({"transfer": TransferSettings(3, 0.0)}, "tau .* got 0"),

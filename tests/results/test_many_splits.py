@@ -47,35 +47,25 @@ def test_every_figure_is_that_of_the_split_alone(monkeypatch, clips_a_block, n_s
     assert turned.equals(found)
 
 
-@pytest.mark.parametrize(
-    ("split", "words"),
-    [
-        ([3], "split 1 has 1, 1 of them different"),
-        ([3, 4, 3], "split 1 has 3, 2 of them different"),
-        ([0, 7, 6], r"0\.\.6, with clips, split 1 has 6"),
-        ([-1, 2], r"0\.\.6, with clips, split 1 has -1"),
-        ([0, 7], r"0\.\.6, with clips, split 1 has 7"),
-    ],
-)
-def test_splits_that_cannot_be_scored_are_refused(split, words):
-    with pytest.raises(ValueError, match=words):
-        score_splits({"method": np.zeros((6, 7))}, np.arange(6), [np.array([0, 1]), np.array(split)])
-
-
-FINE, HALF = np.zeros((4, 3)), [np.array([0, 1])]
+FINE, HALF, CLIPS = np.zeros((4, 3)), [0, 1], [0, 1, 2, 0]
 
 
 @pytest.mark.parametrize(
     ("scores", "targets", "splits", "words"),
     [
-        ({"a": FINE}, [0, 1, 2, 0], [], "got 0 and 1"),
-        ({}, [0, 1, 2, 0], HALF, "got 1 and 0"),
-        ({"a": FINE, "b": FINE[:, :2]}, [0, 1, 2, 0], HALF, r"\(4, 3\) .* those of 'b' are \(4, 2\)"),
-        ({"a": FINE}, [0, 1, 2], HALF, r"\(3, 3\) .* those of 'a' are \(4, 3\)"),
-        ({"a": FINE}, [1, 2, 3, 1], HALF, r"0\.\.2, got 3"),
-        ({"a": FINE + np.inf}, [0, 1, 2, 0], HALF, "'a' .* 12 not finite"),
+        ({"a": FINE}, CLIPS, [], "got 0 and 1"),
+        ({}, CLIPS, [HALF], "got 1 and 0"),
+        ({"a": FINE, "b": FINE[:, :2]}, CLIPS, [HALF], r"\(4, 3\) .* those of 'b' are \(4, 2\)"),
+        ({"a": FINE}, [0, 1, 2], [HALF], r"\(3, 3\) .* those of 'a' are \(4, 3\)"),
+        ({"a": FINE}, [1, 2, 3, 1], [HALF], r"0\.\.2, got 3"),
+        ({"a": FINE + np.inf}, CLIPS, [HALF], "'a' .* 12 not finite"),
+        ({"a": FINE}, CLIPS, [HALF, [2]], "split 1 has 1, 1 of them different"),
+        ({"a": FINE}, CLIPS, [HALF, [0, 1, 0]], "split 1 has 3, 2 of them different"),
+        ({"a": FINE}, [0, 1, 0, 1], [HALF, [0, 2, 1]], r"0\.\.2, with clips, split 1 has 2"),
+        ({"a": FINE}, CLIPS, [HALF, [-1, 2]], r"0\.\.2, with clips, split 1 has -1"),
+        ({"a": FINE}, CLIPS, [HALF, [0, 3]], r"0\.\.2, with clips, split 1 has 3"),
     ],
 )
-def test_inputs_that_do_not_go_together_are_refused(scores, targets, splits, words):
+def test_what_cannot_be_scored_is_refused(scores, targets, splits, words):
     with pytest.raises(ValueError, match=words):
-        score_splits(scores, np.array(targets), splits)
+        score_splits(scores, np.array(targets), [np.array(split) for split in splits])

@@ -70,9 +70,6 @@ def test_calibrated_stacking_takes_gamma_off_the_seen_classes(predictions):
     assert (stacked[:, 2:] == plain[:, 2:]).all()
     side = predictions.scores("transfer", candidates="all", reduction="calibrated_stacking", role="test")
     assert (side == stacked[8:]).all()
-
-
-def test_every_class_is_halved():
     assert halves(np.array([0, 0, 1, 1, 1, 2])).tolist() == [0, 1, 0, 1, 0, 1]
     targets = np.random.default_rng(0).integers(9, size=300)
     counts = np.array([np.bincount(targets[halves(targets) == half], minlength=9) for half in (0, 1)])
@@ -100,7 +97,11 @@ def test_written_and_read_again_it_is_the_same(predictions, tmp_path):
     assert isinstance(read.scores("transfer"), np.memmap)
 
 
-def test_other_inputs_or_another_version_are_not_found(predictions, tmp_path):
+def test_other_inputs_another_version_and_half_written_ones_are_not_found(predictions, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(pd.DataFrame, "to_parquet", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            predictions.save(tmp_path)
     with pytest.raises(FileNotFoundError):
         Predictions.read(tmp_path, "stratified-0")
     predictions.save(tmp_path)
@@ -121,11 +122,3 @@ def test_a_damaged_file_is_named(predictions, tmp_path, name, content):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match="stratified-0"):
         Predictions.read(tmp_path, "stratified-0", predictions.about["fingerprint"])
-
-
-def test_half_written_predictions_are_not_found(predictions, tmp_path, monkeypatch):
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", lambda *args, **kwargs: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        predictions.save(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        Predictions.read(tmp_path, "stratified-0")

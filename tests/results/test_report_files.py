@@ -57,7 +57,12 @@ def test_a_split_says_how_it_is_scored_and_on_which_clips(results, content):
     assert differ == ["train"] and first["clips_scored"] == 120
 
 
-def test_files_are_written_once(results, tmp_path):
+def test_files_are_written_once_and_whole_or_not_at_all(results, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("zsar_lab.results.report_files.html_page", lambda results: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_files(results, tmp_path, {})
+    assert not list(tmp_path.iterdir())
     results.save(tmp_path, seconds={"training": 3})
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()}
     assert set(before) == set(FILES) and json.loads(before["report.json"][1])["seconds"] == {"training": 3}
@@ -73,13 +78,6 @@ def test_files_are_written_once(results, tmp_path):
         expected = pd.concat([results.table(family)[name] for family in results.families], ignore_index=True)
         pd.testing.assert_series_equal(table[name], expected, check_exact=True)
     assert set(table["protocol_name"]) == {TITLE, "random"}
-
-
-def test_nothing_is_half_written(results, tmp_path, monkeypatch):
-    monkeypatch.setattr("zsar_lab.results.report_files.html_page", lambda results: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        write_files(results, tmp_path / "new", {})
-    assert not (tmp_path / "new").exists()
 
 
 def test_figures_for_reading():

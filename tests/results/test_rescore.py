@@ -28,26 +28,16 @@ def rescorer(clips) -> Rescorer:
 
 @pytest.mark.parametrize("method", TEXT_METHODS)
 @pytest.mark.parametrize("prompt", ["good", "vague"])
-def test_unseen_scores_are_bit_for_bit_those_of_the_evaluation(
-    rescorer, predictions, good, vague, method, prompt
-):
-    found = rescorer.score({"good": good, "vague": vague}[prompt], method, "unseen")
+def test_scores_are_those_of_the_evaluation(rescorer, predictions, good, vague, method, prompt):
+    texts, wanted = {"good": good, "vague": vague}[prompt], predictions.find(method, prompt)
+    found = rescorer.score(texts, method, "unseen")
     np.testing.assert_array_equal(found.scores_BC, predictions.scores(method, prompt))
     np.testing.assert_array_equal(found.targets, predictions.targets())
-    settings = predictions.find(method, prompt).settings
-    assert (found.settings, found.prompt, found.names) == (settings, prompt, UNSEEN)
-
-
-@pytest.mark.parametrize("method", TEXT_METHODS)
-def test_validation_scores_give_the_accuracy_that_chose_the_settings(rescorer, predictions, good, method):
-    found = rescorer.score(good, method)
-    assert (found.on, found.names, found.scores_BC.shape) == (
-        "validation",
-        HELD_OUT,
-        (len(HELD_OUT) * CLIPS_A_CLASS, len(HELD_OUT)),
-    )
-    assert found.top1 == pytest.approx(predictions.find(method).validation_top1)
-    assert found.settings == predictions.find(method).settings
+    assert (found.settings, found.prompt, found.names) == (wanted.settings, prompt, UNSEEN)
+    found, n_classes = rescorer.score(texts, method), len(HELD_OUT)
+    assert found.scores_BC.shape == (n_classes * CLIPS_A_CLASS, n_classes)
+    assert (found.on, found.names, found.settings) == ("validation", HELD_OUT, wanted.settings)
+    assert found.top1 == pytest.approx(wanted.validation_top1)  # which chose the settings
 
 
 def test_the_training_clips_are_read_once_for_all_texts(rescorer, clips, good, vague, monkeypatch):
@@ -117,14 +107,12 @@ def test_the_sentence_says_what_changed_and_warns_of_what_was_looked_at():
 
 def test_what_is_not_there_is_refused(rescorer, clips, good):
     short, unseen = texts_of("short", MEANING[:-1], NAMES[:-1]), texts_of("short", MEANING[1:], NAMES[1:])
+    unvalidated = dataclasses.replace(PROTOCOL, validation=(), validation_clips=())
     for call, words in (
         (lambda: rescorer.score(good, "match"), "got 'match'"),
         (lambda: rescorer.compare(good, good, on="test"), "got 'test'"),
         (lambda: Rescorer(dataclasses.replace(clips, ids=(*clips.ids[:-1], "other")), PROTOCOL), "1 clips"),
-        (
-            lambda: Rescorer(clips, dataclasses.replace(PROTOCOL, validation=(), validation_clips=())),
-            "1 or more validation clips, got 0",
-        ),
+        (lambda: Rescorer(clips, unvalidated), "1 or more validation clips, got 0"),
     ):
         with pytest.raises(ValueError, match=words):
             call()

@@ -144,8 +144,7 @@ def claims_against_findings(ablation: Ablation) -> pd.DataFrame:
     Returns:
         A row a claim: claim, verdict ("holds in this reconstruction", "does not hold in this reconstruction",
         "cannot be told from these splits" or "not tested"), rows (of `ablation.table`, on which it rests),
-        beside (others that speak to it), gain (the sign of the differences that support it: -1 where the
-        variant lacks the part, 1 where it adds it).
+        beside (others that speak to it).
     """
     joint, losses = ablation.of(JOINT), ablation.of(LOSSES)
     is_fused = joint["variant"] == LABELS[FUSED]
@@ -176,8 +175,8 @@ def claims_against_findings(ablation: Ablation) -> pd.DataFrame:
             verdict = HOLDS
         if rows is losses and ablation.n_trainings < FEWEST_TRAININGS:
             verdict = OPEN
-        found.append((claim, NOT_TESTED if rows.empty else verdict, [*rows.index], [*beside.index], gain))
-    return pd.DataFrame(found, columns=["claim", "verdict", "rows", "beside", "gain"])
+        found.append((claim, NOT_TESTED if rows.empty else verdict, [*rows.index], [*beside.index]))
+    return pd.DataFrame(found, columns=["claim", "verdict", "rows", "beside"])
 
 
 # aspect, variant, its rows in each split, in how many splits it is the whole system

@@ -41,12 +41,10 @@ class Reliability(NamedTuple):
         table: a row a bin with clips: low, high (of the bin when of equal width, of its clips when of equal
             mass), clips, confidence (mean), accuracy, gap (confidence less accuracy: positive is too sure).
         error: expected calibration error, the mean over clips of the absolute gap of their bin, 0..1.
-        binning: "equal width" or "equal mass".
     """
 
     table: pd.DataFrame
     error: float
-    binning: str
 
 
 def confidences(scores_BC: np.ndarray, temperature: float) -> np.ndarray:
@@ -146,18 +144,13 @@ def reliability(
     else:
         bin_of = np.searchsorted(np.sort(confidence), confidence, side="left") * n_bins // len(confidence)
     grouped = pd.DataFrame({"confidence": confidence, "right": right}).groupby(bin_of)
-    table = grouped.agg(
-        low=("confidence", "min"),
-        high=("confidence", "max"),
-        clips=("right", "size"),
-        confidence=("confidence", "mean"),
-        accuracy=("right", "mean"),
-    )
+    of_bin = {"low": ("confidence", "min"), "high": ("confidence", "max"), "clips": ("right", "size")}
+    table = grouped.agg(**of_bin, confidence=("confidence", "mean"), accuracy=("right", "mean"))
     if binning == EQUAL_WIDTH:
         table["low"], table["high"] = table.index / n_bins, (table.index + 1) / n_bins
     table["gap"] = table["confidence"] - table["accuracy"]
     error = float((table["gap"].abs() * table["clips"]).sum() / len(right))
-    return Reliability(table.reset_index(drop=True), error, binning)
+    return Reliability(table.reset_index(drop=True), error)
 
 
 def _checked(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

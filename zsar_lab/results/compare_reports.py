@@ -309,11 +309,8 @@ def _name(part: str, row: _Row) -> str:
 def _differences(a: _Row, b: _Row) -> list[str]:
     """What else is not the same of two rows, but for their settings."""
     first, second = a.fingerprints, b.fingerprints
-    found = [
-        f"{what} (A {first.get(what)}, B {second.get(what)})"
-        for what in SHARED
-        if first.get(what) != second.get(what)
-    ]
+    differing = (what for what in SHARED if first.get(what) != second.get(what))
+    found = [f"{what} (A {first.get(what)}, B {second.get(what)})" for what in differing]
     texts = [of.get("class_text") or "not known" for of in (first, second)]
     if texts[0] != texts[1]:
         found.append(f"class text (A {a.prompt} {texts[0]}, B {b.prompt} {texts[1]})")

@@ -198,18 +198,15 @@ def class_orders(classes: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 def official_test_lists(clips: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """Ids of a catalog's clips in each official test list, for `conventions_of`; {} where there is none."""
     table = clips["splits"].str.split(expand=True).set_axis(clips["id"])
-    lists = {
-        f"official test list {number + 1}": tuple(table.index[table[number] == "test"]) for number in table
-    }
+    lists = {f"official test list {n + 1}": tuple(table.index[table[n] == "test"]) for n in table}
     return {name: ids for name, ids in lists.items() if ids}
 
 
 def check_same_embeddings(splits: Sequence[Predictions], clips: Sequence[ClipEmbeddings]) -> None:
     """Raise ValueError unless these are the embeddings that the splits were scored from, in order."""
     if not splits or len(splits) != len(clips):
-        raise ValueError(
-            f"every split needs the embeddings it was scored from, got {len(splits)} splits and {len(clips)}"
-        )
+        got = f"{len(splits)} splits and {len(clips)}"
+        raise ValueError(f"every split needs the embeddings it was scored from, got {got}")
     for split, embedded in zip(splits, clips, strict=True):
         own = split.about["fingerprints"]["embeddings"]
         if own != embedded.fingerprint:
@@ -261,10 +258,8 @@ def _clips_scored(
             raise ValueError(f"official list {name!r} must hold clips of every split, none of {empty[0]!r}")
         lists.append((CLIPS, name, "only the clips of that list", kept))
     if len(lists) > 1:
-        pooled, words = (
-            [one for *_, scored in lists for one in scored],
-            "the clips of all lists, a clip once a list",
-        )
+        pooled = [one for *_, scored in lists for one in scored]
+        words = "the clips of all lists, a clip once a list"
         lists.append((CLIPS, f"all {len(lists)} official lists", words, pooled))
     return lists
 
@@ -275,10 +270,8 @@ def _halves(
     """Halves of the unseen classes by the published seeds, counted in the published and in other orders."""
     fewest = min(len(split.protocol.unseen) for split in splits)
     if fewest < FEWEST_TO_HALVE:
-        left_out.append(
-            f"{SPLITS} and {ORDER}: halves need {FEWEST_TO_HALVE} unseen classes or more in every split,"
-            f" one has {fewest}"
-        )
+        need = f"halves need {FEWEST_TO_HALVE} unseen classes or more in every split"
+        left_out.append(f"{SPLITS} and {ORDER}: {need}, one has {fewest}")
         return []
 
     def halved(ordered: Sequence[Sequence[str]], n_seeds: int) -> list[list[_Scored]]:
@@ -295,11 +288,8 @@ def _halves(
 
     published = [class_order(split.protocol.unseen) for split in splits]
     by_seed = halved(published, MANY_SEEDS)
-    words = (
-        "np.random.seed(s); np.random.permutation(n)[:n//2] over the sorted names of the unseen classes, s ="
-        f" 0..{N_SEEDS - 1}"
-    )
-    many = f"the same with s = 0..{MANY_SEEDS - 1}"
+    words = "np.random.seed(s); np.random.permutation(n)[:n//2] over the sorted names of the unseen classes"
+    words, many = f"{words}, s = 0..{N_SEEDS - 1}", f"the same with s = 0..{MANY_SEEDS - 1}"
     aspects: list[_Aspect] = [
         (SPLITS, f"halves, {N_SEEDS} seeds", words, [*chain(*by_seed[:N_SEEDS])]),
         (SPLITS, f"halves, {MANY_SEEDS} seeds", many, [*chain(*by_seed)]),

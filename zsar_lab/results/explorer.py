@@ -56,14 +56,12 @@ class GroupScore:
         mean_class: mean over the classes of that share.
         top1_C: that share of each class; 0 for a class without clips.
         occurrence_C: N_1, how many clips are predicted as each class, int64; ties go to the first class.
-        clips_C: clips of each class, int64.
     """
 
     top1: float
     mean_class: float
     top1_C: np.ndarray
     occurrence_C: np.ndarray
-    clips_C: np.ndarray
 
     @staticmethod
     def of(scores_BC: np.ndarray, targets: np.ndarray) -> GroupScore:
@@ -73,7 +71,7 @@ class GroupScore:
             np.bincount(rows, minlength=n_classes) for rows in (targets, targets[right], scores_BC.argmax(1))
         )
         share_C, mean = right_C / np.maximum(clips_C, 1), mean_over_classes(right, targets)
-        return GroupScore(float(right.mean()), mean, share_C, occurrence_C, clips_C)
+        return GroupScore(float(right.mean()), mean, share_C, occurrence_C)
 
     @cached_property
     def hubness(self) -> Hubness:
@@ -265,10 +263,8 @@ def _check_among(what: str, got: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {got!r}")
 
 
-def places_on_map(
-    points_UD: np.ndarray, shown_ND: np.ndarray, shown_xy: np.ndarray, n_nearest: int = N_NEAREST
-) -> np.ndarray:
-    """About where points lie on a map, [U, 2]: the mean place of the clips shown that are nearest by cosine.
+def places_on_map(points_UD: np.ndarray, shown_ND: np.ndarray, shown_xy: np.ndarray) -> np.ndarray:
+    """About where points lie on a map, [U, 2]: the mean place of the five nearest clips by cosine.
 
     An approximation. UMAP lays a point near its neighbours, but not at their middle, and where these lie far
     apart the middle may be empty; its own transform of new points takes a minute to start.
@@ -277,15 +273,13 @@ def places_on_map(
         points_UD: rows of any length above 0 in the shared space.
         shown_ND: the clips on the map, in the same space.
         shown_xy: their places, [N, 2].
-        n_nearest: how many; all of them where fewer are shown.
 
     Raises:
-        ValueError: other numbers of clips and places, no clip, or n_nearest below 1.
+        ValueError: other numbers of clips and places, or no clip.
     """
-    if not len(shown_ND) or len(shown_ND) != len(shown_xy) or n_nearest < 1:
-        got = f"{len(shown_ND)}, {len(shown_xy)} and {n_nearest}"
-        raise ValueError(f"a map needs clips, as many places, and 1 or more nearest ones, got {got}")
+    if not len(shown_ND) or len(shown_ND) != len(shown_xy):
+        raise ValueError(f"a map needs clips and as many places, got {len(shown_ND)} and {len(shown_xy)}")
     # numpy's own threads: torch's beside them would take several times as long
-    cosine_UN, most = unit(points_UD) @ unit(shown_ND).T, min(n_nearest, len(shown_ND))
+    cosine_UN, most = unit(points_UD) @ unit(shown_ND).T, min(N_NEAREST, len(shown_ND))
     nearest_UK = np.argpartition(-cosine_UN, most - 1, axis=1)[:, :most]
     return shown_xy[nearest_UK].mean(1)

@@ -98,22 +98,18 @@ def hubness_interval(
     return {name: tuple(np.nanpercentile(values, [2.5, 97.5]).tolist()) for name, values in means.items()}
 
 
-def occurrence_table(
-    scores_BC: np.ndarray, targets: np.ndarray, names: Sequence[str], k: int = 1
-) -> pd.DataFrame:
-    """How often each class is among the k nearest, beside its accuracy; the largest hub first.
+def occurrence_table(scores_BC: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+    """How often each class is the nearest, beside its accuracy; the largest hub first.
 
-    `names` are of the classes, the columns of the scores; `k` nearest classes of a clip count.
+    `names` are of the classes, the columns of the scores; classes of one occurrence are in their order.
 
     Returns:
-        One row a class: class; clips (n_j); occurrence (N_k, ties as in `k_occurrence`); answers_per_clip
-        (N_1 / n_j: above 1 the class is predicted more often than it is true; NaN without clips); is_hub (N_k
-        >= 2 mu); is_antihub (N_k = 0); top1 (NaN without clips); hub_rank (1 is the largest hub, classes of
-        one occurrence share their mean rank). Classes of one rank are in the order of names.
+        One row a class: class; clips (n_j); occurrence (N_1, ties as in `k_occurrence`); answers_per_clip
+        (N_1 / n_j: above 1 the class is predicted more often than it is true; NaN without clips); is_hub (N_1
+        >= 2 mu); is_antihub (N_1 = 0); top1 (NaN without clips).
 
     Raises:
-        ValueError: k is not in 1..C, a score is not finite, the numbers of clips or of classes differ, or
-            there are no clips.
+        ValueError: a score is not finite, the numbers of clips or of classes differ, or there are no clips.
     """
     n_classes = scores_BC.shape[1]
     if len(names) != n_classes:
@@ -123,22 +119,13 @@ def occurrence_table(
     right = truth_rank(scores_BC, targets) == 1
     if not len(right):
         raise ValueError("hubness needs at least one clip, got none")
-    occurrence = k_occurrence(scores_BC, k)
-    clips = np.bincount(targets, minlength=n_classes)
+    occurrence, clips = k_occurrence(scores_BC, 1), np.bincount(targets, minlength=n_classes)
     some = np.where(clips > 0, clips, np.nan)
-    table = pd.DataFrame(
-        {
-            "class": names,
-            "clips": clips,
-            "occurrence": occurrence,
-            "answers_per_clip": k_occurrence(scores_BC, 1) / some,
-            "is_hub": occurrence >= HUB * occurrence.mean(),
-            "is_antihub": occurrence == 0,
-            "top1": np.bincount(targets[right], minlength=n_classes) / some,
-        }
-    )
-    table["hub_rank"] = table["occurrence"].rank(ascending=False)
-    return table.sort_values("hub_rank", kind="stable", ignore_index=True)
+    found = {"class": names, "clips": clips, "occurrence": occurrence, "answers_per_clip": occurrence / some}
+    found |= {"is_hub": occurrence >= HUB * occurrence.mean(), "is_antihub": occurrence == 0}
+    found |= {"top1": np.bincount(targets[right], minlength=n_classes) / some}
+    by = {"ascending": False, "kind": "stable", "ignore_index": True}
+    return pd.DataFrame(found).sort_values("occurrence", **by)
 
 
 def _measures(counts_RC: np.ndarray) -> dict[str, np.ndarray]:

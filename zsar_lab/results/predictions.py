@@ -179,9 +179,8 @@ class Predictions:
         """
         key = (method, self.prompt if prompt is None else prompt, reduction, setting, candidates)
         if key not in self._by_key:
-            near = [one.key for one in self.scored if one.method == method] or [
-                *self.table["method"].unique()
-            ]
+            of_method = [one.key for one in self.scored if one.method == method]
+            near = of_method or list(dict.fromkeys(one.method for one in self.scored))
             raise KeyError(f"{key} was not scored in {self.split!r}, but {near}")
         return self._by_key[key]
 
@@ -272,12 +271,8 @@ class Predictions:
         if one.temperature is not None:
             confidence = confidences(scores_BC, one.temperature)[np.arange(len(targets)), predicted]
         roles = [role for role in ROLES[one.candidates] for _ in clips[role]]
-        found: dict[str, Any] = {
-            "split": self.split,
-            "role": roles,
-            "clip": self.ids(one.candidates),
-        } | one.where
-        found |= {"label": names[targets], "prediction": names[predicted]}
+        found: dict[str, Any] = {"split": self.split, "role": roles, "clip": self.ids(one.candidates)}
+        found |= one.where | {"label": names[targets], "prediction": names[predicted]}
         found |= {"rank": truth_rank(scores_BC, targets), "confidence": confidence}
         return pd.DataFrame(found | {"margin": (ordered[:, -1] - ordered[:, -2]).astype(float)})
 

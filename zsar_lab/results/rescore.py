@@ -92,13 +92,13 @@ class TextChange:
         right = pd.DataFrame({"class": self.before.rows["label"], "before_%": before, "after_%": after})
         right = right.assign(gained_clips=after & ~before, lost_clips=before & ~after)
         grouped = right.groupby(pd.Categorical(right.pop("class"), self.before.names), observed=True)
-        shares, counts = (
-            100.0 * grouped[["before_%", "after_%"]].mean(),
-            grouped[["gained_clips", "lost_clips"]],
+        counts, shares = (
+            grouped[["gained_clips", "lost_clips"]].sum(),
+            grouped[["before_%", "after_%"]].mean(),
         )
-        table = pd.concat([grouped.size().rename("clips"), shares], axis=1)
-        table["change_points"] = 100 * (counts.sum() @ [1, -1]) / table["clips"]
-        table = table.join(counts.sum()).rename_axis("class").reset_index().astype({"class": object})
+        table = pd.concat([grouped.size().rename("clips"), 100.0 * shares], axis=1)
+        table["change_points"] = 100 * (counts @ [1, -1]) / table["clips"]
+        table = table.join(counts).rename_axis("class").reset_index().astype({"class": object})
         return table.sort_values("change_points", ascending=False, kind="stable", ignore_index=True)
 
     def summary(self) -> str:

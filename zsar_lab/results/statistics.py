@@ -139,11 +139,12 @@ def per_class(rows: pd.DataFrame) -> pd.DataFrame:
     """
     if {"right", "clips"} <= set(rows):
         return rows[rows["clips"] > 0]
-    right, n_unlabelled = pd.Series(is_right(rows), dtype="int64"), int(rows["label"].isna().sum())
+    right, n_unlabelled = is_right(rows), int(rows["label"].isna().sum())
     if not len(rows) or n_unlabelled:
         raise ValueError(f"rows must all have a label, got {len(rows)} rows, {n_unlabelled} without one")
-    grouped = right.groupby(rows["label"].to_numpy(object))
-    return pd.DataFrame({"right": grouped.sum(), "clips": grouped.size()}).rename_axis("label")
+    label_B, labels = pd.factorize(rows["label"].to_numpy(object), sort=True)
+    counts = {"right": np.bincount(label_B[right], minlength=len(labels)), "clips": np.bincount(label_B)}
+    return pd.DataFrame(counts, index=pd.Index(labels, name="label"))
 
 
 def score_interval(share_C: np.ndarray, weights_C: np.ndarray) -> tuple[float, float]:
@@ -219,12 +220,9 @@ def class_comparison(difference_C: np.ndarray, weights_C: np.ndarray) -> Compari
         from scipy.special import stdtr  # takes a moment to import
 
         half = _t_quantile(1 - LEVEL / 2, df) * se
-        p, low, high = (
-            2 * stdtr(df, -abs(difference) / se) if se else 0.0,
-            difference - half,
-            difference + half,
-        )
-        p = max(float(p), 0.5 ** len(difference_C))
+        low, high = difference - half, difference + half
+        p = float(2 * stdtr(df, -abs(difference) / se)) if se else 0.0
+        p = max(p, 0.5 ** len(difference_C))
     else:
         p, low, high = _flip_signs(difference_C, weights_C)
     if p > LEVEL:
@@ -324,9 +322,9 @@ def _same_clips(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> tuple[pd.DataFram
     """Both per class; ValueError unless they are of the same clips."""
     table_a, table_b = per_class(rows_a), per_class(rows_b)
     keys = [key for key in ("split", "clip", "label") if key in rows_a and key in rows_b]
-    counts = (
-        [rows.value_counts(keys) for rows in (rows_a, rows_b)] if keys else [table_a.clips, table_b.clips]
-    )
+    counts = [table_a.clips, table_b.clips]
+    if keys:
+        counts = [rows.value_counts(keys) for rows in (rows_a, rows_b)]
     more = counts[0].sub(counts[1], fill_value=0)
     if more.any():
         first, by = more[more != 0].index[0], int(more[more != 0].iloc[0])

@@ -176,9 +176,7 @@ class Results:
                 max(ones, key=lambda one: split.find(**one.where).validation_top1 or 0.0).prompt
                 for split in self.splits(family)
             ]
-            table["chosen_in"] = [
-                [number for number, prompt in enumerate(best) if prompt == own] for own in table["prompt"]
-            ]
+            table["chosen_in"] = [[n for n, one in enumerate(best) if one == own] for own in table["prompt"]]
         return table
 
     def save(self, folder: Path, **more: Any) -> None:
@@ -211,9 +209,7 @@ class Results:
             ones = self._scored(part, family)
             if not ones:
                 continue
-            rows = pd.DataFrame([{"part": part} | self._figures(one, family) for one in ones]).assign(
-                **shared
-            )
+            rows = pd.DataFrame([{"part": part} | self._figures(one, family) | shared for one in ones])
             if part == "generalised":  # with other candidates the bound of unseen classes bounds nothing
                 among_all = float(np.mean([1 / len(one.names("all")) for one in splits]))
                 rows = rows.assign(chance=among_all, upper_bound=np.nan)
@@ -248,9 +244,8 @@ class Results:
         else:
             figures |= self._hubness_and_calibration(one, family)
         figures |= {"n_clips": len(rows), "n_classes": rows["label"].nunique()}
-        return figures | {
-            f"fingerprint_{name}": value for name, value in self.fingerprints(one, family).items()
-        }
+        prints = self.fingerprints(one, family).items()
+        return figures | {f"fingerprint_{name}": value for name, value in prints}
 
     def _hubness_and_calibration(self, one: Scored, family: str) -> dict[str, Any]:
         """Means over splits; intervals of the hubness measures by resampling classes."""

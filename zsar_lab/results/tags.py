@@ -55,9 +55,7 @@ class Tags:
         table = self.table()
         return dict(zip(table["clip"], table["kind"], strict=True))
 
-    def add(
-        self, clip: str, class_name: str, split: str, method: str, kind: str, note: str = "", time: str = ""
-    ) -> None:
+    def add(self, clip: str, class_name: str, split: str, method: str, kind: str, note: str = "") -> None:
         """Save a tag at once; it replaces an earlier one of the clip.
 
         Args:
@@ -67,7 +65,6 @@ class Tags:
             method: by which it was looked at.
             kind: "label wrong", "ambiguous" or "text wrong".
             note: one line; white space is made single.
-            time: UTC, ISO 8601; the present when "".
 
         Raises:
             ValueError: no clip or no such kind, or as `table`; nothing is written then.
@@ -75,7 +72,7 @@ class Tags:
         """
         if not clip or kind not in KINDS:
             raise ValueError(f"a tag needs a clip and one of {', '.join(KINDS)}, got {clip!r} and {kind!r}")
-        time = time or datetime.now(UTC).isoformat(timespec="seconds")
+        time = datetime.now(UTC).isoformat(timespec="seconds")
         row = (clip, class_name, split, method, kind, " ".join(note.split()), time)
         with self._locked():
             table = self.table()
