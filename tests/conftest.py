@@ -16,26 +16,13 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 gc.disable()  # until everything is imported
 
-LONGEST_FIRST = (
-    "test_workspace.py",
-    "test_ranks.py",
-    "test_resume.py",
-    "test_cross_dataset.py",
-    "test_api.py",
-    "test_reading.py",
-    "test_flops.py",
-    "test_frames.py",
-    "test_prepare.py",
-    "test_prepare_mishaps.py",
-    "test_checkpoint.py",
-    "test_text_tail.py",
-    "test_embed.py",
-    "test_memory.py",
-)
+LONGEST_FIRST = """workspace distributed cross_dataset api text_tail reading frames prepare prepare_mishaps
+training checkpoint session hub lint backbones encoder compare_reports report_files conventions embed
+memory""".split()
 
 
 def pytest_collection_modifyitems(items):
-    order = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    order = {f"test_{name}.py": number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 

@@ -16,16 +16,8 @@ from zsar_lab.text.class_lists import read_classes
 from zsar_lab.text.prompts import class_text, prompt_named
 
 SAME = [
-    [
-        "Long Jump",
-        "long_jump",
-        "LongJump",
-        "LONG-JUMP",
-        " long  jump ",
-        "longjump",
-        "long\u00a0jump",
-        "``Long jump''",
-    ],
+    ["Long Jump", "long_jump", "LongJump", "LONG-JUMP", " long  jump ", "longjump", "long\u00a0jump"],
+    ["Long Jump", "``Long jump''"],
     ["persons head", "person's head", "person\u2019s head", "person\u00b4s head", "\u201cPersons head\u201d"],
     ["fencing (sport)", "Fencing sport", "fencing_sport", "fencing-(sport)", "fencing \u2013 sport"],
     ["1", "1.0", "01", "1.", "+1", " 1 "],
@@ -55,34 +47,25 @@ def test_names_that_do_not():
 
 
 def test_a_very_name_goes_first_then_names_then_labels_and_what_is_ambiguous_is_unknown():
-    found = match_names(
-        ["Jump", "jump", "JUMP", "hop", "x"], ["Jump", "jump", "b"], [("hop", "b"), ("x", "jump"), ("x", "b")]
-    )
-    assert found.class_of == {"Jump": "Jump", "jump": "jump", "hop": "b"} and set(found.unknown) == {
-        "JUMP",
-        "x",
-    }
-    assert (
-        match_names(["clean & jerk"], ["clean and jerk", "run"]).lacking
-        == "'clean & jerk' (near 'clean and jerk')"
-    )
+    given, also = ["Jump", "jump", "JUMP", "hop", "x"], [("hop", "b"), ("x", "jump"), ("x", "b")]
+    found = match_names(given, ["Jump", "jump", "b"], also)
+    assert found.class_of == {"Jump": "Jump", "jump": "jump", "hop": "b"}
+    assert set(found.unknown) == {"JUMP", "x"}
+    near = match_names(["clean & jerk"], ["clean and jerk", "run"])
+    assert near.lacking == "'clean & jerk' (near 'clean and jerk')"
 
 
 def test_ids_beside_names_count_for_nothing_where_one_goes_with_one_class():
     classes = ["Archery", "LongJump", "pose 2"]
-    for names in (
-        ["1 archery", "2 long_jump"],
-        ["001.Archery", "002.LongJump"],
-        ["archery:0", "long jump:1"],
-    ):
+    forms = ["1 archery", "2 long_jump"], ["001.Archery", "002.LongJump"], ["archery:0", "long jump:1"]
+    for names in forms:
         assert list(match_names(names, classes).class_of.values()) == classes[:2]
     for names in (["1 archery", "2 archery"], ["1 archery", "1 LongJump"], ["7 archery"]):  # no ids, it seems
         assert set(match_names(names, classes).unknown) == set(names)
     ids = [("5", "Archery"), ("6", "LongJump")]
     assert match_names(["5", "6.0"], classes, ids).class_of == {"5": "Archery", "6.0": "LongJump"}
-    assert (
-        match_names(["6 archery", "5 LongJump"], classes, ids).class_of == {}
-    )  # ids that contradict the list
+    contradicting = match_names(["6 archery", "5 LongJump"], classes, ids)
+    assert contradicting.class_of == {}
     assert match_names(["pose 2", "Pose_2"], classes).class_of == {"pose 2": "pose 2", "Pose_2": "pose 2"}
 
 
@@ -116,9 +99,8 @@ def test_excel_saves_semicolons_and_a_byte_order_mark(tmp_path):
     found = score(tmp_path, predictions, "\ufeffid;name\n1;long_jump\n2;CleanAndJerk\n").content()
     assert found["top1"] == 1 and set(found["confusion"]) == {"long_jump", "CleanAndJerk"}
     assert found["respelt"]["Long Jump"] == "long_jump" and len(found["respelt"]) == 4
-    (tmp_path / "own.csv").write_text(
-        "\ufeffname;description\nlong jump;Far, far.\nrun;Fast.\n", encoding="utf-8"
-    )
+    own = "\ufeffname;description\nlong jump;Far, far.\nrun;Fast.\n"
+    (tmp_path / "own.csv").write_text(own, encoding="utf-8")
     assert read_classes(tmp_path / "own.csv")["description"].tolist() == ["Far, far.", "Fast."]
 
 
@@ -136,9 +118,8 @@ def test_cvat_exports_folders_by_label_and_names_with_ids(tmp_path):
         _, classes = list_class_folders(tmp_path)
     assert classes.to_numpy().tolist() == [["Fencing (sport)", "Swords."], ["long_jump", "Far."]]
     labels = json.loads('{"0": "long_jump", "1": "Fencing (sport)"}')  # labels.json beside the folders
-    meant = classes_meant(
-        [f"{n}: {name}" for n, name in labels.items()], read_classes(["LongJump", "fencing sport"])
-    )
+    names, classes = [f"{n}: {name}" for n, name in labels.items()], ["LongJump", "fencing sport"]
+    meant = classes_meant(names, read_classes(classes))
     assert list(meant.values()) == ["LongJump", "fencing sport"]
 
 

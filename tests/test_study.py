@@ -13,7 +13,7 @@ from zsar_lab.files import write_json
 from zsar_lab.study import DEMO_NAME, Data, Evaluation, Study, Text, Training
 from zsar_lab.train.config import PRESETS
 
-PUBLIC = {"videos": "v", "annotations": "a"}
+PUBLIC, ON = {"videos": "v", "annotations": "a"}, Data(train_on="out")
 
 
 @pytest.mark.parametrize(
@@ -42,20 +42,7 @@ PUBLIC = {"videos": "v", "annotations": "a"}
         (Training, {"preset": None}, "got None"),
         (Training, {"overrides": None}, "got None"),
         (Training, {"overrides": {"batchsize": 8}}, "'batchsize'; .* 'batch_size'"),
-        (Training, {"overrides": {"model": {"drop_out": 0.2}}}, "'model.drop_out'; .* 'model.dropout'"),
-        (Training, {"overrides": {"batch_size": "8"}}, "batch_size .* got '8'"),
-        (Training, {"overrides": {"batch_size": 8.0}, "preset": "rest18"}, "batch_size .* got 8.0"),
-        (Training, {"overrides": {"batch_size": 0}}, "batch_size .* got 0"),
-        (Training, {"overrides": {"model": 3}}, "model .* got 3"),
-        (Training, {"overrides": {"model": {"heads": 3}}}, "heads"),
-        *(
-            (Training, {"overrides": {name: 1}}, f"'{name}' out")
-            for name in ("epochs", "text_layers", "seed")
-        ),
-        *(
-            (Training, {"overrides": {"model": {name: 1}}}, f"'model.{name}' out")
-            for name in ("n_seen", "text_width", "word_width", "n_frames", "size_px")
-        ),
+        (Training, {"overrides": {"epochs": 1}}, "'epochs' out"),
         (Evaluation, {"views": 2}, "views .* got 2"),
         *((Evaluation, {"leakage_distance": d}, f"got {d}") for d in (-0.1, 2.5, float("nan"))),
         (Study, {"protocols": ()}, "at least one"),
@@ -65,11 +52,7 @@ PUBLIC = {"videos": "v", "annotations": "a"}
         (Study, {"protocols": ("intra-2..1",)}, "upwards, got 'intra-2..1'"),
         (Study, {"protocols": ("truze..2",)}, "got 'truze..2'"),
         (Study, {"protocols": ("half-0",)}, "'half-0' needs train_on, got None"),
-        (
-            Study,
-            {"protocols": ("half-0", "intra-0"), "data": Data(train_on="out")},
-            "'intra-0' must not have",
-        ),
+        (Study, {"protocols": ("half-0", "intra-0"), "data": ON}, "'intra-0' must not have"),
         (Study, {"protocols": ("intra-0..1", "intra-0")}, "named once, got intra-0, intra-1, intra-0"),
         (Study, {"data": Data(**PUBLIC, dataset="hmdb51"), "protocols": ("truze",)}, "no structure"),
         (Study, {"data": {"seed": 1}}, "data must be Data"),
@@ -83,7 +66,7 @@ def test_an_impossible_study_is_refused(part, wrong, value):
 def test_splits_and_families():
     assert Study().splits == ("stratified-0", "stratified-1", "stratified-2", "random-0")
     assert Study(protocols=("stratified-0",)).families == {"stratified": ("stratified-0",)}
-    named = Study(protocols=("half-3", "all", "half-0"), data=Data(train_on="out"))
+    named = Study(protocols=("half-3", "all", "half-0"), data=ON)
     assert named.splits == ("half-3", "all", "half-0")
     assert list(named.families.items()) == [("half", ("half-3", "half-0")), ("all", ("all",))]
     three = Study(protocols=("intra-8..10", "truze", "generalised-intra-0..1"))
@@ -92,29 +75,21 @@ def test_splits_and_families():
         "truze": ("truze",),
         "generalised-intra": ("generalised-intra-0", "generalised-intra-1"),
     }
-
-
-def test_where_the_clips_come_from():
     assert Data().source("runs/videos") == Source("folder", "runs/videos", name=DEMO_NAME)
     asked = Data(videos="/v", dataset="activitynet", annotations="/a", unit="video")
     assert asked.source("runs/videos") == Source("activitynet", "/v", "/a", "video")
     assert Data().is_generated and not asked.is_generated and not Data(prepared="out").is_generated
+    assert [Training(name).epochs for name in PRESETS] == [25, 150, 150, 150, 150]
+    assert Training("rest18", epochs=3).epochs == 3
 
 
-LABEL = Text(prompt="label")
+LABEL, HMDB51 = Text(prompt="label"), Data("v", "hmdb51", "a", frames=FrameSettings(8, 6.5, 32, 80))
+R3D18 = Training("rest_r3d18", overrides={"learning_rate": 1e-4, "view": {"n_frames": 8}})
 STUDIES = [
     Study(),
-    Study(
-        Data("v", "hmdb51", "a", frames=FrameSettings(8, 6.5, 32, 80)),
-        ("truze", "intra-4"),
-        LABEL,
-        evaluation=Evaluation(25, 0.05, strict=False),
-    ),
+    Study(HMDB51, ("truze", "intra-4"), LABEL, evaluation=Evaluation(25, 0.05, strict=False)),
     Study(Data("v é", train_on="out", seed=4), ("generalised-half-9", "official-2"), LABEL),
-    Study(
-        Data(frames=FrameSettings(12, size_px=128)),
-        training=Training("rest_r3d18", overrides={"learning_rate": 1e-4, "view": {"n_frames": 8}}),
-    ),
+    Study(Data(frames=FrameSettings(12, size_px=128)), training=R3D18),
     Study(training=Training(epochs=3, overrides={"model": {"backbone_widths": [8, 16]}})),
     Study(text=Text(("a {label}", "the {label}"), encoder="team/model", trained_layers=1)),
 ]
@@ -127,11 +102,6 @@ def test_a_study_is_read_as_it_was_written(study, tmp_path):
     assert back == study
     assert back.as_json() == study.as_json()
     assert hash(back) == hash(study)
-
-
-def test_presets():
-    assert [Training(name).epochs for name in PRESETS] == [25, 150, 150, 150, 150]
-    assert Training("rest18", epochs=3).epochs == 3
 
 
 def test_overrides_are_a_copy():
@@ -151,33 +121,27 @@ def test_paths_are_whole_and_names_stay(tmp_path, monkeypatch):
     assert Text(encoder="team/model").encoder == "team/model"
 
 
-def changed(*path: str, value: object = None) -> dict:
-    """The json of a study with a value replaced, or left out when it is None."""
-    content = Study().as_json()
-    place = content
-    for name in path[:-1]:
-        place = place[name]
-    place.pop(path[-1])
-    return content if value is None else content | {path[0]: value} if len(path) == 1 else content
+WRITTEN = Study().as_json()
+
+
+def without(part: str, key: str) -> dict:
+    return WRITTEN | {part: {name: value for name, value in WRITTEN[part].items() if name != key}}
 
 
 @pytest.mark.parametrize(
     ("content", "value"),
     [
-        (changed("schema_version"), "schema_version 1, got None"),
-        (Study().as_json() | {"schema_version": 0}, "schema_version 1, got 0"),
-        (changed("data", "frames"), "frames"),
-        (changed("protocols"), "protocols"),
-        (changed("training", "epochs"), "epochs"),
-        (Study().as_json() | {"n_splits": 3}, "n_splits"),
-        (Study().as_json() | {"data": Study().as_json()["data"] | {"length": 3}}, "length"),
-        (Study().as_json() | {"data": 24}, "study"),
-        (Study().as_json() | {"protocols": None}, "study"),
-        (Study().as_json() | {"training": {"preset": "demo", "epochs": "25", "overrides": {}}}, "got '25'"),
-        (
-            Study().as_json() | {"training": {"preset": "rest50", "epochs": 1, "overrides": {}}},
-            "got 'rest50'",
-        ),
+        ({key: value for key, value in WRITTEN.items() if key != "schema_version"}, "1, got None"),
+        (WRITTEN | {"schema_version": 0}, "schema_version 1, got 0"),
+        (without("data", "frames"), "frames"),
+        ({key: value for key, value in WRITTEN.items() if key != "protocols"}, "protocols"),
+        (without("training", "epochs"), "epochs"),
+        (WRITTEN | {"n_splits": 3}, "n_splits"),
+        (WRITTEN | {"data": WRITTEN["data"] | {"length": 3}}, "length"),
+        (WRITTEN | {"data": 24}, "study"),
+        (WRITTEN | {"protocols": None}, "study"),
+        (WRITTEN | {"training": WRITTEN["training"] | {"epochs": "25"}}, "got '25'"),
+        (WRITTEN | {"training": WRITTEN["training"] | {"preset": "rest50"}}, "got 'rest50'"),
         ([1, 2], "schema_version 1"),
         ("a text", "schema_version 1"),
         ({}, "schema_version 1"),
@@ -187,11 +151,8 @@ def test_an_old_or_foreign_study_is_refused(content, value, tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=value):
         Study.read(tmp_path / "study.json")
-
-
-def test_a_study_that_is_no_json_or_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"study\.json"):
-        Study.read(tmp_path / "study.json")
+        Study.read(tmp_path / "none" / "study.json")
     (tmp_path / "study.json").write_text('{"videos": ')
     with pytest.raises(ValueError, match=r"study\.json"):
         Study.read(tmp_path / "study.json")

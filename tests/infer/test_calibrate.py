@@ -37,10 +37,8 @@ class World:
         nearest = (true[n_seen:] @ true[:n_seen].T).argmax(1)
         true[n_seen:] = unit(true[n_seen:] + pull * true[nearest])
         targets = np.repeat(np.arange(n), clips)
-        self.clips, self.targets = (
-            unit(true[targets] + 0.8 * unit(rng.normal(size=(len(targets), width)))),
-            targets,
-        )
+        self.targets = targets
+        self.clips = unit(true[targets] + 0.8 * unit(rng.normal(size=(len(targets), width))))
         kept = targets < n_seen + n_validation
         names = tuple(f"class {number}" for number in range(n_seen + n_validation))
         patterns = unit(np.ones((3, width)) + 0.1 * rng.normal(size=(3, width)))
@@ -72,9 +70,8 @@ def test_each_clip_has_its_own_class_among_the_candidates_as_a_plain_loop_sees_i
             others.append(max(wanted))
             wanted[column] = clip @ world.K[own]
             place = world.points[chosen[column]]  # whose nearest name of the other side gives way
-            to_rivals = {
-                c: place @ world.points[chosen[c]] for c in range(7) if trained[c] != trained[column]
-            }
+            rivals = [c for c in range(7) if trained[c] != trained[column]]
+            to_rivals = {c: place @ world.points[chosen[c]] for c in rivals}
             rival = max(to_rivals, key=to_rivals.get)
             side = range(12, 22) if own < 12 else range(12)
             stand_in = min(side, key=lambda k: abs(world.K[own] @ world.K[k] - to_rivals[rival]))
@@ -158,17 +155,16 @@ def test_what_makes_a_prediction_unsure():
     shown = classifier_of(world, chosen, trained, gamma, thresholds)
     clips = np.repeat(world.held_out.embedding_ED[:1], 4, axis=0)
     scores = np.full((4, 5), 0.1) + np.array([[0.5], [0.5], [0.0], [0.5]])
-    shares = np.array(
-        [[0.1, 0.1, 0.6, 0.1, 0.1], [0.6, 0.1, 0.1, 0.1, 0.1]] * 2
-    )  # of a new and of a trained name
+    new, known = (
+        [0.1, 0.1, 0.6, 0.1, 0.1],
+        [0.6, 0.1, 0.1, 0.1, 0.1],
+    )  # what is sure of a new and a trained name
+    shares = np.array([new, known] * 2)
     assert shown.why_unsure(clips, scores, shares).tolist() == ["", BETWEEN, NONE_OF_THESE, BETWEEN]
     patterns = world.held_out.patterns_PD[[0, 1, 2, 0]]
     assert shown.why_unsure(patterns, scores, shares).tolist() == [NONE_OF_THESE] * 4
     assert replace(shown, thresholds=None).why_unsure(clips, scores, shares).tolist() == [UNKNOWN] * 4
-
-
-def test_strangeness_equals_a_plain_loop():
-    held_out = World(4, clips=2).held_out
+    held_out = World(4, clips=2).held_out  # strangeness by a plain loop
     for clip, found in zip(held_out.embedding_ED, held_out.strangeness(held_out.embedding_ED)):
         near = sorted((clip @ other for other in held_out.embedding_ED), reverse=True)[2]
         assert found == pytest.approx(max(clip @ one for one in held_out.patterns_PD) - near)
@@ -193,9 +189,8 @@ def test_the_lowest_confidence_equals_a_plain_loop():
 
 
 def test_which_names_were_trained_on():
-    seen = pd.DataFrame(
-        {"name": ["SkippingRope", "Sprinting", "Digging"], "label": ["skipping rope", "sprinting", "digging"]}
-    )
+    names, labels = ["SkippingRope", "Sprinting", "Digging"], ["skipping rope", "sprinting", "digging"]
+    seen = pd.DataFrame({"name": names, "label": labels})
     table = read_classes(["skipping_rope", "sprinted", "shovelling", "jogging", "Digging"])
     distance_CS = np.array([[0.0, 1, 1], [1, 0.3, 1], [1, 1, 0.05], [1, 0.4, 1], [1, 1, 0]])
     known = names_trained_on(table, seen, distance_CS, near=0.2)

@@ -16,13 +16,7 @@ from local_hub import READER, WRITER, LocalHub, running
 
 from zsar_lab.infer import hub as room
 from zsar_lab.infer.hub import fetch_shared, push_shared
-from zsar_lab.infer.shared import (
-    CONFIG_FILE,
-    HASHED_FILES,
-    SHARED_FILES,
-    SharedModelError,
-    load_shared,
-)
+from zsar_lab.infer.shared import CONFIG_FILE, HASHED_FILES, SHARED_FILES, SharedModelError, load_shared
 
 # the client's plain uploads, which a hub with xet does without, are written for an older HTTP package
 pytestmark = [pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"), pytest.mark.long]

@@ -91,9 +91,8 @@ def test_names_that_were_trained_on_are_known_and_balanced(workspace, shared, mo
     gamma, biased = found.gamma, model.classifier([*seen, *unseen], allow_bias=True)
     np.testing.assert_allclose(found.balanced(np.zeros((1, 4)))[0], [-gamma, -gamma, 0, 0])
     assert biased.gamma == 0 and model.classifier(list(unseen)).gamma == 0
-    assert found.thresholds is None and "Nothing is called sure" in sure_sentence(
-        found
-    )  # two validation classes
+    assert found.thresholds is None  # of two validation classes
+    assert "Nothing is called sure" in sure_sentence(found)
     assert model.classifier(list(seen)).thresholds is not None
 
 

@@ -16,18 +16,7 @@ from zsar_lab.data.reading import ReadWindows
 from zsar_lab.infer import predictions
 from zsar_lab.infer.calibrate import HeldOut, Thresholds
 from zsar_lab.infer.classifier import BETWEEN, NONE_OF_THESE, UNKNOWN, ZeroShotClassifier
-from zsar_lab.infer.predictions import (
-    COLUMNS,
-    WINDOW_COLUMNS,
-    accuracy_of,
-    as_lines,
-    classes_meant,
-    embed_videos,
-    embed_windows,
-    predict,
-    segments,
-    summary,
-)
+from zsar_lab.infer.predictions import predict, segments, summary
 from zsar_lab.results.calibration import risk_coverage
 from zsar_lab.text.class_lists import read_classes
 from zsar_lab.text.prompts import texts_of
@@ -48,7 +37,7 @@ def windows() -> pd.DataFrame:
     for path, label, start_s, end_s, vector in ROWS:
         embedding = None if vector is None else np.array(vector, dtype=np.float32)
         rows.append((path, label, start_s, end_s, end_s, "", LOST if vector is None else "", embedding))
-    return pd.DataFrame(rows, columns=WINDOW_COLUMNS)
+    return pd.DataFrame(rows, columns=predictions.WINDOW_COLUMNS)
 
 
 @pytest.fixture
@@ -65,7 +54,7 @@ def classifier() -> ZeroShotClassifier:
 
 def test_predictions_confidences_and_marks_by_hand(windows, classifier):
     table = predict(windows, classifier)
-    assert list(table.columns) == COLUMNS and table["path"].tolist() == [row[0] for row in ROWS]
+    assert list(table.columns) == predictions.COLUMNS and table["path"].tolist() == [row[0] for row in ROWS]
     assert table["prediction"].tolist() == ["walk", "jump", "walk", "", "sit"]
     exponents = np.exp([0 / 0.1, -0.4 / 0.1, -1 / 0.1])  # of the first window: cosines 1, 0.6 (sit) and 0
     assert table["confidence"][0] == pytest.approx(exponents[0] / exponents.sum())
@@ -76,17 +65,13 @@ def test_predictions_confidences_and_marks_by_hand(windows, classifier):
     assert table["why"].tolist() == ["", far, far, lost, far]
     assert table["unsure"].tolist() == [False, True, True, True, True]
     assert table["trained"].tolist() == ["exact", "no", "exact", "", "no"]
+    assert predict(windows.iloc[[3]], classifier)["prediction"].tolist() == [""]
 
 
 def test_gamma_is_taken_off_the_names_that_were_trained_on(windows, classifier):
     table = predict(windows, dataclasses.replace(classifier, gamma=0.3))
-    assert table["prediction"].tolist() == [
-        "walk",
-        "jump",
-        "jump",
-        "",
-        "sit",
-    ]  # the third had 0.8 against 0.6
+    third = "jump"  # with 0.8 against 0.6
+    assert table["prediction"].tolist() == ["walk", "jump", third, "", "sit"]
     assert table["score"][2] == pytest.approx(0.6) and table["score"][0] == pytest.approx(1)
     exponents = np.exp([0.7 / 0.1, 0 / 0.1, 0.6 / 0.1])
     assert table["confidence"][0] == pytest.approx(exponents[0] / exponents.sum())
@@ -102,16 +87,12 @@ def test_near_enough_but_between_two_and_without_thresholds(windows, classifier)
     assert table["why"].tolist() == [UNKNOWN] * 3 + [f"not read: {LOST}", UNKNOWN] and table["unsure"].all()
 
 
-def test_nothing_could_be_read(windows, classifier):
-    assert predict(windows.iloc[[3]], classifier)["prediction"].tolist() == [""]
-
-
 def test_parts_are_joined_in_the_order_of_the_paths_and_of_time(windows, monkeypatch):
     parts = [windows.iloc[rows].reset_index(drop=True) for rows in ([4], [2, 0], [1], [3])]
     videos = pd.DataFrame({"path": ["a.mp4", "b.avi", "c.mp4", "d.mp4"]})
     monkeypatch.setattr(predictions, "find_videos", lambda _: videos)
     monkeypatch.setattr(predictions, "embed_windows", lambda *_: (part for part in parts))
-    pd.testing.assert_frame_equal(embed_videos("videos", ColourModel()), windows)
+    pd.testing.assert_frame_equal(predictions.embed_videos("videos", ColourModel()), windows)
 
 
 def test_the_parts_of_a_video_add_up_to_it_where_some_could_not_be_read(monkeypatch):
@@ -123,7 +104,7 @@ def test_the_parts_of_a_video_add_up_to_it_where_some_could_not_be_read(monkeypa
     read = [reading(0, 3, 10), reading(0, 3, 10, "bad"), reading(1, 0, 0, "none"), reading(0, 4, 10, "bad")]
     monkeypatch.setattr(predictions, "read_windows", lambda *_: (one for one in read))
     videos = pd.DataFrame({"path": ["0.mp4", "1.mp4"], "label": "", "reason": ""})
-    (table,) = embed_windows(videos, ColourModel())
+    (table,) = predictions.embed_windows(videos, ColourModel())
     bounds = [[0, 1], [1, 2], [2, 3], [0, 3], [0, 0], [0, 4]]  # one row for what was not read of a part
     assert table[["start_s", "end_s"]].values.tolist() == bounds
     assert table["reason"].tolist() == ["", "", "", "bad", "none", "bad"]
@@ -170,25 +151,27 @@ def test_what_was_not_seen_parts_a_segment():
 def test_accuracy_where_labels_are_known(windows, classifier):
     table, third = predict(windows, classifier), pytest.approx(1 / 3)
     wanted = {"clips": 4, "top1": 0.75, "top5": 1.0, "chance": third, "sure": 0.25, "top1_sure": 1.0}
-    assert accuracy_of(table, classifier) == wanted | {"not_scored": 1}
-    assert np.isnan(accuracy_of(table.assign(unsure=True), classifier)["top1_sure"])
+    assert predictions.accuracy_of(table, classifier) == wanted | {"not_scored": 1}
+    assert np.isnan(predictions.accuracy_of(table.assign(unsure=True), classifier)["top1_sure"])
     for label, said in (("", "no labels"), ("run", "'run'")):
         with pytest.raises(ValueError, match=said):
-            accuracy_of(table.assign(label=label), classifier)
+            predictions.accuracy_of(table.assign(label=label), classifier)
 
 
 def test_lines_for_people_tables_and_programs(windows, classifier):
     table = predict(windows, classifier)
-    said = as_lines(table).splitlines()
+    said = predictions.as_lines(table).splitlines()
     assert said[0] == "a.mp4 0.0-2.0 s: walk 0.98 (sit 0.02, jump 0.00)"
     assert said[3] == f"c.mp4: not read: {LOST}" and said[1].endswith("unsure: perhaps none of these")
-    read = list(csv.DictReader(io.StringIO(as_lines(table, "csv")), fieldnames=COLUMNS))
+    read = list(
+        csv.DictReader(io.StringIO(predictions.as_lines(table, "csv")), fieldnames=predictions.COLUMNS)
+    )
     assert [row["prediction"] for row in read] == table["prediction"].tolist()
     assert read[3]["confidence"] == "" and read[0]["best"].startswith("walk 0.982; sit")
-    objects = [json.loads(line) for line in as_lines(table, "json").splitlines()]
+    objects = [json.loads(line) for line in predictions.as_lines(table, "json").splitlines()]
     assert objects[3]["confidence"] is None and objects[0]["unsure"] is False
     assert objects[0]["best"][0] == {"name": "walk", "confidence": table["confidence"][0]}
-    assert list(objects[0]) == COLUMNS and objects[0]["score"] == table["score"][0]
+    assert list(objects[0]) == predictions.COLUMNS and objects[0]["score"] == table["score"][0]
 
 
 def test_the_summary_counts_and_scores(windows, classifier):
@@ -214,6 +197,6 @@ def test_labels_mean_classes_as_people_write_them():
     table = pd.DataFrame({"name": ["SkippingRope", "run"], "label": ["skipping rope", "jogging"]})
     rope, run = ["skipping_rope", "Skipping Rope", "SKIPPINGROPE"], ["Jogging", "run"]
     wanted = dict.fromkeys(rope, "SkippingRope") | dict.fromkeys(run, "run")
-    assert classes_meant([*rope, *run, "", "swim", "1"], read_classes(table)) == wanted
+    assert predictions.classes_meant([*rope, *run, "", "swim", "1"], read_classes(table)) == wanted
     ids = read_classes(table.assign(id=[1, 2]))
-    assert classes_meant(["2", "1", "3"], ids) == {"2": "run", "1": "SkippingRope"}
+    assert predictions.classes_meant(["2", "1", "3"], ids) == {"2": "run", "1": "SkippingRope"}

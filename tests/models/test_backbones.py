@@ -101,10 +101,8 @@ def test_temporal_shift_equals_the_plain_loop(n_frames, n_channels):
 )
 def test_a_network_over_time_equals_plain_loops(factorised, widths, n_blocks, n_frames, size_px):
     torch.manual_seed(0)
-    network, random = (
-        VideoResNet(factorised, widths, n_blocks).double().eval(),
-        torch.Generator().manual_seed(5),
-    )
+    network = VideoResNet(factorised, widths, n_blocks).double().eval()
+    random = torch.Generator().manual_seed(5)
     for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm3d)):
         lows = ((norm.weight, 0.5), (norm.running_var, 0.5), (norm.bias, -0.5), (norm.running_mean, -0.5))
         for tensor, low in lows:
@@ -119,14 +117,11 @@ def test_a_network_over_time_equals_plain_loops(factorised, widths, n_blocks, n_
         np.testing.assert_allclose(ours, wanted, rtol=1e-9, atol=1e-9)
 
 
-def test_the_width_between_the_halves_by_hand():
-    # 27 x 64 x 64 / (9 x 64 + 3 x 64) = 144; 27 x 64 x 128 / (576 + 384) = 230.4
-    assert [width_between(64, 64), width_between(64, 128), width_between(512, 512)] == [144, 230, 1152]
-
-
 @pytest.mark.parametrize("factorised", [False, True])
 def test_convolutions_start_with_the_variance_of_kaiming_and_nothing_pools(factorised):
     """He et al. 2015, by the outputs: a variance of 2 / (places of the kernel x channels out)."""
+    # 27 x 64 x 64 / (9 x 64 + 3 x 64) = 144; 27 x 64 x 128 / (576 + 384) = 230.4
+    assert [width_between(64, 64), width_between(64, 128), width_between(512, 512)] == [144, 230, 1152]
     torch.manual_seed(0)
     modules = list(VideoResNet(factorised).modules())
     convolutions = [module for module in modules if isinstance(module, nn.Conv3d)]

@@ -9,14 +9,8 @@ import pandas as pd
 import pytest
 
 from zsar_lab.files import read_json, write_json
-from zsar_lab.protocols.build import (
-    NO_PART,
-    account,
-    make_protocol,
-    validation_split,
-)
-from zsar_lab.protocols.build import TEST_GROUP as OF_TEST
-from zsar_lab.protocols.build import VALIDATION_GROUP as OF_VALIDATION
+from zsar_lab.protocols import build
+from zsar_lab.protocols.build import account, make_protocol, validation_split
 from zsar_lab.protocols.protocol import Protocol, ProtocolError, generalised, plain
 
 NAMES = [f"{family}{n}" for family, size in {"a": 5, "b": 4, "c": 4, "d": 3}.items() for n in range(size)]
@@ -123,12 +117,9 @@ def test_the_hash_is_of_classes_clips_and_the_score_and_the_training_hash_of_wha
     assert turned.hash == PLAIN.hash and turned.training_hash != PLAIN.training_hash
     # written down: checkpoints name them
     assert (PLAIN.hash, PLAIN.training_hash) == ("a196f5f04c86ecf1", "f949ecee62503a5a")
-
-
-def test_the_hash_is_of_the_split_not_of_the_seed_that_drew_it():
-    no_choice = CLIPS[CLIPS["id"].str.endswith("0")]  # one clip a class: none is held out
-    made = [make_protocol(f"{n}", no_choice, *LISTS, n, seen_test_share=0).hash for n in range(3)]
-    assert len(set(made)) == 1
+    # nor is it of the seed: of one clip a class none is held out
+    one = CLIPS[CLIPS["id"].str.endswith("0")]
+    assert len({make_protocol(f"{n}", one, *LISTS, n, seen_test_share=0).hash for n in range(3)}) == 1
     assert len({make_protocol("same", CLIPS, *LISTS, seed).hash for seed in range(3)}) == 3
 
 
@@ -180,30 +171,22 @@ def test_a_saved_protocol_comes_back(tmp_path):
         ({"left_out": [["run/9", "no reason"]]}, "no valid protocol"),
         ({"left_out": {"no reason": 3}}, "no valid protocol"),
         ({"left_out": {"no reason": [3]}}, "left_out must be"),
+        *(({key: ...}, f"differs in {key}") for key in ("hash", "views", "seen", "left_out")),  # without it
     ],
 )
 def test_a_tampered_file_is_refused(change, words, tmp_path):
     path = tmp_path / "protocol.json"
     PLAIN.save(path)
-    write_json(path, read_json(path) | change)
+    content = read_json(path) | change
+    write_json(path, {key: value for key, value in content.items() if value is not ...})
     with pytest.raises(ProtocolError, match=f"(?s)'{path}' .*{words}"):
         Protocol.load(path)
-
-
-def test_a_file_that_is_no_protocol_is_refused(tmp_path):
-    path = tmp_path / "protocol.json"
-    with pytest.raises(FileNotFoundError):
-        Protocol.load(path)
-    PLAIN.save(path)
-    saved = read_json(path)
-    for key in ("hash", "views", "seen", "left_out"):
-        write_json(path, {name: value for name, value in saved.items() if name != key})
-        with pytest.raises(ProtocolError, match=f"differs in {key}"):
-            Protocol.load(path)
     for text, error in (('["run", "jump"]', ProtocolError), ('{"name": "cut', ValueError)):
         path.write_text(text)
         with pytest.raises(error, match="protocol.json"):
             Protocol.load(path)
+    with pytest.raises(FileNotFoundError):
+        Protocol.load(tmp_path / "none.json")
 
 
 def test_make_protocol_by_hand():
@@ -232,14 +215,14 @@ def test_the_held_out_clips_of_a_seed_stay_what_they_were(share, held):
     for clips in (CLIPS, CLIPS.assign(group=""), CLIPS.assign(group=None), CLIPS.assign(status="ok")):
         made = make_protocol("mine", clips, *LISTS, seed=5, seen_test_share=share)
         assert made.seen_test_clips == tuple(held.split())
-
-
-def test_at_least_one_clip_of_each_class_is_held_out_or_none_at_all():
-    for share in (0.01, 0.2):
-        made = make_protocol("mine", CLIPS, *LISTS, seen_test_share=share)
+    for small in (0.01, 0.2):  # at least one clip of each class
+        made = make_protocol("mine", CLIPS, *LISTS, seen_test_share=small)
         assert [clip.split("/")[0] for clip in made.seen_test_clips] == list(made.seen)
     made = make_protocol("mine", CLIPS, ["a0", "b0"], [], seen_test_share=0)
     assert made.seen_test_clips == made.validation_clips == () and all_clips(made) == sorted(CLIPS["id"])
+    # one source of an unseen class is enough, or where none is held out
+    assert "d1/0" in make_protocol("mine", ONE_CLIP, ["a0", "d1"], ["c0", "c1"]).test_clips
+    assert "d1/0" in make_protocol("mine", ONE_SOURCE, *LISTS, seen_test_share=0).train_clips
 
 
 def test_seen_and_validation_classes_are_given_or_chosen_and_fields_handed_on():
@@ -294,11 +277,6 @@ def test_a_protocol_that_cannot_be_made_is_refused(clips, change, words):
         make_protocol("mine", clips, **(lists | change))
 
 
-def test_one_source_of_an_unseen_class_or_where_none_is_held_out_is_enough():
-    assert "d1/0" in make_protocol("mine", ONE_CLIP, ["a0", "d1"], ["c0", "c1"]).test_clips
-    assert "d1/0" in make_protocol("mine", ONE_SOURCE, *LISTS, seen_test_share=0).train_clips
-
-
 def random_table(seed: int) -> pd.DataFrame:
     """12 classes of 6 to 20 clips; some groups lie in several classes, some clips have none."""
     random, rows = np.random.default_rng(seed), []
@@ -321,7 +299,7 @@ def test_no_source_group_lies_on_both_sides_and_no_clip_is_lost(seed):
     for role in ("seen test", "validation", "test"):
         assert not trained & {group_of[clip] for clip in made.roles[role]}
     assert sorted(all_clips(made) + [clip for clip, _ in made.left_out]) == sorted(table["id"])
-    assert {reason for _, reason in made.left_out} <= {OF_TEST, OF_VALIDATION}
+    assert {reason for _, reason in made.left_out} <= {build.TEST_GROUP, build.VALIDATION_GROUP}
     # no test clip is lost to a training one, and each seen class is on both sides
     assert made.test_clips == tuple(table["id"][table["class"].isin(names[:2])])
     for clips in (made.train_clips, made.seen_test_clips):
@@ -329,23 +307,18 @@ def test_no_source_group_lies_on_both_sides_and_no_clip_is_lost(seed):
     assert make_protocol("mine", table.sample(frac=1, random_state=seed), *lists) == made
 
 
-def test_what_a_group_of_a_test_clip_takes_along():
+def test_what_a_group_of_a_test_clip_takes_along_and_a_class_that_loses_all_is_refused():
     table = CLIPS.assign(group="")
     table.loc[table["id"].isin(["a0/0", "c0/0", "d0/0"]), "group"] = "one video"
     table.loc[table["id"].isin(["c1/1", "d1/1"]), "group"] = "another"
-    made = make_protocol("mine", table, *LISTS)
-    assert made.left_out == (("c0/0", OF_TEST), ("d0/0", OF_TEST), ("d1/1", OF_VALIDATION))
-
-
-def test_a_class_whose_clips_a_source_of_others_takes_along_is_refused():
+    taken = ("c0/0", build.TEST_GROUP), ("d0/0", build.TEST_GROUP), ("d1/1", build.VALIDATION_GROUP)
+    assert make_protocol("mine", table, *LISTS).left_out == taken
     for label, role in (("d0", "train"), ("c0", "validation")):
         groups = np.where(CLIPS["class"].isin([label, "a0"]), CLIPS["id"].str[-1], "")
-        with pytest.raises(
-            ProtocolError, match=f"at least one {role} clip, '{label}' has none|'{label}' has 0"
-        ):
-            make_protocol("mine", CLIPS.assign(group=groups), *LISTS)
-        with pytest.raises(ProtocolError, match=f"at least one {role} clip, '{label}' has none"):
-            make_protocol("mine", CLIPS.assign(group=groups), *LISTS, seen_test_share=0)
+        words = f"at least one {role} clip, '{label}' has none"
+        for more, said in (({}, f"{words}|'{label}' has 0"), ({"seen_test_share": 0}, words)):
+            with pytest.raises(ProtocolError, match=said):
+                make_protocol("mine", CLIPS.assign(group=groups), *LISTS, **more)
 
 
 def test_the_account_has_a_row_for_every_clip_usable_or_not():
@@ -368,7 +341,10 @@ def test_the_account_has_a_row_for_every_clip_usable_or_not():
     assert by_role == {role: set(ids) for role, ids in made.roles.items() if ids}
     assert ((found["role"] == "left out") == (found["reason"] != "")).all()
     reasons = found.set_index("id")["reason"]
-    assert reasons[["d0/0", "a1/0"]].tolist() == [OF_TEST, NO_PART] and "by a rule" in reasons["d1/0"]
+    assert (
+        reasons[["d0/0", "a1/0"]].tolist() == [build.TEST_GROUP, build.NO_PART]
+        and "by a rule" in reasons["d1/0"]
+    )
     expected = ["missing: no file 9.mp4", "unreadable: no moov atom", "not listed"]
     assert reasons[bad["id"]].tolist() == [*expected, "no list of the protocol names it"]
     rows = [(clip, clip.split("/")[0], "unreadable", "cut short") for clip in PLAIN.train_clips]

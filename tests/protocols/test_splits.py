@@ -49,11 +49,8 @@ UCF_NAMES = class_order(set(UCF["class"]))
 WITHOUT_U00 = replace(CROSS, clips=UCF[UCF["class"] != "u00"])
 SHARED = replace(CROSS, train_clips=pd.concat([KINETICS, table(["u03", "u07"], "K ")]))
 # one clip in no list, every other in the test list of one of three splits
-WORDS = [
-    "",
-    *(" ".join("train test".split()[(n + k) % 3 == 0] for k in range(3)) for n in range(1, len(UCF))),
-]
-LISTED = replace(CROSS, clips=UCF.assign(splits=WORDS))
+WORDS = [" ".join("train test".split()[(n + k) % 3 == 0] for k in range(3)) for n in range(len(UCF))]
+LISTED = replace(CROSS, clips=UCF.assign(splits=["", *WORDS[1:]]))
 
 
 def with_source(clips: pd.DataFrame, *ids: str) -> pd.DataFrame:
@@ -167,12 +164,22 @@ def test_the_family_split_takes_one_unseen_and_one_validation_class_from_each_la
 
 
 @pytest.mark.parametrize(
-    ("options", "counts"),
-    [({}, (4, 4, 8)), ({"n_unseen": 4, "n_validation": 3}, (4, 3, 9)), ({"n_validation": 0}, (4, 0, 12))],
+    ("name", "n_classes", "options", "counts"),
+    [
+        ("random-0", 16, {}, (4, 4, 8)),
+        ("random-0", 16, {"n_unseen": 4, "n_validation": 3}, (4, 3, 9)),
+        ("random-0", 16, {"n_validation": 0}, (4, 0, 12)),
+        ("intra-3", 101, {"n_validation": 4}, (50, 4, 47)),
+        ("intra-3", 51, {"n_validation": 4}, (25, 4, 22)),
+    ],
 )
-def test_the_random_split(options, counts):
-    made = protocol_named("random-0", SMALL, **options)
+def test_random_and_own_splits_within_a_dataset(name, n_classes, options, counts):
+    names = [f"c{n:03}" for n in range(n_classes)]
+    made = protocol_named(name, ProtocolData(table(names), name="ucf101"), **options)
     assert (len(made.unseen), len(made.validation), len(made.seen)) == counts
+    assert (made.train_data, made.test_data) == ("ucf101", "ucf101")
+    if name == "intra-3":
+        assert made.unseen == tuple(sorted(names[i] for i in half_split(n_classes, 3)))
 
 
 @pytest.mark.parametrize(("name", "data"), [("stratified", SMALL), ("intra", SMALL), ("half", CROSS)])
@@ -197,21 +204,8 @@ def test_the_half_split_is_the_published_one_and_leaves_the_global_seed_alone(n_
     for arguments in ((3, 0), (101, -1)):
         with pytest.raises(ProtocolError, match="got {} and N {}".format(*arguments)):
             half_split(*arguments)
-
-
-def test_the_class_order_is_by_code_point():
     names = ["HammerThrow", "Hammering", "JumpRope", "JumpingJack", "brush_hair", "Ärger"]
-    assert class_order(reversed(names)) == names
-
-
-@pytest.mark.parametrize(("n_classes", "n_seen", "n_unseen"), [(101, 51, 50), (51, 26, 25)])
-def test_an_own_split_within_a_dataset(n_classes, n_seen, n_unseen):
-    names = [f"c{n:03}" for n in range(n_classes)]
-    data = ProtocolData(table(names), name="ucf101")
-    made = protocol_named("intra-3", data, n_validation=4)
-    assert (len(made.seen) + len(made.validation), len(made.validation)) == (n_seen, 4)
-    assert made.unseen == tuple(sorted(names[i] for i in half_split(n_classes, 3)))
-    assert (made.train_data, made.test_data, len(made.unseen)) == ("ucf101", "ucf101", n_unseen)
+    assert class_order(reversed(names)) == names  # by code point
 
 
 def test_half_classes_across_datasets():

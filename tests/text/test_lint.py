@@ -59,11 +59,8 @@ def test_swapped_texts_are_both_flagged_with_the_gain_of_the_plain_loop():
     assert table["limit"].tolist() == [lint.MOST_GAIN] * 2
     assert all(part in table["sentence"][0] for part in ("'label 2'", "'label 7'", f"{gain:.2f}"))
     assert found(LABEL_CF, TAGS).empty
-
-
-def test_swapped_texts_by_hand():
-    # four classes, S = the unit matrix's rows about their mean: 1 on the diagonal and -1/3 beside it. After
-    # the swap of 0 and 1, S has among i != j twice 1 and ten times -1/3: mean -1/9, variance
+    # by hand: four classes, S = the unit matrix's rows about their mean: 1 on the diagonal, -1/3 beside it.
+    # After the swap of 0 and 1, S has among i != j twice 1 and ten times -1/3: mean -1/9, variance
     # (2 (10/9)^2 + 10 (2/9)^2) / 12; the gain is (1 + 1 + 1/3 + 1/3) / s
     spread = ((2 * (10 / 9) ** 2 + 10 * (2 / 9) ** 2) / 12) ** 0.5
     table = find_flags("abcd", "abcd", np.eye(4), np.eye(4)[[1, 0, 2, 3]], ["one", "two", "three", "four"])
@@ -307,26 +304,21 @@ def test_the_order_is_the_best_of_all_orders_that_keep_clusters_whole():
     assert all(sorted(lint.cluster_order(np.eye(n))) == list(range(n)) for n in (1, 2, 3))
 
 
-def test_edits_are_counted_and_put_back():
+def test_edits_are_counted_put_back_and_saved_ones_read_back_as_a_prompt(tmp_path):
     texts = class_text(CLASSES, label)
     once = texts.edited("Jogging", "jogging in a park")
     twice = once.edited("Walking", "walking a dog")
     assert lint.edited_names(texts, texts) == [] and lint.edited_names(texts, twice) == ["Walking", "Jogging"]
-    assert lint.put_back(texts, twice, "Walking") == once
-    assert lint.put_back(texts, once, "Jogging") is texts
+    assert lint.put_back(texts, twice, "Walking") == once and lint.put_back(texts, once, "Jogging") is texts
     assert lint.put_back(texts, twice, "Sprinting") == twice
     with pytest.raises(ValueError, match="'Flying'"):
         lint.put_back(texts, twice, "Flying")
-
-
-def test_saved_texts_are_read_back_as_a_prompt(tmp_path):
     edited = class_text(CLASSES, prompt_named("description_and_parts"))
     edited = edited.edited("Jogging", 'a, "b"\nüber\n=c\n%\n{d}\nnan')
     path = lint.save_texts(edited, tmp_path / "new" / "own.csv")
     assert class_text(CLASSES, prompt_named(str(path))) == replace(edited, prompt="own.csv")
     with pytest.raises(FileExistsError, match="own.csv"):
         lint.save_texts(edited, path)
-    texts = class_text(CLASSES, label)
     lint.save_texts(texts, path, overwrite=True)
     assert class_text(CLASSES, prompt_named(str(path))).texts == texts.texts
     for wrong, name, words in (

@@ -90,9 +90,6 @@ def test_whitening_evens_out_the_spread_on_few_axes_and_reads_float32():
 def test_what_cannot_be_fitted_is_refused(text_SF, kind, words):
     with pytest.raises(ValueError, match=words):
         Relatedness.fit(text_SF, kind)
-
-
-def test_a_shrinkage_out_of_range_or_texts_of_another_width_are_refused():
     for shrinkage in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(ValueError, match=f"got {shrinkage}"):
             whitened(shrinkage=shrinkage)

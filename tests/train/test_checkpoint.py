@@ -187,9 +187,8 @@ def test_a_saving_that_is_killed_leaves_a_checkpoint_that_loads(tmp_path):
         for _ in range(N_KILLS):
             assert process.stdout.readline() == "killed\n"
             found = load_checkpoint(path)
-            values = {
-                float(value) for tensor in found.tensors("model.").values() for value in tensor.unique()
-            }
+            tensors = found.tensors("model.").values()
+            values = {float(value) for tensor in tensors for value in tensor.unique()}
             assert values == {found.step % 1000} and found.model().config == MODEL
             steps.append(found.step)
             process.stdin.write("\n")

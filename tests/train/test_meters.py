@@ -126,15 +126,13 @@ def test_memory_is_the_most_that_was_held(monkeypatch):
 
 def test_tensorboard_is_given_what_the_log_has(monkeypatch, tmp_path):
     written = []
-    writer = types.SimpleNamespace(
-        add_scalar=lambda *given: written.append(given), flush=lambda: written.append("flushed")
-    )
+    add, flush = lambda *given: written.append(given), lambda: written.append("flushed")
+    writer = types.SimpleNamespace(add_scalar=add, flush=flush)
     fake = types.SimpleNamespace(SummaryWriter=lambda folder: written.append(folder) or writer)
     monkeypatch.setattr(meters.importlib.util, "find_spec", lambda name: None)
     assert tensorboard(tmp_path) is None
     monkeypatch.setattr(meters.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
-    tensorboard(tmp_path)(
-        [{"epoch": 1, "loss": 9.0}, {"epoch": 2, "step": 6, "loss": 1.5, "clips_per_s": 7.0}]
-    )
+    history = [{"epoch": 1, "loss": 9.0}, {"epoch": 2, "step": 6, "loss": 1.5, "clips_per_s": 7.0}]
+    tensorboard(tmp_path)(history)
     assert written == [str(tmp_path), ("loss", 1.5, 6), ("clips_per_s", 7.0, 6), "flushed"]

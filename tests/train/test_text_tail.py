@@ -9,15 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from small_text_training import (
-    CONFIG,
-    N_LAYERS,
-    NAMES,
-    TEXTS,
-    save_encoder,
-    text_protocol,
-    text_store,
-)
+from small_text_training import CONFIG, N_LAYERS, NAMES, TEXTS, save_encoder, text_protocol, text_store
 from small_training import assert_same_state, begun, interrupt_in_batch, without_meters
 
 from zsar_lab.data.loader import Batch, share_of
@@ -29,20 +21,16 @@ from zsar_lab.train.checkpoint import Checkpoint, load_checkpoint
 from zsar_lab.train.loop import train
 from zsar_lab.train.processes import TrainingInterrupted
 from zsar_lab.train.step import learning_rate
-from zsar_lab.train.text_tail import (
-    LINES_A_BATCH,
-    TextTail,
-    class_embeddings_of,
-)
+from zsar_lab.train.text_tail import LINES_A_BATCH, TextTail, class_embeddings_of
 from zsar_lab.workspace import Workspace
 
 pytestmark = pytest.mark.long
 
-KINDS = ("bert", "roberta", "mpnet", "distilbert", "clip", "clip-text")
+KINDS = ("bert", "roberta", "mpnet", "distilbert", "clip", "clip text")
 CLIP = ("text_model.encoder.layers.2.", "text_model.final_layer_norm.", "text_projection.")
 # names of the tensors of the last layer and of what comes after it
 TRAINED = dict.fromkeys(("bert", "roberta", "mpnet"), ("encoder.layer.2.",))
-TRAINED |= {"distilbert": ("transformer.layer.2.",), "clip": CLIP, "clip-text": CLIP}
+TRAINED |= {"distilbert": ("transformer.layer.2.",), "clip": CLIP, "clip text": CLIP}
 
 
 @pytest.fixture(scope="module")
