@@ -37,7 +37,7 @@ def measure(widget: ClassErrors) -> None:
 
     def choose(**changes: str) -> None:
         widget.choose(**changes)
-        sizes.append(len(widget.html["grid"].value.encode()))
+        sizes.append(len(widget.grid.html.encode()))
 
     def report(what: str, actions: Iterable[Callable[[], object]]) -> None:
         seconds = sorted(timed(action) for action in actions)

@@ -166,17 +166,26 @@ def open_notebook(lab: Lab, browser) -> Iterator[Callable]:
 
 @pytest.fixture
 def keep(theme: str, request: pytest.FixtureRequest) -> Callable:
-    """A function that saves screenshots of an element, 1400 and 1000 pixels wide, in executed/screenshots."""
+    """A function that saves screenshots of an element, 1400 and 900 pixels wide, in executed/screenshots.
+
+    Of a widget all text must be readable, and nothing wider than its box.
+    """
+
+    from jupyter_page import CONTRAST
 
     def kept(page, selector: str, name: str) -> None:
         SHOTS.mkdir(parents=True, exist_ok=True)
-        for width in (1000, WIDTH):
+        for width in (900, WIDTH):
             page.set_viewport_size({"width": width, "height": HEIGHT})
             page.wait_for_timeout(700)
             page.locator(selector).first.scroll_into_view_if_needed()
             page.evaluate("selector => document.querySelector(selector).scrollIntoView()", selector)
             page.wait_for_timeout(900)
             page.screenshot(path=str(SHOTS / f"{name}_{theme}_{width}.png"))
+            if selector.startswith(".zsar"):
+                assert page.evaluate(CONTRAST, selector) == []
+                wide = page.locator(selector).first.evaluate("box => box.scrollWidth - box.clientWidth")
+                assert wide <= 1, f"{name} is {wide} pixels wider than its box, of {width}"
 
     return kept
 

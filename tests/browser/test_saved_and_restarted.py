@@ -9,6 +9,7 @@ import pytest
 from jupyter_page import IDLE, WAIT_MS, choice, expect, options, run_all, show
 
 WIDGETS = {"04_shared_space": ".zsar-transfer-explorer", "05_class_errors": ".zsar-class-errors"}
+KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
 DRAWN = "selector => [...document.querySelectorAll(`${selector} .js-plotly-plot .main-svg`)].length >= 3"
 BAD = (
     "Traceback",
@@ -57,7 +58,7 @@ def test_a_restarted_kernel_is_said_and_all_can_be_run_again(open_notebook):
     page = open_notebook("05_class_errors")
     box = show(page, ".zsar-class-errors")
     expect(box.get_by_text("The kernel was restarted or is gone")).to_be_hidden()
-    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.evaluate(f"{KERNEL}.restart()")
     page.wait_for_function(IDLE, timeout=WAIT_MS)
     expect(box.get_by_text("The kernel was restarted or is gone")).to_be_visible(timeout=WAIT_MS)
     choice(box, "class").select_option(index=2)
@@ -70,3 +71,9 @@ def test_a_restarted_kernel_is_said_and_all_can_be_run_again(open_notebook):
     choice(box, "class").select_option(index=2)
     expect(box).to_contain_text(f"True class: {name}", timeout=WAIT_MS)
     assert_no_error_is_shown(page)
+
+    page.evaluate(f"{KERNEL}.requestExecute({{code: 'import os; os._exit(1)'}})")  # it starts anew by itself
+    page.wait_for_timeout(4000)
+    page.wait_for_function(IDLE, timeout=WAIT_MS)
+    choice(box, "class").select_option(index=1)
+    expect(box.get_by_text("The kernel was restarted or is gone")).to_be_visible(timeout=WAIT_MS)

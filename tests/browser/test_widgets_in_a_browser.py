@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from jupyter_page import WAIT_MS, choice, click_on, expect, in_kernel, options, playing, show
+from jupyter_page import WAIT_MS, choice, click_on, expect, in_kernel, playing, show
 
 EDGE_PX = 26  # as in space_canvas.js
 
@@ -70,6 +70,40 @@ def click_a_lone_clip(page, space: str) -> None:
     assert in_kernel(page, "list(explorer.selected_ids)") == in_kernel(page, f"[{space}.ids[{alone}]]")
 
 
+def beside(page, left: str, right: str) -> bool:
+    """Whether two parts of a widget stand beside each other, at both widths."""
+    found = []
+    for width in (900, 1400):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(700)
+        a, b = (page.locator(selector).first.bounding_box() for selector in (left, right))
+        found.append(b["x"] >= a["x"] + a["width"] - 1 and abs(b["y"] - a["y"]) < 250)
+    return all(found)
+
+
+def test_the_map_is_read_by_keyboard_and_its_clips_play_beside_it(space):
+    box, n_cells = space.locator(".zsar-space"), space.locator(".jp-Cell").count()
+    canvas = box.locator("canvas").nth(1)
+    canvas.focus()
+    for key in ("ArrowRight", "ArrowDown", "b"):  # the last one would make a new cell
+        space.keyboard.press(key)
+    expect(box.get_by_role("status")).to_contain_text("\n")
+    space.keyboard.press("Enter")
+    expect(box).to_contain_text(re.compile(r"clips? (is|are) selected"), timeout=WAIT_MS)
+    assert playing(space, ".zsar-space .zsar-clips")[0] >= 1
+    assert beside(space, ".zsar-space-canvas canvas", ".zsar-space .zsar-grid")
+    choice(box, "class").select_option(index=1)
+    first = box.locator(".zsar-grid figure").first
+    first.locator("video").click()
+    expect(first).to_contain_text("score", timeout=WAIT_MS)
+    assert first.locator("video").first.bounding_box()["width"] > 250
+    canvas.focus()
+    space.keyboard.press("Escape")
+    expect(box).to_contain_text("No clip is selected", timeout=WAIT_MS)
+    assert space.locator(".jp-Cell").count() == n_cells
+    assert beside(space, ".zsar-transfer-explorer .noUi-target", ".zsar-transfer-explorer .js-plotly-plot")
+
+
 def test_a_lasso_and_a_click_on_the_map_open_their_clips(space, picture):
     box = space.locator(".zsar-space")
     clips_px, signs_px = places_px(space)
@@ -124,7 +158,7 @@ def test_a_slider_moves_figures_and_table(space, picture):
     box = show(space, ".zsar-transfer-explorer")
     before = box.inner_text()
     assert "looking at test accuracy" in before
-    bars = "document.querySelector('.zsar-transfer-explorer .js-plotly-plot')._fullData[0].y.join()"
+    bars = "document.querySelectorAll('.zsar-transfer-explorer .js-plotly-plot')[1]._fullData[0].y.join()"
     drawn = space.evaluate(bars)
     box.locator(".noUi-handle").first.focus()
     for _ in range(24):
@@ -174,26 +208,40 @@ def test_a_bar_and_a_cell_open_the_clips_of_their_class(errors, picture):
     )
 
 
-def test_a_tag_is_saved_and_taken_away(errors, lab):
+def test_a_clip_is_enlarged_explained_and_tagged(errors, lab):
     box, path = errors.locator(".zsar-class-errors"), lab.folder / "notebooks" / "tags.csv"
-    clip = options(choice(box, "clip"))[1].removeprefix("1. ").split(",")[0]
-    choice(box, "clip").select_option(index=1)
+    assert beside(errors, ".zsar-class-errors .js-plotly-plot", ".zsar-class-errors .zsar-grid")
+    clips, n_cells = box.locator(".zsar-grid > .zsar-clips > figure"), errors.locator(".jp-Cell").count()
+    clip = clips.nth(2).get_attribute("aria-label").split(":")[0]
+    clips.nth(2).locator("video").first.click()
     expect(box).to_contain_text(f"Tag {clip}:", timeout=WAIT_MS)
+    expect(clips.nth(2)).to_contain_text("its transfer score", timeout=WAIT_MS)
+    video = clips.nth(2).locator("video").first
+    assert video.bounding_box()["width"] > 250 and video.evaluate("video => video.controls")
     box.get_by_role("button", name="label wrong").click()
     box.get_by_placeholder("why").fill("it <b>stands</b> still")
     box.get_by_role("button", name="Tag", exact=True).click()
     expect(box).to_contain_text("1 clip tagged", timeout=WAIT_MS)
     expect(box.locator(".zsar-clips").first).to_contain_text("⚑ label wrong", timeout=WAIT_MS)
     (row,) = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-    assert (row["clip"], row["kind"], row["note"], row["split"]) == (
-        clip,
-        "label wrong",
-        "it <b>stands</b> still",
-        "stratified-0",
-    )
+    found = row["clip"], row["kind"], row["note"], row["split"]
+    assert found == (clip, "label wrong", "it <b>stands</b> still", "stratified-0")
     box.get_by_role("button", name="Remove tag").click()
     expect(box).to_contain_text("No clip is tagged", timeout=WAIT_MS)
     assert len(path.read_text(encoding="utf-8").splitlines()) == 1
+
+    clips.nth(2).focus()
+    for key in ("Escape", "b", "ArrowRight", "Enter"):  # "b" would make a new cell, Enter edit this one
+        errors.keyboard.press(key)
+    expect(clips.nth(3)).to_contain_text("its transfer score", timeout=WAIT_MS)
+    assert errors.locator(".jp-Cell").count() == n_cells
+    assert errors.evaluate("document.activeElement.className") == "zsar-large"
+    errors.emulate_media(reduced_motion="reduce")
+    box.get_by_role("button", name="later").focus()
+    errors.keyboard.press("Enter")  # on the last page this button is disabled
+    expect(box).to_contain_text("Clips 25 to", timeout=WAIT_MS)
+    assert playing(errors, ".zsar-class-errors .zsar-grid")[1] == 0  # each shows its first picture
+    assert errors.evaluate("document.activeElement.closest('.zsar-class-errors') !== null")
 
 
 def test_figures_are_as_wide_as_their_box(errors):

@@ -11,7 +11,7 @@ from seven_classes import LABELS, made_predictions
 from zsar_lab.results.tags import AMBIGUOUS, LABEL_WRONG, Tags
 from zsar_lab.viz import explanations
 from zsar_lab.viz.figures.style import plain
-from zsar_lab.viz.widgets.class_errors import ANY, AS, PER_PAGE, WRONG, ClassErrors
+from zsar_lab.viz.widgets.class_errors import ANY, AS, EVERY_CLASS, PER_PAGE, RIGHT, WRONG, ClassErrors
 
 HOSTILE = ("<img", "<script", "</script", "<b>note")
 
@@ -25,7 +25,7 @@ def widget(catalog, predictions, embeddings, tmp_path) -> ClassErrors:
 
 
 def page(widget: ClassErrors) -> str:
-    return "".join(part.value for part in widget.html.values())
+    return "".join(part.value for part in widget.html.values()) + widget.grid.html + widget.grid.why
 
 
 def click(widget: ClassErrors, figure: str, x: object, y: object) -> None:
@@ -45,17 +45,17 @@ def values(widget: ClassErrors, control: str) -> list[str]:
 
 
 def test_the_widget_follows_its_choices(widget):
-    assert widget.state.name == "C" and values(widget, "name") == ["C", "A", "B"]
+    assert widget.state.name == "C" and values(widget, "name") == ["C", "A", "B", EVERY_CLASS]
     assert widget.controls["name"].options[0][0] == "cat walk %{x} $a$ (0 %)"
     widget.controls["name"].value = "A"
-    assert widget.html["grid"].value.count("✗") == 3 and "It is &lt;img" in widget.html["texts"].value
+    assert widget.grid.html.count("✗") == 3 and "It is &lt;img" in widget.html["texts"].value
     assert clips(widget) == ["A/1", "A/2", "A/3", "A/0"]
     widget.controls["prediction"].value = WRONG
     assert clips(widget) == ["A/1", "A/2", "A/3"]
     widget.controls["method"].value = "direct"
     assert widget.state.name == "A" and list(widget.figures["bars"].data[1].y) == [100, 100, 100]
-    assert "✗" not in widget.html["grid"].value and len(clips(widget)) == 4
-    assert "all predicted rightly" in page(widget) and values(widget, "prediction") == [ANY, f"{AS}A"]
+    assert "✗" not in widget.grid.html and len(clips(widget)) == 4
+    assert "all predicted rightly" in page(widget) and values(widget, "prediction") == [ANY, RIGHT, f"{AS}A"]
     widget.controls["split"].value = "stratified-1"
     assert not [tag for tag in HOSTILE if tag in page(widget)]
 
@@ -78,6 +78,24 @@ def test_clicks_choose_a_class_and_its_clips_of_a_prediction(widget):
     assert widget.state.name == "B" and widget.html["message"].value == ""
 
 
+def test_filters_of_class_prediction_and_margin_combine(widget, predictions):
+    table = explanations.clip_table(predictions, "transfer")
+    widget.choose(name=EVERY_CLASS, prediction=WRONG)
+    assert sorted(clips(widget)) == sorted(table.loc[~table["right"], "clip"])
+    low, high = widget.controls["margins"].value
+    assert low <= table["margin"].min() and high >= table["margin"].max()
+    widget.controls["margins"].value = (0, high)
+    assert clips(widget) == [] and "7 more have margins outside" in widget.html["shown"].value
+    widget.controls["prediction"].value = ANY
+    assert clips(widget) == table.loc[table["right"], "clip"].tolist()
+    widget.choose(margins=(low, 0.0))
+    assert "truth: cat walk" in widget.grid.html and len(clips(widget)) == 7
+    widget.controls["name"].value = "A"
+    assert clips(widget) == ["A/1", "A/2", "A/3"]
+    widget.controls["method"].value = "direct"
+    assert widget.state.margins == widget.controls["margins"].value == widget._limits
+
+
 def test_thousands_of_clips_are_turned_by_pages(catalog, predictions, monkeypatch):
     found = explanations.clip_table(predictions, "transfer", "A").iloc[[0] * 5000].reset_index(drop=True)
     found = found.assign(confidence=float("nan"), typicality=0.5)
@@ -89,10 +107,10 @@ def test_thousands_of_clips_are_turned_by_pages(catalog, predictions, monkeypatc
     assert explanations.CONFIDENCE not in widget.controls["order"].options
     later.click()
     assert "Clips 25 to 48 of the 5000" in widget.html["shown"].value and not earlier.disabled
-    assert "25. " in widget.html["grid"].value
+    assert "25. " in widget.grid.html
     widget.controls["order"].value = explanations.TYPICAL
     assert "Clips 1 to 24 of the 5000" in widget.html["shown"].value
-    assert "typicality 0.50" in widget.html["grid"].value
+    assert "typicality 0.50" in widget.grid.html
     widget.choose(page=9999)
     assert widget.state.page == 208 and later.disabled and len(clips(widget)) == 8
 
@@ -101,21 +119,23 @@ def test_a_clip_is_chosen_tagged_and_left_out(widget):
     tags, controls, html = widget._tags, widget.controls, widget.html
     assert controls["tag"].disabled and "none of them is left out" in html["score"].value
     widget.choose(name="A")
-    controls["clip"].value = "A/1"
-    assert "its transfer score" in html["why"].value and not controls["tag"].disabled
+    widget.grid.chosen = 1
+    assert widget.state.clip == clips(widget)[1] == "A/2"
+    widget.grid.chosen = 0
+    assert "its transfer score" in widget.grid.why and not controls["tag"].disabled
     controls["kind"].value, controls["note"].value = AMBIGUOUS, "<b>note"
     controls["tag"].click()
     row = tags.table().iloc[0]
     assert row.tolist()[:-1] == ["A/1", "A", "stratified-0", "transfer", AMBIGUOUS, "<b>note"]
     score = html["score"].value
     assert all(part in score for part in ("41.7 % on 12 clips", "45.5 % on the 11", "1 ambiguous"))
-    assert "⚑ ambiguous" in html["grid"].value and "&lt;b&gt;note" in html["tags"].value
+    assert "⚑ ambiguous" in widget.grid.html and "&lt;b&gt;note" in html["tags"].value
     assert "<b>note" not in page(widget) and controls["note"].value == ""
     controls[f"without {AMBIGUOUS}"].value = False
     assert "none of them is left out" in html["score"].value
     controls["split"].value = "stratified-1"  # shares the tags; has no embeddings, so no examples
-    assert "⚑ ambiguous" in html["grid"].value and widget.state.clip == "A/1"
-    assert "its transfer score" not in html["why"].value
+    assert "⚑ ambiguous" in widget.grid.html and widget.state.clip == "A/1"
+    assert "its transfer score" not in widget.grid.why
     controls["remove_tag"].click()
     assert tags.kinds() == {} and "⚑" not in page(widget) and "No clip is tagged" in html["tags"].value
     controls["remove_tag"].click()
@@ -137,10 +157,8 @@ def test_a_missing_video_is_a_box_that_says_so(catalog, predictions, embeddings,
     moved = replace(catalog, root=tmp_path / "copy")
     widget = ClassErrors(moved, {"split": predictions}, clips={"split": embeddings})
     widget.choose(name="A", clip="A/1")
-    assert (
-        widget.html["grid"].value.count("zsar-missing") == 1 and "No such file" in widget.html["grid"].value
-    )
-    assert "zsar-missing" in widget.html["why"].value and "its transfer score" in widget.html["why"].value
+    assert widget.grid.html.count("zsar-missing") == 1 and "No such file" in widget.grid.html
+    assert "its transfer score" in widget.grid.why
 
 
 def test_wrong_arguments_are_refused(catalog, predictions, embeddings):
@@ -156,4 +174,4 @@ def test_wrong_arguments_are_refused(catalog, predictions, embeddings):
 def test_equal_labels_can_be_chosen_apart(catalog, predictions):
     same = replace(catalog, classes=catalog.classes.assign(label="same"))
     options = ClassErrors(same, {"split": predictions}).controls["name"].options
-    assert len({text for text, _ in options}) == 3
+    assert len({text for text, _ in options}) == 4

@@ -15,7 +15,7 @@ from coloured_videos import EVIL, colour_session, write_folder, write_video
 from zsar_lab.infer.predictions import accuracy_of
 from zsar_lab.infer.session import VideoSession
 from zsar_lab.text.class_lists import read_classes
-from zsar_lab.viz.widgets import own_videos as words
+from zsar_lab.viz.widgets import own_clips, own_videos
 from zsar_lab.viz.widgets.own_videos import OwnVideos
 from zsar_lab.viz.widgets.uploads import safe_name
 
@@ -81,6 +81,12 @@ def captions(widget: OwnVideos) -> list[str]:
     return [text_of(part.replace("<br>", "|")) for part in found]
 
 
+def composed(widget: OwnVideos) -> list[str]:
+    """The name in question, and the weights of its parts."""
+    said = text_of(widget.grid.why.split("zsar-composed")[1].split(">", 1)[1])
+    return [said.split()[0], *re.findall(r"\d\.\d\d", said)]
+
+
 def hidden(part) -> bool:
     return part.layout.display == "none"
 
@@ -121,11 +127,11 @@ def test_other_classes_move_names(widget, session):
     assert said(widget, "named") == "4 classes; 1 of 10 clips moved: red → violet (1)."
     shown = captions(widget)
     assert "↻ was red" in shown[3] and "↻" not in "".join(shown[:3])
-    widget.choose(filter=words.MOVED)
+    widget.choose(filter=own_clips.MOVED)
     assert widget.rows == [3] and session.changed == [3]
     press(widget, "name_them")
     assert said(widget, "named") == "4 classes; none of 10 clips moved."
-    assert widget.state.filter == words.MOVED and widget.rows == []
+    assert widget.state.filter == own_clips.MOVED and widget.rows == []
     assert said(widget, "counted").endswith("none of these.")
 
 
@@ -160,7 +166,7 @@ def test_labels_are_scored_and_unknown_ones_named(session):
     widget = OwnVideos(session)
     assert "50.0 % right (chance 33.3 %)" in said(widget, "about")
     widget.choose(clip=2)
-    assert "label: green" in said(widget, "best")
+    assert "label: green" in text_of(widget.grid.why)
     press(widget, "name_them", classes="red\nblue")
     assert "'green'" in said(widget, "about") and "8 labelled windows:" in said(widget, "about")
 
@@ -169,38 +175,45 @@ def test_labels_are_scored_and_unknown_ones_named(session):
 
 
 def test_filters_orders_and_pages(session, monkeypatch):
-    monkeypatch.setattr(words, "PER_PAGE", 4)
+    monkeypatch.setattr(own_videos, "PER_PAGE", 4)
     widget = OwnVideos(session)
     back, on = widget.controls["earlier"], widget.controls["later"]
     assert widget.rows == [0, 1, 2, 3] and back.disabled and not on.disabled
-    widget.controls["order"].value = words.LEAST_SURE
+    widget.controls["order"].value = own_videos.LEAST_SURE
     assert widget.rows[0] == 3
-    widget.controls["order"].value = words.BY_FILE
+    widget.controls["order"].value = own_videos.BY_FILE
     on.click()
     assert widget.rows == [5, 6, 7, 8] and said(widget, "counted").endswith("shown are 5 to 8.")
     on.click()
     assert widget.rows == [9, 10] and on.disabled and widget.state.page == 2
-    widget.controls["filter"].value = "named green"
+    widget.controls["named"].value = "green"
     assert widget.rows == [1] and on.disabled and back.disabled
-    offered = ["all (10)", "unsure (1)", "sure (9)", "moved (0)", "accepted (0)", "not accepted (10)"]
-    named = ["named red (5)", "named green (1)", "named blue (4)"]
-    assert [text for text, _ in widget.controls["filter"].options] == offered + named
-    widget.choose(filter=words.ALL, order=words.MOST_SURE)
+    offered = {
+        "filter": "all (10), unsure (1), sure (9), moved (0), accepted (0), not accepted (10)",
+        "named": "any (10), red (5), green (1), blue (4)",
+    }
+    for name, texts in offered.items():
+        assert ", ".join(text for text, _ in widget.controls[name].options) == texts
+    widget.choose(filter=own_clips.UNSURE, named="red")
+    assert widget.rows == [3]
+    widget.choose(filter=own_clips.SURE)
+    assert len(widget.rows) == 4
+    widget.choose(filter=own_clips.ALL, named="", order=own_videos.MOST_SURE)
     assert session.table["confidence"][widget.rows].is_monotonic_decreasing
-    rows = words.filters(session)
-    assert rows[words.UNSURE] == [3] and 4 not in rows[words.ALL]
+    rows, _ = own_clips.filters(session)
+    assert rows[own_clips.UNSURE] == [3] and 4 not in rows[own_clips.ALL]
 
 
-def test_a_click_and_the_list_choose_the_same_clip(widget, session):
+def test_a_click_chooses_a_clip(widget, session):
     widget.grid.chosen = 3
-    assert widget.controls["clip"].value == widget.state.clip == widget.rows[3]
+    assert widget.state.clip == widget.rows[3]
     assert not hidden(widget.chosen_clip) and widget.controls["name"].options == tuple(PLAIN)
     window = session.table.loc[widget.state.clip]
     assert widget.state.name == window["prediction"]
-    names = [text_of(part) for part in re.findall(r"<tr><td>(.*?)</td>", widget.html["best"].value)]
+    names = [text_of(part) for part in re.findall(r"<tr><td>(.*?)</td>", widget.grid.why)]
     assert names == [name for name, _ in window["best"]]
-    widget.controls["clip"].value = -1
-    assert widget.grid.chosen == -1 and hidden(widget.chosen_clip)
+    widget.grid.chosen = -1
+    assert widget.state.clip == -1 and hidden(widget.chosen_clip)
     widget.grid.chosen = 99  # a page that is gone
     assert widget.state.clip == -1
 
@@ -208,12 +221,9 @@ def test_a_click_and_the_list_choose_the_same_clip(widget, session):
 def test_what_a_name_is_composed_of_follows_the_name(widget):
     widget.choose(clip=3)
     widget.controls["name"].value = "blue"
-    assert re.findall(r"\d\.\d\d", said(widget, "composed")) == ["1.00"] and "blue" in said(
-        widget, "composed"
-    )
+    assert composed(widget) == ["blue", "1.00"]
     press(widget, "name_them", classes="violet: red and blue\ngreen")
-    assert widget.state.clip == 3 and said(widget, "composed").startswith("violet")
-    assert re.findall(r"\d\.\d\d", said(widget, "composed")) == ["0.50", "0.50"]
+    assert widget.state.clip == 3 and composed(widget) == ["violet", "0.50", "0.50"]
 
 
 def test_a_long_video_has_a_timeline(widget):
@@ -240,7 +250,7 @@ def test_accept_another_name_take_back_and_go_on(widget, session):
     assert captions(widget)[widget.rows.index(3)].startswith("✓  blue|predicted: red")
     press(widget, "take_back")
     assert session.accepted == {} and "✓" not in widget.grid.html and widget.state.name == "red"
-    widget.choose(filter=words.OPEN, clip=1, name="")
+    widget.choose(filter=own_clips.OPEN, clip=1, name="")
     press(widget, "accept")
     assert session.accepted == {1: "green"} and 1 not in widget.rows and widget.state.clip == 2  # the next
 
@@ -300,12 +310,12 @@ def test_evil_names_do_no_harm(widget, session, tmp_path):
     (tmp_path / EVIL[0] / "<b>.mp4").write_bytes(b"no video")
     press(widget, "read", folder=str(tmp_path / EVIL[0]))
     evil_classes = {EVIL[0]: "red", EVIL[1]: "blue", "leaf": "green"}
-    press(widget, "name_them", classes=words.typed(read_classes(evil_classes)))
+    press(widget, "name_them", classes=own_clips.typed(read_classes(evil_classes)))
     widget.choose(clip=widget.rows[0])
     press(widget, "accept")
     press(widget, "save")
     assert session.accepted == {1: EVIL[0]} and "&lt;img src=x" in widget.grid.html
-    pages = "".join(page.value for page in widget.html.values()) + widget.grid.html
+    pages = "".join(page.value for page in widget.html.values()) + widget.grid.html + widget.grid.why
     assert not [evil for evil in ("<img", "</script", "<b>.mp4", "<b>red") if evil in pages]
 
 

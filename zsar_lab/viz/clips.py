@@ -17,13 +17,15 @@ from zsar_lab.data.reading import make_previews
 from zsar_lab.text.prompts import label
 
 LARGEST_GRID_BYTES = 40_000_000
-TEXT = "color:var(--jp-content-font-color1,#808080);font-family:var(--jp-content-font-family,sans-serif)"
+TEXT = "color:var(--jp-content-font-color1,inherit);font-family:var(--jp-content-font-family,sans-serif)"
+MUTED = "color:color-mix(in srgb,currentColor 75%,transparent)"
 CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
 NUMBER = (
     "padding:1px 10px 1px 0;text-align:right;vertical-align:top;white-space:nowrap;"
     "font-variant-numeric:tabular-nums"
 )
-RIGHT, WRONG, GREY, BLUE = "#009E73", "#D55E00", "#808080", "#0072B2"  # told apart by colour-blind people
+# told apart by colour-blind people; each means one thing: grey frames say nothing, blue is a quantity
+RIGHT, WRONG, GREY, BLUE, CHOSEN = "#009E73", "#D55E00", "#808080", "#0072B2", "#CC79A7"
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,15 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    found.globals.update(TEXT=TEXT, CELL=CELL, NUMBER=NUMBER)
-    found.globals.update(RIGHT=RIGHT, WRONG=WRONG, GREY=GREY, BLUE=BLUE)
+    found.globals.update(TEXT=TEXT, MUTED=MUTED, CELL=CELL, NUMBER=NUMBER, signed=signed)
+    found.globals.update(RIGHT=RIGHT, WRONG=WRONG, GREY=GREY, BLUE=BLUE, CHOSEN=CHOSEN)
+    found.globals["enlarge"] = Path(__file__).with_name("templates").joinpath("enlarge.js").read_text("utf-8")
     return found
+
+
+def signed(colour: str) -> str:
+    """The style of a sign in that colour, drawn towards the text's so that it can be read in both themes."""
+    return f"color:color-mix(in srgb,{colour} 55%,currentColor)"
 
 
 def render(template: str, **values: Any) -> Markup:
@@ -65,7 +73,7 @@ def clip_grid(
     columns: int = 8,
     width_px: int = 112,
 ) -> Markup:
-    """Html of playing videos, embedded, so that a saved page needs no files.
+    """Html of playing videos, embedded, so that a saved page needs no files; a click or Enter enlarges one.
 
     A clip that browsers do not play, a part of a longer video, or one of over 60 kB is shown as a small
     preview, see `make_previews`. A clip that cannot be shown is a box with the reason.

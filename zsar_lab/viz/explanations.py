@@ -42,21 +42,25 @@ def method_options(predictions: Predictions) -> list[tuple[str, str]]:
     return [(LABELS[method], method) for method in methods if method != "upper_bound"]
 
 
-def clip_table(predictions: Predictions, method: str, class_name: str) -> pd.DataFrame:
-    """The clips of an unseen class, the most wrong first.
+def clip_table(predictions: Predictions, method: str, class_name: str = "") -> pd.DataFrame:
+    """The clips of an unseen class ("" for all classes), the most wrong first.
 
     Returns:
-        Columns clip, prediction, right, margin (score of the true class less the best other, below 0 when
-        wrong), confidence (0..1, NaN without a temperature), typicality (cosine to the mean of the others).
+        Columns clip, label, prediction, right, margin (score of the true class less the best other, below 0
+        when wrong), confidence (0..1, NaN without a temperature), typicality (cosine to the mean of the
+        others).
     """
-    target = _index(predictions, class_name)
-    rows, of_class = predictions.rows(method), predictions.targets() == target
-    scores_BC = np.asarray(predictions.scores(method)[of_class], dtype=float)
-    found = rows.loc[of_class, ["clip", "prediction", "confidence"]].assign(
+    rows, targets_B = predictions.rows(method), predictions.targets()
+    clips, scores_BC = np.arange(len(rows)), np.array(predictions.scores(method), dtype=float)
+    own_B = scores_BC[clips, targets_B]
+    scores_BC[clips, targets_B] = -np.inf
+    found = rows[["clip", "label", "prediction", "confidence"]].assign(
         right=rows["rank"] == 1,
-        margin=scores_BC[:, target] - np.delete(scores_BC, target, axis=1).max(1, initial=-np.inf),
-        typicality=predictions.scores("upper_bound")[of_class, target].astype(float),
+        margin=own_B - scores_BC.max(1),
+        typicality=predictions.scores("upper_bound")[clips, targets_B].astype(float),
     )
+    if class_name:
+        found = found[targets_B == _index(predictions, class_name)]
     return found.sort_values("margin", kind="stable", ignore_index=True)
 
 
@@ -144,6 +148,7 @@ def captions_of(
     first: int = 1,
     order: str = MARGIN,
     kinds: Mapping = {},
+    truths: Mapping[str, str] | None = None,
 ) -> list[Caption]:
     """The captions of clips: prediction, margin, the figure they are ordered by, and what they are tagged as.
 
@@ -153,10 +158,12 @@ def captions_of(
         first: number before the first caption.
         order: one of ORDERS.
         kinds: of tags, by clip id.
+        truths: the labels again, where the clips are of several classes, so that theirs is shown too.
     """
     found = []
     for place, clip in enumerate(clips.itertuples(), first):
         lines = [f"{place}. {labels[clip.prediction]}", f"margin {clip.margin:+.3f}"]
+        lines += [f"truth: {truths[clip.label]}"] if truths and not clip.right else []
         lines += [f"{100 * clip.confidence:.0f} % sure"] if order == CONFIDENCE else []
         lines += [f"typicality {clip.typicality:.2f}"] if order in (TYPICAL, UNTYPICAL) else []
         lines += [f"⚑ {kinds[clip.clip]}"] if clip.clip in kinds else []
@@ -181,7 +188,12 @@ def texts_and_parts(catalog: Catalog, predictions: Predictions, class_name: str,
 
 
 def clip_html(
-    catalog: Catalog, predictions: Predictions, method: str, clip: str, clips: ClipEmbeddings | None = None
+    catalog: Catalog,
+    predictions: Predictions,
+    method: str,
+    clip: str,
+    clips: ClipEmbeddings | None = None,
+    with_video: bool = True,
 ) -> str:
     """Html: a test clip playing with its best classes; the true class and its rival with what composed them.
 
@@ -192,6 +204,7 @@ def clip_html(
         clip: id of a test clip.
         clips: the split's embeddings; without them the seen classes have neither example clips nor what they
             added to the score.
+        with_video: False where the clip is beside it.
     """
     labels, best = labels_of(catalog), candidates(predictions, method, clip)
     (true,) = best.loc[best["is_true"], "name"]
@@ -204,7 +217,7 @@ def clip_html(
     ]
     return render(
         "clip.html",
-        video=clip_grid(catalog, [clip], [Caption((clip,), right)], columns=1, width_px=200),
+        video=clip_grid(catalog, [clip], [Caption((clip,), right)], 1, 200) if with_video else "",
         candidates=best.assign(label=[labels[name] for name in best["name"]]).to_dict("records"),
         columns=columns,
         other_method="" if method == "transfer" else LABELS[method],

@@ -21,8 +21,8 @@ from zsar_lab.viz.figures.style import MOST_TICKS
 MOST_COUNTS = 30  # of more classes the cells are too small for a number
 NOW, CHOSEN = "now", "chosen on validation classes"
 UNREDUCED = "now, without hubness reduction"
-CHOSEN_MARK: style.Look = {"color": style.ORANGE, "symbol": "diamond-open", "line": {"width": 3}}
-BEHIND_CHOSEN = "rgba(230, 159, 0, 0.35)"  # ORANGE, so that a chosen class at 0 % is seen
+CHOSEN_MARK: style.Look = {"color": style.SKY, "symbol": "diamond-open", "line": {"width": 3}}
+BEHIND_CHOSEN = "rgba(204, 121, 167, 0.35)"  # PURPLE, so that a chosen class at 0 % is seen
 
 
 def class_counts(predictions: Predictions, method: str) -> pd.DataFrame:
@@ -92,7 +92,7 @@ def choose_bar(figure: go.Figure, catalog: Catalog, chosen: str | None) -> None:
     """Choose a class in a figure or widget of `per_class`: its bar gets its own colour, its name is bold."""
     (behind, bars), names = figure.data, figure.layout.meta
     behind.marker.color = [BEHIND_CHOSEN if name == chosen else style.GRID for name in names]
-    bars.marker.color = [style.ORANGE if name == chosen else style.BLUE for name in names]
+    bars.marker.color = [style.PURPLE if name == chosen else style.BLUE for name in names]
     figure.layout.xaxis.ticktext = _ticks(catalog, names, chosen)
 
 
@@ -130,17 +130,18 @@ def confusion(
     style.class_cells(figure, labels, labels, shares, "% of the true class", hover, **look)
     figure.update_layout(hovermode="closest", meta=names)
     if chosen is not None:
-        figure.add_shape(type="rect", x0=0, x1=0, y0=0, y1=0, line={"color": style.VERMILLION, "width": 3})
+        figure.add_shape(type="rect", x0=0, x1=0, y0=0, y1=0, line={"color": style.PURPLE, "width": 3})
         move_frame(figure, catalog, chosen)
     return figure
 
 
 def move_frame(figure: go.Figure, catalog: Catalog, chosen: str, prediction: str | None = None) -> None:
-    """Frame the row of a true class in a figure or widget of `confusion`, or its cell of one prediction."""
+    """Frame a true class ("" for all) and a prediction (None: any) in a figure or widget of `confusion`."""
     names = list(figure.layout.meta)
-    row = names.index(chosen)
-    left, right = (0, len(names) - 1) if prediction is None else (names.index(prediction),) * 2
-    figure.layout.shapes[0].update(x0=left - 0.5, x1=right + 0.5, y0=row - 0.5, y1=row + 0.5)
+    (top, bottom), (left, right) = (
+        (names.index(name),) * 2 if name else (0, len(names) - 1) for name in (chosen, prediction)
+    )
+    figure.layout.shapes[0].update(x0=left - 0.5, x1=right + 0.5, y0=top - 0.5, y1=bottom + 0.5)
     figure.layout.xaxis.ticktext = figure.layout.yaxis.ticktext = _ticks(catalog, names, chosen)
 
 

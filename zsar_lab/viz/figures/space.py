@@ -19,9 +19,10 @@ from zsar_lab.methods.table import LABELS
 from zsar_lab.results.hubness import HUB
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.viz.clips import Caption, clip_grid, message_box
+from zsar_lab.viz.explanations import clip_table
 from zsar_lab.viz.figures import style
 from zsar_lab.viz.figures.classes import CHOSEN, CHOSEN_MARK
-from zsar_lab.viz.figures.style import BLUE, GREEN, GREY, ORANGE, PALETTE, SKY, VERMILLION, labels_of
+from zsar_lab.viz.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, labels_of
 from zsar_lab.viz.projection import SEEN, SpaceMap
 
 COLOURINGS = {
@@ -30,7 +31,10 @@ COLOURINGS = {
     "right": "right or wrong",
     "hubness": "hubness of the prediction",
 }
+# blue is where a class is expected; what a colour means here it means in every colouring
 GROUP_COLOURS = {"seen": GREY, "validation": SKY, "unseen": ORANGE}
+CLASS_COLOURS = (GREEN, PURPLE, VERMILLION, YELLOW)
+HUB_COLOURS = ("#575D6D", "#8B8677", "#BDAF6E", "#FDE737")  # of plotly's Cividis, from few to many
 SYMBOLS = ("circle", "square", "triangle-up", "cross")
 MOST_SHOWN, MOST_NAMED = 24, 8
 MOST_SVG = 5000  # points; more are drawn by the graphics card
@@ -63,10 +67,7 @@ def points_on_map(space: SpaceMap, predictions: Predictions, method: str = "tran
     protocol = predictions.protocol
     if (space.seen, space.unseen) != (protocol.seen, protocol.unseen):
         raise ValueError(f"the map must be of the split {protocol.name!r}, got one of {space.about!r}")
-    rows, scores_BC, targets = predictions.rows(method), predictions.scores(method), predictions.targets()
-    clips, others_BC = np.arange(len(targets)), np.array(scores_BC, dtype=float)
-    others_BC[clips, targets] = -np.inf
-    rows = rows.assign(right=rows["rank"] == 1, margin=scores_BC[clips, targets] - others_BC.max(1))
+    rows = clip_table(predictions, method)
     rows["hubness"] = (
         rows["prediction"].map(rows["prediction"].value_counts()) * len(space.unseen) / len(rows)
     )
@@ -102,7 +103,7 @@ def colouring(
     if colour_by == "class":
         labels = labels_of(catalog)
         looks = [
-            Look(labels[name], PALETTE[n % len(PALETTE)], SYMBOLS[n // len(PALETTE) % len(SYMBOLS)])
+            Look(labels[name], CLASS_COLOURS[n % 4], SYMBOLS[n // 4 % len(SYMBOLS)])
             for n, name in enumerate(space.unseen)
         ]
         number = {name: len(grouped) - 1 + n for n, name in enumerate(space.unseen)}
@@ -116,10 +117,10 @@ def colouring(
         look_N = np.where(points["right"], 0, 1)
     else:
         looks = [
-            Look("N_1 of the prediction below half the mean", SKY),
-            Look("half the mean to the mean", BLUE, "square"),
-            Look(f"once to {HUB} x the mean", ORANGE, "triangle-up"),
-            Look(f"{HUB} x the mean or more: a hub", VERMILLION, "cross"),
+            Look("N_1 of the prediction below half the mean", HUB_COLOURS[0]),
+            Look("half the mean to the mean", HUB_COLOURS[1], "square"),
+            Look(f"once to {HUB} x the mean", HUB_COLOURS[2], "triangle-up"),
+            Look(f"{HUB} x the mean or more: a hub", HUB_COLOURS[3], "cross"),
         ]
         look_N = np.searchsorted([0.5, 1.0, HUB], points["hubness"], side="right")
     return (Look("not scored", GREY, "circle", 4, 0.45), *looks), np.where(is_scored, 1 + look_N, 0)
@@ -139,8 +140,8 @@ def hover_texts(points: pd.DataFrame, labels: dict[str, str]) -> list[str]:
 
 def select(
     points: pd.DataFrame, catalog: Catalog, rows: Sequence[int], method: str = "", most: int = MOST_SHOWN
-) -> tuple[tuple[str, ...], str]:
-    """Ids of selected clips, the most wrong first and those not scored last; and html of the first, playing.
+) -> tuple[tuple[str, ...], str, str]:
+    """Ids of selected clips, the most wrong first and those not scored last; a sentence; the first, playing.
 
     Raises:
         ValueError: a row is not on the map.
@@ -149,7 +150,8 @@ def select(
     if wrong:
         raise ValueError(f"a selected clip must be in 0..{len(points) - 1} (on the map), got {wrong[0]}")
     if not len(rows):
-        return (), message_box("No clip is selected: draw the lasso around points, or click on one.", GREY)
+        said = "No clip is selected: draw the lasso around points, or click on one."
+        return (), message_box(said, GREY), ""
     found = points.loc[sorted(set(rows))].assign(unscored=lambda table: table["prediction"].isna())
     found = found.sort_values(["unscored", "right", "margin"], kind="stable")
     labels, counts = labels_of(catalog), Counter(found["class"]).most_common()
@@ -169,7 +171,7 @@ def select(
         predicted = () if row.right else (f"predicted as {labels[row.prediction]}",)
         captions.append(Caption((labels[name], *predicted, f"margin {row.margin:+.3f}"), row.right))
     grid = clip_grid(catalog, found["clip"].head(most).tolist(), captions)
-    return tuple(found["clip"]), message_box(sentence, GREY) + grid
+    return tuple(found["clip"]), message_box(sentence, GREY), grid
 
 
 # tables
@@ -246,14 +248,14 @@ def shared_space(
         marker = {"color": look.colour, "symbol": look.symbol, "size": look.size, "opacity": look.opacity}
         _add_points(figure, space.clips_xy[rows], look.name, [hover[row] for row in rows], marker)
     guess_xy = space.composed_xy if guess == "composed" else space.unseen_text_xy
-    line = {"color": VERMILLION, "width": 1.5, "dash": "dot"}
+    line = {"color": BLUE, "width": 1.5, "dash": "dot"}
     ends = _lines(guess_xy, space.true_xy)
     figure.add_scatter(**ends, mode="lines", line=line, name=f"{guess} to true", hoverinfo="skip")
     edge = {"width": 1, "color": "white"}
     seen, unseen = ([labels[name] for name in names] for names in (space.seen, space.unseen))
     diamond = {"color": GREY, "symbol": "diamond", "size": 9}
-    star = {"color": GREEN, "symbol": "star", "size": 15, "line": edge}
-    guessed = {"color": VERMILLION, "size": 11, "line": edge}
+    star = {"color": ORANGE, "symbol": "star", "size": 15, "line": edge}
+    guessed = {"color": BLUE, "size": 11, "line": edge}
     _add_points(figure, space.seen_xy, "seen prototypes", seen, diamond)
     _add_points(figure, space.true_xy, "true unseen prototypes", unseen, star)
     if guess == "text":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -12,16 +13,34 @@ import ipywidgets
 import traitlets
 from IPython.display import HTML, display
 
-from zsar_lab.viz.clips import message_box, render
+from zsar_lab.viz.clips import message_box
 from zsar_lab.viz.widgets.static import LeavesPicture, with_stills
 
 WRAP = {"flex_flow": "row wrap"}
 RESTARTED = "The kernel was restarted or is gone, so these choices do nothing; run this cell again."
+BUSY = "The kernel is busy; what is chosen here follows when it is done."
 
 
 def show_clips(grid: str) -> None:
     """Show html, such as a clip grid, below the cell; a saved notebook keeps clips, and stills of them."""
     display(HTML(with_stills(grid)))
+
+
+class Guard(anywidget.AnyWidget):
+    """What a panel needs of the browser: it says when the kernel does not reply, and keeps keys and focus.
+
+    JupyterLab's shortcuts do not fire inside; a control that is redrawn or disabled hands its focus to the
+    one in its place. What a user does asks the kernel for a sign; without one a sentence is shown.
+    """
+
+    _esm = Path(__file__).with_name("panel.js")
+    gone = traitlets.Unicode(RESTARTED).tag(sync=True)
+    busy = traitlets.Unicode(BUSY).tag(sync=True)
+    patience_ms = traitlets.Int(4000).tag(sync=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_msg(lambda *_: self.send({}))
 
 
 class Panel(LeavesPicture, ipywidgets.VBox):
@@ -48,8 +67,7 @@ class Panel(LeavesPicture, ipywidgets.VBox):
 
     def lay_out(self, *parts: ipywidgets.Widget) -> None:
         """Put the parts below each other, and above them what is seen when the kernel is gone."""
-        restarted = ipywidgets.HTML(render("restarted.html", text=RESTARTED))
-        self.children = (restarted, *parts)
+        self.children = (Guard(), *parts)
 
     def choose(self, **changes: Any) -> None:
         """Change fields of the state and draw it; after a failure state and controls are as before."""
@@ -161,61 +179,9 @@ def row(*widgets: ipywidgets.Widget, **layout: Any) -> ipywidgets.HBox:
     return ipywidgets.HBox(list(widgets), layout=WRAP | layout)
 
 
-class ClickedGrid(anywidget.AnyWidget):
-    """A clip grid of which one clip can be chosen, by a click or with Tab and Enter.
-
-    Attributes:
-        html: of `clip_grid`.
-        chosen: place of the chosen clip in the grid, from 0; -1 for none.
-    """
-
-    _esm = """
-    const shown = (figure) => figure.querySelector("video")?.getAttribute("src") ?? figure.textContent;
-
-    function render({ model, el }) {
-      const root = document.createElement("div");
-      el.append(root);
-      const figures = () => [...root.querySelectorAll("figure")];
-      const choose = (event) => {
-        const place = figures().indexOf(event.target.closest("figure"));
-        if (place < 0 || (event.type === "keydown" && event.key !== "Enter")) return;
-        model.set("chosen", place);
-        model.save_changes();
-      };
-      const mark = () => figures().forEach((figure, place) => {
-        const chosen = place === model.get("chosen");
-        figure.style.outline = chosen ? "3px solid #0072B2" : "";
-        figure.setAttribute("aria-pressed", chosen);
-      });
-      const draw = () => {
-        const page = document.createElement("template");
-        page.innerHTML = model.get("html"); // all text in it is escaped
-        const before = figures(), after = [...page.content.querySelectorAll("figure")];
-        const same = before.length && before.length === after.length
-          && after.every((figure, place) => shown(figure) === shown(before[place]));
-        if (same) after.forEach((figure, place) => { // the videos play on
-          const [old, anew] = [before[place], figure].map((one) => one.querySelector("video"));
-          const [was, is] = [before[place], figure].map((one) => one.querySelector("figcaption"));
-          was.replaceWith(is);
-          before[place].firstElementChild.style.cssText = figure.firstElementChild.style.cssText;
-          if (old) for (const of of ["title", "aria-label"]) old.setAttribute(of, anew.getAttribute(of));
-        });
-        else root.replaceChildren(page.content);
-        for (const figure of figures()) {
-          figure.tabIndex = 0;
-          figure.setAttribute("role", "button");
-          figure.style.cursor = "pointer";
-        }
-        mark();
-      };
-      root.addEventListener("click", choose);
-      root.addEventListener("keydown", choose);
-      model.on("change:html", draw);
-      model.on("change:chosen", mark);
-      draw();
-      return () => { model.off("change:html", draw); model.off("change:chosen", mark); };
-    }
-    export default { render };
-    """
-    html = traitlets.Unicode().tag(sync=True)
-    chosen = traitlets.Int(-1).tag(sync=True)
+def sides(*columns: Sequence[ipywidgets.Widget]) -> ipywidgets.HBox:
+    """Columns of widgets beside each other, as wide as each other, from 340 pixels on each."""
+    layout = {"flex": "1 1 340px", "min_width": "0", "margin": "0 8px 0 0"}
+    return row(
+        *(ipywidgets.VBox(list(column), layout=layout) for column in columns), align_items="flex-start"
+    )

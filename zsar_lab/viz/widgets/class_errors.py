@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 
 from zsar_lab.data.catalog import Catalog
@@ -17,22 +18,24 @@ from zsar_lab.viz import explanations
 from zsar_lab.viz.clips import GREY, clip_grid, message_box, render
 from zsar_lab.viz.figures import classes as figures
 from zsar_lab.viz.figures.style import labels_of, redraw, unlike
-from zsar_lab.viz.widgets import Panel, row
-from zsar_lab.viz.widgets.figures import as_widget
+from zsar_lab.viz.widgets import Panel, row, sides, wide
+from zsar_lab.viz.widgets.clip_grid import ClickedGrid
+from zsar_lab.viz.widgets.figures import as_widget, heading
 
-PER_PAGE = 24
-ANY, WRONG, AS = "any", "wrong", "as "  # which clips are shown: all, wrong ones, those predicted as a class
-NO_CLIP = ("choose a clip", "")
+PER_PAGE, CLIP_PX = 24, 92
+ANY, WRONG, RIGHT, AS = "any", "wrong", "right", "as "  # predictions shown: all of them, or those as a class
+EVERY_CLASS = ""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The split, method and unseen class, and which of the class's clips are shown."""
+    """The split, method and unseen class, and which clips are shown: each filter leaves out more."""
 
     split: str
     method: str
-    name: str = ""
-    prediction: str = ANY  # or "wrong", or "as NAME"
+    name: str = EVERY_CLASS
+    prediction: str = ANY  # or "wrong", "right", "as NAME"
+    margins: tuple[float, float] = (-np.inf, np.inf)  # the least and the largest shown
     order: str = explanations.MARGIN  # one of ORDERS
     page: int = 0
     clip: str = ""  # the id of one on the page
@@ -41,8 +44,9 @@ class Chosen:
 class ClassErrors(Panel):
     """Choose a split, a method and an unseen class; see its predictions, texts, prototypes and playing clips.
 
-    A bar chooses a class, a cell a class and a prediction. A chosen clip shows its best classes and, with
-    embeddings, the seen classes that drew it to the true and to the rival class.
+    A bar chooses a class, a cell a class and a prediction; class, prediction and margin filter together. A
+    clip that is clicked grows, beside it its best classes and, with embeddings, the seen classes that drew it
+    to the true and to the rival class.
 
     Args:
         catalog: of the clips.
@@ -75,6 +79,7 @@ class ClassErrors(Panel):
             explanations.check_scored_on(predictions[split], (clips or {})[split])
         super().__init__("zsar-class-errors", Chosen(next(iter(predictions)), method))
         next(iter(predictions.values())).find(method)
+        self._limits = (-np.inf, np.inf)
         self._catalog, self._predictions, self._embeddings = catalog, dict(predictions), dict(clips or {})
         self._labels = labels_of(catalog)
         self._tags: Any = tags
@@ -84,7 +89,6 @@ class ClassErrors(Panel):
         self.clips = pd.DataFrame()
         self.figures: dict[str, Any] = {}
         self._make()
-        self.choose()
 
     # the controls
 
@@ -95,25 +99,33 @@ class ClassErrors(Panel):
             self.dropdown("method", "method", "270px", **anew),
             self.dropdown("name", "class", "380px", **anew),
         )
+        margins = ipywidgets.FloatRangeSlider(
+            description="margin", step=0.01, readout_format=".2f", continuous_update=False, **wide("400px")
+        )
         of_clips = row(
-            self.dropdown("prediction", "prediction", "400px", 80, page=0),
-            self.dropdown("order", "order", "320px", page=0),
+            self.dropdown("prediction", "prediction", "300px", 70, page=0),
+            self.control("margins", margins, page=0),
+            self.dropdown("order", "order", "300px", 50, page=0),
             *self.page_buttons(),
         )
+        self.grid = ClickedGrid()
+        self.grid.observe(lambda _: self.attempt(self._on_clip), "chosen")
+        for name in ("message", "bars", "confusion", "texts", "shown"):
+            self.page(name)
+        tagging, tags = ([], []) if self._tags is None else self._tagging()
         self.offer("split", list(self._predictions))
-        self._show_classes()
-        pages = {name: self.page(name) for name in ("message", "texts", "shown", "grid", "why")}
-        parts = [choices, pages["message"], *self.figures.values(), pages["texts"], of_clips, pages["shown"]]
-        parts += [pages["grid"], self.dropdown("clip", "clip", "520px"), pages["why"]]
-        self.lay_out(*parts, *([] if self._tags is None else [self._tagging()]))
+        self.choose(name=self._table.index[0])
+        chart = [part for name in ("bars", "confusion") for part in (self.html[name], self.figures[name])]
+        clips = [of_clips, self.html["shown"], *tagging, self.grid]
+        chart.append(self.html["texts"])
+        self.lay_out(choices, self.html["message"], sides(chart, clips), *tags)
 
-    def _tagging(self) -> ipywidgets.VBox:
+    def _tagging(self) -> tuple[list[ipywidgets.Widget], list[ipywidgets.Widget]]:
+        """The controls for tagging a clip; and the score without tagged ones, with a list of all."""
         kind = self.controls["kind"] = ipywidgets.ToggleButtons(
-            options=KINDS,
-            description="tag as",
-            style={"description_width": "60px", "button_width": "110px"},
+            options=KINDS, style={"button_width": "100px"}
         )
-        note = self.field("note", "note", "", "420px", placeholder="why")
+        note = self.field("note", "note", "", "260px", 40, placeholder="why")
         tag = self.button("tag", "Tag", self._on_tag, "tag_message", primary=True)
         remove = self.button("remove_tag", "Remove tag", self._on_remove_tag, "tag_message")
         left_out = []
@@ -123,9 +135,8 @@ class ClassErrors(Panel):
             self.controls[f"without {name}"] = box
             left_out.append(box)
         without = row(ipywidgets.Label("score without clips tagged"), *left_out)
-        chosen, message = self.page("tag_clip"), self.page("tag_message")
-        rows = [chosen, row(kind, note, tag, remove), message, without, self.page("score"), self.page("tags")]
-        return ipywidgets.VBox(rows)
+        tagging = [self.page("tag_clip"), row(kind, note, tag, remove), self.page("tag_message")]
+        return tagging, [without, self.page("score"), self.page("tags")]
 
     # what a user does
 
@@ -139,11 +150,15 @@ class ClassErrors(Panel):
 
     def _choose_clips(self, name: str, prediction: str) -> None:
         """Show a class and those of its clips; all of them, and a sentence, where there are none."""
-        self.choose(name=name, prediction=prediction, page=0, clip="")
+        self.choose(name=name, prediction=prediction, margins=self._limits, page=0, clip="")
         if self.state.prediction != prediction:
             wanted = self._labels[prediction.removeprefix(AS)]
             said = f"No clip of “{self._labels[name]}” was predicted as “{wanted}”; all its clips are shown."
             self.html["message"].value = message_box(said, GREY)
+
+    def _on_clip(self) -> None:
+        if not self._quiet and self.grid.chosen < len(self.clips):
+            self.choose(clip="" if self.grid.chosen < 0 else self.clips["clip"].iloc[self.grid.chosen])
 
     def _on_tag(self) -> None:
         state, controls = self.state, self.controls
@@ -167,12 +182,11 @@ class ClassErrors(Panel):
         self._show_grid(clips)
         with self.figures["confusion"].batch_update():
             figures.move_frame(self.figures["confusion"], self._catalog, state.name, self._named)
-        rival = self._table.loc[state.name, "confused_with"]
-        self.html["texts"].value = explanations.texts_and_parts(self._catalog, predictions, state.name, rival)
-        clip, given = self.state.clip, (predictions, state.method)
-        embeddings = self._embeddings.get(state.split)
-        why = explanations.clip_html(self._catalog, *given, clip, embeddings) if clip else ""
-        self.html["why"].value = why
+        texts = ""
+        if state.name:
+            rival = self._table.loc[state.name, "confused_with"]
+            texts = explanations.texts_and_parts(self._catalog, predictions, state.name, rival)
+        self.html["texts"].value = texts
         if self._tags is not None:
             self.attempt(self._show_tags, "tag_message")
 
@@ -182,70 +196,92 @@ class ClassErrors(Panel):
         catalog, table = self._catalog, self._table
         names, top1 = table.index.tolist(), table["top1"]
         shown = zip(unlike(self._labels, names), names)
-        self.offer("name", [(f"{text} ({100 * top1[name]:.0f} %)", name) for text, name in shown])
+        listed = [(f"{text} ({100 * top1[name]:.0f} %)", name) for text, name in shown]
+        self.offer("name", [*listed, ("all classes", EVERY_CLASS)])
         given = self._of_split, self.state.method, catalog, self.state.name
         drawn = self.state.split, self.state.method
         if self._drawn != drawn:
             self._draw("bars", figures.per_class(*given), self._on_bar)
-            self._draw("confusion", figures.confusion(*given), self._on_cell)
+            confusion = figures.confusion(*given).update_traces(showscale=False)
+            self._draw("confusion", confusion, self._on_cell)
             self._drawn = drawn
+            self._offer_margins()
         with self.figures["bars"].batch_update():
             figures.choose_bar(self.figures["bars"], catalog, self.state.name)
 
     def _draw(self, name: str, figure: Any, click: Callable[[Any, Any], None]) -> None:
+        self.html[name].value = heading(figure)
         if name in self.figures:
             redraw(self.figures[name], figure)
         else:
             self.figures[name] = as_widget(figure, lambda x, y: self.attempt(lambda: click(x, y)))
 
+    def _offer_margins(self) -> None:
+        """The slider from the least to the largest margin of all clips of the split and method."""
+        margins = explanations.clip_table(self._of_split, self.state.method)["margin"]
+        slider = self.controls["margins"]
+        low, high = np.floor(100 * margins.min()) / 100, np.ceil(100 * margins.max()) / 100
+        self._limits = (float(low), float(high))
+        self.state = replace(self.state, margins=self._limits)
+        with self.quietly(), slider.hold_trait_notifications():
+            slider.min, slider.max, slider.value = low, high, self._limits
+
     def _offer_clips(self, clips: pd.DataFrame) -> None:
-        """Which clips can be shown, with their numbers, the most frequent prediction first."""
+        """Which predictions can be shown, with their numbers, the most frequent first."""
         counts = clips["prediction"].value_counts()
         names = sorted(counts.index, key=lambda name: (-counts[name], name))
-        n_wrong = int((~clips["right"]).sum())
-        options = [(f"any ({len(clips)})", ANY), *([(f"wrong ({n_wrong})", WRONG)] if n_wrong else [])]
+        kinds = {ANY: len(clips), WRONG: int((~clips["right"]).sum()), RIGHT: int(clips["right"].sum())}
+        options = [(f"{kind} ({n_clips})", kind) for kind, n_clips in kinds.items() if n_clips or kind == ANY]
         for text, name in zip(unlike(self._labels, names), names):
             options.append((f"{text} ({counts[name]})", AS + name))
         self.offer("prediction", options)
         self.offer("order", explanations.orders(clips))
 
     def _show_grid(self, clips: pd.DataFrame) -> None:
-        state, labels = self.state, self._labels
-        if state.prediction == WRONG:
-            clips = clips[~clips["right"]]
+        state, (low, high) = self.state, self.state.margins
+        if state.prediction in (WRONG, RIGHT):
+            clips = clips[clips["right"] == (state.prediction == RIGHT)]
         elif self._named:
             clips = clips[clips["prediction"] == self._named]
+        n_of_prediction, clips = len(clips), clips[clips["margin"].between(low, high)]
         clips = explanations.in_order(clips, state.order)
         place = self.turn(len(clips), PER_PAGE)
         self.clips, first = clips[place : place + PER_PAGE], place + 1
-        shown, kinds = self.clips, {}
+        shown, kinds = self.clips["clip"].tolist(), {}
+        if state.clip not in shown:
+            self.state = state = replace(self.state, clip="")
         if self._tags is not None:
             self.attempt(lambda: kinds.update(self._tags.kinds()), "tag_message")
-        captions = explanations.captions_of(shown, labels, first, state.order, kinds)
-        self.html["grid"].value = clip_grid(self._catalog, shown["clip"].tolist(), captions)
-        self.html["shown"].value = message_box(self._sentence(clips, first), "transparent")
-        listed = [
-            (f"{number}. {clip}, predicted as {labels[name]}", clip)
-            for number, (clip, name) in enumerate(zip(shown["clip"], shown["prediction"]), first)
-        ]
-        self.offer("clip", [NO_CLIP, *listed])
+        labels = None if state.name else self._labels
+        captions = explanations.captions_of(self.clips, self._labels, first, state.order, kinds, labels)
+        why, given = "", (self._catalog, self._of_split, state.method, state.clip)
+        if state.clip:
+            why = explanations.clip_html(*given, self._embeddings.get(state.split), with_video=False)
+        with self.quietly():
+            grid = clip_grid(self._catalog, shown, captions, width_px=CLIP_PX)
+            self.grid.draw(grid, shown.index(state.clip) if state.clip else -1, why)
+        said = self._sentence(clips, first)
+        if left_out := n_of_prediction - len(clips):
+            said += f" {left_out} more have margins outside of {low:+.2f} to {high:+.2f}."
+        self.html["shown"].value = message_box(said, "transparent")
 
     def _sentence(self, clips: pd.DataFrame, first: int) -> str:
         """Which of the clips are shown, and how many of them were predicted wrongly."""
-        label, how = self._labels[self.state.name], " predicted wrongly" * (self.state.prediction == WRONG)
+        of = f"of “{self._labels[self.state.name]}”" if self.state.name else "of all classes"
+        how = {WRONG: " predicted wrongly", RIGHT: " predicted rightly"}.get(self.state.prediction, "")
         if self._named:
             how = f" predicted as “{self._labels[self._named]}”"
         n_clips, n_wrong, last = len(clips), int((~clips["right"]).sum()), first + len(self.clips) - 1
         if not n_clips:
-            return f"No clip of “{label}”{how or ' was tested'}."
+            return f"No clip {of}{how} is left."
         rest = f"; {n_wrong} predicted wrongly" if n_wrong else "; all predicted rightly"
-        return f"Clips {first} to {last} of the {n_clips} of “{label}”{how or rest}."
+        return f"Clips {first} to {last} of the {n_clips} {of}{how or rest}; click one to see why."
 
     def _show_tags(self) -> None:
         """The score without tagged clips, and all tags."""
         clip = self.state.clip
         self.controls["tag"].disabled = self.controls["remove_tag"].disabled = not clip
-        choose = f"Tag {clip}:" if clip else "Choose a clip above to tag it."
+        choose = f"Tag {clip}:" if clip else "Click a clip below to tag it."
         self.html["tag_clip"].value = message_box(choose, "transparent")
         tags = self._tags
         kinds = [kind for kind in KINDS if self.controls[f"without {kind}"].value]

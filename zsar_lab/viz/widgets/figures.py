@@ -13,9 +13,11 @@ import plotly.graph_objects as go
 import traitlets
 from IPython.display import display
 
+from zsar_lab.viz.clips import TEXT
 from zsar_lab.viz.figures.picture import bundle, image
 from zsar_lab.viz.figures.training import History, training_curves
 
+TITLE_PX = 64
 CODE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 
 
@@ -118,6 +120,14 @@ def as_widget(figure: go.Figure, on_click: Callable[[Any, Any], None] | None = N
             lambda _, points, __: on_click(points.xs[0], points.ys[0]) if points.xs else None
         )
     return widget
+
+
+def heading(figure: go.Figure) -> str:
+    """Take a figure's title and its room away, and return it as html that wraps and has the page's colour."""
+    title, about = figure.layout.title.text.split("<br>", 1)
+    height, top = (value - TITLE_PX for value in (figure.layout.height, figure.layout.margin.t))
+    figure.update_layout(title_text="", margin_t=top, height=height)
+    return f"<div style='padding:6px 0 0 8px;line-height:1.4;{TEXT}'><b>{title}</b><br>{about}</div>"
 
 
 @functools.cache

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,16 @@ import pandas as pd
 from zsar_lab.infer.predictions import NO_PREDICTION, Paths, known_sentence, scored_sentences, sure_sentence
 from zsar_lab.infer.session import VideoSession
 from zsar_lab.text.class_lists import classes_of_lines
-from zsar_lab.viz.clips import GREY, Caption, clip_grid, message_box, render
+from zsar_lab.viz.clips import GREY, clip_grid, message_box, render
 from zsar_lab.viz.figures.own_videos import timeline
-from zsar_lab.viz.widgets import ClickedGrid, Panel, row, wide
+from zsar_lab.viz.widgets import Panel, row, wide
+from zsar_lab.viz.widgets.clip_grid import ClickedGrid
 from zsar_lab.viz.widgets.figures import as_widget
+from zsar_lab.viz.widgets.own_clips import ALL, caption, count, filters, moved_sentence, place_of, typed
 from zsar_lab.viz.widgets.uploads import MOST_BYTES, Uploads
 
-NO_CLIP = ("choose a clip, here or by a click on it", -1)
+NO_CLIP = -1
 METHODS = [("the model's usual one", ""), ("transfer", "transfer"), ("direct", "direct")]
-ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN = "all", "unsure", "sure", "moved", "accepted", "not accepted"
 ORDERS = BY_FILE, LEAST_SURE, MOST_SURE = "by file and time", "least sure first", "most sure first"
 PER_PAGE = 24
 MOST_PARTS = 8  # seen classes that a name is composed of
@@ -33,10 +33,11 @@ MOST_PARTS = 8  # seen classes that a name is composed of
 class Shown:
     """Which clips are shown, and which one is chosen."""
 
-    filter: str = ALL  # or UNSURE, SURE, MOVED, ACCEPTED, OPEN, "named NAME"
+    filter: str = ALL  # or UNSURE, SURE, MOVED, ACCEPTED, OPEN
+    named: str = ""  # only those predicted as this class; "" for any
     order: str = BY_FILE  # one of ORDERS
     page: int = 0
-    clip: int = -1  # a row of the session's table; -1 for none
+    clip: int = NO_CLIP  # a row of the session's table
     name: str = ""  # the class that the clip may be given, and whose composition is shown
 
 
@@ -76,9 +77,9 @@ class OwnVideos(Panel):
         if not classes and session.classifier is not None:
             classes = typed(session.classifier.classes)
         reading, naming = self._reading(str(folder)), self._naming(classes)
-        self.table, self.saving = self._table(), self._saving(str(save_to))
         self.chosen_clip = self._chosen_clip()
-        self.lay_out(reading, naming, self.table, self.chosen_clip, self.saving)
+        self.table, self.saving = self._table(), self._saving(str(save_to))
+        self.lay_out(reading, naming, self.table, self.saving)
         self.choose()
         self._is_on_page = True
 
@@ -119,15 +120,16 @@ class OwnVideos(Panel):
     def _table(self) -> ipywidgets.VBox:
         top = {"message": "table", "page": 0}
         above = row(
-            self.dropdown("filter", "show", "320px", 40, **top),
+            self.dropdown("filter", "show", "220px", 40, **top),
+            self.dropdown("named", "named", "260px", 50, **top),
             self.dropdown("order", "order", "230px", 45, **top),
             *self.page_buttons("table"),
             self.button("accept_sure", "accept all sure ones", self._on_sure, "table"),
         )
         self.grid = ClickedGrid()
         self.grid.observe(lambda _: self.attempt(self._on_click, "table"), "chosen")
-        clip = self.dropdown("clip", "clip", "620px", 40, message="table", name="")
-        return ipywidgets.VBox([above, self.page("counted"), self.page("table"), self.grid, clip])
+        pages = self.page("counted"), self.page("table")
+        return ipywidgets.VBox([above, *pages, self.chosen_clip, self.grid])
 
     def _chosen_clip(self) -> ipywidgets.VBox:
         naming = row(
@@ -136,10 +138,9 @@ class OwnVideos(Panel):
             self.button("take_back", "take back", lambda: self._give(NO_PREDICTION), "clip"),
         )
         self.timeline = ipywidgets.VBox(layout={"min_width": "0"})
-        sides = (self.page(name, flex="1 1 340px", width="auto") for name in ("best", "composed"))
-        beside = row(self.page("video", width="auto"), *sides, align_items="flex-start")
-        box = ipywidgets.VBox([naming, self.page("clip"), beside, self.timeline])
+        box = ipywidgets.VBox([naming, self.page("clip"), self.timeline])
         box.add_class("zsar-own-clip")
+        box.layout.display = "none"
         return box
 
     def _saving(self, save_to: str) -> ipywidgets.VBox:
@@ -180,7 +181,7 @@ class OwnVideos(Panel):
         self.html["read"].value = message_box("Reading ...", GREY)
         self._working(lambda: self.session.read_videos(paths), "read", "read_uploads", "name_them")
         self._was, self._warned_of = {}, {}
-        self.choose(page=0, clip=-1)
+        self.choose(page=0, clip=NO_CLIP)
         table, read = self.session.windows, self.session.windows["reason"] == ""
         of = f"{table.loc[read, 'path'].nunique()} of {count(table['path'].nunique(), 'video')} read."
         next_step = "" if self.session.classifier else " Now type classes and press “name them”."
@@ -221,8 +222,8 @@ class OwnVideos(Panel):
         self.html["named"].value = message_box(moved, GREY)
 
     def _on_click(self) -> None:
-        if not self._quiet and 0 <= self.grid.chosen < len(self.rows):
-            self.choose(clip=self.rows[self.grid.chosen], name="")
+        if not self._quiet and self.grid.chosen < len(self.rows):
+            self.choose(clip=NO_CLIP if self.grid.chosen < 0 else self.rows[self.grid.chosen], name="")
 
     def _on_sure(self) -> None:
         n_taken = self.session.accept()
@@ -265,18 +266,17 @@ class OwnVideos(Panel):
         there = len(table) > len(unread)
         self.html["unread"].value = render("own_unread.html", rows=unread) if unread else ""
         self.table.layout.display = self.saving.layout.display = None if there else "none"
-        self.chosen_clip.layout.display = "none"
         if there:
             self._show_table()
-        if there and self.state.clip != NO_CLIP[1]:
-            self._show_clip()
 
     def _show_table(self) -> None:
         session, catalog = self.session, self._playing()
-        rows_of = filters(session)
+        rows_of, named = filters(session)
         self.offer("filter", [(f"{key} ({len(rows)})", key) for key, rows in rows_of.items()])
+        self.offer("named", [(f"{key or 'any'} ({len(rows)})", key) for key, rows in named.items()])
         self.offer("order", ORDERS)
-        chosen = rows_of[self.state.filter]
+        of_class = set(named[self.state.named])
+        chosen = [number for number in rows_of[self.state.filter] if number in of_class]
         if self.state.order != BY_FILE:
             confidence, ascending = session.table["confidence"][chosen], self.state.order == LEAST_SURE
             chosen = confidence.sort_values(ascending=ascending, kind="stable").index.tolist()
@@ -289,39 +289,34 @@ class OwnVideos(Panel):
         captions = [caption(session, number, self._was) for number in self.rows]
         ids = [self._id_of[number] for number in self.rows]
         grid = self._working(lambda: clip_grid(catalog, ids, captions))
-        listed = [
-            (f"{n}. {said.lines[0]}, {said.lines[-1]}", number)
-            for n, (number, said) in enumerate(zip(self.rows, captions), first)
-        ]
-        self.offer("clip", [NO_CLIP, *listed])
+        there = self.state.clip in self.rows
+        why = self._show_clip() if there else ""
+        self.chosen_clip.layout.display = None if there else "none"
         with self.quietly():
-            self.grid.html = grid
-            self.grid.chosen = self.rows.index(self.state.clip) if self.state.clip in self.rows else -1
+            self.grid.draw(grid, self.rows.index(self.state.clip) if there else -1, why)
 
     def _playing(self) -> Any:
         """The catalog that clips are played from, made once for the videos that were read."""
         session = self.session
         if self._catalog_of is not session.windows:
             self._catalog, self._catalog_of = self._working(session.catalog), session.windows
-            self._id_of = dict(zip(filters(session)[ALL], self._catalog.clips["id"], strict=True))
+            self._id_of = dict(zip(filters(session)[0][ALL], self._catalog.clips["id"], strict=True))
         return self._catalog
 
-    def _show_clip(self) -> None:
+    def _show_clip(self) -> str:
+        """Offer the names of the chosen clip and show its timeline; returns its best classes as html."""
         session, clip = self.session, self.state.clip
         window, accepted = session.table.loc[clip], session.accepted.get(clip)
         if self.state.name not in session.classifier.names:
             self.state = replace(self.state, name=accepted or window["prediction"])
         self.offer("name", session.classifier.names)
-        self.chosen_clip.layout.display, self.controls["take_back"].disabled = None, accepted is None
-        frame = Caption((), True if accepted else None)
-        self.html["video"].value = clip_grid(self._catalog, [self._id_of[clip]], [frame], 1, 200)
-        about = {"window": window, "place": place_of(session.table, clip), "accepted": accepted}
-        self.html["best"].value = render("own_best.html", **about)
-        self._show_composed()
+        self.controls["take_back"].disabled = accepted is None
         self._show_timeline(window["path"])
+        about = {"window": window, "place": place_of(session.table, clip), "accepted": accepted}
+        return render("own_best.html", **about) + self._composed()
 
-    def _show_composed(self) -> None:
-        """The seen classes that the name is composed of, where the method composes."""
+    def _composed(self) -> str:
+        """Html: the seen classes that the name is composed of, where the method composes."""
         classifier, name, parts = self.session.classifier, self.state.name, []
         if classifier.transfer_weights_CS is not None:
             weight_S = classifier.transfer_weights_CS[classifier.names.index(name)]
@@ -329,7 +324,7 @@ class OwnVideos(Panel):
             parts = [(labels.iloc[s], weight_S[s]) for s in np.argsort(-weight_S) if weight_S[s] > 0]
         rest = {"n_rest": len(parts[MOST_PARTS:]), "rest": sum(weight for _, weight in parts[MOST_PARTS:])}
         about = {"name": name, "method": classifier.method, "parts": parts[:MOST_PARTS]}
-        self.html["composed"].value = render("own_composed.html", **about, **rest)
+        return render("own_composed.html", **about, **rest)
 
     def _show_timeline(self, path: str) -> None:
         """That of a video of several windows, drawn again when the video or the predictions are others."""
@@ -341,60 +336,3 @@ class OwnVideos(Panel):
             self.timeline.children = tuple(shown)
             for figure in before:
                 figure.close()
-
-
-def typed(table: pd.DataFrame) -> str:
-    """Names and descriptions of a table of classes as lines to edit."""
-    rows = zip(table["name"], (" ".join(text.split()) for text in table["description"]), strict=True)
-    return "\n".join(f"{name}: {text}" if text else name for name, text in rows)
-
-
-def filters(session: Any) -> dict[str, list[int]]:
-    """Rows of the session's table that could be read, by filter; "named NAME" for each predicted class."""
-    read = session.table[session.table["prediction"] != NO_PREDICTION]
-    rows, unsure = read.index.to_series(), read["unsure"].astype(bool)
-    accepted = rows.isin(list(session.accepted))
-    found = {ALL: rows >= 0, UNSURE: unsure, SURE: ~unsure, MOVED: rows.isin(session.changed)}
-    found |= {ACCEPTED: accepted, OPEN: ~accepted}
-    for name in session.classifier.names:
-        if (of_class := read["prediction"] == name).any():
-            found[f"named {name}"] = of_class
-    return {key: read.index[chosen].tolist() for key, chosen in found.items()}
-
-
-def caption(session: Any, number: int, was: Mapping[int, str]) -> Caption:
-    """Below a clip: prediction, confidence, second best, why unsure, name before, place in the video."""
-    window, accepted = session.table.loc[number], session.accepted.get(number)
-    predicted = f"{window['prediction']} {100 * window['confidence']:.0f}\u00a0%"
-    lines = [predicted] if accepted in (None, window["prediction"]) else [accepted, f"predicted: {predicted}"]
-    lines += [f"then {name} {100 * share:.0f}\u00a0%" for name, share in window["best"][1:2]]
-    lines += [f"⚠ {window['why']}"] * bool(window["unsure"])
-    lines += [f"trained on: {window['trained']}"] * (window["trained"] not in ("no", "unknown"))
-    lines += [f"↻ was {was[number]}"] if number in was else []
-    return Caption((*lines, place_of(session.table, number)), True if accepted else None)
-
-
-def place_of(table: pd.DataFrame, number: int) -> str:
-    """The file's name; of a video of several windows also which stretch of it."""
-    window = table.loc[number]
-    several = (table["path"] == window["path"]).sum() > 1
-    stretch = f", {window['start_s']:.1f} to {window['end_s']:.1f} s" if several else ""
-    return Path(window["path"]).name + stretch
-
-
-def moved_sentence(session: Any, was: Mapping[int, str], n_forgotten: int = 0) -> str:
-    """What the last change of classes did to the names."""
-    classes = count(len(session.classifier.names), "class", "classes")
-    if session.table is None:
-        return f"{classes} are read; now read videos."
-    predicted = session.table["prediction"]
-    counts = Counter(f"{before} → {predicted[number]}" for number, before in was.items()).most_common()
-    listed = "; ".join(f"{way} ({n})" for way, n in counts[:6]) + "; …" * (len(counts) > 6)
-    moved = f"{len(was) or 'none'} of {count(len(filters(session)[ALL]), 'clip')} moved"
-    forgotten = f" {count(n_forgotten, 'accepted name')} of classes that are gone: forgotten."
-    return f"{classes}; {moved}{f': {listed}' if was else ''}.{forgotten if n_forgotten else ''}"
-
-
-def count(number: int, one: str, several: str = "") -> str:
-    """A number and a word in the form that fits it."""
-    return f"{number} {one if number == 1 else several or one + 's'}"

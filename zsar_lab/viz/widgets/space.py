@@ -1,4 +1,4 @@
-"""The map of the shared space to point at, click on and draw around; selected clips play below it."""
+"""The map of the shared space to point at, click on and draw around; selected clips play beside it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.table import LABELS
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.viz.clips import message_box
-from zsar_lab.viz.explanations import method_options
+from zsar_lab.viz.explanations import clip_html, method_options
 from zsar_lab.viz.figures import space as figures
 from zsar_lab.viz.figures.picture import image
 from zsar_lab.viz.figures.space import COLOURINGS, MOST_NAMES, Look
-from zsar_lab.viz.figures.style import GREEN, GREY, PURPLE, VERMILLION, labels_of, unlike
+from zsar_lab.viz.figures.style import BLUE, GREY, ORANGE, labels_of, unlike
 from zsar_lab.viz.projection import ALL, SEEN, SpaceMap, warning_of
-from zsar_lab.viz.widgets import Panel, row
+from zsar_lab.viz.widgets import Panel, row, sides
+from zsar_lab.viz.widgets.clip_grid import ClickedGrid
 
 FITTED = {ALL: "all clips", SEEN: "seen classes"}
 # each kind of prototype: where it is on a SpaceMap, whose it is, and how it is drawn
 MARKS = (
     ("seen_text_xy", "seen", Look("texts of seen classes", GREY, "square-open", 7)),
     ("seen_xy", "seen", Look("seen prototypes", GREY, "diamond", 7)),
-    ("unseen_text_xy", "unseen", Look("texts of unseen classes", PURPLE, "square", 8)),
-    ("true_xy", "unseen", Look("true unseen prototypes", GREEN, "star", 14)),
-    ("composed_xy", "unseen", Look("composed unseen prototypes", VERMILLION, "x", 10)),
+    ("unseen_text_xy", "unseen", Look("texts of unseen classes", BLUE, "square", 8)),
+    ("true_xy", "unseen", Look("true unseen prototypes", ORANGE, "star", 14)),
+    ("composed_xy", "unseen", Look("composed unseen prototypes", BLUE, "x", 10)),
 )
 
 
@@ -78,9 +79,10 @@ class Explored:
 
 
 class SpaceExplorer(Panel):
-    """Draw a lasso around clips, click on one or on a prototype, or choose a class; clips play below.
+    """Draw a lasso around clips, click on one or on a prototype, or choose a class; clips play beside it.
 
-    Pointing at a clip shows its class, and its prediction with the margin.
+    Pointing at a clip, by mouse or arrow keys, shows its class, and its prediction with the margin. A clip
+    that is clicked beside the map grows, with what it was predicted as and why.
 
     Args:
         space: a map of the split, of `shared_space_map`; or several of the same clips, fitted on all and on
@@ -117,6 +119,8 @@ class SpaceExplorer(Panel):
         self.canvas = SpaceCanvas()
         self.canvas.observe(self._on_selected, "selected")
         self.canvas.figure = self._figure
+        self.grid = ClickedGrid()
+        self.grid.observe(lambda _: self.attempt(self._explain), "chosen")
         self._drawn: tuple[str, ...] = ()
         controls = [
             self.dropdown("method", "method", "260px"),
@@ -124,8 +128,12 @@ class SpaceExplorer(Panel):
             self.dropdown("name", "class", "360px"),
             self.dropdown("fitted_on", "fitted on", "210px"),
         ]
-        pages = self.page("message"), self.page("clips")
-        self.lay_out(row(*controls[: 3 + (len(maps) > 1)]), self.page("about"), self.canvas, *pages)
+        pages = self.page("message"), self.page("about")
+        self.lay_out(
+            row(*controls[: 3 + (len(maps) > 1)]),
+            *pages,
+            sides([self.canvas], [self.page("clips"), self.grid]),
+        )
         self.offer("method", method_options(predictions))
         self.offer("colour_by", [(text, name) for name, text in COLOURINGS.items()])
         classes = list(dict.fromkeys(maps[0].classes))
@@ -150,13 +158,24 @@ class SpaceExplorer(Panel):
         about = message_box(f"{space.about}, {self._catalog.name}{fitted}; {trust}", GREY)
         self.html["about"].value = about + (message_box(f"⚠ {warning}") if warning else "")
         given = self._points, self._catalog, state.rows, LABELS[state.method]
-        self.selected_ids, self.html["clips"].value = figures.select(*given)
+        self.selected_ids, self.html["clips"].value, grid = figures.select(*given)
+        with self.quietly():
+            self.grid.draw(grid, -1)
         self._ring()
 
     def _figure(self) -> Any:
         state, catalog = self.state, self._catalog
         space, given = self._maps[state.fitted_on], {"predictions": self._predictions, "method": state.method}
         return figures.shared_space(space, catalog, state.colour_by, **given)
+
+    def _explain(self) -> None:
+        """Beside the clip that was clicked, what it was predicted as and why, where it was scored."""
+        if self._quiet:
+            return
+        clip = self.selected_ids[self.grid.chosen] if self.grid.chosen >= 0 else ""
+        given = self._catalog, self._predictions, self.state.method, clip
+        scored = clip in self._predictions.ids()
+        self.grid.why = clip_html(*given, with_video=False) if scored else ""
 
     def _show_points(self, space: SpaceMap) -> None:
         given = self.state.colour_by, self._points, LABELS[self.state.method]

@@ -59,13 +59,15 @@ function render({ model, el }) {
   const ground = element("canvas", stage, "position:absolute;inset:0;width:100%;height:100%");
   const top = element("canvas", stage, "position:absolute;inset:0;width:100%;height:100%;cursor:crosshair;touch-action:none");
   top.tabIndex = 0;
-  top.setAttribute("role", "img");
-  top.setAttribute("aria-label", "map of the shared space; clips can also be selected by class in the list above");
+  top.setAttribute("role", "application");
+  top.setAttribute("aria-label", "map of the shared space: arrow keys point at clips and prototypes, Enter selects");
   const tip = element("div", stage, `position:absolute;display:none;pointer-events:none;z-index:2;max-width:260px;padding:5px 7px;border:1px solid #808080;white-space:pre-line;overflow-wrap:anywhere;background:var(--jp-layout-color1,#fff);${TEXT};line-height:1.3`);
+  tip.setAttribute("role", "status");
   const legend = element("div", root, "display:flex;flex-wrap:wrap;gap:2px 6px;margin-top:4px");
 
   let xy, looks, lookOf, marks, lines, texts, hidden = new Set(), chosen = new Set();
   let view = { scale: 1, x: 0, y: 0 };
+  let all = null; // what `every` found
   let drag = null, pointed = null, width = 1, height = 1, fit = { kx: 1, ky: 1, x: 0, y: 0 };
 
   const toScreen = (x, y) => [(fit.x + x * fit.kx) * view.scale + view.x, (fit.y - y * fit.ky) * view.scale + view.y];
@@ -105,7 +107,7 @@ function render({ model, el }) {
     });
     pen.globalAlpha = 1;
     pen.setLineDash([2, 3]);
-    pen.strokeStyle = "#D55E00";
+    pen.strokeStyle = "#0072B2";
     pen.beginPath();
     if (!looks.some((look) => look.ends && hidden.has(look.name)))
       for (let i = 0; i < lines.length; i += 4) {
@@ -173,15 +175,20 @@ function render({ model, el }) {
 
   const draw = () => { drawGround(); drawTop(); };
 
+  function every() { // what is shown, prototypes last
+    if (all) return all;
+    const found = (all = []), seen = (look) => !hidden.has(looks[look].name);
+    for (let i = 0; i < lookOf.length; i++) if (seen(lookOf[i])) found.push({ clip: i, x: xy[2 * i], y: xy[2 * i + 1] });
+    for (const mark of marks) if (seen(mark.look)) found.push({ mark, x: mark.x, y: mark.y });
+    return found;
+  }
+
   function nearest(x, y) {
     let best = null, reach = REACH_PX ** 2;
-    const offer = (px, py, found) => {
-      const [sx, sy] = toScreen(px, py);
-      const away = (sx - x) ** 2 + (sy - y) ** 2;
-      if (away <= reach) [best, reach] = [{ ...found, x: px, y: py }, away];
-    };
-    for (let i = 0; i < lookOf.length; i++) if (!hidden.has(looks[lookOf[i]].name)) offer(xy[2 * i], xy[2 * i + 1], { clip: i });
-    for (const mark of marks) if (!hidden.has(looks[mark.look].name)) offer(mark.x, mark.y, { mark });
+    for (const one of every()) {
+      const [sx, sy] = toScreen(one.x, one.y), away = (sx - x) ** 2 + (sy - y) ** 2;
+      if (away <= reach) [best, reach] = [one, away];
+    }
     return best;
   }
 
@@ -196,14 +203,27 @@ function render({ model, el }) {
     select(rows);
   }
 
-  function onClick(x, y) {
-    const found = nearest(x, y);
+  function onClick(found) {
     if (found?.mark) select(found.mark.clips);
     else select(found ? [found.clip] : []);
   }
 
-  function point(x, y) {
-    const found = nearest(x, y);
+  // the nearest sign that way, one aside being twice as far; the first one is that in the middle
+  function step(dx, dy) {
+    const [x, y] = pointed ? toScreen(pointed.x, pointed.y) : [width / 2, height / 2];
+    const cost = (sx, sy) => {
+      const ahead = (sx - x) * dx + (sy - y) * dy, aside = Math.abs((sx - x) * dy) + Math.abs((sy - y) * dx);
+      if (sx < 0 || sy < 0 || sx > width || sy > height) return Infinity;
+      return pointed ? (ahead > 0.5 ? ahead + 2 * aside : Infinity) : Math.hypot(sx - x, sy - y);
+    };
+    const best = every().reduce((best, one) => {
+      const far = cost(...toScreen(one.x, one.y));
+      return far < best.far ? { one, far } : best;
+    }, { far: Infinity }).one;
+    if (best) point(...toScreen(best.x, best.y), best);
+  }
+
+  function point(x, y, found = nearest(x, y)) {
     if (!found) tip.style.display = "none";
     else tip.textContent = found.mark ? `${found.mark.name}\n${looks[found.mark.look].name}` : texts[found.clip];
     pointed = found;
@@ -240,11 +260,12 @@ function render({ model, el }) {
     if (!drag) return;
     const done = drag;
     drag = null;
-    if (!done.far) onClick(...place(event));
+    if (!done.far) onClick(nearest(...place(event)));
     else if (done.lasso) onLasso(done.path);
     drawTop();
   });
   listen(top, "pointercancel", () => { drag = null; drawTop(); });
+  listen(top, "blur", () => point(NaN, NaN, null));
   listen(top, "pointerleave", () => { pointed = null; tip.style.display = "none"; drawTop(); });
   listen(top, "wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return; // else the page could not be scrolled past the map
@@ -253,6 +274,8 @@ function render({ model, el }) {
   }, { passive: false });
   listen(top, "keydown", (event) => {
     const known = { Escape: () => select([]), "+": () => zoom(1.4), "-": () => zoom(1 / 1.4), 0: home };
+    Object.assign(known, { ArrowRight: () => step(1, 0), ArrowLeft: () => step(-1, 0), ArrowDown: () => step(0, 1), ArrowUp: () => step(0, -1) });
+    if (pointed) known.Enter = () => onClick(pointed);
     if (!known[event.key]) return;
     event.preventDefault();
     event.stopPropagation();
@@ -270,7 +293,7 @@ function render({ model, el }) {
   button("−", "further away", () => zoom(1 / 1.4));
   button("whole map", "as it was", home);
   button("none", "select nothing (Escape)", () => select([]));
-  element("span", bar, "margin-left:6px;opacity:.8", "drag around clips, shift and drag to move the map; UMAP 1 across, UMAP 2 upwards: distances far apart mean little");
+  element("span", bar, "margin-left:6px;opacity:.8", "drag around clips, shift and drag to move the map, or arrow keys and Enter; UMAP 1 across, UMAP 2 upwards: distances far apart mean little");
 
   function drawLegend() {
     legend.replaceChildren();
@@ -279,17 +302,19 @@ function render({ model, el }) {
       if (!counts[number]) return;
       const made = button("", "hide or show", () => {
         hidden.has(look.name) ? hidden.delete(look.name) : hidden.add(look.name);
+        all = pointed = null;
         drawLegend();
         draw();
       }, legend);
-      made.style.cssText += `;border:0;padding:1px 4px;opacity:${hidden.has(look.name) ? 0.45 : 1}`;
+      made.style.cssText += `;border:0;padding:1px 4px;opacity:${hidden.has(look.name) ? 0.75 : 1}`;
       made.setAttribute("aria-pressed", !hidden.has(look.name));
-      element("span", made, `color:${look.colour};margin-right:3px`, LEGEND_SIGNS[look.symbol]);
+      element("span", made, `color:${look.colour};margin-right:3px`, LEGEND_SIGNS[look.symbol]).setAttribute("aria-hidden", "true");
       element("span", made, hidden.has(look.name) ? "text-decoration:line-through" : "", `${look.name} (${counts[number]})`);
     });
   }
 
   function refresh() {
+    all = pointed = null;
     read();
     measure();
     drawLegend();

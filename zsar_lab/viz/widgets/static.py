@@ -56,12 +56,12 @@ def _part(widget: Any) -> str:
         look = "display:flex;flex-wrap:wrap;gap:2px 18px;align-items:flex-start" if beside else "min-width:0"
         return f'<div style="{look}">{"".join(parts)}</div>' if parts else ""
     if isinstance(widget, (ipywidgets.HTML, ipywidgets.Label)) or hasattr(widget, "html"):
-        return _page(getattr(widget, "html", None) or widget.value)
+        return _page(widget.html if hasattr(widget, "html") else widget.value)
     return _control(widget)
 
 
 def _page(html: str) -> str:
-    if "zsar-without-kernel" in html or not html:
+    if not html:
         return ""
     flex = ' style="flex:1 1 260px;min-width:0"' if "<table" in html or "<video" in html else ""
     return f"<div{flex}>{with_stills(RUNS.sub('', html), plays=False)}</div>"

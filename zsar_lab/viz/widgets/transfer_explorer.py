@@ -25,8 +25,8 @@ from zsar_lab.viz.figures.classes import bar_traces, moving_bars
 from zsar_lab.viz.figures.space import map_traces, moving_map
 from zsar_lab.viz.figures.style import move
 from zsar_lab.viz.projection import SpaceMap
-from zsar_lab.viz.widgets import Panel, row, wide
-from zsar_lab.viz.widgets.figures import as_widget
+from zsar_lab.viz.widgets import Panel, row, sides, wide
+from zsar_lab.viz.widgets.figures import as_widget, heading
 
 TAUS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)  # those of settings_grid among them
 WARNING = (
@@ -71,34 +71,32 @@ class TransferExplorer(Panel):
         super().__init__("zsar-transfer-explorer", Settings())
         self._catalog, self._explorer, self._map = catalog, explorer, space
         self.outcome: Outcome | None = None
-        bars = moving_bars(explorer.clips_C, explorer.protocol, catalog)
-        self.figures = [
-            as_widget(figure) for figure in (bars, *([moving_map(space, catalog)] if space else ()))
-        ]
-        self._make()
+        drawn = [moving_bars(explorer.clips_C, explorer.protocol, catalog)]
+        drawn += [moving_map(space, catalog)] if space is not None else []
+        headings = [ipywidgets.HTML(heading(figure)) for figure in drawn]
+        self.figures = [as_widget(figure) for figure in drawn]
+        self._make([[heading, figure] for heading, figure in zip(headings, self.figures)])
         if space is not None:
             self._shown_ND = explorer.embeddings_of(space.ids)
             self.html["note"].value = message_box(self._how_far_off(space), "transparent")
         self._choose_settings(explorer.chosen(explorer.class_texts[0], explorer.sources[0]))
 
-    def _make(self) -> None:
+    def _make(self, figures: list[list[ipywidgets.Widget]]) -> None:
         most = len(self._explorer.protocol.seen)
-        k = ipywidgets.IntSlider(min=1, max=most, description="k", **wide("430px", 80))
-        tau = ipywidgets.SelectionSlider(options=TAUS, description="tau", **wide("430px", 80))
+        k = ipywidgets.IntSlider(min=1, max=most, description="k", **wide("430px", 70))
+        tau = ipywidgets.SelectionSlider(options=TAUS, description="tau", **wide("430px", 70))
         lists = {"class_text": "class text", "source": "prototypes"}
         lists |= {"relatedness": "relatedness", "reduction": "reduction"}
         chosen = self.button("chosen", "What validation chose", self._on_chosen)
-        rows = (
-            row(*(self.dropdown(name, text, "280px", 80) for name, text in lists.items())),
-            row(self.control("k", k), self.control("tau", tau), chosen),
-        )
+        settings = [self.dropdown(name, text, "260px", 80) for name, text in lists.items()]
+        controls = row(*settings, self.control("k", k), self.control("tau", tau), chosen)
         self.offer("class_text", self._explorer.class_texts)
         self.offer("source", self._explorer.sources)
         self.offer("relatedness", KINDS)
         self.offer("reduction", REDUCTION_CHOICES)
         warning = ipywidgets.HTML(message_box(WARNING), layout={"width": "98%"})
-        pages = self.page("message"), self.page("summary")
-        self.lay_out(warning, *rows, *pages, *self.figures, self.page("note"))
+        pages, (*below, beside) = [controls, self.page("message"), self.page("summary")], figures
+        self.lay_out(warning, sides(pages, [*beside, self.page("note")]), *sum(below, []))
 
     def _on_chosen(self) -> None:
         self._choose_settings(self._explorer.chosen(self.state.class_text, self.state.source))
