@@ -22,7 +22,7 @@ from zsar_lab.text.encoder_files import find_encoder
 from zsar_lab.text.lint import LineRead, flags_of, inspect_class
 from zsar_lab.text.prompts import ClassText, class_text, description_and_parts, label, prompt_named
 from zsar_lab.text.relatedness import unit
-from zsar_lab.viz.clips import BLUE, WRONG
+from zsar_lab.viz.clips import RIGHT, WRONG, signed
 from zsar_lab.viz.widgets import class_texts
 from zsar_lab.viz.widgets.class_texts import ClassTextInspector
 
@@ -216,9 +216,12 @@ def test_a_text_of_several_lines_keeps_their_number(embed, rescorers):
     inspector = make(embed, rescorers, texts, method=next(iter(TEXT_METHODS)))
     inspector.choose(name=texts.names[0])  # the first, which the others are counted by
     lines = typed(inspector).split("\n")
-    assert len(lines) == inspector.controls["text"].rows == 6
+    fields = [field.description for field in inspector.controls["text"].children]
+    assert len(lines) == 6 and fields == ["description", "posture", "arms", "legs", "travel", "prop"]
     press(inspector, "read", text="\n".join(lines[:5]))
     assert "'description_and_parts' must have 6 lines, got 5" in said(inspector)
+    press(inspector, "read", text="\n".join([*lines[:2], " ", *lines[3:]]))
+    assert "must have 6 lines, got 5" in said(inspector)
     press(inspector, "read", text="\n".join([*lines[:5], "a dog on a leash"]))
     assert said(inspector) == "" and "on 32 clips" in said(inspector, "change")
 
@@ -321,7 +324,7 @@ def test_gains_and_losses_have_signs_and_colours_that_all_can_tell_apart():
     assert f"{SCRIPT}50.0from 50.0 to 100.0 %100.0▲ +50.0+1, -0 of 2" in text
     assert "b & b100.0from 100.0 to 0.0 %0.0▼ -100.0+0, -2 of 2" in text
     assert "c50.0from 50.0 to 50.0 %50.0= +0.0+1, -1 of 2" in text and "1 of 4 classes unchanged." in text
-    assert shown.index(f'color:{BLUE}">▲') < shown.index(f'color:{WRONG}">▼')
+    assert shown.index(f'{signed(RIGHT)}">▲') < shown.index(f'{signed(WRONG)}">▼')
     assert change.summary() in text
 
 

@@ -18,6 +18,8 @@ from zsar_lab.text.class_lists import label
 # from a table of classes to one string a class; `averaged` on it says that the lines of a string are averaged
 Prompt = Callable[[pd.DataFrame], list[str]]
 EDITED = ", edited"
+PARTS = ("posture", "arms", "legs", "travel", "prop")  # of a structure
+LINES = {"description_and_parts": ("description", *PARTS)}  # what each line of a prompt's texts is
 FIELD = r"\{([^\W\d]\w*)\}"
 FILE_COLUMNS = ("name", "text", "label", "dataset")  # of a user's own texts; the last two are not read
 
@@ -110,7 +112,7 @@ def description_and_parts(classes: pd.DataFrame) -> list[str]:
     lines = []
     for name, sentence, annotated in zip(classes["name"], description(classes), structure(classes)):
         parts = [part.strip() for part in annotated.partition(":")[2].split(";")]
-        if len(parts) != 5 or not all(parts):
+        if len(parts) != len(PARTS) or not all(parts):
             form = "'<label>: <posture>; <arms>; <legs>; <travel>; <prop>'"
             raise ValueError(f"a structure must read {form}, that of {name!r} is {annotated!r}")
         lines.append("\n".join([sentence, *parts]))

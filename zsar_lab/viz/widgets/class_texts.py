@@ -18,10 +18,10 @@ from zsar_lab.text import lint
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder import open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.text.prompts import ClassText
+from zsar_lab.text.prompts import EDITED, LINES, ClassText
 from zsar_lab.viz.clips import GREY, message_box, render
 from zsar_lab.viz.figures.style import labels_of, unlike
-from zsar_lab.viz.widgets import Panel, row
+from zsar_lab.viz.widgets import Panel, row, wide
 
 SCORED_ON = (("validation classes", VALIDATION), ("unseen classes", UNSEEN))
 SEEN, NO_ROLE = "seen", "not in this split"
@@ -41,6 +41,24 @@ class Inspected:
     split: str = ""
     name: str = ""
     on: str = VALIDATION
+
+
+class Lines(ipywidgets.VBox):
+    """A field for each line of a structured text, with what belongs there; `value` is the whole text."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__([ipywidgets.Text(description=name, **wide("98%", 80)) for name in names])
+
+    @property
+    def value(self) -> str:
+        """The lines, one below the other."""
+        return "\n".join(field.value.strip() for field in self.children)
+
+    @value.setter
+    def value(self, text: str) -> None:
+        lines = text.split("\n") + [""] * len(self.children)
+        for field, line in zip(self.children, lines):
+            field.value = line
 
 
 class ClassTextInspector(Panel):
@@ -97,7 +115,12 @@ class ClassTextInspector(Panel):
         chosen = [self.dropdown("name", "class", "400px")]
         if self._rescorers:
             chosen = [self.dropdown("split", "split", "210px"), *chosen, ipywidgets.HBox([scored_on, on])]
-        area = self.controls["text"] = ipywidgets.Textarea(layout={"width": "98%"})
+        first, averaged = self._before.class_text.texts[0], self._before.class_text.averaged
+        numbered = [f"line {number}" for number in range(1, 2 + first.count("\n"))]
+        lines = LINES.get(self._before.class_text.prompt.removesuffix(EDITED), numbered)
+        one = averaged or len(lines) == 1
+        area = ipywidgets.Textarea(layout={"width": "98%"}) if one else Lines(lines)
+        self.controls["text"] = area
         read = "Read and score" if self._rescorers else "Read"
         buttons = row(
             self.button("read", read, self._on_read, primary=True),
@@ -121,10 +144,10 @@ class ClassTextInspector(Panel):
         before = _text(self._before, name)
         if not text:
             raise ValueError(f"the text of “{self._labels[name]}” must hold a word; write it, or put it back")
-        if not texts.averaged and text.count("\n") != before.count("\n"):
-            got, wanted = (len(lines.split("\n")) for lines in (text, before))
+        got, wanted = ([line for line in lines.split("\n") if line] for lines in (text, before))
+        if not texts.averaged and len(got) != len(wanted):
             of = f"a text of the prompt {self._before.class_text.prompt!r}"
-            raise ValueError(f"{of} must have {wanted} line{'s' * (wanted > 1)}, got {got}")
+            raise ValueError(f"{of} must have {len(wanted)} line{'s' * (len(wanted) > 1)}, got {len(got)}")
         back = lint.put_back(self._before.class_text, texts, name)
         self._take(back if text == before else texts.edited(name, text), [name])
 
@@ -196,7 +219,8 @@ class ClassTextInspector(Panel):
             self._typed[former] = area.value
         self._in_area = name
         area.value = self._typed.get(name, _text(self._after, name))
-        area.rows = min(10, max(2, area.value.count("\n") + 1))
+        if isinstance(area, ipywidgets.Textarea):
+            area.rows = min(10, max(2, area.value.count("\n") + 1))
 
     def _scored_again(self, rescorer: Rescorer) -> Markup:
         on, edited = self.state.on, lint.edited_names(self._before.class_text, self._after.class_text)
