@@ -41,7 +41,9 @@ def test_a_map_fitted_on_seen_classes_is_another_one(predictions, embeddings, tm
     # seen, composed, true, seen text, unseen text
     assert laid_out[1].tolist() == in_fit + [True] * 2 + [False] * 6 + [True] * 2 + [False] * 3
     shared_space_map(predictions, embeddings, tmp_path, fitted_on="seen")
-    assert len(laid_out) == 2
+    assert len(laid_out) == 2 and space.about == "split 0, all 28 clips"
+    few = shared_space_map(predictions, embeddings, tmp_path, max_clips=15)
+    assert few.about == "split 0, 14 of 28 clips (2 a class, at most 15 in all)" and len(few.ids) == 14
     with pytest.raises(ValueError, match="fitted_on must be 'all' or 'seen', got 'unseen'"):
         shared_space_map(predictions, embeddings, tmp_path, fitted_on="unseen")
 

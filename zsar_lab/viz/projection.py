@@ -121,7 +121,7 @@ def shared_space_map(
         found = dict(saved)
     clips_xy, *places = np.split(found["xy"], np.cumsum([len(rows), *map(len, prototypes)])[:-1])
     return SpaceMap(
-        about=f"{protocol.name}, {len(rows)} of {len(clips.ids)} clips",
+        about=f"{protocol.name}, {_how_many(rows, clips, group_of, max_clips)}",
         ids=tuple(clips.ids[row] for row in rows),
         classes=tuple(clips.labels[row] for row in rows),
         groups=group_N,
@@ -135,6 +135,16 @@ def shared_space_map(
         kept=found["kept"][: len(rows)],
         kept_by_chance=_n_trusted(points) / (len(points) - 1),
     )
+
+
+def _how_many(rows: np.ndarray, clips: ClipEmbeddings, group_of: dict[str, str], max_clips: int) -> str:
+    """How many clips are on a map, and why not all."""
+    if len(rows) == len(clips.ids):
+        return f"all {len(rows)} clips"
+    n_other = sum(label not in group_of for label in clips.labels)
+    why = f"{max_clips // len(group_of)} a class, at most {max_clips} in all"
+    why += f"; {n_other} are of no class of this split" * bool(n_other)
+    return f"{len(rows)} of {len(clips.ids)} clips ({why})"
 
 
 def trust(points_ND: np.ndarray, xy: np.ndarray) -> dict[str, np.ndarray]:
