@@ -14,6 +14,7 @@ from zsar_lab.infer.predictions import NO_PREDICTION, cells, segments
 from zsar_lab.viz.figures import style, write_page
 
 MOST_ROWS = 12  # of the heatmap
+SIGNS = "■▨"  # a class beyond the palette's has a colour again, hatched
 ROW_PX, LANE_PX, GAP_PX = 26, 32, 16  # of the timeline: a class, each lane of names above, and between them
 
 
@@ -31,7 +32,9 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     title, panels = f"What is seen in {Path(path).name}, and when", [("", ""), ("time in the video (s)", "")]
     height = 180 + 2 * LANE_PX + GAP_PX + ROW_PX * max(4, len(names))
     figure = style.new_panels(title, about, panels, height, per_row=1, gap=0.2)
-    colours = {name: style.PALETTE[number % len(style.PALETTE)] for number, name in enumerate(names)}
+    n_colours = len(style.PALETTE)
+    colours = {name: style.PALETTE[number % n_colours] for number, name in enumerate(names)}
+    signs = {name: SIGNS[number // n_colours] for number, name in enumerate(names)}
     shown = segments(of_video)
     for (name, unsure), rows in shown[shown["prediction"] != NO_PREDICTION].groupby(["prediction", "unsure"]):
         hover = [
@@ -42,6 +45,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         text: style.Look = {"text": [style.tick(name)] * len(rows), "insidetextanchor": "middle"}
         text |= {"textposition": "inside", "showlegend": False, "base": rows["start_s"].tolist()}
         marker = {"color": colours.get(name, style.GREY), "opacity": 0.4 if unsure else 1.0}
+        marker |= {"pattern": {"shape": "/" if signs.get(name) == SIGNS[1] else ""}}
         lane = ["unsure" if unsure else "sure"] * len(rows)
         style.bars(figure, rows["end_s"] - rows["start_s"], lane, name, hover, marker, **text, row=1, col=1)
     edges, shares = _cells(windows)
@@ -59,7 +63,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         hoverongaps=False,
         hovertemplate="%{customdata}<br>around %{x:.1f} s: %{z:.0f} %<extra></extra>",
     )
-    rows = [f"{style.tick(name)} <span style='color:{colours[name]}'>■</span>" for name in names]
+    rows = [f"{style.tick(name)} <span style='color:{colours[name]}'>{signs[name]}</span>" for name in names]
     ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": rows}
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False, row=2, col=1)
     figure.update_xaxes(range=[float(windows["start_s"].min()), float(windows["end_s"].max())])
