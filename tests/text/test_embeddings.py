@@ -120,7 +120,7 @@ def test_the_cache_opens_without_this_library(files, embedded, tmp_path):
         about = opened.metadata()
         np.testing.assert_allclose(opened.get_tensor("pooled_ND"), embedded.pooled_CF, atol=1e-5)
     assert (about["encoder"], about["revision"]) == (files.name, files.revision)
-    assert json.loads(about["texts"]) == list(TEXTS.texts)
+    assert json.loads(about["lines"]) == list(TEXTS.texts)
 
 
 def test_rows_are_found_by_name_and_texts_must_tell_classes_apart(files, embedded):

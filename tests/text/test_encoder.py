@@ -39,7 +39,7 @@ def minilm() -> TextEncoder:
 
 
 def plainly(kind: str, folder: Path, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Embedding and last layer of one text, by transformers alone, unpadded (but siglip, trained with it)."""
+    """Embedding and last layer of one text's words, by transformers alone; only siglip is padded."""
     model = tiny_model(kind).eval()
     reader = {"siglip2": transformers.Siglip2Tokenizer}.get(kind, transformers.AutoTokenizer)
     reader = transformers.PreTrainedTokenizerFast if kind in FIXED[::2] else reader
@@ -55,7 +55,10 @@ def plainly(kind: str, folder: Path, text: str) -> tuple[np.ndarray, np.ndarray]
         else:
             own = joint or kind in ("clip text alone", "siglip text")
             pooled = out.pooler_output[0] if own else sum(out.last_hidden_state[0]) / n_tokens
-    return (pooled / pooled.norm()).numpy(), out.last_hidden_state[0, :n_tokens].numpy()
+    # without what the tokenizer adds: before and behind, </s> behind, nothing
+    words = {"siglip": slice(n_tokens - 1), "siglip text": slice(n_tokens - 1), "siglip2": slice(n_tokens)}
+    words = words.get(kind, slice(1, n_tokens - 1))
+    return (pooled / pooled.norm()).numpy(), out.last_hidden_state[0, words].numpy()
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *FIXED])
@@ -133,11 +136,11 @@ def test_a_text_that_the_encoder_hardly_knows_is_doubted(folders, minilm):
     assert russian.doubts(["бег"]) == {}
 
 
-def test_embeddings_equal_sentence_transformers_and_are_the_mean_of_the_words(minilm):
+def test_embeddings_equal_sentence_transformers_and_words_are_their_own_pieces(minilm):
     pooled_ND, words = minilm.encode(TEXTS)
     assert pooled_ND.dtype == np.float32 and words[0].dtype == np.float32
-    means = np.stack([last.mean(0) for last in words])
-    np.testing.assert_allclose(pooled_ND, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-6)
+    pieces = [[piece for word in minilm.words(text) for piece in word.pieces] for text in TEXTS]
+    assert [len(last) for last in words] == list(map(len, pieces)) == [6, 5, 2, 3]
     package = pytest.importorskip("sentence_transformers")
     theirs = package.SentenceTransformer(str(minilm.files.folder), device="cpu")
     np.testing.assert_allclose(pooled_ND, theirs.encode(TEXTS, normalize_embeddings=True), atol=1e-5)
@@ -152,7 +155,7 @@ def test_words_with_their_pieces(minilm, folders):
     assert [word for word in words if words[word].unknown] == ["🤸"]
     # joined again, the pieces are what the tokenizer reads
     pieces = [piece for word in words.values() for piece in word.pieces]
-    assert minilm.tokenizer.convert_ids_to_tokens(minilm.tokens([text])[0])[1:-1] == pieces
+    assert minilm.tokenizer.convert_ids_to_tokens(minilm.tokens([text])[0].ids)[1:-1] == pieces
     by_bytes = TextEncoder(find_encoder(folders["clip"])).words("person Zebra")
     assert [(word.text, word.unknown) for word in by_bytes] == [("person", False), ("Zebra", False)]
     assert by_bytes[1].heavily_split and not by_bytes[0].heavily_split
@@ -161,7 +164,7 @@ def test_words_with_their_pieces(minilm, folders):
 def test_a_text_longer_than_the_encoder_reads_or_empty_is_refused_not_cut(folders, minilm):
     encoder = TextEncoder(find_encoder(folders["clip"]))
     fits = "a " * 22  # and two tokens that the tokenizer adds
-    assert encoder.encode([fits])[1][0].shape == (24, 32)
+    assert encoder.encode([fits])[1][0].shape == (22, 32)
     for one, text, most, has in ((encoder, fits + "a", 24, 25), (minilm, "run " * 400, 256, 402)):
         with pytest.raises(TextTooLong, match=f"{most} tokens .* has {has}") as refused:
             one.encode(["jumping", text])
@@ -169,6 +172,15 @@ def test_a_text_longer_than_the_encoder_reads_or_empty_is_refused_not_cut(folder
     for empty in ("", "  ", "\n", "?!"):
         with pytest.raises(ValueError, match="text 1 is "):
             encoder.encode(["jumping", empty])
+
+
+def test_special_tokens_are_no_words_and_a_text_of_nothing_else_is_refused(minilm):
+    unknown = "\u1229\u132b"  # is one unknown token, which is a word
+    tokens = minilm.tokens(["jumping over", unknown, "jump [SEP] over"])
+    assert [one.ids for one in tokens[:2]] == [[101, 8660, 2058, 102], [101, 100, 102]]
+    assert [one.words for one in tokens] == [[1, 2], [1], [1, 3]]
+    with pytest.raises(ValueError, match=r"'\[SEP\] \[CLS\]' has none"):
+        minilm.encode(["jumping", "[SEP] [CLS]"])
 
 
 def test_an_encoder_is_frozen_loaded_once_and_leaves_random_numbers_alone(folders):

@@ -39,7 +39,7 @@ class ModelConfig:
     dropout: Share = 0.1
     text_width: Count = 384  # of a class text, as the text encoder gives it
     word_width: Count = 384  # of its words
-    n_label_tokens: Count = 4  # spans of tokens that a class text is read in, [CLS] and [SEP] among them
+    n_label_tokens: Count = 4  # spans that a class text's words are read in
     n_seen: Count = 32
     backbone: Literal[tuple(BACKBONES)] = later("small shift resnet")  # type: ignore[valid-type]
     size_px: Count = later(48)  # of the clips; the small backbone takes any

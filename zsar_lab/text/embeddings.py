@@ -35,8 +35,8 @@ class ClassEmbeddings:
     class_text: ClassText
     encoder: str  # its revision
     pooled_CF: np.ndarray  # float32, unit rows
-    words_CLE: np.ndarray  # float32, the last layer for each token of all lines, 0 where mask_CL is False
-    mask_CL: np.ndarray  # bool, True at a token
+    words_CLE: np.ndarray  # float32, the last layer for each word's tokens, of all lines; 0 beyond
+    mask_CL: np.ndarray  # bool, True at a token of a word: CLS, SEP, BOS and EOS are none
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ class ClassEmbeddings:
     @property
     def fingerprint(self) -> str:
         """Hash of class text and encoder."""
-        return fingerprint("class embeddings", self.class_text.fingerprint, self.encoder)
+        return fingerprint("class embeddings, words alone", self.class_text.fingerprint, self.encoder)
 
     def rows(self, names: tuple[str, ...]) -> np.ndarray:
         """Row numbers of these classes, int64; ValueError when a class has no text here."""
@@ -154,7 +154,7 @@ def _cache(made: dict[str, Line], folder: Path, files: EncoderFiles) -> None:
     vectors, words, doubts = zip(*made.values(), strict=True)
     n_tokens_N, lines = np.array(list(map(len, words))), list(made)
     tensors = {"pooled_ND": np.stack(vectors), "words_TE": np.concatenate(words), "n_tokens_N": n_tokens_N}
-    about = {"encoder": files.name, "revision": files.revision, "texts": json.dumps(lines)}
+    about = {"encoder": files.name, "revision": files.revision, "lines": json.dumps(lines)}
     about |= {"doubts": json.dumps(dict(zip(lines, doubts, strict=True)))}
     with writing(folder / f"{fingerprint(lines)}.safetensors") as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary, about)
@@ -167,7 +167,7 @@ def _cached(lines: set[str], folder: Path) -> dict[str, Line]:
     found: dict[str, Line] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "numpy") as opened:
-            texts, doubts = (json.loads(opened.metadata().get(key, "{}")) for key in ("texts", "doubts"))
+            texts, doubts = (json.loads(opened.metadata().get(key, "{}")) for key in ("lines", "doubts"))
             wanted = {row: line for row, line in enumerate(texts) if line in lines and line not in found}
             if wanted:
                 pooled_ND, words_TE = opened.get_tensor("pooled_ND"), opened.get_tensor("words_TE")

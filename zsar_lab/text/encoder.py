@@ -49,6 +49,13 @@ class Word:
         return len(self.pieces) >= HEAVILY_SPLIT
 
 
+class Tokens(NamedTuple):
+    """A text as the encoder reads it: token ids, and the places of its words: CLS, SEP, BOS, EOS are none."""
+
+    ids: list[int]
+    words: list[int]
+
+
 class Read(NamedTuple):
     """What a language model makes of texts: pooled_ND, unit rows; words_NLE, its last layer."""
 
@@ -135,11 +142,11 @@ class TextEncoder:
         """What its folder puts before every text."""
         return FolderSettings.of(self.files.folder).prompt
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, whole.
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """Tokens of each text, whole.
 
         Raises:
-            ValueError: a text is empty, or the tokenizer is another model's.
+            ValueError: a text is empty or has no word to the encoder, or the tokenizer is another model's.
             TextTooLong: a text is longer than the encoder reads; nothing is cut.
         """
         for number, text in enumerate(texts):
@@ -147,7 +154,8 @@ class TextEncoder:
                 raise ValueError(f"a class text must hold a letter or digit, text {number} is {text!r}")
         most = self.model.most_tokens  # first, for a model without a text side has no tokenizer either
         whole = [self.prompt + text for text in texts]
-        ids = self.tokenizer(whole, verbose=False)["input_ids"] if texts else []
+        read = self.tokenizer(whole, verbose=False, return_special_tokens_mask=True) if texts else {}
+        ids, added = read.get("input_ids", []), read.get("special_tokens_mask", [])
         longest = max(range(len(ids)), key=lambda i: len(ids[i]), default=None)
         if longest is not None and len(ids[longest]) > most:
             text, got = texts[longest], len(ids[longest])
@@ -156,44 +164,58 @@ class TextEncoder:
         if self.model.n_known < 1 + max((token for tokens in ids for token in tokens), default=0):
             knows = f"the model knows {self.model.n_known} tokens and the tokenizer {len(self.tokenizer)}"
             raise ValueError(f"model and tokenizer must belong together, in '{self.files.folder}' {knows}")
-        return ids
+        special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
+        found = [
+            Tokens(own, [i for i, token in enumerate(own) if not mask[i] and token not in special])
+            for own, mask in zip(ids, added, strict=True)
+        ]
+        without = next((text for text, one in zip(texts, found) if not one.words), None)
+        if without is not None:
+            raise ValueError(f"a class text must have a word, to {self.files.name} {without!r} has none")
+        return found
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], batch_size: int = 64) -> tuple[np.ndarray, list[np.ndarray]]:
         """Read texts, those of similar length together; Raises as `tokens`.
 
-        Embeddings float32 [N, D], unit rows, and the last layer of each text, float32 [L, E], in their order.
+        Embeddings float32 [N, D], unit rows, and the last layer of each text's words, float32 [L, E], in
+        their order.
         """
-        ids = self.tokens(texts)
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        tokens = self.tokens(texts)
+        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
         pooled, words = {}, {}
         halved = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        shown = len(ids) >= SHOW_BAR_FROM
-        with progress(what="class texts", unit="text", total=len(ids), shown=shown) as bar:
+        shown = len(tokens) >= SHOW_BAR_FROM
+        with progress(what="class texts", unit="text", total=len(tokens), shown=shown) as bar:
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
-                ids_NL, mask_NL = self.padded([ids[i] for i in chosen])
+                ids_NL, mask_NL, places = self.padded([tokens[i] for i in chosen])
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=halved):
                     read = self.model(ids_NL, mask_NL)
                 for row, i in enumerate(chosen):
                     pooled[i] = read.pooled_ND[row].cpu().numpy()
-                    words[i] = read.words_NLE[row][mask_NL[row].bool()].cpu().numpy()
+                    words[i] = read.words_NLE[row][places[row]].cpu().numpy()
                 bar.update(len(chosen))
         if not all(np.isfinite(vector).all() for vector in pooled.values()):
             raise ValueError(f"embeddings of '{self.files.folder}' must be finite; fetch it again")
-        return np.stack([pooled[i] for i in range(len(ids))]), [words[i] for i in range(len(ids))]
+        return np.stack([pooled[i] for i in range(len(texts))]), [words[i] for i in range(len(texts))]
 
-    def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Token ids and mask, int64 [N, L], padded behind; where no mask is read, as the tokenizer does."""
-        length = max(map(len, ids)) if self.model.takes_mask else self.model.most_tokens
+    def padded(self, tokens: Sequence[Tokens]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Token ids and mask, int64 [N, L], and the places of each text's words.
+
+        Padding is behind; where no mask is read, as the tokenizer does it.
+        """
+        longest = max(len(one.ids) for one in tokens)
+        length = longest if self.model.takes_mask else self.model.most_tokens
         leads = not self.model.takes_mask and self.tokenizer.padding_side == "left"
-        ids_NL = torch.full((len(ids), length), self.tokenizer.pad_token_id, dtype=torch.int64)
-        mask_NL = torch.zeros_like(ids_NL)
-        for row, tokens in enumerate(ids):
-            place = slice(length - len(tokens), length) if leads else slice(len(tokens))
-            ids_NL[row, place] = torch.tensor(tokens)
-            mask_NL[row, place] = 1
-        return ids_NL.to(self.device), mask_NL.to(self.device)
+        ids_NL = torch.full((len(tokens), length), self.tokenizer.pad_token_id, dtype=torch.int64)
+        mask_NL, places = torch.zeros_like(ids_NL), []
+        for row, (ids, words) in enumerate(tokens):
+            start = length - len(ids) if leads else 0
+            ids_NL[row, start : start + len(ids)] = torch.tensor(ids)
+            mask_NL[row, start : start + len(ids)] = 1
+            places.append((torch.tensor(words) + start).to(self.device))
+        return ids_NL.to(self.device), mask_NL.to(self.device), places
 
     def words(self, text: str) -> list[Word]:
         """The words of a text, each with the pieces it is read in; punctuation counts as a word."""
@@ -220,11 +242,9 @@ class TextEncoder:
         More than half of its tokens are unknown, or more than half of its letters are of scripts of which the
         vocabulary has less than FEWEST_PIECES of pieces with two letters, and FEWEST_SIGNS single ones.
         """
-        added, unknown = set(self.tokenizer.all_special_ids), self.tokenizer.unk_token_id
         found = {}
-        for text, ids in zip(texts, self.tokens(texts), strict=True):
-            own = [token for token in ids if token not in added or token == unknown]
-            n_unknown = sum(token == unknown for token in own) - (unknown == self.tokenizer.eos_token_id)
+        for text, (ids, own) in zip(texts, self.tokens(texts), strict=True):
+            n_unknown = sum(ids[place] == self.tokenizer.unk_token_id for place in own)
             letters = Counter(map(script_of, filter(str.isalpha, unicodedata.normalize("NFKC", text))))
             half, latin = letters.total() / 2, letters.pop("LATIN", 0)
             foreign = {s: n for s, n in letters.items() if latin < half and s not in self._scripts}

@@ -217,7 +217,7 @@ def read_lines(texts: Sequence[str], encoder: TextEncoder) -> dict[str, LineRead
     """Each different line of these texts as the encoder reads it; Raises as `TextEncoder.tokens`."""
     lines = list(dict.fromkeys(line for text in texts for line in text.split("\n")))
     tokens = zip(lines, encoder.tokens(lines), strict=True)
-    return {line: LineRead(line, tuple(encoder.words(line)), len(ids)) for line, ids in tokens}
+    return {line: LineRead(line, tuple(encoder.words(line)), len(own.ids)) for line, own in tokens}
 
 
 def inspect_class(

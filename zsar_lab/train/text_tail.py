@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from zsar_lab.models.rest import word_spans
 from zsar_lab.text.embeddings import ClassEmbeddings, check_lines
-from zsar_lab.text.encoder import Read, TextEncoder
+from zsar_lab.text.encoder import Read, TextEncoder, Tokens
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.train.checkpoint import Checkpoint, copy_tensors
@@ -55,7 +55,7 @@ class FrozenBatch(NamedTuple):
 
     ids_NL: Tensor
     mask_NL: Tensor
-    lengths: list[int]  # in tokens
+    words: list[Tensor]  # the places of each line's words
     below: Any
 
 
@@ -98,7 +98,7 @@ class TextTail:
         named: dict[str, Any] = dict(model.named_parameters())
         handle = self.layers[self.n_frozen].register_forward_pre_hook(cut, with_kwargs=True)
         try:
-            read = model(*self.encoder.padded(self.encoder.tokens(["a"])))
+            read = model(*self.encoder.padded(self.encoder.tokens(["a"]))[:2])
         finally:
             handle.remove()
         output, tensors = read.pooled_ND.sum() + read.words_NLE.sum(), list(named.values())
@@ -121,15 +121,15 @@ class TextTail:
         own = replace(class_text, names=names, texts=tuple(text_of[name] for name in names))
         check_lines(own)
         lines = list(dict.fromkeys(line for text in own.texts for line in text.split("\n")))
-        ids = dict(zip(lines, self.encoder.tokens(lines), strict=True))
-        lines.sort(key=lambda line: len(ids[line]))
+        tokens = dict(zip(lines, self.encoder.tokens(lines), strict=True))
+        lines.sort(key=lambda line: len(tokens[line].ids))
         row_of, starts = {line: row for row, line in enumerate(lines)}, range(0, len(lines), LINES_A_BATCH)
-        batches = [self._freeze([ids[line] for line in lines[s : s + LINES_A_BATCH]]) for s in starts]
+        batches = [self._freeze([tokens[line] for line in lines[s : s + LINES_A_BATCH]]) for s in starts]
         rows = [[row_of[line] for line in text.split("\n")] for text in own.texts]
         return FrozenTexts(batches, rows, class_text.averaged)
 
-    def _freeze(self, ids: list[list[int]]) -> FrozenBatch:
-        ids_NL, mask_NL = self.encoder.padded(ids)
+    def _freeze(self, tokens: list[Tokens]) -> FrozenBatch:
+        ids_NL, mask_NL, words = self.encoder.padded(tokens)
         returned: list[Any] = [None]
         if self.n_frozen:
             last = self.layers[self.n_frozen - 1]
@@ -138,7 +138,7 @@ class TextTail:
                 self._run(ids_NL, mask_NL)
             finally:
                 handle.remove()
-        return FrozenBatch(ids_NL, mask_NL, list(map(len, ids)), returned[-1])
+        return FrozenBatch(ids_NL, mask_NL, words, returned[-1])
 
     def _run(self, ids_NL: Tensor, mask_NL: Tensor) -> Read:
         with mixed_precision(ids_NL.device):
@@ -157,18 +157,18 @@ class TextTail:
                 self.layers[number] = layer
 
     def read(self, texts: FrozenTexts) -> tuple[Tensor, list[Tensor]]:
-        """Read on through the trained layers: pooled_CF, unit rows, and the tokens [L, E] of each class."""
+        """Read on through the trained layers: pooled_CF, unit rows, and the words [L, E] of each class."""
         pooled: list[Tensor] = []
-        tokens: list[Tensor] = []
+        words: list[Tensor] = []
         for batch in texts.batches:
             with self._passing_over(batch.below):
                 made = self._run(batch.ids_NL, batch.mask_NL)
             pooled += made.pooled_ND
-            tokens += [rows[:length] for rows, length in zip(made.words_NLE, batch.lengths, strict=True)]
+            words += [rows[own] for rows, own in zip(made.words_NLE, batch.words, strict=True)]
         own = [torch.stack([pooled[row] for row in rows]) for rows in texts.lines_of]
         pooled_CF = torch.stack([lines.sum(0) if texts.averaged else lines.flatten() for lines in own])
         return normalize(pooled_CF, dim=-1), [
-            torch.cat([tokens[row] for row in rows]) for rows in texts.lines_of
+            torch.cat([words[row] for row in rows]) for rows in texts.lines_of
         ]
 
     def inputs(self, texts: FrozenTexts, n_label_tokens: int) -> TextInputs:
