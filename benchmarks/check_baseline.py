@@ -9,10 +9,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import platform
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file
 
 from zsar_lab.workspace import Workspace
@@ -50,6 +54,12 @@ def of_split(workspace: Workspace, split: str) -> dict[str, str]:
     return found
 
 
+def processor() -> str:
+    """What decides the rounding: instructions, number of cores, versions."""
+    kind = f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, {platform.system()}"
+    return f"{kind} {platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
+
+
 def main() -> int:
     """Print what differs; the status is 0 when nothing does."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -57,18 +67,19 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="make it the new baseline")
     options = parser.parse_args()
     workspace = Workspace.open(options.workspace)
-    kept = json.loads(BASELINE.read_text(encoding="utf-8"))
     now = {split: of_split(workspace, split) for split in workspace.study.splits}
     if options.write:
-        BASELINE.write_text(json.dumps(kept | {"digests": now}, indent=1) + "\n", encoding="utf-8")
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+        about = {"commit": commit.stdout.strip(), "processor": processor()}
+        BASELINE.write_text(json.dumps(about | {"digests": now}, indent=1) + "\n", encoding="utf-8")
         return 0
-    differ = 0
+    kept, differ = json.loads(BASELINE.read_text(encoding="utf-8")), 0
     for split, digests in kept["digests"].items():
         for name, value in digests.items():
             if now[split].get(name) != value:
                 print(f"{split}: {name} was {value}, is {now[split].get(name, 'not there')}")
                 differ += 1
-    print(f"{differ} of {sum(map(len, kept['digests'].values()))} arrays differ from {kept['commit']}.")
+    print(f"{differ} of {sum(map(len, kept['digests'].values()))} arrays differ from {kept['commit']} ({kept['processor']}).")
     return int(differ > 0)
 
 
