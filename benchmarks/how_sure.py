@@ -148,7 +148,7 @@ def drawn(found: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    workspace = zl.open_workspace(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
+    workspace = zl.Workspace(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
     parts = [mixes(workspace, split) for split in workspace.study.splits]
     found, others = (pd.DataFrame([row for part in parts for row in part[n]]) for n in (0, 1))
     for by in (["side", *more.split()] for more in ("names share", "share", "prompt", "split", "")):

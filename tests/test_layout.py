@@ -37,10 +37,12 @@ LEVELS = {
     "study_ablation": 11,
     "infer": 11,  # opens models, also those of a workspace
     "viz": 12,
-    "api": 13,
-    "cli": 14,
-    "__init__": 14,  # which imports the api when it is first asked for
-    "__main__": 15,
+    "evaluation": 13,
+    "folders": 13,
+    "api": 14,
+    "cli": 15,
+    "__init__": 15,  # which imports the api when it is first asked for
+    "__main__": 16,
 }
 VIDEO, WIDGETS = ("zsar_lab/data/video*.py",), ("zsar_lab/viz/widgets/*",)
 OWNERS = {

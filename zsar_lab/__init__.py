@@ -1,6 +1,6 @@
 """zsar_lab: a workbench for zero-shot action recognition.
 
-`import zsar_lab as zl` is instant. What a person wants at a prompt (`zl.classify`, `zl.open_workspace`, ...)
+`import zsar_lab as zl` is instant. What a person wants at a prompt (`zl.classify`, `zl.evaluate`, ...)
 is imported when it is first asked for; each is described, with an example, in **`zsar_lab.api`**.
 
 A study is asked with `zsar_lab.study` and lives in a folder that `zsar_lab.workspace` opens. What they are
@@ -13,8 +13,10 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "Study",
+    "Workspace",
     "classify",
-    "embeddings",
+    "evaluate",
     "export",
     "figures",
     "list_datasets",
@@ -22,9 +24,7 @@ __all__ = [
     "list_models",
     "list_protocols",
     "load_model",
-    "open_workspace",
     "read_classes",
-    "score",
 ]
 
 

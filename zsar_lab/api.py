@@ -6,16 +6,15 @@ The examples are run by the tests, in a folder that holds a small trained study 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from zsar_lab.data.datasets import list_datasets as list_datasets
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
+from zsar_lab.evaluation import evaluate as evaluate
 from zsar_lab.infer.export import export_split
 from zsar_lab.infer.model import VideoModel, load_model
 from zsar_lab.infer.predictions import Paths
@@ -23,9 +22,9 @@ from zsar_lab.infer.shared import SharedModel
 from zsar_lab.methods.table import METHODS
 from zsar_lab.models.public import MODELS
 from zsar_lab.protocols.splits import list_protocols as list_protocols
-from zsar_lab.results.outside import predictions_of, score_predictions
+from zsar_lab.study import Study as Study
 from zsar_lab.text.class_lists import Classes, read_classes
-from zsar_lab.workspace import Workspace
+from zsar_lab.workspace import Workspace as Workspace
 
 
 def classify(
@@ -46,9 +45,9 @@ def classify(
         >>> import zsar_lab as zl
         >>> table = zl.classify("walk.mp4", ["walking", "jumping", "sitting down"], "runs/demo")
         >>> list(table.columns)[:7]
-        ['path', 'label', 'start_s', 'end_s', 'prediction', 'confidence', 'score']
+        ['path', 'start_s', 'end_s', 'prediction', 'confidence', 'unsure', 'why']
         >>> list(table.columns)[7:]
-        ['trained', 'unsure', 'why', 'best', 'remark']
+        ['score', 'trained', 'best', 'label', 'remark']
         >>> table["prediction"][0] in ("walking", "jumping", "sitting down")
         True
 
@@ -108,70 +107,12 @@ def list_models() -> pd.DataFrame:
     return pd.DataFrame(rows, index=list(MODELS), columns=["label", "made for a number of frames"])
 
 
-def open_workspace(folder: str | Path = "runs/demo") -> Workspace:
-    """Open a study that was made before: its catalog, protocols, embeddings, results and report.
-
-    Examples:
-        >>> import zsar_lab as zl
-        >>> workspace = zl.open_workspace("runs/demo")
-        >>> workspace.study.splits
-        ('random-0',)
-
-    Raises:
-        FileNotFoundError: the folder holds no study.
-    """
-    return Workspace.open(folder)
-
-
-def embeddings(
-    workspace: Workspace | str | Path, split: str | None = None
-) -> tuple[np.ndarray, pd.DataFrame]:
-    """Every clip of a study in the shared space of a split's model.
-
-    Examples:
-        >>> import zsar_lab as zl
-        >>> embedding_ND, clips = zl.embeddings(zl.open_workspace("runs/demo"))
-        >>> embedding_ND.shape == (len(clips), 128), embedding_ND.dtype
-        (True, dtype('float32'))
-        >>> list(clips.columns)
-        ['id', 'class', 'role']
-
-    `workspace` is a study or its folder, `split` a name (None: its first), trained if it is not. Returns
-    float32 [N, D], unit rows; and a row a clip: id, class, and role in the split (train, seen test,
-    validation, test, or "").
-    """
-    workspace = _opened(workspace)
-    split = workspace.study.splits[0] if split is None else split
-    clips = workspace.embeddings(split)
-    role_of = {clip: role for role, ids in workspace.protocol(split).roles.items() for clip in ids}
-    roles = [role_of.get(clip, "") for clip in clips.ids]
-    return clips.embedding_ND, pd.DataFrame({"id": clips.ids, "class": clips.labels, "role": roles})
-
-
-def score(
-    labels: Sequence[str], names: Sequence[str], candidates: Sequence[str] | None = None
-) -> dict[str, Any]:
-    """Score predictions: accuracy with its interval over classes, chance, hubness, and a table by class.
-
-    Examples:
-        >>> import zsar_lab as zl
-        >>> found = zl.score(["walk", "walk", "jump", "jump"], ["walk", "jump", "jump", "jump"])
-        >>> found["top1"], found["mean_class"], found["chance"]
-        (0.75, 0.75, 0.5)
-
-    `labels` and `names` are the true and the predicted class of each clip, `candidates` all classes that
-    could be predicted (None for those that occur); ValueError where they do not fit. Returns what `zsar-lab
-    evaluate --json` writes: top1, top1_ci95, mean_class, chance, hubness, per_class, confusion and more.
-    """
-    return score_predictions(predictions_of(labels, names, candidates)).content()
-
-
 def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict[str, Any]:
     """The plotly figures of a study's report and of one split, by name.
 
     Examples:
         >>> import zsar_lab as zl
-        >>> sorted(zl.figures(zl.open_workspace("runs/demo")))
+        >>> sorted(zl.figures(zl.Workspace("runs/demo")))
         ['confusion', 'hubness', 'methods', 'per class', 'transfer weights']
 
     Save one for a paper with `zsar_lab.viz.figures.save_figure`.
@@ -197,7 +138,7 @@ def export(
 
     Examples:
         >>> import zsar_lab as zl
-        >>> shared = zl.export(zl.open_workspace("runs/demo"), folder="shared/mine")
+        >>> shared = zl.export(zl.Workspace("runs/demo"), folder="shared/mine")
         >>> zl.load_model("shared/mine").fingerprint == shared.fingerprint
         True
 

@@ -11,16 +11,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_training import NAMES, moving_stripes, stripes_protocol, stripes_store
+from small_training import moving_stripes, stripes_store
 from tiny_encoders import PUBLIC_KINDS as KINDS
 from tiny_encoders import processor, save_public, save_tiny, tiny_model
 
 from zsar_lab.embed import embeddings
-from zsar_lab.embed.public_models import direct_scores, embed_with_public_model
+from zsar_lab.embed.public_models import embed_with_public_model
 from zsar_lab.models.public import Preprocessing, PublicTower, load_public_tower
-from zsar_lab.text.embeddings import embed_class_text
 from zsar_lab.text.encoder_files import find_encoder
-from zsar_lab.text.prompts import ClassText
 
 SETTINGS = "preprocessor_config.json"
 enlarged = pytest.mark.filterwarnings("ignore:frames of 24 x 24 pixels are enlarged")
@@ -71,7 +69,7 @@ def test_settings_of_older_and_newer_folders_are_read(folder):
 @enlarged
 @pytest.mark.parametrize("kind", KINDS)
 def test_embeddings_and_scores_are_those_of_the_model_called_by_hand(kind, folders, store, tmp_path):
-    files, protocol = find_encoder(folders[kind]), stripes_protocol(store)
+    files = find_encoder(folders[kind])
     found = embed_with_public_model(files, store, tmp_path, n_frames=6, device="cpu")
     model = tiny_model(kind).eval()
     chosen = [1, 4, 7, 10] if kind == "xclip" else [1, 3, 5, 7, 9, 11]  # of 12
@@ -85,13 +83,6 @@ def test_embeddings_and_scores_are_those_of_the_model_called_by_hand(kind, folde
     wanted = (wanted / wanted.norm(dim=1, keepdim=True)).numpy()
     np.testing.assert_allclose(found.embedding_ND[:3], wanted, atol=1e-3)
     assert found.ids == tuple(store.ids) and found.tokens_NPD.shape == (64, 0, wanted.shape[1])
-    lines = tuple(f"a person {name}\n{name}" for name in NAMES)
-    texts = embed_class_text(ClassText("two lines", NAMES, lines), files)
-    scores = direct_scores(found, protocol.test_clips, texts, protocol.unseen)
-    clip = found.embedding_ND[found.rows(protocol.test_clips[3:4])[0]]
-    text = texts.pooled_CF[texts.rows(protocol.unseen[1:2])[0]].reshape(2, -1).sum(0)
-    assert scores.shape == (len(protocol.test_clips), 2)
-    assert scores[3, 1] == pytest.approx(float(clip @ text / np.linalg.norm(text)), abs=1e-5)
 
 
 def test_each_frame_counts_the_same_however_long_its_vector():
@@ -139,12 +130,6 @@ def test_it_is_said_to_be_not_rigorous_and_goes_on_in_shards(folders, store, tmp
 
 @enlarged
 def test_what_does_not_fit_is_refused(folders, store, tmp_path):
-    files = find_encoder(folders["clip"])
-    clips = embed_with_public_model(files, store, tmp_path, device="cpu")
-    texts = embed_class_text(ClassText("label", NAMES, NAMES), find_encoder(folders["xclip"]))
-    for given, message in ((clips, files.revision), (replace(clips, about={}), "a model trained here")):
-        with pytest.raises(ValueError, match=f"{message} and {texts.encoder}"):
-            direct_scores(given, clips.ids, texts, NAMES)
     for kind, n_stored, n_frames, needed in (("clip", 12, 13, 13), ("xclip", 3, 8, 4)):
         few, given = replace(store, frames=store.frames[:, :n_stored]), find_encoder(folders[kind])
         with pytest.raises(ValueError, match=f"{needed} frames .* got {n_stored}"):

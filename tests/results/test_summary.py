@@ -93,7 +93,7 @@ def test_seen_and_unseen_by_a_plain_loop(results, table):
 
 @pytest.mark.parametrize("quantity", ["top1", "mean_class"])
 def test_comparisons_are_those_of_the_rows(results, quantity):
-    found = results.compare("direct", quantity=quantity).set_index("method")
+    found = results.against("direct", quantity=quantity).set_index("method")
     assert found.loc["direct", "compared_with":"min_detectable"].isna().all()
     others = [name for name in found.index if name != "direct"]
     pairs = [statistics.compare(results.rows(name), results.rows("direct"), quantity) for name in others]
@@ -104,7 +104,7 @@ def test_comparisons_are_those_of_the_rows(results, quantity):
 
 
 def test_prompts_are_compared_under_one_method_and_chosen_by_validation(results):
-    found = results.compare(part="prompts").set_index("prompt")
+    found = results.against(part="prompts").set_index("prompt")
     assert list(found.index) == list(PROMPTS) and set(found["method"]) == {"transfer"}
     assert found.loc["description", "difference"] == pytest.approx(
         statistics.accuracy(results.rows("transfer"))
@@ -114,13 +114,13 @@ def test_prompts_are_compared_under_one_method_and_chosen_by_validation(results)
     assert pd.isna(found.loc["label", "p"]) and found.loc["<b>$x_1$ & 5 %", "claimed"]
     prompts = {name: PROMPTS[name] for name in ("description", "<b>$x_1$ & 5 %")}
     with pytest.raises(KeyError, match="label"):  # and the table compares these with nothing
-        small_results((0,), prompts=prompts).compare(part="prompts")
-    other = results.compare("description", part="prompts", method="ridge").set_index("prompt")
+        small_results((0,), prompts=prompts).against(part="prompts")
+    other = results.against("description", part="prompts", method="ridge").set_index("prompt")
     assert set(other["method"]) == {"ridge"} and pd.isna(other.loc["description", "p"])
 
 
 def test_reductions_are_compared_with_transfer_and_adjusted_by_setting(results, table):
-    found = results.compare(part="reductions")
+    found = results.against(part="reductions")
     assert found["setting"].tolist() == ["inductive", "transductive"] and set(found["reduction"]) == {"csls"}
     assert found["p_holm"].tolist() == found["p"].tolist()  # one of each setting
     assert (found["difference"] > 0.1).all() and set(found["compared_with"]) == {"transfer"}
@@ -131,7 +131,7 @@ def test_reductions_are_compared_with_transfer_and_adjusted_by_setting(results, 
 def test_a_baseline_that_was_not_scored_is_refused(results):
     for wrong in ({"baseline": "no such"}, {"baseline": "no such", "part": "prompts"}, {"family": "no such"}):
         with pytest.raises(KeyError, match="no such"):
-            results.compare(**wrong)
+            results.against(**wrong)
 
 
 def test_any_number_of_families_and_one_split_has_no_deviation(results):

@@ -66,7 +66,7 @@ def test_the_report_as_text_names_protocol_counts_and_both_tables(results):
 
 
 def test_a_sentence_claims_what_its_p_allows(results):
-    compared = results.compare().set_index("method").loc["direct"]
+    compared = results.against().set_index("method").loc["direct"]
     text = " ".join(tables.differences_as_text(results).split())
     claim = "direct is better" if compared["claimed"] else "no difference can be claimed"
     ends = f"[{100 * compared['difference_low']:+.1f}, {100 * compared['difference_high']:+.1f}]"

@@ -1,4 +1,4 @@
-"""Public models (CLIP, SigLIP, X-CLIP): their clip embeddings, and scores by their own class texts.
+"""Public models (CLIP, SigLIP, X-CLIP): their clip embeddings; X-CLIP's class texts are read by themselves.
 
 They were trained on images or videos from elsewhere, so a score of theirs is not one of the rigorous setting,
 and their artefacts say so. Shapes: N clips, B clips to score, C candidate classes, D width of the joint
@@ -21,7 +21,6 @@ from zsar_lab.embed import embeddings
 from zsar_lab.embed.embeddings import Batches, ClipEmbeddings, make_embeddings
 from zsar_lab.files import fingerprint
 from zsar_lab.models.public import PublicTower, load_public_tower
-from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.train.device import choose_device, choose_num_workers, mixed_precision
 
@@ -91,22 +90,3 @@ def seen_by(tower: PublicTower, store: FrameStore, rows: np.ndarray, num_workers
         with mixed_precision(device):
             embedding_BD = tower(read.to(device, non_blocking=True)).half().cpu().numpy()
         yield embedding_BD, np.zeros((len(embedding_BD), 0, embedding_BD.shape[1]), np.float16)
-
-
-def direct_scores(
-    clips: ClipEmbeddings, ids: tuple[str, ...], texts: ClassEmbeddings, names: tuple[str, ...]
-) -> np.ndarray:
-    """Cosine of clips to class texts of the same model, [B, C]; a text of several lines is their mean.
-
-    X-CLIP's published scores let each video change the class texts; here they are read by themselves.
-
-    Raises:
-        ValueError: the texts are another model's, a clip was not embedded, or a class has no text.
-    """
-    if (made_by := clips.about.get("text_encoder")) != texts.encoder:
-        whose = f"revision {made_by}" if made_by else "a model trained here"
-        raise ValueError(f"clips and texts must be of one public model, got {whose} and {texts.encoder}")
-    lines_CMD = texts.pooled_CF[texts.rows(names)].reshape(len(names), -1, clips.embedding_ND.shape[1])
-    clips_BD, class_CD = clips.embedding_ND[clips.rows(ids)], lines_CMD.sum(1)
-    clips_BD, class_CD = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (clips_BD, class_CD))
-    return clips_BD @ class_CD.T

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,10 @@ import torch
 
 from zsar_lab.data.sampling import FrameSettings, WindowSettings
 from zsar_lab.data.workers import Limits
-from zsar_lab.embed.checkpoint import embedding_model
+from zsar_lab.embed.checkpoint import embed_clips, embedding_model
+from zsar_lab.embed.embeddings import CLIPS_A_BATCH, Batches, ClipEmbeddings, make_embeddings
+from zsar_lab.embed.public_models import embed_with_public_model
+from zsar_lab.files import fingerprint
 from zsar_lab.infer.calibrate import calibrated, rehearse
 from zsar_lab.infer.classifier import (
     NOT_KNOWN,
@@ -33,11 +36,14 @@ from zsar_lab.models.public import load_public_tower
 from zsar_lab.names import match_names
 from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.text.embeddings import check_differ, embed_class_text
-from zsar_lab.text.encoder_files import find_encoder
+from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
 from zsar_lab.text.prompts import prompt_of, texts_of
 from zsar_lab.text.relatedness import unit
 from zsar_lab.train.device import choose_device, mixed_precision
 from zsar_lab.workspace import Workspace
+
+if TYPE_CHECKING:
+    from zsar_lab.data.frames import FrameStore
 
 DEMO = "runs/demo"
 
@@ -59,9 +65,62 @@ class VideoModel(ABC):
         self.name, self.fingerprint, self.frames = name, fingerprint, frames
         self.about, self.seen = about, seen
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}: {self.about})"
+
     @abstractmethod
     def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:
         """From uint8 [V, T, H, W, 3] to float16 [V, D], unit rows."""
+
+    methods: tuple[str, ...] = ("direct",)  # that `classifier` takes, the usual one first
+
+    @property
+    def encoder(self) -> EncoderFiles:
+        """What reads class texts; ValueError where nothing does."""
+        raise ValueError(f"{self.name!r} has no text encoder")
+
+    def usual_prompt(self, table: pd.DataFrame) -> str:
+        """The prompt that reads all that a table of `read_classes` says."""
+        return prompt_of(table)
+
+    def embed_store(self, store: FrameStore, folder: Path) -> ClipEmbeddings:
+        """Every clip of a frame store, saved in the folder; made by `embed`."""
+        key = fingerprint("clip embeddings of a model", self.fingerprint, store.fingerprint)
+
+        def batches(rows: np.ndarray) -> Batches:
+            for start in range(0, len(rows), CLIPS_A_BATCH):
+                found_BD = self.embed(np.asarray(store.frames[rows[start : start + CLIPS_A_BATCH]]))
+                yield found_BD, np.zeros((len(found_BD), 0, found_BD.shape[1]), np.float16)
+
+        return make_embeddings(folder, key, store, {"model": self.name}, batches)
+
+    def encode_text(
+        self, classes: Classes, method: str | None = None, prompt: str | None = None
+    ) -> np.ndarray:
+        """Points of classes in the space of the clips, float32 [C, D], unit rows; as of `zl.classify`.
+
+        A row of `encode_video` times a row of this is the score of the class, its cosine.
+        """
+        found = self.classifier(classes, method, prompt, allow_bias=True)
+        return unit(found.weights_CD).astype(np.float32)
+
+    def encode_video(
+        self, paths: Paths, windows: WindowSettings = WindowSettings(), limits: Limits = Limits()
+    ) -> np.ndarray:
+        """Videos in the space of the model, float32 [N, D], unit rows in the order of `find_videos(paths)`.
+
+        A video of several windows (see `zl.classify`) is the mean of theirs. ValueError where one cannot be
+        read.
+        """
+        table = embed_videos(paths, self, windows, limits)
+        bad = table[table["reason"] != ""]
+        if len(bad):
+            first = f"'{bad['path'].iloc[0]}': {bad['reason'].iloc[0]}"
+            raise ValueError(
+                f"every video must be readable, {bad['path'].nunique()} are not, such as {first}"
+            )
+        by_video = table.groupby("path", sort=False)["embedding"]
+        return unit(np.stack([np.stack(rows.to_list()).mean(0) for _, rows in by_video])).astype(np.float32)
 
     @abstractmethod
     def _classifier(
@@ -100,6 +159,8 @@ class TrainedModel(VideoModel):
     FileNotFoundError or ValueError where its text encoder is not to be found, or of another revision.
     """
 
+    methods = ("transfer", "direct")
+
     def __init__(self, shared: SharedModel, device: str | None = None, cache: Path | None = None) -> None:
         encoder, revision = find_encoder(shared.config["encoder"]), shared.config["encoder_revision"]
         if encoder.revision != revision:
@@ -115,6 +176,22 @@ class TrainedModel(VideoModel):
         """As the clips of a study: the mean of the centre view and its mirror."""
         return embed_frames(self.network, self._shared.checkpoint.config, frames_VTHWC)
 
+    def embed_store(self, store: FrameStore, folder: Path) -> ClipEmbeddings:
+        """Every clip of a frame store, of frames such as the training's; saved in the folder."""
+        if store.settings != self.frames:
+            raise ValueError(f"frames must be as of the training, {self.frames}, got {store.settings}")
+        return embed_clips(self._shared.checkpoint, store, folder)
+
+    def usual_prompt(self, table: pd.DataFrame) -> str:
+        """Among those that transfer has settings for."""
+        prompts = [prompt for method, prompt in self._shared.methods if method == "transfer"]
+        return fitting_prompt(table, self._shared.config["prompt"], prompts)
+
+    @property
+    def encoder(self) -> EncoderFiles:
+        """That of the training."""
+        return self._encoder
+
     def _classifier(
         self, table: pd.DataFrame, method: str, prompt: str, min_precision: float, allow_bias: bool
     ) -> ZeroShotClassifier:
@@ -124,8 +201,7 @@ class TrainedModel(VideoModel):
         if not prompts:
             known = " or ".join(dict.fromkeys(other for other, _ in shared.methods))
             raise ValueError(f"method must be {known}, got {method!r}")
-        own = shared.config["prompt"]
-        prompt = prompt or (fitting_prompt(table, own, prompts) if method == "transfer" else own)
+        prompt = prompt or (self.usual_prompt(table) if method == "transfer" else shared.config["prompt"])
         if prompt not in prompts:
             raise ValueError(f"the prompt of {method} must be one of {', '.join(prompts)}, got {prompt!r}")
         chosen, seen_SF = shared.methods[method, prompt], shared.arrays[f"text.{prompt}"].astype(float)
@@ -198,6 +274,15 @@ class PublicModel(VideoModel):
         """By its image or video tower."""
         with mixed_precision(self._device):
             return self._tower(torch.from_numpy(frames_VTHWC).to(self._device)).half().cpu().numpy()
+
+    def embed_store(self, store: FrameStore, folder: Path) -> ClipEmbeddings:
+        """Every clip of a frame store, saved in the folder."""
+        return embed_with_public_model(self._files, store, folder, n_frames=self._tower.n_frames)
+
+    @property
+    def encoder(self) -> EncoderFiles:
+        """Its own text tower."""
+        return self._files
 
     def _classifier(
         self, table: pd.DataFrame, method: str, prompt: str, min_precision: float, allow_bias: bool

@@ -67,6 +67,39 @@ class Fitted:
 
 
 @dataclass(frozen=True, eq=False)
+class ClassPoints:
+    """Points of classes among the clips, made by a model itself; they are scored as they are.
+
+    Attributes:
+        method, prompt: names.
+        names: the classes.
+        points_CD: a row a class, of any length above 0.
+        temperature: of the softmax that turns cosines into confidences; None where the model has none.
+    """
+
+    method: str
+    prompt: str
+    names: tuple[str, ...]
+    points_CD: np.ndarray
+    temperature: float | None = None
+
+    def fit(self, split: SplitClips) -> Fitted:
+        """The cosines to the points; nothing is chosen, top-1 is nan without validation clips."""
+        row_of = {name: row for row, name in enumerate(self.names)}
+
+        def points(names: tuple[str, ...]) -> np.ndarray:
+            return self.points_CD[[row_of[name] for name in names]]
+
+        def scores(group: ClipGroup) -> np.ndarray:
+            return nearest_scores(group.embedding_BD, points(group.names))
+
+        top1, validation = np.nan, split.validation
+        if validation.ids:
+            top1 = top_k_accuracy(scores(validation), validation.targets, 1)
+        return Fitted(self.method, self.prompt, {}, top1, scores, points)
+
+
+@dataclass(frozen=True, eq=False)
 class SplitClips:
     """The clips of a split, and what its methods need whatever the class texts are.
 

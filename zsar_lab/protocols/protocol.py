@@ -30,7 +30,7 @@ class Protocol:
     """
 
     name: str  # says how it was made, such as "family-stratified split 0"
-    seen: tuple[str, ...]  # classes trained on, 2 or more
+    seen: tuple[str, ...]  # classes trained on, 2 or more; none where the training was elsewhere
     validation: tuple[str, ...]  # seen-side classes that are never trained on, none or 2 and more
     unseen: tuple[str, ...]  # classes that are only tested on, 2 or more
     train_clips: tuple[str, ...]  # of seen classes
@@ -67,10 +67,13 @@ class Protocol:
 
     def _check_counts(self) -> None:
         counts = len(self.seen), len(self.validation), len(self.unseen)
-        if counts[0] < 2 or counts[1] == 1 or counts[2] < 2:
+        elsewhere = not (self.seen or self.train_clips or self.generalised)
+        if (counts[0] < 2 and not elsewhere) or counts[1] == 1 or counts[2] < 2:
             got = "{}, {} and {}".format(*counts)
             raise ProtocolError(f"2 seen, 2 (or no) validation and 2 unseen classes are needed, got {got}")
-        wanted = {"train", "test"} | ({"validation"} if self.validation else set())
+        wanted = (
+            {"test"} | ({"train"} if self.seen else set()) | ({"validation"} if self.validation else set())
+        )
         wanted |= {"seen test"} if self.generalised else set()
         lacking = [role for role, ids in self.roles.items() if role in wanted and not ids]
         if lacking:

@@ -41,6 +41,7 @@ class ProtocolData:
 
     `clips`, `classes` (also those without clips: `name`, and what a protocol needs) and `name` are of the
     dataset tested on; `train_clips` and `train_name` of another one that is trained on, where there is one.
+    With a train_name and without train_clips, what is scored was trained elsewhere.
     """
 
     clips: pd.DataFrame
@@ -216,9 +217,10 @@ def cross_dataset(
     `unseen` and, where given, `validation` are classes of the dataset tested on; `left_out` has reasons by
     clip id, of clips that must go into no list; `removed` must hold every class of both datasets.
     """
-    both = pd.concat([data.train_clips, data.clips], ignore_index=True)
+    train_clips = data.clips[:0] if data.train_clips is None else data.train_clips
+    both = pd.concat([train_clips, data.clips], ignore_index=True)
     check_distinct(both)
-    trained_on = set(data.train_clips["class"].unique()) - set(removed)
+    trained_on = set(train_clips["class"].unique()) - set(removed)
     shared = class_order(trained_on & {*data.names, *unseen})
     if shared:
         both_have = f"{len(shared)} are in both datasets ({', '.join(shared)})"
@@ -226,10 +228,10 @@ def cross_dataset(
     same = set(removed) & set(data.names)  # removed classes whose name both datasets use
     taking_part = {*unseen, *(options.get("validation") or ())}
     no_part = data.clips["id"][data.clips["class"].isin(same - taking_part)]
-    namesakes = data.train_clips["id"][data.train_clips["class"].isin(same)]
+    namesakes = train_clips["id"][train_clips["class"].isin(same)]
     reasons = dict(left_out or {}) | dict.fromkeys(namesakes, removal_reason(removed_rule))
     reasons |= dict.fromkeys(no_part, NO_PART)
-    training = data.train_clips[data.train_clips["class"].isin(trained_on)]
+    training = train_clips[train_clips["class"].isin(trained_on)]
     words = dict(zip(training["id"].tolist(), map(" ".join, _words(training)), strict=True))
     held_out: list[str] = []
     if "train" in words.values() and set(words.values()) <= {"train", "val", "test", ""}:
@@ -240,11 +242,16 @@ def cross_dataset(
     reasons |= dict.fromkeys(training["id"][of_test_data], TEST_DATA_GROUP)
     options |= {"removed": removed, "removed_rule": removed_rule}
     lists: dict[str, Any] = {"seen": trained_on, "held_out": held_out or None, "left_out": reasons}
+    if data.train_clips is None:
+        lists |= {"validation": [], "seen_test_share": 0.0}
+        options.pop("n_validation", None)
     return make_protocol(name, both, unseen, **lists, **options)
 
 
 def _new_classes(data: ProtocolData) -> list[str]:
     """Classes tested on whose name means no class trained on, in `class_order`."""
+    if data.train_clips is None:
+        raise ProtocolError("Kinetics-220 needs the clips of Kinetics-400 beside, got none")
     old = set(map(same, data.train_clips["class"].unique()))
     return [name for name in data.names if same(name) not in old]
 
@@ -328,7 +335,7 @@ def protocol_named(name: str, data: ProtocolData, **options: Any) -> Protocol:
     """Make the protocol of a name (see `ProtocolName`); options as of `make_protocol` or `cross_dataset`."""
     asked = ProtocolName.of(name)
     kind = PROTOCOLS[asked.kind]
-    if kind.crosses != (data.train_clips is not None):
+    if kind.crosses != (data.train_clips is not None) and not (kind.crosses and data.train_name):
         says = "needs another dataset to train on" if kind.crosses else "trains and tests on one dataset"
         raise ProtocolError(f"{name!r} {says}, got {data.train_name or 'none'} as train_on")
     terms = {"average": kind.average, "train_data": data.train_name or data.name, "test_data": data.name}

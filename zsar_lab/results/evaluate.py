@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsar_lab.files import fingerprint
-from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, class_means, nearest_scores
+from zsar_lab.methods.clips import ClassPoints, ClipGroup, Fitted, SplitClips, class_means, nearest_scores
 from zsar_lab.methods.direct import TrainedModel
 from zsar_lab.methods.fusion import true_prototype_scores
 from zsar_lab.methods.hubness_reduction import reduced_scores
@@ -73,8 +73,95 @@ def evaluate_split(
         with suppress(FileNotFoundError):
             return Predictions.read(folder, split, about["fingerprint"])
     trained = TrainedModel(checkpoint.model(), trained_text or classes, clips)
-    scored, arrays = _score(SplitClips.of(clips, protocol, trained), protocol, clips, classes, other_texts)
+    gathered, fits = SplitClips.of(clips, protocol, trained), {}
+    for name, method in METHODS.items():
+        fits[name] = method.fit(gathered, classes, fits)
+    others = [METHODS[name].fit(gathered, texts, {}) for texts in other_texts for name in TEXT_METHODS]
+    scored, arrays = _score(gathered, protocol, clips, fits, others)
+    composed, points = fits["transfer"].points, fits["direct"].points
+    assert composed and points
+    settings, unseen = TransferSettings(**fits["transfer"].settings), protocol.unseen
+    arrays |= {
+        "weights": weights_of(gathered, classes, unseen, settings),
+        "prototypes_seen": gathered.seen_prototypes,
+        "prototypes_composed": composed(unseen),
+        "prototypes_true": class_means(gathered.test.embedding_BD, gathered.test.targets, len(unseen)),
+        "prototypes_seen_text": points(protocol.seen),
+        "prototypes_unseen_text": points(unseen),
+    }
     found = Predictions(plain(protocol), split, about, classes.class_text, scored, arrays)
+    if folder is not None:
+        found.save(folder)
+    return found
+
+
+def evaluate_points(
+    clips: ClipEmbeddings,
+    protocol: Protocol,
+    ready: Sequence[ClassPoints],
+    texts: Sequence[ClassEmbeddings],
+    methods: Sequence[str] | None = None,
+    folder: Path | None = None,
+    split: str | None = None,
+) -> Predictions:
+    """Score embeddings that no training of the protocol made, such as those of a public model.
+
+    Scored are the ready points, and where the protocol has seen and validation classes those methods that
+    need clips and texts alone, with their settings chosen on validation classes, hubness reductions, and seen
+    and unseen classes together.
+
+    Args:
+        clips: embeddings of the protocol's clips.
+        protocol: the split; it may have no seen class, then what was trained elsewhere is scored as it is.
+        ready: points of the classes by method and prompt, in the clips' space.
+        texts: the class texts of each prompt, the main one first.
+        methods: names of METHODS; None for all that can be scored.
+        folder: as of `evaluate_split`.
+        split: its name.
+
+    Raises:
+        EvaluationError: a method cannot be scored, or none is left.
+        ValueError: a clip was not embedded, or a class has no point or text.
+    """
+    gathered, prompts = SplitClips.of(clips, protocol), [one.class_text.prompt for one in texts]
+    can_choose = bool(protocol.seen and protocol.validation_clips)
+    known = list(dict.fromkeys([*(one.method for one in ready), *(TEXT_METHODS if can_choose else ())]))
+    if missing := [name for name in methods or () if name not in known]:
+        raise EvaluationError(f"the method must be one of {', '.join(known)}, got {missing[0]!r}")
+    chosen = [name for name in METHODS if name in (methods or known) and name in known]
+    of_texts = [[one.class_text.fingerprint, one.encoder] for one in texts]
+    of_ready = [(one.method, one.prompt, one.names, one.points_CD.astype("<f4")) for one in ready]
+    inputs = [plain(protocol).hash, protocol.unseen, protocol.average, chosen, of_texts]
+    flat = [part for one in of_ready for part in (list(one[:2]), list(one[2]), one[3])]
+    split = split or plain(protocol).name
+    about = {
+        "fingerprint": fingerprint("predictions of points", clips.fingerprint, *inputs, *flat),
+        "fingerprints": {
+            "checkpoint": clips.fingerprint,
+            "embeddings": clips.fingerprint,
+            "class_text": texts[0].class_text.fingerprint,
+            "encoder": texts[0].encoder,
+        },
+        "text_fingerprints": {one.class_text.prompt: one.class_text.fingerprint for one in texts},
+    }
+    if folder is not None:
+        with suppress(FileNotFoundError):
+            return Predictions.read(folder, split, about["fingerprint"])
+    fits: dict[tuple[str, str], Fitted] = {}
+    for prompt, text in zip(prompts, texts, strict=True):
+        of_prompt = {one.method: one.fit(gathered) for one in ready if one.prompt == prompt}
+        for name in chosen:
+            if name in of_prompt:
+                fits[prompt, name] = of_prompt[name]
+            elif can_choose and name in TEXT_METHODS:
+                fits[prompt, name] = METHODS[name].fit(gathered, text, {})
+    main = {name: fitted for (prompt, name), fitted in fits.items() if prompt == prompts[0]}
+    if not main:
+        raise EvaluationError(f"no method of {', '.join(chosen)} reads {prompts[0]}")
+    others = [fitted for (prompt, _), fitted in fits.items() if prompt != prompts[0]]
+    temperatures = {(one.method, one.prompt): one.temperature for one in ready}
+    scored, arrays = _score(gathered, protocol, clips, main, others, temperatures)
+    found = Predictions(plain(protocol), split, about, texts[0].class_text, scored, arrays)
     if folder is not None:
         found.save(folder)
     return found
@@ -84,57 +171,57 @@ def _score(
     split: SplitClips,
     protocol: Protocol,
     clips: ClipEmbeddings,
-    classes: ClassEmbeddings,
-    other_texts: Sequence[ClassEmbeddings],
+    fits: Mapping[str, Fitted],
+    others: Sequence[Fitted],
+    temperatures: Mapping[tuple[str, str], float | None] | None = None,
 ) -> tuple[list[Scored], dict[str, np.ndarray]]:
-    """What is scored, in the order of the table, and its arrays."""
+    """What is scored, in the order of the table, and its arrays; `others` are of further prompts.
+
+    Without validation classes nothing is chosen: confidences have the temperatures given.
+    """
     scored: list[Scored] = []
     arrays: dict[str, np.ndarray] = {}
-    validation, test = split.validation, split.test
+    validation, test, can_choose = split.validation, split.test, bool(split.validation.ids)
     seen_test = ClipGroup.of(clips, protocol.seen_test_clips, protocol.seen)
+    prompt = next(iter(fits.values())).prompt
 
     def add(scores_BC: np.ndarray, method: str, prompt: str, **chosen: Any) -> None:
         arrays[f"scores_{len(arrays):02d}"] = scores_BC
         scored.append(Scored(method, prompt, matrix=len(arrays) - 1, **chosen))
 
-    fits: dict[str, Fitted] = {}
-    for name, method in METHODS.items():
-        fits[name] = method.fit(split, classes, fits)
-    prompt = classes.class_text.prompt
-    others = [METHODS[name].fit(split, texts, {}) for texts in other_texts for name in TEXT_METHODS]
     chosen: dict[str, Any]
     for fitted in (*fits.values(), *others):
-        temperature = choose_temperature(fitted.scores(validation), validation.targets)
-        chosen = {"settings": fitted.settings, "validation_top1": fitted.validation_top1}
-        add(fitted.scores(test), fitted.method, fitted.prompt, temperature=temperature, **chosen)
-    for one in reduced_scores(fits[REDUCED], split):
-        chosen = {name: value for name, value in vars(one).items() if name != "scores_BC"}
-        add(one.scores_BC, REDUCED, prompt, **chosen)
+        temperature = (temperatures or {}).get((fitted.method, fitted.prompt))
+        if can_choose:
+            temperature = choose_temperature(fitted.scores(validation), validation.targets)
+        top1 = fitted.validation_top1 if can_choose else None
+        chosen = {"settings": fitted.settings, "validation_top1": top1, "temperature": temperature}
+        add(fitted.scores(test), fitted.method, fitted.prompt, **chosen)
+    if can_choose and split.train.ids:
+        reduced = fits.get(REDUCED) or next(iter(fits.values()))
+        for one in reduced_scores(reduced, split):
+            chosen = {name: value for name, value in vars(one).items() if name != "scores_BC"}
+            add(one.scores_BC, reduced.method, prompt, **chosen)
     beside, tested = (
         ClipGroup.of(clips, protocol.seen_test_clips + ids, protocol.seen + names)
         for ids, names in ((validation.ids, validation.names), (test.ids, test.names))
     )
     n_seen = len(seen_test.ids), len(protocol.seen)
-    for fitted in (fits[name] for name, method in METHODS.items() if method.generalised):
+    for fitted in (fits[name] for name, method in METHODS.items() if method.generalised and name in fits):
+        if not (can_choose and seen_test.ids):
+            continue
         given = fitted.scores(beside), beside.targets, *n_seen, tested.targets
         chosen = {"settings": fitted.settings, "candidates": "all"}
         add(fitted.scores(tested), fitted.method, prompt, **chosen)
         chosen |= {"gammas": choose_gammas(*given, protocol.average), "matrix": len(arrays) - 1}
         scored.append(Scored(fitted.method, prompt, "calibrated_stacking", **chosen))
-    for fitted in fits.values():
+    for fitted in fits.values() if can_choose else ():
         add(fitted.scores(validation), fitted.method, prompt, candidates="validation")
-    add(true_prototype_scores(test.embedding_BD, test.targets, len(test.names)), UPPER_BOUND, prompt)
-    add(nearest_scores(seen_test.embedding_BD, split.seen_prototypes), SEEN, prompt, candidates="seen")
-    weights_US = weights_of(split, classes, test.names, TransferSettings(**fits["transfer"].settings))
-    composed, texts = fits["transfer"].points, fits["direct"].points
-    assert composed and texts
+    if np.bincount(test.targets, minlength=len(test.names)).min() > 1:
+        add(true_prototype_scores(test.embedding_BD, test.targets, len(test.names)), UPPER_BOUND, prompt)
+    if seen_test.ids:
+        add(nearest_scores(seen_test.embedding_BD, split.seen_prototypes), SEEN, prompt, candidates="seen")
     arrays |= {
-        "weights": weights_US,
-        "prototypes_seen": split.seen_prototypes,
-        "prototypes_composed": composed(test.names),
-        "prototypes_true": class_means(test.embedding_BD, test.targets, len(test.names)),
-        "prototypes_seen_text": texts(protocol.seen),
-        "prototypes_unseen_text": texts(test.names),
         "targets_unseen": test.targets,
         "targets_validation": validation.targets,
         "targets_seen": seen_test.targets,

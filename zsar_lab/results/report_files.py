@@ -74,7 +74,7 @@ def _family(results: Results, family: str) -> dict[str, Any]:
             "hash": fingerprint("splits", [split.protocol.hash for split in splits]),
         },
         "top1": {method: row["top1"] for method, row in rows["methods"].items()},
-        **{name: float(table[name].iloc[0]) for name in OF_FAMILY},
+        **{name: _number(table[name].iloc[0]) for name in OF_FAMILY},
         **rows,
         "splits": [_split(split) for split in splits],
         "fingerprints": results.data | prints,
@@ -103,7 +103,7 @@ def _rows(results: Results, family: str, part: str) -> Any:
 
 def _split(split: Predictions) -> dict[str, Any]:
     """A split, how it is scored, and of the clips of each role how many, and a hash whatever their order."""
-    protocol, seen = split.protocol, split.rows(SEEN, candidates="seen")
+    protocol, scored = split.protocol, {one.method for one in split.scored}
     clips = {
         role: {"number": len(ids), "fingerprint": fingerprint("clips", sorted(ids))}
         for role, ids in protocol.roles.items()
@@ -111,8 +111,15 @@ def _split(split: Predictions) -> dict[str, Any]:
     found: dict[str, Any] = {"name": protocol.name, "hash": protocol.hash}
     found |= {name: list(getattr(protocol, name)) for name in ("seen", "validation", "unseen")}
     found |= {name: getattr(protocol, name) for name in ("generalised", "average", "views")}
-    found |= {"seen_top1": accuracy(seen), "upper_bound": accuracy(split.rows(UPPER_BOUND))}
+    for name, method, candidates in (("seen_top1", SEEN, "seen"), ("upper_bound", UPPER_BOUND, "unseen")):
+        is_there = method in scored
+        found[name] = accuracy(split.rows(method, candidates=candidates)) if is_there else None
     return found | {"clips": clips, "clips_scored": len(split.ids())}
+
+
+def _number(share: float) -> float | None:
+    """A share as json has it: null where nothing was scored."""
+    return None if pd.isna(share) else float(share)
 
 
 def latex(text: str) -> str:
@@ -139,8 +146,12 @@ def latex_body(results: Results) -> str:
                 prints = f"class text {' '.join(row['prompt'].split())} {row['fingerprint_class_text']}"
                 line = " & ".join([latex(cells[0]), *(cell.replace("±", r"$\pm$") for cell in cells[1:])])
                 lines.append(rf"{line} \\ % {prints}, method {row['fingerprint_method']}")
-        bounds = (("chance", first["chance"]), (LABELS[UPPER_BOUND], first["upper_bound"]))
-        lines += [r"\midrule", *(rf"{latex(name)} & {100 * share:.1f} & & & \\" for name, share in bounds)]
+        bounds = {"chance": first["chance"], LABELS[UPPER_BOUND]: first["upper_bound"]}
+        scored = {name: share for name, share in bounds.items() if not pd.isna(share)}
+        lines += [
+            r"\midrule",
+            *(rf"{latex(name)} & {100 * share:.1f} & & & \\" for name, share in scored.items()),
+        ]
         lines.append(r"\bottomrule")
     return "\n".join(lines) + "\n"
 
@@ -153,7 +164,8 @@ def html_page(results: Results) -> str:
     for family in results.families:
         table, of_splits = results.table(family), [_split(split) for split in results.splits(family)]
         first, n_classes = table.iloc[0], len({name for split in of_splits for name in split["unseen"]})
-        chance, bound, seen = (f"{100 * first[name]:.1f} %" for name in OF_FAMILY)
+        shares = [first[name] for name in OF_FAMILY]
+        chance, bound, seen = ("not scored" if pd.isna(one) else f"{100 * one:.1f} %" for one in shares)
         number = f"{len(of_splits)} split{'s' * (len(of_splits) > 1)}"
         words = (
             f"{first['n_clips']:,} clips in {number}, {n_classes} different unseen classes. Chance {chance};"

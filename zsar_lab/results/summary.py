@@ -12,12 +12,20 @@ import pandas as pd
 
 from zsar_lab.files import fingerprint, writing
 from zsar_lab.methods.hubness_reduction import REDUCTIONS
-from zsar_lab.methods.table import LABELS, UPPER_BOUND, at_edge
+from zsar_lab.methods.table import LABELS, SEEN, UPPER_BOUND, at_edge
 from zsar_lab.results.calibration import negative_log_likelihood, reliability, risk_coverage
 from zsar_lab.results.generalised import generalised_figures
 from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
 from zsar_lab.results.predictions import KEY, Predictions, Scored
-from zsar_lab.results.statistics import DIFFERENCES, QUANTITIES, accuracy, differences, interval
+from zsar_lab.results.statistics import (
+    DIFFERENCES,
+    QUANTITIES,
+    Comparison,
+    accuracy,
+    compare,
+    differences,
+    interval,
+)
 
 PARTS = {
     "methods": "Methods",
@@ -82,12 +90,45 @@ class Results:
         return float(np.mean([1 / len(one.protocol.unseen) for one in self.splits(family)]))
 
     def upper_bound(self, family: str | None = None) -> float:
-        """Top-1 by the nearest true prototype of the unseen classes (leave-one-out)."""
-        return accuracy(self.rows(UPPER_BOUND, family))
+        """Top-1 by the nearest true prototype of the unseen classes (leave-one-out); nan if not scored."""
+        return self._accuracy_of(UPPER_BOUND, "unseen", family)
 
     def seen_top1(self, family: str | None = None) -> float:
-        """Top-1 on held-out clips of seen classes, with the seen classes as candidates."""
-        return accuracy(self.rows("seen", family, candidates="seen"))
+        """Top-1 on held-out clips of seen classes, the seen ones being candidates; nan if not scored."""
+        return self._accuracy_of(SEEN, "seen", family)
+
+    def _accuracy_of(self, method: str, candidates: str, family: str | None) -> float:
+        if any(method not in {one.method for one in split.scored} for split in self.splits(family)):
+            return float("nan")
+        return accuracy(self.rows(method, family, candidates=candidates))
+
+    def baseline(self, family: str | None = None) -> str:
+        """The method that others are compared with: transfer where it was scored, else the first."""
+        methods = [one.method for one in self._scored("methods", family)]
+        return BASELINE if BASELINE in methods else methods[0]
+
+    def sentence(self, family: str | None = None) -> str:
+        """What was found: top-1 of the baseline, chance and bound; and which methods a test tells from it."""
+        name, bound = self.baseline(family), self.upper_bound(family)
+        rows = self.rows(name, family)
+        low, high = interval(rows)
+        said = (
+            f"{LABELS[name].capitalize()} names {100 * accuracy(rows):.1f} % of the clips of"
+            f" {rows['label'].nunique()} unseen classes right (95 % interval over classes"
+            f" {100 * low:.0f} to {100 * high:.0f} %); chance is {100 * self.chance(family):.1f} %"
+        )
+        said += f", and true prototypes would reach {100 * bound:.1f} %." if bound == bound else "."
+        others = self.against(family=family)
+        if len(others) < 2:
+            return said
+        claimed = others[others["claimed"].eq(True)]
+        sides = (("better", claimed["difference"] > 0), ("worse", claimed["difference"] < 0))
+        told = [
+            f"{', '.join(claimed['method'][side].map(LABELS))} {word}" for word, side in sides if side.any()
+        ]
+        if not told:
+            return f"{said} No other method can be told apart from it."
+        return f"{said} A test tells from it: {'; '.join(told)}."
 
     @cached_property
     def fingerprint(self) -> str:
@@ -130,20 +171,31 @@ class Results:
         return table[table["part"] == part].dropna(axis=1, how="all").reset_index(drop=True)
 
     def compare(
+        self, a: str, b: str, *, family: str | None = None, quantity: str = "top1", **where: Any
+    ) -> Comparison:
+        """Two methods on the same clips: `a` less `b` in top1 or mean_class, its interval and p.
+
+        `where` is of both, as for `Predictions.rows`: prompt, reduction, setting, candidates. KeyError when
+        one was not scored.
+        """
+        rows_a, rows_b = (self.rows(name, family, **where) for name in (a, b))
+        return compare(rows_a, rows_b, quantity)
+
+    def against(
         self,
         baseline: str | None = None,
         part: str = "methods",
-        method: str = BASELINE,
+        method: str | None = None,
         family: str | None = None,
         quantity: str = "top1",
     ) -> pd.DataFrame:
         """Everything of a part against one baseline on the same clips; p_holm is adjusted for all of them.
 
         Args:
-            baseline: a method, or of "prompts" a prompt; None for transfer, or the label.
-            part: "methods"; "prompts": each prompt under `method`; "reductions": transfer under each hubness
-                reduction against transfer alone, adjusted for each setting apart.
-            method: whose prompts are compared.
+            baseline: a method, or of "prompts" a prompt; None for `baseline`, or the label.
+            part: "methods"; "prompts": each prompt under `method`; "reductions": a method under each hubness
+                reduction against it alone, adjusted for each setting apart.
+            method: whose prompts are compared; None for `baseline`.
             family: of the splits.
             quantity: "top1" or "mean_class", of which differences, intervals and p values are.
 
@@ -158,10 +210,11 @@ class Results:
             KeyError: the baseline was not scored.
         """
         prompts = part == "prompts"
-        base = {"prompt": baseline or BASELINE_PROMPT} if prompts else {"method": baseline or BASELINE}
-        base = {"method": method} | base
+        usual = self.baseline(family)
+        base = {"prompt": baseline or BASELINE_PROMPT} if prompts else {"method": baseline or usual}
+        base = {"method": method or usual} | base
         base_key = self.splits(family)[0].find(**base).key
-        ones = [one for one in self._scored(part, family) if not prompts or one.method == method]
+        ones = [one for one in self._scored(part, family) if not prompts or one.method == base["method"]]
         base_rows = self.rows(**base, family=family)
         pairs = [
             None if one.key == base_key else (self.rows(**one.where, family=family), base_rows)
@@ -213,11 +266,11 @@ class Results:
             if part == "generalised":  # with other candidates the bound of unseen classes bounds nothing
                 among_all = float(np.mean([1 / len(one.names("all")) for one in splits]))
                 rows = rows.assign(chance=among_all, upper_bound=np.nan)
-            methods = [BASELINE] if part in ("methods", "reductions") else []
+            methods = [self.baseline(family)] if part in ("methods", "reductions") else []
             if part == "prompts" and any(one.prompt == BASELINE_PROMPT for one in ones):
                 methods = list(dict.fromkeys(one.method for one in ones))
             if methods:
-                compared = pd.concat([self.compare(None, part, method, family) for method in methods])
+                compared = pd.concat([self.against(None, part, method, family) for method in methods])
                 rows = rows.merge(compared.drop(columns="chosen_in", errors="ignore"), on=list(KEY))
             parts.append(rows)
         table = pd.concat(parts, ignore_index=True)

@@ -28,40 +28,40 @@ from zsar_lab.results.tables import (
 from zsar_lab.text.prompts import label
 
 WIDTH = 110
-BASELINE = "transfer"
 
 
 def score_table(
     results: Results,
     kind: str = "methods",
     family: str | None = None,
-    method: str = BASELINE,
+    method: str | None = None,
     baseline: str | None = None,
 ) -> pd.DataFrame:
     """A table of scores as text: shares in percent, differences in points, "" where there is no number.
 
     Intervals are 95 % over classes; p is adjusted for all that are compared (Holm); `detectable` is the
     smallest true difference found in 80 % of such studies; hubness measures are means over splits. `kind` is
-    one of TABLES; `method` and `baseline` are of "prompts".
+    one of TABLES; `method` and `baseline` are of "prompts", None for `Results.baseline` and the label.
 
     Raises:
         KeyError: no such kind or family, or the baseline was not scored.
     """
     part, columns = TABLES[kind]
-    rows = results.part(part, family)
+    rows, usual = results.part(part, family), results.baseline(family)
     if part == "prompts":
-        rows = rows[rows["method"] == method].drop(columns=[*COMPARED, "claimed"], errors="ignore")
-        rows = rows.merge(results.compare(baseline, part, method, family), on=list(KEY))
+        rows = rows[rows["method"] == (method or usual)].drop(columns=[*COMPARED, "claimed"], errors="ignore")
+        rows = rows.merge(results.against(baseline, part, method, family), on=list(KEY))
         n_splits = _splits(len(results.splits(family)))
         chosen = [f"{len(numbers)} of {n_splits}" for numbers in rows.pop("chosen_in")]
         rows = rows.assign(label=rows["prompt"], chosen=chosen)
     elif kind == "reductions":
         alone = results.part("methods", family).drop(columns=[*COMPARED], errors="ignore")
-        rows = pd.concat([alone[alone["method"] == BASELINE], rows])
+        rows = pd.concat([alone[alone["method"] == usual], rows])
     elif kind == "methods":
         ends = {"label": "chance", "top1": results.chance(family)}
         bound = {"label": LABELS["upper_bound"], "top1": results.upper_bound(family)}
-        rows = pd.concat([pd.DataFrame([ends]), rows, pd.DataFrame([bound])], ignore_index=True)
+        scored = [bound] if bound["top1"] == bound["top1"] else []
+        rows = pd.concat([pd.DataFrame([ends]), rows, pd.DataFrame(scored)], ignore_index=True)
     if kind == "confidence":
         rows["error"] = 1 - rows["top1"]
     return readable(rows, columns).set_axis(rows["label"].tolist())
@@ -83,14 +83,14 @@ def settings_table(results: Results, family: str | None = None) -> pd.DataFrame:
 def report_as_text(results: Results, family: str | None = None) -> str:
     """The zero-shot table as text, headed by what it was scored on; and the generalised one, if any."""
     splits, row = results.splits(family), results.part("methods", family).iloc[0]
-    protocol = splits[0].protocol
+    protocol, seen = splits[0].protocol, results.seen_top1(family)
     counts = (
         f"{len(protocol.seen)} seen, {len(protocol.validation)} validation, {len(protocol.unseen)} unseen"
     )
     lines = [
         f"Zero-shot top-1: {results.title(family)}",
         f"protocol {row['fingerprint_protocol']}, {row['n_clips']} test clips, {counts} classes a split",
-        f"seen-class top-1 on held-out clips: {100 * results.seen_top1(family):.1f} %",
+        *([f"seen-class top-1 on held-out clips: {100 * seen:.1f} %"] if seen == seen else []),
         "",
         score_table(results, family=family).to_string(),
     ]
@@ -104,17 +104,18 @@ def differences_as_text(
     results: Results,
     part: str = "methods",
     baseline: str | None = None,
-    method: str = BASELINE,
+    method: str | None = None,
     family: str | None = None,
 ) -> str:
-    """What `Results.compare` finds, a sentence a row; of prompts also what validation's choice scores.
+    """What `Results.against` finds, a sentence a row; of prompts also what validation's choice scores.
 
-    The arguments are as for `Results.compare`.
+    The arguments are as for `Results.against`.
 
     Raises:
         KeyError: the baseline was not scored.
     """
-    compared = results.compare(baseline, part, method, family)
+    method = method or results.baseline(family)
+    compared = results.against(baseline, part, method, family)
     scores = results.part(part, family)[[*KEY, "label", "top1", "top1_low", "top1_high", "n_clips"]]
     rows, zero = compared.merge(scores, on=list(KEY)), compared["compared_with"].dropna()
     zero = LABELS.get(zero.iloc[0], zero.iloc[0]) if len(zero) else ""

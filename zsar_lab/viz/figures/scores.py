@@ -85,12 +85,12 @@ def differences(
 ) -> go.Figure:
     """Top-1 less a baseline's on the same clips, with 95 % intervals; filled where it can be claimed.
 
-    `part` is "methods", "prompts" (under `method`) or "reductions"; the rest as for `Results.compare`.
+    `part` is "methods", "prompts" (under `method`) or "reductions"; the rest as for `Results.against`.
 
     Raises:
-        KeyError: as `Results.compare`.
+        KeyError: as `Results.against`.
     """
-    compared = results.compare(baseline, part, method, family)
+    compared = results.against(baseline, part, method, family)
     rows = compared.merge(results.part(part, family)[[*KEY, "top1"]], on=list(KEY))
     rows = rows[rows["p"].notna()]
     reductions = {name: one.label for name, one in REDUCTIONS.items()}

@@ -1,0 +1,124 @@
+"""zl.evaluate: a trained and a public model on folders of videos, against scores by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_encoders import save_public
+
+import zsar_lab as zl
+from zsar_lab.cli import main
+from zsar_lab.data.video import write_mp4
+from zsar_lab.protocols.protocol import ProtocolError
+from zsar_lab.study import Data, Study, Text, Training
+
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:frames of")]
+TRAINED = "climb crawl fall glide jump lift roll shake slide spin swing walk".split()
+OTHER = "bounce dance kick nod push wave wink yawn".split()
+
+
+def _videos(folder, names, clips: int = 3) -> None:
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for clip in range(clips):
+            frames = np.random.default_rng([number, clip]).integers(0, 60, (16, 48, 48, 3), dtype=np.uint8)
+            frames[:, 5 * (number % 6) :, 8 * (number // 6) :, number % 3] += 120
+            write_mp4(folder / name / f"{name}{clip}.mp4", frames, fps=8)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A folder with a trained study, the videos of other classes, and a tiny CLIP."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    _videos(folder / "videos", TRAINED)
+    _videos(folder / "others", OTHER)
+    study = Study(Data(str(folder / "videos")), ("random-0",), Text("label"), Training(epochs=1))
+    zl.Workspace(folder / "study", study, workers=1).train("random-0")
+    save_public(folder / "clip", "clip")
+    return folder
+
+
+def _evaluate(here, model, *given, **more):
+    return zl.evaluate(here / model, *given, folder=here / "evaluated", **more)
+
+
+@pytest.mark.parametrize("model", ["study", "clip"])
+def test_all_classes_of_other_videos_are_scored_by_the_models_own_points(here, model):
+    found = _evaluate(here, model, here / "others", "all")
+    opened = zl.load_model(here / model)
+    names = sorted(OTHER)
+    for method in opened.methods:
+        table = found.rows(method).sort_values("clip")
+        paths = [here / "others" / f"{clip}.mp4" for clip in table["clip"]]
+        scores = opened.encode_video(paths) @ opened.encode_text(names, method).T
+        assert table["prediction"].tolist() == [names[c] for c in scores.argmax(1)]
+    assert found.chance() == 1 / 8 and 0 <= found.upper_bound() <= 1 and np.isnan(found.seen_top1())
+    assert "8 unseen classes" in found.sentence()
+    found.save(here / f"report {model}")
+    assert (here / f"report {model}" / "report.html").is_file()
+
+
+def test_within_a_dataset_seen_classes_give_ridge_and_transfer(here):
+    found = _evaluate(here, "clip", here / "others", ["random-0", "random-1"], prompts=["label", "template"])
+    methods = found.part("methods").set_index("method")
+    assert list(methods.index) == ["direct", "ridge", "ridge_centred", "transfer"]
+    assert methods["n_splits"].eq(2).all() and methods["validation_top1"].notna().all()
+    assert set(found.part("prompts")["prompt"]) == {"label", "template"} and len(found.part("generalised"))
+    difference = methods["top1"]["direct"] - methods["top1"]["transfer"]
+    assert found.compare("direct", "transfer").difference == pytest.approx(difference)
+    assert {type(found.plot(kind)).__name__ for kind in ("methods", "classes", "confusion")} == {"Figure"}
+    again = _evaluate(here, "clip", here / "others", ["random-0", "random-1"], prompts=["label", "template"])
+    pd.testing.assert_frame_equal(again.table(), found.table())
+
+
+def test_a_study_is_scored_by_its_own_splits(here):
+    found = zl.evaluate(here / "study")
+    workspace = zl.Workspace(here / "study")
+    assert found.fingerprint == workspace.report().fingerprint
+    with pytest.raises(ValueError, match="name a dataset"):
+        zl.evaluate(here / "study", protocol="random-1")
+
+
+def test_classes_that_were_trained_on_are_no_unseen_ones(here):
+    with pytest.raises(ProtocolError, match="were trained on: .*allow_leakage"):
+        _evaluate(here, "study", here / "videos", "all")
+    assert _evaluate(here, "study", here / "videos", "all", allow_leakage=True).chance() == 1 / 12
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "value"),
+    [
+        (("others", ()), {}, "got none"),
+        (("others", "half-0..1"), {"methods": ["ridge"]}, "got 'ridge'"),
+        (("others", "kinetics220-0"), {}, "Kinetics-400"),
+        (("others", "truze"), {}, "got 'others'"),
+        (("others", "all"), {"videos": "others"}, "got the dataset"),
+        (("nowhere", "all"), {}, "nowhere"),
+        (("ucf101", "all"), {}, "videos and annotations"),
+    ],
+)
+def test_what_cannot_be_scored(here, given, more, value):
+    dataset, protocol = given
+    dataset = dataset if dataset == "ucf101" else here / dataset
+    with pytest.raises((ValueError, FileNotFoundError), match=value):
+        _evaluate(here, "clip", dataset, protocol, **more)
+
+
+def test_a_video_that_cannot_be_read_is_no_row_left_out(here, tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    good = here / "others" / "nod" / "nod0.mp4"
+    with pytest.raises(ValueError, match=r"1 are not, such as .*bad.mp4"):
+        zl.load_model(here / "clip").encode_video([good, tmp_path / "bad.mp4"])
+
+
+def test_the_command_scores_compares_and_tells(here, monkeypatch, capsys):
+    monkeypatch.chdir(here)
+    for name in ("a", "b"):
+        given = "evaluate --model clip --dataset others --protocol half-0..1 --json".split()
+        assert main([*given, f"{name}.json"]) == 0
+    assert "Direct names " in capsys.readouterr().out
+    assert main(["compare", "a.json", "b.json"]) == 0
+    assert main(["info", "study"]) == 0
+    assert "A study of " in capsys.readouterr().out
+    assert main(["evaluate", "--model", "clip"]) == 2
