@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import zsar_lab as zl
@@ -19,6 +20,7 @@ from zsar_lab.cli import main
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.video import write_mp4
 from zsar_lab.infer.model import load_model
+from zsar_lab.infer.predictions import COLUMNS
 from zsar_lab.methods.clips import SplitClips
 from zsar_lab.study import Data, Study, Text, Training
 from zsar_lab.workspace import Workspace
@@ -76,7 +78,7 @@ def test_the_prompt_gives_what_it_lists():
 
 
 def test_unseen_clips_are_named_as_the_study_scores_them(there):
-    workspace = zl.open_workspace()
+    workspace = zl.Workspace()
     protocol, clips = workspace.protocol("random-0"), workspace.embeddings("random-0")
     paths = [f"videos/{clip}.mp4" for clip in protocol.test_clips]
     table = zl.classify(paths, list(protocol.unseen), limits=api.Limits(1))
@@ -101,11 +103,11 @@ def test_a_long_video_is_cut_and_a_short_one_is_not(there):
     assert "there is no such file" in table["why"].iloc[-1]
 
 
-def test_the_command_streams_json_and_scores_labelled_folders(there, capsys):
-    of_training = ["--model", "runs/demo/trainings/random-0", "--json", "--workers", "1"]
+def test_the_command_prints_in_order_saves_and_scores_labelled_folders(there, capsys, tmp_path):
+    of_training = ["--model", "runs/demo/trainings/random-0", "--json", f"{tmp_path}/j.json"]
     assert main(["classify", "videos", "--names", *CLASSES, *of_training]) == 0
-    printed = capsys.readouterr()
-    rows = [json.loads(line) for line in printed.out.splitlines()]
+    printed, rows = capsys.readouterr(), json.loads((tmp_path / "j.json").read_text())
+    assert [row["path"] for row in rows] == [line.split(" ")[0] for line in printed.out.splitlines()]
     assert len(rows) == 36 and {row["prediction"] for row in rows} <= set(CLASSES)
     assert all(len(row["best"]) == 5 for row in rows)
     right = sum(row["prediction"] == row["label"] for row in rows)
@@ -127,10 +129,12 @@ def test_lists_of_files_and_ids_and_of_classes_with_ids_are_taken(there, capsys,
 
 def test_the_command_writes_a_table_and_a_timeline(there, capsys, tmp_path):
     page = tmp_path / "t.html"
-    given = "classify long.mp4 --names climb glide --csv --window 4 --stride 3 --timeline".split()
-    assert main([*given, str(page)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("path,label,start_s") and len(lines) == 6
+    given = "classify long.mp4 walk.mp4 --names climb glide --window 4 --stride 3 --timeline".split()
+    assert main([*given, str(page), "--csv", str(tmp_path / "t.csv")]) == 0
+    rows = pd.read_csv(tmp_path / "t.csv")
+    assert list(rows.columns) == COLUMNS and len(rows) == 6
+    assert rows["path"].tolist() == ["long.mp4"] * 5 + ["walk.mp4"]  # as given, though long ones come last
+    assert rows["start_s"].iloc[:5].is_monotonic_increasing
     assert "What is seen in long.mp4" in page.read_text()
 
 
@@ -150,7 +154,8 @@ TWO = "--names walk run"
         ("--names walk --names run", "--names must be given once"),
         (f"{TWO} --classes c.csv", "either --classes or --names"),
         ("", "either --classes or --names"),
-        (f"{TWO} --csv --json", "at most one of --json and --csv"),
+        (f"{TWO} --csv walk.mp4", "--csv must name a file of its own"),
+        (f"{TWO} --json videos", "--json must name a file of its own"),
         (f"{TWO} b.mp4", "got 'b.mp4'"),
         (f"{TWO} --timeline walk.mp4", "in a folder that is there, got 'walk.mp4'"),
         (f"{TWO} --timeline nowhere/t.html", "in a folder that is there, got 'nowhere/t.html'"),
@@ -169,18 +174,14 @@ def test_a_timeline_of_nothing_is_not_written(there, capsys, tmp_path):
 
 
 def test_who_reads_the_output_may_have_enough(there):
-    command = f"{sys.executable} -m zsar_lab classify long.mp4 {TWO} --stride 0.2 --csv".split()
+    command = f"{sys.executable} -m zsar_lab classify walk.mp4 videos long.mp4 {TWO} --stride 0.2".split()
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=environment, **pipes) as process:
-        assert process.stdout.readline().startswith(b"path,label")
+        assert process.stdout.readline().startswith(b"walk.mp4 0.0-")
         process.stdout.close()
         said = process.stderr.read().decode()
         assert process.wait(120) == 141 and "Broken pipe" not in said and "Traceback" not in said
-
-
-def test_a_folder_is_a_workspace_too(there):
-    assert zl.embeddings("runs/demo")[1].equals(zl.embeddings(zl.open_workspace("runs/demo"))[1])
 
 
 def test_what_is_no_video_and_no_model(there, tmp_path, monkeypatch):
@@ -198,7 +199,7 @@ def test_what_is_no_video_and_no_model(there, tmp_path, monkeypatch):
 
 def test_a_model_is_opened_by_its_workspace_training_or_export(there):
     shared, training = (
-        zl.export(zl.open_workspace(), folder="shared/elsewhere"),
+        zl.export(zl.Workspace(), folder="shared/elsewhere"),
         "runs/demo/trainings/random-0",
     )
     of_training = training, f"{training}/checkpoint.safetensors"
@@ -219,11 +220,3 @@ def test_export_and_info_say_what_the_model_is(there, capsys):
     assert main(["info", "shared/mine"]) == 0
     said = capsys.readouterr().out
     assert "seen classes; protocol" in said and "chance" in said and "transfer with label" in said
-
-
-def test_scores_of_lists():
-    found = zl.score(["a", "a", "b", "b", "c"], ["a", "b", "b", "b", "a"], candidates=["a", "b", "c", "d"])
-    assert found["top1"] == pytest.approx(3 / 5) and found["chance"] == 0.25
-    assert [row["clips"] for row in found["per_class"]] == [2, 2, 1, 0]
-    with pytest.raises(ValueError, match=r"2 .*1"):
-        zl.score(["a", "b"], ["a"])

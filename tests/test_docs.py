@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,17 @@ from zsar_lab.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-OPTIONS = {
-    command.__name__: {name.replace("_", "-") for name in inspect.signature(command).parameters}
-    for command in COMMANDS
-}
+
+
+def options(command):
+    """Names of a command's options; those of its dataclass are its own."""
+    parameters = inspect.signature(command, eval_str=False).parameters.values()
+    names = {parameter.name for parameter in parameters}
+    names |= {f.name for p in parameters if is_dataclass(p.default) for f in fields(p.default)}
+    return {name.replace("_", "-") for name in names}
+
+
+OPTIONS = {command.__name__: options(command) for command in COMMANDS}
 
 
 def blocks(page, language):

@@ -207,7 +207,7 @@ def test_frames_that_are_too_small_are_said_before_videos_are_opened(
     work = tmp_path / "work"
     with pytest.raises(ValueError, match="8 frames of 224 px, got 24 of 64 px"):
         Workspace(work, replace(asked(videos), training=Training("rest18"))).begin()
-    command = ["demo", "--videos", videos, "--workspace", work, "--prompt", "label", "--frames", "8"]
+    command = ["study", videos, "--workspace", work, "--prompt", "label", "--frames", "8"]
     command += ["--fps", "6", "--size", "56"]
     said = refusal(capsys, *command, "--preset", "rest_r3d18")
     assert "got 8 of 56 px" in said
@@ -230,7 +230,7 @@ def test_the_command_line_asks_for_a_preset_with_overrides_on_a_prepared_folder(
     out, work = tmp_path / "out", tmp_path / "work"
     prepare = ["prepare", "folder", "--videos", videos, "--out", out, "--frames", "8", "--size", "32"]
     assert main([str(argument) for argument in prepare]) == 0
-    command = ["demo", "--prepared", out, "--protocol", "random-1", "--prompt", "label", "--workspace", work]
+    command = ["study", out, "--protocol", "random-1", "--prompt", "label", "--workspace", work]
     command = [str(argument) for argument in [*command, "--epochs", "1"]]
     small = ["--set", "view.size_px=32", "view.n_frames=4", "model.backbone_widths=[8, 16]", "optimiser=sgd"]
     assert "got 8 of 32 px" in refusal(capsys, *command)
@@ -273,7 +273,7 @@ def test_a_bad_folder_ends_in_one_sentence(
     make: Callable, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(tmp_path / "videos")
-    command = "demo", "--videos", tmp_path / "videos", "--workspace", tmp_path / "work"
+    command = "study", tmp_path / "videos", "--workspace", tmp_path / "work"
     assert value in refusal(capsys, *command)
 
 

@@ -62,6 +62,16 @@ def recorded(config: Any) -> dict[str, Any]:
     return content
 
 
+def shipped(name: str) -> Path:
+    """A file or folder that comes with the code: in the repository, or its copy in an installed package."""
+    package = Path(__file__).parent
+    places = [package.parent / name, package / "shipped" / name.removeprefix("data/")]
+    for place in places:
+        if place.exists():
+            return place
+    raise FileNotFoundError(f"'{name}' must be at '{places[0]}' or '{places[1]}'; install zsar_lab again")
+
+
 def make_folder(folder: Path) -> Path:
     """Make the folder (and its parents); PermissionError where it cannot be made or written to."""
     folder = Path(folder)

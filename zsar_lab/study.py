@@ -173,6 +173,10 @@ class Evaluation:
 class Study:
     """What a study asks.
 
+    >>> import zsar_lab as zl
+    >>> zl.Study(protocols=("random-0..2",)).splits
+    ('random-0', 'random-1', 'random-2')
+
     Attributes:
         data: where the clips come from.
         protocols: names of the splits, see PROTOCOLS; "half-0..9" stands for ten. The first family is the
@@ -244,6 +248,20 @@ class Study:
         if study.as_json() != content:  # a field that is missing, of another type, or that no study has
             raise StudyError(f"{must}: {difference(study.as_json(), content)}")
         return study
+
+
+def fitting(classes: pd.DataFrame) -> tuple[tuple[str, ...], str]:
+    """Protocols and prompt for a table of classes: by families where there are any, by all that is described.
+
+    Three splits; stratified ones need two families of four classes or more, see `stratified`.
+    """
+    families = classes["family"][classes["family"] != ""] if "family" in classes else pd.Series(dtype=str)
+    kind = "stratified" if (families.value_counts() >= 4).sum() >= 2 else "random"
+    described, structured = (
+        name in classes and bool((classes[name] != "").all()) for name in ("description", "structure")
+    )
+    prompt = "description_and_parts" if structured else "description"
+    return (f"{kind}-0..2",), prompt if described else "label"
 
 
 def difference(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> str:

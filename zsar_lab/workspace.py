@@ -46,6 +46,10 @@ FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
 class Workspace:
     """A study's artefacts in one folder; every method makes what is missing, with a bar.
 
+    >>> import zsar_lab as zl
+    >>> zl.Workspace("runs/demo").study.splits
+    ('random-0',)
+
     Args:
         folder: where everything is saved; made if absent.
         study: what is asked; None for the study in the folder, or the demo.
@@ -76,7 +80,7 @@ class Workspace:
             raise StudyError(f"'{self.folder}' holds a study with {got}; choose another folder")
 
     def __repr__(self) -> str:
-        return f"Workspace({str(self.folder)!r}, {self.study})"
+        return f"Workspace({str(self.folder)!r}: {', '.join(self.study.protocols)})"
 
     @staticmethod
     def open(folder: str | Path) -> Workspace:
@@ -149,7 +153,7 @@ class Workspace:
     def frames(self) -> FrameStore:
         """Every usable clip decoded once."""
         self.begin()
-        if self._prepared is not None:
+        if self._prepared:
             made = self._prepared.frames
         else:
             with self._timed("frames"):
@@ -159,13 +163,11 @@ class Workspace:
 
     @cached_property
     def _prepared(self) -> Prepared | None:
-        folder = self.study.data.prepared
-        return None if folder is None else open_prepared("prepared", folder)
+        return open_prepared("prepared", self.study.data.prepared) if self.study.data.prepared else None
 
     @cached_property
     def _train_data(self) -> Prepared | None:
-        folder = self.study.data.train_on
-        return None if folder is None else open_prepared("train_on", folder)
+        return open_prepared("train_on", self.study.data.train_on) if self.study.data.train_on else None
 
     def protocol(self, split: str) -> Protocol:
         """The protocol of a split, for example "stratified-0"; saved in protocols/."""
@@ -181,8 +183,7 @@ class Workspace:
         return self._protocols[split]
 
     def _make_protocol(self, split: str, decoded: set[str] | None) -> Protocol:
-        """A split of the usable clips, or of those that were decoded."""
-
+        # a split of the usable clips, or of those that were decoded
         def clips(catalog: Catalog) -> pd.DataFrame:
             return catalog.usable if decoded is None else catalog.usable[catalog.usable["id"].isin(decoded)]
 
@@ -369,9 +370,8 @@ class Workspace:
         data = {"catalog": self.catalog.fingerprint, "frames": self.frames.fingerprint}
         results = Results(families, data, titles, self.folder / "predictions")
         path = self.folder / "report.json"
-        earlier = read_json(path)["seconds"] if path.is_file() else {}
-        for step, seconds in earlier.items():  # a step that is only opened takes none
-            self.seconds[step] = max(self.seconds.get(step, 0.0), seconds)
+        earlier = read_json(path)["seconds"] if path.is_file() else {}  # a step that is opened takes none
+        self.seconds |= {step: max(self.seconds.get(step, 0.0), spent) for step, spent in earlier.items()}
         results.save(self.folder, seconds=self.seconds)
         return results
 

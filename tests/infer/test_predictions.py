@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import json
 
 import numpy as np
@@ -21,12 +20,12 @@ from zsar_lab.results.calibration import risk_coverage
 from zsar_lab.text.class_lists import read_classes
 from zsar_lab.text.prompts import texts_of
 
-ROWS = [
-    ("a.mp4", "walk", 0.0, 2.0, [1, 0, 0]),
-    ("b.avi", "jump", 0.0, 2.0, [0.6, 0.8, 0]),
-    ("b.avi", "jump", 1.0, 3.0, [0.8, 0.6, 0]),
-    ("c.mp4", "", 0.0, 0.0, None),
-    ("d.mp4", "sit", 0.0, 1.5, [0, 0, 1]),
+ROWS = [  # number of the window, how many the row stands for, of how many
+    ("a.mp4", "walk", 0.0, 2.0, (0, 1, 1), [1, 0, 0]),
+    ("b.avi", "jump", 0.0, 2.0, (0, 1, 2), [0.6, 0.8, 0]),
+    ("b.avi", "jump", 1.0, 3.0, (1, 1, 2), [0.8, 0.6, 0]),
+    ("c.mp4", "", 0.0, 0.0, (0, 0, 0), None),
+    ("d.mp4", "sit", 0.0, 1.5, (0, 1, 1), [0, 0, 1]),
 ]
 LOST = "'c.mp4' is empty"
 
@@ -34,9 +33,10 @@ LOST = "'c.mp4' is empty"
 @pytest.fixture
 def windows() -> pd.DataFrame:
     rows = []
-    for path, label, start_s, end_s, vector in ROWS:
+    for path, label, start_s, end_s, counts, vector in ROWS:
         embedding = None if vector is None else np.array(vector, dtype=np.float32)
-        rows.append((path, label, start_s, end_s, end_s, "", LOST if vector is None else "", embedding))
+        why = LOST if vector is None else ""
+        rows.append((path, label, start_s, end_s, end_s, *counts, "", why, embedding))
     return pd.DataFrame(rows, columns=predictions.WINDOW_COLUMNS)
 
 
@@ -108,6 +108,16 @@ def test_the_parts_of_a_video_add_up_to_it_where_some_could_not_be_read(monkeypa
     bounds = [[0, 1], [1, 2], [2, 3], [0, 3], [0, 0], [0, 4]]  # one row for what was not read of a part
     assert table[["start_s", "end_s"]].values.tolist() == bounds
     assert table["reason"].tolist() == ["", "", "", "bad", "none", "bad"]
+    assert table[["windows", "of"]].values.tolist() == [[1, 10]] * 3 + [[3, 10], [0, 0], [4, 10]]
+
+
+def test_rows_come_in_order_as_soon_as_those_before_them(windows):
+    parts = [windows.iloc[rows].reset_index(drop=True) for rows in ([4, 2], [0], [3, 1])]
+    found = list(
+        predictions.in_order(iter(parts), pd.DataFrame({"path": ["a.mp4", "b.avi", "c.mp4", "d.mp4"]}))
+    )
+    assert [len(part) for part in found] == [1, 4]
+    pd.testing.assert_frame_equal(pd.concat(found, ignore_index=True), windows)
 
 
 def _predicted(*rows: tuple) -> pd.DataFrame:
@@ -158,17 +168,17 @@ def test_accuracy_where_labels_are_known(windows, classifier):
             predictions.accuracy_of(table.assign(label=label), classifier)
 
 
-def test_lines_for_people_tables_and_programs(windows, classifier):
+def test_lines_for_people_tables_and_programs(windows, classifier, tmp_path):
     table = predict(windows, classifier)
     said = predictions.as_lines(table).splitlines()
     assert said[0] == "a.mp4 0.0-2.0 s: walk 0.98 (sit 0.02, jump 0.00)"
     assert said[3] == f"c.mp4: not read: {LOST}" and said[1].endswith("unsure: perhaps none of these")
-    read = list(
-        csv.DictReader(io.StringIO(predictions.as_lines(table, "csv")), fieldnames=predictions.COLUMNS)
-    )
+    for form in ("csv", "json"):
+        predictions.save_table([table[:1], table[1:]], tmp_path / form, form)
+    read = list(csv.DictReader((tmp_path / "csv").read_text().splitlines()))
     assert [row["prediction"] for row in read] == table["prediction"].tolist()
     assert read[3]["confidence"] == "" and read[0]["best"].startswith("walk 0.982; sit")
-    objects = [json.loads(line) for line in predictions.as_lines(table, "json").splitlines()]
+    objects = json.loads((tmp_path / "json").read_text())
     assert objects[3]["confidence"] is None and objects[0]["unsure"] is False
     assert objects[0]["best"][0] == {"name": "walk", "confidence": table["confidence"][0]}
     assert list(objects[0]) == predictions.COLUMNS and objects[0]["score"] == table["score"][0]

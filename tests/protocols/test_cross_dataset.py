@@ -214,7 +214,7 @@ def test_twins_on_both_sides_are_refused_unless_allowed(tmp_path, capsys):
     clips = pd.DataFrame([(f"{name}/{n}", name) for name in names for n in range(2)], columns=["id", "class"])
     made = {f"random-{n}": protocol_named(f"random-{n}", ProtocolData(clips)) for n in range(50)}
     split = next(n for n, p in made.items() if "WaveHand" in p.unseen and "waving hands" in p.seen)
-    command = f"demo --videos {videos} --protocol {split} --prompt label --epochs 1 --workers 1"
+    command = f"study {videos} --protocol {split} --prompt label --epochs 1 --workers 1"
     command += " --frames 10 --fps 10 --size 48 --workspace"
     assert main([*command.split(), str(tmp_path / "strict")]) == 2
     assert f"of {split} may be" in (said := capsys.readouterr().err) and "--allow-leakage" in said

@@ -1,4 +1,4 @@
-"""Two exports, by function and by the command evaluate --compare: what is compared and what is refused."""
+"""Two exports, by function and by the command compare: what is compared and what is refused."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def files(a, b, tmp_path) -> tuple[Path, Path]:
 
 def test_the_command_prints_the_table_and_writes_it(files, tmp_path, capsys, a, b):
     one, two = map(str, files)
-    command = ["evaluate", "--compare", one, f"{two}/report.json", "--json", str(tmp_path / "r.json")]
+    command = ["compare", one, f"{two}/report.json", "--json", str(tmp_path / "r.json")]
     assert main(command) == 0
     out, err = capsys.readouterr()
     assert err == "" and "transductive" in out and "Only A has: direct, ridge with <b>" in out
@@ -228,7 +228,7 @@ def test_the_command_prints_the_table_and_writes_it(files, tmp_path, capsys, a, 
 @pytest.mark.parametrize("target", ["one/report.json", "two"])
 def test_what_is_compared_is_never_written_over(files, tmp_path, target, capsys):
     before = [(folder / "report.json").read_bytes() for folder in files]
-    assert main(["evaluate", "--compare", *map(str, files), "--json", str(tmp_path / target)]) == 2
+    assert main(["compare", *map(str, files), "--json", str(tmp_path / target)]) == 2
     assert before == [(folder / "report.json").read_bytes() for folder in files]
     assert "--json" in capsys.readouterr().err
 
@@ -236,7 +236,7 @@ def test_what_is_compared_is_never_written_over(files, tmp_path, target, capsys)
 def test_other_protocols_end_in_one_line(files, tmp_path, capsys, a):
     write_json(tmp_path / "x.json", changed(a, ("splits", 0, "hash"), "another"))
     for other in ("x.json", "none.json"):
-        assert main(["evaluate", "--compare", str(files[0]), str(tmp_path / other)]) == 2
+        assert main(["compare", str(files[0]), str(tmp_path / other)]) == 2
         out, err = capsys.readouterr()
         assert out == "" and len(err.strip().splitlines()) == 1
 

@@ -5,7 +5,6 @@ Two tables, a row a window: of embeddings (`embed_videos`) and of predictions (`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from zsar_lab.data.datasets.folders import find_videos
 from zsar_lab.data.reading import ReadWindows, read_windows
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
+from zsar_lab.files import write_json, writing
 from zsar_lab.infer.calibrate import FEWEST
 from zsar_lab.infer.classifier import NOT_KNOWN, ZeroShotClassifier
 from zsar_lab.names import match_names
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 Paths = str | Path | Sequence[str | Path]
 AT_ONCE = 16  # windows of short videos that the model reads together
 N_BEST, NO_PREDICTION, MOST_REMARKS, MOST_NAMES = 5, "", 3, 12
-WINDOW_COLUMNS = "path label start_s end_s duration_s remark reason embedding".split()
-COLUMNS = "path label start_s end_s prediction confidence score trained unsure why best remark".split()
+WINDOW_COLUMNS = "path label start_s end_s duration_s number windows of remark reason embedding".split()
+COLUMNS = "path start_s end_s prediction confidence unsure why score trained best label remark".split()
 
 
 def embed_windows(
@@ -49,11 +49,13 @@ def embed_windows(
 
     Yields:
         A few windows at a time: path, label ("" unless known), start_s, end_s, duration_s (of the video),
-        remark, reason ("" or why it could not be read), embedding (float32 [D], unit; None with a reason).
+        number (of the window, from 0), windows (that the row stands for) of so many in the video, remark,
+        reason ("" or why it could not be read), embedding (float32 [D], unit; None with a reason).
     """
     refused = videos[videos["reason"] != ""]
     if len(refused):
-        nothing = {"start_s": 0.0, "end_s": 0.0, "duration_s": 0.0, "remark": "", "embedding": None}
+        nothing = {"start_s": 0.0, "end_s": 0.0, "duration_s": 0.0, "number": 0, "windows": 0, "of": 0}
+        nothing |= {"remark": "", "embedding": None}
         yield refused.assign(**nothing)[WINDOW_COLUMNS]
     good = videos[videos["reason"] == ""]
     labels, waiting = good["label"].tolist(), []
@@ -76,9 +78,7 @@ def embed_videos(
     """All of `embed_windows` in one table, in the order of the paths; see `find_videos` for what they are."""
     videos = find_videos(paths)
     with closing(embed_windows(videos, model, cut, limits)) as parts:
-        table = pd.concat(list(parts), ignore_index=True)
-    place = {path: number for number, path in enumerate(videos["path"])}
-    return table.iloc[np.lexsort((table["start_s"], table["path"].map(place)))].reset_index(drop=True)
+        return pd.concat(list(in_order(parts, videos)), ignore_index=True)
 
 
 def _embedded(readings: Sequence[ReadWindows], labels: Sequence[str], model: VideoModel) -> pd.DataFrame:
@@ -89,11 +89,35 @@ def _embedded(readings: Sequence[ReadWindows], labels: Sequence[str], model: Vid
         start_s, end_s = reading.start_s.tolist(), reading.end_s.tolist()
         if reading.reason:  # one row for all windows that were not read
             start_s, end_s = start_s[:1] or [0.0], end_s[-1:] or [0.0]
-        about = reading.duration_s, reading.remark, reading.reason
-        for bounds in zip(start_s, end_s, strict=True):
+        n_windows = len(reading.start_s) if reading.reason else 1
+        about = n_windows, reading.n_windows, reading.remark, reading.reason
+        for number, bounds in enumerate(zip(start_s, end_s, strict=True), start=reading.first):
             embedding = None if reading.reason else next(embeddings)
-            rows.append((reading.path, labels[reading.video], *bounds, *about, embedding))
+            of_video = reading.path, labels[reading.video]
+            rows.append((*of_video, *bounds, reading.duration_s, number, *about, embedding))
     return pd.DataFrame(rows, columns=WINDOW_COLUMNS)
+
+
+def in_order(parts: Iterable[pd.DataFrame], videos: pd.DataFrame) -> Generator[pd.DataFrame]:
+    """The rows of `embed_windows` in the order of `videos` and of time, each as soon as all before it came.
+
+    What waits are embeddings, not frames.
+    """
+    waiting: dict[tuple[str, int], pd.DataFrame] = {}
+    paths, number = iter(videos["path"]), 0
+    path = next(paths, None)
+    for part in parts:
+        for row in range(len(part)):
+            one = part.iloc[row : row + 1]
+            waiting[one["path"].iat[0], int(one["number"].iat[0])] = one
+        done = []
+        while (one := waiting.pop((path, number), None)) is not None:
+            done.append(one)
+            number += int(one["windows"].iat[0])
+            if number >= one["of"].iat[0]:
+                path, number = next(paths, None), 0
+        if done:
+            yield pd.concat(done, ignore_index=True)
 
 
 def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFrame:
@@ -198,15 +222,22 @@ def accuracy_of(table: pd.DataFrame, classifier: ZeroShotClassifier) -> dict[str
     }
 
 
-def as_lines(table: pd.DataFrame, form: str = "text") -> str:
-    """Predictions as lines, a window each: "text", "csv" (COLUMNS) or "json" (an object a line)."""
+def save_table(parts: Sequence[pd.DataFrame], path: Path, form: str) -> None:
+    """Write predictions as a table, form "csv", or as a list of objects, "json"."""
+    table = pd.concat(parts, ignore_index=True)
     if form == "csv":
         best = ["; ".join(f"{name} {share:.3f}" for name, share in row) for row in table["best"]]
-        return table.assign(best=best).to_csv(index=False, header=False, lineterminator="\n")
-    if form == "json":
+        with writing(path) as temporary:
+            table.assign(best=best).to_csv(temporary, index=False, lineterminator="\n")
+    else:
         named = [[{"name": name, "confidence": share} for name, share in row] for row in table["best"]]
-        rows = table.astype(object).where(table.notna(), None).assign(best=named).to_dict("records")
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_json(
+            path, table.astype(object).where(table.notna(), None).assign(best=named).to_dict("records")
+        )
+
+
+def as_lines(table: pd.DataFrame) -> str:
+    """Predictions as lines for reading, a window each."""
     lines = []
     for row in table.itertuples(index=False):
         if row.prediction == NO_PREDICTION:

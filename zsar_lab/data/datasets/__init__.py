@@ -14,6 +14,7 @@ from zsar_lab.data.datasets.kinetics import read_kinetics
 from zsar_lab.data.datasets.layout import match_videos
 from zsar_lab.data.datasets.split_lists import read_hmdb51, read_ucf101
 from zsar_lab.data.workers import Limits
+from zsar_lab.files import shipped
 
 FOLDER = "folder"  # any folder of class folders
 _LISTS, _TEST_SPLITS = r"classInd\.txt|(train|test)list0[123]\.txt", r".+_test_split\d+\.txt"
@@ -68,13 +69,8 @@ def class_list(dataset: str) -> pd.DataFrame:
 
 
 def classes_path(dataset: str) -> Path:
-    """A shipped class table: in `data/` of the repository, or its copy inside an installed package."""
-    package = Path(__file__).parents[2]
-    places = [folder / dataset / "classes.csv" for folder in (package.parent / "data", package / "shipped")]
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(f"the class table of '{dataset}' must be at '{places[0]}' or '{places[1]}'")
+    """The shipped class table of a dataset."""
+    return shipped(f"data/{dataset}/classes.csv")
 
 
 def read_annotations(name: str, folder: Path, unit: str | None = None) -> Annotations:
