@@ -79,7 +79,8 @@ def main() -> int:
             if now[split].get(name) != value:
                 print(f"{split}: {name} was {value}, is {now[split].get(name, 'not there')}")
                 differ += 1
-    print(f"{differ} of {sum(map(len, kept['digests'].values()))} arrays differ from {kept['commit']} ({kept['processor']}).")
+    n_arrays, of = sum(map(len, kept["digests"].values())), f"{kept['commit']} ({kept['processor']})"
+    print(f"{differ} of {n_arrays} arrays differ from {of}.")
     return int(differ > 0)
 
 

@@ -3,7 +3,9 @@
 import ast
 import importlib
 import inspect
+import json
 import re
+import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -64,3 +66,20 @@ def test_python_blocks_import_what_exists(page):
                 assert absent == []
             elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "zl":
                 assert hasattr(importlib.import_module("zsar_lab"), node.attr)
+
+
+def test_the_tables_of_the_demo_are_those_of_the_report_that_is_kept():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import write_tables
+
+    kept = json.loads(write_tables.KEPT.read_text())
+    made = write_tables.tables(kept)
+    pages = [ROOT / "README.md", ROOT / "docs" / "demo.md"]
+    marked = [re.findall(r"<!-- table: (\w+) -->", page.read_text()) for page in pages]
+    assert marked == [["short"], ["methods", "prompts", "generalised"]] and set(sum(marked, [])) == set(made)
+    for page in pages:
+        text = page.read_text()
+        assert write_tables.written(text, made) == text
+        other = kept | {"seen_top1": 0, "methods": kept["methods"] | {"direct": kept["methods"]["ridge"]}}
+        assert write_tables.written(text, write_tables.tables(other)) != text
+    assert "58.3 | 42..73" in made["short"] and made["methods"].count("\n") == 10
