@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from seven_classes import made_predictions
 
@@ -44,5 +42,3 @@ def test_what_is_not_there_is_refused(catalog, predictions):
         ClipComparison(catalog, {})
     with pytest.raises(KeyError, match="odd"):
         ClipComparison(catalog, {"demo": predictions}, ("demo", "odd"))
-    few = replace(catalog, classes=catalog.classes.assign(label="same"))
-    assert len({text for text, _ in ClipComparison(few, {"demo": predictions}).controls["name"].options}) == 4

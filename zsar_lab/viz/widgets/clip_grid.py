@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import anywidget
 import traitlets
 
@@ -78,7 +76,7 @@ class ClickedGrid(anywidget.AnyWidget):
     chosen = traitlets.Int(-1).tag(sync=True)
     why = traitlets.Unicode().tag(sync=True)
 
-    def draw(self, html: str, chosen: int, why: Any = "") -> None:
+    def draw(self, html: str, chosen: int, why: str = "") -> None:
         """Show another grid, its chosen clip and what is beside it, in one message."""
         with self.hold_sync():
             self.html, self.chosen, self.why = html, chosen, why

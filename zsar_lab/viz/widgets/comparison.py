@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets
 import pandas as pd
@@ -76,7 +77,7 @@ class ClipComparison(Panel):
         self.table = self.clips = pd.DataFrame()
         self.grid = ClickedGrid()
         self.grid.observe(lambda _: self.attempt(self._on_clip), "chosen")
-        anew = {"page": 0, "clip": ""}
+        anew: dict[str, Any] = {"page": 0, "clip": ""}
         choices = row(
             self.dropdown("a", "A", "340px", 20, **anew),
             self.dropdown("b", "B", "340px", 20, **anew),

@@ -95,8 +95,8 @@ class TransferExplorer(Panel):
         self.offer("relatedness", KINDS)
         self.offer("reduction", REDUCTION_CHOICES)
         warning = ipywidgets.HTML(message_box(WARNING), layout={"width": "98%"})
-        pages, (*below, beside) = [controls, self.page("message"), self.page("summary")], figures
-        self.lay_out(warning, sides(pages, [*beside, self.page("note")]), *sum(below, []))
+        left = [controls, self.page("message"), self.page("summary"), *sum(figures[:-1], [])]
+        self.lay_out(warning, sides(left, [*figures[-1], self.page("note")]))
 
     def _on_chosen(self) -> None:
         self._choose_settings(self._explorer.chosen(self.state.class_text, self.state.source))
