@@ -23,6 +23,7 @@ __all__ += ["read_frames", "write_mp4"]
 READERS = ("decord", "pyav")
 READING_RULE = 2  # another one may give other pictures of the same file; 1 trusted decord by codec
 EVEN_WITHIN_FRAMES = 0.5
+HALVED = ("yuv420p", "yuvj420p")  # colours at half the width and height
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def read_frames(
         if film.order is not None and numbers[-1] >= len(film.order):
             raise _out_of_range(path, len(film.order), numbers)
         frames = _read_decord(film, numbers, short_side_px) if reader == "decord" else None
-        return (_read_pyav(film, numbers, short_side_px) if frames is None else frames)[place]
+        frames = _read_pyav(film, numbers, short_side_px) if frames is None else frames
+        return frames if numbers == wanted.tolist() else frames[place]
 
 
 @contextmanager
@@ -146,40 +148,60 @@ def _read_pyav(film: Film, numbers: list[int], short_side_px: int | None) -> np.
     from av.video.reformatter import VideoReformatter
 
     width, height = _displayed(film, short_side_px)
-    images, turn, reformatter = {}, None, VideoReformatter()
+    frames = np.empty((len(numbers), height, width, 3), np.uint8)
+    place_of = {number: place for place, number in enumerate(numbers)}
+    missing, turn, plain, reformatter = set(numbers), None, _Plain(), VideoReformatter()
     for number, frame in film.pictures(numbers):
-        turn = turn or _turn(frame)
+        turn, form = turn or _turn(frame), "rgb24"
         if (frame.width, frame.height) != (width, height):
-            frame = _plain(frame)
+            frame = plain(frame)
+            # odd widths get full colours from swscale: the same pixels as planes, in half the time
+            form = "gbrp" if width % 2 and frame.format.name in HALVED else form
         # by default each frame would have a thread a core to resize it
-        images[number] = reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-    if len(images) < len(numbers):
+        image = reformatter.reformat(frame, width, height, form, threads=1)
+        frames[place_of[number]] = image.to_ndarray()
+        missing.discard(number)
+    if missing:
         if numbers[-1] >= len(film.times_s):
             raise _out_of_range(film.path, len(film.times_s), numbers)
         fault = f"'{film.path}' could not be decoded as far as frame {numbers[-1]}; it is damaged"
         raise UnreadableVideo(fault + too_large(film.stream))
     assert turn is not None
-    frames = np.stack([images[number] for number in numbers])
     exchanged, *reverse = turn
     frames = frames.transpose(0, 2, 1, 3) if exchanged else frames
     return frames[:, :: -1 if reverse[0] else 1, :: -1 if reverse[1] else 1]
 
 
-def _plain(frame: Any) -> Any:
+class _Plain:
     """The same picture for resizing: its two fields not apart, and its colours where decord has them.
 
     PyAV resizes the fields of an interlaced picture one by one, which leaves their comb. Of 4:2:0 pictures it
-    heeds where the colour samples lie, decord does not: up to 45 of 255 at sharp edges, and equal without.
+    heeds where the colour samples lie, decord does not: up to 45 of 255 at sharp edges, and equal without. A
+    copy has lost where they lie; each is made over the one before, as new memory takes longer than the copy.
     """
-    import av
 
-    if frame.interlaced_frame:
-        return av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")
-    if frame.format.name not in ("yuv420p", "yuvj420p") or frame.width % 2 or frame.height % 2:
-        return frame
-    plain = av.VideoFrame.from_numpy_buffer(frame.to_ndarray(), format=frame.format.name)
-    plain.colorspace, plain.color_range = frame.colorspace, frame.color_range
-    return plain
+    def __init__(self) -> None:
+        self.copy: Any = None
+
+    def __call__(self, frame: Any) -> Any:
+        import av
+
+        if frame.interlaced_frame:
+            return av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")
+        if frame.format.name not in HALVED:
+            return frame
+        facts, copy = (frame.width, frame.height, frame.format.name), self.copy
+        if copy is None or (copy.width, copy.height, copy.format.name) != facts:
+            copy = self.copy = av.VideoFrame(*facts)
+        for plane, target in zip(frame.planes, copy.planes, strict=True):
+            np.copyto(_rows(target), _rows(plane))
+        copy.colorspace, copy.color_range = frame.colorspace, frame.color_range
+        return copy
+
+
+def _rows(plane: Any) -> np.ndarray:
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, abs(plane.line_size))[:, : plane.width]
+    return rows[:: -1 if plane.line_size < 0 else 1]  # some decoders write from the lowest row up
 
 
 def _read_decord(film: Film, numbers: list[int], short_side_px: int | None) -> np.ndarray | None:
