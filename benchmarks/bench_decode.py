@@ -1,6 +1,7 @@
 """CPU seconds a clip: our reader, an earlier checkout of it, decord, PyAV, OpenCV and torchcodec.
 
-    python benchmarks/bench_decode.py [--before CHECKOUT] [--rounds 3] [--frames 8 16 24] [--folder FOLDER]
+    python benchmarks/bench_decode.py [--before CHECKOUT] [--rounds 3] [--frames 8 16 24] [--files VP9 HEVC]
+                                       [--folder FOLDER]
 
 Each file has ten seconds of a textured, moving scene (four at 1280 x 720), with a key frame every 12 or 250;
 a clip is 8, 16 or 24 frames of its middle two seconds, the shorter side 112 pixels. Each reader is a process
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="a checkout of an earlier version, such as 1a650de")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 24], help="frames a clip")
+    parser.add_argument("--files", nargs="+", default=[""], help="only those with one of these words")
     parser.add_argument("--folder", type=Path, help="where the files are kept; by default they are deleted")
     parser.add_argument("--reader", help=argparse.SUPPRESS)  # a process of one reader
     options = parser.parse_args()
@@ -55,7 +57,7 @@ def main() -> None:
         readers = {name: Reader(name, path, Path(temporary)) for name, path in sides.items()}
         readers = {name: reader for name, reader in readers.items() if reader.version}
         print("; ".join(f"{name} {reader.version}" for name, reader in readers.items()))
-        for name in FILES:
+        for name in (name for name in FILES if any(word in name for word in options.files)):
             for distance, path in made(options.folder or Path(temporary), name).items():
                 for n_frames in options.frames:
                     what = f"{name}, key frame every {distance}, {n_frames} frames"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from numbered_videos import ONE, REPOSITORY, make_dataset, numbers_in, write_variable
+from numbered_videos import ONE, REPOSITORY, make_dataset, numbers_in
 from PIL import Image
 
 from zsar_lab.data import frames as frames_module
@@ -167,21 +167,6 @@ def test_a_wide_video_is_cropped_at_its_centre(tmp_path):
     store = make_frame_store(catalog, tmp_path / "store", FrameSettings(3, 3.0, 64), ONE)
     row = store.frames[0, 1, 32, :, 0].astype(int)
     assert row[0] > 220 and row[-1] > 220 and abs(row[10:-10] - 100).max() < 10
-
-
-def test_a_variable_frame_rate_is_read_by_its_time_stamps(tmp_path):
-    for path in ("hop/a.mp4", "run/b.mp4"):
-        write_variable(tmp_path / "videos" / path)
-    catalog = catalog_dataset("folder", tmp_path / "videos", limits=ONE)
-    assert catalog.usable["variable_rate"].all() and catalog.usable["end_s"][0] == pytest.approx(
-        5.0, abs=1e-3
-    )
-    # frames 0..9 last 0.1 s each, 10..19 last 0.4 s: of the 5 s the centred 3 are taken at 2 a second
-    store = make_frame_store(catalog, tmp_path / "store", FrameSettings(n_frames=6, fps=2.0, size_px=32), ONE)
-    instants = (5 - 3) / 2 + 0.25 + 0.5 * np.arange(6)
-    assert numbers_in(store.frames[0]) == [
-        int(t / 0.1) if t < 1 else 10 + int((t - 1) / 0.4) for t in instants
-    ]
 
 
 def test_rows(whole):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,10 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numbered_videos import (
-    HELD,
     ONE,
     REPOSITORY,
-    lines_of,
     make_bad,
     numbered_frames,
     write_variable,
@@ -256,29 +253,6 @@ def test_ctrl_c_leaves_nothing_behind(videos, tmp_path):
         _, said = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in said and not folder.exists()
     assert not [number for number in workers if Path(f"/proc/{number}").exists()]
-
-
-READ_MANY = (
-    HELD
-    + """
-from zsar_lab.data.reading import read_windows
-from zsar_lab.data.sampling import FrameSettings
-
-for number, item in enumerate(read_windows(sys.argv[1:] * 300, FrameSettings(6, 6.0, 64))):
-    assert item.frames_VTHWC.shape == (1, 6, 64, 64, 3)
-    if number % 100 == 99:
-        print(json.dumps(held()), flush=True)
-"""
-)
-
-
-def test_memory_does_not_grow_over_three_hundred_videos(videos, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    held = lines_of(READ_MANY, videos / "hop" / "long.mp4")
-    assert len(held) == 3
-    assert held[2]["own_mb"] <= held[0]["own_mb"] + 2, json.dumps(held)  # all frames together have 22 MB
-    assert [held[1][key] for key in ("files", "threads")] == [held[0][key] for key in ("files", "threads")]
-    assert not list(tmp_path.iterdir())
 
 
 def test_no_path_gives_nothing_and_one_alone_is_refused(here):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from zsar_lab.data.video_packets import opened
@@ -21,6 +22,13 @@ def plays_in_browser(path: Path) -> bool:
     Raises:
         UnreadableVideo: the file is absent, empty, damaged or no video.
     """
+    path = Path(path)
+    status = path.stat() if path.is_file() else None
+    return _plays(path.absolute(), status and (status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=4096)  # a widget asks of the same file each time that it is shown
+def _plays(path: Path, version: tuple[int, int] | None) -> bool:
     with opened(path) as (container, stream):
         codecs = CODECS.get(container.format.name, ())
         known = [one for one in container.streams.video if one.codec_context is not None]
