@@ -27,7 +27,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 test-browser: .venv/installed
-	$(BIN)/pip install -c constraints.txt -e ".[demo,test,browser]"
+	$(BIN)/pip install -c constraints.txt -e ".[lab,demo,test,browser]"
 	$(BIN)/python -m zsar_lab demo
 	ZSAR_LAB_BROWSER=1 $(BIN)/pytest -p no:nbmake tests/browser
 
@@ -36,7 +36,7 @@ lab: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -c constraints.txt -e ".[demo,test]"
+	$(BIN)/pip install -c constraints.txt -e ".[lab,demo,test]"
 	touch $@
 
 docs: .venv/installed

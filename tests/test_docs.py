@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import zsar_lab
 from zsar_lab.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,11 @@ def blocks(page, language):
     """The fenced blocks of one language, with backslash-ended lines joined."""
     found = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
     return [block.replace("\\\n", " ") for block in found]
+
+
+def test_the_version_has_one_place():
+    assert f"\nversion: {zsar_lab.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_the_readme_is_short():

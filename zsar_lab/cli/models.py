@@ -143,7 +143,6 @@ def classify(
     from zsar_lab.infer.model import load_model
     from zsar_lab.infer.predictions import as_lines, embed_windows, in_order, predict, save_table, summary
     from zsar_lab.text.class_lists import read_classes
-    from zsar_lab.viz.figures.own_videos import write_timelines
 
     if bool(classes) == bool(names):
         raise ValueError("give either --classes or --names")
@@ -152,6 +151,8 @@ def classify(
     page = timeline and timeline.resolve()
     if page and (page.suffix.lower() not in (".html", ".htm") or page.is_dir() or not page.parent.is_dir()):
         raise ValueError(f"--timeline must name an .html file in a folder that is there, got '{timeline}'")
+    if timeline:  # before anything is read, for it needs plotly
+        from zsar_lab.viz.figures.own_videos import write_timelines
     outputs = {"json": json, "csv": csv}
     for form, path in outputs.items():
         _check_output(path, *videos, classes, option=f"--{form}")

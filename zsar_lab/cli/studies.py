@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zsar_lab.data.catalog import Catalog
     from zsar_lab.data.sampling import FrameSettings
     from zsar_lab.study import Data
 
@@ -171,21 +172,29 @@ def prepare(
     from zsar_lab.data.prepare import prepare as make
     from zsar_lab.data.sampling import FrameSettings
     from zsar_lab.data.workers import Limits
-    from zsar_lab.viz.figures import write_page
-    from zsar_lab.viz.figures.data import class_overview
 
     source = Source(dataset, str(videos), str(annotations or ""), unit)
     limits = Limits(workers, timeout, memory)
     print(f"Memory: at most {workers} x {memory} MB for decoding, and about 3 kB a clip.", flush=True)
     was_there = (out / "catalog" / "catalog.json").is_file()
     made = make(source, out, FrameSettings(frames, fps, size, jpeg_quality), limits)
-    page = out / "catalog_report.html"
-    write_page([class_overview(made.catalog)], page)
+    by_class = _write_overview(made.catalog, out / "catalog_report.html")
     print("\n" + summary(made))
     if was_there:
         again = f"delete {out / 'catalog' / 'catalog.json'} and {out / 'frames'}"
         print(f"The catalog was there already; to look at the folders again, {again}.")
-    print(f"By class: {page} and .csv. Clips without frames, and why: {out / 'bad_clips.csv'}")
+    print(f"By class: {by_class}. Clips without frames, and why: {out / 'bad_clips.csv'}")
+
+
+def _write_overview(catalog: Catalog, page: Path) -> str:
+    """Write the figure of clips by class where plotly is there; what was written, in words."""
+    try:
+        from zsar_lab.viz.figures import write_page
+        from zsar_lab.viz.figures.data import class_overview
+    except ModuleNotFoundError as error:
+        return f"{page.with_suffix('.csv')} ({error})"
+    write_page([class_overview(catalog)], page)
+    return f"{page} and .csv"
 
 
 def train(split: str, /, *, workspace: Path = DEMO) -> None:

@@ -222,8 +222,10 @@ def _umap_of_part(points_ND: np.ndarray, fitted_N: np.ndarray, seed: int) -> np.
 
 def _layout(n_points: int, seed: int, knn: tuple[np.ndarray, np.ndarray] | None = None) -> Any:
     """A layout to fit on so many points; umap compiles in every process, so it is imported only here."""
-    from umap import UMAP
-
+    try:
+        from umap import UMAP
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("maps need umap: pip install 'zsar_lab[lab]'") from error
     more = {"precomputed_knn": knn} if knn else {}
     n_neighbours = min(N_NEIGHBOURS, n_points - 1)
     return UMAP(n_neighbours, min_dist=MIN_DISTANCE, metric="cosine", n_jobs=1, random_state=seed, **more)

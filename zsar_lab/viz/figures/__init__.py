@@ -6,7 +6,10 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-import plotly.graph_objects as go
+try:
+    import plotly.graph_objects as go
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("figures need plotly: pip install 'zsar_lab[lab]'") from error
 
 from zsar_lab.files import writing
 from zsar_lab.viz.figures.style import GREY

@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import anywidget
-import ipywidgets
-import traitlets
-from IPython.display import HTML, display
+try:
+    import anywidget
+    import ipywidgets
+    import traitlets
+    from IPython.display import HTML, display
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("widgets need anywidget: pip install 'zsar_lab[lab]'") from error
 
 from zsar_lab.viz.clips import message_box
 from zsar_lab.viz.widgets.static import LeavesPicture, with_stills
