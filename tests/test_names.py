@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 import pytest
 
 from zsar_lab.data.datasets.folders import list_class_folders
-from zsar_lab.infer.predictions import classes_meant
 from zsar_lab.names import match_names, refuse_same, same
 from zsar_lab.protocols.split_files import read_class_splits
 from zsar_lab.results.outside import PredictionsError, predictions_of, read_predictions, score_predictions
@@ -104,11 +101,6 @@ def test_excel_saves_semicolons_and_a_byte_order_mark(tmp_path):
     assert read_classes(tmp_path / "own.csv")["description"].tolist() == ["Far, far.", "Fast."]
 
 
-def test_latex_quotes_and_typographic_ones_are_no_part_of_a_name(tmp_path):
-    text = "label,prediction\n``person's head'',person\u2019s head\n\u201chigh jump\u201d,high jump\n"
-    assert score(tmp_path, text, "persons head\nHighJump\n", "classes.txt").content()["top1"] == 1
-
-
 def test_cvat_exports_folders_by_label_and_names_with_ids(tmp_path):
     for folder in ("long_jump", "Fencing (sport)"):
         (tmp_path / folder).mkdir()
@@ -117,10 +109,6 @@ def test_cvat_exports_folders_by_label_and_names_with_ids(tmp_path):
     with pytest.warns(UserWarning, match="'LongJump' is 'long_jump'"):
         _, classes = list_class_folders(tmp_path)
     assert classes.to_numpy().tolist() == [["Fencing (sport)", "Swords."], ["long_jump", "Far."]]
-    labels = json.loads('{"0": "long_jump", "1": "Fencing (sport)"}')  # labels.json beside the folders
-    names, classes = [f"{n}: {name}" for n, name in labels.items()], ["LongJump", "fencing sport"]
-    meant = classes_meant(names, read_classes(classes))
-    assert list(meant.values()) == ["LongJump", "fencing sport"]
 
 
 def test_texts_and_splits_in_files_are_matched_and_it_is_said(tmp_path):

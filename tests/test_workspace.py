@@ -9,10 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +46,7 @@ def _frames(kind: int, random: np.random.Generator) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def videos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("videos #1 'é'")
     random = np.random.default_rng(0)
     rows = ["name,label,family,description"]
@@ -66,12 +64,12 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(videos: Path) -> Study:
+def study(videos) -> Study:
     return Study(Data(str(videos)), ("stratified-0", "random-0"), Text("description"), Training(epochs=2))
 
 
 @pytest.fixture(scope="module")
-def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def finished(study, tmp_path_factory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("work") / "study", study)
     for split in study.splits:  # here; the interrupted training below is one in processes of its own
         workspace.train(split)
@@ -79,18 +77,18 @@ def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Workspac
     return workspace
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+def refusal(capsys, *arguments: str | Path) -> str:
     """The sentence a command ends in; its status must be 2."""
     assert main([str(argument) for argument in arguments]) == 2
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def asked(videos: Path, protocol: str = "random-0", **text: Any) -> Study:
+def asked(videos, protocol: str = "random-0", **text) -> Study:
     """A study of these videos with one split, by their labels."""
     return Study(Data(str(videos)), (protocol,), Text(**{"prompt": "label"} | text))
 
 
-def test_report_holds_what_it_promises(finished: Workspace) -> None:
+def test_report_holds_what_it_promises(finished):
     report = json.loads((finished.folder / "report.json").read_text())
     (split,) = report["splits"]
     groups = [set(split[kind]) for kind in ("seen", "validation", "unseen")]
@@ -98,25 +96,20 @@ def test_report_holds_what_it_promises(finished: Workspace) -> None:
     assert report["chance"] == pytest.approx(1 / len(split["unseen"]))
     assert set(report["methods"]) >= {"direct", "transfer", "match"}
     for name, method in report["methods"].items():
-        assert method["setting"] == "inductive"
-        assert report["top1"][name] == method["top1"]
+        assert method["setting"] == "inductive" and report["top1"][name] == method["top1"]
         assert 0 <= method["top1_low"] <= method["top1"] <= method["top1_high"] <= 1
-        assert method["top1"] <= method["top5"] <= 1
-        assert "hubness_skewness" in method
+        assert method["top1"] <= method["top5"] <= 1 and "hubness_skewness" in method
     assert {"catalog", "frames", "class_text", "checkpoints"} <= set(report["fingerprints"])
     assert len(report["beside"]) == 1
     assert finished.report().table()["std"].isna().all()  # one split has no deviation over splits
-
-
-def test_every_clip_is_scored_or_excluded_with_a_reason(finished: Workspace) -> None:
+    # every clip is scored or excluded with a reason
     catalog, protocol = finished.catalog, finished.protocol("stratified-0")
     assert {clip for ids in protocol.roles.values() for clip in ids} == set(catalog.usable["id"])
-    assert len(catalog.excluded) == 2
-    assert (catalog.excluded["reason"].str.len() > 0).all()
+    assert len(catalog.excluded) == 2 and (catalog.excluded["reason"].str.len() > 0).all()
     assert set(finished.predictions("stratified-0").ids()) == set(protocol.test_clips)
 
 
-def test_a_second_look_makes_nothing_again(finished: Workspace, study: Study) -> None:
+def test_a_second_look_makes_nothing_again(finished, study):
     def times() -> dict[Path, int]:
         made = {".safetensors", ".npy", ".parquet", ".jsonl"}
         return {p: p.stat().st_mtime_ns for p in finished.folder.rglob("*") if p.suffix in made}
@@ -130,11 +123,11 @@ def test_a_second_look_makes_nothing_again(finished: Workspace, study: Study) ->
 
 
 @pytest.fixture(scope="module")
-def clip_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clip_encoder(tmp_path_factory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("models") / "tiny-clip", "clip", longest=20)
 
 
-def test_another_encoder_and_templates_of_its_own(videos: Path, clip_encoder: Path, tmp_path: Path) -> None:
+def test_another_encoder_and_templates_of_its_own(videos, clip_encoder, tmp_path):
     own = "a film of {label} | someone: {label}"
     study = asked(videos, "stratified-0", prompt=own.split(" | "), encoder=str(clip_encoder))
     workspace = Workspace(tmp_path / "work", replace(study, training=Training(epochs=1)), workers=1)
@@ -159,8 +152,8 @@ def test_another_encoder_and_templates_of_its_own(videos: Path, clip_encoder: Pa
     ],
 )
 def test_texts_and_encoders_are_checked_before_videos_are_opened(
-    text: dict, error: type, value: str, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    text, error, value, videos, tmp_path, monkeypatch
+):
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -171,9 +164,7 @@ def test_texts_and_encoders_are_checked_before_videos_are_opened(
     assert not any((tmp_path / "work").iterdir())
 
 
-def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(
-    videos: Path, clip_encoder: Path, tmp_path: Path
-) -> None:
+def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(videos, clip_encoder, tmp_path):
     long = asked(videos, prompt="{label} " * 30, encoder=str(clip_encoder))
     with pytest.raises(ValueError, match="at most 20 tokens"):
         Workspace(tmp_path / "work", long, workers=1).frames  # noqa: B018
@@ -181,9 +172,7 @@ def test_a_text_that_the_encoder_cannot_read_is_said_before_frames_are_made(
     assert not (tmp_path / "work" / "study.json").exists()
 
 
-def test_a_study_trains_the_preset_that_it_asks_for(
-    finished: Workspace, videos: Path, tmp_path: Path
-) -> None:
+def test_a_study_trains_the_preset_that_it_asks_for(finished, videos, tmp_path):
     overrides = {"batch_size": 8, "view": {"n_frames": 8}, "model": {"width": 64}}
     study = Study(
         Data(str(videos), frames=FrameSettings(12, size_px=128)),
@@ -201,9 +190,7 @@ def test_a_study_trains_the_preset_that_it_asks_for(
     assert Workspace(tmp_path / "work").study == study
 
 
-def test_frames_that_are_too_small_are_said_before_videos_are_opened(
-    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_frames_that_are_too_small_are_said_before_videos_are_opened(videos, tmp_path, capsys):
     work = tmp_path / "work"
     with pytest.raises(ValueError, match="8 frames of 224 px, got 24 of 64 px"):
         Workspace(work, replace(asked(videos), training=Training("rest18"))).begin()
@@ -217,8 +204,8 @@ def test_frames_that_are_too_small_are_said_before_videos_are_opened(
 
 
 def test_the_command_line_asks_for_a_preset_with_overrides_on_a_prepared_folder(
-    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    videos, tmp_path, capsys, monkeypatch
+):
     configs = []
 
     class Nothing(Workspace):
@@ -247,14 +234,14 @@ def test_the_command_line_asks_for_a_preset_with_overrides_on_a_prepared_folder(
     assert "'none'" in refusal(capsys, *command, *small)
 
 
-def test_another_study_in_the_folder_is_refused(finished: Workspace, study: Study) -> None:
+def test_another_study_in_the_folder_is_refused(finished, study):
     with pytest.raises(StudyError, match=r"training\.epochs = 2, got 3"):
         Workspace(finished.folder, replace(study, training=Training(epochs=3)))
     assert Workspace(finished.folder).study == study
 
 
 @pytest.mark.parametrize("split", ["stratified-7", 3, None])
-def test_an_unknown_split_is_refused(split: Any, finished: Workspace) -> None:
+def test_an_unknown_split_is_refused(split, finished):
     with pytest.raises(ValueError, match=f"stratified-0, random-0, got {split!r}"):
         finished.protocol(split)
 
@@ -269,15 +256,13 @@ def test_an_unknown_split_is_refused(split: Any, finished: Workspace) -> None:
     ],
     ids=["empty", "one class", "a file", "absent"],
 )
-def test_a_bad_folder_ends_in_one_sentence(
-    make: Callable, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_folder_ends_in_one_sentence(make, value, tmp_path, capsys):
     make(tmp_path / "videos")
     command = "study", tmp_path / "videos", "--workspace", tmp_path / "work"
     assert value in refusal(capsys, *command)
 
 
-def test_a_refused_study_does_not_hold_the_folder(videos: Path, tmp_path: Path) -> None:
+def test_a_refused_study_does_not_hold_the_folder(videos, tmp_path):
     folder = tmp_path / "work"
     with pytest.raises(ValueError, match="structure"):
         Workspace(folder, asked(videos, prompt="structure"), workers=1).begin()
@@ -289,13 +274,13 @@ def test_a_refused_study_does_not_hold_the_folder(videos: Path, tmp_path: Path) 
     assert Workspace(folder).study == right.study
 
 
-def test_commands_on_folders_that_do_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_on_folders_that_do_not_fit(tmp_path, capsys):
     assert "holds no study" in refusal(capsys, "train", "random-0", "--workspace", tmp_path)
     (tmp_path / "file").write_text("in the way")
     assert "must be writable" in refusal(capsys, "demo", "--workspace", tmp_path / "file" / "work")
 
 
-def test_an_interrupt_while_preparing_says_so(tmp_path: Path) -> None:
+def test_an_interrupt_while_preparing_says_so(tmp_path):
     command = [sys.executable, "-m", "zsar_lab", "demo", "--workspace", str(tmp_path / "work")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 60
@@ -308,25 +293,25 @@ def test_an_interrupt_while_preparing_says_so(tmp_path: Path) -> None:
     assert "interrupted; what was finished is saved, run it again to go on" in said
 
 
-def test_help_lists_the_commands() -> None:
+def test_help_lists_the_commands():
     command = [sys.executable, "-m", "zsar_lab", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert all(command.__name__ in said for command in COMMANDS)
 
 
-def copy_without_trainings(finished: Workspace, study: Study, folder: Path) -> Workspace:
+def copy_without_trainings(finished, study, folder) -> Workspace:
     shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns("trainings", "study.json"))
     return Workspace(folder, study)
 
 
 @pytest.mark.skipif("ZSAR_LAB_SLOW" not in os.environ, reason="starts torchrun and two ranks for 15 s")
 def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one(
-    finished: Workspace, study: Study, tmp_path: Path, capsys
-) -> None:
+    finished, study, tmp_path, capsys
+):
     longer = replace(study, training=Training(epochs=6))
     workspace, histories = copy_without_trainings(finished, longer, tmp_path / "work"), []
 
-    def interrupt_the_first_time(history: list) -> None:
+    def interrupt_the_first_time(history: list):
         if not histories:
             os.kill(os.getpid(), signal.SIGINT)
         histories.append(history)
@@ -341,9 +326,7 @@ def test_a_training_on_two_ranks_is_streamed_interrupted_and_gone_on_with_on_one
     assert workspace.train("stratified-0", processes=2).complete  # nothing is left to do
 
 
-def test_an_interrupted_training_goes_on_where_it_stopped(
-    finished: Workspace, study: Study, tmp_path: Path
-) -> None:
+def test_an_interrupted_training_goes_on_where_it_stopped(finished, study, tmp_path):
     long = replace(study, training=Training(epochs=400))
     workspace = copy_without_trainings(finished, long, tmp_path / "work")
     workspace.train_config("stratified-0")
@@ -364,7 +347,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(
     assert not kept.complete
 
 
-def test_trainings_without_a_loss_are_of_the_same_splits(finished: Workspace, study: Study) -> None:
+def test_trainings_without_a_loss_are_of_the_same_splits(finished, tmp_path):
     assert predictions_without_losses(finished) == {}
     assert not (finished.folder / "ablations").exists()
     others = without_losses(finished)
@@ -381,9 +364,7 @@ def test_trainings_without_a_loss_are_of_the_same_splits(finished: Workspace, st
     assert list(found) == ["no alignment"]
     assert found["no alignment"][0].about["fingerprints"]["checkpoint"] != finished.train(split).fingerprint
     assert Workspace(other.folder).study == other.study
-
-
-def test_a_study_of_one_loss_has_none_to_leave_out(finished: Workspace, tmp_path: Path) -> None:
+    # a study of one loss has none to leave out
     training = Training(overrides={"loss_weights": {"classification": 0.0, "matching": 0.0}})
     alone = Study(Data(prepared=str(finished.folder)), ("random-0",), Text(prompt="label"), training)
     assert without_losses(Workspace(tmp_path, alone)) == {}

@@ -22,15 +22,7 @@ from two_ranks import run_two
 from zsar_lab.data.loader import centre_view
 from zsar_lab.embed import checkpoint as embed
 from zsar_lab.embed import embeddings
-from zsar_lab.embed.checkpoint import (
-    CENTRE,
-    CENTRE_AND_MIRRORED,
-    SPREAD_25,
-    Views,
-    clips_at_once,
-    embed_clips,
-    embedding_model,
-)
+from zsar_lab.embed.checkpoint import CENTRE, SPREAD_25, Views, embed_clips
 from zsar_lab.files import fingerprint
 from zsar_lab.train.checkpoint import Checkpoint
 
@@ -91,7 +83,7 @@ def same_bytes(one: Path, other: Path) -> bool:
     return first == second
 
 
-@pytest.mark.parametrize("views", [CENTRE, CENTRE_AND_MIRRORED])
+@pytest.mark.parametrize("views", [CENTRE, embed.CENTRE_AND_MIRRORED])
 def test_an_embedding_is_the_normalised_mean_of_its_views(views, checkpoint, store, tmp_path, monkeypatch):
     monkeypatch.setattr(embeddings, "CLIPS_A_BATCH", 7)  # of 64 clips
     found = embed_anew(checkpoint, store, tmp_path / "found", views=views)
@@ -121,7 +113,7 @@ def test_in_bfloat16_embeddings_stay_near(checkpoint, store, tmp_path, monkeypat
     assert (rounded.embedding_ND != full.embedding_ND).any() and rounded.tokens_NPD.dtype == np.float16
     assert (rounded.embedding_ND * full.embedding_ND).sum(1).min() > 0.999
     other = replace(checkpoint, config=replace(CONFIG, memory_format="channels_last"))
-    weights = embedding_model(other, torch.device("cpu")).backbone.parameters()
+    weights = embed.embedding_model(other, torch.device("cpu")).backbone.parameters()
     assert all(weight.is_contiguous() for weight in weights)  # on a CPU nothing is laid out anew
 
 
@@ -147,9 +139,8 @@ def test_how_batches_lie_in_memory_does_not_change_the_file(store, tmp_path):
                 batch = numbers[rows[start : start + BATCH]]
                 yield laid_out(batch[:, 0]), laid_out(batch)
 
-        found[name] = as_list(
-            embeddings.make_embeddings(tmp_path / name, fingerprint("numbers"), store, {}, embedded)
-        )
+        made = embeddings.make_embeddings(tmp_path / name, fingerprint("numbers"), store, {}, embedded)
+        found[name] = as_list(made)
     assert found["plain"] == found["transposed"]
     assert same_bytes(tmp_path / "plain", tmp_path / "transposed")
 
@@ -208,6 +199,9 @@ def test_wrong_options_are_refused(checkpoint, store, tmp_path):
     for windows in (0, 65, 2.5):
         with pytest.raises(ValueError, match=rf"1\.\.64, got {windows}"):
             Views(windows)
+    # batches of windows fill a shard and hold 64 at most
+    n_clips = [embed.clips_at_once(windows) for windows in range(1, 65)]
+    assert all(64 % n == 0 and n * windows <= 64 < 4 * n * windows for windows, n in enumerate(n_clips, 1))
     with pytest.raises(ValueError, match="1 window, got 25"):
         Views(25, mirrored=True)
     with pytest.raises(ValueError, match="need a catalog, got None"):
@@ -258,10 +252,8 @@ def test_spread_views_equal_one_window_at_a_time(windows, checkpoint, clips, tmp
 
 def test_spread_views_move_the_embedding_and_have_keys_of_their_own(checkpoint, clips, tmp_path):
     (catalog, store), other = clips, clips.catalog.clips.assign(start_s=0.1)
-    centre, spread = (
-        embed_anew(checkpoint, store, tmp_path / views.name, views=views, catalog=catalog)
-        for views in (CENTRE, SPREAD_25)
-    )
+    kinds = [(tmp_path / views.name, {"views": views, "catalog": catalog}) for views in (CENTRE, SPREAD_25)]
+    centre, spread = (embed_anew(checkpoint, store, folder, **options) for folder, options in kinds)
     moved = np.abs(spread.embedding_ND - centre.embedding_ND).max(1)
     assert moved[store.ids.index("hop/long")] > 0.01
     assert moved[store.ids.index("hop/short")] < 1e-3  # no longer than a window
@@ -286,12 +278,6 @@ def test_a_video_that_is_gone_stops_spread_views_until_it_is_back(small_batches,
     assert len(embed_clips(checkpoint, clips.store, tmp_path / "found", "cpu", **options).ids) == 6
 
 
-def test_batches_of_windows_fill_a_shard_and_hold_64_at_most():
-    n_clips = [clips_at_once(windows) for windows in range(1, 65)]
-    assert all(64 % n == 0 and n * windows <= 64 < 4 * n * windows for windows, n in enumerate(n_clips, 1))
-    assert (n_clips[0], n_clips[2], n_clips[24], n_clips[63]) == (64, 16, 2, 1)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("embedders")
@@ -307,9 +293,7 @@ def seen(folder) -> list[dict]:
 
 
 @pytest.mark.long
-def test_two_ranks_embed_as_one_and_each_embeds_half(
-    small_batches, folder, seen, checkpoint, store, tmp_path
-):
+def test_two_ranks_embed_as_one(small_batches, folder, seen, checkpoint, store, tmp_path):
     alone = as_list(embed_anew(checkpoint, store, tmp_path / "alone"))
     assert seen[0]["together"] == seen[1]["together"] == alone
     halves = [[row for row in range(64) if row // 8 % 2 == number] for number in range(2)]
@@ -337,9 +321,8 @@ def test_a_killed_rank_leaves_shards_that_another_number_of_ranks_goes_on_from(
 def test_what_one_rank_refuses_ends_both(seen):
     assert seen[1]["spoiled"].startswith("ValueError: embeddings must be finite")
     assert seen[0]["spoiled"].startswith("RuntimeError: rank 0 waited for rank 1, which failed")
-    assert all(
-        "ValueError: all 2 ranks must have the same model and frames" in rank["differ"] for rank in seen
-    )
+    said = "ValueError: all 2 ranks must have the same model and frames"
+    assert all(said in rank["differ"] for rank in seen)
 
 
 @pytest.mark.long

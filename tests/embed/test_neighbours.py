@@ -63,38 +63,14 @@ def test_the_neighbours_are_scikit_learns():
     np.testing.assert_allclose(cosine, 1 - distance, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_columns", [5, 71, 1033])
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("order", ["as it comes", "rising", "falling", "tied"])
-def test_the_best_of_tiles_are_the_largest(n_columns, transposed, order):
-    """The first tile must be chosen from, later ones have little, nothing or (rising) everything better."""
-    every = torch.from_numpy(np.random.default_rng(1).normal(size=(40, 4 * n_columns)).astype(np.float32))
-    if order == "tied":
-        every = every.round()
-    elif order != "as it comes":
-        every = every.sort(1, descending=order == "falling").values
-    best = neighbours._Best(43, 14, torch.device("cpu"))
-    for start in range(0, 4 * n_columns, n_columns):
-        tile = every[:, start : start + n_columns]
-        best.offer(tile.T.contiguous().T if transposed else tile, 3, start)
-    found, columns = best.cosine_NK[3:], best.index_NK[3:]
-    torch.testing.assert_close(found.sort(1).values, every.topk(14).values.sort(1).values, rtol=0, atol=0)
-    torch.testing.assert_close(every.gather(1, columns), found, rtol=0, atol=0)
-    assert (columns.sort(1).values.diff(dim=1) > 0).all()
-    assert best.cosine_NK[:3].isneginf().all()
-
-
 @pytest.mark.parametrize("tile", [None, 16], indirect=True)
-def test_ties_go_to_the_first_point(tile):
+def test_ties_go_to_the_first_point_and_rounding_hides_nothing(tile):
     points = np.tile(RANDOM.normal(size=(3, 8)), (20, 1))  # a b c a b c ...
     index, cosine = nearest_neighbours(points, points, 6, exclude_self=True)
     np.testing.assert_array_equal(index, by_loop(points, points, 6, exclude_self=True))
     np.testing.assert_array_equal(index[0], [3, 6, 9, 12, 15, 18])
     np.testing.assert_array_equal(cosine, 1)
-
-
-def test_what_rounding_of_the_products_hides_is_found():
-    """Points nearer to one another than float32 products can tell; float64 brute force can."""
+    # points nearer to one another than float32 products can tell, which float64 brute force can
     base = RANDOM.normal(size=64)
     points = base + 3e-4 * RANDOM.normal(size=(200, 64))
     index, _ = nearest_neighbours(base[None], points, 5)
@@ -120,6 +96,7 @@ def test_neither_tiles_nor_threads_nor_length_nor_another_precision_change_the_r
 
 
 ZERO = np.where(np.arange(9)[:, None] == 4, 0, POINTS[:9])
+NAN, INF = (np.where(np.isin(np.arange(9), [3, 5])[:, None], bad, POINTS[:9]) for bad in (np.nan, np.inf))
 
 
 @pytest.mark.parametrize(
@@ -133,17 +110,10 @@ ZERO = np.where(np.arange(9)[:, None] == 4, 0, POINTS[:9])
         (QUERIES, POINTS[0], {}, r"points must be rows .* \(12,\)"),
         (QUERIES[:0], POINTS, {}, r"queries must be rows .* \(0, 12\)"),
         (QUERIES, POINTS, {"exclude_self": True}, "exclude_self"),
+        *((QUERIES, bad, {}, r"points must be finite numbers, row 3 .*\(2 in all\)") for bad in (NAN, INF)),
+        *((bad, POINTS, {}, r"queries must be finite numbers, row 3 .*\(2 in all\)") for bad in (NAN, INF)),
     ],
 )
 def test_what_has_no_neighbours_is_refused(queries, points, more, words):
     with pytest.raises(ValueError, match=words):
         nearest_neighbours(queries, points, **{"k": 2} | more)
-
-
-def test_numbers_that_are_not_finite_are_refused():
-    for bad in (np.nan, np.inf):
-        points = POINTS[:9].copy()
-        points[[3, 5], 2] = bad
-        for name, pair in (("points", (QUERIES, points)), ("queries", (points, POINTS))):
-            with pytest.raises(ValueError, match=rf"{name} must be finite numbers, row 3 .*\(2 in all\)"):
-                nearest_neighbours(*pair, 2)

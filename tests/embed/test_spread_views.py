@@ -9,16 +9,11 @@ import pytest
 from numbered_videos import make_dataset, numbered_frames, numbers_in
 from spread_clips import IDS, SETTINGS, Clips, six_clips, stored, windows_plain, windows_read
 
+from zsar_lab.data import sampling
 from zsar_lab.data.catalog import join_catalogs
 from zsar_lab.data.frames import SpreadFrames, join_frames
 from zsar_lab.data.loader import scoring_batches
-from zsar_lab.data.sampling import (
-    FrameSettings,
-    clip_instants,
-    frame_indices,
-    frame_indices_by_time,
-    window_instants,
-)
+from zsar_lab.data.sampling import FrameSettings, frame_indices, window_instants
 from zsar_lab.data.video import write_mp4
 
 
@@ -57,35 +52,29 @@ def test_places_equal_the_plain_loop_and_the_middle_window_is_that_of_the_store(
     for start_s, end_s, settings, windows in random_clips():
         found = window_instants(start_s, end_s, settings, windows)
         np.testing.assert_allclose(found, windows_plain(start_s, end_s, settings, windows), atol=1e-9)
-        alone = clip_instants(start_s, end_s, settings)
+        alone = sampling.clip_instants(start_s, end_s, settings)
         assert (window_instants(start_s, end_s, settings)[0] == alone).all()
         assert windows % 2 == 0 or (found[windows // 2] == alone).all()
         fps, n_frames = 24.0, int(np.ceil(end_s * 24))
         indices = frame_indices(start_s, end_s, n_frames, fps, settings, windows).tolist()
         times = np.arange(n_frames) / fps
         assert indices == [min(n_frames - 1, int(t * fps + 1e-6)) for t in found.ravel()]
-        assert indices == frame_indices_by_time(start_s, end_s, times, settings, windows).tolist()
+        assert indices == sampling.frame_indices_by_time(start_s, end_s, times, settings, windows).tolist()
 
 
-@pytest.mark.parametrize("windows", [0, 2.5])
-def test_a_number_of_windows_that_is_none_is_refused(windows, clips):
-    with pytest.raises(ValueError, match=f"windows .* got {windows}"):
-        window_instants(0, 1, SETTINGS, windows)
-    with pytest.raises(ValueError, match=f"windows .* got {windows}"):
-        SpreadFrames(clips.catalog, clips.store, windows)
-
-
-def test_the_middle_window_shows_the_frames_of_the_store(clips):
+def test_windows_equal_readings_of_their_own_and_the_middle_one_the_store(clips):
     found = SpreadFrames(clips.catalog, clips.store, 25)
     assert clips.store.ids == IDS and found.shape == (6, 25, 4, 24, 24, 3)
     for row, frames in enumerate(clips.store.frames):
         assert np.ptp(frames) > 150 and np.array_equal(found[row][12], frames)
-
-
-def test_windows_equal_readings_of_their_own(clips):
     found = SpreadFrames(clips.catalog, clips.store, 5)
     for row, name in enumerate(IDS):
         assert np.array_equal(found[row], windows_read(clips, row, 5)), name
+    for windows in (0, 2.5):
+        with pytest.raises(ValueError, match=f"windows .* got {windows}"):
+            window_instants(0, 1, SETTINGS, windows)
+        with pytest.raises(ValueError, match=f"windows .* got {windows}"):
+            SpreadFrames(clips.catalog, clips.store, windows)
 
 
 def test_the_numbers_in_the_frames_go_from_the_clips_start_to_its_end(clips):

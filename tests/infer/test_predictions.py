@@ -210,3 +210,5 @@ def test_labels_mean_classes_as_people_write_them():
     assert predictions.classes_meant([*rope, *run, "", "swim", "1"], read_classes(table)) == wanted
     ids = read_classes(table.assign(id=[1, 2]))
     assert predictions.classes_meant(["2", "1", "3"], ids) == {"2": "run", "1": "SkippingRope"}
+    numbered = predictions.classes_meant(["0: skipping_rope", "1: Run"], read_classes(table))  # as CVAT does
+    assert list(numbered.values()) == ["SkippingRope", "run"]

@@ -73,13 +73,7 @@ def test_two_methods_are_joined_as_validation_says(predictions, name, base, key,
 @pytest.mark.parametrize("name", METHODS)
 def test_temperatures_are_chosen_on_validation_clips(predictions, name):
     scores, targets = predictions.scores(name, candidates="validation"), predictions.targets("validation")
-    temperature = choose_temperature(scores, targets)
-    rows, test = predictions.rows(name), predictions.scores(name)
-    assert predictions.find(name).temperature == temperature
-    chances = np.exp(test / temperature - (test / temperature).max(1, keepdims=True))
-    chances /= chances.sum(1, keepdims=True)
-    own = [chances[row, UNSEEN.index(predicted)] for row, predicted in enumerate(rows["prediction"])]
-    np.testing.assert_allclose(rows["confidence"], own, rtol=1e-5)
+    assert predictions.find(name).temperature == choose_temperature(scores, targets)
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.generalised])

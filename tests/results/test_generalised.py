@@ -10,11 +10,9 @@ from sklearn.metrics import auc
 from zsar_lab.results.generalised import (
     AVERAGES,
     choose_gamma,
-    choose_gammas,
     harmonic_mean,
     seen_unseen_curve,
 )
-from zsar_lab.results.predictions import halves
 
 # classes a, b are seen, c, d unseen
 IS_SEEN = np.array([True, True, False, False])
@@ -96,16 +94,6 @@ def test_where_nothing_is_right_no_gamma_is_taken_off():
     assert curve.breakpoints.size == curve.area == curve.harmonic_upper_bound == 0
     assert curve.seen.tolist() == curve.unseen.tolist() == curve.gammas.tolist() == [0]
     assert choose_gamma(wrong, np.arange(4), IS_SEEN) == 0
-
-
-def test_each_half_is_scored_with_the_gamma_of_the_other():
-    scores, targets, is_seen = many(4, n=60)
-    order = np.argsort(~is_seen[targets], kind="stable")  # clips of seen classes first
-    scores, targets, n_seen = scores[order], targets[order], int(is_seen[targets].sum())
-    half = halves(targets)[:n_seen]
-    for number, gamma in enumerate(choose_gammas(scores, targets, n_seen, 3, targets, "micro")):
-        kept = [row for row in range(60) if row >= n_seen or half[row] != number]
-        assert gamma == choose_gamma(scores[kept], targets[kept], is_seen, "micro")
 
 
 @pytest.mark.parametrize("function", [seen_unseen_curve, choose_gamma])

@@ -122,6 +122,8 @@ def test_a_finished_training_is_opened_and_not_done_again(whole, data):
     assert loaded == whole and loaded.fingerprint == whole.fingerprint and loaded.config == CONFIG
     assert loaded.inputs.protocol == protocol.training_hash and loaded.inputs.frames == store.fingerprint
     assert loaded.inputs.class_embeddings == classes.fingerprint and not loaded.model().training
+    weights = loaded.model().state_dict()
+    assert all(torch.equal(weights[name], saved) for name, saved in loaded.tensors("model.").items())
     written_ns = whole.path.stat().st_mtime_ns
     assert train(*data, CONFIG, whole.path.parent, device="cpu") == whole
     assert whole.path.stat().st_mtime_ns == written_ns
