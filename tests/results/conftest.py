@@ -2,7 +2,10 @@
 
 import pytest
 from scored_split import clips, good, predictions, vague  # noqa: F401
+from small_results import small_results
 from two_splits import clips_of, predictions_of, protocol_of
+
+from zsar_lab.results.summary import Results
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,9 @@ def noisy():
 @pytest.fixture(scope="session")
 def splits(noisy):
     return [predictions_of(protocol_of(number), of_split) for number, of_split in enumerate(noisy)]
+
+
+@pytest.fixture(scope="session")
+def results() -> Results:
+    """Two splits with planted accuracies, and a family of one beside them."""
+    return small_results((0, 1), beside=(2,))

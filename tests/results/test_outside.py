@@ -169,11 +169,9 @@ def test_the_command_prints_the_table_and_writes_the_figures(tmp_path, capsys):
     ("text", "words"),
     [
         (b"", "label"),
-        ("\n \n", "label"),
         ("label,prediction\n", "a row a clip"),
         ("label,answer\na,b\n", "'prediction'"),
         ("a,b\nb,b\n", "'label'"),
-        ("label;answer\na;b\n", "'label'"),
         ("label,prediction,label\na,b,a\n", "'label'"),
         ("label,prediction\na,b\nb,\n", "line 3 .* prediction"),
         ("label,prediction\n  ,b\n", "line 2 .* label"),

@@ -8,16 +8,11 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from small_results import GAMMAS, TITLE, small_results
+from small_results import GAMMAS, TITLE
 
 from zsar_lab.results.report_files import FILES, html_page, latex, latex_body, report_content, write_files
-from zsar_lab.results.summary import PARTS, Results
+from zsar_lab.results.summary import PARTS
 from zsar_lab.results.tables import interval_as_text, readable
-
-
-@pytest.fixture(scope="module")
-def results() -> Results:
-    return small_results((0, 1), beside=(2,))
 
 
 @pytest.fixture(scope="module")

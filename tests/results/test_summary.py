@@ -16,11 +16,6 @@ from zsar_lab.results.summary import PARTS, Results, settings_as_text
 
 
 @pytest.fixture(scope="module")
-def results() -> Results:
-    return small_results((0, 1), beside=(2,))
-
-
-@pytest.fixture(scope="module")
 def table(results) -> pd.DataFrame:
     return results.table()
 
