@@ -81,29 +81,6 @@ def beside(page, left: str, right: str) -> bool:
     return all(found)
 
 
-def test_the_map_is_read_by_keyboard_and_its_clips_play_beside_it(space):
-    box, n_cells = space.locator(".zsar-space"), space.locator(".jp-Cell").count()
-    canvas = box.locator("canvas").nth(1)
-    canvas.focus()
-    for key in ("ArrowRight", "ArrowDown", "b"):  # the last one would make a new cell
-        space.keyboard.press(key)
-    expect(box.get_by_role("status")).to_contain_text("\n")
-    space.keyboard.press("Enter")
-    expect(box).to_contain_text(re.compile(r"clips? (is|are) selected"), timeout=WAIT_MS)
-    assert playing(space, ".zsar-space .zsar-clips")[0] >= 1
-    assert beside(space, ".zsar-space-canvas canvas", ".zsar-space .zsar-grid")
-    choice(box, "class").select_option(index=1)
-    first = box.locator(".zsar-grid figure").first
-    first.locator("video").click()
-    expect(first).to_contain_text("score", timeout=WAIT_MS)
-    assert first.locator("video").first.bounding_box()["width"] > 250
-    canvas.focus()
-    space.keyboard.press("Escape")
-    expect(box).to_contain_text("No clip is selected", timeout=WAIT_MS)
-    assert space.locator(".jp-Cell").count() == n_cells
-    assert beside(space, ".zsar-transfer-explorer .noUi-target", ".zsar-transfer-explorer .js-plotly-plot")
-
-
 def test_a_lasso_and_a_click_on_the_map_open_their_clips(space, picture):
     box = space.locator(".zsar-space")
     clips_px, signs_px = places_px(space)
@@ -154,11 +131,33 @@ def test_a_lasso_around_an_expected_class_is_kept_as_a_picture(space, picture):
     picture(space, ".zsar-space", ".zsar-space .zsar-clips", "map")
 
 
-def test_a_slider_moves_figures_and_table(space, picture):
-    box = show(space, ".zsar-transfer-explorer")
+def test_the_map_and_the_sliders_are_moved_by_keyboard(space, picture):
+    box, n_cells = space.locator(".zsar-space"), space.locator(".jp-Cell").count()
+    canvas = box.locator("canvas").nth(1)
+    canvas.focus()
+    for key in ("ArrowRight", "ArrowDown", "b"):  # the last one would make a new cell
+        space.keyboard.press(key)
+    expect(box.get_by_role("status")).to_contain_text("\n")
+    space.keyboard.press("Enter")
+    expect(box).to_contain_text(re.compile(r"clips? (is|are) selected"), timeout=WAIT_MS)
+    assert playing(space, ".zsar-space .zsar-clips")[0] >= 1
+    assert beside(space, ".zsar-space-canvas canvas", ".zsar-space .zsar-grid")
+    choice(box, "class").select_option(index=1)
+    first = box.locator(".zsar-grid figure").first
+    first.locator("video").click()
+    expect(first).to_contain_text("score", timeout=WAIT_MS)
+    assert first.locator("video").first.bounding_box()["width"] > 250
+    canvas.focus()
+    space.keyboard.press("Escape")
+    expect(box).to_contain_text("No clip is selected", timeout=WAIT_MS)
+    assert space.locator(".jp-Cell").count() == n_cells
+    explorer = ".zsar-transfer-explorer"
+    assert beside(space, f"{explorer} .noUi-target", f"{explorer} .js-plotly-plot >> nth=1")
+
+    box = show(space, explorer)
     before = box.inner_text()
     assert "looking at test accuracy" in before
-    bars = "document.querySelectorAll('.zsar-transfer-explorer .js-plotly-plot')[1]._fullData[0].y.join()"
+    bars = "document.querySelector('.zsar-transfer-explorer .js-plotly-plot')._fullData[0].y.join()"
     drawn = space.evaluate(bars)
     box.locator(".noUi-handle").first.focus()
     for _ in range(24):
@@ -166,12 +165,7 @@ def test_a_slider_moves_figures_and_table(space, picture):
     expect(box.locator(".zsar-summary")).to_contain_text("Now: k 8,", timeout=WAIT_MS)
     space.wait_for_function(f"{bars} != {drawn!r}", timeout=WAIT_MS)
     assert box.inner_text() != before
-    picture(
-        space,
-        ".zsar-transfer-explorer",
-        ".zsar-transfer-explorer .js-plotly-plot >> nth=0",
-        "transfer_explorer",
-    )
+    picture(space, explorer, f"{explorer} .js-plotly-plot >> nth=0", "transfer_explorer")
 
 
 def test_a_bar_and_a_cell_open_the_clips_of_their_class(errors, picture):

@@ -134,15 +134,6 @@ def test_it_shows_every_clip_and_prototype(widget, space):
     assert "zsar-space" in widget._dom_classes and "trustworthiness" in said(widget, "about")
 
 
-def test_every_selection_opens_its_clips(widget, space):
-    for number in range(1, 4):
-        choose_rows(widget, *range(number))
-        assert said(widget).startswith("1 clip is" if number == 1 else f"{number} clips are")
-        assert set(widget.selected_ids) == set(space.ids[:number])
-    choose_rows(widget)
-    assert said(widget).startswith("No clip is selected") and widget.selected_ids == ()
-
-
 def test_choosing_method_colour_and_class(widget, space):
     controls, clip = widget.controls, space.ids.index("A/1")
     choose_rows(widget, clip)

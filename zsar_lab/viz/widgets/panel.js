@@ -36,7 +36,8 @@ function render({ model, el }) {
     }, { signal: stop.signal });
     document.addEventListener("pointerdown", ({ target }) => { if (!panel.contains(target)) last = null; }, { signal: stop.signal });
     seen = new MutationObserver(() => {
-      if (!last || usable(last) || !document.activeElement?.contains(panel)) return;
+      const at = document.activeElement; // a control that was just disabled, or what is around all panels
+      if (!last || usable(last) || !(at === last || !at || at.contains(panel))) return;
       const all = able(box.isConnected ? box : panel), near = (one) => Math.abs(all.indexOf(one) - place);
       all.filter(usable).sort((a, b) => near(a) - near(b))[0]?.focus({ preventScroll: true });
     });
