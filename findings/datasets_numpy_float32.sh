@@ -6,7 +6,8 @@
 # Seen     float32: 1700000000.123 and .163, a frame later, are both 1700000000, and so is 1700000037.5. int64 stays int64, and
 #          the features still say float64
 # Matters  the format is set to get arrays for a model, and with it come the times by which clips are cut. Epoch
-#          times are off by up to 64 s, and times within a film of three hours by half a millisecond. `with_format("numpy", dtype=...)` turns the integers into floats as well.
+#          times are off by up to 64 s, times within a film of three hours by half a millisecond. `dtype=` turns the integers
+#          into floats as well.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
