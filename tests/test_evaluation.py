@@ -80,6 +80,19 @@ def test_a_study_is_scored_by_its_own_splits(here):
         zl.evaluate(here / "study", protocol="random-1")
 
 
+def test_objects_show_themselves_in_a_line_and_a_small_table(here):
+    workspace, split, model = zl.Workspace(here / "study"), "random-0", zl.load_model(here / "study")
+    results = zl.evaluate(here / "study")
+    shown = [workspace, workspace.study, workspace.catalog, workspace.frames, workspace.protocol(split)]
+    shown += [workspace.embeddings(split), workspace.class_text(), workspace.class_embeddings()]
+    shown += [workspace.predictions(split), workspace.train(split), workspace.leakage(split), model, results]
+    shown += [model.classifier(["walk", "nod"]), results.compare("transfer", "direct")]
+    for one in shown:
+        assert len(repr(one)) < 400 and type(one).__name__ in repr(one)
+        assert "<table" in one._repr_html_() and len(one._repr_html_()) < 10_000
+    assert len(repr(zl.figures(here / "study"))) < 200
+
+
 def test_classes_that_were_trained_on_are_no_unseen_ones(here):
     with pytest.raises(ProtocolError, match="were trained on: .*allow_leakage"):
         _evaluate(here, "study", here / "videos", "all")

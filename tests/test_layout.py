@@ -23,6 +23,7 @@ LEVELS = {
     "files": 0,
     "names": 0,
     "progress": 0,
+    "shown": 0,
     "demo": 2,
     "data": 1,
     "text": 1,

@@ -107,7 +107,14 @@ def list_models() -> pd.DataFrame:
     return pd.DataFrame(rows, index=list(MODELS), columns=["label", "made for a number of frames"])
 
 
-def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict[str, Any]:
+class Figures(dict[str, Any]):
+    """Plotly figures by name, of which a prompt shows the names."""
+
+    def __repr__(self) -> str:
+        return f"Figures({', '.join(self)})"
+
+
+def figures(workspace: Workspace | str | Path, split: str | None = None) -> Figures:
     """The plotly figures of a study's report and of one split, by name.
 
     Examples:
@@ -122,13 +129,14 @@ def figures(workspace: Workspace | str | Path, split: str | None = None) -> dict
     workspace = _opened(workspace)
     split = workspace.study.splits[0] if split is None else split
     results, predictions, catalog = workspace.report(), workspace.predictions(split), workspace.catalog
-    return {
+    drawn = {
         "methods": scores.method_scores(results),
         "per class": classes.per_class(predictions, "transfer", catalog),
         "confusion": classes.confusion(predictions, "transfer", catalog),
         "hubness": scores.hubness_bars(predictions, catalog),
         "transfer weights": classes.transfer_weights(predictions, catalog),
     }
+    return Figures(drawn)
 
 
 def export(

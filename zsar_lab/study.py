@@ -17,6 +17,7 @@ from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.files import read_json
 from zsar_lab.protocols.protocol import VIEWS
 from zsar_lab.protocols.splits import ProtocolName
+from zsar_lab.shown import Shown
 from zsar_lab.text.prompts import prompt_named
 from zsar_lab.train.config import config_of
 
@@ -169,8 +170,8 @@ class Evaluation:
             raise StudyError(f"leakage_distance must be a cosine distance in 0..2, got {distance}")
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, repr=False)
+class Study(Shown):
     """What a study asks.
 
     >>> import zsar_lab as zl
@@ -213,6 +214,14 @@ class Study:
         if self.data.dataset != FOLDER and self.text.prompt in NEEDS_STRUCTURE:
             got = f"got prompt {self.text.prompt!r}"
             raise StudyError(f"classes of {self.data.dataset} have no structure, {got}")
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "data": self.data.videos or self.data.prepared or "generated demo videos",
+            "splits": ", ".join(self.protocols),
+            "class text": self.text.prompt,
+            "training": f"{self.training.preset}, {self.training.epochs} epochs",
+        }
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
 from zsar_lab.results.evaluate import check_can_be_scored, evaluate_split
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.summary import Results
+from zsar_lab.shown import Shown
 from zsar_lab.study import Study, StudyError, difference
 from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.encoder import TextTooLong
@@ -43,7 +44,7 @@ History = list[dict[str, Any]]  # a row an epoch
 FAMILY_TITLES = {"stratified": "family-stratified", "random": "random classes"}
 
 
-class Workspace:
+class Workspace(Shown):
     """A study's artefacts in one folder; every method makes what is missing, with a bar.
 
     >>> import zsar_lab as zl
@@ -79,8 +80,8 @@ class Workspace:
             got = difference(saved.as_json(), self.study.as_json())
             raise StudyError(f"'{self.folder}' holds a study with {got}; choose another folder")
 
-    def __repr__(self) -> str:
-        return f"Workspace({str(self.folder)!r}: {', '.join(self.study.protocols)})"
+    def _facts(self) -> dict[str, Any]:
+        return {"folder": self.folder, "splits": ", ".join(self.study.splits)}
 
     @staticmethod
     def open(folder: str | Path) -> Workspace:
@@ -396,5 +397,4 @@ class Workspace:
     def _timed(self, step: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        spent = round(time.perf_counter() - started, 2)
-        self.seconds[step] = self.seconds.get(step, 0.0) + spent
+        self.seconds[step] = self.seconds.get(step, 0.0) + round(time.perf_counter() - started, 2)

@@ -18,6 +18,7 @@ from zsar_lab.data.video import READING_RULE, probe_clip
 from zsar_lab.data.workers import Limits, run_tasks
 from zsar_lab.files import fingerprint, make_folder, read_json, read_path, write_json, writing, written_path
 from zsar_lab.progress import progress
+from zsar_lab.shown import Shown
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .mts .m2ts .3gp .ogv .gif .flv .wmv "
@@ -35,8 +36,8 @@ END_TOLERANCE_S = 0.5  # annotated ends are rounded, and files differ by a few f
 FLUSH_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class Catalog:
+@dataclass(frozen=True, eq=False, repr=False)
+class Catalog(Shown):
     """The clips and classes of a dataset.
 
     Attributes:
@@ -55,6 +56,14 @@ class Catalog:
     clips: pd.DataFrame
     classes: pd.DataFrame
     notes: tuple[str, ...] = ()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "usable clips": len(self.usable),
+            "classes": len(self.classes),
+            "left out": len(self.excluded),
+        }
 
     @property
     def fingerprint(self) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ from zsar_lab.data.video import READING_RULE
 from zsar_lab.data.workers import Limits, run_tasks
 from zsar_lab.files import fingerprint, make_folder, read_json, write_json, writing
 from zsar_lab.progress import progress
+from zsar_lab.shown import Shown
 
 TO_DO, DONE, FAILED = 0, 1, 2
 STATUS_NAMES = ("to do", "done", "failed")
@@ -42,8 +44,8 @@ FLUSH_EVERY_S = 1.0
 TASK_COLUMNS = ["path", "start_s", "end_s", "frames", "fps", "variable_rate"]
 
 
-@dataclass(frozen=True, eq=False)
-class FrameStore:
+@dataclass(frozen=True, eq=False, repr=False)
+class FrameStore(Shown):
     """Decoded clips on disk; row i of `frames` is the clip `ids[i]` of class `labels[i]`.
 
     Attributes:
@@ -66,6 +68,14 @@ class FrameStore:
     excluded: pd.DataFrame
     reading: tuple[str, int] = ("pyav", READING_RULE)
     parts: tuple[FrameStore, ...] = ()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "clips": len(self),
+            "frames": self.settings,
+            "without frames": len(self.excluded),
+            "folder": self.folder,
+        }
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -25,6 +26,7 @@ from safetensors.numpy import save_file
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.files import writing
 from zsar_lab.progress import progress
+from zsar_lab.shown import Shown
 
 CLIPS_A_BATCH, BATCHES_A_SHARD = 64, 16
 TENSORS = ("embedding_ND", "tokens_NPD")  # in the order of the file
@@ -33,8 +35,8 @@ CLIPS_AT_ONCE = 4096  # normalised
 Batches = Generator[tuple[np.ndarray, np.ndarray], None, None]
 
 
-@dataclass(frozen=True)
-class ClipEmbeddings:
+@dataclass(frozen=True, repr=False)
+class ClipEmbeddings(Shown):
     """The visual side of the shared space."""
 
     ids: tuple[str, ...]  # of the clips, one a row
@@ -43,6 +45,14 @@ class ClipEmbeddings:
     tokens_NPD: np.ndarray  # float16, a read-only memory map: visual tokens of the plain view; P may be 0
     fingerprint: str  # of checkpoint, frame store and views
     about: Mapping[str, str] = field(default_factory=dict)  # its checkpoint and views, or a public model
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "clips": len(self.ids),
+            "width": self.embedding_ND.shape[1],
+            **self.about,
+            "fingerprint": self.fingerprint,
+        }
 
     @property
     def n_views(self) -> int:

@@ -7,6 +7,7 @@ embedding.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from zsar_lab.infer.calibrate import HeldOut, Thresholds
 from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.names import same
 from zsar_lab.protocols.leakage import normalised
+from zsar_lab.shown import Shown
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import unit
 
@@ -22,8 +24,8 @@ NONE_OF_THESE, BETWEEN, UNKNOWN = "perhaps none of these", "between classes", "u
 NO, NOT_KNOWN = "no", "unknown"  # in the place of a rule by which a name is one that was trained on
 
 
-@dataclass(frozen=True, eq=False)
-class ZeroShotClassifier:
+@dataclass(frozen=True, eq=False, repr=False)
+class ZeroShotClassifier(Shown):
     """Class weights for any list of classes.
 
     Attributes:
@@ -50,6 +52,14 @@ class ZeroShotClassifier:
     thresholds: Thresholds | None = None
     held_out: HeldOut | None = None
     transfer_weights_CS: np.ndarray | None = None
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "names": ", ".join(self.names),
+            "method": self.method,
+            "prompt": self.class_text.prompt,
+            "gamma": self.gamma,
+        }
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from zsar_lab.infer.shared import SharedModel, is_shared, load_shared
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
 from zsar_lab.models.public import load_public_tower
 from zsar_lab.names import match_names
+from zsar_lab.shown import Shown
 from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 DEMO = "runs/demo"
 
 
-class VideoModel(ABC):
+class VideoModel(Shown, ABC):
     """A model ready to predict.
 
     Args:
@@ -65,8 +66,8 @@ class VideoModel(ABC):
         self.name, self.fingerprint, self.frames = name, fingerprint, frames
         self.about, self.seen = about, seen
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}: {self.about})"
+    def _facts(self) -> dict[str, Any]:
+        return {"name": self.name, "about": self.about}
 
     @abstractmethod
     def embed(self, frames_VTHWC: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from safetensors.numpy import load_file, save_file
 from zsar_lab.data.sampling import FrameSettings
 from zsar_lab.files import fingerprint, make_folder, read_json, write_json, writing
 from zsar_lab.infer.calibrate import HeldOut
+from zsar_lab.shown import Shown
 from zsar_lab.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_weights
 
 KIND, SCHEMA_VERSION = "zsar_lab shared model", 3
@@ -43,8 +44,8 @@ class SharedModelError(ValueError):
     """A folder holds no whole shared model of this version."""
 
 
-@dataclass(frozen=True, eq=False)
-class SharedModel:
+@dataclass(frozen=True, eq=False, repr=False)
+class SharedModel(Shown):
     """A trained model with all that classifies clips by any classes.
 
     Attributes:
@@ -62,6 +63,9 @@ class SharedModel:
     config: Mapping[str, Any]
     texts: Mapping[str, Mapping[str, Any]]
     arrays: Mapping[str, np.ndarray]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"data": self.about["data"], "seen classes": len(self.seen), "fingerprint": self.fingerprint}
 
     @property
     def fingerprint(self) -> str:

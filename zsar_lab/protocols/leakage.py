@@ -20,6 +20,7 @@ import pandas as pd
 
 from zsar_lab.files import fingerprint, write_json
 from zsar_lab.names import same
+from zsar_lab.shown import Shown
 from zsar_lab.text.class_lists import label, readable_label
 from zsar_lab.text.relatedness import unit
 
@@ -92,8 +93,8 @@ class Removal:
         write_json(path, asdict(self) | {"hash": self.hash})
 
 
-@dataclass(frozen=True, eq=False)
-class LeakageAudit:
+@dataclass(frozen=True, eq=False, repr=False)
+class LeakageAudit(Shown):
     """Two lists of classes compared, by `audit`.
 
     `table` has a row for each pair of them, in their order: train, test, train_label, test_label, rule (the
@@ -104,6 +105,9 @@ class LeakageAudit:
     test_names: tuple[str, ...]
     table: pd.DataFrame
     encoder: str = ""
+
+    def _facts(self) -> dict[str, Any]:
+        return {"training classes": len(self.train_names), "test classes": len(self.test_names)}
 
     @cached_property
     def pairs(self) -> pd.DataFrame:

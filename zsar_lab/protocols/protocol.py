@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from zsar_lab.files import fingerprint, read_json, write_json
+from zsar_lab.shown import Shown
 
 AVERAGES = {"micro": "micro average over clips", "mean_class": "mean of the classes' averages"}
 VIEWS = (1, 25)
@@ -22,8 +24,8 @@ class ProtocolError(ValueError):
     """A protocol, or what it was to be made of, breaks a rule."""
 
 
-@dataclass(frozen=True)
-class Protocol:
+@dataclass(frozen=True, repr=False)
+class Protocol(Shown):
     """One split of classes and clips (ids). Nothing is in two lists, and nothing that is needed is empty.
 
     Without validation classes, on which settings are chosen, every setting must be fixed beforehand.
@@ -64,6 +66,16 @@ class Protocol:
             raise ProtocolError(f"average must be 'micro' or 'mean_class', got {self.average!r}")
         if self.views not in VIEWS:
             raise ProtocolError(f"views must be 1 or 25 (test views a clip), got {self.views!r}")
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "seen": len(self.seen),
+            "validation": len(self.validation),
+            "unseen": len(self.unseen),
+            "test clips": len(self.test_clips),
+            "hash": self.hash,
+        }
 
     def _check_counts(self) -> None:
         counts = len(self.seen), len(self.validation), len(self.unseen)

@@ -20,6 +20,7 @@ from zsar_lab.methods.clips import INDUCTIVE
 from zsar_lab.methods.metrics import predicted_classes, truth_rank
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import confidences
+from zsar_lab.shown import Shown
 from zsar_lab.text.prompts import ClassText
 
 SCHEMA_VERSION = 2
@@ -68,7 +69,7 @@ class Scored:
         return tuple(self.where.values())
 
 
-class Predictions:
+class Predictions(Shown):
     """Everything scored for one split with one checkpoint.
 
     Attributes:
@@ -96,8 +97,8 @@ class Predictions:
         if table is not None:
             self.table = table
 
-    def __repr__(self) -> str:
-        return f"Predictions({self.split!r}, {len(self.scored)} scored, {len(self.ids())} test clips)"
+    def _facts(self) -> dict[str, Any]:
+        return {"split": self.split, "scored": len(self.scored), "test clips": len(self.ids())}
 
     @property
     def prompt(self) -> str:

@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zsar_lab.shown import Shown
+
 QUANTITIES = ("top1", "mean_class")
 DIFFERENCES = ("difference", "difference_low", "difference_high", "p", "p_holm", "min_detectable")
 LEVEL = 0.05  # of a claim, and of what a 95 % interval leaves out
@@ -36,8 +38,8 @@ BELL_OF_SCORES, BELL_OF_FEW_PAIRS = 2 / 3, 0.4  # see `standard_error`
 TINY = np.nextafter(0, 1)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Two methods on the same clips: the first less the second, as fractions.
 
     Attributes:
@@ -52,6 +54,14 @@ class Comparison:
     high: float
     p: float
     min_detectable: float
+
+    def _facts(self) -> dict[str, Any]:
+        ends = f"[{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return {
+            "difference": f"{100 * self.difference:+.1f} points",
+            "95 % interval": ends,
+            "p": f"{self.p:.3g}",
+        }
 
 
 def accuracy(rows: pd.DataFrame, quantity: str = "top1") -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from zsar_lab.results.statistics import (
     differences,
     interval,
 )
+from zsar_lab.results.tables import TABLES, readable
+from zsar_lab.shown import Shown
 
 PARTS = {
     "methods": "Methods",
@@ -38,7 +41,7 @@ COMPARED = ("compared_with", *DIFFERENCES)
 CACHE_VERSION = 2
 
 
-class Results:
+class Results(Shown):
     """The scores of a study: tables over the splits of each family (of one kind of protocol).
 
     Args:
@@ -61,9 +64,12 @@ class Results:
         self.data, self._titles, self._cache = dict(data or {}), dict(titles or {}), cache
         self._tables: dict[str, pd.DataFrame] = {}
 
-    def __repr__(self) -> str:
-        families = "; ".join(f"{name}: {', '.join(splits)}" for name, splits in self.families.items())
-        return f"Results({families})"
+    def _facts(self) -> dict[str, Any]:
+        return {name: ", ".join(splits) for name, splits in self.families.items()}
+
+    def _repr_html_(self) -> str:
+        table = readable(self.part("methods"), {"method": "{label}"} | TABLES["methods"][1])
+        return table.to_html(index=False) + f"<p>{escape(self.sentence())}</p>"
 
     @property
     def families(self) -> dict[str, tuple[str, ...]]:

@@ -10,10 +10,12 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zsar_lab.files import fingerprint, writing
+from zsar_lab.shown import Shown
 from zsar_lab.text.class_lists import has_word
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.text.prompts import ClassText, TextTooLong
@@ -24,8 +26,8 @@ DOUBTS_SHOWN = 3
 Line = tuple[np.ndarray, np.ndarray, str]  # embedding [D], last layer [L, E], why it is hardly known or ""
 
 
-@dataclass(frozen=True, eq=False)
-class ClassEmbeddings:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassEmbeddings(Shown):
     """What the language model makes of each class text, in the order of `class_text`.
 
     A row of `pooled_CF` is the embeddings of a text's lines side by side, so that a cosine of two rows is the
@@ -37,6 +39,14 @@ class ClassEmbeddings:
     pooled_CF: np.ndarray  # float32, unit rows
     words_CLE: np.ndarray  # float32, the last layer for each word's tokens, of all lines; 0 beyond
     mask_CL: np.ndarray  # bool, True at a token of a word: CLS, SEP, BOS and EOS are none
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "prompt": self.class_text.prompt,
+            "classes": len(self.names),
+            "width": self.pooled_CF.shape[1],
+            "encoder": self.encoder,
+        }
 
     @property
     def names(self) -> tuple[str, ...]:

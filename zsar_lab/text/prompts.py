@@ -13,6 +13,7 @@ import pandas as pd
 
 from zsar_lab.files import fingerprint, read_csv, read_json, write_json
 from zsar_lab.names import match_names, refuse_same
+from zsar_lab.shown import Shown
 from zsar_lab.text.class_lists import label
 
 # from a table of classes to one string a class; `averaged` on it says that the lines of a string are averaged
@@ -24,8 +25,8 @@ FIELD = r"\{([^\W\d]\w*)\}"
 FILE_COLUMNS = ("name", "text", "label", "dataset")  # of a user's own texts; the last two are not read
 
 
-@dataclass(frozen=True)
-class ClassText:
+@dataclass(frozen=True, repr=False)
+class ClassText(Shown):
     """The class text of each class: `texts[i]` is what the language model reads for `names[i]`.
 
     A text of several lines is several texts, each read by itself. Their embeddings are set side by side, then
@@ -37,6 +38,13 @@ class ClassText:
     names: tuple[str, ...]
     texts: tuple[str, ...]
     averaged: bool = False
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "prompt": self.prompt,
+            "classes": len(self.names),
+            "such as": self.texts[0] if self.texts else "none",
+        }
 
     @property
     def fingerprint(self) -> str:

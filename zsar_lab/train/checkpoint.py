@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zsar_lab.files import fingerprint, writing
 from zsar_lab.models.rest import ResT
+from zsar_lab.shown import Shown
 from zsar_lab.train.config import TrainConfig, read_recorded, recorded_config
 
 FILE_NAME, LOG_NAME = "checkpoint.safetensors", "log.csv"
@@ -38,8 +39,8 @@ class Inputs:
     class_embeddings: str
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Shown):
     """A training's state on disk."""
 
     path: Path
@@ -51,6 +52,13 @@ class Checkpoint:
     running: dict[str, Any] = field(default_factory=dict)  # clips and sums of losses within an epoch
     compiled: bool = False  # the transformer was compiled
     weights_only: bool = False  # without what a training needs to go on, as models are shared
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "step": f"{self.step} of {self.total_steps}",
+            "fingerprint": self.fingerprint,
+        }
 
     @property
     def complete(self) -> bool:
