@@ -8,7 +8,8 @@ export OMP_NUM_THREADS ?= 1
 
 demo: .venv/installed
 	$(BIN)/python -m zsar_lab demo
-	$(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --output-dir executed notebooks/*.ipynb
+	ZSAR_LAB_PICTURES=1 $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --output-dir executed notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --coalesce-streams executed/0*.ipynb
 	@echo "Executed notebooks lie in executed; 'make lab' opens JupyterLab."
 
 test: .venv/installed
@@ -42,6 +43,7 @@ lab: .venv/installed
 docs: .venv/installed
 	$(BIN)/pip install -c constraints.txt -e ".[docs]"
 	$(BIN)/zensical build
+	$(BIN)/python docs/add_notebooks.py
 	@echo "The guide and the API are described in executed/site/index.html."
 
 clean:

@@ -89,7 +89,7 @@ def lab(theme: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
     )
     (folder / "runs").symlink_to(ROOT / "runs")
-    _keep_tags_out_of_the_study(folder / "notebooks" / "05_class_errors.ipynb")
+    _keep_tags_out_of_the_study(folder / "notebooks" / "06_class_errors.ipynb")
     settings = own / "config" / "lab" / "user-settings"
     apputils = settings / "@jupyterlab" / "apputils-extension"
     _write(apputils / "themes.jupyterlab-settings", {"theme": f"JupyterLab {theme.capitalize()}"})

@@ -10,7 +10,13 @@ TITLES = "[...document.querySelectorAll('.js-plotly-plot .gtitle')].map(title =>
 
 @pytest.mark.parametrize(
     ("name", "figures"),
-    [("01_prepare_data", 2), ("02_train", 2), ("03_zero_shot_evaluation", 11), ("04_shared_space", 5)],
+    [
+        ("01_prepare_data", 2),
+        ("02_train", 1),
+        ("03_zero_shot_scores", 9),
+        ("04_conventions_and_ablation", 2),
+        ("05_shared_space", 4),
+    ],
 )
 def test_a_notebook_runs_and_shows_its_figures(open_notebook, keep, name, figures):
     page, seen = open_notebook(name), set()
@@ -29,21 +35,21 @@ def test_clips_of_the_first_notebook_play(open_notebook):
 
 
 def test_the_widgets_of_the_shared_space_are_seen(open_notebook, keep):
-    page = open_notebook("04_shared_space")
+    page = open_notebook("05_shared_space")
     for selector, name in (
-        (".zsar-transfer-explorer", "04_explorer"),
-        (".zsar-space", "04_map"),
-        (".zsar-class-texts", "04_class_texts"),
+        (".zsar-transfer-explorer", "05_explorer"),
+        (".zsar-space", "05_map"),
+        (".zsar-class-texts", "05_class_texts"),
     ):
         keep(page, selector, name)
 
 
 def test_class_errors_follow_a_choice_and_play(open_notebook, keep):
-    page = open_notebook("05_class_errors")
+    page = open_notebook("06_class_errors")
     found, advancing = playing(page, ".zsar-class-errors .zsar-clips")
     assert found >= 10 and advancing >= 1
     box = page.locator(".zsar-class-errors")
     name = options(choice(box, "class"))[2].rsplit(" (", 1)[0]
     choice(box, "class").select_option(index=2)
     expect(box).to_contain_text(f"True class: {name}", timeout=WAIT_MS)
-    keep(page, ".zsar-class-errors", "05_class_errors")
+    keep(page, ".zsar-class-errors", "06_class_errors")

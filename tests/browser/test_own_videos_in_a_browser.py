@@ -11,7 +11,7 @@ from jupyter_page import WAIT_MS, expect, playing, show
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.video import write_mp4
 
-NAME, BOX = "06_your_own_videos", ".zsar-own-videos"
+NAME, BOX = "07_your_own_videos", ".zsar-own-videos"
 
 
 def names(page) -> list[str]:
@@ -29,7 +29,7 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path)
     before = names(page)
     found, advancing = playing(page, f"{BOX} .zsar-clips")
     assert len(before) == 24 and found >= 24 and advancing >= 1
-    keep(page, BOX, "06_own_videos")
+    keep(page, BOX, "07_own_videos")
     picture(page, BOX, f"{BOX} .zsar-clips", "own_videos")
 
     typed = (
@@ -65,13 +65,13 @@ def test_names_are_typed_given_and_saved(open_notebook, keep, picture, tmp_path)
     expect(page.locator(".zsar-saved").first).to_contain_text("are saved in", timeout=WAIT_MS)
     kept = Catalog.load(tmp_path / "named" / "catalog").usable
     assert other in kept.loc[kept["id"].str.contains("clip02"), "class"].tolist()
-    keep(page, ".zsar-own-clip", "06_own_videos_clip")
+    keep(page, ".zsar-own-clip", "07_own_videos_clip")
 
     box.get_by_role("button", name="later").click()
     page.wait_for_timeout(1500)
     page.locator(f"{BOX} .zsar-clips figure", has_text="long.mp4").nth(3).click()
     expect(page.locator(".zsar-own-clip").first).to_contain_text("What is seen in long.mp4", timeout=WAIT_MS)
-    keep(page, ".zsar-own-clip", "06_own_videos_timeline")
+    keep(page, ".zsar-own-clip", "07_own_videos_timeline")
 
 
 def test_a_video_of_more_than_ten_megabytes_is_uploaded(open_notebook, keep, tmp_path):
@@ -85,7 +85,7 @@ def test_a_video_of_more_than_ten_megabytes_is_uploaded(open_notebook, keep, tmp
     page.locator(BOX).get_by_role("button", name="read the uploads").click()
     expect(page.locator(BOX).first).to_contain_text("1 of 1 video read.", timeout=WAIT_MS)
     assert len(names(page)) == 1
-    keep(page, BOX, "06_own_videos_upload")
+    keep(page, BOX, "07_own_videos_upload")
     page.locator(BOX).get_by_role("button", name="read", exact=True).click()
     expect(page.locator(BOX).first).to_contain_text("predicting:", timeout=WAIT_MS)
     expect(page.locator(BOX).first).to_contain_text("41 of 42 videos read.", timeout=WAIT_MS)

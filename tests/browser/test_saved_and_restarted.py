@@ -8,7 +8,7 @@ import shutil
 import pytest
 from jupyter_page import IDLE, WAIT_MS, choice, expect, options, run_all, show
 
-WIDGETS = {"04_shared_space": ".zsar-transfer-explorer", "05_class_errors": ".zsar-class-errors"}
+WIDGETS = {"05_shared_space": ".zsar-transfer-explorer", "06_class_errors": ".zsar-class-errors"}
 KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
 DRAWN = "selector => [...document.querySelectorAll(`${selector} .js-plotly-plot .main-svg`)].length >= 3"
 BAD = (
@@ -55,7 +55,7 @@ def test_a_saved_notebook_opens_again(open_notebook, lab, name):
 
 
 def test_a_restarted_kernel_is_said_and_all_can_be_run_again(open_notebook):
-    page = open_notebook("05_class_errors")
+    page = open_notebook("06_class_errors")
     box = show(page, ".zsar-class-errors")
     expect(box.get_by_text("The kernel was restarted or is gone")).to_be_hidden()
     page.evaluate(f"{KERNEL}.restart()")

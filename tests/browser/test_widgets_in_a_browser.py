@@ -14,16 +14,16 @@ EDGE_PX = 26  # as in space_canvas.js
 
 @pytest.fixture
 def space(open_notebook):
-    """The page of notebook 04, at the map."""
-    page = open_notebook("04_shared_space")
+    """The page of notebook 05, at the map."""
+    page = open_notebook("05_shared_space")
     show(page, ".zsar-space-canvas")
     return page
 
 
 @pytest.fixture
 def errors(open_notebook):
-    """The page of notebook 05, at its widget."""
-    page = open_notebook("05_class_errors")
+    """The page of notebook 06, at its widget."""
+    page = open_notebook("06_class_errors")
     show(page, ".zsar-class-errors")
     return page
 

@@ -214,6 +214,15 @@ def test_protocols_count_classes_clips_and_what_is_left_out(catalog):
     assert held_out["b"].tolist() == [IMAGE, LABELS["C"], "", "wave", "nod"]
 
 
+def test_a_relative_is_a_seen_class_of_the_same_family(catalog):
+    assert data.share_with_relatives({"split 0": PROTOCOL}, catalog) == {"split 0": 1.0}
+    families = catalog.classes.assign(family=["x", "one", "x", "one", "one", "x", "x"])  # of A, B, C, S1, ...
+    other = dataclasses.replace(catalog, classes=families)
+    assert data.share_with_relatives({"a": PROTOCOL}, other) == {"a": pytest.approx(1 / 3)}
+    without = dataclasses.replace(catalog, classes=catalog.classes.drop(columns="family"))
+    assert data.share_with_relatives({"split 0": PROTOCOL}, without) == {}
+
+
 def test_a_reason_is_shown_whole_and_never_as_markup(catalog):
     reason = "<img src=x onerror=alert(1)> " + "long " * 60
     clips = catalog.clips.copy()

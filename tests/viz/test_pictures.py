@@ -12,6 +12,7 @@ import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 from seven_classes import IMAGE, SCRIPT
 
@@ -112,7 +113,7 @@ def test_ticks_are_few_round_and_inside(low, high, n):
 
 
 def test_a_cell_shows_plotly_and_a_picture():
-    shown = new_figure("of a cell", "", "", "").add_scatter(y=[1, 2])._repr_mimebundle_()
+    shown, _ = DisplayFormatter().format(new_figure("of a cell", "", "", "").add_scatter(y=[1, 2]))
     assert shown["application/vnd.plotly.v1+json"]["data"][0]["type"] == "scatter"
     assert "of a cell" in pictures_in(shown["text/html"])[0] and shown["text/plain"].startswith("of a cell")
 

@@ -132,7 +132,7 @@ def _carry_out(folder: Path, data: Data, protocols: tuple[str, ...], asked: Aske
     seconds = ", ".join(f"{step} {spent:.0f}" for step, spent in workspace.seconds.items())
     print(f"\nSeconds: {seconds}\n\n{results.sentence()}")
     print(f"The report is {folder / 'report.html'} (also json, csv, tex). Next:")
-    print("  look closer   zsar-lab notebooks my_notebooks, and name this folder in their settings cell")
+    print("  look closer   zsar-lab notebooks my_notebooks, and name this folder in their second cell")
     print(f"  new videos    zsar-lab classify VIDEO --names NAME NAME --model {folder}")
 
 

@@ -23,7 +23,7 @@ NAME, ABOUT = "own videos", "labelled.json"  # of the catalog; what a folder's f
 
 
 class VideoSession:
-    """Videos, classes, predictions and accepted labels: what notebook 06's widget does, without a browser.
+    """Videos, classes, predictions and accepted labels: what notebook 07's widget does, without a browser.
 
     What cannot be read, is no class or no row is a ValueError or FileNotFoundError, and changes nothing.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 try:
     import plotly.graph_objects as go
@@ -16,6 +18,16 @@ from zsar_lab.viz.figures.style import GREY
 
 KINDS = ("svg", "pdf", "png", "html")
 INK, PAPER, LINES = "#000000", "#ffffff", "#d0d0d0"
+
+
+def __getattr__(name: str) -> Any:
+    """The module of that name, so that a notebook needs to import this folder alone."""
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 def save_figure(

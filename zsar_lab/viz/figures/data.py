@@ -186,6 +186,17 @@ def held_out_classes(protocols: Mapping[str, Protocol], catalog: Catalog) -> pd.
     return pd.DataFrame(columns).fillna("")
 
 
+def share_with_relatives(protocols: Mapping[str, Protocol], catalog: Catalog) -> dict[str, float]:
+    """The share of each split's unseen classes with a seen class of their family; {} without families."""
+    if "family" not in catalog.classes:
+        return {}
+    of, shares = style.families_of(catalog), {}
+    for split, protocol in protocols.items():
+        seen = {of[name] for name in protocol.seen if name in of}
+        shares[split] = sum(of[name] in seen for name in protocol.unseen) / max(1, len(protocol.unseen))
+    return shares
+
+
 def leakage_table(
     audit: LeakageAudit, threshold: float | None = None, rules: Iterable[str] = SAME_NAME
 ) -> pd.DataFrame:

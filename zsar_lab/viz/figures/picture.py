@@ -40,6 +40,8 @@ ANCHORS = {"left": "start", "center": "middle", "right": "end"}
 class Figure(go.Figure):
     """A plotly figure that leaves a picture of itself beside it, for pages without plotly's code."""
 
+    _ipython_display_ = None  # plotly's own would leave the picture out
+
     def _repr_mimebundle_(self, *given: Any, **more: Any) -> dict[str, Any]:
         return bundle(self)
 

@@ -6,7 +6,6 @@ import html
 import math
 import re
 import textwrap
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ def each_of(value: Any, n: int) -> list[Any]:
     return list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value] * n
 
 
-def nice(low: float, high: float, step: Any = None) -> Iterable[float]:
+def nice(low: float, high: float, step: Any = None) -> list[float]:
     """About six round numbers from one end to the other."""
     low, high = sorted((low, high))
     if not isinstance(step, (int, float)):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 try:
     import anywidget
@@ -15,6 +18,7 @@ try:
     from IPython.display import HTML, display
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("widgets need anywidget: pip install 'zsar_lab[lab]'") from error
+from markupsafe import Markup
 
 from zsar_lab.viz.clips import message_box
 from zsar_lab.viz.widgets.static import LeavesPicture, with_stills
@@ -24,9 +28,28 @@ RESTARTED = "The kernel was restarted or is gone, so these choices do nothing; r
 BUSY = "The kernel is busy; what is chosen here follows when it is done."
 
 
+def __getattr__(name: str) -> Any:
+    """The module of that name, so that a notebook needs to import this folder alone."""
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
 def show_clips(grid: str) -> None:
     """Show html, such as a clip grid, below the cell; a saved notebook keeps clips, and stills of them."""
     display(HTML(with_stills(grid)))
+
+
+def show_folded(title: str, *tables: pd.DataFrame | str) -> None:
+    """Show tables and texts below the cell, folded: a click on the title opens them."""
+    parts = [
+        table.to_html() if isinstance(table, pd.DataFrame) else Markup("<pre>{}</pre>").format(table)
+        for table in tables
+    ]
+    display(HTML(Markup("<details><summary>{}</summary>{}</details>").format(title, Markup("".join(parts)))))
 
 
 class Guard(anywidget.AnyWidget):

@@ -1,7 +1,8 @@
 """The picture that a widget leaves of itself in a saved notebook: html that runs nothing, with its note.
 
 JupyterLab shows a widget whose kernel is gone as an error, and GitHub not at all; so the picture is an output
-of its own before the widget's, and its style hides whichever of the two is of no use.
+of its own before the widget's, and its style hides whichever of the two is of no use. It is html with images
+as data URIs, not a png: text stays text, and no library here draws letters into pixels.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class LeavesPicture:
     def _ipython_display_(self) -> None:
         display(HTML(picture_of(self)))
         if not os.environ.get(PICTURES_ONLY):
-            display(self._repr_mimebundle_(), raw=True)  # type: ignore[attr-defined]
+            view = self._repr_mimebundle_()  # type: ignore[attr-defined]
+            display(view | {"text/plain": f"{type(self).__name__}: run this cell"}, raw=True)
 
 
 def picture_of(widget: Any) -> Markup:
@@ -71,15 +73,15 @@ def _control(widget: Any) -> str:
     """A control's words and value."""
     name, value = getattr(widget, "description", ""), getattr(widget, "value", None)
     if isinstance(widget, ipywidgets.Button):
-        return str(Markup("<span>[{}]</span>").format(name))
+        return str(Markup("<div>[{}]</div>").format(name))
     if isinstance(widget, ipywidgets.Checkbox):
-        return str(Markup("<span>{} {}</span>").format("☑" if value else "☐", name))
+        return str(Markup("<div>{} {}</div>").format("☑" if value else "☐", name))
     if isinstance(widget, ipywidgets.Textarea):
         return str(Markup('<pre style="white-space:pre-wrap;max-width:640px">{}</pre>').format(value))
-    if not name or value is None:
+    if value is None:
         return ""
     value = getattr(widget, "label", None) or value or getattr(widget, "placeholder", "")
-    return str(Markup("<span>{}: <b>{}</b></span>").format(name, value))
+    return str(Markup("<div>{}<b>{}</b></div>").format(f"{name}: " if name else "", value))
 
 
 def with_stills(html: str, plays: bool = True) -> str:
