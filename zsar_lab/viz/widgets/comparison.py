@@ -8,11 +8,12 @@ from typing import Any
 
 import ipywidgets
 import pandas as pd
+from markupsafe import Markup
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.viz import explanations
-from zsar_lab.viz.clips import Caption, clip_grid, message_box
+from zsar_lab.viz.clips import Caption, clip_grid, message_box, render
 from zsar_lab.viz.figures.style import labels_of, unlike
 from zsar_lab.viz.widgets import Panel, row
 from zsar_lab.viz.widgets.clip_grid import ClickedGrid
@@ -112,10 +113,21 @@ class ClipComparison(Panel):
         self.html["shown"].value = message_box(self._sentence(of_class, found, tables, place), "transparent")
         captions = [Caption(self._lines(clip)) for _, clip in self.clips.iterrows()]
         ids, clip = self.clips["clip"].tolist(), self.state.clip
-        why = [explanations.clip_html(self._catalog, *side, clip, with_video=False) for side in sides if clip]
+        why = self._why(clip) if clip in ids else ""
         with self.quietly():
             grid = clip_grid(self._catalog, ids, captions)
-            self.grid.draw(grid, ids.index(clip) if clip in ids else -1, "".join(why))
+            self.grid.draw(grid, ids.index(clip) if clip in ids else -1, why)
+
+    def _why(self, clip: str) -> str:
+        """Html: the best classes of a clip by both sides, beside each other."""
+        found = Markup()
+        for side, (name, method) in (("A", self.state.a), ("B", self.state.b)):
+            best = explanations.candidates(self._predictions[name], method, clip)
+            rows = best.assign(label=[self._labels[one] for one in best["name"]]).to_dict("records")
+            title = f"{side}: {dict((key, text) for text, key in self._sides)[name, method]}"
+            table = render("clip.html", video="", candidates=rows, columns=[], other_method="")
+            found += Markup("<div style='flex:1 1 260px'><b>{}</b>{}</div>").format(title, table)
+        return Markup("<div style='display:flex;flex-wrap:wrap;gap:24px'>{}</div>").format(found)
 
     def _lines(self, clip: pd.Series) -> tuple[str, ...]:
         """The caption: the true class, and for each side its prediction and margin."""
