@@ -5,6 +5,13 @@ from __future__ import annotations
 import pytest
 from jupyter_page import PANEL, WAIT_MS, choice, expect, options, playing
 
+SEEN = {
+    "05_shared_space": {
+        ".zsar-transfer-explorer": "05_explorer",
+        ".zsar-space": "05_map",
+        ".zsar-class-texts": "05_class_texts",
+    }
+}
 TITLES = "[...document.querySelectorAll('.js-plotly-plot .gtitle')].map(title => title.textContent)"
 
 
@@ -26,25 +33,14 @@ def test_a_notebook_runs_and_shows_its_figures(open_notebook, keep, name, figure
         seen |= set(page.evaluate(TITLES))
     assert len(seen) >= figures, seen
     keep(page, ".js-plotly-plot", name)
+    for selector, shot in SEEN.get(name, {}).items():
+        keep(page, selector, shot)
+    if name == "01_prepare_data":
+        found, advancing = playing(page, ".zsar-clips")
+        assert found >= 20 and advancing >= 1
 
 
-def test_clips_of_the_first_notebook_play(open_notebook):
-    page = open_notebook("01_prepare_data")
-    found, advancing = playing(page, ".zsar-clips")
-    assert found >= 20 and advancing >= 1
-
-
-def test_the_widgets_of_the_shared_space_are_seen(open_notebook, keep):
-    page = open_notebook("05_shared_space")
-    for selector, name in (
-        (".zsar-transfer-explorer", "05_explorer"),
-        (".zsar-space", "05_map"),
-        (".zsar-class-texts", "05_class_texts"),
-    ):
-        keep(page, selector, name)
-
-
-def test_class_errors_follow_a_choice_and_play(open_notebook, keep):
+def test_class_errors_and_their_comparison_follow_choices_and_play(open_notebook, keep):
     page = open_notebook("06_class_errors")
     found, advancing = playing(page, ".zsar-class-errors .zsar-clips")
     assert found >= 10 and advancing >= 1
@@ -53,3 +49,11 @@ def test_class_errors_follow_a_choice_and_play(open_notebook, keep):
     choice(box, "class").select_option(index=2)
     expect(box).to_contain_text(f"True class: {name}", timeout=WAIT_MS)
     keep(page, ".zsar-class-errors", "06_class_errors")
+
+    box = page.locator(".zsar-comparison")
+    box.get_by_role("button", name="both wrong").click()
+    expect(box).to_contain_text(": both wrong, those with", timeout=WAIT_MS)
+    box.locator(".zsar-grid figure").first.click()
+    expect(box.locator(".zsar-large")).to_contain_text("score", timeout=WAIT_MS)
+    assert playing(page, ".zsar-comparison .zsar-grid")[1] >= 1
+    keep(page, ".zsar-comparison", "06_comparison")
