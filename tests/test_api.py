@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,8 @@ def here(tmp_path_factory) -> Path:
         (folder / "videos" / name).mkdir(parents=True)
         for clip in range(3):
             write_mp4(folder / "videos" / name / f"{name}{clip}.mp4", _frames(kind, clip), fps=8)
+    described = "".join(f"{name},a person can {name} on a stage\n" for name in CLASSES)
+    (folder / "videos" / "classes.csv").write_text(f"name,description\n{described}")
     shutil.copy(folder / "videos" / "walk" / "walk0.mp4", folder / "walk.mp4")
     write_mp4(folder / "long.mp4", np.concatenate([_frames(kind, 9, 60) for kind in (0, 3)]), fps=8)
     study = Study(Data(str(folder / "videos")), ("random-0",), Text("label"), Training(epochs=1))
@@ -69,6 +72,25 @@ def test_an_example_at_the_prompt_does_what_it_says(there, name):
     assert test.examples
     found = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
     assert found.failed == 0
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/evaluation.md", "docs/own_videos.md", "docs/class_texts.md"]
+)
+def test_the_python_of_a_page_runs(there, page, monkeypatch):
+    monkeypatch.setenv("PLOTLY_RENDERER", "json")
+    if not Path("my_dataset").exists():
+        Path("my_clips").mkdir()
+        shutil.copy("walk.mp4", "my_clips/first.mp4")
+        for kind, name in enumerate("bounce dance kick nod push wave wink yawn".split()):
+            Path("my_dataset", name).mkdir(parents=True)
+            for clip in range(3):
+                write_mp4(Path("my_dataset", name, f"{name}{clip}.mp4"), _frames(kind, clip), fps=8)
+    text = (Path(__file__).parents[1] / page).read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page, "exec"), {"workspace": zl.Workspace("runs/demo")})
 
 
 def test_the_prompt_gives_what_it_lists():
@@ -146,7 +168,7 @@ TWO = "--names walk run"
         ("--classes none.csv", "'none.csv'"),
         (f"{TWO} --model nowhere/at-all/here", "nowhere/at-all/here"),
         (f"{TWO} --split random-7", "got 'random-7'"),
-        (f"{TWO} --prompt description", "got 'description'"),
+        (f"{TWO} --prompt structure", "got 'structure'"),
         (f"{TWO} --stride -1", "stride_s"),
         ("--names walk --names run", "--names must be given once"),
         (f"{TWO} --classes c.csv", "either --classes or --names"),
