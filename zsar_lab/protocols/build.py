@@ -153,9 +153,7 @@ def _held_out(training: pd.DataFrame, seen: Sequence[str], share: float, seed: i
             single = [other for other in seen if groups_of[other].nunique() < 2 and other != label]
             more = f" (as have {', '.join(map(repr, single))})" if single else ""
             has = f"{label!r} has {len(groups)} of {int(sizes.sum())} clips{more}; add videos"
-            raise ProtocolError(
-                f"a seen class needs 2 source groups, {has}, or hold out none (seen_test_share=0)"
-            )
+            raise ProtocolError(f"a seen class needs 2 source groups, {has}")
     return set(training["id"][training["group"].map(is_held).astype(bool)].tolist())
 
 
