@@ -128,7 +128,7 @@ def test_a_lasso_around_an_expected_class_is_kept_as_a_picture(space, picture):
         re.compile(r"\d+ clips? (is|are) selected:"), timeout=WAIT_MS
     )
     assert playing(space, ".zsar-space .zsar-clips")[0] >= 1
-    picture(space, ".zsar-space", ".zsar-space .zsar-clips", "map")
+    picture(space, ".zsar-space", ".zsar-space-canvas", "map")
 
 
 def test_the_map_and_the_sliders_are_moved_by_keyboard(space, picture):
@@ -194,12 +194,7 @@ def test_a_bar_and_a_cell_open_the_clips_of_their_class(errors, picture):
     expect(choice(box, "class").locator("option:checked")).to_contain_text(labels[true], timeout=WAIT_MS)
     found, advancing = playing(errors, ".zsar-class-errors .zsar-clips")
     assert found == min(24, wrong.max()) and advancing >= 1
-    picture(
-        errors,
-        ".zsar-class-errors .js-plotly-plot >> nth=1",
-        ".zsar-class-errors .zsar-clips",
-        "class_errors",
-    )
+    picture(errors, ".zsar-class-errors", ".zsar-class-errors .js-plotly-plot >> nth=1", "class_errors")
 
 
 def test_a_clip_is_enlarged_explained_and_tagged(errors, lab):
