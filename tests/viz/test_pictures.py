@@ -118,6 +118,15 @@ def test_a_cell_shows_plotly_and_a_picture():
     assert "of a cell" in pictures_in(shown["text/html"])[0] and shown["text/plain"].startswith("of a cell")
 
 
+@pytest.mark.parametrize("change", [{"xaxis_type": "log"}, {}])
+def test_what_cannot_be_pictured_is_said(change):
+    figure = new_figure("odd", "", "", "").update_layout(**change)
+    figure.add_scatter(x=[1, 2], y=[1, 2]) if change else figure.add_box(y=[1, 2])
+    with pytest.raises(ValueError, match=r"got (log|box)"):
+        svg(figure)
+    assert "cannot be drawn without plotly" in figure._repr_mimebundle_()["text/html"]
+
+
 # widgets
 
 

@@ -32,6 +32,7 @@ from zsar_lab.viz.figures.picture_marks import (
 
 WIDTH = 860  # pixels
 INK, GRID, AXIS = "#333333", "#e4e4e4", "#888888"
+KINDS = {"scatter", "scattergl", "bar", "heatmap"}
 MOST_POINTS = 4000  # of one trace; of more, so many are drawn, evenly spread
 DASHES = {"dot": "2 3", "dash": "7 4", "dashdot": "7 3 2 3", "longdash": "11 4"}
 ANCHORS = {"left": "start", "center": "middle", "right": "end"}
@@ -49,7 +50,11 @@ class Figure(go.Figure):
 def bundle(figure: go.BaseFigure) -> dict[str, Any]:
     """The outputs of a cell for a figure: plotly's own, and a picture for pages that do not run it."""
     own = {"application/vnd.plotly.v1+json": json.loads(figure.to_json())}
-    return own | {"text/html": image(figure), "text/plain": " ".join(lines_of(figure.layout.title.text))}
+    try:
+        picture = image(figure)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # of what a user has added
+        picture = html.escape(f"This figure cannot be drawn without plotly: {error}")
+    return own | {"text/html": picture, "text/plain": " ".join(lines_of(figure.layout.title.text))}
 
 
 def image(figure: go.BaseFigure) -> str:
@@ -60,7 +65,13 @@ def image(figure: go.BaseFigure) -> str:
 
 
 def svg(figure: go.BaseFigure, width: int = WIDTH) -> str:
-    """The figure as the text of an SVG file, `width` pixels wide."""
+    """The figure as the text of an SVG file, `width` pixels wide.
+
+    Raises:
+        ValueError: a trace is not of points, bars or cells, or an axis not of numbers or names.
+    """
+    if other := {trace.type for trace in figure.data} - KINDS:
+        raise ValueError(f"a picture is of {', '.join(sorted(KINDS))}, got {', '.join(sorted(other))}")
     return _Drawing(figure, width).draw()
 
 
@@ -173,7 +184,6 @@ class _Drawing:
                 else:
                     self.write(axis.at(value), bottom + LINE, text, "middle")
         self._stroke(f"M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}", None, AXIS)
-
         self.write((left + right) / 2, bottom + x.down, x.asked.title.text, "middle")
         side, middle = left - y.across - 2, (top + bottom) / 2
         turn = f"rotate(-90 {side:.1f} {middle:.1f})"
@@ -213,16 +223,10 @@ class _Drawing:
         if "markers" in mode:
             self._draw_markers(trace, places, step)
         if "text" in mode and trace.text is not None:
-            sides = (
-                trace.textposition
-                if isinstance(trace.textposition, tuple)
-                else [trace.textposition] * len(places)
-            )
-            for place, text, side in zip(places, trace.text, sides):
+            for place, text, side in zip(places, trace.text, each_of(trace.textposition, len(places))):
                 if place is not None:
-                    self.write(
-                        place[0], place[1] + (18 if "bottom" in (side or "") else -9), text, "middle", 11
-                    )
+                    below = 18 if "bottom" in (side or "") else -9
+                    self.write(place[0], place[1] + below, text, "middle", 11)
 
     def _draw_markers(self, trace: Any, places: Sequence[Any], step: int) -> None:
         """Markers of one look are one path."""
@@ -245,19 +249,13 @@ class _Drawing:
         lying = trace.orientation == "h"
         along, across = (x, y) if lying else (y, x)
         values, places = places_of(trace, "x" if lying else "y"), places_of(trace, "y" if lying else "x")
-        mode, width = (
-            self.figure.layout.barmode,
-            abs(across.at(1) - across.at(0)) * (1 - (self.figure.layout.bargap or 0.2)),
-        )
-        starts, own = (
-            bases_of(trace, len(values)),
-            width / n_bars if mode == "group" or mode is None and n_bars > 1 else width,
-        )
+        mode, starts = self.figure.layout.barmode, bases_of(trace, len(values))
+        own = width = abs(across.at(1) - across.at(0)) * (1 - (self.figure.layout.bargap or 0.2))
+        if mode == "group" or (mode is None and n_bars > 1):
+            own = width / n_bars
         shift = (number - (n_bars - 1) / 2) * own if own < width else 0.0
-        colours, texts = (
-            each_of(trace.marker.color, len(values)),
-            trace.text if trace.text is not None else [""] * len(values),
-        )
+        colours = each_of(trace.marker.color, len(values))
+        texts = [""] * len(values) if trace.text is None else trace.text
         opacity = trace.marker.opacity if isinstance(trace.marker.opacity, float) else 1
         for place, value, start, colour, text in zip(places, values, starts, colours, texts):
             if mode == "stack":

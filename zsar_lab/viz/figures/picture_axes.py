@@ -25,6 +25,8 @@ class Axis:
 
     def __init__(self, figure: go.BaseFigure, name: str) -> None:
         self.letter, self.asked = name[0], figure.layout[f"{name[0]}axis{name[1:]}"]
+        if self.asked.type in ("log", "date"):
+            raise ValueError(f"an axis must be of numbers or names to be pictured, got {self.asked.type}")
         self.traces = [trace for trace in figure.data if (trace[f"{name[0]}axis"] or name[0]) == name]
         self.kinds, self.is_stacked = {trace.type for trace in self.traces}, figure.layout.barmode == "stack"
         found = self._values()

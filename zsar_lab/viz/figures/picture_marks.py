@@ -85,9 +85,12 @@ def _corners(symbol: str, size: float) -> list[tuple[float, float]]:
         quarter = [(w, -1.15 * r), (w, -w), (1.15 * r, -w)]
         plus = [turn for k in range(4) for turn in (_turned(x, y, k * math.pi / 2) for x, y in quarter)]
         return [_turned(x, y, math.pi / 4) for x, y in plus] if symbol == "x" else plus
-    n, turn = {"square": (4, math.pi / 4), "diamond": (4, 0.0), "triangle-up": (3, 0.0), "star": (10, 0.0)}[
-        symbol
-    ]
+    n, turn = {
+        "square": (4, math.pi / 4),
+        "diamond": (4, 0.0),
+        "triangle-up": (3, 0.0),
+        "star": (10, 0.0),
+    }.get(symbol, (6, 0.0))
     return [
         _turned(0, -1.3 * r * (0.5 if n == 10 and k % 2 else 1), 2 * math.pi * k / n + turn) for k in range(n)
     ]
