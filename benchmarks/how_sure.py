@@ -1,10 +1,11 @@
 """Names that a model was trained on beside new ones: what is right, and what of "sure" is, before and after.
 
-    python benchmarks/how_sure.py [WORKSPACE] [FIGURE.svg]
+    python benchmarks/how_sure.py FIGURE.svg WORKSPACE [WORKSPACE ...]
 
-Needs a finished demo (make demo). Half of the held-out clips of seen classes calibrate beside the validation
-classes; the other half and the clips of the unseen classes, which chose nothing, are predicted. Before: no
-gamma, and one confidence at which 80 % are right on random subsets of the validation classes."""
+Needs finished demos (make demo; docs/demo.md has the command of runs/table). Half of the held-out clips of
+seen classes calibrate beside the validation classes; the other half and the clips of unseen ones, which chose
+nothing, are predicted. Before: no gamma, and one confidence at which 80 % are right on random subsets of the
+validation classes."""
 
 from __future__ import annotations
 
@@ -131,7 +132,7 @@ def drawn(found: pd.DataFrame, path: Path) -> None:
     """H, and the share right among sure predictions, by the share of names that were trained on."""
     share = "share of the names trained on (%)"
     titles = ((share, "H (%)"), (share, "right of sure (%)"))
-    about = "the demo's four trainings, 3 to 20 names, classes that chose nothing"
+    about = f"{found['split'].nunique()} trainings, 3 to 20 names, classes that chose nothing"
     figure = style.new_panels("Trained names beside new ones", about, titles, 380, per_row=2, gap=0.12)
     for side, colour in (("before", style.ORANGE), ("after", style.BLUE)):
         by_share = found[found["side"] == side].groupby("share").mean(numeric_only=True)
@@ -148,8 +149,8 @@ def drawn(found: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    workspace = zl.Workspace(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
-    parts = [mixes(workspace, split) for split in workspace.study.splits]
+    workspaces = [zl.Workspace(folder) for folder in sys.argv[2:]]
+    parts = [mixes(workspace, split) for workspace in workspaces for split in workspace.study.splits]
     found, others = (pd.DataFrame([row for part in parts for row in part[n]]) for n in (0, 1))
     for by in (["side", *more.split()] for more in ("names share", "share", "prompt", "split", "")):
         table = found.groupby(by).mean(numeric_only=True)
@@ -158,8 +159,7 @@ def main() -> None:
         table["right of sure"] = table["sure_right"] / table["sure"]
         print(table[["trained", "new", "H", "H of best", "sure", "right of sure"]].round(3))
     print(others.groupby(["kind", "prompt"])[["none of these", "sure", "auroc"]].mean().round(2).unstack())
-    if len(sys.argv) > 2:
-        drawn(found, Path(sys.argv[2]))
+    drawn(found, Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import expm
+from scipy.stats import t
 
 from zsar_lab.infer.calibrate import HeldOut, calibrated, lowest_confidence, rehearse
 from zsar_lab.infer.classifier import (
@@ -54,6 +56,12 @@ class World:
         return chosen, same, chosen < self.n_seen
 
 
+def rotation(start, end):
+    """Takes one unit vector to another in their plane, as a matrix: the exponential of its generator."""
+    across = unit(end - (start @ end) * start)
+    return expm(np.arccos(start @ end) * (np.outer(across, start) - np.outer(start, across)))
+
+
 def test_each_clip_has_its_own_class_among_the_candidates_as_a_plain_loop_sees_it():
     world = World(0, clips=5)
     chosen, same, trained = world.names(3, 4)
@@ -68,14 +76,16 @@ def test_each_clip_has_its_own_class_among_the_candidates_as_a_plain_loop_sees_i
             assert chosen[column] == own
         else:
             others.append(max(wanted))
-            wanted[column] = clip @ world.K[own]
-            place = world.points[chosen[column]]  # whose nearest name of the other side gives way
-            rivals = [c for c in range(7) if trained[c] != trained[column]]
-            to_rivals = {c: place @ world.points[chosen[c]] for c in rivals}
-            rival = max(to_rivals, key=to_rivals.get)
-            side = range(12, 22) if own < 12 else range(12)
-            stand_in = min(side, key=lambda k: abs(world.K[own] @ world.K[k] - to_rivals[rival]))
-            wanted[rival] = clip @ world.K[stand_in]
+            place = world.points[chosen[column]]
+            wanted = [rotation(world.K[own], place) @ clip @ world.points[c] for c in chosen]
+            assert wanted[column] == pytest.approx(clip @ world.K[own])  # it lies about the name as it did
+            for side, classes in ((True, range(12)), (False, range(12, 22))):
+                near = {c: place @ world.points[chosen[c]] for c in range(7) if trained[c] == side}
+                near.pop(column, None)
+                rival = max(near, key=near.get)
+                others_K = [k for k in classes if k != own]
+                stand_in = min(others_K, key=lambda k: abs(world.K[own] @ world.K[k] - near[rival]))
+                wanted[rival] = max(wanted[rival], clip @ world.K[stand_in])
         np.testing.assert_allclose(scores, wanted)
     np.testing.assert_allclose(found.others_O, others)
     weights = pd.Series(found.weight_E).groupby(trained[found.targets_E]).sum()
@@ -88,6 +98,19 @@ def test_each_clip_has_its_own_class_among_the_candidates_as_a_plain_loop_sees_i
     assert thresholds.auroc == pytest.approx(above) and (best >= thresholds.min_score).mean() >= 0.9
     assert thresholds.withheld == pytest.approx(np.mean(found.others_O < thresholds.min_score))
     assert calibrated(world.held_out, found, trained, 0.1, allow_bias=True)[0] == 0
+
+
+def test_names_near_to_one_another_are_rehearsed_as_near():
+    """Of four names about one point a quarter or so is right, and then nothing is sure."""
+    world, rng = World(6, n_validation=20), np.random.default_rng(0)
+    for n_near, is_sure in ((0, True), (4, False)):
+        points = world.points[world.names(0, 4)[0]]
+        points[:n_near] = unit(points[0] + 0.05 * rng.normal(size=(n_near, 16)))
+        found = rehearse(world.held_out, world.K, points, [""] * 4, np.zeros(4, bool))
+        right = (found.scores_EC.argmax(1) == found.targets_E).mean()
+        thresholds = calibrated(world.held_out, found, np.zeros(4, bool), 0.1)[1]
+        assert (right > 0.7) == is_sure == (thresholds.coverage > 0.1) and 0.2 < right
+        assert (thresholds.min_confidence[0] < np.inf) == is_sure
 
 
 @pytest.mark.parametrize(("n_trained", "n_new"), [(0, 5), (5, 0), (1, 1)])
@@ -182,7 +205,10 @@ def test_the_lowest_confidence_equals_a_plain_loop():
             p = np.average(right[kept], weights=weight[kept])
             spread = [(weight * (right - p) * kept)[classes == c].sum() for c in range(6)]
             se = np.sqrt(6 / 5 * np.square(spread).sum()) / weight[kept].sum()
-            enough += [level] if p - se >= share else []
+            n_k = [(weight * kept)[classes == c].sum() for c in range(6)]
+            n_classes = np.sum(n_k) ** 2 / np.square(n_k).sum()
+            met = p - t(5).ppf(0.95) * se >= share and n_classes >= share / (1 - share) - 1e-12
+            enough += [level] if met else []
         wanted = min(enough, default=np.inf)
         assert lowest_confidence(confidence, right, weight, classes, share) == wanted
     assert lowest_confidence(*np.zeros((3, 0)), np.zeros(0, int), 0.5) == np.inf

@@ -17,7 +17,7 @@ from zsar_lab.results.generalised import choose_gamma
 from zsar_lab.text.relatedness import unit
 
 FEWEST, NEAR_SHARE, USUAL_SHARE = 4, 0.9, 0.95
-NEIGHBOURS = 3
+NEIGHBOURS, ONE_SIDED = 3, 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,8 @@ class Thresholds:
         return (
             f"How sure to be: on held-out clips of the training's data in the place of yours, {sure} {asked};"
             f" of clips of other classes {self.withheld:.0%} were perhaps none of these (AUROC"
-            f" {self.auroc:.2f}). {self.n_validation} validation classes stood for new names."
+            f" {self.auroc:.2f}). {self.n_validation} validation classes stood for new names; no"
+            " single name is promised that."
         )
 
 
@@ -86,11 +87,13 @@ class Thresholds:
 class Rehearsal:
     """Held-out clips in the place of a user's: scored against the candidates, their own class among them.
 
-    A clip whose class is no candidate has it in the place of one, drawn at random: of a trained name for a
-    seen class, of a new name for a validation class. That name's nearest one of the other side gives way to a
-    class about as near to the clip's own: "jogging" beside "sprinting" is harder than beside "digging". So
-    there are as many candidates, as easily confused, as the user has. Clips of a side without candidates are
-    left out.
+    A clip whose class is no candidate is turned to one, drawn at random: to a trained name for a seen class,
+    to a new name for a validation class. With v the point of its class and c that of the name, the clip x
+    becomes R x, R the rotation in the plane of v and c that takes v to c. So it lies about c as it did about
+    v, among candidates as many and as near to one another as the user has ("jogging" beside "sprinting" is
+    harder than beside "digging"). But x was drawn to what lies about v, trained classes above all: so the
+    nearest trained and the nearest new rival of c score no less than a seen or validation class that is about
+    as near to v. Clips of a side without candidates are left out.
 
     Attributes:
         rows: of the held-out clips that are used.
@@ -126,28 +129,54 @@ def rehearse(
     rng, class_E, n_seen = np.random.default_rng(0), held_out.targets_E, held_out.n_seen
     clips_ED = unit(held_out.embedding_ED.astype(float))
     points_KD, weights_CD = unit(points_KD.astype(float)), unit(weights_CD)
-    scores_EC, own_E = clips_ED @ weights_CD.T, (clips_ED * points_KD[class_E]).sum(1)
     column_of = dict(zip(reversed(same), reversed(range(len(same)))))  # of several the first
     targets_E = np.array([column_of.get(name, -1) for name in held_out.names])[class_E]
-    is_other_E, is_seen_E, classes = targets_E < 0, class_E < n_seen, np.arange(len(points_KD))
-    others_O, weight_E = scores_EC[is_other_E].max(1), 1 / np.bincount(class_E)[class_E]
+    is_other_E, is_seen_E, weight_E = targets_E < 0, class_E < n_seen, 1 / np.bincount(class_E)[class_E]
+    scores_EC, classes = clips_ED @ weights_CD.T, np.arange(len(points_KD))
+    others_O = scores_EC[is_other_E].max(1)
     for side in (True, False):
-        clips, of_other_side = is_seen_E == side, classes[(classes < n_seen) != side]
-        candidates, rivals = np.flatnonzero(is_trained_C == side), np.flatnonzero(is_trained_C != side)
+        clips, candidates = is_seen_E == side, np.flatnonzero(is_trained_C == side)
         if not len(candidates):
             continue
         rows = np.flatnonzero(is_other_E & clips)
         targets_E[rows] = rng.choice(candidates, len(rows))
         weight_E[clips] *= len(candidates) / max(weight_E[clips].sum(), 1e-12)
-        if len(rivals) and len(of_other_side):
-            near_CR, near_KO = weights_CD @ weights_CD[rivals].T, points_KD @ points_KD[of_other_side].T
-            apart_EO = np.abs(near_KO[class_E[rows]] - near_CR.max(1)[targets_E[rows], None])
-            stand_in_ED = points_KD[of_other_side[apart_EO.argmin(1)]]
-            nearest = rivals[near_CR.argmax(1)][targets_E[rows]]
-            scores_EC[rows, nearest] = (clips_ED[rows] * stand_in_ED).sum(1)
+        given, own, column = clips_ED[rows], class_E[rows], targets_E[rows]
+        scores_EC[rows] = turned(given, points_KD[own], weights_CD[column]) @ weights_CD.T
+        for other in (True, False):
+            rival_C, stand_in_K = is_trained_C == other, (classes < n_seen) == other
+            if min(rival_C.sum(), stand_in_K.sum()) > (other == side):  # of its own side it is one itself
+                near_EC = np.where(rival_C, weights_CD[column] @ weights_CD.T, -np.inf)
+                near_EK = np.where(stand_in_K, points_KD[own] @ points_KD.T, np.inf)
+                at, drawn_E = _nearest_rival(near_EC, near_EK, column, own, given, points_KD)
+                scores_EC[rows, at] = np.maximum(scores_EC[rows, at], drawn_E)
     used = np.flatnonzero(targets_E >= 0)
-    scores_EC[used, targets_E[used]] = own_E[used]
     return Rehearsal(used, scores_EC[used], targets_E[used], weight_E[used], others_O)
+
+
+def _nearest_rival(
+    near_EC: np.ndarray,
+    near_EK: np.ndarray,
+    column_E: np.ndarray,
+    own_E: np.ndarray,
+    clips_ED: np.ndarray,
+    points_KD: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each name's nearest rival, and the clip's score to the class about as near to its own as that."""
+    np.put_along_axis(near_EC, column_E[:, None], -np.inf, 1)
+    np.put_along_axis(near_EK, own_E[:, None], np.inf, 1)
+    stand_in_E = np.abs(near_EK - near_EC.max(1, keepdims=True)).argmin(1)
+    return near_EC.argmax(1), (clips_ED * points_KD[stand_in_E]).sum(1)
+
+
+def turned(clips_ND: np.ndarray, from_ND: np.ndarray, to_ND: np.ndarray) -> np.ndarray:
+    """R x of each clip x, R the rotation in the plane of unit vectors v and c that takes v to c.
+
+    R x = x - (v + c) ((v + c) x) / (1 + v c) + 2 c (v x); a v opposite to c has no one plane and stays.
+    """
+    both_ND, along_N = from_ND + to_ND, (clips_ND * from_ND).sum(1)
+    share_N = (clips_ND * both_ND).sum(1) / np.maximum(1 + (from_ND * to_ND).sum(1), 1e-9)
+    return clips_ND - both_ND * share_N[:, None] + 2 * to_ND * along_N[:, None]
 
 
 def calibrated(
@@ -207,12 +236,16 @@ def calibrated(
 def lowest_confidence(
     confidence_E: np.ndarray, right_E: np.ndarray, weight_E: np.ndarray, class_E: np.ndarray, share: float
 ) -> float:
-    """The lowest confidence at or above which at least that share of predictions is right, or infinity.
+    """The lowest confidence at or above which that share of predictions is right for sure, or infinity.
 
-    It is the share p less one standard error between classes, for with few of them a share is met by luck:
-    se = sqrt(K / (K - 1) sum_k (r_k - p n_k)^2) / sum_k n_k, n_k the weight of a class's clips at that
-    confidence or above, r_k that of the right ones.
+    Clips of a class are alike, and with few classes a share is met by luck. So the lower end of a 95 %
+    interval over classes must meet it, p - t_K-1 sqrt(K / (K - 1) sum_k (r_k - p n_k)^2) / sum_k n_k, n_k the
+    weight of a class's clips at that confidence or above, r_k that of the right ones, p their ratio; and
+    (sum_k n_k)^2 / sum_k n_k^2, the number of classes, be at least share / (1 - share), 4 for 80 %: with as
+    many, all right, one more may be all wrong.
     """
+    from scipy.special import stdtrit  # takes a moment to import
+
     if not len(confidence_E):
         return np.inf
     order = np.argsort(-confidence_E, kind="stable")
@@ -220,8 +253,10 @@ def lowest_confidence(
     n_EK = np.cumsum(np.eye(of_class.max() + 1)[of_class] * weight_E[order, None], axis=0)
     r_EK = np.cumsum(np.diff(n_EK, axis=0, prepend=0) * right_E[order, None], axis=0)
     n_E, n_classes = n_EK.sum(1), n_EK.shape[1]
+    t = stdtrit(max(n_classes - 1, 1), ONE_SIDED)
     p_E = r_EK.sum(1) / n_E
     spread_E = ((r_EK - p_E[:, None] * n_EK) ** 2).sum(1) * n_classes / max(n_classes - 1, 1)
     is_last = np.append(np.diff(confidence_E[order]) != 0, True)
-    enough = np.flatnonzero(is_last & (p_E - np.sqrt(spread_E) / n_E >= share))
+    is_last &= n_E**2 * (1 - share) >= share * (n_EK**2).sum(1)
+    enough = np.flatnonzero(is_last & (p_E - t * np.sqrt(spread_E) / n_E >= share))
     return float(confidence_E[order][enough[-1]]) if len(enough) else np.inf
