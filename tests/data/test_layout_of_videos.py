@@ -198,7 +198,7 @@ def test_odd_file_and_folder_names_are_listed_as_unreadable(small_ucf):
     write_stand_ins(videos, ["YoYo/v_YoYo_g01_c01.avi", *odd, os.fsdecode(b"YoYo/\xff.avi")], b"")
     found = matched(annotations, videos)
     reasons = found[found["status"] == "unreadable"].set_index("id")["reason"].to_dict()
-    rule = "{} name must be UTF-8 without control characters, got '{}'; rename it"
+    rule = "{} name must be printable UTF-8, got '{}'; rename it"
     assert reasons == {
         "YoYo/new\\nline.avi": rule.format("a file", "new\\nline.avi"),
         "YoYo/\\udcff.avi": rule.format("a file", "\\udcff.avi"),

@@ -190,6 +190,16 @@ def shown(text: str) -> str:
     )
 
 
+def name_fault(name: str) -> tuple[str, str]:
+    """Status and reason of a file that is no video by its name, or whose name no table can hold; else ""."""
+    suffix = os.path.splitext(name)[1]
+    if suffix.lower() not in VIDEO_SUFFIXES:
+        return NOT_A_VIDEO, f"'{shown(suffix)}' is not a video suffix" if suffix else "it has no video suffix"
+    if shown(name) != name:
+        return UNREADABLE, f"a file name must be printable UTF-8, got '{shown(name)}'; rename it"
+    return "", ""
+
+
 def probe_files(
     root: Path, paths: Iterable[str], limits: Limits, journal: Path | None = None
 ) -> dict[str, dict | str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from zsar_lab.data.catalog import NOT_A_VIDEO, NOT_LISTED, UNREADABLE, VIDEO_SUFFIXES, shown
+from zsar_lab.data.catalog import NOT_A_VIDEO, NOT_LISTED, VIDEO_SUFFIXES, name_fault, shown
 from zsar_lab.files import read_csv, read_text
 from zsar_lab.names import match_names
 
@@ -80,16 +80,9 @@ def _files_in(class_folder: Path) -> Iterator[tuple[str, str, str, str, str]]:
     names = sorted(entry.name for entry in class_folder.iterdir() if not entry.name.startswith("."))
     stems = Counter(Path(name).stem for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES)
     for name in names:
-        stem, suffix = Path(name).stem, Path(name).suffix
-        status, reason = "", ""
-        if suffix.lower() not in VIDEO_SUFFIXES:
-            status = NOT_A_VIDEO
-            reason = f"'{suffix}' is not a video suffix" if suffix else "it has no video suffix"
-            if (class_folder / name).is_dir():
-                reason = "it is a folder inside a class folder; videos lie directly in their class folder"
-        elif shown(name) != name:
-            status = UNREADABLE
-            reason = f"a file name must be printable UTF-8, got '{shown(name)}'; rename it"
+        stem, (status, reason) = Path(name).stem, name_fault(name)
+        if status == NOT_A_VIDEO and (class_folder / name).is_dir():
+            reason = "it is a folder inside a class folder; videos lie directly in their class folder"
         is_short = not status and stems[stem] == 1 and stem not in names
         path = f"{class_folder.name}/{shown(name)}"
         yield f"{class_folder.name}/{stem}" if is_short else path, path, class_folder.name, status, reason

@@ -13,10 +13,9 @@ import pandas as pd
 from zsar_lab.data.catalog import (
     EXCLUDED,
     MISSING,
-    NOT_A_VIDEO,
     NOT_LISTED,
     UNREADABLE,
-    VIDEO_SUFFIXES,
+    name_fault,
     shown,
 )
 from zsar_lab.data.datasets.annotations import Annotations, unused_id
@@ -145,7 +144,6 @@ def _files(class_names: list[str], videos: Path) -> Iterator[tuple]:
     for name in class_names:  # "" for two classes that only signs tell apart
         class_of[same(name)] = "" if same(name) in class_of else name
     exact = set(class_names)
-    odd = "must be UTF-8 without control characters, got"
     for folder, entries in walk(videos):
         of_class, closeness = "", OF_NO_CLASS
         for part in reversed(folder.split("/")):  # the nearest folder that is named after a class
@@ -156,18 +154,11 @@ def _files(class_names: list[str], videos: Path) -> Iterator[tuple]:
         for name, reason in entries:
             stem, dot, ending = name.rpartition(".")
             suffix = dot + ending.lower() if stem else ""
-            status = UNREADABLE
-            if suffix not in VIDEO_SUFFIXES:
-                status = NOT_A_VIDEO
-                reason = (
-                    f"'{shown(dot + ending)}' is not a video suffix" if suffix else "it has no video suffix"
-                )
-            elif shown(name) != name:
-                reason = f"a file name {odd} '{shown(name)}'; rename it"
-            elif not reason and shown(folder) != folder:
-                reason = f"a folder name {odd} '{shown(folder)}'; rename it"
-            elif not reason:
-                status = ""
+            status, fault = name_fault(name)
+            if not (fault or reason) and shown(folder) != folder:
+                fault = f"a folder name must be printable UTF-8, got '{shown(folder)}'; rename it"
+            reason = fault or reason
+            status = status or (UNREADABLE if reason else "")
             yield f"{folder}/{name}".lstrip("/"), folder, of_class, closeness, stem, suffix, status, reason
 
 
