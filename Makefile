@@ -4,7 +4,7 @@ BIN := .venv/bin
 # small maps are faster on one thread each than on threads that wait for one another
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-full test-browser lint lab docs clean
+.PHONY: demo test test-full test-browser readme lint lab docs clean
 
 demo: .venv/installed
 	$(BIN)/python -m zsar_lab demo
@@ -31,6 +31,12 @@ test-browser: .venv/installed
 	$(BIN)/pip install -c constraints.txt -e ".[lab,demo,test,browser]"
 	$(BIN)/python -m zsar_lab demo
 	ZSAR_LAB_BROWSER=1 $(BIN)/pytest -p no:nbmake tests/browser
+
+# the tables and pictures of README and docs, made anew: some 40 minutes
+readme: test-browser
+	$(BIN)/python -m zsar_lab demo --protocol stratified-10..12 random-10 --workspace runs/table
+	$(BIN)/python benchmarks/write_tables.py runs/table/report.json
+	cd executed/screenshots && cp map.png class_errors.png own_videos.png transfer_explorer.png ../../docs/pictures
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_prepare_data.ipynb
