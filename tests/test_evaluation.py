@@ -40,7 +40,8 @@ def here(tmp_path_factory):
 
 
 def _evaluate(here, model, *given, **more):
-    return zl.evaluate(here / model, *given, folder=here / "evaluated", **more)
+    model = here / model if isinstance(model, str) else model
+    return zl.evaluate(model, *given, folder=here / "evaluated", **more)
 
 
 @pytest.mark.parametrize("model", ["study", "clip"])
@@ -70,6 +71,102 @@ def test_within_a_dataset_seen_classes_give_ridge_and_transfer(here):
     assert {type(found.plot(kind)).__name__ for kind in ("methods", "classes", "confusion")} == {"Figure"}
     again = _evaluate(here, "clip", here / "others", ["random-0", "random-1"], prompts=["label", "template"])
     pd.testing.assert_frame_equal(again.table(), found.table())
+
+
+def _outside(here, model="clip", names=OTHER):
+    """The vectors of a model as a user would hold them."""
+    opened = zl.load_model(here / model)
+    paths = sorted((here / "others").glob("*/*.mp4"))
+    clips = [str(path) for path in paths]
+    return zl.Embeddings(
+        clips, opened.encode_video(paths), names, opened.encode_text(list(names)), {"model": "mine"}
+    )
+
+
+@pytest.mark.parametrize("protocol", ["half-0..1", "random-0"])
+def test_embeddings_from_elsewhere_score_as_the_model_that_made_them(here, protocol):
+    mine = _evaluate(here, _outside(here), here / "others", protocol)
+    models = _evaluate(here, "clip", here / "others", protocol, prompts=["label"])
+    for method in mine.part("methods")["method"]:
+        one, other = (found.rows(method).sort_values(["split", "clip"]) for found in (mine, models))
+        assert one["prediction"].tolist() == other["prediction"].tolist()
+    assert mine.title().endswith("by mine") and len(mine.plot("confusion").data)
+
+
+@pytest.mark.parametrize("form", ["parquet", "npz", "safetensors"])
+def test_each_form_of_file_gives_the_same_embeddings(here, tmp_path, form):
+    mine = _outside(here)
+    path, texts = tmp_path / f"e.{form}", None
+    arrays = {"clip": np.array(mine.clips), "embedding": mine.vectors}
+    arrays |= {"name": np.array(mine.names), "text_embedding": mine.text_vectors}
+    if form == "safetensors":
+        mine.save(path)
+    elif form == "npz":
+        np.savez(path, **arrays)
+    else:
+        texts = tmp_path / "t.parquet"
+        pd.DataFrame({"clip": mine.clips, "embedding": list(mine.vectors)}).to_parquet(path)
+        pd.DataFrame({"name": mine.names, "embedding": list(mine.text_vectors)}).to_parquet(texts)
+    found = zl.Embeddings.read(path, texts)
+    assert (found.clips, found.names) == (mine.clips, mine.names)
+    np.testing.assert_allclose(found.vectors, mine.vectors, atol=1e-6)
+    given = ["evaluate", "--embeddings", path, "--dataset", here / "others", "--protocol", "all"]
+    assert main([str(one) for one in [*given, *(["--texts", texts] if texts else [])]]) == 0
+
+
+def test_several_rows_are_averaged_as_asked():
+    rows = [[2.0, 0], [0, 1], [0, -3]]
+    found = zl.Embeddings(["a", "a", "b"], rows, average=True)
+    np.testing.assert_allclose(found.vectors, [[0.5**0.5, 0.5**0.5], [0, -1]], atol=1e-7)
+    with pytest.raises(ValueError, match="'a' again"):
+        zl.Embeddings(["a", "a", "b"], rows)
+    with pytest.raises(ValueError, match="cancel out: 'b'"):
+        zl.Embeddings(["a", "b", "b"], rows, average=True)
+
+
+def _bad(change: str, mine: zl.Embeddings) -> zl.Embeddings:
+    clips, vectors = list(mine.clips), mine.vectors.copy()
+    names, texts = list(mine.names), mine.text_vectors.copy()
+    if change == "unknown clip":
+        clips[0] = clips[0].replace("bounce0", "bounse0")
+    if change == "nan":
+        vectors[3] = np.nan
+    if change == "zero":
+        vectors[3] = 0
+    if change == "overflow":
+        vectors = (vectors * 1e6).astype(np.float16)
+    if change == "width":
+        texts = texts[:, 1:]
+    if change == "text":
+        names, texts = names[1:], texts[1:]
+    if change == "one alone":
+        names = None
+    return zl.Embeddings(clips, vectors, names, texts)
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        ("unknown clip", "1 embeddings are of no clip, .*nearest clip is 'bounce/bounce0'"),
+        ("nan", "finite"),
+        ("zero", "not zero"),
+        ("overflow", "65504"),
+        ("width", "equally wide"),
+        ("text", "'bounce'"),
+        ("one alone", "come together"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_embeddings_that_do_not_fit(here, change, value):
+    with pytest.raises(ValueError, match=value):
+        _evaluate(here, _bad(change, _outside(here)), here / "others", "all")
+
+
+def test_clips_without_an_embedding_are_said(here):
+    mine = _outside(here)
+    fewer = zl.Embeddings(mine.clips[:-1], mine.vectors[:-1], mine.names, mine.text_vectors)
+    with pytest.warns(UserWarning, match="1 of 24 clips have no embedding, such as 'yawn/yawn2'"):
+        assert len(_evaluate(here, fewer, here / "others", "all").rows("direct")) == 23
 
 
 def test_a_study_is_scored_by_its_own_splits(here):

@@ -14,6 +14,7 @@ import pandas as pd
 from zsar_lab.data.datasets import list_datasets as list_datasets
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
+from zsar_lab.embed.outside import Embeddings as Embeddings
 from zsar_lab.evaluation import evaluate as evaluate
 from zsar_lab.infer.export import export_split
 from zsar_lab.infer.model import VideoModel, load_model

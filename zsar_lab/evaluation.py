@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.datasets import DATASETS, FOLDER
+from zsar_lab.data.datasets import DATASETS, FOLDER, class_list, read_annotations
+from zsar_lab.data.datasets.folders import list_class_folders
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.prepare import Source, open_prepared, prepare
+from zsar_lab.embed.outside import GIVEN, Embeddings
 from zsar_lab.files import fingerprint
 from zsar_lab.infer.model import VideoModel, load_model
 from zsar_lab.methods.clips import ClassPoints
@@ -18,6 +20,7 @@ from zsar_lab.names import match_names
 from zsar_lab.protocols.protocol import Protocol, ProtocolError
 from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
 from zsar_lab.results.evaluate import evaluate_points
+from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.summary import Results
 from zsar_lab.study import expand
 from zsar_lab.text.class_lists import read_classes
@@ -63,7 +66,7 @@ class Evaluated(Results):
 
 
 def evaluate(
-    model: str | Path | Workspace | VideoModel,
+    model: str | Path | Workspace | VideoModel | Embeddings,
     dataset: str | Path | None = None,
     protocol: str | Sequence[str] = (),
     *,
@@ -87,7 +90,7 @@ def evaluate(
     embeddings of the dataset's seen classes too, their settings chosen on its validation classes.
 
     Args:
-        model: what `load_model` takes, or gives.
+        model: what `load_model` takes, or gives; or `Embeddings`, which need no videos.
         dataset: a folder of class folders; one that `prepare` made; a workspace, for its clips; the name of a
             public dataset, with `videos`. None: the splits of the study that `model` is.
         protocol: names of protocols, such as "half-0..9"; those of the first family are the main ones.
@@ -102,6 +105,8 @@ def evaluate(
         ValueError: no protocol, one that the data do not allow (ProtocolError), the model was trained on an
             unseen class, or as `load_model`, `prepare` and `evaluate_points`.
     """
+    if dataset is None and isinstance(model, Embeddings):
+        raise ValueError("embeddings are scored on a dataset, got None")
     if dataset is None:
         workspace = model if isinstance(model, Workspace) else Workspace.open(str(model))
         if protocol or methods or prompts or videos or annotations:
@@ -112,31 +117,115 @@ def evaluate(
     ]
     if not names:
         raise ValueError("protocol must name one or more, such as half-0..9 or random-0, got none")
-    opened = load_model(model)
-    catalog, store, place = _clips_of(dataset, videos, annotations, opened, Path(folder))
-    clips = opened.embed_store(store, place / "embeddings")
+    if isinstance(model, Embeddings):
+        found = _given(model, names, _listed(dataset, videos, annotations), methods, prompts)
+    else:
+        asked = methods, prompts, allow_leakage
+        found = _embedded(load_model(model), names, dataset, videos, annotations, Path(folder), *asked)
+    return found
+
+
+def _embedded(
+    model: VideoModel,
+    names: Sequence[str],
+    dataset: str | Path,
+    videos: str | Path | None,
+    annotations: str | Path | None,
+    folder: Path,
+    methods: Sequence[str] | None,
+    prompts: Sequence[str] | None,
+    allow_leakage: bool,
+) -> Evaluated:
+    """Score a model, which embeds the clips and the class texts."""
+    catalog, store, place = _clips_of(dataset, videos, annotations, model, folder)
+    clips = model.embed_store(store, place / "embeddings")
     table = read_classes(catalog.classes[[name for name in TEXT_COLUMNS if name in catalog.classes]])
-    prompts = list(prompts or [opened.usual_prompt(table)])
-    texts = [embed_class_text(texts_of(table, one), opened.encoder, place / "class_text") for one in prompts]
+    prompts = list(prompts or [model.usual_prompt(table)])
+    texts = [embed_class_text(texts_of(table, one), model.encoder, place / "class_text") for one in prompts]
     check_differ(texts[0])
     usable = catalog.usable[catalog.usable["id"].isin(set(store.ids))]
-    families: dict[str, list[Any]] = {}
-    for name in names:
-        asked = ProtocolName.of(name)
-        elsewhere = opened.about if asked.is_cross_dataset else ""
-        data = ProtocolData(usable, catalog.classes, catalog.name, train_name=elsewhere)
-        made = protocol_named(name, data)
-        _refuse_trained(opened, made, allow_leakage)
+    families: dict[str, list[Predictions]] = {}
+    for name, made in _protocols(names, usable, catalog, model.about).items():
+        _refuse_trained(model, made, allow_leakage)
         taking_part = table[table["name"].isin({*made.seen, *made.validation, *made.unseen})]
-        ready = _ready_points(opened, taking_part, made, prompts, methods)
-        given = clips, made, ready, texts, methods, place / "predictions"
-        key = fingerprint(name, opened.fingerprint, prompts, list(methods or ()))
-        families.setdefault(asked.family, []).append(evaluate_points(*given, split=f"{name}-{key[:8]}"))
+        ready = _ready_points(model, taking_part, made, prompts, methods)
+        key = fingerprint(name, model.fingerprint, prompts, list(methods or ()))
+        given = clips, made, ready, texts, methods, place / "predictions", f"{name}-{key[:8]}"
+        families.setdefault(ProtocolName.of(name).family, []).append(evaluate_points(*given))
+    about = {"catalog": catalog.fingerprint, "frames": store.fingerprint, "model": model.fingerprint}
+    return _summed_up(families, catalog, model.name, about, place / "predictions")
+
+
+def _given(
+    model: Embeddings,
+    names: Sequence[str],
+    catalog: Catalog,
+    methods: Sequence[str] | None,
+    prompts: Sequence[str] | None,
+) -> Evaluated:
+    """Score embeddings from elsewhere; clips without one are said, and take no part."""
+    if prompts:
+        raise ValueError(f"the class texts are embedded already, got the prompts {', '.join(prompts)}")
+    listed = catalog.clips[catalog.clips["class"].isin(catalog.classes["name"])]
+    clips = model.of_clips(listed)
+    is_there = listed["id"].isin(set(clips.ids))
+    usable, lacking = listed[is_there].drop(columns="status", errors="ignore"), listed["id"][~is_there]
+    if len(lacking):
+        such = f"{len(lacking)} of {len(listed)} clips have no embedding, such as {lacking.iloc[0]!r}"
+        warnings.warn(f"{such}; they take no part", stacklevel=3)
+    told = model.provenance.get("model", "embeddings from elsewhere")
+    families: dict[str, list[Predictions]] = {}
+    for name, made in _protocols(names, usable, catalog, told).items():
+        texts = model.of_classes((*made.seen, *made.validation, *made.unseen))
+        ready = [ClassPoints("direct", GIVEN, texts.names, texts.pooled_CF)]
+        scored = evaluate_points(clips, made, ready, [texts], methods, split=name)
+        families.setdefault(ProtocolName.of(name).family, []).append(scored)
+    return _summed_up(families, catalog, told, {"embeddings": model.fingerprint})
+
+
+def _protocols(
+    names: Sequence[str], usable: pd.DataFrame, catalog: Catalog, trained_on: str
+) -> dict[str, Protocol]:
+    """The protocols of these names; those that cross datasets are of a training elsewhere."""
+    found = {}
+    for name in names:
+        elsewhere = trained_on if ProtocolName.of(name).is_cross_dataset else ""
+        data = ProtocolData(usable, catalog.classes, catalog.name, train_name=elsewhere)
+        found[name] = protocol_named(name, data)
+    return found
+
+
+def _summed_up(
+    families: dict[str, list[Predictions]],
+    catalog: Catalog,
+    by: str,
+    about: dict[str, str],
+    folder: Path | None = None,
+) -> Evaluated:
     titles = {
-        name: f"{name}, {len(of)} splits, {catalog.name}, by {opened.name}" for name, of in families.items()
+        family: f"{family}, {len(of)} split{'s' * (len(of) > 1)}, {catalog.name}, by {by}"
+        for family, of in families.items()
     }
-    about = {"catalog": catalog.fingerprint, "frames": store.fingerprint, "model": opened.fingerprint}
-    return Evaluated.of(Results(families, about, titles, place / "predictions"), catalog)
+    return Evaluated.of(Results(families, about, titles, folder), catalog)
+
+
+def _listed(dataset: str | Path, videos: str | Path | None, annotations: str | Path | None) -> Catalog:
+    """The clips that a dataset lists; no video is opened, and none need be there."""
+    path = Path(dataset)
+    if str(dataset) in DATASETS and str(dataset) != FOLDER:
+        if annotations is None:
+            raise ValueError(f"{dataset} needs the folder of its annotation files, got annotations None")
+        read = read_annotations(str(dataset), Path(annotations))
+        classes = read.classes.merge(class_list(str(dataset)), on="name", how="left").fillna("")
+        clips = read.clips[read.clips["reason"] == ""].assign(path="")
+        return Catalog(str(dataset), Path(videos or "."), clips.reset_index(drop=True), classes)
+    if (path / "study.json").is_file():
+        return Workspace.open(path).test_catalog
+    if (path / "catalog" / "catalog.json").is_file():
+        return open_prepared("dataset", path).catalog
+    listed, classes = list_class_folders(path)
+    clips = listed[listed["status"] == ""].reset_index(drop=True)
+    return Catalog(path.resolve().name, path, clips, classes)
 
 
 def _clips_of(

@@ -16,6 +16,9 @@ def evaluate(
     predictions: Path | None = None,
     classes: Path | None = None,
     model: str | None = None,
+    embeddings: Path | None = None,
+    texts: Path | None = None,
+    average: bool = False,
     dataset: str | None = None,
     videos: Path | None = None,
     annotations: Path | None = None,
@@ -25,12 +28,15 @@ def evaluate(
     allow_leakage: bool = False,
     json: Path | None = None,
 ) -> None:
-    """Score predictions from elsewhere (--predictions), or a model on a dataset (--model, --dataset).
+    """Score predictions from elsewhere, or a model, or embeddings from elsewhere, on a dataset.
 
     Args:
         predictions: csv with the columns label and prediction, a row a clip.
         classes: file of all candidate classes, a name a line or a csv; without it those that occur.
         model: a folder of export, a workspace, or CLIP, SigLIP or X-CLIP (folder or hub name).
+        embeddings: instead of a model: clips' vectors as parquet, npz or safetensors; needs no videos.
+        texts: the class texts' vectors, where they are not in that file.
+        average: take the mean of several rows of one clip or class.
         dataset: a folder of class folders, one made by prepare, or the name of a public dataset.
         videos: of a public dataset: the folder above the class folders.
         annotations: of a public dataset: the folder of its official annotation files.
@@ -42,8 +48,8 @@ def evaluate(
     """
     from zsar_lab.files import write_json
 
-    if bool(predictions) == bool(dataset) or bool(dataset) != bool(model):
-        raise ValueError("give --predictions, or --model and --dataset")
+    if bool(predictions) == bool(dataset) or bool(dataset) != (bool(model) != bool(embeddings)):
+        raise ValueError("give --predictions, or --dataset and --model or --embeddings")
     _check_output(json, predictions, classes)
     if predictions:
         from zsar_lab.results.outside import read_predictions, score_predictions
@@ -53,13 +59,15 @@ def evaluate(
         scores = score_predictions(read_predictions(predictions, classes))
         text, content = scores.text(), scores.content()
     else:
+        from zsar_lab.embed.outside import Embeddings
         from zsar_lab.evaluation import evaluate as score
         from zsar_lab.results.report_files import report_content
         from zsar_lab.viz.tables import report_as_text
 
-        assert model and dataset
+        assert dataset
+        scored = model or Embeddings.read(embeddings or "", texts, average)
         where = {"videos": videos, "annotations": annotations, "allow_leakage": allow_leakage}
-        results = score(model, dataset, protocol, methods=method or None, prompts=prompt or None, **where)
+        results = score(scored, dataset, protocol, methods=method or None, prompts=prompt or None, **where)
         text = "\n\n".join(report_as_text(results, family) for family in results.families)
         text, content = f"{text}\n\n{results.sentence()}", report_content(results)
     print(text)
