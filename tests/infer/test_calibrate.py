@@ -10,7 +10,7 @@ import pytest
 from scipy.linalg import expm
 from scipy.stats import t
 
-from zsar_lab.infer.calibrate import HeldOut, calibrated, lowest_confidence, rehearse
+from zsar_lab.infer.calibrate import HeldOut, calibrated, lowest_confidence, rehearse, turned
 from zsar_lab.infer.classifier import (
     BETWEEN,
     NONE_OF_THESE,
@@ -98,6 +98,17 @@ def test_each_clip_has_its_own_class_among_the_candidates_as_a_plain_loop_sees_i
     assert thresholds.auroc == pytest.approx(above) and (best >= thresholds.min_score).mean() >= 0.9
     assert thresholds.withheld == pytest.approx(np.mean(found.others_O < thresholds.min_score))
     assert calibrated(world.held_out, found, trained, 0.1, allow_bias=True)[0] == 0
+
+
+def test_a_clip_is_turned_with_its_class_and_keeps_its_length_and_what_lies_across():
+    world = World(7)
+    clips, start, end = world.clips[:5], world.points[:5], world.points[5:10]
+    found = turned(clips, start, end)
+    np.testing.assert_allclose(turned(start, start, end), end)
+    np.testing.assert_allclose((found * end).sum(1), (clips * start).sum(1))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+    np.testing.assert_allclose(turned(clips, start, start), clips)
+    np.testing.assert_allclose(turned(clips[0], start[:1], -start[:1])[0] @ -start[0], clips[0] @ start[0])
 
 
 def test_names_near_to_one_another_are_rehearsed_as_near():

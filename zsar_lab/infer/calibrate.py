@@ -132,47 +132,34 @@ def rehearse(
     column_of = dict(zip(reversed(same), reversed(range(len(same)))))  # of several the first
     targets_E = np.array([column_of.get(name, -1) for name in held_out.names])[class_E]
     is_other_E, is_seen_E, weight_E = targets_E < 0, class_E < n_seen, 1 / np.bincount(class_E)[class_E]
-    scores_EC, classes = clips_ED @ weights_CD.T, np.arange(len(points_KD))
+    scores_EC, is_seen_K = clips_ED @ weights_CD.T, np.arange(len(points_KD)) < n_seen
     others_O = scores_EC[is_other_E].max(1)
     for side in (True, False):
         clips, candidates = is_seen_E == side, np.flatnonzero(is_trained_C == side)
-        if not len(candidates):
-            continue
-        rows = np.flatnonzero(is_other_E & clips)
-        targets_E[rows] = rng.choice(candidates, len(rows))
-        weight_E[clips] *= len(candidates) / max(weight_E[clips].sum(), 1e-12)
-        given, own, column = clips_ED[rows], class_E[rows], targets_E[rows]
-        scores_EC[rows] = turned(given, points_KD[own], weights_CD[column]) @ weights_CD.T
-        for other in (True, False):
-            rival_C, stand_in_K = is_trained_C == other, (classes < n_seen) == other
-            if min(rival_C.sum(), stand_in_K.sum()) > (other == side):  # of its own side it is one itself
-                near_EC = np.where(rival_C, weights_CD[column] @ weights_CD.T, -np.inf)
-                near_EK = np.where(stand_in_K, points_KD[own] @ points_KD.T, np.inf)
-                at, drawn_E = _nearest_rival(near_EC, near_EK, column, own, given, points_KD)
-                scores_EC[rows, at] = np.maximum(scores_EC[rows, at], drawn_E)
+        if len(candidates):
+            rows = np.flatnonzero(is_other_E & clips)
+            targets_E[rows] = rng.choice(candidates, len(rows))
+            weight_E[clips] *= len(candidates) / max(weight_E[clips].sum(), 1e-12)
     used = np.flatnonzero(targets_E >= 0)
+    rows = used[is_other_E[used]]
+    given, own, column, every = clips_ED[rows], class_E[rows], targets_E[rows], np.arange(len(rows))
+    scores_EC[rows] = turned(given, points_KD[own], weights_CD[column]) @ weights_CD.T
+    for side in (True, False):
+        near_EC = np.where(is_trained_C == side, weights_CD[column] @ weights_CD.T, -np.inf)
+        near_EK = np.where(is_seen_K == side, points_KD[own] @ points_KD.T, np.inf)
+        near_EC[every, column], near_EK[every, own] = -np.inf, np.inf
+        nearest, near_E = near_EC.argmax(1), near_EC.max(1)
+        stand_in = np.abs(near_EK - near_E[:, None]).argmin(1)
+        there = np.isfinite(near_E) & np.isfinite(near_EK.min(1))
+        drawn_E = np.where(there, (given * points_KD[stand_in]).sum(1), -np.inf)
+        scores_EC[rows, nearest] = np.maximum(scores_EC[rows, nearest], drawn_E)
     return Rehearsal(used, scores_EC[used], targets_E[used], weight_E[used], others_O)
-
-
-def _nearest_rival(
-    near_EC: np.ndarray,
-    near_EK: np.ndarray,
-    column_E: np.ndarray,
-    own_E: np.ndarray,
-    clips_ED: np.ndarray,
-    points_KD: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each name's nearest rival, and the clip's score to the class about as near to its own as that."""
-    np.put_along_axis(near_EC, column_E[:, None], -np.inf, 1)
-    np.put_along_axis(near_EK, own_E[:, None], np.inf, 1)
-    stand_in_E = np.abs(near_EK - near_EC.max(1, keepdims=True)).argmin(1)
-    return near_EC.argmax(1), (clips_ED * points_KD[stand_in_E]).sum(1)
 
 
 def turned(clips_ND: np.ndarray, from_ND: np.ndarray, to_ND: np.ndarray) -> np.ndarray:
     """R x of each clip x, R the rotation in the plane of unit vectors v and c that takes v to c.
 
-    R x = x - (v + c) ((v + c) x) / (1 + v c) + 2 c (v x); a v opposite to c has no one plane and stays.
+    R x = x - (v + c) ((v + c) x) / (1 + v c) + 2 c (v x); where v is opposite to c, x is mirrored.
     """
     both_ND, along_N = from_ND + to_ND, (clips_ND * from_ND).sum(1)
     share_N = (clips_ND * both_ND).sum(1) / np.maximum(1 + (from_ND * to_ND).sum(1), 1e-9)
