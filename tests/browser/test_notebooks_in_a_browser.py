@@ -44,6 +44,7 @@ def test_class_errors_and_their_comparison_follow_choices_and_play(open_notebook
     page = open_notebook("06_class_errors")
     found, advancing = playing(page, ".zsar-class-errors .zsar-clips")
     assert found >= 10 and advancing >= 1
+    expect(page.locator(".zsar-picture").first).to_be_hidden()  # beside a widget that works
     box = page.locator(".zsar-class-errors")
     name = options(choice(box, "class"))[2].rsplit(" (", 1)[0]
     choice(box, "class").select_option(index=2)

@@ -185,7 +185,7 @@ class _Drawing:
                     self.write(axis.at(value), bottom + LINE, text, "middle")
         self._stroke(f"M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}", None, AXIS)
         self.write((left + right) / 2, bottom + x.down, x.asked.title.text, "middle")
-        side, middle = left - y.across - 2, (top + bottom) / 2
+        side, middle = left - y.across - 8, (top + bottom) / 2
         turn = f"rotate(-90 {side:.1f} {middle:.1f})"
         self.write(side, middle, y.asked.title.text, "middle", transform=turn)
 
