@@ -178,8 +178,10 @@ def _one_a_name(
     if len(once) < len(names) and not average:
         twice = pd.Series(names)[pd.Series(names).duplicated()].iloc[0]
         raise EmbeddingsError(f"each {what} comes once, got {twice!r} again; average=True takes means")
-    sums_ND = np.zeros((len(once), rows_RD.shape[1]))
-    np.add.at(sums_ND, codes_R, rows_RD / lengths_R[:, None])
+    rows_RD = rows_RD / lengths_R[:, None]
+    sums_ND = rows_RD if len(once) == len(names) else np.zeros((len(once), rows_RD.shape[1]))
+    if len(once) < len(names):
+        np.add.at(sums_ND, codes_R, rows_RD)
     lengths_N = np.linalg.norm(sums_ND, axis=1, keepdims=True)
     if not lengths_N.all():
         raise EmbeddingsError(f"the rows of a {what} cancel out: {once[int(lengths_N.argmin())]!r}")

@@ -191,6 +191,10 @@ def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -
         raise ValueError(
             f"every class needs a clip for its prototype, class number {counts.argmin()} has none"
         )
-    sums = np.zeros((n_classes, embedding_ND.shape[1]))
-    np.add.at(sums, targets, embedding_ND)
-    return unit(sums / counts[:, None])
+    return unit(class_sums(embedding_ND, targets, n_classes) / counts[:, None])
+
+
+def class_sums(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
+    """The sum of each class's rows, added one after another, float64 [C, D]."""
+    columns = (np.bincount(targets, column, n_classes) for column in np.asarray(embedding_ND).T)
+    return np.stack(list(columns), axis=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, fit_best
+from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, class_sums, fit_best
 from zsar_lab.text.relatedness import unit
 
 MATCH_WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # 0: match is off
@@ -75,8 +75,7 @@ def true_prototype_scores(embedding_BD: np.ndarray, targets: np.ndarray, n_class
     if counts.min() < 2:
         got = f"number {counts.argmin()} has {counts.min()}"
         raise ValueError(f"the upper bound needs 2 clips of every class, {got}")
-    sums = np.zeros((n_classes, embedding_BD.shape[1]))
-    np.add.at(sums, targets, embedding_BD)
+    sums = class_sums(embedding_BD, targets, n_classes)
     scores = embedding_BD @ unit(sums).T
     own = unit(sums[targets] - embedding_BD)
     scores[np.arange(len(targets)), targets] = (embedding_BD * own).sum(1)

@@ -86,7 +86,8 @@ def make_protocol(
         raise ProtocolError(f"validation classes are given or drawn, got both ({n_validation} to draw)")
     check_distinct(clips)
     reasons = dict(left_out or {})
-    table = pd.DataFrame({"id": clips["id"], "class": clips["class"], "group": group_keys(clips)})
+    groups = pd.factorize(group_keys(clips))[0]  # numbers are looked up faster than texts
+    table = pd.DataFrame({"id": clips["id"], "class": clips["class"], "group": groups})
     table = table[~table["id"].isin(list(reasons))].sort_values("id")
     present = set(table["class"].unique())
     seen = present - set(unseen) if seen is None else seen

@@ -238,8 +238,9 @@ def cross_dataset(
         held_out = [clip for clip, word in words.items() if word == "val"]
         why = {"test": "in the test list of the training data", "": "in no list of the training data"}
         reasons |= {clip: why[word] for clip, word in words.items() if word in why}
-    of_test_data = group_keys(training).isin(set(group_keys(data.clips).unique()))
-    reasons |= dict.fromkeys(training["id"][of_test_data], TEST_DATA_GROUP)
+    if len(training):
+        of_test_data = group_keys(training).isin(set(group_keys(data.clips).unique()))
+        reasons |= dict.fromkeys(training["id"][of_test_data], TEST_DATA_GROUP)
     options |= {"removed": removed, "removed_rule": removed_rule}
     lists: dict[str, Any] = {"seen": trained_on, "held_out": held_out or None, "left_out": reasons}
     if data.train_clips is None:
