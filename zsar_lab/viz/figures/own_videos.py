@@ -44,7 +44,7 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
         ]
         text: style.Look = {"text": [style.tick(name)] * len(rows), "insidetextanchor": "middle"}
         text |= {"textposition": "inside", "showlegend": False, "base": rows["start_s"].tolist()}
-        marker = {"color": colours.get(name, style.GREY)}
+        marker: style.Look = {"color": colours.get(name, style.GREY)}
         marker |= {"pattern": {"shape": "/" if signs.get(name) == SIGNS[1] else ""}}
         lane = ["unsure" if unsure else "sure"] * len(rows)
         style.bars(figure, rows["end_s"] - rows["start_s"], lane, name, hover, marker, **text, row=1, col=1)
