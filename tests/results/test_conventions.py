@@ -182,7 +182,8 @@ def test_spreads_by_hand(found):
     assert f"reference convention it is {100 * table.loc[0, 'top1']:.1f} %" in words
 
 
-def test_what_cannot_be_scored_is_said(splits, noisy):
+def test_what_cannot_be_scored_is_said(splits, noisy, monkeypatch):
+    monkeypatch.setattr(room, "MANY_SEEDS", 10)
     found = conventions_of(splits, noisy, "ridge")
     assert {room.CANDIDATES, room.VIEWS, room.LOOKS}.isdisjoint(found.table["aspect"]) and found.left_out == (
         "class order: no other order was given",

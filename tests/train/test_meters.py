@@ -13,7 +13,6 @@ from zsar_lab.models.rest import ResT
 from zsar_lab.train import distributed, meters
 from zsar_lab.train.config import TrainConfig
 from zsar_lab.train.meters import (
-    FORMATS,
     Meters,
     clip_gflop,
     config_gflop,
@@ -93,14 +92,6 @@ def test_batches_pass_unchanged_and_errors_too():
     assert list(found.watch([1, None, "a"])) == [1, None, "a"] and list(found.watch([])) == []
     with pytest.raises(ZeroDivisionError):
         list(found.watch(1 / n for n in (1, 0)))
-
-
-def test_a_real_epoch_on_the_cpu():
-    found = Meters(CONFIG, CPU)
-    figures = an_epoch(found, FakeClock(), n_steps=3, waiting_s=0.0, step_s=0.0, n_clips=4)
-    assert set(figures) == set(FORMATS) and figures["clips_per_s"] > 0 and 0 <= figures["waiting_share"] <= 1
-    assert figures["gflop_per_s"] == pytest.approx(figures["clips_per_s"] * GFLOP)
-    assert figures["peak_share"] == pytest.approx(figures["gflop_per_s"] / peak_gflop_per_s(CPU))
 
 
 def test_peak_and_flops_are_found_once_and_touch_nothing_random(monkeypatch):

@@ -124,8 +124,8 @@ def occurrence_table(scores_BC: np.ndarray, targets: np.ndarray, names: Sequence
     found = {"class": names, "clips": clips, "occurrence": occurrence, "answers_per_clip": occurrence / some}
     found |= {"is_hub": occurrence >= HUB * occurrence.mean(), "is_antihub": occurrence == 0}
     found |= {"top1": np.bincount(targets[right], minlength=n_classes) / some}
-    by = {"ascending": False, "kind": "stable", "ignore_index": True}
-    return pd.DataFrame(found).sort_values("occurrence", **by)
+    table = pd.DataFrame(found)
+    return table.sort_values("occurrence", ascending=False, kind="stable", ignore_index=True)
 
 
 def _measures(counts_RC: np.ndarray) -> dict[str, np.ndarray]:

@@ -180,9 +180,9 @@ class Predictions(Shown):
         """
         key = (method, self.prompt if prompt is None else prompt, reduction, setting, candidates)
         if key not in self._by_key:
+            methods = list(dict.fromkeys(one.method for one in self.scored))
             of_method = [one.key for one in self.scored if one.method == method]
-            near = of_method or list(dict.fromkeys(one.method for one in self.scored))
-            raise KeyError(f"{key} was not scored in {self.split!r}, but {near}")
+            raise KeyError(f"{key} was not scored in {self.split!r}, but {of_method or methods}")
         return self._by_key[key]
 
     def ids(self, candidates: str = "unseen", role: str | None = None) -> tuple[str, ...]:
