@@ -66,8 +66,16 @@ def evaluate(
 
         assert dataset
         scored = model or Embeddings.read(embeddings or "", texts, average)
-        where = {"videos": videos, "annotations": annotations, "allow_leakage": allow_leakage}
-        results = score(scored, dataset, protocol, methods=method or None, prompts=prompt or None, **where)
+        results = score(
+            scored,
+            dataset,
+            protocol,
+            videos=videos,
+            annotations=annotations,
+            methods=method or None,
+            prompts=prompt or None,
+            allow_leakage=allow_leakage,
+        )
         text = "\n\n".join(report_as_text(results, family) for family in results.families)
         text, content = f"{text}\n\n{results.sentence()}", report_content(results)
     print(text)

@@ -91,11 +91,13 @@ def study(
     from zsar_lab.data.prepare import open_prepared
     from zsar_lab.study import Data, fitting
 
-    if (videos / "catalog" / "catalog.json").is_file():
-        classes, place = open_prepared("videos", videos).catalog.classes, {"prepared": str(videos)}
+    is_prepared = (videos / "catalog" / "catalog.json").is_file()
+    if is_prepared:
+        classes = open_prepared("videos", videos).catalog.classes
     else:
-        classes, place = list_class_folders(videos)[1], {"videos": str(videos)}
-    data = Data(**place, frames=_frames(asked))
+        classes = list_class_folders(videos)[1]
+    folder = None if is_prepared else str(videos), str(videos) if is_prepared else None
+    data = Data(folder[0], prepared=folder[1], frames=_frames(asked))
     protocols, prompt = fitting(classes)
     asked = replace(asked, prompt=asked.prompt or (prompt,))
     _carry_out(workspace or Path("runs") / videos.resolve().name, data, protocol or protocols, asked)

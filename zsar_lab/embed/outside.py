@@ -66,7 +66,9 @@ class Embeddings(Shown):
         average: bool = False,
     ) -> None:
         self.clips, self.vectors = _one_a_name("clip", clips, vectors, average)
-        self.names, self.text_vectors, self.provenance = (), None, dict(provenance or {})
+        self.names: tuple[str, ...] = ()
+        self.text_vectors: np.ndarray | None = None
+        self.provenance = dict(provenance or {})
         if (names is None) != (text_vectors is None):
             raise EmbeddingsError("names and text_vectors come together, got one of them alone")
         if names is not None:
@@ -137,10 +139,11 @@ class Embeddings(Shown):
         if twice := pd.Series(found)[pd.Series(found).duplicated()].tolist():
             raise EmbeddingsError(f"a clip has one embedding, {twice[0]!r} has more; average them")
         class_of = dict(zip(table["id"], table["class"], strict=True))
-        labels = tuple(class_of[one] for one in found)
+        ids = tuple(one for one in found if one)
+        labels = tuple(class_of[one] for one in ids)
         none_NPD = np.zeros((len(found), 0, self.vectors.shape[1]), np.float16)
         about = {name: str(value) for name, value in self.provenance.items()}
-        return ClipEmbeddings(tuple(found), labels, self.vectors, none_NPD, self.fingerprint, about)
+        return ClipEmbeddings(ids, labels, self.vectors, none_NPD, self.fingerprint, about)
 
     def of_classes(self, classes: Sequence[str]) -> ClassEmbeddings:
         """The embedded texts of these classes, found by `match_names`; EmbeddingsError where one has none."""

@@ -90,7 +90,8 @@ class VideoModel(Shown, ABC):
 
         def batches(rows: np.ndarray) -> Batches:
             for start in range(0, len(rows), CLIPS_A_BATCH):
-                found_BD = self.embed(np.asarray(store.frames[rows[start : start + CLIPS_A_BATCH]]))
+                few = rows[start : start + CLIPS_A_BATCH]
+                found_BD = self.embed(np.stack([store.frames[row] for row in few.tolist()]))
                 yield found_BD, np.zeros((len(found_BD), 0, found_BD.shape[1]), np.float16)
 
         return make_embeddings(folder, key, store, {"model": self.name}, batches)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -54,8 +54,8 @@ def embed_windows(
     """
     refused = videos[videos["reason"] != ""]
     if len(refused):
-        nothing = {"start_s": 0.0, "end_s": 0.0, "duration_s": 0.0, "number": 0, "windows": 0, "of": 0}
-        nothing |= {"remark": "", "embedding": None}
+        nothing: dict[str, Any] = dict.fromkeys(("start_s", "end_s", "duration_s"), 0.0)
+        nothing |= {"number": 0, "windows": 0, "of": 0, "remark": "", "embedding": None}
         yield refused.assign(**nothing)[WINDOW_COLUMNS]
     good = videos[videos["reason"] == ""]
     labels, waiting = good["label"].tolist(), []
@@ -103,7 +103,7 @@ def in_order(parts: Iterable[pd.DataFrame], videos: pd.DataFrame) -> Generator[p
 
     What waits are embeddings, not frames.
     """
-    waiting: dict[tuple[str, int], pd.DataFrame] = {}
+    waiting: dict[tuple[str | None, int], pd.DataFrame] = {}
     paths, number = iter(videos["path"]), 0
     path = next(paths, None)
     for part in parts:

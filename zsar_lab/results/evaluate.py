@@ -73,7 +73,8 @@ def evaluate_split(
         with suppress(FileNotFoundError):
             return Predictions.read(folder, split, about["fingerprint"])
     trained = TrainedModel(checkpoint.model(), trained_text or classes, clips)
-    gathered, fits = SplitClips.of(clips, protocol, trained), {}
+    gathered = SplitClips.of(clips, protocol, trained)
+    fits: dict[str, Fitted] = {}
     for name, method in METHODS.items():
         fits[name] = method.fit(gathered, classes, fits)
     others = [METHODS[name].fit(gathered, texts, {}) for texts in other_texts for name in TEXT_METHODS]
@@ -134,7 +135,7 @@ def evaluate_points(
     inputs = [plain(protocol).hash, protocol.unseen, protocol.average, chosen, of_texts]
     flat = [part for one in of_ready for part in (list(one[:2]), list(one[2]), one[3])]
     split = split or plain(protocol).name
-    about = {
+    about: dict[str, Any] = {
         "fingerprint": fingerprint("predictions of points", clips.fingerprint, *inputs, *flat),
         "fingerprints": {
             "checkpoint": clips.fingerprint,

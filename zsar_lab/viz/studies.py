@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from zsar_lab.data.frames import decoded_clips
@@ -94,6 +95,6 @@ def example_videos(workspace: Workspace, split: str, per_class: int = 4) -> tupl
         shutil.copy(catalog.root / path, folder / name)
     (folder / "broken.mp4").write_bytes(b"this is no video")
     joined = few.drop_duplicates("class").sort_values("class")["id"].tolist()
-    pictures = frames.frames[frames.rows(joined)]
+    pictures = np.stack([frames.frames[row] for row in frames.rows(joined).tolist()])
     write_mp4(folder / "long.mp4", pictures.reshape(-1, *pictures.shape[2:]), fps=12)
     return folder, dict(zip(names, few["class"], strict=True))

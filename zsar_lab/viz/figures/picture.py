@@ -142,11 +142,10 @@ class _Drawing:
             refs = (name and name.removesuffix(" domain") for name in (shape.xref, shape.yref))
             self._stroke(corners, shape.line, more=self._inside(*refs) if shape.type == "line" else "")
         for note in self.figure.layout.annotations:
-            x, y = self._place(note.xref, note.x, "x"), self._place(note.yref, note.y, "y")
-            y += LINE if note.yanchor == "top" else -4
-            self.write(
-                x + (note.xshift or 0), y - (note.yshift or 0), note.text, ANCHORS.get(note.xanchor, "middle")
-            )
+            left = self._place(note.xref, note.x, "x") + (note.xshift or 0)
+            top = self._place(note.yref, note.y, "y") + (LINE if note.yanchor == "top" else -4)
+            anchor = ANCHORS.get(note.xanchor, "middle")
+            self.write(left, top - (note.yshift or 0), note.text, anchor)
         height = self._draw_legend()
         head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {height:.0f}"'
         head += f' width="{self.width}" height="{height:.0f}" font-family="sans-serif" fill="{INK}">'
@@ -238,7 +237,7 @@ class _Drawing:
         for place, colour, symbol in zip(places, colours, symbols):
             if place is not None:
                 key = colour or other or INK, symbol or "circle"
-                of_look[key] = of_look.get(key, "") + sign(*place, size, key[1])
+                of_look[key] = of_look.get(key, "") + sign(place[0], place[1], size, key[1])
         for (colour, symbol), path in of_look.items():
             opacity = f' opacity="{trace.marker.opacity}"' if trace.marker.opacity is not None else ""
             self.parts.append(f'<path d="{path}" {look_of_sign(symbol, colour, size)}{opacity}/>')
@@ -321,7 +320,7 @@ class _Drawing:
                 left, y = 12.0, y + LINE + 2
             marker = getattr(trace, "marker", None)
             colour = next((c for c in each_of(getattr(marker, "color", None), 1) if c), None)
-            symbol = each_of(marker.symbol, 1)[0] if trace.type != "bar" else "square"
+            symbol = "square" if trace.type == "bar" else each_of(getattr(marker, "symbol", None), 1)[0]
             if trace.type != "bar" and "lines" in (trace.mode or "lines"):
                 self._stroke(f"M{left} {y - 4}h20", trace.line)
             else:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import numpy as np
 from IPython.display import HTML, display
 from markupsafe import Markup
 
@@ -109,7 +110,7 @@ def _still(video: str) -> str:
         path = Path(folder) / "clip.mp4"
         path.write_bytes(base64.b64decode(video))
         try:
-            (frame,) = read_frames(path, lambda times_s: [len(times_s) // 2], STILL_PX)
+            (frame,) = read_frames(path, lambda times_s: np.array([len(times_s) // 2]), STILL_PX)
         except UnreadableVideo:
             return ""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg_of(frame, QUALITY)).decode()
