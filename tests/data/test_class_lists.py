@@ -137,7 +137,7 @@ def test_the_wheel_ships_every_list():
     expected = {
         f"data/{name}/classes.csv": f"zsar_lab/shipped/{name}/classes.csv" for name in ("demo", *DATASETS)
     }
-    assert expected == wheel["force-include"]
+    assert expected | {"notebooks": "zsar_lab/shipped/notebooks"} == wheel["force-include"]
     assert all((ROOT / path).is_file() for path in expected)
 
 

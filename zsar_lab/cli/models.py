@@ -254,7 +254,7 @@ def bench(
     """
     from zsar_lab.files import write_json
 
-    script = Path(__file__).parents[1] / "benchmarks" / "bench_engine.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "bench_engine.py"
     if not script.is_file():
         raise FileNotFoundError("bench needs a checkout of zsar_lab with benchmarks/bench_engine.py")
     measure = runpy.run_path(str(script))["bench"]

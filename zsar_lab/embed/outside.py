@@ -37,8 +37,8 @@ class Embeddings(Shown):
 
     >>> import zsar_lab as zl
     >>> found = zl.Embeddings(["a/1", "b/1"], [[3, 4], [0, 2]], ["a", "b"], [[1, 0], [0, 1]])
-    >>> found.vectors.round(1).tolist()
-    [[0.6, 0.8], [0.0, 1.0]]
+    >>> found.vectors.shape, found.names
+    ((2, 2), ('a', 'b'))
 
     Args:
         clips: an id or a path of each row of `vectors`.
