@@ -40,13 +40,19 @@ class Evaluated(Results):
 
     catalog: Catalog
 
+    remark = ""
+
     @staticmethod
-    def of(results: Results, catalog: Catalog) -> Evaluated:
-        """The same scores, with the catalog that their clips are in."""
+    def of(results: Results, catalog: Catalog, remark: str = "") -> Evaluated:
+        """The same scores, with the catalog that their clips are in, and what must be said of them."""
         found = Evaluated.__new__(Evaluated)
         vars(found).update(vars(results))
-        found.catalog = catalog
+        found.catalog, found.remark = catalog, remark
         return found
+
+    def sentence(self, family: str | None = None) -> str:
+        """As of Results, after the remark."""
+        return f"{self.remark}. " * bool(self.remark) + super().sentence(family)
 
     def plot(self, kind: str = "methods", method: str | None = None, split: int = 0) -> Any:
         """A plotly figure, one of PLOTS; of classes, confusion and hubness that of one split, by number."""
@@ -145,15 +151,17 @@ def _embedded(
     check_differ(texts[0])
     usable = catalog.usable[catalog.usable["id"].isin(set(store.ids))]
     families: dict[str, list[Predictions]] = {}
+    leaked: set[str] = set()
     for name, made in _protocols(names, usable, catalog, model.about).items():
-        _refuse_trained(model, made, allow_leakage)
+        leaked |= _trained_on(model, made, allow_leakage)
         taking_part = table[table["name"].isin({*made.seen, *made.validation, *made.unseen})]
         ready = _ready_points(model, taking_part, made, prompts, methods)
         key = fingerprint(name, model.fingerprint, prompts, list(methods or ()))
         given = clips, made, ready, texts, methods, place / "predictions", f"{name}-{key[:8]}"
         families.setdefault(ProtocolName.of(name).family, []).append(evaluate_points(*given))
     about = {"catalog": catalog.fingerprint, "frames": store.fingerprint, "model": model.fingerprint}
-    return _summed_up(families, catalog, model.name, about, place / "predictions")
+    remark = f"NOT zero-shot: the model was trained on {len(leaked)} of the unseen classes" * bool(leaked)
+    return _summed_up(families, catalog, model.name, about, place / "predictions", remark)
 
 
 def _given(
@@ -202,12 +210,13 @@ def _summed_up(
     by: str,
     about: dict[str, str],
     folder: Path | None = None,
+    remark: str = "",
 ) -> Evaluated:
+    told = f"{catalog.name}, by {by}" + f"; {remark}" * bool(remark)
     titles = {
-        family: f"{family}, {len(of)} split{'s' * (len(of) > 1)}, {catalog.name}, by {by}"
-        for family, of in families.items()
+        family: f"{family}, {len(of)} split{'s' * (len(of) > 1)}, {told}" for family, of in families.items()
     }
-    return Evaluated.of(Results(families, about, titles, folder), catalog)
+    return Evaluated.of(Results(families, about, titles, folder), catalog, remark)
 
 
 def _listed(dataset: str | Path, videos: str | Path | None, annotations: str | Path | None) -> Catalog:
@@ -262,15 +271,16 @@ def _clips_of(
     return made.catalog, made.frames, place
 
 
-def _refuse_trained(model: VideoModel, protocol: Protocol, allow: bool) -> None:
-    """Refuse to score a class as unseen that the model was trained on."""
+def _trained_on(model: VideoModel, protocol: Protocol, allow: bool) -> set[str]:
+    """The unseen classes that the model was trained on, refused unless allowed."""
     found = match_names(protocol.unseen, model.seen["name"]).class_of
     if found and not allow:
         pairs = ", ".join(f"{name} ({seen})" for name, seen in list(found.items())[:5])
         raise ProtocolError(
             f"{len(found)} unseen classes of {protocol.name!r} were trained on: {pairs}; allow_leakage"
-            " (--allow-leakage) scores them nevertheless"
+            " (--allow-leakage) scores them nevertheless, and says so"
         )
+    return set(found)
 
 
 def _ready_points(
@@ -294,10 +304,11 @@ def _ready_points(
                 made = model.classifier(table, method, prompt, allow_bias=True)
             except ValueError as error:
                 refused = error
-                warnings.warn(f"{method} with {prompt} is not scored: {error}", stacklevel=3)
                 continue
             given = method, prompt, made.names, made.weights_CD, made.temperature
             found.append(ClassPoints(*given))
     if refused is not None and not found and not protocol.seen:
         raise refused
+    if refused is not None:
+        warnings.warn(f"a method is not scored: {refused}", stacklevel=4)
     return found

@@ -50,7 +50,7 @@ def _study(workspace: Workspace) -> str:
     if not report.is_file():
         return "\n".join([*lines, "It has no report yet; run the command that made it again to go on."])
     content = read_json(report)
-    top1 = ", ".join(f"{LABELS.get(name, name)} {100 * share:.1f}" for name, share in content["top1"].items())
+    top1 = "; ".join(f"{LABELS.get(name, name)} {100 * share:.1f}" for name, share in content["top1"].items())
     bound = content["upper_bound"]
     lines += [
         f"Top-1 in percent, {content['protocol']['name']}: {top1}; chance {100 * content['chance']:.1f}"

@@ -158,6 +158,11 @@ def test_the_page_is_whole_escaped_and_fetches_nothing(results):
         assert found["interval"] == f"[{100 * row['top1_low']:.1f}, {100 * row['top1_high']:.1f}]"
         assert found["mean_class_%"] == f"{100 * row['mean_class']:.1f}"
     assert shown["transfer"]["top-1 less transfer's"] == "" != shown["direct, ridge"]["top-1 less transfer's"]
+    splits = next(table for table in page.tables if "validation" in table[0])
+    of_split = [dict(zip(splits[0], row)) for row in splits[1:]]
+    for row, one in zip(of_split, results.splits(), strict=False):
+        counts = [len(getattr(one.protocol, kind)) for kind in ("seen", "validation", "unseen")]
+        assert [row[kind] for kind in ("seen", "validation", "unseen")] == list(map(str, counts))
     prompts = next(table for table in page.tables if "top-1 less label's" in table[0])
     assert "transfer, <b>$x_1$ & 5 %" in {row[0] for row in prompts[1:]}
     for _, row in results.table().iterrows():

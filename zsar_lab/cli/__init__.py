@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 from zsar_lab import __version__
 from zsar_lab.cli.models import bench, classify, compare, evaluate, export, info
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"zsar_lab {__version__}")
         return 0
+    warnings.formatwarning = lambda message, *_, **__: f"note: {message}\n"  # without a line of code
     commands = {command.__name__: command for command in COMMANDS}
     rank = os.environ.get("RANK", "0")
     who = f"rank {rank}: " if "RANK" in os.environ else ""

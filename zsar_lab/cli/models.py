@@ -162,6 +162,8 @@ def classify(
 
     if bool(classes) == bool(names):
         raise ValueError("give either --classes or --names")
+    if len(names) == 1 and Path(names[0]).suffix.lower() in (".txt", ".csv"):
+        raise ValueError(f"--names takes class names, got {names[0]!r}; a file of them goes to --classes")
     if misplaced := [name for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES]:
         raise ValueError(f"a class name must be no video, got {misplaced[0]!r}; put videos before --names")
     page = timeline and timeline.resolve()

@@ -94,7 +94,8 @@ def random(data: ProtocolData, number: int, n_unseen: int | None = None, **optio
     n_validation = options.pop("n_validation", quarter)
     if n_unseen < 2 or n_unseen + n_validation + 2 > len(data.names):
         got = f"{n_unseen} unseen and {n_validation} validation of {len(data.names)} classes"
-        raise ProtocolError(f"a random split needs 2 unseen and 2 seen classes or more, got {got}")
+        needs = "2 unseen and 2 seen classes or more (by default of 8)"
+        raise ProtocolError(f"a random split needs {needs}, got {got}")
     chosen = np.random.default_rng([number, 2]).permutation(data.names).tolist()
     unseen, validation = chosen[:n_unseen], chosen[n_unseen : n_unseen + n_validation]
     options = {"seed": number} | options

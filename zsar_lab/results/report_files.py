@@ -172,11 +172,13 @@ def html_page(results: Results) -> str:
             f" upper bound {bound} (nearest true prototype, not zero-shot); held-out seen clips {seen}."
         )
         splits = pd.DataFrame(of_splits).assign(protocol=[one["hash"] for one in of_splits])
-        for name in ("seen", "validation", "unseen"):
-            splits[name] = splits[name].map(len)
-        columns = {name: f"{{{name}}}" for name in ("name", "seen", "validation", "unseen", "protocol")}
+        kinds = ("seen", "validation", "unseen")  # not the shares of the same name
+        splits = splits.assign(**{f"n_{kind}": splits[kind].map(len) for kind in kinds})
+        columns = {"name": "{name}"} | {kind: f"{{n_{kind}}}" for kind in kinds} | {"protocol": "{protocol}"}
         columns |= {"clips": "{clips_scored}", "upper bound %": "{upper_bound:.1f}"}
-        shown = readable(splits.drop(columns="clips"), columns | {"seen classes %": "{seen_top1:.1f}"})
+        shown = readable(
+            splits.drop(columns=["clips", *kinds]), columns | {"seen classes %": "{seen_top1:.1f}"}
+        )
         groups = [
             {"title": title, "table": _shown(rows), "shared": _shared_prints(rows), "prints": _prints(rows)}
             for title, rows in _groups(table)

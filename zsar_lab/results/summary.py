@@ -115,15 +115,17 @@ class Results(Shown):
 
     def sentence(self, family: str | None = None) -> str:
         """What was found: top-1 of the baseline, chance and bound; and which methods a test tells from it."""
-        name, bound = self.baseline(family), self.upper_bound(family)
+        name, bound, chance = self.baseline(family), self.upper_bound(family), self.chance(family)
         rows = self.rows(name, family)
-        low, high = interval(rows)
+        top1, (low, high) = accuracy(rows), interval(rows)
         said = (
-            f"{LABELS[name].capitalize()} names {100 * accuracy(rows):.1f} % of the clips of"
-            f" {rows['label'].nunique()} unseen classes right (95 % interval over classes"
-            f" {100 * low:.0f} to {100 * high:.0f} %); chance is {100 * self.chance(family):.1f} %"
+            f"{LABELS[name].capitalize()} names {100 * top1:.1f} % of the clips of"
+            f" {rows['label'].nunique()} different unseen classes right (95 % interval over classes"
+            f" {100 * low:.0f} to {100 * high:.0f} %); chance is {100 * chance:.1f} %"
         )
-        said += f", and true prototypes would reach {100 * bound:.1f} %." if bound == bound else "."
+        if bound == bound:
+            said += f", and true prototypes reach {'only ' * (bound < top1)}{100 * bound:.1f} %"
+        said += ". That is not above chance for sure." if low <= chance else "."
         others = self.against(family=family)
         if len(others) < 2:
             return said
