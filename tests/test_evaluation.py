@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -160,6 +162,13 @@ def _bad(change: str, mine: zl.Embeddings) -> zl.Embeddings:
 def test_embeddings_that_do_not_fit(here, change, value):
     with pytest.raises(ValueError, match=value):
         _evaluate(here, _bad(change, _outside(here)), here / "others", "all")
+
+
+def test_videos_that_came_later_are_scored_too(here, tmp_path):
+    _videos(tmp_path / "mine", OTHER, clips=2)
+    assert len(_evaluate(here, "clip", tmp_path / "mine", "all").rows("direct")) == 16
+    shutil.copy(here / "others" / "nod" / "nod2.mp4", tmp_path / "mine" / "nod" / "nod2.mp4")
+    assert len(_evaluate(here, "clip", tmp_path / "mine", "all").rows("direct")) == 17
 
 
 def test_clips_without_an_embedding_are_said(here):

@@ -39,7 +39,6 @@ class Evaluated(Results):
     """The scores of a model: `table`, `compare`, `against`, `sentence`, `save` of Results, and figures."""
 
     catalog: Catalog
-
     remark = ""
 
     @staticmethod
@@ -222,7 +221,7 @@ def _summed_up(
 def _listed(dataset: str | Path, videos: str | Path | None, annotations: str | Path | None) -> Catalog:
     """The clips that a dataset lists; no video is opened, and none need be there."""
     path = Path(dataset)
-    if str(dataset) in DATASETS and str(dataset) != FOLDER:
+    if _is_public(dataset, videos, annotations):
         if annotations is None:
             raise ValueError(f"{dataset} needs the folder of its annotation files, got annotations None")
         read = read_annotations(str(dataset), Path(annotations))
@@ -247,15 +246,12 @@ def _clips_of(
 ) -> tuple[Catalog, FrameStore, Path]:
     """The clips of a dataset, their frames, and the folder for what is made of them."""
     path = Path(dataset)
-    if str(dataset) in DATASETS and str(dataset) != FOLDER:
+    if _is_public(dataset, videos, annotations):
         if videos is None or annotations is None:
             raise ValueError(
                 f"{dataset} needs its folders: videos and annotations, got {videos}, {annotations}"
             )
         source = Source(str(dataset), str(videos), str(annotations))
-    elif videos is not None or annotations is not None:
-        known = ", ".join(name for name in DATASETS if name != FOLDER)
-        raise ValueError(f"videos and annotations are of {known}, got the dataset {str(dataset)!r}")
     elif (path / "study.json").is_file():
         workspace = Workspace.open(path)
         store = workspace.frames
@@ -265,10 +261,25 @@ def _clips_of(
         return made.catalog, made.frames, folder / f"{path.resolve().name}-{made.frames.fingerprint[:8]}"
     else:
         source = Source(FOLDER, str(path))
-    key = fingerprint("clips to score", source.inputs, vars(model.frames))
+    key = fingerprint("clips to score", source.inputs, vars(model.frames), _files_of(Path(source.videos)))
     place = folder / f"{path.resolve().name}-{key[:8]}"
     made = prepare(source, place, model.frames)
     return made.catalog, made.frames, place
+
+
+def _is_public(dataset: str | Path, videos: str | Path | None, annotations: str | Path | None) -> bool:
+    """Whether a public dataset is named; ValueError where another one has folders of such."""
+    known = [name for name in DATASETS if name != FOLDER]
+    if str(dataset) not in known and (videos is not None or annotations is not None):
+        said = f"videos and annotations are of {', '.join(known)}"
+        raise ValueError(f"{said}, got the dataset {str(dataset)!r}")
+    return str(dataset) in known
+
+
+def _files_of(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file below a folder: clips that changed are embedded anew."""
+    stats = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return [(name, stats[name].st_size, stats[name].st_mtime_ns) for name in sorted(stats)]
 
 
 def _trained_on(model: VideoModel, protocol: Protocol, allow: bool) -> set[str]:
