@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-DEMO = Path("runs/demo")
+from zsar_lab.cli.studies import DEMO
 
 
 def evaluate(

@@ -118,6 +118,8 @@ def in_order(parts: Iterable[pd.DataFrame], videos: pd.DataFrame) -> Generator[p
                 path, number = next(paths, None), 0
         if done:
             yield pd.concat(done, ignore_index=True)
+    if waiting:
+        raise RuntimeError(f"{len(waiting)} windows belong to no video asked for, or lack one before")
 
 
 def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFrame:
