@@ -281,9 +281,12 @@ def difference(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> str:
 
 
 def expand(name: str) -> tuple[str, ...]:
-    """The names that "half-0..9" stands for; a plain name stands for itself."""
+    """The names that "half-0..9", "folds-5" or "folds-5x2" stands for; a plain name stands for itself."""
     if not isinstance(name, str):
         raise StudyError(f"the name of a protocol must be a text, got {name!r}")
+    if match := re.fullmatch(r"((?:generalised-)?folds-(\d+))(?:x(\d+))?", name):
+        n_splits = int(match[2]) * int(match[3] or 1)
+        return tuple(one for number in range(n_splits) for one in expand(f"{match[1]}-{number}"))
     match = re.fullmatch(r"(.+-)(\d+)\.\.(\d+)", name)
     if match is None:
         ProtocolName.of(name)

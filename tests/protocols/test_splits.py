@@ -78,6 +78,8 @@ def accounted(protocol: Protocol, *tables: pd.DataFrame) -> pd.DataFrame:
     [
         ("stratified-0", ("stratified", 0, False), "stratified", "stratified-0"),
         ("random-12", ("random", 12, False), "random", "random-12"),
+        ("folds-5-7", ("folds", 7, False, 5), "folds-5", "folds-5-7"),
+        ("generalised-folds-3-0", ("folds", 0, True, 3), "generalised-folds-3", "folds-3-0"),
         ("intra-49", ("intra", 49, False), "intra", "intra-49"),
         ("truze", ("truze", None, False), "truze", "truze"),
         ("half-9", ("half", 9, False), "half", "other dataset"),
@@ -91,11 +93,12 @@ def accounted(protocol: Protocol, *tables: pd.DataFrame) -> pd.DataFrame:
 )
 def test_a_name_taken_apart(name, parts, family, training):
     asked = ProtocolName.of(name)
-    assert astuple(asked) == parts and (asked.family, asked.training) == (family, training)
+    assert astuple(asked) == (*parts, None)[:4] and (asked.family, asked.training) == (family, training)
     assert asked.is_cross_dataset == (asked.kind in ("half", "all", "official", "kinetics220"))
 
 
 BAD_NAMES = """half half- half-x half--1 half-1.0 Half-1 half-01 half-٣ truze-0 all-1 intra kinetics220
+folds folds-5 folds-5-01 folds-5-1-1 random-5-1 truze-
 kinetics400-0 generalised- generalised generalised-half generalised-generalised-all
 generalised-all-generalised seen""".split()
 
@@ -109,11 +112,37 @@ def test_a_bad_name_is_refused(name):
 def test_every_protocol_is_listed_and_refuses_data_that_it_is_not_for():
     listed = list_protocols()
     for form, (name, kind) in zip(listed.index, PROTOCOLS.items(), strict=True):
-        asked = form.replace("-N", "-1")
+        asked = form.replace("-K", "-3").replace("-N", "-1")
         assert ProtocolName.of(asked).kind == name and listed.loc[form, "label"] == kind.label
         got, data = ("none", SMALL) if kind.crosses else ("kinetics700", CROSS)
         with pytest.raises(ProtocolError, match=f"'generalised-{asked}' .*got {got} as train_on"):
             protocol_named(f"generalised-{asked}", data)
+
+
+@pytest.mark.parametrize("n_folds", [3, 4, 7])
+@pytest.mark.parametrize("data", [SMALL, replace(SMALL, classes=None)])
+def test_over_the_folds_every_class_is_unseen_once(data, n_folds):
+    for partition in range(2):
+        numbers = range(partition * n_folds, (partition + 1) * n_folds)
+        made = [protocol_named(f"folds-{n_folds}-{number}", data) for number in numbers]
+        assert sorted(name for one in made for name in one.unseen) == data.names
+        for one, following in zip(made, [*made[1:], made[0]]):
+            assert set(one.validation) <= set(following.unseen) and len(one.validation) >= 2
+            assert 2 * len(one.seen) >= len(data.names) or len(one.validation) == 2
+            sizes = CLASSES.set_index("name").loc[list(one.unseen), "family"].value_counts()
+            assert data.classes is None or sizes.max() <= -(-5 // n_folds)
+    assert {one.unseen for one in made}.isdisjoint({protocol_named(f"folds-{n_folds}-0", data).unseen})
+
+
+def test_the_folds_of_a_number_stay_what_they_were():
+    made = protocol_named("folds-4-1", SMALL)
+    assert " ".join(made.unseen) == "a2 b1 c1 d2" and " ".join(made.validation) == "a1 b3 c0 d0"
+
+
+@pytest.mark.parametrize(("n_folds", "number"), [(2, 0), (9, 0), (1, 0), (0, 0)])
+def test_folds_of_one_class_or_without_seen_ones_are_refused(n_folds, number):
+    with pytest.raises(ProtocolError, match=f"got {n_folds} of 16"):
+        protocol_named(f"folds-{n_folds}-{number}", SMALL)
 
 
 # the demo's splits, as literal lists: its published figures rest on them

@@ -67,6 +67,7 @@ class Kind:
     crosses: bool = False  # trains on another dataset than it tests on
     shares_training: bool = False  # all its splits train on the whole other dataset
     average: str = "micro"  # the headline average of a score
+    in_folds: bool = False  # its name ends in the number of folds and a number
 
 
 def stratified(data: ProtocolData, number: int, **options: Any) -> Protocol:
@@ -100,6 +101,30 @@ def random(data: ProtocolData, number: int, n_unseen: int | None = None, **optio
     unseen, validation = chosen[:n_unseen], chosen[n_unseen : n_unseen + n_validation]
     options = {"seed": number} | options
     return make_protocol(f"random split {number}", data.clips, unseen, validation, **options)
+
+
+def folds(data: ProtocolData, number: int, n_folds: int, **options: Any) -> Protocol:
+    """One fold of a partition of the classes is unseen; over the folds every class is, once.
+
+    Split N of n_folds = K has fold N mod K of partition N // K as unseen classes. Validation classes are those
+    of the next fold, as many as leave half of all classes seen. Classes of one family, where there are
+    families, are dealt to folds one after another.
+
+    Raises:
+        ProtocolError: fewer than 3 folds, or fewer than two classes a fold.
+    """
+    if n_folds < 3 or len(data.names) < 2 * n_folds:
+        raise ProtocolError(f"folds need 3 and 2 classes in each, got {n_folds} of {len(data.names)} classes")
+    partition, fold = divmod(number, n_folds)
+    order = np.random.default_rng([partition, 4]).permutation(data.names).tolist()
+    if data.classes is not None and "family" in data.classes:
+        family_of = dict(zip(data.classes["name"], data.classes["family"].fillna("")))
+        order.sort(key=lambda name: (not family_of.get(name), family_of.get(name, "")))
+    unseen, following = order[fold::n_folds], order[(fold + 1) % n_folds :: n_folds]
+    n_validation = max(2, len(order) - len(unseen) - (len(order) + 1) // 2)
+    options = {"seed": number} | options
+    name = f"fold {fold} of {n_folds}, partition {partition}"
+    return make_protocol(name, data.clips, unseen, following[:n_validation], **options)
 
 
 def intra(data: ProtocolData, number: int, **options: Any) -> Protocol:
@@ -270,6 +295,7 @@ PROTOCOLS = {
         stratified, "an unseen and a validation class of each family", "families in classes.csv"
     ),
     "random": Kind(random, "unseen and validation classes at random"),
+    "folds": Kind(folds, "each class unseen once in K splits; folds-KxR for R partitions", in_folds=True),
     "intra": Kind(intra, "one half of the classes trained on, the other tested on, own splits"),
     "truze": Kind(truze, "the published lists of TruZe", "UCF101 or HMDB51", numbered=False),
     "half": Kind(half, "half of the classes, trained on another dataset (published: 0..9)", **WHOLE),
@@ -293,27 +319,32 @@ def list_protocols() -> pd.DataFrame:
 
 
 def _forms() -> list[str]:
-    return [f"{name}-N" if kind.numbered else name for name, kind in PROTOCOLS.items()]
+    ends = ((name, "-K" * kind.in_folds + "-N" * kind.numbered) for name, kind in PROTOCOLS.items())
+    return [name + end for name, end in ends]
 
 
 @dataclass(frozen=True)
 class ProtocolName:
-    """A name such as "half-3" or "generalised-all" taken apart; its number is None where it has none."""
+    """A name such as "half-3", "folds-5-0" or "generalised-all" taken apart; None where there is no number."""
 
     kind: str
     number: int | None
     is_generalised: bool
+    n_folds: int | None = None
 
     @staticmethod
     def of(name: str) -> ProtocolName:
         """Take a name apart; a number has no leading zero, so that a protocol has one name."""
         bare = name.removeprefix(GENERALISED)
-        match = re.fullmatch(r"(\w+?)(?:-(0|[1-9][0-9]*))?", bare)
-        kind, number = (match[1], match[2]) if match else ("", None)
-        if kind not in PROTOCOLS or (number is not None) != PROTOCOLS[kind].numbered:
+        kind, *ends = bare.split("-")
+        made = PROTOCOLS.get(kind)
+        whole = all(re.fullmatch("0|[1-9][0-9]*", end) for end in ends)
+        if made is None or not whole or len(ends) != made.in_folds + made.numbered:
             forms = ", ".join(_forms())
             raise ProtocolError(f"a protocol must be one of {forms}, or generalised-..., got {name!r}")
-        return ProtocolName(kind, None if number is None else int(number), bare != name)
+        numbers = [int(end) for end in ends]
+        n_folds = numbers.pop(0) if made.in_folds else None
+        return ProtocolName(kind, numbers[0] if numbers else None, bare != name, n_folds)
 
     @property
     def is_cross_dataset(self) -> bool:
@@ -325,12 +356,13 @@ class ProtocolName:
         """What is trained for it: splits of one such name have the same classes and clips to train on."""
         if PROTOCOLS[self.kind].shares_training:
             return "other dataset"
-        return self.kind if self.number is None else f"{self.kind}-{self.number}"
+        numbers = (self.n_folds, self.number)
+        return "-".join([self.kind, *(str(number) for number in numbers if number is not None)])
 
     @property
     def family(self) -> str:
         """The name without its number: protocols of one family are splits of one kind."""
-        return GENERALISED * self.is_generalised + self.kind
+        return GENERALISED * self.is_generalised + self.kind + (f"-{self.n_folds}" if self.n_folds else "")
 
 
 def protocol_named(name: str, data: ProtocolData, **options: Any) -> Protocol:
@@ -341,5 +373,6 @@ def protocol_named(name: str, data: ProtocolData, **options: Any) -> Protocol:
         says = "needs another dataset to train on" if kind.crosses else "trains and tests on one dataset"
         raise ProtocolError(f"{name!r} {says}, got {data.train_name or 'none'} as train_on")
     terms = {"average": kind.average, "train_data": data.train_name or data.name, "test_data": data.name}
+    terms |= {"n_folds": asked.n_folds} if kind.in_folds else {}
     made = kind.make(data, asked.number, **(terms | options))
     return generalised(made) if asked.is_generalised else made
