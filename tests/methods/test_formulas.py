@@ -150,6 +150,7 @@ def test_settings_at_the_edge_of_their_grids():
     edges = {name: [value for value in grid if at_edge(name, value)] for name, grid in GRIDS.items()}
     assert edges == {
         "penalty": [0.001, 0.1],
+        "kernel_penalty": [0.1, 3.0],
         "tau": [0.05, 0.3],
         "match_weight": [1.0],  # 0 is off
         "m": [10],

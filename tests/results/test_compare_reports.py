@@ -78,7 +78,7 @@ def test_rows_are_compared_on_the_clips_of_the_same_splits(results, a, b):
 def test_each_thing_scored_by_both_is_there_once_and_what_differs_is_said(a, b):
     found = compare_reports(a, b)
     counts = found.table.groupby("part").size().to_dict()
-    assert counts == {"methods": 8, "prompts": 2, "reductions": 2}  # own prompts are among the methods
+    assert counts == {"methods": 9, "prompts": 2, "reductions": 2}  # own prompts are among the methods
     assert set(found.table.loc[found.table["part"] == "prompts", "prompt_a"]) == {"label"}
     assert found.only_a == ("direct, ridge with <b>$x_1$ & 5 %", "transfer with <b>$x_1$ & 5 %")
     assert found.only_b == ("direct, ridge with other", "transfer with other")
@@ -88,7 +88,7 @@ def test_each_thing_scored_by_both_is_there_once_and_what_differs_is_said(a, b):
     for row in other["methods"].values():
         row["fingerprints"] |= {"method": "x", "encoder": "e2"}
     encoder, settings = compare_reports(a, other).differs
-    assert encoder == "encoder (A e, B e2)" and settings.endswith(" and 4 more")
+    assert encoder == "encoder (A e, B e2)" and settings.endswith(" and 5 more")
     assert settings.startswith("settings that validation chose of direct (inductive)")
     same = compare_reports(a, a)
     assert same.differs == same.only_a == same.only_b == () and (same.table["difference"] == 0).all()
@@ -222,7 +222,7 @@ def test_the_command_prints_the_table_and_writes_it(files, tmp_path, capsys, a, 
     assert err == "" and "transductive" in out and "Only A has: direct, ridge with <b>" in out
     assert TITLE in out and "p (Holm)" in out and "Also different: checkpoints (A " in out
     found = json.loads((tmp_path / "r.json").read_text())
-    assert found == json.loads(json.dumps(compare_reports(a, b).content())) and len(found["table"]) == 12
+    assert found == json.loads(json.dumps(compare_reports(a, b).content())) and len(found["table"]) == 13
 
 
 @pytest.mark.parametrize("target", ["one/report.json", "two"])

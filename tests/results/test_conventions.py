@@ -116,7 +116,7 @@ def test_texts_and_reductions_are_those_of_the_splits(found, splits):
         rows = pd.concat([split.rows("transfer", **where) for split in splits])
         row = row_of(found, room.LOOKS, name)
         assert (row["top1"], row["top1_low"], row["top1_high"]) == (accuracy(rows), *interval(rows))
-    assert (found.table["aspect"] == room.LOOKS).sum() == 6
+    assert (found.table["aspect"] == room.LOOKS).sum() == 8
 
 
 def test_the_mean_of_classes_counts_a_small_class_as_a_large_one(found, splits, noisy):

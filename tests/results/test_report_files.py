@@ -101,7 +101,7 @@ def test_the_latex_body_has_a_row_for_each_with_its_figures(results):
     start = f"transfer, calibrated stacking & {100 * of_all['seen']:.1f} & {100 * of_all['unseen']:.1f} & "
     assert start + f"{100 * of_all['harmonic']:.1f} [" in body
     for setting in ("inductive", "transductive"):
-        assert f"\\textit{{Hubness reductions on transfer, {setting}, class text description}}" in body
+        assert f", label propagation, {setting}, class text description}}" in body
     single = body[body.rindex("\\toprule") :]
     assert r"\pm" not in single and body.count("\\toprule") == body.count("\\bottomrule") == 2
     for line in body.splitlines():

@@ -87,7 +87,7 @@ def test_prompts_have_a_point_each_and_a_colour_a_method(results):
     assert figure.layout.shapes[0].x0 == pytest.approx(100 / 3)
 
 
-@pytest.mark.parametrize(("part", "n_rows"), [("methods", 7), ("prompts", 1), ("reductions", 1)])
+@pytest.mark.parametrize(("part", "n_rows"), [("methods", 8), ("prompts", 1), ("reductions", 1)])
 def test_differences_are_those_of_compare(results, part, n_rows):
     figure, compared = scores.differences(results, part), results.against(part=part)
     compared = compared[compared["p"].notna() & (compared["method"].eq("transfer") | (part == "methods"))]

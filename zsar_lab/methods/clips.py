@@ -43,6 +43,10 @@ class ClipGroup:
         targets = np.array([position[clips.labels[row]] for row in rows], dtype=np.int64)
         return ClipGroup(names, ids, clips.embedding_ND[rows], targets)
 
+    def class_means(self) -> np.ndarray:
+        """Prototypes of its classes, see `class_means`; [C, D]."""
+        return class_means(self.embedding_BD, self.targets, len(self.names))
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
@@ -121,8 +125,7 @@ class SplitClips:
         train = ClipGroup.of(clips, protocol.train_clips, protocol.seen)
         validation = ClipGroup.of(clips, protocol.validation_clips, protocol.validation)
         test = ClipGroup.of(clips, protocol.test_clips, protocol.unseen)
-        prototypes_SD = class_means(train.embedding_BD, train.targets, len(protocol.seen))
-        return SplitClips(train, validation, test, prototypes_SD, trained)
+        return SplitClips(train, validation, test, train.class_means(), trained)
 
     @cached_property
     def ridge_sums(self) -> RidgeSums:

@@ -167,7 +167,7 @@ def mutual_proximity(bank: QueryBank) -> Reduce:
 
 @dataclass(frozen=True)
 class Reduction:
-    """What sits on top of a method: a hubness reduction with its grid, or calibrated stacking."""
+    """What sits on top of a method: a hubness reduction with its grid, calibrated stacking, propagation."""
 
     name: str
     label: str
@@ -193,6 +193,8 @@ REDUCTIONS = {
         Reduction("local_scaling", "local scaling", local_scaling, "k", KS),
         Reduction("mutual_proximity", "mutual proximity", mutual_proximity),
         Reduction("calibrated_stacking", "calibrated stacking"),
+        Reduction("label_propagation", "label propagation"),
+        Reduction("label_propagation_balanced", "label propagation, classes of one size"),
     )
 }
 FITS = {name: reduction.fit for name, reduction in REDUCTIONS.items() if reduction.fit}  # those with a bank

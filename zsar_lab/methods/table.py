@@ -11,6 +11,7 @@ from zsar_lab.methods.clips import Fitted
 from zsar_lab.methods.direct import fit_direct, fit_match
 from zsar_lab.methods.fusion import MATCH_WEIGHTS, N_RERANKED, fit_fused, fit_reranked
 from zsar_lab.methods.hubness_reduction import REDUCTIONS
+from zsar_lab.methods.kernel_ridge import KERNEL_PENALTIES, fit_kernel_ridge
 from zsar_lab.methods.ridge import PENALTIES, fit_ridge
 from zsar_lab.methods.transfer import TAUS, fit_transfer
 
@@ -42,6 +43,7 @@ METHODS = {
         Method("ridge", "direct, ridge", fit_ridge, "texts", generalised=True),
         Method("ridge_centred", "direct, ridge centred", fit_ridge_centred, "texts", generalised=True),
         Method("transfer", "transfer", fit_transfer, "texts", generalised=True),
+        Method("kernel_ridge", "kernel ridge", fit_kernel_ridge, "texts", generalised=True),
         Method("match", "match", fit_match),
         Method("transfer_match", "transfer + match", fit_fused),
         Method("direct_reranked", "direct, best by match", partial(fit_reranked, base="direct")),
@@ -50,6 +52,7 @@ METHODS = {
 }
 GRIDS = {  # of settings, as `Fitted.settings` names them; transfer's k, from 1 to all, has no edge
     "penalty": PENALTIES,
+    "kernel_penalty": KERNEL_PENALTIES,
     "tau": TAUS,
     "match_weight": MATCH_WEIGHTS,
     "m": N_RERANKED,

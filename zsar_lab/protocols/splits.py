@@ -106,8 +106,8 @@ def random(data: ProtocolData, number: int, n_unseen: int | None = None, **optio
 def folds(data: ProtocolData, number: int, n_folds: int, **options: Any) -> Protocol:
     """One fold of a partition of the classes is unseen; over the folds every class is, once.
 
-    Split N of n_folds = K has fold N mod K of partition N // K as unseen classes. Validation classes are those
-    of the next fold, as many as leave half of all classes seen. Classes of one family, where there are
+    Split N of n_folds = K has fold N mod K of partition N // K as unseen classes. Validation classes are
+    those of the next fold, as many as leave half of all classes seen. Classes of one family, where there are
     families, are dealt to folds one after another.
 
     Raises:
@@ -325,7 +325,7 @@ def _forms() -> list[str]:
 
 @dataclass(frozen=True)
 class ProtocolName:
-    """A name such as "half-3", "folds-5-0" or "generalised-all" taken apart; None where there is no number."""
+    """A name such as "half-3", "folds-5-0" or "generalised-all" taken apart; None for no number."""
 
     kind: str
     number: int | None
@@ -373,6 +373,7 @@ def protocol_named(name: str, data: ProtocolData, **options: Any) -> Protocol:
         says = "needs another dataset to train on" if kind.crosses else "trains and tests on one dataset"
         raise ProtocolError(f"{name!r} {says}, got {data.train_name or 'none'} as train_on")
     terms = {"average": kind.average, "train_data": data.train_name or data.name, "test_data": data.name}
-    terms |= {"n_folds": asked.n_folds} if kind.in_folds else {}
+    if kind.in_folds:
+        options = {"n_folds": asked.n_folds} | options
     made = kind.make(data, asked.number, **(terms | options))
     return generalised(made) if asked.is_generalised else made

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsar_lab.files import fingerprint
-from zsar_lab.methods.clips import ClassPoints, ClipGroup, Fitted, SplitClips, class_means, nearest_scores
+from zsar_lab.methods.clips import (
+    TRANSDUCTIVE,
+    ClassPoints,
+    ClipGroup,
+    Fitted,
+    SplitClips,
+    nearest_scores,
+)
 from zsar_lab.methods.direct import TrainedModel
 from zsar_lab.methods.fusion import true_prototype_scores
 from zsar_lab.methods.hubness_reduction import reduced_scores
+from zsar_lab.methods.label_propagation import BALANCES, MOST_CLIPS, propagated
 from zsar_lab.methods.table import METHODS, SEEN, TEXT_METHODS, UPPER_BOUND
 from zsar_lab.methods.transfer import TransferSettings, weights_of
 from zsar_lab.protocols.protocol import Protocol, plain
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from zsar_lab.train.checkpoint import Checkpoint
 
 REDUCED = "transfer"  # the method whose hubness is reduced
+PROPAGATED = ("direct", "transfer", "kernel_ridge")  # those whose predictions are propagated over test clips
 
 
 class EvaluationError(ValueError):
@@ -86,7 +95,7 @@ def evaluate_split(
         "weights": weights_of(gathered, classes, unseen, settings),
         "prototypes_seen": gathered.seen_prototypes,
         "prototypes_composed": composed(unseen),
-        "prototypes_true": class_means(gathered.test.embedding_BD, gathered.test.targets, len(unseen)),
+        "prototypes_true": gathered.test.class_means(),
         "prototypes_seen_text": points(protocol.seen),
         "prototypes_unseen_text": points(unseen),
     }
@@ -203,6 +212,12 @@ def _score(
         for one in reduced_scores(reduced, split):
             chosen = {name: value for name, value in vars(one).items() if name != "scores_BC"}
             add(one.scores_BC, reduced.method, prompt, **chosen)
+    is_fit = len(test.names) > 1 and 1 < len(test.ids) <= MOST_CLIPS
+    for fitted in (fits[name] for name in PROPAGATED if name in fits and is_fit):
+        chosen = {"setting": TRANSDUCTIVE, "settings": fitted.settings}
+        for name, balance in BALANCES.items():
+            spread_BC = propagated(fitted.scores(test), test.embedding_BD, balance)
+            add(spread_BC, fitted.method, prompt, reduction=name, **chosen)
     beside, tested = (
         ClipGroup.of(clips, protocol.seen_test_clips + ids, protocol.seen + names)
         for ids, names in ((validation.ids, validation.names), (test.ids, test.names))

@@ -33,7 +33,7 @@ from zsar_lab.shown import Shown
 PARTS = {
     "methods": "Methods",
     "prompts": "Class texts",
-    "reductions": "Hubness reductions on transfer",
+    "reductions": "On top of a method: hubness reductions of transfer, label propagation",
     "generalised": "Seen and unseen classes as candidates",
 }
 BASELINE, BASELINE_PROMPT = "transfer", "label"
@@ -201,8 +201,8 @@ class Results(Shown):
 
         Args:
             baseline: a method, or of "prompts" a prompt; None for `baseline`, or the label.
-            part: "methods"; "prompts": each prompt under `method`; "reductions": a method under each hubness
-                reduction against it alone, adjusted for each setting apart.
+            part: "methods"; "prompts": each prompt under `method`; "reductions": a method under each
+                reduction against it alone (or the baseline named), adjusted for each setting apart.
             method: whose prompts are compared; None for `baseline`.
             family: of the splits.
             quantity: "top1" or "mean_class", of which differences, intervals and p values are.
@@ -223,14 +223,15 @@ class Results(Shown):
         base = {"method": method or usual} | base
         base_key = self.splits(family)[0].find(**base).key
         ones = [one for one in self._scored(part, family) if not prompts or one.method == base["method"]]
-        base_rows = self.rows(**base, family=family)
+        alone = part == "reductions" and baseline is None
+        bases = [{"method": one.method} if alone else base for one in ones]
         pairs = [
-            None if one.key == base_key else (self.rows(**one.where, family=family), base_rows)
-            for one in ones
+            None if one.key == base_key else tuple(self.rows(**of, family=family) for of in (one.where, zero))
+            for one, zero in zip(ones, bases)
         ]
         table = pd.DataFrame([one.where for one in ones])
-        with_what = base["prompt"] if prompts else base["method"]
-        table["compared_with"] = [with_what if pair else None for pair in pairs]
+        with_what = [zero["prompt" if prompts else "method"] for zero in bases]
+        table["compared_with"] = [of if pair else None for of, pair in zip(with_what, pairs)]
         table = table.join(differences(pairs, table["setting"].tolist(), quantity))
         if prompts:
             best = [

@@ -93,11 +93,15 @@ def differences(
     compared = results.against(baseline, part, method, family)
     rows = compared.merge(results.part(part, family)[[*KEY, "top1"]], on=list(KEY))
     rows = rows[rows["p"].notna()]
-    reductions = {name: one.label for name, one in REDUCTIONS.items()}
+    usual = results.baseline(family)
+    reductions = [
+        f"{LABELS[row.method]}, " * (row.method != usual) + REDUCTIONS[row.reduction].label
+        for row in rows.itertuples()
+    ]
     words, names = {
         "methods": ("method", rows["method"].map(LABELS)),
         "prompts": ("class text", rows["prompt"]),
-        "reductions": ("hubness reduction of transfer", rows["reduction"].map(reductions)),
+        "reductions": ("what sits on top of a method", reductions),
     }[part]
     hover = [f"top-1 {100 * row.top1:.1f} %, Holm's p {row.p_holm:.2g}" for row in rows.itertuples()]
     shown = style.in_percent(rows, "difference").assign(name=names, look=rows["setting"], hover=hover)
@@ -107,7 +111,7 @@ def differences(
         n_splits = len(results.splits(family))
         shown["note"] = [f"chosen in {len(chosen)} of {n_splits} splits" for chosen in rows["chosen_in"]]
         shown, about = shown.sort_values("value", ascending=False), f"{about}; method {LABELS[method]}"
-    zero = baseline or ("label" if part == "prompts" else "transfer")
+    zero = baseline or {"prompts": "label", "reductions": "the method alone"}.get(part, "transfer")
     title = f"Top-1 by {words}, difference to {LABELS.get(zero, zero)}"
     one = {INDUCTIVE: ("difference, 95 % interval", style.BLUE, "circle", 0.0)}
     looks = SETTING_LOOKS if part == "reductions" else one
