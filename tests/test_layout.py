@@ -52,7 +52,7 @@ OWNERS = {
     "simplejpeg": ("zsar_lab/data/pixels.py",),
     "transformers": ("zsar_lab/text/*", "zsar_lab/models/backbones.py", "zsar_lab/models/public.py"),
     "huggingface_hub": ("zsar_lab/text/*", "zsar_lab/models/backbones.py", "zsar_lab/infer/hub.py"),
-    "snowballstemmer": ("zsar_lab/protocols/leakage.py",),
+    "snowballstemmer": ("zsar_lab/text/class_lists.py",),
     "umap": ("zsar_lab/viz/projection.py",),
     "plotly": ("zsar_lab/viz/figures/*", "zsar_lab/viz/widgets/figures.py"),
     "jinja2": ("zsar_lab/viz/clips.py", "zsar_lab/results/report_files.py", "zsar_lab/infer/export.py"),

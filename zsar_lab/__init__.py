@@ -16,6 +16,7 @@ __all__ = [
     "Embeddings",
     "Study",
     "Workspace",
+    "ask_for_texts",
     "classify",
     "evaluate",
     "export",
@@ -25,7 +26,9 @@ __all__ = [
     "list_models",
     "list_protocols",
     "load_model",
+    "read_answers",
     "read_classes",
+    "read_texts",
 ]
 
 

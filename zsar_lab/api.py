@@ -24,7 +24,10 @@ from zsar_lab.methods.table import METHODS
 from zsar_lab.models.public import MODELS
 from zsar_lab.protocols.splits import list_protocols as list_protocols
 from zsar_lab.study import Study as Study
+from zsar_lab.text.answers import read_answers as read_answers
 from zsar_lab.text.class_lists import Classes, read_classes
+from zsar_lab.text.written import ask_for_texts as ask_for_texts
+from zsar_lab.text.written import read_texts as read_texts
 from zsar_lab.workspace import Workspace as Workspace
 
 
@@ -37,6 +40,7 @@ def classify(
     prompt: str | None = None,
     min_precision: float = 0.8,
     allow_bias: bool = False,
+    coverage: float | None = None,
     windows: WindowSettings = WindowSettings(),
     limits: Limits = Limits(),
 ) -> pd.DataFrame:
@@ -67,6 +71,7 @@ def classify(
         prompt: of the class texts; None for one that reads all that the classes say.
         min_precision: the share of predictions called sure that must be right, on held-out clips.
         allow_bias: leave the scores of trained names as they are.
+        coverage: such as 0.9: a column `set` of all names that may be right, see `prediction_sets`.
         windows: how long videos are cut.
         limits: processes that decode, and the time and memory that each may take for a file.
 
@@ -76,10 +81,11 @@ def classify(
 
     Raises:
         FileNotFoundError: no such model, file of classes, or video at all.
-        ValueError: fewer than two classes, names that occur twice, or texts that the model cannot read.
+        ValueError: fewer than two classes, names that occur twice, texts that the model cannot read, or a
+            coverage that it has too few validation classes for.
     """
     asked: dict[str, Any] = {"method": method, "prompt": prompt, "min_precision": min_precision}
-    asked |= {"allow_bias": allow_bias, "windows": windows, "limits": limits}
+    asked |= {"allow_bias": allow_bias, "coverage": coverage, "windows": windows, "limits": limits}
     table = read_classes(classes)  # before the model is opened
     return load_model(model).predict(paths, table, **asked)
 

@@ -95,7 +95,7 @@ class Text:
 
     Attributes:
         prompt: name of a prompt, a template such as "a video of {label}", several templates, or a csv file
-            with the columns name and text; see `prompt_named`.
+            of texts by name; see `prompt_named`.
         encoder: a folder or hub name; None for all-MiniLM-L6-v2.
         trained_layers: how many of the encoder's last layers are trained with the model; 0 keeps it frozen.
     """

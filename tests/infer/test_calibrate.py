@@ -233,3 +233,12 @@ def test_which_names_were_trained_on():
     known = names_trained_on(table, seen, distance_CS, near=0.2)
     assert known["trained"].tolist() == ["exact", "normalised", "near", "no", "exact"]
     assert known["seen"].tolist() == ["SkippingRope", "Sprinting", "Digging", "", "Digging"]
+
+
+def test_clips_for_prediction_sets_are_those_of_validation_classes_that_are_no_candidates():
+    held_out, points = World(5, clips=3).held_out, World(5, clips=3).K
+    clips, own, classes = held_out.new_clips(points, {"class 14", "class 2", ""})
+    assert set(classes) == set(range(12, 22)) - {14} and len(clips) == 27
+    for clip, score, k in zip(clips, own, classes):
+        assert score == pytest.approx(clip @ points[k])
+        assert np.isclose(held_out.embedding_ED, clip).all(1).any()

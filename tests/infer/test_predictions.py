@@ -17,6 +17,7 @@ from zsar_lab.infer.calibrate import HeldOut, Thresholds
 from zsar_lab.infer.classifier import BETWEEN, NONE_OF_THESE, UNKNOWN, ZeroShotClassifier
 from zsar_lab.infer.predictions import predict, segments, summary
 from zsar_lab.results.calibration import risk_coverage
+from zsar_lab.results.prediction_sets import CoverageError
 from zsar_lab.text.class_lists import read_classes
 from zsar_lab.text.prompts import texts_of
 
@@ -77,6 +78,19 @@ def test_gamma_is_taken_off_the_names_that_were_trained_on(windows, classifier):
     assert table["confidence"][0] == pytest.approx(exponents[0] / exponents.sum())
     said = summary([table], dataclasses.replace(classifier, gamma=0.3), 1.0)
     assert "walk (exact: Walk)" in said and "gamma 0.30" in said and "2 are new" in said
+
+
+def test_sets_hold_all_names_that_are_far_enough_ahead(windows, classifier):
+    # clips of nine new classes score 0, 0, .8, and .2 or more for their own: at 90 % all weight is needed,
+    # so walk and jump may be behind the best other name by .8 - .2, and sit must be ahead by .2
+    clips_ED, own_E = np.repeat([[0.0, 0, 1]], 9, axis=0), np.linspace(0.2, 0.9, 9)
+    made = dataclasses.replace(classifier, calibration=(clips_ED, own_E, np.arange(9)))
+    table = predict(windows, made, 0.9)
+    assert list(table.columns) == [*predictions.COLUMNS, "set"]
+    assert table["set"].tolist() == [["walk"], ["walk", "jump"], ["walk", "jump"], [], ["sit"]]
+    for calibration, words in ((None, "public model"), ((clips_ED[:8], own_E[:8], np.arange(8)), "got 8")):
+        with pytest.raises(CoverageError, match=words):
+            predict(windows, dataclasses.replace(made, calibration=calibration), 0.9)
 
 
 def test_near_enough_but_between_two_and_without_thresholds(windows, classifier):

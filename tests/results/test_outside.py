@@ -15,6 +15,7 @@ from zsar_lab.cli import main
 from zsar_lab.results import statistics
 from zsar_lab.results.hubness import hubness
 from zsar_lab.results.outside import predictions_of, read_predictions, score_predictions
+from zsar_lab.text.answers import read_answers
 
 SMALL = "label,prediction\nrun,run\nrun,jump\nrun,jump\njump,jump\nswim,run\n"
 ROOT = Path(__file__).parents[2]
@@ -170,7 +171,9 @@ def test_the_command_prints_the_table_and_writes_the_figures(tmp_path, capsys):
     [
         (b"", "label"),
         ("label,prediction\n", "a row a clip"),
-        ("label,answer\na,b\n", "'prediction'"),
+        ("label,guess\na,b\n", "'prediction'"),
+        ("label,answer\na,b\n", "2 classes"),
+        ("label,answer\na,x\nb,\n", "all 2 are unparseable"),
         ("a,b\nb,b\n", "'label'"),
         ("label,prediction,label\na,b,a\n", "'label'"),
         ("label,prediction\na,b\nb,\n", "line 3 .* prediction"),
@@ -223,3 +226,39 @@ def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
         read_predictions(written(tmp_path, SMALL), tmp_path / "none.txt")
     assert main(["evaluate", "--predictions", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+ANSWERS = [
+    ("run", "It is running."),
+    ("run", "Running or jumping?"),
+    ("run", ""),
+    ("jump", "jump"),
+    ("long_jump", "He does a JUMP"),
+    ("long_jump", "a long jump"),
+]
+
+
+def test_free_answers_are_read_and_those_that_name_no_class_count_as_wrong(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    pd.DataFrame(ANSWERS, columns=["label", "answer"]).to_csv(path, index=False)
+    assert main(["evaluate", "--predictions", str(path), "--json", str(tmp_path / "r.json")]) == 0
+    said, found = capsys.readouterr().out, json.loads((tmp_path / "r.json").read_text())
+    assert found["read"] == {"exact": 1, "normalised": 1, "contained": 2, "ambiguous": 1, "unparseable": 1}
+    assert "1 ambiguous" in said and "2 name no one class and count as wrong" in said
+    assert (found["top1"], found["unparseable"], found["classes"]) == (3 / 6, 2, 3)
+    assert [row["clips"] for row in found["per_class"]] == [1, 2, 3]
+    assert found["confusion"]["run"] == {"(unparseable)": 2, "run": 1}
+    # the same as a table of predictions, with the candidates given too
+    table = read_answers([answer for _, answer in ANSWERS], sorted({name for name, _ in ANSWERS}))
+    table.assign(label=[name for name, _ in ANSWERS]).drop(columns="answer").to_csv(path, index=False)
+    again = score_predictions(read_predictions(path)).content()
+    assert again | {"read": 0, "fingerprint": 0} == found | {"read": 0, "fingerprint": 0}
+    listed = read_predictions(path, written(tmp_path, "name\nrun\njump\nlong_jump\nfly\n", "c.csv"))
+    assert score_predictions(listed).content()["chance"] == 1 / 4 and listed.read == {}
+
+
+def test_answers_may_name_the_labels_of_a_list_of_classes(tmp_path):
+    path = written(tmp_path, "label,answer\n0,He gallops\n1,a swimmer is swimming\n")
+    classes = written(tmp_path, "id,name,label\n0,A,gallop\n1,B,swim\n2,C,fly\n", "c.csv")
+    made = read_predictions(path, classes)
+    assert made.rows.values.tolist() == [["A", "A"], ["B", "B"]] and made.read == {"contained": 2}

@@ -10,7 +10,16 @@ import pandas as pd
 import pytest
 
 from zsar_lab.text.class_lists import read_classes
-from zsar_lab.text.prompts import PROMPTS, ClassText, class_text, kept_text, prompt_named, prompt_of, texts_of
+from zsar_lab.text.prompts import (
+    PROMPTS,
+    TEXT_PARTS,
+    ClassText,
+    class_text,
+    kept_text,
+    prompt_named,
+    prompt_of,
+    texts_of,
+)
 
 GOOD = "handstand pushups: upside down; pressing; still; no; none"
 CLASSES = pd.DataFrame(
@@ -134,6 +143,11 @@ def from_file(folder: Path, content: str, encoding: str = "utf-8") -> ClassText:
         ('name,text\nswim,A person swims.\nrun,"Runs, fast."\n', ("Runs, fast.", "A person swims.")),
         ('\ufeffdataset,name,label,text\nx,swim,s, b \nx,run,r,"a"\n', ("a", "b")),
         ('name,text\nrun,"one\ntwo"\nswim,"nan\nnull"\n', ("one\ntwo", "nan\nnull")),
+        ("name;description\nrun;a\nswim;b\n", ("a", "b")),
+        (
+            f"name,{','.join(TEXT_PARTS)}\nrun{',a' * 8}\nswim{',b' * 8}\n",
+            ("\n".join("a" * 8), "\n".join("b" * 8)),
+        ),
     ],
 )
 def test_texts_of_a_file_come_in_the_order_of_the_classes(tmp_path, content, texts):
@@ -149,7 +163,9 @@ def test_texts_of_a_file_come_in_the_order_of_the_classes(tmp_path, content, tex
         ("name,text\nrun,a\nswim,  \n", "line 3 .*'swim'"),
         ('name,text\nrun,a\nswim,"one\n\ntwo"\n', "'swim'"),
         ("name,text,colour\nrun,a,red\n", "'colour'"),
-        ("name,description\nrun,a\n", "'text'"),
+        ("name,words\nrun,a\n", "'text'"),
+        ("name,text,description\nrun,a,b\n", "'description'"),
+        ("name,text,text\nrun,a,b\n", "'text'"),
         ("class,text\nrun,a\n", "'name'"),
         ("", "'name'"),
         ('name,text\nrun,"a\n', "line 2"),

@@ -31,7 +31,7 @@ def evaluate(
     """Score predictions from elsewhere, or a model, or embeddings from elsewhere, on a dataset.
 
     Args:
-        predictions: csv with the columns label and prediction, a row a clip.
+        predictions: csv with the columns label and prediction, or answer (free text), a row a clip.
         classes: file of all candidate classes, a name a line or a csv; without it those that occur.
         model: a folder of export, a workspace, or CLIP, SigLIP or X-CLIP (folder or hub name).
         embeddings: instead of a model: clips' vectors as parquet, npz or safetensors; needs no videos.

@@ -6,7 +6,7 @@ these, P patterns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,6 +37,14 @@ class HeldOut:
     embedding_ED: np.ndarray
     targets_E: np.ndarray
     patterns_PD: np.ndarray
+
+    def new_clips(
+        self, points_KD: np.ndarray, but: Collection[str]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of clips of validation classes, `but` some: embeddings, cosine to the own class, and the class."""
+        rows = [k >= self.n_seen and self.names[k] not in but for k in self.targets_E]
+        clips_ED, class_E = unit(self.embedding_ED[rows].astype(float)), self.targets_E[rows]
+        return clips_ED, (clips_ED * unit(points_KD.astype(float))[class_E]).sum(1), class_E
 
     def strangeness(self, embedding_ND: np.ndarray) -> np.ndarray:
         """Cosine to the nearest pattern less that to the third nearest held-out clip, [N]: like no clip."""

@@ -15,8 +15,9 @@ import pandas as pd
 from zsar_lab.infer.calibrate import HeldOut, Thresholds
 from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.names import same
-from zsar_lab.protocols.leakage import normalised
+from zsar_lab.results.prediction_sets import CoverageError, prediction_sets
 from zsar_lab.shown import Shown
+from zsar_lab.text.class_lists import normalised
 from zsar_lab.text.prompts import ClassText
 from zsar_lab.text.relatedness import unit
 
@@ -40,6 +41,7 @@ class ZeroShotClassifier(Shown):
         thresholds: of "unsure"; None where none could be chosen.
         held_out: clips that say what is strange; None where there are no thresholds.
         transfer_weights_CS: over the model's seen classes; None but for transfer.
+        calibration: for prediction sets, of `HeldOut.new_clips`; None of a public model.
     """
 
     classes: pd.DataFrame
@@ -52,6 +54,7 @@ class ZeroShotClassifier(Shown):
     thresholds: Thresholds | None = None
     held_out: HeldOut | None = None
     transfer_weights_CS: np.ndarray | None = None
+    calibration: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -78,6 +81,14 @@ class ZeroShotClassifier(Shown):
     def balanced(self, scores_NC: np.ndarray) -> np.ndarray:
         """Scores less gamma for the classes that were trained on, [N, C]."""
         return scores_NC - self.gamma * self.is_trained
+
+    def sets(self, scores_NC: np.ndarray, coverage: float) -> np.ndarray:
+        """Which classes each clip may be of, by `prediction_sets`, bool [N, C]."""
+        if self.calibration is None:
+            raise CoverageError("prediction sets need validation classes, a public model has none")
+        clips_ED, own_E, class_E = self.calibration
+        scores_EC = self.balanced(self.scores(clips_ED))
+        return prediction_sets(self.balanced(scores_NC), scores_EC, own_E, class_E, coverage)
 
     def why_unsure(
         self, embedding_ND: np.ndarray, scores_NC: np.ndarray, confidence_NC: np.ndarray

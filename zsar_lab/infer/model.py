@@ -148,11 +148,14 @@ class VideoModel(Shown, ABC):
         *,
         windows: WindowSettings = WindowSettings(),
         limits: Limits = Limits(),
+        coverage: float | None = None,
         **asked: Any,
     ) -> pd.DataFrame:
         """As `zl.classify` by this model; `asked` is method, prompt, min_precision and allow_bias."""
         classifier = self.classifier(classes, **asked)
-        return predict(embed_videos(paths, self, windows, limits), classifier)
+        if coverage is not None:  # refused before a video is read
+            classifier.sets(np.zeros((0, len(classifier.names))), coverage)
+        return predict(embed_videos(paths, self, windows, limits), classifier, coverage)
 
 
 class TrainedModel(VideoModel):
@@ -235,7 +238,8 @@ class TrainedModel(VideoModel):
         given = held_out, rehearsal, is_trained_C, temperature, min_precision, allow_bias
         gamma, thresholds = calibrated(*given)
         of_names = table, class_text, method, weights_CD, temperature, known
-        return ZeroShotClassifier(*of_names, gamma, thresholds, held_out, weights_CS)
+        calibration = held_out.new_clips(chosen["points_KD"], of_class)
+        return ZeroShotClassifier(*of_names, gamma, thresholds, held_out, weights_CS, calibration)
 
 
 def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:

@@ -122,7 +122,9 @@ def in_order(parts: Iterable[pd.DataFrame], videos: pd.DataFrame) -> Generator[p
         raise RuntimeError(f"{len(waiting)} windows belong to no video asked for, or lack one before")
 
 
-def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFrame:
+def predict(
+    windows: pd.DataFrame, classifier: ZeroShotClassifier, coverage: float | None = None
+) -> pd.DataFrame:
     """Classify embedded windows.
 
     Returns:
@@ -130,7 +132,8 @@ def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFra
         the video could not be read); confidence, 0..1, softmax of balanced scores at a temperature chosen on
         validation classes; score, the cosine, -1..1; trained, whether the model was trained on the predicted
         name, see `ZeroShotClassifier.known`; unsure; why ("" or what makes it unsure, or why it could not be
-        read); best, the five best (name, confidence); remark.
+        read); best, the five best (name, confidence); remark; with a coverage set, the names of
+        `prediction_sets`.
     """
     empty = {
         "prediction": NO_PREDICTION,
@@ -140,7 +143,7 @@ def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFra
         "unsure": True,
     }
     table = windows.assign(**empty, why="not read: " + windows["reason"])
-    table["best"] = [[] for _ in range(len(table))]
+    table["best"], table["set"] = ([[] for _ in range(len(table))] for _ in range(2))
     rows = table.index[windows["reason"] == ""]
     if len(rows):
         embedding_ND = np.stack(windows.loc[rows, "embedding"].to_list())
@@ -157,7 +160,10 @@ def predict(windows: pd.DataFrame, classifier: ZeroShotClassifier) -> pd.DataFra
         table.loc[rows, "trained"] = classifier.known["trained"].to_numpy()[first_N]
         table.loc[rows, "why"] = why = classifier.why_unsure(embedding_ND, scores_NC, confidence_NC)
         table.loc[rows, "unsure"] = why != ""
-    return table[COLUMNS]
+        if coverage is not None:
+            sets = [names[row].tolist() for row in classifier.sets(scores_NC, coverage)]
+            table.loc[rows, "set"] = pd.Series(sets, index=rows)
+    return table[COLUMNS + ["set"] * (coverage is not None)]
 
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:

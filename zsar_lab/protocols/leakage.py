@@ -1,13 +1,10 @@
 """Leakage audit: training classes that are test classes under another name, by words and by texts' distance.
 
-The owner of snowballstemmer. Shapes: S training (seen) classes, U test (unseen) classes, F width of the
-pooled embeddings.
+Shapes: S training (seen) classes, U test (unseen) classes, F width of the pooled embeddings.
 """
 
 from __future__ import annotations
 
-import functools
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +18,7 @@ import pandas as pd
 from zsar_lab.files import fingerprint, write_json
 from zsar_lab.names import same
 from zsar_lab.shown import Shown
-from zsar_lab.text.class_lists import label, readable_label
+from zsar_lab.text.class_lists import label, normalised
 from zsar_lab.text.relatedness import unit
 
 if TYPE_CHECKING:
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 # from the strongest to the weakest; all but the last look at words, it at the distance of the texts
 RULES = ("exact", "normalised", "reordered", "contained", "embedding")
 NAME_RULES, SAME_NAME, REORDERED = RULES[:4], RULES[:2], RULES[2]
-STOP_WORDS = frozenset("the a an of in on with to and or".split())
 FEWEST_CONTAINED = 2
 DECIMALS = 6  # finer differences are rounding errors of float32 embeddings
 PAIR_COLUMNS = ["train", "test", "train_label", "test_label", "rule", "distance"]
@@ -39,24 +35,6 @@ PAIR_COLUMNS = ["train", "test", "train_label", "test_label", "rule", "distance"
 
 class LeakageError(ValueError):
     """A seen class is an unseen class under another name."""
-
-
-def normalised(text: str) -> tuple[str, ...]:
-    """The word stems of a class name or label, in their order.
-
-    Case, underscores, CamelCase, hyphens and other punctuation only part words ("person's" is one word);
-    "the a an of in on with to and or" are dropped unless nothing would be left; the English Snowball stemmer
-    takes inflection off: "climb_stairs" and "climbing the stairs" give the same stems.
-    """
-    words = re.findall(r"[^\W_]+", re.sub("['\N{RIGHT SINGLE QUOTATION MARK}]", "", readable_label(text)))
-    return tuple(_stemmer().stemWords([word for word in words if word not in STOP_WORDS] or words))
-
-
-@functools.cache
-def _stemmer() -> Any:
-    import snowballstemmer
-
-    return snowballstemmer.stemmer("english")
 
 
 @dataclass(frozen=True)

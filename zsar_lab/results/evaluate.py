@@ -231,12 +231,15 @@ def _score(
         add(fitted.scores(tested), fitted.method, prompt, **chosen)
         chosen |= {"gammas": choose_gammas(*given, protocol.average), "matrix": len(arrays) - 1}
         scored.append(Scored(fitted.method, prompt, "calibrated_stacking", **chosen))
+    new = ClipGroup.of(clips, validation.ids, validation.names + test.names)  # for prediction sets
     for fitted in fits.values() if can_choose else ():
         add(fitted.scores(validation), fitted.method, prompt, candidates="validation")
     if np.bincount(test.targets, minlength=len(test.names)).min() > 1:
         add(true_prototype_scores(test.embedding_BD, test.targets, len(test.names)), UPPER_BOUND, prompt)
     if seen_test.ids:
         add(nearest_scores(seen_test.embedding_BD, split.seen_prototypes), SEEN, prompt, candidates="seen")
+    calibrating = [fits[name] for name in fits if can_choose and METHODS[name].generalised]
+    arrays |= {f"calibration_{fitted.method}": fitted.scores(new) for fitted in calibrating}
     arrays |= {
         "targets_unseen": test.targets,
         "targets_validation": validation.targets,

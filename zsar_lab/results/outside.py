@@ -1,4 +1,4 @@
-"""Predictions from elsewhere: rows with label and prediction, and what they are worth."""
+"""Predictions from elsewhere, or free answers read as such, and what they are worth."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from zsar_lab.results.hubness import hubness, hubness_interval
 from zsar_lab.results.report_files import SCHEMA_VERSION
 from zsar_lab.results.statistics import QUANTITIES, accuracy, interval
 from zsar_lab.results.tables import interval_as_text
+from zsar_lab.text.answers import UNPARSEABLE, read_answers
 
 COLUMNS = ["label", "prediction"]
 
@@ -35,6 +36,7 @@ class OutsidePredictions:
         classes_from: where they were read from.
         fingerprint: of the file, or of both lists.
         respelt: the class of each name that was written otherwise, see `match_names`.
+        read: of free answers, how many were read in which way, see `read_answers`.
     """
 
     rows: pd.DataFrame
@@ -42,6 +44,7 @@ class OutsidePredictions:
     classes_from: str
     fingerprint: str
     respelt: dict[str, str] = field(default_factory=dict)
+    read: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,8 @@ class OutsideScores:
             f"{f['clips']} clips, {f['classes']} classes (from {f['classes_from']}),"
             f" chance {100 * f['chance']:.1f} %\n"
             + (f"names {said}\n" if (said := Matches(f["respelt"], {}).said) else "")
+            + (f"answers: {', '.join(f'{n} {how}' for how, n in f['read'].items())}\n" if f["read"] else "")
+            + (f"{f['unparseable']} name no one class and count as wrong\n" if f["unparseable"] else "")
             + f"top-1 (share of clips) {100 * f['top1']:.1f} %, 95 % interval over classes {top1}\n"
             f"mean over classes {100 * f['mean_class']:.1f} %, 95 % interval {mean_class}\n"
             f"hubness of N_1: {hubs}, Atkinson {h['atkinson']:.2f}, classes never predicted"
@@ -80,15 +85,15 @@ def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
     the number of clips of each class, for clips have no name here.
     """
     names, rows = list(predictions.classes), predictions.rows
-    table_CC = pd.crosstab(rows["label"], rows["prediction"]).reindex(names, columns=names, fill_value=0)
-    confusion_CC = table_CC.to_numpy()
-    clips, occurrence = confusion_CC.sum(1), confusion_CC.sum(0)
+    table = pd.crosstab(rows["label"], rows["prediction"]).reindex(names, fill_value=0)
+    confusion_CC, clips = table.reindex(columns=names, fill_value=0).to_numpy(), table.to_numpy().sum(1)
+    occurrence = confusion_CC.sum(0)
     wrong_CC = confusion_CC - np.diag(np.diag(confusion_CC))
     by_class = pd.DataFrame({"class": names, "clips": clips, "correct": np.diag(confusion_CC)})
     by_class["top1"] = (by_class["correct"] / by_class["clips"]).astype(object).where(clips > 0, None)
     by_class["confused_with"] = np.where(wrong_CC.any(1), np.array(names, object)[wrong_CC.argmax(1)], "")
     by_class = by_class.assign(confused_clips=wrong_CC.max(1), predictions=occurrence)
-    confusion = {name: {other: int(n) for other, n in of.items() if n} for name, of in table_CC.iterrows()}
+    confusion = {name: {other: int(n) for other, n in of.items() if n} for name, of in table.iterrows()}
     return OutsideScores(
         {
             "schema_version": SCHEMA_VERSION,
@@ -96,6 +101,8 @@ def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
             "classes": len(names),
             "classes_from": predictions.classes_from,
             "respelt": predictions.respelt,
+            "read": predictions.read,
+            "unparseable": int((rows["prediction"] == UNPARSEABLE).sum()),
             "fingerprint": predictions.fingerprint,
             "labels_fingerprint": fingerprint("labels", {name: int(n) for name, n in zip(names, clips) if n}),
             "candidates_fingerprint": fingerprint("candidates", sorted(names)),
@@ -115,6 +122,8 @@ def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
 def read_predictions(path: Path, classes_path: Path | None = None) -> OutsidePredictions:
     """Read a csv with the columns label and prediction, a row a clip; spaces around names do not count.
 
+    A column `answer` in the place of `prediction` holds free answers, which `read_answers` reads.
+
     Args:
         path: UTF-8, with commas between the columns; further columns are not read.
         classes_path: a file of all candidates: one name a line, or a csv with a column `name` and maybe
@@ -125,14 +134,23 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> OutsidePre
         ValueError: a file is no such table, a cell is empty, or as `predictions_of`.
     """
     path = Path(path)
-    rows = _cells(path, COLUMNS)
+    columns = read_csv(path, COLUMNS[:1], pad=True)[0]
+    is_free = "answer" in columns and "prediction" not in columns
+    rows = _cells(path, COLUMNS[: 1 if is_free else 2])
     if not rows:
         raise PredictionsError(f"'{path}' must have a row a clip below its first line, got none")
     listed, also = (None, []) if classes_path is None else _class_names(Path(classes_path))
     listed_in = "the candidates" if classes_path is None else f"'{classes_path}'"
-    labels, predictions = ([row[column] for row in rows] for column in COLUMNS)
-    made = predictions_of(labels, predictions, listed, f"'{path}'", listed_in, also)
-    return replace(made, fingerprint=fingerprint(path.read_bytes()))
+    labels, given = (
+        [row[column] for row in rows] for column in ("label", "answer" if is_free else "prediction")
+    )
+    read: dict[str, int] = {}
+    if is_free:
+        label_of = dict.fromkeys(listed or labels, "") | {name: said for said, name in also}
+        found = read_answers(given, pd.DataFrame(label_of.items(), columns=["name", "label"]))
+        given, read = found["prediction"].tolist(), found["read"].value_counts().to_dict()
+    made = predictions_of(labels, given, listed, f"'{path}'", listed_in, also)
+    return replace(made, fingerprint=fingerprint(path.read_bytes()), read=read)
 
 
 def predictions_of(
@@ -147,7 +165,7 @@ def predictions_of(
 
     Args:
         labels: true class of each clip.
-        predictions: predicted class of each.
+        predictions: predicted class of each, or "(unparseable)", which is wrong and no candidate.
         candidates: all candidate classes; None for those that occur, sorted.
         where: what the clips are called in messages.
         listed_in: what the candidates are called there.
@@ -168,7 +186,10 @@ def predictions_of(
         raise PredictionsError(f"labels and predictions must be texts, got {odd[0]!r}")
     known = list(dict.fromkeys(rows["label"])) if candidates is None else list(candidates)
     refuse_same(known)
-    matches = {column: match_names(names, known, also) for column, names in rows.items()}
+    named = {column: [name for name in names if name != UNPARSEABLE] for column, names in rows.items()}
+    matches = {column: match_names(names, known, also) for column, names in named.items()}
+    if n_predictions and not named["prediction"]:
+        raise PredictionsError(f"no answer of {where} names a class, all {n_predictions} are unparseable")
     if candidates is None:
         others = matches["prediction"]
         refuse_same([*known, *others.unknown])
@@ -183,14 +204,15 @@ def predictions_of(
                 count = sum(name in found.unknown for name in rows[column])
                 not_there = f"{count} are not: {found.lacking}"
                 raise PredictionsError(f"every {column} must be a class of {listed_in}, {not_there}")
+    matches["prediction"].class_of[UNPARSEABLE] = UNPARSEABLE
     rows = {column: [matches[column].class_of[name] for name in names] for column, names in rows.items()}
     if len(set(rows["label"])) < 2:
         got = "all are " + repr(rows["label"][0]) if n_labels else "there are none"
         raise PredictionsError(f"{where} must be of at least 2 classes, {got}")
-    occurring = sorted({name for names in rows.values() for name in names})
+    occurring = sorted({name for names in rows.values() for name in names} - {UNPARSEABLE})
     classes, source = (occurring, "the names that occur") if candidates is None else (candidates, listed_in)
-    named = matches["label"].class_of | matches["prediction"].class_of
-    respelt = {name: of_class for name, of_class in named.items() if name != of_class}
+    meant = matches["label"].class_of | matches["prediction"].class_of
+    respelt = {name: of_class for name, of_class in meant.items() if name != of_class}
     key = fingerprint(*rows.values())
     return OutsidePredictions(pd.DataFrame(rows), tuple(classes), source, key, respelt)
 
@@ -205,7 +227,7 @@ def _class_names(path: Path) -> tuple[list[str], list[tuple[str, str]]]:
     if len(names) < 2 or twice:
         got = f"{twice[0]!r} twice" if twice else f"{len(names)}"
         raise PredictionsError(f"'{path}' must name at least 2 classes, each once, got {got}")
-    also = [(row[column], row["name"]) for row in rows for column in ("label", "id") if row.get(column)]
+    also = [(row[column], row["name"]) for row in rows for column in ("id", "label") if row.get(column)]
     return names, also
 
 

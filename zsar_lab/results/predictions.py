@@ -18,12 +18,14 @@ import pandas as pd
 from zsar_lab.files import make_folder, read_json, write_json, writing
 from zsar_lab.methods.clips import INDUCTIVE
 from zsar_lab.methods.metrics import predicted_classes, truth_rank
+from zsar_lab.methods.table import METHODS
 from zsar_lab.protocols.protocol import Protocol
 from zsar_lab.results.calibration import confidences
+from zsar_lab.results.prediction_sets import CoverageError
 from zsar_lab.shown import Shown
 from zsar_lab.text.prompts import ClassText
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KEY = ("method", "prompt", "reduction", "setting", "candidates")
 COLUMNS = ("split", "role", "clip", *KEY, "label", "prediction", "rank", "margin", "confidence")
 ROLES = {  # of the clips that are scored against these candidates
@@ -202,6 +204,14 @@ class Predictions(Shown):
     def prototypes(self, kind: str) -> np.ndarray:
         """Unit rows, [C, D]: "seen", "composed", "true" (of unseen classes), "seen_text" or "unseen_text"."""
         return self._array(f"prototypes_{kind}")
+
+    def calibration(self, method: str) -> np.ndarray:
+        """Scores of the validation clips to validation and then unseen classes, [B, C]; of the own prompt."""
+        if not METHODS[method].generalised or not self.protocol.validation:
+            raise CoverageError(
+                f"sets need validation classes, and scores that no rival moves; not {method!r}"
+            )
+        return self._array(f"calibration_{method}")
 
     def weights(self) -> np.ndarray:
         """Transfer weights that composed the prototypes of the unseen classes, [U, S]; rows sum to 1."""

@@ -17,6 +17,7 @@ from zsar_lab.methods.table import LABELS, SEEN, UPPER_BOUND, at_edge
 from zsar_lab.results.calibration import negative_log_likelihood, reliability, risk_coverage
 from zsar_lab.results.generalised import generalised_figures
 from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
+from zsar_lab.results.prediction_sets import split_sets
 from zsar_lab.results.predictions import KEY, Predictions, Scored
 from zsar_lab.results.statistics import (
     DIFFERENCES,
@@ -240,6 +241,21 @@ class Results(Shown):
             ]
             table["chosen_in"] = [[n for n, one in enumerate(best) if one == own] for own in table["prompt"]]
         return table
+
+    def sets(
+        self, method: str | None = None, coverage: float = 0.9, family: str | None = None
+    ) -> pd.DataFrame:
+        """For each test clip the classes that may be its own, see `prediction_sets` for what is guaranteed.
+
+        Calibrated on each split's validation classes, 9 for 0.9. The method is direct, ridge, ridge_centred
+        or transfer, with the own prompt; None for `baseline`. CoverageError for another, and as
+        `prediction_sets`.
+
+        Returns:
+            A row a clip: split, clip, label, set (names), size, covered (whether it holds the label).
+        """
+        name = method or self.baseline(family)
+        return pd.concat([split_sets(one, name, coverage) for one in self.splits(family)], ignore_index=True)
 
     def save(self, folder: Path, **more: Any) -> None:
         """Write report.json, .csv, .tex and .html, each whole or not at all; `more` goes into report.json."""

@@ -1,11 +1,13 @@
-"""The classes a user asks for: a list, a mapping, a table, a file or typed lines; and labels of names."""
+"""The classes a user asks for, in any form; labels and word stems of names. The owner of snowballstemmer."""
 
 from __future__ import annotations
 
+import functools
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -14,11 +16,12 @@ from zsar_lab.names import refuse_same
 
 CLASS_COLUMNS = ("name", "label", "description", "text")
 OTHER_COLUMNS = ("structure", "family", "dataset")  # of the shipped tables
+STOP_WORDS = frozenset("the a an of in on with to and or".split())
 ID = "id"  # a number beside each name, by which lists of videos may give labels
 Classes: TypeAlias = str | Path | Sequence[str] | Mapping[str, str] | pd.DataFrame
 
 
-def read_classes(classes: Classes) -> pd.DataFrame:
+def read_classes(classes: Classes, fewest: int = 2) -> pd.DataFrame:
     """The classes that videos are to be named by.
 
     >>> import zsar_lab as zl
@@ -30,34 +33,36 @@ def read_classes(classes: Classes) -> pd.DataFrame:
         classes: a list of names; a mapping from names to descriptions; a table with the column name and any
             of label, description, text, id; or a file: such a table as csv, or a text file with a class a
             line, "name" or "name: description". One line alone, or one name, is split at its commas.
+        fewest: classes that there must be.
 
     Returns:
         A row a class in the order given: name, label (readable), description and text ("" where not given),
-            and structure and id where they are given. ValueError for fewer than 2 classes, names that are
+            and structure and id where they are given. ValueError for fewer classes, names that are
             empty or nearly the same, other columns, or a file that is no such table.
     """
     if isinstance(classes, pd.DataFrame):
-        return _checked(classes, "the table of classes")
+        return _checked(classes, "the table of classes", fewest)
     if isinstance(classes, Mapping):
         table = pd.DataFrame({"name": list(classes), "description": list(classes.values())})
-        return _checked(table, "the mapping of classes")
+        return _checked(table, "the mapping of classes", fewest)
     if isinstance(classes, (str, Path)):
         suffix = Path(classes).suffix.lower()
         if suffix == ".txt":
-            return classes_of_lines(read_text(Path(classes)), f"'{classes}'")
+            return classes_of_lines(read_text(Path(classes)), f"'{classes}'", fewest)
         if suffix == ".csv":
             columns, rows = read_csv(Path(classes), needed=("name",), pad=True)
             table = pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str)
-            return _checked(table, f"'{classes}'")
+            return _checked(table, f"'{classes}'", fewest)
     elif isinstance(classes, Sequence) and all(isinstance(name, str) for name in classes):
-        return _checked(pd.DataFrame({"name": _split(list(classes))}, dtype=str), "the list of classes")
+        table = pd.DataFrame({"name": _split(list(classes))}, dtype=str)
+        return _checked(table, "the list of classes", fewest)
     raise ValueError(f"classes must be a list of names, a table, or a .csv or .txt file, got {classes!r}")
 
 
-def classes_of_lines(lines: str, where: str = "the list of classes") -> pd.DataFrame:
+def classes_of_lines(lines: str, where: str = "the list of classes", fewest: int = 2) -> pd.DataFrame:
     """As `read_classes`, of lines, each "name" or "name: description"; empty lines are left out."""
     parted = [line.partition(":")[::2] for line in _split([*filter(str.strip, lines.splitlines())])]
-    return _checked(pd.DataFrame(parted, columns=["name", "description"], dtype=str), where)
+    return _checked(pd.DataFrame(parted, columns=["name", "description"], dtype=str), where, fewest)
 
 
 def _split(lines: list[str]) -> list[str]:
@@ -87,6 +92,30 @@ def readable_label(name: str) -> str:
     return found
 
 
+def normalised(text: str) -> tuple[str, ...]:
+    """The word stems of a class name or label, in their order.
+
+    Case, underscores, CamelCase, hyphens and other punctuation only part words ("person's" is one word);
+    "the a an of in on with to and or" are dropped unless nothing would be left; the English Snowball stemmer
+    takes inflection off: "climb_stairs" and "climbing the stairs" give the same stems.
+    """
+    words = re.findall(r"[^\W_]+", re.sub("['\N{RIGHT SINGLE QUOTATION MARK}]", "", readable_label(text)))
+    return tuple(map(stem, [word for word in words if word not in STOP_WORDS] or words))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def stem(word: str) -> str:
+    """A lower-case word without its inflection, by the English Snowball stemmer."""
+    return _stemmer().stemWord(word)
+
+
+@functools.cache
+def _stemmer() -> Any:
+    import snowballstemmer
+
+    return snowballstemmer.stemmer("english")
+
+
 def label(classes: pd.DataFrame) -> list[str]:
     """The readable label: the column `label` where it is filled, else made from the name."""
     given = classes["label"] if "label" in classes else [None] * len(classes)
@@ -101,7 +130,7 @@ def has_word(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
-def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
+def _checked(table: pd.DataFrame, where: str, fewest: int) -> pd.DataFrame:
     columns = list(table.columns)
     odd = [column for column in columns if column not in (*CLASS_COLUMNS, *OTHER_COLUMNS, ID)]
     odd += [column for column in columns if columns.count(column) > 1]
@@ -110,8 +139,8 @@ def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise ValueError(f"classes must have one column name, and may have {known}; {where} has {got}")
     table = table.fillna("").astype(str).apply(lambda column: column.str.strip()).reset_index(drop=True)
     names = table["name"].tolist()
-    if len(names) < 2:
-        raise ValueError(f"there must be 2 classes or more to choose from, {where} has {len(names)}")
+    if len(names) < fewest:
+        raise ValueError(f"there must be {fewest} classes or more, {where} has {len(names)}")
     for number, name in enumerate(names, start=1):
         if not name or not name.isprintable():
             raise ValueError(f"class {number} in {where} must have a printable name, got {name!r}")

@@ -22,7 +22,18 @@ EDITED = ", edited"
 PARTS = ("posture", "arms", "legs", "travel", "prop")  # of a structure
 LINES = {"description_and_parts": ("description", *PARTS)}  # what each line of a prompt's texts is
 FIELD = r"\{([^\W\d]\w*)\}"
-FILE_COLUMNS = ("name", "text", "label", "dataset")  # of a user's own texts; the last two are not read
+TEXT_PARTS = {  # of a text in parts, and what each says
+    "posture": "the trunk and the body as a whole",
+    "arms": "what the arms do",
+    "hands": "the path of the hands and what they do, with speed or rhythm",
+    "legs": "legs and feet",
+    "travel": "how the person moves through the place",
+    "object": "the things held or used and how they move, or: no object",
+    "place": "where it is, or: any place",
+    "interaction": "alone, with a partner, in a team, with an animal, and what the others do",
+}
+FORMS = {"text": ("text",), "description": ("description",), "parts": tuple(TEXT_PARTS)}  # of written texts
+BESIDE = ("name", "label", "dataset")  # further columns of a user's own texts; the last two are not read
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,9 +185,9 @@ class Templates:
 
 @dataclass(frozen=True)
 class TextsFromFile:
-    """A prompt that reads a csv file with the columns name and text, a row a class.
+    """A prompt that reads a csv file, a row a class: name, and text, description, or the parts of TEXT_PARTS.
 
-    A text may have several lines, which are read one by one and set side by side.
+    A text may have several lines, which are read one by one and set side by side; parts are such lines.
     """
 
     path: str
@@ -205,17 +216,20 @@ class TextsFromFile:
 
     def check(self) -> dict[str, str]:
         """The texts by class; ValueError for another table, a class given twice or an empty text."""
-        columns, rows = read_csv(Path(self.path), needed=("name", "text"))
-        unknown = [column for column in columns if column not in FILE_COLUMNS]
-        if unknown:
-            raise ValueError(f"'{self.path}' must have the columns name and text, not {_some(unknown)}")
+        columns, rows = read_csv(Path(self.path), needed=("name",))
+        form = next((own for own in FORMS.values() if {*own} <= {*columns}), FORMS["text"])
+        odd = [one for one in columns if one not in (*BESIDE, *form) or columns.count(one) > 1]
+        if odd or form[0] not in columns:
+            must = f"the columns name and 'text', description or the parts {', '.join(TEXT_PARTS)}"
+            raise ValueError(f"'{self.path}' must have {must}, got {_some(odd or columns)}")
         texts: dict[str, str] = {}
         for number, row in rows:
             if row["name"] in texts:
                 raise ValueError(f"line {number} of '{self.path}': {row['name']!r} is there twice")
-            if not all(line.strip() for line in row["text"].split("\n")):
+            text = "\n".join(row[column] for column in form)
+            if not all(map(str.strip, text.split("\n"))):
                 raise ValueError(f"line {number} of '{self.path}': {row['name']!r} has an empty text")
-            texts[row["name"]] = row["text"]
+            texts[row["name"]] = text
         refuse_same(texts)
         return texts
 
