@@ -247,9 +247,9 @@ class Results(Shown):
     ) -> pd.DataFrame:
         """For each test clip the classes that may be its own, see `prediction_sets` for what is guaranteed.
 
-        Calibrated on each split's validation classes, 9 for 0.9. The method is direct, ridge, ridge_centred
-        or transfer, with the own prompt; None for `baseline`. CoverageError for another, and as
-        `prediction_sets`.
+        Calibrated on each split's validation classes, 9 for 0.9. The method is one whose score of a class
+        depends on no other (direct, ridge, transfer and the like), with the own prompt; None for `baseline`.
+        CoverageError for another, and as `prediction_sets`.
 
         Returns:
             A row a clip: split, clip, label, set (names), size, covered (whether it holds the label).

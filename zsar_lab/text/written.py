@@ -128,11 +128,8 @@ def read_texts(answer: str | Sequence[str], classes: Classes) -> pd.DataFrame:
     faults = text_faults(result[~result["name"].isin(missing)], dict(zip(names, table["label"])))
     told = [" ".join(filter(None, fault)) for fault in faults.itertuples(index=False)]
     near = [match_names([name], missing).lacking or repr(name) for name in strange]
-    wrong = {
-        "missing": list(map(repr, missing)),
-        "not asked for": near,
-        "there again, the first is read": again,
-    }
+    wrong = {"missing": list(map(repr, missing)), "not asked for": near}
+    wrong["there again, the first is read"] = again
     wrong["with separators outside quotes, read as text"] = [repr(n) for n in joined if n in found.class_of]
     wrong["lines that are no row"] = [repr(line[:60]) for line in odd]
     said = [f"{len(of)} {what}: {', '.join(of)}" for what, of in wrong.items() if of]
@@ -145,7 +142,8 @@ def read_texts(answer: str | Sequence[str], classes: Classes) -> pd.DataFrame:
 def _rows(answers: Sequence[str]) -> tuple[tuple[str, ...], list[list[str]], list[str], list[str]]:
     """The form, rows of cells, names of those put together, lines that are no row; others are prose."""
     form: tuple[str, ...] = ()
-    sign, rows, joined, odd = ",", [], [], []
+    joined: list[str] = []
+    sign, rows, odd = ",", [], []
     for line in "\n".join(
         "\n".join(re.findall(FENCED, one, re.M | re.S)) or one for one in answers
     ).splitlines():
