@@ -188,7 +188,7 @@ def test_bad_input_is_one_sentence(there, capsys, arguments, said):
 def test_a_timeline_of_nothing_is_not_written(there, capsys, tmp_path):
     (tmp_path / "x.mp4").write_bytes(b"no video")
     given = ["classify", str(tmp_path / "x.mp4"), *TWO.split(), "--timeline", str(tmp_path / "t.html")]
-    assert main(given) == 0
+    assert main(given) == 1  # nothing could be read
     assert "there is no timeline" in capsys.readouterr().err and not (tmp_path / "t.html").exists()
 
 

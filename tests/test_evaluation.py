@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from tiny_encoders import save_public
 import zsar_lab as zl
 from zsar_lab.cli import main
 from zsar_lab.data.video import write_mp4
+from zsar_lab.evaluated import PLOTS
 from zsar_lab.protocols.protocol import ProtocolError
 from zsar_lab.study import Data, Study, Text, Training
 
@@ -95,73 +97,103 @@ def test_embeddings_from_elsewhere_score_as_the_model_that_made_them(here, proto
     assert mine.title().endswith("by mine") and len(mine.plot("confusion").data)
 
 
-@pytest.mark.parametrize("form", ["parquet", "npz", "safetensors"])
-def test_each_form_of_file_gives_the_same_embeddings(here, tmp_path, form):
-    mine = _outside(here)
-    path, texts = tmp_path / f"e.{form}", None
-    arrays = {"clip": np.array(mine.clips), "embedding": mine.vectors}
-    arrays |= {"name": np.array(mine.names), "text_embedding": mine.text_vectors}
-    if form == "safetensors":
-        mine.save(path)
-    elif form == "npz":
-        np.savez(path, **arrays)
-    else:
-        texts = tmp_path / "t.parquet"
-        pd.DataFrame({"clip": mine.clips, "embedding": list(mine.vectors)}).to_parquet(path)
-        pd.DataFrame({"name": mine.names, "embedding": list(mine.text_vectors)}).to_parquet(texts)
-    found = zl.Embeddings.read(path, texts)
-    assert (found.clips, found.names) == (mine.clips, mine.names)
-    np.testing.assert_allclose(found.vectors, mine.vectors, atol=1e-6)
-    given = ["evaluate", "--embeddings", path, "--dataset", here / "others", "--protocol", "all"]
-    assert main([str(one) for one in [*given, *(["--texts", texts] if texts else [])]]) == 0
+@pytest.mark.parametrize(
+    ("model", "protocol", "more"),
+    [
+        ("clip", "half-0", {}),
+        ("clip", "random-0", {}),
+        ("study", "half-0", {}),
+        ("study", "half-0", {"method": "direct"}),
+        ("study", "random-0", {"method": "direct"}),
+    ],
+)
+def test_what_is_written_scores_as_the_model(here, tmp_path, model, protocol, more):
+    path = tmp_path / "made.parquet"
+    given = here / model, here / "others", "--out", path, *(f"--{key}={one}" for key, one in more.items())
+    assert main(["embed", *map(str, given), "--licence", "MIT"]) == 0
+    made = zl.Embeddings.read(path)
+    assert made.provenance["licence"] == "MIT" and made.provenance["prompt"] == "label"
+    mine = _evaluate(here, made, here / "others", protocol)
+    models = _evaluate(here, model, here / "others", protocol)
+    methods = set(mine.part("methods")["method"])
+    assert methods >= {more.get("method", {"clip": "direct", "study": "transfer"}[model])}
+    assert protocol == "half-0" or methods == {"direct", "ridge", "ridge_centred", "transfer"}
+    for method in methods:
+        one, other = (found.rows(method).sort_values("clip") for found in (mine, models))
+        assert one["prediction"].tolist() == other["prediction"].tolist()
+        np.testing.assert_allclose(one["confidence"], other["confidence"], atol=1e-5)
 
 
-def test_several_rows_are_averaged_as_asked():
-    rows = [[2.0, 0], [0, 1], [0, -3]]
-    found = zl.Embeddings(["a", "a", "b"], rows, average=True)
-    np.testing.assert_allclose(found.vectors, [[0.5**0.5, 0.5**0.5], [0, -1]], atol=1e-7)
-    with pytest.raises(ValueError, match="'a' again"):
-        zl.Embeddings(["a", "a", "b"], rows)
-    with pytest.raises(ValueError, match="cancel out: 'b'"):
-        zl.Embeddings(["a", "b", "b"], rows, average=True)
+@pytest.mark.parametrize(("model", "method"), [("clip", None), ("study", None), ("study", "direct")])
+def test_a_search_ranks_as_the_cosines_do(here, model, method, capsys, monkeypatch):
+    """By the model's own vectors, of a class's name; and the command says the same of the videos."""
+    opened = zl.load_model(here / model)
+    paths = sorted((here / "others").glob("*/*.mp4"))
+    cosines = opened.encode_video(paths) @ opened.encode_text(["wink", "nod"], method)[0]
+    mine = zl.Embeddings(list(map(str, paths)), opened.encode_video(paths))
+    found = zl.search("wink", mine, 5, model=opened, method=method)
+    best = sorted(zip(-cosines, map(str, paths), strict=True))[:5]
+    assert found["path"].tolist() == [path for _, path in best] and found["rank"].tolist() == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose(found["score"], [-minus for minus, _ in best], atol=1e-5)
+    by_vector = zl.search(opened.point_of("wink", method), mine, 5)
+    pd.testing.assert_frame_equal(by_vector, found)
+    monkeypatch.chdir(here)
+    given = ["search", "wink", "--model", model, "--videos", "others", "--k", "5", "--json", "found.json"]
+    assert main(given + (["--method", method] if method else [])) == 0
+    told = pd.read_json("found.json")
+    assert [str(here / path) for path in told["path"]] == found["path"].tolist()
+    assert f"{found['score'][0]:+.3f}" in capsys.readouterr().out
 
 
-def _bad(change: str, mine: zl.Embeddings) -> zl.Embeddings:
-    clips, vectors = list(mine.clips), mine.vectors.copy()
-    names, texts = list(mine.names), mine.text_vectors.copy()
-    if change == "unknown clip":
-        clips[0] = clips[0].replace("bounce0", "bounse0")
-    if change == "nan":
-        vectors[3] = np.nan
-    if change == "zero":
-        vectors[3] = 0
-    if change == "overflow":
-        vectors = (vectors * 1e6).astype(np.float16)
-    if change == "width":
-        texts = texts[:, 1:]
-    if change == "text":
-        names, texts = names[1:], texts[1:]
-    if change == "one alone":
-        names = None
-    return zl.Embeddings(clips, vectors, names, texts)
+def test_a_study_is_searched_by_its_model(here):
+    workspace = zl.Workspace(here / "study")
+    clips, model = workspace.embeddings("random-0"), zl.load_model(here / "study")
+    found = zl.search("walk", workspace, 10**6)
+    wanted = clips.embedding_ND @ model.point_of("walk")
+    score_of = dict(zip(clips.ids, wanted, strict=True))
+    assert len(found) == len(clips.ids) == 36 and found["score"].is_monotonic_decreasing
+    np.testing.assert_allclose(found["score"], [score_of[clip] for clip in found["clip"]], atol=1e-6)
+    of = workspace.catalog.clips.set_index("id").loc[found["clip"]]
+    assert found["class"].tolist() == of["class"].tolist() and Path(found["path"][0]).is_file()
 
 
 @pytest.mark.parametrize(
-    ("change", "value"),
+    ("text", "where", "more", "value"),
     [
-        ("unknown clip", "1 embeddings are of no clip, .*nearest clip is 'bounce/bounce0'"),
-        ("nan", "finite"),
-        ("zero", "not zero"),
-        ("overflow", "65504"),
-        ("width", "equally wide"),
-        ("text", "'bounce'"),
-        ("one alone", "come together"),
+        ("walk", "made", {}, "give model="),
+        ("walk", "made", {"model": "study"}, "the one of the embeddings"),
+        (np.ones(3), "made", {}, "equally wide, got .* and 3"),
+        (np.full(32, np.nan), "made", {}, "finite"),
+        (" ", "made", {"model": "clip"}, "got none"),
+        ("walk", "clip", {}, "videos, got none"),
+        ("walk", "nowhere/at/all", {}, "there is no folder 'nowhere/at/all'"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow encountered")
-def test_embeddings_that_do_not_fit(here, change, value):
-    with pytest.raises(ValueError, match=value):
-        _evaluate(here, _bad(change, _outside(here)), here / "others", "all")
+def test_what_cannot_be_searched(here, text, where, more, value):
+    made = zl.embed_dataset(here / "clip", here / "others", folder=here / "evaluated")
+    where = {"made": made, "clip": here / "clip"}.get(where, where)
+    with pytest.raises((ValueError, FileNotFoundError), match=value):
+        zl.search(text, where, **{key: here / name for key, name in more.items()})
+
+
+@pytest.mark.filterwarnings("ignore")  # of umap and numba
+@pytest.mark.parametrize("protocol", ["all", "random-0"])
+def test_embeddings_have_figures_a_report_and_widgets(here, tmp_path, protocol):
+    found = _evaluate(here, _outside(here), here / "others", protocol)
+    assert {kind: type(found.plot(kind)).__name__ for kind in PLOTS} == dict.fromkeys(PLOTS, "Figure")
+    found.save(tmp_path)
+    assert (tmp_path / "report.html").is_file()
+    errors = found.errors()
+    assert errors.grid.html.count("<video") == 3 and "not shown" not in errors.grid.html
+    errors.choose(clip=errors.clips["clip"].iloc[0])
+    assert ("composed" in errors.grid.why) == (protocol == "random-0" and found.baseline() == "transfer")
+    mapped = found.map(
+        find=lambda text: zl.search(text, _outside(here), 99, model=here / "clip").assign(
+            clip=lambda table: [f"{Path(path).parent.name}/{Path(path).stem}" for path in table["path"]]
+        )
+    )
+    mapped.choose(query="someone winks")
+    assert mapped.grid.html.count("<video") == len(mapped.selected_ids) > 3
 
 
 def test_videos_that_came_later_are_scored_too(here, tmp_path):

@@ -38,12 +38,13 @@ LEVELS = {
     "study_ablation": 11,
     "infer": 11,  # opens models, also those of a workspace
     "viz": 12,
-    "evaluation": 13,
+    "evaluated": 13,
     "folders": 13,
-    "api": 14,
-    "cli": 15,
-    "__init__": 15,  # which imports the api when it is first asked for
-    "__main__": 16,
+    "evaluation": 14,
+    "api": 15,
+    "cli": 16,
+    "__init__": 16,  # which imports the api when it is first asked for
+    "__main__": 17,
 }
 VIDEO, WIDGETS = ("zsar_lab/data/video*.py",), ("zsar_lab/viz/widgets/*",)
 OWNERS = {

@@ -18,6 +18,7 @@ __all__ = [
     "Workspace",
     "ask_for_texts",
     "classify",
+    "embed_dataset",
     "evaluate",
     "export",
     "figures",
@@ -29,6 +30,7 @@ __all__ = [
     "read_answers",
     "read_classes",
     "read_texts",
+    "search",
 ]
 
 

@@ -15,10 +15,12 @@ from zsar_lab.data.datasets import list_datasets as list_datasets
 from zsar_lab.data.sampling import WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.embed.outside import Embeddings as Embeddings
+from zsar_lab.evaluation import embed_dataset as embed_dataset
 from zsar_lab.evaluation import evaluate as evaluate
 from zsar_lab.infer.export import export_split
 from zsar_lab.infer.model import VideoModel, load_model
 from zsar_lab.infer.predictions import Paths
+from zsar_lab.infer.search import search as search
 from zsar_lab.infer.shared import SharedModel
 from zsar_lab.methods.table import METHODS
 from zsar_lab.models.public import MODELS

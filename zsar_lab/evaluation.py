@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.datasets import DATASETS, FOLDER, class_list, read_annotations
 from zsar_lab.data.datasets.folders import list_class_folders
+from zsar_lab.data.datasets.layout import match_videos
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.prepare import Source, open_prepared, prepare
-from zsar_lab.embed.outside import GIVEN, Embeddings
+from zsar_lab.embed.embeddings import ClipEmbeddings
+from zsar_lab.embed.outside import GIVEN, Embeddings, EmbeddingsError
+from zsar_lab.evaluated import Evaluated
 from zsar_lab.files import fingerprint
 from zsar_lab.infer.model import VideoModel, load_model
 from zsar_lab.methods.clips import ClassPoints
@@ -26,48 +29,13 @@ from zsar_lab.study import expand
 from zsar_lab.text.class_lists import read_classes
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.prompts import texts_of
+from zsar_lab.text.relatedness import unit
 from zsar_lab.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TEXT_COLUMNS = ("name", "label", "description", "structure")
-PLOTS = ("methods", "differences", "classes", "confusion", "hubness")
-
-
-class Evaluated(Results):
-    """The scores of a model: `table`, `compare`, `against`, `sentence`, `save` of Results, and figures."""
-
-    catalog: Catalog
-    remark = ""
-
-    @staticmethod
-    def of(results: Results, catalog: Catalog, remark: str = "") -> Evaluated:
-        """The same scores, with the catalog that their clips are in, and what must be said of them."""
-        found = Evaluated.__new__(Evaluated)
-        vars(found).update(vars(results))
-        found.catalog, found.remark = catalog, remark
-        return found
-
-    def sentence(self, family: str | None = None) -> str:
-        """As of Results, after the remark."""
-        return f"{self.remark}. " * bool(self.remark) + super().sentence(family)
-
-    def plot(self, kind: str = "methods", method: str | None = None, split: int = 0) -> Any:
-        """A plotly figure, one of PLOTS; of classes, confusion and hubness that of one split, by number."""
-        from zsar_lab.viz.figures import classes, scores
-
-        method, predictions = method or self.baseline(), self.splits()[split]
-        if kind not in PLOTS:
-            raise ValueError(f"kind must be one of {', '.join(PLOTS)}, got {kind!r}")
-        if kind == "methods":
-            return scores.method_scores(self)
-        if kind == "differences":
-            return scores.differences(self)
-        if kind == "hubness":
-            return scores.hubness_bars(predictions, self.catalog)
-        make = classes.per_class if kind == "classes" else classes.confusion
-        return make(predictions, method, self.catalog)
 
 
 def evaluate(
@@ -116,14 +84,16 @@ def evaluate(
         workspace = model if isinstance(model, Workspace) else Workspace.open(str(model))
         if protocol or methods or prompts or videos or annotations:
             raise ValueError("a study is scored by its own protocols and methods; name a dataset for others")
-        return Evaluated.of(workspace.report(), workspace.catalog)
+        maps = workspace.folder / "predictions"
+        return Evaluated.of(workspace.report(), workspace.catalog, workspace.embeddings, maps)
     names = [
         one for given in ([protocol] if isinstance(protocol, str) else protocol) for one in expand(given)
     ]
     if not names:
         raise ValueError("protocol must name one or more, such as half-0..9 or random-0, got none")
     if isinstance(model, Embeddings):
-        found = _given(model, names, _listed(dataset, videos, annotations), methods, prompts)
+        given = _listed(dataset, videos, annotations), methods, prompts, Path(folder)
+        found = _given(model, names, *given)
     else:
         asked = methods, prompts, allow_leakage
         found = _embedded(load_model(model), names, dataset, videos, annotations, Path(folder), *asked)
@@ -142,9 +112,7 @@ def _embedded(
     allow_leakage: bool,
 ) -> Evaluated:
     """Score a model, which embeds the clips and the class texts."""
-    catalog, store, place = _clips_of(dataset, videos, annotations, model, folder)
-    clips = model.embed_store(store, place / "embeddings")
-    table = read_classes(catalog.classes[[name for name in TEXT_COLUMNS if name in catalog.classes]])
+    catalog, store, place, clips, table = _made(model, dataset, videos, annotations, folder)
     prompts = list(prompts or [model.usual_prompt(table)])
     texts = [embed_class_text(texts_of(table, one), model.encoder, place / "class_text") for one in prompts]
     check_differ(texts[0])
@@ -160,7 +128,71 @@ def _embedded(
         families.setdefault(ProtocolName.of(name).family, []).append(evaluate_points(*given))
     about = {"catalog": catalog.fingerprint, "frames": store.fingerprint, "model": model.fingerprint}
     remark = f"NOT zero-shot: the model was trained on {len(leaked)} of the unseen classes" * bool(leaked)
-    return _summed_up(families, catalog, model.name, about, place / "predictions", remark)
+    return _summed_up(
+        families, catalog, model.name, about, clips, place / "maps", place / "predictions", remark
+    )
+
+
+def embed_dataset(
+    model: str | Path | Workspace | VideoModel,
+    dataset: str | Path,
+    *,
+    annotations: str | Path | None = None,
+    videos: str | Path | None = None,
+    method: str | None = None,
+    prompt: str | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    folder: str | Path = "runs/evaluated",
+) -> Embeddings:
+    """The clips and class texts of a dataset by a model, to be saved, searched, or scored elsewhere.
+
+    Examples:
+        >>> import zsar_lab as zl
+        >>> made = zl.embed_dataset("runs/demo", "runs/demo")
+        >>> zl.Embeddings.read(made.save("made.parquet")).fingerprint == made.fingerprint
+        True
+
+    `evaluate` scores them as it scores the model under the same prompt.
+
+    Args:
+        model: what `load_model` takes, or gives.
+        dataset: this, annotations, videos and folder as of `evaluate`.
+        annotations: see dataset.
+        videos: see dataset.
+        method: whose points the class texts are, "direct" or "transfer"; None for the model's usual one.
+        prompt: of the class texts; None for one that reads all that the classes say.
+        provenance: more than model, revision, training_sets, method, prompt, temperature, dataset and
+            text_encoder, such as the licence.
+        folder: see dataset.
+
+    Raises:
+        ValueError: as `evaluate`, or the method does not read the prompt.
+    """
+    model = load_model(model)
+    catalog, store, place, clips, table = _made(model, dataset, videos, annotations, Path(folder))
+    prompt = prompt or model.usual_prompt(table)
+    texts = embed_class_text(texts_of(table, prompt), model.encoder, place / "class_text")
+    check_differ(texts)
+    made = model.classifier(table, method, prompt, allow_bias=True)
+    about = {"model": model.name, "revision": model.fingerprint, "training_sets": model.about}
+    about |= {"method": made.method, "prompt": prompt, "temperature": str(float(made.temperature))}
+    about |= {"dataset": catalog.name, "text_encoder": texts.encoder} | dict(provenance or {})
+    points, language = unit(made.weights_CD), texts.pooled_CF
+    return Embeddings(clips.ids, clips.embedding_ND, made.names, points, about, language_vectors=language)
+
+
+def _made(
+    model: VideoModel,
+    dataset: str | Path,
+    videos: str | Path | None,
+    annotations: str | Path | None,
+    folder: Path,
+) -> tuple[Catalog, FrameStore, Path, ClipEmbeddings, pd.DataFrame]:
+    """The clips of a dataset through a model, the folder for what is made of them, and the classes."""
+    catalog, store, place = _clips_of(dataset, videos, annotations, model, folder)
+    clips = model.embed_store(store, place / "embeddings")
+    table = read_classes(catalog.classes[[name for name in TEXT_COLUMNS if name in catalog.classes]])
+    return catalog, store, place, clips, table
 
 
 def _given(
@@ -169,6 +201,7 @@ def _given(
     catalog: Catalog,
     methods: Sequence[str] | None,
     prompts: Sequence[str] | None,
+    folder: Path,
 ) -> Evaluated:
     """Score embeddings from elsewhere; clips without one are said, and take no part."""
     if prompts:
@@ -182,12 +215,20 @@ def _given(
         warnings.warn(f"{such}; they take no part", stacklevel=3)
     told = model.provenance.get("model", "embeddings from elsewhere")
     families: dict[str, list[Predictions]] = {}
+    method = model.provenance.get("method", "direct")
+    temperature = model.provenance.get("temperature")
     for name, made in _protocols(names, usable, catalog, told).items():
         texts = model.of_classes((*made.seen, *made.validation, *made.unseen))
-        ready = [ClassPoints("direct", GIVEN, texts.names, texts.pooled_CF)]
+        points_CD, warmth = model.points(texts.names), float(temperature) if temperature else None
+        if points_CD is None and not made.seen:
+            raise EmbeddingsError(
+                f"{name!r} needs class texts in the clips' space (text_embedding), got none"
+            )
+        fits = points_CD is not None and (method == "direct" or not made.seen)  # transfer is of other clips
+        ready = [ClassPoints(method, GIVEN, texts.names, points_CD, warmth)] if fits else []
         scored = evaluate_points(clips, made, ready, [texts], methods, split=name)
         families.setdefault(ProtocolName.of(name).family, []).append(scored)
-    return _summed_up(families, catalog, told, {"embeddings": model.fingerprint})
+    return _summed_up(families, catalog, told, {"embeddings": model.fingerprint}, clips, folder / "maps")
 
 
 def _protocols(
@@ -208,14 +249,17 @@ def _summed_up(
     catalog: Catalog,
     by: str,
     about: dict[str, str],
-    folder: Path | None = None,
+    clips: ClipEmbeddings,
+    maps: Path,
+    cache: Path | None = None,
     remark: str = "",
 ) -> Evaluated:
     told = f"{catalog.name}, by {by}" + f"; {remark}" * bool(remark)
     titles = {
         family: f"{family}, {len(of)} split{'s' * (len(of) > 1)}, {told}" for family, of in families.items()
     }
-    return Evaluated.of(Results(families, about, titles, folder), catalog, remark)
+    results = Results(families, about, titles, cache)
+    return Evaluated.of(results, catalog, lambda _: clips, maps, remark)
 
 
 def _listed(dataset: str | Path, videos: str | Path | None, annotations: str | Path | None) -> Catalog:
@@ -226,7 +270,9 @@ def _listed(dataset: str | Path, videos: str | Path | None, annotations: str | P
             raise ValueError(f"{dataset} needs the folder of its annotation files, got annotations None")
         read = read_annotations(str(dataset), Path(annotations))
         classes = read.classes.merge(class_list(str(dataset)), on="name", how="left").fillna("")
-        clips = read.clips[read.clips["reason"] == ""].assign(path="")
+        clips = read.clips if videos is None else match_videos(read, Path(videos))
+        clips = clips[clips["id"].isin(read.clips["id"][read.clips["reason"] == ""])]
+        clips = clips if "path" in clips else clips.assign(path="")
         return Catalog(str(dataset), Path(videos or "."), clips.reset_index(drop=True), classes)
     if (path / "study.json").is_file():
         return Workspace.open(path).test_catalog

@@ -31,7 +31,8 @@ def describe(folder: str | Path) -> str:
         return summary(open_prepared("the folder", path))
     if path.exists():
         ours = "a study, a training, and what prepare and export leave"
-        raise ValueError(f"info knows {ours}; '{path}' is none of these")
+        next_step = f"; make one of a folder of class folders: zsar-lab study {path}" if path.is_dir() else ""
+        raise ValueError(f"info knows {ours}; '{path}' is none of these{next_step}")
     fetched = fetch_shared(str(folder))
     if fetched is None:
         raise ValueError(f"info reads models written by export, '{folder}' is another kind")
@@ -56,6 +57,8 @@ def _study(workspace: Workspace) -> str:
         f"Top-1 in percent, {content['protocol']['name']}: {top1}; chance {100 * content['chance']:.1f}"
         + (f", upper bound {100 * bound:.1f}." if bound is not None else "."),
         f"The report is {report.with_suffix('.html')}.",
+        f"Next: zsar-lab classify VIDEO --names NAME NAME --model {workspace.folder}, or zsar-lab search TEXT"
+        f" --workspace {workspace.folder}",
     ]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from coloured_videos import EVIL, colour_session, write_folder, write_video
@@ -397,3 +398,22 @@ def test_uploads_go_with_the_process():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     folder, was_there = done.stdout.split()
     assert was_there == "True" and not Path(folder).exists()
+
+
+def test_a_search_ranks_the_clips_by_their_scores(session):
+    widget = OwnVideos(session)
+    everything = set(widget.rows)
+    widget.controls["query"].value = "something blue"
+    blue = session.model.point_of("something blue")
+    score = {row: float(np.dot(session.windows["embedding"][row], blue)) for row in everything}
+    assert set(widget.rows) == everything
+    shown = re.findall(r"score ([+-]\d\.\d{3})", text_of(widget.grid.html))
+    assert shown[:: len(shown) // len(widget.rows)] == [f"{score[row]:+.3f}" for row in widget.rows]
+    assert [score[row] for row in widget.rows] == pytest.approx(
+        sorted(score.values(), reverse=True), abs=1e-3
+    )
+    assert "no probability" in said(widget, "counted")
+    widget.controls["query"].value = "nothing known"
+    assert "'nothing known'" in said(widget, "table") and widget.controls["query"].value == "something blue"
+    widget.controls["order"].value = own_videos.LEAST_SURE
+    assert widget.controls["query"].value == "" and "score +" not in widget.grid.html

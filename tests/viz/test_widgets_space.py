@@ -191,3 +191,19 @@ def test_a_failure_is_shown_raised_and_leaves_the_selection(widget, monkeypatch)
         choose_rows(widget, 1)
     assert "RuntimeError: it is &lt;b&gt;gone&lt;/b&gt;" in widget.html["message"].value
     assert widget.state.rows == (2,) and np.frombuffer(widget.canvas.selected, np.uint32).tolist() == [2]
+
+
+def test_a_search_shows_the_clips_on_the_map_in_its_order(space, catalog, predictions):
+    order = [*reversed(space.ids), "not on the map"]
+    table = pd.DataFrame({"clip": order, "score": np.linspace(0.9, 0.1, len(order))})
+    widget = SpaceExplorer(
+        space, catalog, predictions, find=lambda text: table[: 3 if text == "three" else None]
+    )
+    widget.controls["query"].value = "three"
+    assert widget.selected_ids == tuple(order[:3])
+    assert re.findall(r"score \+0\.\d+", text_of(widget.grid.html))[:1] == ["score +0.900"]
+    assert "nearest to “three”" in said(widget) and "no probability" in said(widget)
+    ringed = np.frombuffer(widget.canvas.selected, np.uint32)
+    assert [space.ids[row] for row in ringed] == order[:3]
+    choose_rows(widget, 0)
+    assert widget.selected_ids == (space.ids[0],) and widget.controls["query"].value == ""

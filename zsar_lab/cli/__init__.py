@@ -7,18 +7,21 @@ import sys
 import warnings
 
 from zsar_lab import __version__
-from zsar_lab.cli.models import bench, classify, compare, evaluate, export, info
+from zsar_lab.cli.models import bench, classify, compare, embed, evaluate, export, info, search
 from zsar_lab.cli.studies import ablate, demo, notebooks, prepare, study, train
 
 ABOUT = "Zero-shot action recognition, from video files to a zero-shot table."
 COMMANDS = (
     *(demo, study, prepare, train, ablate),
-    *(evaluate, compare, classify, export, info, notebooks, bench),
+    *(evaluate, compare, embed, search, classify, export, info, notebooks, bench),
 )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; a mistake ends in one sentence and status 2, an interrupt in one and 130."""
+    """Run a command; a mistake ends in one sentence and status 2, an interrupt in one and 130.
+
+    Status 1: there was nothing that could be read.
+    """
     import tyro
 
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -33,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         _refuse_repeated(arguments)
         config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
         subcommands = tyro.extras.subcommand_cli_from_dict
-        subcommands(commands, prog="zsar-lab", description=ABOUT, args=arguments, config=config)
+        status = subcommands(commands, prog="zsar-lab", description=ABOUT, args=arguments, config=config)
     except KeyboardInterrupt as interrupt:
         if rank == "0":
             said = str(interrupt) or "interrupted; what was finished is saved, run it again to go on"
@@ -45,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
         print(f"\n{who}{error}", file=sys.stderr)
         return 2
-    return 0
+    return status or 0
 
 
 def _refuse_repeated(arguments: list[str]) -> None:

@@ -84,6 +84,81 @@ def evaluate(
         print(f"\nWritten to {json}.")
 
 
+def embed(
+    model: str,
+    dataset: str,
+    /,
+    *,
+    out: Path,
+    videos: Path | None = None,
+    annotations: Path | None = None,
+    method: str | None = None,
+    prompt: str | None = None,
+    licence: str | None = None,
+) -> None:
+    """Write the clips and class texts of a dataset as vectors of a model, for evaluate and search.
+
+    Args:
+        model: a folder of export, a workspace, or a public model (folder or hub name).
+        dataset: as of evaluate.
+        out: file, .parquet, .npz or .safetensors.
+        videos: of a public dataset: the folder above the class folders.
+        annotations: of a public dataset: the folder of its official annotation files.
+        method: whose points the class texts are, transfer or direct; without it the model's usual one.
+        prompt: of the class texts; without it one that reads all that the classes say.
+        licence: of the model, to be written beside where the vectors come from.
+    """
+    from zsar_lab.embed.outside import check_form
+    from zsar_lab.evaluation import embed_dataset
+
+    check_form(out)
+    given = {"annotations": annotations, "videos": videos, "method": method, "prompt": prompt}
+    made = embed_dataset(model, dataset, provenance={"licence": licence} if licence else None, **given)
+    made.save(out)
+    print(f"{made!r}\nWritten to {out}.")
+
+
+def search(
+    text: str,
+    /,
+    *,
+    workspace: Path | None = None,
+    embeddings: Path | None = None,
+    model: str | None = None,
+    videos: tuple[Path, ...] = (),
+    k: int = 20,
+    method: str | None = None,
+    json: Path | None = None,
+) -> None:
+    """Rank clips by the cosine of a text with each; the score is no probability.
+
+    Args:
+        text: what is looked for, such as 'a person falls'.
+        workspace: whose clips are searched, by its first split's model.
+        embeddings: instead: a file of embed, or of vectors made elsewhere, with the model that made it.
+        model: of the embeddings, or of the videos.
+        videos: instead: video files or folders.
+        k: how many clips.
+        method: how the text becomes a point, transfer or direct; without it the model's usual one.
+        json: file for the table, a list of objects.
+    """
+    from zsar_lab.files import write_json
+    from zsar_lab.infer.model import load_model
+    from zsar_lab.infer.search import search as find
+
+    _check_output(json, embeddings)
+    if sum(map(bool, (workspace, embeddings, videos))) != 1 or (videos and not model):
+        raise ValueError("give --workspace, or --embeddings (and --model), or --model and --videos")
+    where = load_model(model) if videos else workspace or embeddings or ""
+    by = None if videos else model
+    table = find(text, where, k, model=by, videos=list(videos) or None, method=method)
+    shown = table.drop(columns=[name for name in ("path", "class", "row") if not any(table.get(name, ""))])
+    print(shown.to_string(index=False, float_format="{:+.3f}".format))
+    if json:
+        write_json(json, table.to_dict("records"))
+        print(f"Written to {json}.")
+
+
 def compare(a: Path, b: Path, /, *, json: Path | None = None) -> None:
     """Compare two reports of one protocol, or two results of predictions, on the same clips.
 
@@ -130,7 +205,7 @@ def classify(
     workers: int = 2,
     timeout: float = 60.0,
     memory: int = 2000,
-) -> None:
+) -> int:
     """Name the actions in videos by classes of your own, a line a video, or a window of a long one.
 
     Args:
@@ -157,7 +232,15 @@ def classify(
     from zsar_lab.data.sampling import WindowSettings
     from zsar_lab.data.workers import Limits
     from zsar_lab.infer.model import load_model
-    from zsar_lab.infer.predictions import as_lines, embed_windows, in_order, predict, save_table, summary
+    from zsar_lab.infer.predictions import (
+        NO_PREDICTION,
+        as_lines,
+        embed_windows,
+        in_order,
+        predict,
+        save_table,
+        summary,
+    )
     from zsar_lab.text.class_lists import read_classes
 
     if bool(classes) == bool(names):
@@ -194,6 +277,7 @@ def classify(
         if path:
             save_table(tables, path, form)
             print(f"Written to {path}.", file=sys.stderr)
+    return int(all((part["prediction"] == NO_PREDICTION).all() for part in tables))
 
 
 def export(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zsar_lab.data.catalog import MISSING, complete_clips, probe_files
 from zsar_lab.data.pixels import centred, whole_frames
 from zsar_lab.data.sampling import CHUNK_BYTES, FrameSettings, WindowSettings, chunks_of, windows_of
 from zsar_lab.data.video import READING_RULE, UnreadableVideo, plays_in_browser, probe_clip, write_mp4
@@ -220,13 +221,22 @@ def make_previews(
         For each id (KeyError if not in the catalog) a path, or a sentence that says why there is none.
     """
     folder = preview_folder() if folder is None else Path(folder)
-    clips = catalog.clips.set_index("id").loc[
+    listed = catalog.clips
+    if "fps" not in listed:  # no video of the catalog was opened yet
+        listed = listed[listed["id"].isin(ids)]
+        listed = listed.assign(status=np.where(listed["path"] == "", MISSING, ""))
+        paths = listed["path"][listed["status"] == ""]
+        listed = complete_clips(listed, probe_files(catalog.root, paths, limits))
+    clips = listed.set_index("id").loc[
         list(dict.fromkeys(ids)), ["path", "start_s", "end_s", "frames", "fps", "variable_rate"]
     ]
     shown: dict[str, Path | str] = {}
     tasks = []
     for clip_id, clip in clips.to_dict("index").items():
         path = Path(catalog.root) / clip["path"]
+        if not clip["path"]:
+            shown[clip_id] = "no video is known"
+            continue
         try:
             status = path.stat()
             is_whole = clip["start_s"] == 0 and clip["end_s"] * clip["fps"] > clip["frames"] - 1

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from zsar_lab.text.prompts import ClassText
 
 GIVEN = "given"  # the prompt of class texts that were embedded elsewhere
 FORMS = (".parquet", ".npz", ".safetensors")
+UNIT = 2e-7  # off 1, the length of rows that are of unit length already
 
 
 class EmbeddingsError(ValueError):
@@ -33,7 +35,7 @@ class EmbeddingsError(ValueError):
 
 
 class Embeddings(Shown):
-    """Clips and class texts in one space, made elsewhere.
+    """Clips and class texts in one space, made elsewhere or by `zl.embed_dataset`.
 
     >>> import zsar_lab as zl
     >>> found = zl.Embeddings(["a/1", "b/1"], [[3, 4], [0, 2]], ["a", "b"], [[1, 0], [0, 1]])
@@ -44,16 +46,19 @@ class Embeddings(Shown):
         clips: an id or a path of each row of `vectors`.
         vectors: [R, D], any float; rows become unit length.
         names: a class of each row of `text_vectors`.
-        text_vectors: [.., D]; None without class texts.
+        text_vectors: [.., D], in the clips' space; None without such.
         provenance: where they come from, such as model, revision, training_sets, prompt, licence.
         average: whether a clip or class of several rows (views, windows, prompts) is the mean of its unit
             rows; such rows are refused otherwise.
+        language_vectors: [.., F], of the names by a language model of any width; ridge and transfer read them
+            in the place of `text_vectors`, so that models without a text side can be scored.
 
-    Attributes: clips, names (each once, in their order), vectors float32 [N, D] and text_vectors float32
-    [C, D] (unit rows), provenance.
+    Attributes: clips, names (each once, in their order), vectors float32 [N, D], text_vectors float32 [C, D]
+    and language_vectors float32 [C, F] (unit rows), provenance (of texts).
 
     Raises:
-        EmbeddingsError: numbers that do not fit, no row, a row that is zero or not finite, or one twice.
+        EmbeddingsError: numbers that do not fit, no row, an id that is no text, a row that is zero or not
+            finite, or one twice.
     """
 
     def __init__(
@@ -62,16 +67,21 @@ class Embeddings(Shown):
         vectors: Any,
         names: Sequence[str] | None = None,
         text_vectors: Any = None,
-        provenance: Mapping[str, str] | None = None,
+        provenance: Mapping[str, Any] | None = None,
         average: bool = False,
+        language_vectors: Any = None,
     ) -> None:
         self.clips, self.vectors = _one_a_name("clip", clips, vectors, average)
         self.names: tuple[str, ...] = ()
         self.text_vectors: np.ndarray | None = None
-        self.provenance = dict(provenance or {})
-        if (names is None) != (text_vectors is None):
+        self.language_vectors: np.ndarray | None = None
+        given = (provenance or {}).items()
+        self.provenance = {str(k): v if isinstance(v, str) else json.dumps(v) for k, v in given}
+        if (names is None) != (text_vectors is None and language_vectors is None):
             raise EmbeddingsError("names and text_vectors come together, got one of them alone")
-        if names is not None:
+        if names is not None and language_vectors is not None:
+            self.names, self.language_vectors = _one_a_name("class", names, language_vectors, average)
+        if names is not None and text_vectors is not None:
             self.names, self.text_vectors = _one_a_name("class", names, text_vectors, average)
             widths = self.vectors.shape[1], self.text_vectors.shape[1]
             if len(set(widths)) > 1:
@@ -83,45 +93,66 @@ class Embeddings(Shown):
         counts = {"clips": len(self.clips), "classes": len(self.names), "width": self.vectors.shape[1]}
         return counts | self.provenance
 
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """What there is, by the names of a file."""
+        found = {"embedding": self.vectors, "text_embedding": self.text_vectors}
+        found["language_embedding"] = self.language_vectors
+        return {name: np.ascontiguousarray(rows) for name, rows in found.items() if rows is not None}
+
     @property
     def fingerprint(self) -> str:
         """Hash of all of it."""
-        texts = [] if self.text_vectors is None else [list(self.names), self.text_vectors]
-        return fingerprint("embeddings", list(self.clips), self.vectors, *texts, self.provenance)
+        vectors, *texts = self._arrays().values()
+        of_texts = [list(self.names), *texts] if texts else []
+        return fingerprint("embeddings", list(self.clips), vectors, *of_texts, self.provenance)
 
     @staticmethod
-    def read(path: str | Path, texts: str | Path | None = None, average: bool = False) -> Embeddings:
-        """Read a file by its ending, and class texts from another one where they are not in it.
+    def read(
+        path: str | Path | pd.DataFrame, texts: str | Path | pd.DataFrame | None = None, average: bool = False
+    ) -> Embeddings:
+        """Read a file by its ending, or a table, and class texts from another one where they are not in it.
 
-        Parquet: a row a vector, columns clip and embedding (a list), or name and embedding in a file of
-        texts; npz: arrays clip, embedding, and name, text_embedding; safetensors: tensors embedding and
-        text_embedding, with clip and name as json lists in the metadata, what else is there as provenance.
+        Parquet or a table: a row a vector, columns clip and embedding (a list), or name and embedding for a
+        class text, its attrs are the provenance; npz: arrays clip, embedding, and name, text_embedding;
+        safetensors: tensors embedding and text_embedding, with clip and name as json lists in the metadata.
+        Language vectors are language_embedding, provenance is provenance (json); of safetensors it is also
+        what else the metadata hold.
 
         Raises:
             FileNotFoundError: there is no such file.
             EmbeddingsError: another ending, something is missing, or as the class.
         """
-        found = _read(Path(path))
+        found = _read(path)
         if texts is not None:
-            beside = _read(Path(texts))
-            found |= {name: beside.get(name) for name in ("name", "text_embedding")}
+            beside = _read(texts)
             if beside.get("name") is None:
-                raise EmbeddingsError(f"'{texts}' must hold name and its embedding")
+                raise EmbeddingsError(f"{_called(texts)} must hold name and its embedding, {_got(beside)}")
+            about = {**found.get("provenance", {}), **beside.get("provenance", {})}
+            of_texts = {name: beside.get(name) for name in ("name", "text_embedding", "language_embedding")}
+            found |= of_texts | {"provenance": about}
         if found.get("clip") is None or found.get("embedding") is None:
-            raise EmbeddingsError(f"'{path}' must hold clip and embedding")
+            raise EmbeddingsError(f"{_called(path)} must hold clip and embedding, {_got(found)}")
         given = found["clip"], found["embedding"], found.get("name"), found.get("text_embedding")
-        return Embeddings(*given, found.get("provenance"), average)
+        return Embeddings(*given, found.get("provenance"), average, found.get("language_embedding"))
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file that `read` takes; EmbeddingsError for another ending."""
-        path = Path(path)
-        if path.suffix != ".safetensors":
-            raise EmbeddingsError(f"embeddings are saved as .safetensors, got '{path.name}'")
-        tensors, about = {"embedding": self.vectors}, self.provenance | {"clip": json.dumps(list(self.clips))}
-        if self.text_vectors is not None:
-            tensors["text_embedding"], about["name"] = self.text_vectors, json.dumps(list(self.names))
+        """Write a file that `read` takes, by its ending; EmbeddingsError for another one."""
+        path, arrays, about = check_form(Path(path)), self._arrays(), json.dumps(self.provenance)
+        ids = {"clip": list(self.clips)} | ({"name": list(self.names)} if self.names else {})
         with writing(path) as temporary:
-            save_file({name: np.ascontiguousarray(rows) for name, rows in tensors.items()}, temporary, about)
+            if path.suffix == ".safetensors":
+                names = {name: json.dumps(of) for name, of in ids.items()}
+                save_file(arrays, temporary, names | {"provenance": about})
+            elif path.suffix == ".npz":
+                texts = {name: np.array(of) for name, of in ids.items()} | {"provenance": np.array(about)}
+                np.savez(temporary, **arrays, **texts)
+            else:
+                table = pd.DataFrame({"clip": ids["clip"], "embedding": list(arrays.pop("embedding"))})
+                if self.names:
+                    rows = {name.replace("text_", ""): list(of) for name, of in arrays.items()}
+                    table = pd.concat([table, pd.DataFrame({"name": ids["name"]} | rows)], ignore_index=True)
+                table.attrs = self.provenance
+                table.to_parquet(temporary, index=False)
         return path
 
     def of_clips(self, table: pd.DataFrame) -> ClipEmbeddings:
@@ -146,25 +177,72 @@ class Embeddings(Shown):
         return ClipEmbeddings(ids, labels, self.vectors, none_NPD, self.fingerprint, about)
 
     def of_classes(self, classes: Sequence[str]) -> ClassEmbeddings:
-        """The embedded texts of these classes, found by `match_names`; EmbeddingsError where one has none."""
-        if self.text_vectors is None:
+        """What ridge and transfer read of these classes: language vectors, or texts in the clips' space.
+
+        Classes are found by `match_names`; EmbeddingsError where one has no text.
+        """
+        rows_CF = self.text_vectors if self.language_vectors is None else self.language_vectors
+        if rows_CF is None:
             raise EmbeddingsError("zero-shot scores need embeddings of class texts, there are none")
-        meant = match_names(self.names, classes).class_of
-        row_of = {meant.get(name, name): row for row, name in enumerate(self.names)}
-        lacking = [name for name in classes if name not in row_of]
-        if lacking:
-            got = f"{len(lacking)} have none, such as {lacking[0]!r}"
-            raise EmbeddingsError(f"every class needs an embedded text, {got}")
-        rows_CD = self.text_vectors[[row_of[name] for name in classes]]
         text = ClassText(GIVEN, tuple(classes), tuple(classes))
         none = np.zeros((len(classes), 1, 1), np.float32), np.zeros((len(classes), 1), bool)
-        return ClassEmbeddings(text, self.fingerprint, rows_CD, *none)
+        return ClassEmbeddings(text, self.fingerprint, rows_CF[self._rows(classes)], *none)
+
+    def points(self, classes: Sequence[str]) -> np.ndarray | None:
+        """The texts of these classes in the clips' space, [C, D]; None without such."""
+        return None if self.text_vectors is None else self.text_vectors[self._rows(classes)]
+
+    def _rows(self, classes: Sequence[str]) -> list[int]:
+        meant = match_names(self.names, classes).class_of
+        row_of = {meant.get(name, name): row for row, name in enumerate(self.names)}
+        if lacking := [name for name in classes if name not in row_of]:
+            near = get_close_matches(lacking[0], self.names, 1, 0.5)
+            hint = f"; the nearest text is of {near[0]!r}" if near else ""
+            got = f"{len(lacking)} of {len(classes)} have none, such as {lacking[0]!r}{hint}"
+            raise EmbeddingsError(f"every class needs an embedded text, {got}")
+        return [row_of[name] for name in classes]
+
+    def nearest(self, vector_D: Any, k: int = 20) -> pd.DataFrame:
+        """As `nearest_clips`, of these clips."""
+        return nearest_clips(self.clips, self.vectors, vector_D, k)
+
+
+def nearest_clips(clips: Sequence[str], unit_ND: np.ndarray, vector_D: Any, k: int = 20) -> pd.DataFrame:
+    """The k clips of the largest cosine to a vector: rank (from 1), clip, score (-1..1), by (-score, clip).
+
+    Args:
+        clips: ids of the rows.
+        unit_ND: float32 unit rows.
+        vector_D: of any length above 0.
+        k: how many; all where there are fewer.
+
+    Raises:
+        EmbeddingsError: the vector is of another width, zero or not finite.
+        ValueError: k is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k must be 1 or more, got {k}")
+    _, (point_D,) = _one_a_name("query", ["the query"], [vector_D], False)
+    if len(point_D) != unit_ND.shape[1]:
+        got = f"{unit_ND.shape[1]} and {len(point_D)}"
+        raise EmbeddingsError(f"clips and the query must be equally wide, got {got}")
+    rough_N, k = unit_ND @ point_D, min(k, len(unit_ND))
+    least = np.partition(rough_N, -k)[-k] - 4 * len(point_D) * np.finfo(np.float32).eps
+    rows = np.flatnonzero(rough_N >= least)
+    # a product of matrices rounds equal rows differently by their place; summed one by one they are ties
+    exact = (unit_ND[rows].astype(np.float64) * point_D).sum(1).astype(np.float32)
+    ids = np.array([clips[row] for row in rows])
+    order = np.lexsort((ids, -exact))[:k]
+    return pd.DataFrame({"rank": np.arange(1, k + 1), "clip": ids[order].tolist(), "score": exact[order]})
 
 
 def _one_a_name(
     what: str, names: Sequence[str], vectors: Any, average: bool
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names, each once, with unit rows."""
+    if wrong := [name for name in names if not isinstance(name, (str, Path))]:
+        got = f"{wrong[0]!r}, {type(wrong[0]).__name__}"
+        raise EmbeddingsError(f"ids of {what} rows must be text, got {got} ({len(wrong)} such)")
     names = [str(name) for name in names]
     try:
         rows_RD = np.asarray(vectors, dtype=np.float64)
@@ -181,42 +259,81 @@ def _one_a_name(
     if len(once) < len(names) and not average:
         twice = pd.Series(names)[pd.Series(names).duplicated()].iloc[0]
         raise EmbeddingsError(f"each {what} comes once, got {twice!r} again; average=True takes means")
-    rows_RD = rows_RD / lengths_R[:, None]
-    sums_ND = rows_RD if len(once) == len(names) else np.zeros((len(once), rows_RD.shape[1]))
+    sums_ND = rows_RD
     if len(once) < len(names):
-        np.add.at(sums_ND, codes_R, rows_RD)
+        sums_ND = np.zeros((len(once), rows_RD.shape[1]))
+        np.add.at(sums_ND, codes_R, rows_RD / lengths_R[:, None])
     lengths_N = np.linalg.norm(sums_ND, axis=1, keepdims=True)
     if not lengths_N.all():
         raise EmbeddingsError(f"the rows of a {what} cancel out: {once[int(lengths_N.argmin())]!r}")
+    lengths_N[abs(lengths_N - 1) < UNIT] = 1  # so that what was saved is read as it was
     return tuple(once), (sums_ND / lengths_N).astype(np.float32)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What a file holds, by the names of its npz form."""
+def check_form(path: Path) -> Path:
+    """The path; EmbeddingsError for an ending that is none of FORMS."""
+    if path.suffix not in FORMS:
+        raise EmbeddingsError(f"embeddings are in files {', '.join(FORMS)}, got '{path.name}'")
+    return path
+
+
+def _called(given: Any) -> str:
+    return "the table" if isinstance(given, pd.DataFrame) else f"'{given}'"
+
+
+def _got(found: Mapping[str, Any]) -> str:
+    return f"got {', '.join(name for name in found if name != 'provenance') or 'nothing'}"
+
+
+def _read(given: str | Path | pd.DataFrame) -> dict[str, Any]:
+    """What a file or a table holds, by the names of the npz form, and provenance, a dict."""
+    if isinstance(given, pd.DataFrame):
+        return _of_table(given, "the table")
+    path = check_form(Path(given))
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+                found = {name: arrays[name] for name in arrays.files}
+            about = json.loads(str(found.pop("provenance", "{}")))
+            return {name: _plain(one) for name, one in found.items()} | {"provenance": about}
         if path.suffix == ".safetensors":
             with safe_open(path, "numpy") as opened:
                 about = dict(opened.metadata() or {})
                 found = {name: opened.get_tensor(name) for name in opened.keys()}
             found |= {name: json.loads(about.pop(name)) for name in ("clip", "name") if name in about}
-            return found | {"provenance": about}
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-            column, vector = ("clip", "embedding") if "clip" in table else ("name", "text_embedding")
-            if column not in table or "embedding" not in table:
-                raise EmbeddingsError(f"'{path}' must have the columns clip or name, and embedding")
-            rows = [np.asarray(row, dtype=float) for row in table["embedding"]]
-            return {column: table[column].tolist(), vector: np.stack(rows) if rows else np.zeros((0, 0))}
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
-        if isinstance(error, EmbeddingsError):
-            raise
+            return found | {"provenance": about | json.loads(about.pop("provenance", "{}"))}
+        return _of_table(pd.read_parquet(path), f"'{path}'")
+    except EmbeddingsError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, SafetensorError) as error:
         raise EmbeddingsError(f"'{path}' cannot be read as embeddings: {error}") from error
-    raise EmbeddingsError(f"embeddings come as {', '.join(FORMS)}, got '{path.name}'")
+
+
+def _plain(array: np.ndarray) -> Any:
+    """An array of ids as a list."""
+    return array.tolist() if array.dtype.kind not in "fc" and array.ndim == 1 else array
+
+
+def _of_table(table: pd.DataFrame, called: str) -> dict[str, Any]:
+    """Rows with a clip are clips, those with a name alone are class texts."""
+    if not {"clip", "name"} & set(table) or "embedding" not in table:
+        columns = ", ".join(map(str, table))
+        raise EmbeddingsError(f"{called} must have the columns clip or name, and embedding, got {columns}")
+    is_clip = table["clip"].notna() if "clip" in table else pd.Series(False, table.index)
+    found: dict[str, Any] = {"provenance": dict(table.attrs)}
+    texts = table[~is_clip]
+    for column, rows in (("clip", table[is_clip]), ("name", texts)):
+        if column in table and (len(rows) or column == "clip"):
+            found[column] = rows[column].tolist()
+    if "clip" in found:
+        found["embedding"] = table.loc[is_clip, "embedding"].tolist()
+    vectors = {"text_embedding": "embedding", "language_embedding": "language_embedding"}
+    for name, column in vectors.items() if "name" in found else ():
+        if column in texts and texts[column].notna().any():
+            found[name] = texts[column].tolist()
+    return found
 
 
 def _bare(clip: str) -> str:

@@ -64,6 +64,9 @@ def fetch_shared(name: str) -> Path | None:
         FileNotFoundError: the hub has no such model, cannot be reached, or what it has is not whole.
         PermissionError, OSError: the token gives no right to read; the cache cannot be written to.
     """
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+    if is_path or ("/" in name and Path(name).parent.is_dir()):
+        raise FileNotFoundError(f"there is no folder '{name}'")
     from huggingface_hub import try_to_load_from_cache
 
     what = f"'{name}' is no folder, and no model that the hub gives"

@@ -106,6 +106,12 @@ class VideoModel(Shown, ABC):
         found = self.classifier(classes, method, prompt, allow_bias=True)
         return unit(found.weights_CD).astype(np.float32)
 
+    def point_of(self, text: str, method: str | None = None, prompt: str | None = None) -> np.ndarray:
+        """One text, read as it is, in the space of the clips: float32 [D], a unit row."""
+        table = pd.DataFrame([{"name": text, "label": text, "description": "", "text": ""}])
+        found = self._classifier(table, method or "", prompt or "", 0.8, True)
+        return unit(found.weights_CD)[0].astype(np.float32)
+
     def encode_video(
         self, paths: Paths, windows: WindowSettings = WindowSettings(), limits: Limits = Limits()
     ) -> np.ndarray:

@@ -88,17 +88,7 @@ def evaluate_split(
         fits[name] = method.fit(gathered, classes, fits)
     others = [METHODS[name].fit(gathered, texts, {}) for texts in other_texts for name in TEXT_METHODS]
     scored, arrays = _score(gathered, protocol, clips, fits, others)
-    composed, points = fits["transfer"].points, fits["direct"].points
-    assert composed and points
-    settings, unseen = TransferSettings(**fits["transfer"].settings), protocol.unseen
-    arrays |= {
-        "weights": weights_of(gathered, classes, unseen, settings),
-        "prototypes_seen": gathered.seen_prototypes,
-        "prototypes_composed": composed(unseen),
-        "prototypes_true": gathered.test.class_means(),
-        "prototypes_seen_text": points(protocol.seen),
-        "prototypes_unseen_text": points(unseen),
-    }
+    arrays |= _prototypes(gathered, protocol, classes, fits)
     found = Predictions(plain(protocol), split, about, classes.class_text, scored, arrays)
     if folder is not None:
         found.save(folder)
@@ -171,6 +161,7 @@ def evaluate_points(
     others = [fitted for (prompt, _), fitted in fits.items() if prompt != prompts[0]]
     temperatures = {(one.method, one.prompt): one.temperature for one in ready}
     scored, arrays = _score(gathered, protocol, clips, main, others, temperatures)
+    arrays |= _prototypes(gathered, protocol, texts[0], main)
     found = Predictions(plain(protocol), split, about, texts[0].class_text, scored, arrays)
     if folder is not None:
         found.save(folder)
@@ -247,6 +238,25 @@ def _score(
         "targets_all": tested.targets,
     }
     return scored, arrays
+
+
+def _prototypes(
+    split: SplitClips, protocol: Protocol, texts: ClassEmbeddings, fits: Mapping[str, Fitted]
+) -> dict[str, np.ndarray]:
+    """What maps and explanations show of a split: those of the methods that were scored."""
+    test, (seen, unseen) = split.test, (protocol.seen, protocol.unseen)
+    found = {"prototypes_true": test.class_means()}
+    if seen:
+        found["prototypes_seen"] = split.seen_prototypes
+    transfer, direct = (fits.get(name) for name in ("transfer", "direct"))
+    if transfer and transfer.settings and transfer.points:
+        settings = TransferSettings(**transfer.settings)
+        found["weights"] = weights_of(split, texts, unseen, settings)
+        found["prototypes_composed"] = transfer.points(unseen)
+    if direct and direct.points:
+        of = {"prototypes_unseen_text": unseen} | ({"prototypes_seen_text": seen} if seen else {})
+        found |= {name: direct.points(names) for name, names in of.items()}
+    return found
 
 
 def check_can_be_scored(protocol: Protocol, clips: pd.DataFrame | None = None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -202,8 +203,13 @@ class Predictions(Shown):
         return self._array(f"targets_{candidates}")[self._of_role(candidates, role)]
 
     def prototypes(self, kind: str) -> np.ndarray:
-        """Unit rows, [C, D]: "seen", "composed", "true" (of unseen classes), "seen_text" or "unseen_text"."""
-        return self._array(f"prototypes_{kind}")
+        """Unit rows, [C, D]: "seen", "composed", "true" (of unseen classes), "seen_text" or "unseen_text".
+
+        No row where the method that they are of was not scored.
+        """
+        with suppress(KeyError, FileNotFoundError):
+            return self._array(f"prototypes_{kind}")
+        return np.zeros((0, 0))
 
     def calibration(self, method: str) -> np.ndarray:
         """Scores of the validation clips to validation and then unseen classes, [B, C]; of the own prompt."""
@@ -214,8 +220,13 @@ class Predictions(Shown):
         return self._array(f"calibration_{method}")
 
     def weights(self) -> np.ndarray:
-        """Transfer weights that composed the prototypes of the unseen classes, [U, S]; rows sum to 1."""
-        return self._array("weights")
+        """Transfer weights that composed the prototypes of the unseen classes, [U, S]; rows sum to 1.
+
+        Zeros where transfer was not scored.
+        """
+        with suppress(KeyError, FileNotFoundError):
+            return self._array("weights")
+        return np.zeros((len(self.protocol.unseen), len(self.protocol.seen)))
 
     def save(self, folder: Path) -> None:
         """Write `<split>.parquet`, the arrays in `<split>/`, and last `<split>.json`, which is looked for."""

@@ -17,6 +17,7 @@ from zsar_lab.data.reading import make_previews
 from zsar_lab.text.prompts import label
 
 LARGEST_GRID_BYTES = 40_000_000
+SCORE_IS = "The score is the cosine of the text with the clip, -1 to 1, and no probability."
 TEXT = "color:var(--jp-content-font-color1,inherit);font-family:var(--jp-content-font-family,sans-serif)"
 MUTED = "color:color-mix(in srgb,currentColor 75%,transparent)"
 CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"

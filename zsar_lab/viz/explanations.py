@@ -212,7 +212,11 @@ def clip_html(
     sides = {"True class": true, "Next best" if right else "Predicted": rival}
     columns = [
         _column(predictions, labels, role, name)
-        | ({} if clips is None else _examples(catalog, predictions, clips, clip, name))
+        | (
+            {}
+            if clips is None or not predictions.weights().any()
+            else _examples(catalog, predictions, clips, clip, name)
+        )
         for role, name in sides.items()
     ]
     return render(

@@ -105,7 +105,8 @@ def shared_space_map(
     group_of = {name: group for group in groups for name in getattr(protocol, group)}
     rows = even_subset(clips.labels, tuple(group_of), max_clips, seed)
     prototypes = [predictions.prototypes(kind) for kind in KINDS]
-    points = np.concatenate([clips.embedding_ND[rows], *prototypes]).astype(np.float32)
+    there = filter(len, prototypes)  # of what was scored
+    points = np.concatenate([clips.embedding_ND[rows], *there]).astype(np.float32)
     group_N = tuple(group_of[clips.labels[row]] for row in rows)
     of_seen = [kind in OF_SEEN for kind, of_kind in zip(KINDS, prototypes) for _ in of_kind]
     fitted = np.array([group == "seen" for group in group_N] + of_seen)

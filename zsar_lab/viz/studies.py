@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ import pandas as pd
 from zsar_lab.data.frames import decoded_clips
 from zsar_lab.data.video import write_mp4
 from zsar_lab.embed.checkpoint import CENTRE, Views
+from zsar_lab.infer.model import load_model
+from zsar_lab.infer.search import search
 from zsar_lab.methods.transfer import classifier_weights
 from zsar_lab.protocols.build import account
 from zsar_lab.results.conventions import ConventionTable, class_orders, conventions_of, official_test_lists
@@ -57,6 +59,12 @@ def transfer_explorer(workspace: Workspace, split: str, space: SpaceMap) -> Tran
     weights = {"classifier weights": classifier_weights(workspace.train(split).model())}
     explorer = Explorer(workspace.embeddings(split), workspace.protocol(split), by_prompt, weights)
     return TransferExplorer(workspace.catalog, explorer, space)
+
+
+def text_search(workspace: Workspace, split: str) -> Callable[[str], pd.DataFrame]:
+    """All clips by a text, the nearest first, as `search` by the model of a split, which is opened once."""
+    model, n_clips = load_model(workspace, split), len(workspace.catalog.clips)
+    return lambda text: search(text, workspace, n_clips, model=model, split=split)
 
 
 def class_text_inspector(workspace: Workspace) -> ClassTextInspector:

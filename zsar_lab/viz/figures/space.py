@@ -18,7 +18,7 @@ from zsar_lab.data.catalog import Catalog
 from zsar_lab.methods.table import LABELS
 from zsar_lab.results.hubness import HUB
 from zsar_lab.results.predictions import Predictions
-from zsar_lab.viz.clips import Caption, clip_grid, message_box
+from zsar_lab.viz.clips import SCORE_IS, Caption, clip_grid, message_box
 from zsar_lab.viz.explanations import clip_table
 from zsar_lab.viz.figures import style
 from zsar_lab.viz.figures.classes import CHOSEN, CHOSEN_MARK
@@ -174,6 +174,25 @@ def select(
     return tuple(found["clip"]), message_box(sentence, GREY), grid
 
 
+def found_on_map(found: pd.DataFrame, points: pd.DataFrame, most: int = MOST_SHOWN) -> pd.DataFrame:
+    """The first clips of a search that are on the map: the rows of `points`, with score, in its order."""
+    row_of = {clip: row for row, clip in enumerate(points["clip"])}
+    there = found[found["clip"].isin(row_of.keys())].head(most)
+    rows = points.loc[[row_of[clip] for clip in there["clip"]]]
+    return rows.assign(score=there["score"].to_numpy())
+
+
+def show_found(
+    found: pd.DataFrame, catalog: Catalog, text: str, n_points: int
+) -> tuple[tuple[str, ...], str, str]:
+    """Ids of clips that were searched for, a sentence, and the clips playing, each with its score."""
+    labels, ids = labels_of(catalog), found["clip"].tolist()
+    said = f"The {len(ids)} of {n_points} clips on the map nearest to “{text}”. {SCORE_IS}"
+    pairs = zip(found["class"], found["score"], strict=True)
+    captions = [Caption((labels[name], f"score {score:+.3f}")) for name, score in pairs]
+    return tuple(ids), message_box(said, GREY), clip_grid(catalog, ids, captions)
+
+
 # tables
 
 
@@ -249,7 +268,7 @@ def shared_space(
         _add_points(figure, space.clips_xy[rows], look.name, [hover[row] for row in rows], marker)
     guess_xy = space.composed_xy if guess == "composed" else space.unseen_text_xy
     line = {"color": BLUE, "width": 1.5, "dash": "dot"}
-    ends = _lines(guess_xy, space.true_xy)
+    ends = _lines(guess_xy, space.true_xy) if len(guess_xy) else {"x": [], "y": []}
     figure.add_scatter(**ends, mode="lines", line=line, name=f"{guess} to true", hoverinfo="skip")
     edge = {"width": 1, "color": "white"}
     seen, unseen = ([labels[name] for name in names] for names in (space.seen, space.unseen))

@@ -162,6 +162,13 @@ class Panel(LeavesPicture, ipywidgets.VBox):
         self.controls[name] = ipywidgets.Text(value, description=text, **wide(width, label_px), **more)
         return self.controls[name]
 
+    def search_field(self, message: str, **also: Any) -> Any:
+        """A line for the field `query` of the state, taken at Enter."""
+        hint = "what is seen, such as “someone jumps”; then Enter"
+        widget = ipywidgets.Text("", description="search", placeholder=hint, **wide("480px"))
+        widget.continuous_update = False
+        return self.control("query", widget, message, **also)
+
     def button(
         self, name: str, text: str, action: Callable[[], Any], message: str = "message", **more: Any
     ) -> Any:

@@ -35,8 +35,8 @@ def filters(session: Any) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
     return kinds, {name: of_class for name, of_class in classes.items() if of_class or not name}
 
 
-def caption(session: Any, number: int, was: Mapping[int, str]) -> Caption:
-    """Below a clip: prediction, confidence, second best, why unsure, name before, place in the video."""
+def caption(session: Any, number: int, was: Mapping[int, str], score: float | None = None) -> Caption:
+    """Below a clip: prediction, confidence, second best, why unsure, name before, score, place in video."""
     window, accepted = session.table.loc[number], session.accepted.get(number)
     predicted = f"{window['prediction']} {100 * window['confidence']:.0f}\u00a0%"
     lines = [predicted] if accepted in (None, window["prediction"]) else [accepted, f"predicted: {predicted}"]
@@ -44,6 +44,7 @@ def caption(session: Any, number: int, was: Mapping[int, str]) -> Caption:
     lines += [f"⚠ {window['why']}"] * bool(window["unsure"])
     lines += [f"trained on: {window['trained']}"] * (window["trained"] not in ("no", "unknown"))
     lines += [f"↻ was {was[number]}"] if number in was else []
+    lines += [] if score is None else [f"score {score:+.3f}"]
     return Caption((*lines, place_of(session.table, number)), True if accepted else None)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.infer.predictions import NO_PREDICTION, Paths, known_sentence, scored_sentences, sure_sentence
+from zsar_lab.infer.search import search_windows
 from zsar_lab.infer.session import VideoSession
 from zsar_lab.text.class_lists import classes_of_lines
-from zsar_lab.viz.clips import GREY, clip_grid, message_box, render
+from zsar_lab.viz.clips import GREY, SCORE_IS, clip_grid, message_box, render
 from zsar_lab.viz.figures.own_videos import timeline
 from zsar_lab.viz.widgets import Panel, row, wide
 from zsar_lab.viz.widgets.clip_grid import ClickedGrid
@@ -39,12 +40,14 @@ class Shown:
     page: int = 0
     clip: int = NO_CLIP  # a row of the session's table
     name: str = ""  # the class that the clip may be given, and whose composition is shown
+    query: str = ""  # that clips are ranked by; "" for none
 
 
 class OwnVideos(Panel):
     """Read a folder or uploads; type classes; see each clip's prediction, how sure and why; correct; save.
 
-    Everything is also in `session`, which later cells can use. A refusal is shown in the box and changes
+    A text that is typed in `search` ranks the clips. Everything is also in `session`, which later cells can
+    use. A refusal is shown in the box and changes
     nothing.
 
     Args:
@@ -122,14 +125,15 @@ class OwnVideos(Panel):
         above = row(
             self.dropdown("filter", "show", "220px", 40, **top),
             self.dropdown("named", "named", "260px", 50, **top),
-            self.dropdown("order", "order", "230px", 45, **top),
+            self.dropdown("order", "order", "230px", 45, **top, query=""),
             *self.page_buttons("table"),
             self.button("accept_sure", "accept all sure ones", self._on_sure, "table"),
         )
         self.grid = ClickedGrid()
         self.grid.observe(lambda _: self.attempt(self._on_click, "table"), "chosen")
         pages = self.page("counted"), self.page("table")
-        return ipywidgets.VBox([above, *pages, self.chosen_clip, self.grid])
+        search = row(self.search_field("table", page=0))
+        return ipywidgets.VBox([above, search, *pages, self.chosen_clip, self.grid])
 
     def _chosen_clip(self) -> ipywidgets.VBox:
         naming = row(
@@ -280,13 +284,20 @@ class OwnVideos(Panel):
         if self.state.order != BY_FILE:
             confidence, ascending = session.table["confidence"][chosen], self.state.order == LEAST_SURE
             chosen = confidence.sort_values(ascending=ascending, kind="stable").index.tolist()
+        score: dict[int, float] = {}
+        if self.state.query:
+            found = search_windows(self.state.query, session.model, session.windows, len(session.windows))
+            score = dict(zip(found["row"], found["score"], strict=True))
+            shown = set(chosen)
+            chosen = [number for number in score if number in shown]
         place = self.turn(len(chosen), PER_PAGE)
         self.rows, first = chosen[place : place + PER_PAGE], place + 1
         videos = count(session.table["path"].nunique(), "video")
         said = f"{len(chosen)} of {count(len(rows_of[ALL]), 'clip')} of {videos}"
         said += f"; shown are {first} to {first + len(self.rows) - 1}." if chosen else "; none of these."
+        said += f" Nearest to “{self.state.query}” first. {SCORE_IS}" if score else ""
         self.html["counted"].value = message_box(said, "transparent")
-        captions = [caption(session, number, self._was) for number in self.rows]
+        captions = [caption(session, number, self._was, score.get(number)) for number in self.rows]
         ids = [self._id_of[number] for number in self.rows]
         grid = self._working(lambda: clip_grid(catalog, ids, captions))
         there = self.state.clip in self.rows

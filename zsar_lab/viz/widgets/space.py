@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
+import pandas as pd
 import traitlets
 
 from zsar_lab.data.catalog import Catalog
@@ -69,20 +71,22 @@ class SpaceCanvas(anywidget.AnyWidget):
 
 @dataclass(frozen=True)
 class Explored:
-    """What is chosen: method, colouring, map (by what it was fitted on), class ("" for none), clips."""
+    """What is chosen: method, colouring, map (by what it was fitted on), class ("" for none), clips, text."""
 
     method: str
     colour_by: str = "group"
     fitted_on: str = ALL
     name: str = ""
     rows: tuple[int, ...] = ()
+    query: str = ""  # a text searched for; "" for none
 
 
 class SpaceExplorer(Panel):
     """Draw a lasso around clips, click on one or on a prototype, or choose a class; clips play beside it.
 
     Pointing at a clip, by mouse or arrow keys, shows its class, and its prediction with the margin. A clip
-    that is clicked beside the map grows, with what it was predicted as and why.
+    that is clicked beside the map grows, with what it was predicted as and why. A text that is typed ranks
+    the clips on the map.
 
     Args:
         space: a map of the split, of `shared_space_map`; or several of the same clips, fitted on all and on
@@ -90,6 +94,8 @@ class SpaceExplorer(Panel):
         catalog: of the clips.
         predictions: of the split.
         method: the one chosen at first.
+        find: from a text to clips with their score, the nearest first, as `zl.search` gives all of them; None
+            for no search.
 
     Attributes:
         selected_ids: the ids of the clips last selected.
@@ -106,6 +112,7 @@ class SpaceExplorer(Panel):
         catalog: Catalog,
         predictions: Predictions,
         method: str = "transfer",
+        find: Callable[[str], pd.DataFrame] | None = None,
     ) -> None:
         maps = [space] if isinstance(space, SpaceMap) else list(space)
         if not maps or len({one.fitted_on for one in maps}) < len(maps) or len({one.ids for one in maps}) > 1:
@@ -113,7 +120,7 @@ class SpaceExplorer(Panel):
             raise ValueError(f"maps must be of the same clips, each fitted in another way, got {fitted}")
         super().__init__("zsar-space", Explored(method, fitted_on=maps[0].fitted_on))
         self._maps = {one.fitted_on: one for one in maps}
-        self._catalog, self._predictions = catalog, predictions
+        self._catalog, self._predictions, self._find = catalog, predictions, cache(find) if find else None
         self._points = figures.points_on_map(maps[0], predictions, method)
         self.selected_ids: tuple[str, ...] = ()
         self.canvas = SpaceCanvas()
@@ -125,12 +132,14 @@ class SpaceExplorer(Panel):
         controls = [
             self.dropdown("method", "method", "260px"),
             self.dropdown("colour_by", "colour by", "270px", 70),
-            self.dropdown("name", "class", "360px"),
+            self.dropdown("name", "class", "360px", query=""),
             self.dropdown("fitted_on", "fitted on", "210px"),
         ]
         pages = self.page("message"), self.page("about")
+        search = [self.search_field("message", name="")] if find else []
         self.lay_out(
             row(*controls[: 3 + (len(maps) > 1)]),
+            row(*search),
             *pages,
             sides([self.canvas], [self.page("clips"), self.grid]),
         )
@@ -157,8 +166,13 @@ class SpaceExplorer(Panel):
         trust = f"trustworthiness {space.trustworthiness:.2f}, {kept}"
         about = message_box(f"{space.about}, {self._catalog.name}{fitted}; {trust}", GREY)
         self.html["about"].value = about + (message_box(f"⚠ {warning}") if warning else "")
-        given = self._points, self._catalog, state.rows, LABELS[state.method]
-        self.selected_ids, self.html["clips"].value, grid = figures.select(*given)
+        if state.query and self._find:
+            found = figures.found_on_map(self._find(state.query), self._points)
+            self.state = state = replace(self.state, rows=tuple(found.index))
+            shown = figures.show_found(found, self._catalog, state.query, len(self._points))
+        else:
+            shown = figures.select(self._points, self._catalog, state.rows, LABELS[state.method])
+        self.selected_ids, self.html["clips"].value, grid = shown
         with self.quietly():
             self.grid.draw(grid, -1)
         self._ring()
@@ -189,7 +203,8 @@ class SpaceExplorer(Panel):
             canvas.xy = space.clips_xy.astype(np.float32).tobytes()
             canvas.look_of = look_N.astype(np.uint16).tobytes()
             canvas.looks, canvas.texts = [asdict(look) for look in looks] + of_marks, texts
-            canvas.lines = np.hstack([space.composed_xy, space.true_xy]).astype(np.float32).tobytes()
+            ends = [space.composed_xy, space.true_xy] if len(space.composed_xy) else [np.zeros((0, 4))]
+            canvas.lines = np.hstack(ends).astype(np.float32).tobytes()
             canvas.marks = self._marks(space, len(looks))
             canvas.version += 1
 
@@ -212,7 +227,7 @@ class SpaceExplorer(Panel):
         if not self._quiet:
             rows = tuple(np.frombuffer(change["new"], np.uint32).tolist())
             try:
-                self.attempt(lambda: self.choose(rows=rows, name=""))
+                self.attempt(lambda: self.choose(rows=rows, name="", query=""))
             finally:  # after a failure the clips before are ringed again
                 self._ring()
 
