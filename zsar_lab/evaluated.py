@@ -58,8 +58,8 @@ class Evaluated(Results):
         if kind == "differences":
             return scores.differences(self)
         if kind == "map":
-            given = {"predictions": predictions, "method": method, "guess": "text"}
-            return space.shared_space(self._map(predictions), self.catalog, **given)
+            given = self._map(predictions), self.catalog, "group", "text"
+            return space.shared_space(*given, predictions, method)
         if kind == "hubness":
             return scores.hubness_bars(predictions, self.catalog)
         make = classes.per_class if kind == "classes" else classes.confusion

@@ -224,8 +224,9 @@ def _given(
             raise EmbeddingsError(
                 f"{name!r} needs class texts in the clips' space (text_embedding), got none"
             )
-        fits = points_CD is not None and (method == "direct" or not made.seen)  # transfer is of other clips
-        ready = [ClassPoints(method, GIVEN, texts.names, points_CD, warmth)] if fits else []
+        ready = []
+        if points_CD is not None and (method == "direct" or not made.seen):  # transfer is of other clips
+            ready.append(ClassPoints(method, GIVEN, texts.names, points_CD, warmth))
         scored = evaluate_points(clips, made, ready, [texts], methods, split=name)
         families.setdefault(ProtocolName.of(name).family, []).append(scored)
     return _summed_up(families, catalog, told, {"embeddings": model.fingerprint}, clips, folder / "maps")

@@ -112,8 +112,15 @@ def embed(
     from zsar_lab.evaluation import embed_dataset
 
     check_form(out)
-    given = {"annotations": annotations, "videos": videos, "method": method, "prompt": prompt}
-    made = embed_dataset(model, dataset, provenance={"licence": licence} if licence else None, **given)
+    about = {"licence": licence} if licence else {}
+    made = embed_dataset(
+        *(model, dataset),
+        annotations=annotations,
+        videos=videos,
+        method=method,
+        prompt=prompt,
+        provenance=about,
+    )
     made.save(out)
     print(f"{made!r}\nWritten to {out}.")
 
@@ -232,15 +239,7 @@ def classify(
     from zsar_lab.data.sampling import WindowSettings
     from zsar_lab.data.workers import Limits
     from zsar_lab.infer.model import load_model
-    from zsar_lab.infer.predictions import (
-        NO_PREDICTION,
-        as_lines,
-        embed_windows,
-        in_order,
-        predict,
-        save_table,
-        summary,
-    )
+    from zsar_lab.infer.predictions import as_lines, embed_windows, in_order, predict, save_table, summary
     from zsar_lab.text.class_lists import read_classes
 
     if bool(classes) == bool(names):
@@ -277,7 +276,7 @@ def classify(
         if path:
             save_table(tables, path, form)
             print(f"Written to {path}.", file=sys.stderr)
-    return int(all((part["prediction"] == NO_PREDICTION).all() for part in tables))
+    return int(all((part["prediction"] == "").all() for part in tables))
 
 
 def export(

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -145,7 +145,7 @@ class Embeddings(Shown):
                 save_file(arrays, temporary, names | {"provenance": about})
             elif path.suffix == ".npz":
                 texts = {name: np.array(of) for name, of in ids.items()} | {"provenance": np.array(about)}
-                np.savez(temporary, **arrays, **texts)
+                np.savez(temporary, **cast(dict[str, Any], arrays | texts))
             else:
                 table = pd.DataFrame({"clip": ids["clip"], "embedding": list(arrays.pop("embedding"))})
                 if self.names:
@@ -231,7 +231,7 @@ def nearest_clips(clips: Sequence[str], unit_ND: np.ndarray, vector_D: Any, k: i
     rows = np.flatnonzero(rough_N >= least)
     # a product of matrices rounds equal rows differently by their place; summed one by one they are ties
     exact = (unit_ND[rows].astype(np.float64) * point_D).sum(1).astype(np.float32)
-    ids = np.array([clips[row] for row in rows])
+    ids = np.array([clips[row] for row in rows.tolist()])
     order = np.lexsort((ids, -exact))[:k]
     return pd.DataFrame({"rank": np.arange(1, k + 1), "clip": ids[order].tolist(), "score": exact[order]})
 
