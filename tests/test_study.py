@@ -54,7 +54,7 @@ PUBLIC, ON = {"videos": "v", "annotations": "a"}, Data(train_on="out")
         (Study, {"protocols": ("half-0",)}, "'half-0' needs train_on, got None"),
         (Study, {"protocols": ("half-0", "intra-0"), "data": ON}, "'intra-0' must not have"),
         (Study, {"protocols": ("intra-0..1", "intra-0")}, "named once, got intra-0, intra-1, intra-0"),
-        (Study, {"data": Data(**PUBLIC, dataset="hmdb51"), "protocols": ("truze",)}, "no structure"),
+        (Study, {"data": Data(**PUBLIC, dataset="hmdb51"), "text": Text("structure")}, "no structure"),
         (Study, {"data": {"seed": 1}}, "data must be Data"),
     ],
 )

@@ -26,7 +26,7 @@ from zsar_lab.results.evaluate import evaluate_points
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.summary import Results
 from zsar_lab.study import expand
-from zsar_lab.text.class_lists import read_classes
+from zsar_lab.text.class_lists import TEXT_PARTS, read_classes
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.prompts import texts_of
 from zsar_lab.text.relatedness import unit
@@ -35,7 +35,7 @@ from zsar_lab.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_COLUMNS = ("name", "label", "description", "structure")
+TEXT_COLUMNS = ("name", "label", "description", "structure", *TEXT_PARTS)
 
 
 def evaluate(

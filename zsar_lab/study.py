@@ -23,7 +23,6 @@ from zsar_lab.train.config import config_of
 
 SCHEMA_VERSION = 1
 DEMO_NAME = "generated demo videos"
-NEEDS_STRUCTURE = ("structure", "description_and_parts")  # which classes of public datasets do not have
 
 
 class StudyError(ValueError):
@@ -211,7 +210,7 @@ class Study(Shown):
             if ProtocolName.of(name).is_cross_dataset != (self.data.train_on is not None):
                 needs = "must not have" if self.data.train_on else "needs"
                 raise StudyError(f"the protocol {name!r} {needs} train_on, got {self.data.train_on!r}")
-        if self.data.dataset != FOLDER and self.text.prompt in NEEDS_STRUCTURE:
+        if self.data.dataset != FOLDER and self.text.prompt == "structure":
             got = f"got prompt {self.text.prompt!r}"
             raise StudyError(f"classes of {self.data.dataset} have no structure, {got}")
 
@@ -266,10 +265,11 @@ def fitting(classes: pd.DataFrame) -> tuple[tuple[str, ...], str]:
     """
     families = classes["family"][classes["family"] != ""] if "family" in classes else pd.Series(dtype=str)
     kind = "stratified" if (families.value_counts() >= 4).sum() >= 2 else "random"
-    described, structured = (
-        name in classes and bool((classes[name] != "").all()) for name in ("description", "structure")
+    described, structured, in_parts = (
+        name in classes and bool((classes[name] != "").all())
+        for name in ("description", "structure", "posture")
     )
-    prompt = "description_and_parts" if structured else "description"
+    prompt = "description_and_parts" if structured or in_parts else "description"
     return (f"{kind}-0..2",), prompt if described else "label"
 
 

@@ -13,6 +13,8 @@ from official_files import HMDB51_CLASSES, UCF101_CLASSES
 from zsar_lab import files
 from zsar_lab.data.datasets import PUBLIC as DATASETS
 from zsar_lab.data.datasets import class_list, classes_path
+from zsar_lab.text.class_lists import TEXT_PARTS
+from zsar_lab.text.written import text_faults
 
 ROOT = Path(__file__).parents[2]
 COUNTS = {
@@ -46,7 +48,7 @@ def run_together(text: str) -> str:
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_a_list_is_whole_unique_and_sorted(dataset):
     classes = class_list(dataset)
-    assert list(classes.columns) == ["name", "label", "description"]
+    assert list(classes.columns) == ["name", "label", "description", *TEXT_PARTS]
     assert len(classes) == COUNTS[dataset]
     assert classes["name"].is_unique and classes["label"].is_unique
     assert classes["name"].tolist() == sorted(classes["name"])
@@ -55,7 +57,7 @@ def test_a_list_is_whole_unique_and_sorted(dataset):
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_labels_are_lower_case_words_that_lose_nothing_of_the_name(dataset):
-    for name, label, _ in class_list(dataset).itertuples(index=False):
+    for name, label in class_list(dataset)[["name", "label"]].itertuples(index=False):
         assert re.fullmatch(r"[a-z0-9' ()-]+", label) and "  " not in label, label
         if name in MENDED:
             assert label == MENDED[name]
@@ -66,9 +68,8 @@ def test_labels_are_lower_case_words_that_lose_nothing_of_the_name(dataset):
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_every_class_has_a_description_of_one_form(dataset):
     raw = pd.read_csv(classes_path(dataset), dtype=str, keep_default_na=False)
-    assert list(raw.columns) == ["dataset", "name", "label", "description"] and set(raw["dataset"]) == {
-        dataset
-    }
+    assert list(raw.columns) == ["dataset", "name", "label", "description", *TEXT_PARTS]
+    assert set(raw["dataset"]) == {dataset}
     assert raw["description"].is_unique
     for text in raw["description"]:
         assert 60 <= len(text) <= 220, text
@@ -149,3 +150,19 @@ def test_an_installed_package_reads_its_shipped_copy(tmp_path, monkeypatch):
     assert classes_path("hmdb51") == copy and len(class_list("hmdb51")) == 51
     with pytest.raises(FileNotFoundError, match="ucf101/classes.csv"):
         class_list("ucf101")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_class_has_its_parts_in_one_form_without_a_word_of_its_name(dataset):
+    classes = class_list(dataset)
+    parts = classes[["name", *TEXT_PARTS]]
+    assert text_faults(parts, dict(zip(classes["name"], classes["label"]))).empty
+    for part in TEXT_PARTS:
+        for text in parts[part]:
+            assert text == " ".join(text.split()) and not text[0].isupper(), (part, text)
+            assert not re.search(r"\b(he|she|his|her|typically|usually|often|possibly)\b", text), text
+
+
+def test_a_name_that_datasets_share_has_one_text():
+    every = pd.concat([class_list(dataset)[["name", *TEXT_PARTS]] for dataset in DATASETS])
+    assert every.drop_duplicates()["name"].is_unique and every["name"].nunique() == 1070

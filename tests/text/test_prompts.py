@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from zsar_lab.text.class_lists import read_classes
+from zsar_lab.text.class_lists import TEXT_PARTS, read_classes
 from zsar_lab.text.prompts import (
     PROMPTS,
-    TEXT_PARTS,
     ClassText,
     class_text,
     kept_text,
+    line_names,
     prompt_named,
     prompt_of,
     texts_of,
@@ -32,6 +32,8 @@ CLASSES = pd.DataFrame(
 )
 NAMES = tuple(CLASSES["name"])
 LABELS, SENTENCES = ("handstand pushups", "climbing stairs"), tuple(CLASSES["description"].str.strip())
+EIGHT = {part: [f"{part} of one", f"the {part}"] for part in TEXT_PARTS}
+IN_EIGHT = CLASSES.drop(columns="structure").assign(**EIGHT)
 PARTS = "upside down\npressing\nstill\nno\nnone", "upright\nswinging\nlifting\nup\nstairs"
 TEXTS = ClassText("mine.csv", ("run", "swim"), ("A person runs.\nfast", "é"), averaged=True)
 
@@ -47,9 +49,10 @@ def test_every_prompt_by_its_exact_text():
         "description": SENTENCES,
         "label_and_description": tuple(": ".join(pair) for pair in zip(LABELS, SENTENCES)),
         "structure": tuple(CLASSES["structure"]),
+        "parts": PARTS,
         "description_and_parts": tuple("\n".join(pair) for pair in zip(SENTENCES, PARTS)),
     }
-    assert PROMPTS.keys() == {*expected, "templates"}
+    assert PROMPTS.keys() == {*expected, "templates", "parts_or_description"}
     for name, texts in expected.items():
         assert made(name) == ClassText(name, NAMES, texts)
     templates = made("templates")
@@ -61,6 +64,28 @@ def test_every_prompt_by_its_exact_text():
         return [name.upper() for name in classes["name"]]
 
     assert class_text(CLASSES, shouted) == ClassText("shouted", NAMES, tuple(map(str.upper, NAMES)))
+
+
+def test_eight_parts_are_a_line_each_and_a_class_without_has_its_description_where_asked():
+    lines = tuple(zip(*EIGHT.values()))
+    assert made("parts", IN_EIGHT).texts == tuple(map("\n".join, lines))
+    both = made("description_and_parts", IN_EIGHT)
+    assert both.texts == tuple("\n".join(pair) for pair in zip(SENTENCES, map("\n".join, lines)))
+    assert line_names(both) == ["description", *TEXT_PARTS]
+    assert line_names(made("description_and_parts")) == "description posture arms legs travel prop".split()
+    assert line_names(replace(both, prompt="mine.csv"))[::8] == ["line 1", "line 9"]
+    empty = IN_EIGHT.assign(**{part: [texts[0], ""] for part, texts in EIGHT.items()})
+    own = made("parts_or_description", empty).texts
+    assert own == ("\n".join(lines[0]), "\n".join([SENTENCES[1]] * 8))
+    half = IN_EIGHT.assign(legs=["still", ""])
+    for prompt, table in (("parts", empty), ("parts", half), ("parts_or_description", half)):
+        with pytest.raises(ValueError, match=r"missing for 1 \('climb_stairs'\)"):
+            made(prompt, table)
+    long = IN_EIGHT.assign(legs=["still", "word " * 60])
+    with pytest.raises(ValueError, match="30 words, legs of 'climb_stairs' has 60"):
+        made("parts", long)
+    with pytest.raises(ValueError, match="different texts, 'HandstandPushups' and 'climb_stairs'"):
+        texts_of(read_classes(IN_EIGHT.assign(**dict.fromkeys(TEXT_PARTS, "still"))), "parts")
 
 
 WRONG = "a video|a {label}\nb|a {}|a {label.a}|a {label:d}|a {label!r}|a {label".split("|")

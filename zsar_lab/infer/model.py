@@ -38,7 +38,7 @@ from zsar_lab.shown import Shown
 from zsar_lab.text.class_lists import Classes, read_classes
 from zsar_lab.text.embeddings import check_differ, embed_class_text
 from zsar_lab.text.encoder_files import EncoderFiles, find_encoder
-from zsar_lab.text.prompts import prompt_of, texts_of
+from zsar_lab.text.prompts import IN_PARTS, prompt_of, texts_of
 from zsar_lab.text.relatedness import unit
 from zsar_lab.train.device import choose_device, mixed_precision
 from zsar_lab.workspace import Workspace
@@ -252,7 +252,8 @@ def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
     """The prompt among a model's that reads all that a table of classes says; its `own` reads structures."""
     n_structures = int((table["structure"] != "").sum()) if "structure" in table else 0
     if not n_structures:
-        return prompt_of(table)
+        in_parts = "posture" in table and (table["posture"] != "").any()
+        return own if in_parts and own in IN_PARTS else prompt_of(table)
     if n_structures < len(table):
         raise ValueError(f"every class needs a structure, or none, got {n_structures} of {len(table)}")
     if (table["description"] != "").all():

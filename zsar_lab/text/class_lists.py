@@ -15,7 +15,17 @@ from zsar_lab.files import read_csv, read_text
 from zsar_lab.names import refuse_same
 
 CLASS_COLUMNS = ("name", "label", "description", "text")
-OTHER_COLUMNS = ("structure", "family", "dataset")  # of the shipped tables
+TEXT_PARTS = {  # of a text in parts, and what each says
+    "posture": "the trunk and the body as a whole",
+    "arms": "what the arms do",
+    "hands": "the path of the hands and what they do, with speed or rhythm",
+    "legs": "legs and feet",
+    "travel": "how the person moves through the place",
+    "object": "the things held or used and how they move, or: no object",
+    "place": "where it is, or: any place",
+    "interaction": "alone, with a partner, in a team, with an animal, and what the others do",
+}
+OTHER_COLUMNS = ("structure", "family", "dataset", *TEXT_PARTS)  # of the shipped tables
 STOP_WORDS = frozenset("the a an of in on with to and or".split())
 ID = "id"  # a number beside each name, by which lists of videos may give labels
 Classes: TypeAlias = str | Path | Sequence[str] | Mapping[str, str] | pd.DataFrame
@@ -37,7 +47,7 @@ def read_classes(classes: Classes, fewest: int = 2) -> pd.DataFrame:
 
     Returns:
         A row a class in the order given: name, label (readable), description and text ("" where not given),
-            and structure and id where they are given. ValueError for fewer classes, names that are
+            and structure, parts and id where they are given. ValueError for fewer classes, names that are
             empty or nearly the same, other columns, or a file that is no such table.
     """
     if isinstance(classes, pd.DataFrame):
@@ -147,6 +157,6 @@ def _checked(table: pd.DataFrame, where: str, fewest: int) -> pd.DataFrame:
         if name in names[: number - 1]:
             raise ValueError(f"each class must be named once, {where} names {name!r} more than once")
     refuse_same(names)
-    more = [column for column in ("structure", ID) if column in table]
+    more = [column for column in ("structure", *TEXT_PARTS, ID) if column in table]
     table = table.reindex(columns=[*CLASS_COLUMNS, *more], fill_value="")
     return table.assign(label=label(table))

@@ -18,7 +18,7 @@ import pandas as pd
 from zsar_lab.files import writing
 from zsar_lab.names import same
 from zsar_lab.text.embeddings import ClassEmbeddings
-from zsar_lab.text.prompts import ClassText, TextsFromFile
+from zsar_lab.text.prompts import ClassText, TextsFromFile, line_names
 from zsar_lab.text.relatedness import CENTRED, PLAIN, Relatedness, unit
 
 if TYPE_CHECKING:  # an encoder is handed in
@@ -243,7 +243,8 @@ def nearest(
     """The n classes whose texts are most related to that of one class, the most first.
 
     `seen` are the classes whose mean is the centre, as in transfer; all of them when None. Columns class,
-    centred, cosine (relatedness "centred" and "plain", -1..1).
+    centred, cosine (relatedness "centred" and "plain", -1..1), and of texts in several lines alike_in: the
+    line that brings the two together most, by the cosine less the mean of that line over all classes.
     """
     if n < 1:
         raise ValueError(f"n must be 1 or more (rows of nearest classes), got {n}")
@@ -251,6 +252,12 @@ def nearest(
     table = pd.DataFrame({"class": embeddings.names, "centred": np.nan, "cosine": np.nan})
     for column, kind in (("centred", CENTRED), ("cosine", PLAIN)) if len(table) > 1 else ():
         table[column] = _relatedness(embeddings, kind, seen, row)[0]
+    lines, averaged = line_names(embeddings.class_text), embeddings.class_text.averaged
+    if len(lines) > 1 and not averaged:
+        line_CMD = embeddings.pooled_CF.reshape(len(table), len(lines), -1).astype(float)
+        line_CMD = unit(line_CMD - line_CMD.mean(0))
+        alike_CM = (line_CMD * line_CMD[row]).sum(2)
+        table["alike_in"] = np.array(lines)[alike_CM.argmax(1)]
     table = table.drop(index=int(row[0]))
     return table.sort_values("centred", ascending=False, kind="stable", ignore_index=True).head(n)
 

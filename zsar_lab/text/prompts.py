@@ -14,24 +14,14 @@ import pandas as pd
 from zsar_lab.files import fingerprint, read_csv, read_json, write_json
 from zsar_lab.names import match_names, refuse_same
 from zsar_lab.shown import Shown
-from zsar_lab.text.class_lists import label
+from zsar_lab.text.class_lists import TEXT_PARTS, label
 
 # from a table of classes to one string a class; `averaged` on it says that the lines of a string are averaged
 Prompt = Callable[[pd.DataFrame], list[str]]
 EDITED = ", edited"
 PARTS = ("posture", "arms", "legs", "travel", "prop")  # of a structure
-LINES = {"description_and_parts": ("description", *PARTS)}  # what each line of a prompt's texts is
+MOST_WORDS_A_LINE = 30  # of a part, which is a phrase
 FIELD = r"\{([^\W\d]\w*)\}"
-TEXT_PARTS = {  # of a text in parts, and what each says
-    "posture": "the trunk and the body as a whole",
-    "arms": "what the arms do",
-    "hands": "the path of the hands and what they do, with speed or rhythm",
-    "legs": "legs and feet",
-    "travel": "how the person moves through the place",
-    "object": "the things held or used and how they move, or: no object",
-    "place": "where it is, or: any place",
-    "interaction": "alone, with a partner, in a team, with an animal, and what the others do",
-}
 FORMS = {"text": ("text",), "description": ("description",), "parts": tuple(TEXT_PARTS)}  # of written texts
 BESIDE = ("name", "label", "dataset")  # further columns of a user's own texts; the last two are not read
 
@@ -100,7 +90,7 @@ def class_text(classes: pd.DataFrame, prompt: Prompt) -> ClassText:
     """Apply a prompt to a table of classes; the class text's `prompt` is the function's name.
 
     The table has a row a class: the column `name`, and what the prompt needs (`label`, `description`,
-    `structure`); ValueError when such a column is missing or empty for a class.
+    `structure`, the parts); ValueError when such a column is missing or empty for a class.
     """
     averaged = getattr(prompt, "averaged", False)
     return ClassText(prompt.__name__, tuple(classes["name"]), tuple(prompt(classes)), averaged)
@@ -126,16 +116,46 @@ def structure(classes: pd.DataFrame) -> list[str]:
     return _filled(classes, "structure")
 
 
-def description_and_parts(classes: pd.DataFrame) -> list[str]:
-    """Six lines: the description, then posture, arms, legs, travel and prop out of the column `structure`."""
+def parts(classes: pd.DataFrame) -> list[str]:
+    """A line a part: the columns of TEXT_PARTS, or the five parts of the column `structure`."""
+    if "structure" not in classes or not (classes["structure"].fillna("") != "").any():
+        columns = [_filled(classes, part) for part in TEXT_PARTS]
+        for part, texts in zip(TEXT_PARTS, columns):
+            for name, text in zip(classes["name"], texts):
+                if "\n" in text or len(text.split()) > MOST_WORDS_A_LINE:
+                    got = f"{part} of {name!r} has {len(text.split())} words"
+                    raise ValueError(f"a part must be a line of at most {MOST_WORDS_A_LINE} words, {got}")
+        return ["\n".join(texts) for texts in zip(*columns)]
     lines = []
-    for name, sentence, annotated in zip(classes["name"], description(classes), structure(classes)):
-        parts = [part.strip() for part in annotated.partition(":")[2].split(";")]
-        if len(parts) != len(PARTS) or not all(parts):
+    for name, annotated in zip(classes["name"], structure(classes)):
+        found = [part.strip() for part in annotated.partition(":")[2].split(";")]
+        if len(found) != len(PARTS) or not all(found):
             form = "'<label>: <posture>; <arms>; <legs>; <travel>; <prop>'"
             raise ValueError(f"a structure must read {form}, that of {name!r} is {annotated!r}")
-        lines.append("\n".join([sentence, *parts]))
+        lines.append("\n".join(found))
     return lines
+
+
+def parts_or_description(classes: pd.DataFrame) -> list[str]:
+    """The parts of TEXT_PARTS; a class without any has its description in the place of each."""
+    columns = classes.reindex(columns=[*TEXT_PARTS, "description"], fill_value="").fillna("")
+    without = (columns[list(TEXT_PARTS)] == "").all(axis=1)
+    filled = {part: columns[part].mask(without, columns["description"]) for part in TEXT_PARTS}
+    return parts(classes.drop(columns="structure", errors="ignore").assign(**filled))
+
+
+def description_and_parts(classes: pd.DataFrame) -> list[str]:
+    """The description, then a line a part."""
+    return [f"{sentence}\n{lines}" for sentence, lines in zip(description(classes), parts(classes))]
+
+
+def line_names(text: ClassText) -> list[str]:
+    """What each line of a class's text is: "description", "arms", ...; numbers where it is not known."""
+    prompt, n_lines = text.prompt.removesuffix(EDITED), len(text.texts[0].split("\n"))
+    first = ["description"] * (prompt == "description_and_parts")
+    known = [[*first, *of] for of in (PARTS, TEXT_PARTS)] if prompt in IN_PARTS else []
+    numbered = [f"line {number}" for number in range(1, n_lines + 1)]
+    return next((of for of in known if len(of) == n_lines), numbered)
 
 
 @dataclass(frozen=True)
@@ -243,8 +263,10 @@ this is how {label} looks
 a person is filmed while {label}
 a demonstration of {label}"""
 templates = Templates(tuple(OURS.splitlines()), "templates")
-ALONE = (label, template, templates, description, label_and_description, structure, description_and_parts)
-PROMPTS: dict[str, Prompt] = {prompt.__name__: prompt for prompt in ALONE}
+ALONE = (label, template, templates, description, label_and_description, structure)
+LINE_BY_LINE = (parts, parts_or_description, description_and_parts)
+IN_PARTS = tuple(prompt.__name__ for prompt in LINE_BY_LINE)
+PROMPTS: dict[str, Prompt] = {prompt.__name__: prompt for prompt in (*ALONE, *LINE_BY_LINE)}
 
 
 def prompt_named(name: str | Sequence[str]) -> Prompt:

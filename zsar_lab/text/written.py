@@ -11,8 +11,15 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.names import match_names, same
-from zsar_lab.text.class_lists import Classes, has_word, read_classes, readable_label, stem
-from zsar_lab.text.prompts import FORMS, TEXT_PARTS
+from zsar_lab.text.class_lists import (
+    TEXT_PARTS,
+    Classes,
+    has_word,
+    read_classes,
+    readable_label,
+    stem,
+)
+from zsar_lab.text.prompts import FORMS
 
 FENCED = r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)"
 CURLY = '(?:^|(?<=[,;\t]))\\s*[\u201c-\u201e]([^\u201c-\u201e"]*)[\u201c-\u201e]\\s*(?=$|[,;\t])'

@@ -58,14 +58,15 @@ def list_datasets() -> pd.DataFrame:
 
 
 def class_list(dataset: str) -> pd.DataFrame:
-    """The classes of a public dataset, shipped with the package: name, label and description, sorted by name.
+    """The classes of a public dataset, shipped with the package, sorted by name.
 
-    The name is the dataset's own, the label its readable form, the description one or two sentences of ours.
+    Columns: name, the dataset's own; label, its readable form; description, one or two sentences of ours; and
+    eight phrases of ours: posture, arms, hands, legs, travel, object, place, interaction (`TEXT_PARTS`).
     """
     if dataset not in PUBLIC:
         raise ValueError(f"a class list is shipped for {', '.join(PUBLIC)}, got {dataset!r}")
     table = pd.read_csv(classes_path(dataset), encoding="utf-8", dtype=str, keep_default_na=False)
-    return table[["name", "label", "description"]]
+    return table.drop(columns="dataset")
 
 
 def classes_path(dataset: str) -> Path:

@@ -18,7 +18,7 @@ from zsar_lab.text import lint
 from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.encoder import open_encoder
 from zsar_lab.text.encoder_files import EncoderFiles
-from zsar_lab.text.prompts import EDITED, LINES, ClassText
+from zsar_lab.text.prompts import ClassText, line_names
 from zsar_lab.viz.clips import GREY, message_box, render
 from zsar_lab.viz.figures.style import labels_of, unlike
 from zsar_lab.viz.widgets import Panel, row, wide
@@ -115,10 +115,8 @@ class ClassTextInspector(Panel):
         chosen = [self.dropdown("name", "class", "400px")]
         if self._rescorers:
             chosen = [self.dropdown("split", "split", "210px"), *chosen, ipywidgets.HBox([scored_on, on])]
-        first, averaged = self._before.class_text.texts[0], self._before.class_text.averaged
-        numbered = [f"line {number}" for number in range(1, 2 + first.count("\n"))]
-        lines = LINES.get(self._before.class_text.prompt.removesuffix(EDITED), numbered)
-        one = averaged or len(lines) == 1
+        lines = line_names(self._before.class_text)
+        one = self._before.class_text.averaged or len(lines) == 1
         area = ipywidgets.Textarea(layout={"width": "98%"}) if one else Lines(lines)
         self.controls["text"] = area
         read = "Read and score" if self._rescorers else "Read"
