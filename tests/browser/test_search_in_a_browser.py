@@ -25,7 +25,9 @@ def test_a_text_ranks_clips_that_play(open_notebook, keep, name, box, kept):
     field.press("Enter")
     expect(page.locator(box).first).to_contain_text(f"earest to “{TEXT}”", timeout=WAIT_MS)
     expect(page.locator(box).first).to_contain_text("and no probability", timeout=WAIT_MS)
-    said = page.locator(f"{box} .zsar-clips figcaption").all_inner_texts()
+    captions = page.locator(f"{box} .zsar-clips figcaption")
+    expect(captions.first).to_contain_text("score", timeout=WAIT_MS)  # drawn after the sentence
+    said = captions.all_inner_texts()
     scores = [float(one) for text in said for one in re.findall(r"score ([+-]\d\.\d{3})", text)]
     assert len(scores) == 24 and scores == sorted(scores, reverse=True)
     found, advancing = playing(page, f"{box} .zsar-clips")
