@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -94,7 +95,34 @@ def test_embeddings_from_elsewhere_score_as_the_model_that_made_them(here, proto
     for method in mine.part("methods")["method"]:
         one, other = (found.rows(method).sort_values(["split", "clip"]) for found in (mine, models))
         assert one["prediction"].tolist() == other["prediction"].tolist()
-    assert mine.title().endswith("by mine") and len(mine.plot("confusion").data)
+    assert mine.title().endswith("by mine; training data unknown") and len(mine.plot("confusion").data)
+
+
+@pytest.mark.parametrize("as_model", [True, False])
+def test_what_a_model_was_trained_on_is_said_beside_its_scores(here, tmp_path, as_model):
+    names = ["Push_Up", "abseil", *OTHER[2:]]  # two are written otherwise in Kinetics-400, as is "yawn"
+    shutil.copytree(here / "others", tmp_path / "others")
+    for old, new in zip(OTHER[:2], names):
+        (tmp_path / "others" / old).rename(tmp_path / "others" / new)
+
+    def scored(*sets: str):
+        model = zl.load_model(here / "clip")
+        model.training_sets = sets
+        if not as_model:
+            paths = sorted((tmp_path / "others").glob("*/*.mp4"))
+            given = [str(path) for path in paths], model.encode_video(paths), names, model.encode_text(names)
+            model = zl.Embeddings(*given, {"training_sets": "; ".join(sets)})
+        return _evaluate(here, model, tmp_path / "others", "all")
+
+    found = scored("Kinetics-400", "WebLI")
+    assert found.leakage["classes"] == {"Kinetics-400": ["Push_Up", "abseil", "yawn"]}
+    said = "rained on Kinetics-400 (3 of 8 unseen classes have a name of it), WebLI"
+    assert f"T{said}. Direct names" in found.sentence() and said in found.title()
+    found.save(tmp_path / "report")
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["leakage"] == found.leakage
+    assert scored("WebLI").remark == "trained on WebLI, of which no class list is known"
+    unknown = scored()
+    assert unknown.remark == "training data unknown" and unknown.leakage["classes"] == {}
 
 
 @pytest.mark.parametrize(

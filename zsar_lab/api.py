@@ -23,7 +23,7 @@ from zsar_lab.infer.predictions import Paths
 from zsar_lab.infer.search import search as search
 from zsar_lab.infer.shared import SharedModel
 from zsar_lab.methods.table import METHODS
-from zsar_lab.models.public import MODELS
+from zsar_lab.models.public import ANY, MODELS, checkpoints
 from zsar_lab.protocols.splits import list_protocols as list_protocols
 from zsar_lab.study import Study as Study
 from zsar_lab.text.answers import read_answers as read_answers
@@ -105,15 +105,25 @@ def list_methods() -> pd.DataFrame:
 
 
 def list_models() -> pd.DataFrame:
-    """MODELS: the kinds of public models that `load_model` takes, by the model_type of their config.json.
+    """The public models that `load_model` takes: MODELS, their kinds, then `checkpoints`, published ones.
 
     Examples:
         >>> import zsar_lab as zl
-        >>> zl.list_models().loc["xclip", "label"]
-        'X-CLIP'
+        >>> models = zl.list_models()
+        >>> models.loc["xclip", "label"], models.loc["xclip", "frames"]
+        ('X-CLIP', 'its own')
+        >>> models.loc["microsoft/xclip-base-patch32", ["kind", "frames", "training_sets"]].tolist()
+        ['xclip', '8', 'WIT 400M image-text pairs; Kinetics-400']
+
+    Returns:
+        A row a kind, by the model_type of config.json, and a row a checkpoint, by its name in the hub:
+        label, kind, revision (the commit that `load_model` opens; "" for main), licence, training_sets,
+        frames (that it reads: a number, "its own", or "any"), source. A kind has label, kind and frames.
     """
-    rows = [(model.label, model.own_frames) for model in MODELS.values()]
-    return pd.DataFrame(rows, index=list(MODELS), columns=["label", "made for a number of frames"])
+    kinds = [(name, one.label, name, "its own" if one.own_frames else ANY) for name, one in MODELS.items()]
+    table = pd.DataFrame(kinds, columns=["name", "label", "kind", "frames"]).set_index("name")
+    listed = checkpoints().assign(label=checkpoints()["kind"].map(table["label"]))
+    return pd.concat([table, listed])[["label", *checkpoints().columns]].fillna("")
 
 
 class Figures(dict[str, Any]):

@@ -32,19 +32,22 @@ class Evaluated(Results):
         clips: Callable[[str], ClipEmbeddings],
         folder: Path,
         remark: str = "",
+        leakage: dict[str, list[str]] | None = None,
     ) -> Evaluated:
         """The same scores, with the catalog that their clips are in, and what must be said of them.
 
-        `clips` gives the embeddings that a split was scored on; maps are saved in the folder.
+        `clips` gives the embeddings that a split was scored on; maps are saved in the folder; leakage are the
+        unseen classes that were trained on, by training set.
         """
         found = Evaluated.__new__(Evaluated)
         vars(found).update(vars(results))
         found.catalog, found.clips, found.folder, found.remark = catalog, clips, folder, remark
+        found.leakage = None if leakage is None else {"remark": remark, "classes": leakage}
         return found
 
     def sentence(self, family: str | None = None) -> str:
         """As of Results, after the remark."""
-        return f"{self.remark}. " * bool(self.remark) + super().sentence(family)
+        return f"{self.remark[:1].upper()}{self.remark[1:]}. " * bool(self.remark) + super().sentence(family)
 
     def plot(self, kind: str = "methods", method: str | None = None, split: int = 0) -> Any:
         """A plotly figure, one of PLOTS; from classes on that of one split, by number."""

@@ -20,6 +20,7 @@ from zsar_lab.files import fingerprint
 from zsar_lab.infer.model import VideoModel, load_model
 from zsar_lab.methods.clips import ClassPoints
 from zsar_lab.names import match_names
+from zsar_lab.protocols.leakage import contamination
 from zsar_lab.protocols.protocol import Protocol, ProtocolError
 from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
 from zsar_lab.results.evaluate import evaluate_points
@@ -48,6 +49,7 @@ def evaluate(
     methods: Sequence[str] | None = None,
     prompts: Sequence[str] | None = None,
     allow_leakage: bool = False,
+    revision: str | None = None,
     folder: str | Path = "runs/evaluated",
 ) -> Evaluated:
     """Score a model on a dataset under a protocol; a second call only reads what the first one saved.
@@ -62,6 +64,9 @@ def evaluate(
     elsewhere. One within a dataset (random-N, stratified-N, intra-N, truze) scores ridge and transfer from
     embeddings of the dataset's seen classes too, their settings chosen on its validation classes.
 
+    What a public model was trained on is said beside its scores, with the number of unseen classes that have
+    the name of a class of a labelled training set; so of `Embeddings` whose provenance has `training_sets`.
+
     Args:
         model: what `load_model` takes, or gives; or `Embeddings`, which need no videos.
         dataset: a folder of class folders; one that `prepare` made; a workspace, for its clips; the name of a
@@ -72,6 +77,7 @@ def evaluate(
         methods: names of METHODS; None for all that need no training.
         prompts: of the class texts, the main one first; None for one that reads all that the classes say.
         allow_leakage: score also where the model was trained on a class that counts as unseen.
+        revision: of a model in the hub, as of `load_model`.
         folder: where frames and embeddings are saved, in a folder each dataset.
 
     Raises:
@@ -82,7 +88,7 @@ def evaluate(
         raise ValueError("embeddings are scored on a dataset, got None")
     if dataset is None:
         workspace = model if isinstance(model, Workspace) else Workspace.open(str(model))
-        if protocol or methods or prompts or videos or annotations:
+        if protocol or methods or prompts or videos or annotations or revision:
             raise ValueError("a study is scored by its own protocols and methods; name a dataset for others")
         maps = workspace.folder / "predictions"
         return Evaluated.of(workspace.report(), workspace.catalog, workspace.embeddings, maps)
@@ -91,12 +97,15 @@ def evaluate(
     ]
     if not names:
         raise ValueError("protocol must name one or more, such as half-0..9 or random-0, got none")
+    if revision is not None and not isinstance(model, (str, Path)):
+        raise ValueError(f"only the name of a model in the hub has a revision, got {type(model).__name__}")
     if isinstance(model, Embeddings):
         given = _listed(dataset, videos, annotations), methods, prompts, Path(folder)
         found = _given(model, names, *given)
     else:
         asked = methods, prompts, allow_leakage
-        found = _embedded(load_model(model), names, dataset, videos, annotations, Path(folder), *asked)
+        opened = load_model(model, revision=revision)
+        found = _embedded(opened, names, dataset, videos, annotations, Path(folder), *asked)
     return found
 
 
@@ -119,8 +128,10 @@ def _embedded(
     usable = catalog.usable[catalog.usable["id"].isin(set(store.ids))]
     families: dict[str, list[Predictions]] = {}
     leaked: set[str] = set()
+    unseen: set[str] = set()
     for name, made in _protocols(names, usable, catalog, model.about).items():
         leaked |= _trained_on(model, made, allow_leakage)
+        unseen |= {*made.unseen}
         taking_part = table[table["name"].isin({*made.seen, *made.validation, *made.unseen})]
         ready = _ready_points(model, taking_part, made, prompts, methods)
         key = fingerprint(name, model.fingerprint, prompts, list(methods or ()))
@@ -128,9 +139,11 @@ def _embedded(
         families.setdefault(ProtocolName.of(name).family, []).append(evaluate_points(*given))
     about = {"catalog": catalog.fingerprint, "frames": store.fingerprint, "model": model.fingerprint}
     remark = f"NOT zero-shot: the model was trained on {len(leaked)} of the unseen classes" * bool(leaked)
-    return _summed_up(
-        families, catalog, model.name, about, clips, place / "maps", place / "predictions", remark
-    )
+    told = remark, {catalog.name: sorted(leaked)} if leaked else None
+    if model.training_sets is not None:
+        told = contamination(table[table["name"].isin(unseen)], model.training_sets)
+    given = about, clips, place / "maps", place / "predictions"
+    return _summed_up(families, catalog, model.name, *given, *told)
 
 
 def embed_dataset(
@@ -174,8 +187,14 @@ def embed_dataset(
     texts = embed_class_text(texts_of(table, prompt), model.encoder, place / "class_text")
     check_differ(texts)
     made = model.classifier(table, method, prompt, allow_bias=True)
-    about = {"model": model.name, "revision": model.fingerprint, "training_sets": model.about}
-    about |= {"method": made.method, "prompt": prompt, "temperature": str(float(made.temperature))}
+    sets = (
+        [model.about.removeprefix("trained on ")]
+        if model.training_sets is None
+        else list(model.training_sets)
+    )
+    about: dict[str, Any] = {"model": model.name, "revision": model.fingerprint, "training_sets": sets}
+    about |= {"method": made.method, "prompt": prompt}
+    about |= {} if made.temperature is None else {"temperature": str(made.temperature)}
     about |= {"dataset": catalog.name, "text_encoder": texts.encoder} | dict(provenance or {})
     points, language = unit(made.weights_CD), texts.pooled_CF
     return Embeddings(clips.ids, clips.embedding_ND, made.names, points, about, language_vectors=language)
@@ -217,6 +236,7 @@ def _given(
     families: dict[str, list[Predictions]] = {}
     method = model.provenance.get("method", "direct")
     temperature = model.provenance.get("temperature")
+    unseen: set[str] = set()
     for name, made in _protocols(names, usable, catalog, told).items():
         texts = model.of_classes((*made.seen, *made.validation, *made.unseen))
         points_CD, warmth = model.points(texts.names), float(temperature) if temperature else None
@@ -228,8 +248,11 @@ def _given(
         if points_CD is not None and (method == "direct" or not made.seen):  # transfer is of other clips
             ready.append(ClassPoints(method, GIVEN, texts.names, points_CD, warmth))
         scored = evaluate_points(clips, made, ready, [texts], methods, split=name)
+        unseen |= {*made.unseen}
         families.setdefault(ProtocolName.of(name).family, []).append(scored)
-    return _summed_up(families, catalog, told, {"embeddings": model.fingerprint}, clips, folder / "maps")
+    said = contamination(catalog.classes[catalog.classes["name"].isin(unseen)], model.training_sets)
+    given = {"embeddings": model.fingerprint}, clips, folder / "maps", None
+    return _summed_up(families, catalog, told, *given, *said)
 
 
 def _protocols(
@@ -254,13 +277,14 @@ def _summed_up(
     maps: Path,
     cache: Path | None = None,
     remark: str = "",
+    leakage: dict[str, list[str]] | None = None,
 ) -> Evaluated:
     told = f"{catalog.name}, by {by}" + f"; {remark}" * bool(remark)
     titles = {
         family: f"{family}, {len(of)} split{'s' * (len(of) > 1)}, {told}" for family, of in families.items()
     }
     results = Results(families, about, titles, cache)
-    return Evaluated.of(results, catalog, lambda _: clips, maps, remark)
+    return Evaluated.of(results, catalog, lambda _: clips, maps, remark, leakage)
 
 
 def _listed(dataset: str | Path, videos: str | Path | None, annotations: str | Path | None) -> Catalog:

@@ -13,10 +13,15 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 from local_hub import READER, WRITER, LocalHub, running
+from tiny_encoders import save_public
 
+from zsar_lab.cli import main
 from zsar_lab.infer import hub as room
 from zsar_lab.infer.hub import fetch_shared, push_shared
+from zsar_lab.infer.model import load_model
 from zsar_lab.infer.shared import CONFIG_FILE, HASHED_FILES, SHARED_FILES, SharedModelError, load_shared
+from zsar_lab.models.public import checkpoints
+from zsar_lab.text.encoder_files import find_encoder
 
 # the client's plain uploads, which a hub with xet does without, are written for an older HTTP package
 pytestmark = [pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"), pytest.mark.long]
@@ -149,6 +154,37 @@ def test_who_may_not_read_is_told_to_log_in(hub, saved, monkeypatch):
     shutil.copy(saved / CONFIG_FILE, hub.folder / "team/half")
     with pytest.raises(FileNotFoundError, match="team/half.*model.safetensors"):
         fetch_shared("team/half")
+
+
+# revisions
+
+
+def test_a_revision_is_opened_that_is_asked_for_and_one_that_is_not_there_is_said(hub, tmp_path, monkeypatch):
+    for name, kind in (("tiny", "clip"), ("tiny@refs_pr_4", "videoprism")):
+        (hub.folder / "team").mkdir(exist_ok=True)
+        save_public(hub.folder / "team" / name, kind)
+    commit = hub.commit("team/tiny@refs_pr_4")
+    for revision, width in ((None, 16), ("main", 16), ("refs/pr/4", 32), (commit, 32)):
+        model = load_model("team/tiny", revision=revision)
+        assert model.encode_text(["walk", "jump"]).shape == (2, width), revision
+        assert (revision is None) == (" at " not in model.about)
+    row = checkpoints().iloc[:1].assign(revision=commit, training_sets="UCF101; WebLI")
+    row.index = ["team/tiny"]
+    monkeypatch.setattr("zsar_lab.infer.model.checkpoints", lambda: row)
+    model = load_model("team/tiny")
+    assert commit in model.about and model.training_sets == ("UCF101", "WebLI")
+    with pytest.raises(FileNotFoundError, match="'team/tiny'.*at no-such.*no such revision"):
+        load_model("team/tiny", revision="no-such")
+    with pytest.raises(FileNotFoundError, match="'team/tiny' has no revision 'no-such'"):
+        find_encoder("team/tiny", "no-such")
+    given = ["--model", "team/tiny", "--revision", "no-such"]
+    assert main(["classify", str(tmp_path / "v.mp4"), "--names", "a", "b", *given]) == 2
+    assert main(["evaluate", *given, "--dataset", str(tmp_path), "--protocol", "all"]) == 2
+    for load in (load_model, find_encoder):
+        with pytest.raises(ValueError, match="of the hub have revisions"):
+            load(hub.folder / "team/tiny", revision="main")
+    point_to(None, tmp_path / "cache", monkeypatch, offline=True)
+    assert load_model("team/tiny", revision="refs/pr/4").frames.n_frames == 4
 
 
 # a hub that does not answer

@@ -16,7 +16,7 @@ from zsar_lab.data.video import write_mp4
 from zsar_lab.infer import model as room
 from zsar_lab.infer.classifier import NOT_KNOWN, UNKNOWN
 from zsar_lab.infer.model import TrainedModel, fitting_prompt, load_model
-from zsar_lab.infer.predictions import sure_sentence
+from zsar_lab.infer.predictions import as_lines, save_table, sure_sentence
 from zsar_lab.methods.clips import nearest_scores
 from zsar_lab.models.public import load_public_tower
 from zsar_lab.text.class_lists import read_classes
@@ -109,7 +109,7 @@ def video(tmp_path_factory) -> str:
 
 
 @pytest.mark.parametrize("kind", PUBLIC_KINDS)
-def test_a_public_model_predicts_by_its_own_texts_and_temperature(folders, video, kind):
+def test_a_public_model_predicts_by_its_own_texts_and_temperature(folders, video, kind, tmp_path):
     model, tower = load_model(folders[kind]), load_public_tower(folders[kind])
     table = zl.classify(video, CLASSES, model, limits=zl.api.Limits(1))
     assert table[["unsure", "why", "trained"]].values.tolist() == [[True, UNKNOWN, NOT_KNOWN]]
@@ -121,7 +121,14 @@ def test_a_public_model_predicts_by_its_own_texts_and_temperature(folders, video
     texts = embed_class_text(classifier.class_text, find_encoder(folders[kind])).pooled_CF
     expected = nearest_scores(tower(torch.from_numpy(frames)).numpy(), texts)
     np.testing.assert_allclose(classifier.scores(model.embed(frames)), expected, atol=2e-3)
-    assert classifier.temperature == pytest.approx(1 / float(tower.network.logit_scale.exp()))
+    assert classifier.temperature == tower.temperature
+    has_confidence = bool(table["confidence"].notna().all())
+    assert has_confidence == (kind != "videoprism") and np.isfinite(table["score"]).all()
+    line, parts = as_lines(table), {form: [table] for form in ("csv", "json")}
+    assert (" nan" not in line) and (f" {table['prediction'][0]} " in line or not has_confidence)
+    for form, part in parts.items():
+        save_table(part, tmp_path / f"table.{form}", form)
+    assert "nan" not in (tmp_path / "table.json").read_text().lower()
     with pytest.raises(ValueError, match="'transfer'"):
         model.classifier(CLASSES, method="transfer")
 

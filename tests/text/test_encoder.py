@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import string
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from zsar_lab.text.encoder_files import find_encoder
 from zsar_lab.text.prompts import TextTooLong
 
 KINDS = ("bert", "roberta", "mpnet", "xlm-roberta", "clip", "clip text", "clip text alone", "xclip")
+SEEING = ("metaclip_2", "aimv2", "tipsv2", "videoprism")
 FIXED = ("siglip", "siglip2", "siglip text")  # padded to the full length
 POOLING = dict.fromkeys(("clip", "xclip", "siglip", "siglip2"), "joint space")
 POOLING |= {"clip text": "projected", "clip text alone": "the model's own", "siglip text": "the model's own"}
@@ -28,7 +30,7 @@ TEXTS = ["a person runs along a track", "Jumping in the COLD water", "cutting ve
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
-    kinds = (*KINDS, *FIXED, "videomae", "t5", "flava")
+    kinds = (*KINDS, *FIXED, *SEEING, "videomae", "t5", "flava")
     return {kind: save_tiny(root / f"tiny-{kind.replace(' ', '_')}", kind) for kind in kinds}
 
 
@@ -71,6 +73,28 @@ def test_each_kind_equals_transformers_called_text_by_text(folders, kind):
         pooled, last = plainly(kind, folders[kind], text)
         np.testing.assert_allclose(pooled_ND[row], pooled, atol=1e-5)
         np.testing.assert_allclose(words[row], last, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "signs", "end"), [("siglip", "", ""), ("siglip2", "", ""), ("videoprism", " ", ".")]
+)
+def test_texts_have_the_form_that_the_model_was_trained_on(folders, kind, signs, end):
+    folder, odd = folders[kind], "A  man's jump-rope,\tTWICE (or so)! "
+    by_hand = "".join(signs if one in string.punctuation else one for one in odd).lower()
+    by_hand = " ".join(by_hand.split()) + end
+    reader = {"siglip2": transformers.AutoTokenizer, "videoprism": transformers.VideoPrismTokenizer}
+    theirs = reader.get(kind, transformers.PreTrainedTokenizerFast).from_pretrained(folder)
+    encoder = TextEncoder(find_encoder(folder))
+    assert encoder.tokens([odd])[0].ids == theirs(by_hand)["input_ids"] == encoder.tokens([by_hand])[0].ids
+    assert theirs(odd)["input_ids"] != theirs(by_hand)["input_ids"] or kind == "siglip"
+    assert [word.text for word in encoder.words("Jump, run")][0].startswith("J")
+
+
+@pytest.mark.parametrize("kind", SEEING)
+def test_padding_changes_no_text_of_a_model_that_takes_a_mask(folders, kind):
+    encoder = TextEncoder(find_encoder(folders[kind]))
+    together, (alone, _) = encoder.encode(TEXTS)[0], encoder.encode(TEXTS[3:])
+    np.testing.assert_allclose(together[3:], alone, atol=1e-5)
 
 
 def test_padding_goes_where_the_tokenizer_puts_it_if_no_mask_is_read(folders, tmp_path):
@@ -266,6 +290,13 @@ def test_a_folder_that_is_no_whole_encoder_is_refused(folders, tmp_path, kind, f
     with pytest.raises(ValueError, match=words) as refused:
         TextEncoder(find_encoder(copy)).encode(TEXTS)
     assert str(copy) in str(refused.value)
+
+
+def test_a_class_of_an_older_name_is_the_models_own(folders, tmp_path):
+    says = json.loads((folders["xclip"] / "config.json").read_text()) | {"architectures": ["XClipModel"]}
+    copy = copied(folders["xclip"], tmp_path / "model", config=says)  # as it was published
+    found, same = (TextEncoder(find_encoder(one)).encode(TEXTS)[0] for one in (copy, folders["xclip"]))
+    np.testing.assert_array_equal(found, same)
 
 
 def test_another_models_tokenizer_or_layers_in_several_lists_are_refused(folders, minilm, tmp_path):

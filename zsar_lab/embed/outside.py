@@ -100,6 +100,14 @@ class Embeddings(Shown):
         return {name: np.ascontiguousarray(rows) for name, rows in found.items() if rows is not None}
 
     @property
+    def training_sets(self) -> tuple[str, ...]:
+        """As the provenance names them, a list, or a text with ";" between them; () where it does not."""
+        given = self.provenance.get("training_sets") or ()
+        if isinstance(given, str):
+            given = json.loads(given) if given.startswith("[") else given.split(";")
+        return tuple(filter(None, map(str.strip, given)))
+
+    @property
     def fingerprint(self) -> str:
         """Hash of all of it."""
         vectors, *texts = self._arrays().values()

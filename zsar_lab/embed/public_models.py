@@ -1,4 +1,4 @@
-"""Public models (CLIP, SigLIP, X-CLIP): their clip embeddings; X-CLIP's class texts are read by themselves.
+"""Public models: their clip embeddings; X-CLIP's class texts are read by themselves, without the video.
 
 They were trained on images or videos from elsewhere, so a score of theirs is not one of the rigorous setting,
 and their artefacts say so. Shapes: N clips, B clips to score, C candidate classes, D width of the joint
@@ -44,7 +44,7 @@ def embed_with_public_model(
         store: frames to embed; smaller ones than the model reads are enlarged, with a warning.
         folder: where the file is.
         trained_on: the data that the model saw, such as "400 million image-text pairs (WIT)".
-        n_frames: frames of a clip that an image tower reads; X-CLIP reads as many as it was made for.
+        n_frames: frames of a clip that an image tower reads; a video tower reads as many as it was made for.
         device: "cpu", "cuda", or None to choose.
         num_workers: threads that read batches ahead; None to choose.
         shard_clips: clips a shard, a multiple of 64; None for 1,024.

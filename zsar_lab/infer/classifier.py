@@ -34,7 +34,8 @@ class ZeroShotClassifier(Shown):
         class_text: the exact texts that were read.
         method: how texts became class weights.
         weights_CD: unit rows in the space of the clips.
-        temperature: of the softmax that turns balanced scores into confidences.
+        temperature: of the softmax that turns balanced scores into confidences; None without confidences,
+            where a public model has none, and no validation classes to choose one on.
         known: a row a class: trained, "exact", "normalised", "near", "no" or "unknown", and seen, the name of
             that trained class ("" where there is none), see `names_trained_on`.
         gamma: of calibrated stacking, off the cosines of the classes that were trained on.
@@ -48,7 +49,7 @@ class ZeroShotClassifier(Shown):
     class_text: ClassText
     method: str
     weights_CD: np.ndarray
-    temperature: float
+    temperature: float | None
     known: pd.DataFrame
     gamma: float = 0.0
     thresholds: Thresholds | None = None

@@ -54,14 +54,14 @@ def push_shared(folder: str | Path, repo: str, private: bool = True, token: str 
     return str(made)
 
 
-def fetch_shared(name: str) -> Path | None:
+def fetch_shared(name: str, revision: str | None = None) -> Path | None:
     """The folder of a shared model of the hub: from the hub's cache if it is whole there, else downloaded.
 
-    None where the hub's model of that name ("owner/name") is no shared model. A newer one in the hub is not
-    asked for; delete the cached one (hf cache rm) to have it.
+    `revision` is a commit, branch or tag (None: main). None where the hub's model of that name ("owner/name")
+    is no shared model. A newer one is not asked for; delete the cached one (hf cache rm) to have it.
 
     Raises:
-        FileNotFoundError: the hub has no such model, cannot be reached, or what it has is not whole.
+        FileNotFoundError: the hub has no such model or revision, is not reached, or its model is not whole.
         PermissionError, OSError: the token gives no right to read; the cache cannot be written to.
     """
     is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
@@ -69,9 +69,10 @@ def fetch_shared(name: str) -> Path | None:
         raise FileNotFoundError(f"there is no folder '{name}'")
     from huggingface_hub import try_to_load_from_cache
 
-    what = f"'{name}' is no folder, and no model that the hub gives"
+    at = f" at {revision}" if revision else ""
+    what = f"'{name}' is no folder, and no model that the hub gives{at}"
     with _explained(what, reading=True):
-        found = try_to_load_from_cache(name, shared.CONFIG_FILE)
+        found = try_to_load_from_cache(name, shared.CONFIG_FILE, revision=revision)
     cached = Path(found).parent if isinstance(found, str) else None
     if cached is not None:
         if not is_shared(cached):
@@ -80,23 +81,24 @@ def fetch_shared(name: str) -> Path | None:
             load_shared(cached)
             return cached
     with _explained(what, reading=True):
-        folder = _downloaded(name, again=cached is not None and not _missing(cached))
+        folder = _downloaded(name, revision, again=cached is not None and not _missing(cached))
     if folder is not None and _missing(folder):
         raise FileNotFoundError(f"'{name}' in the hub is not whole, it lacks {_missing(folder)[0]}")
     return folder
 
 
-def _downloaded(name: str, again: bool) -> Path | None:
+def _downloaded(name: str, revision: str | None, again: bool) -> Path | None:
     """Fetch config.json first, so that no more is downloaded of a model of another kind; None for one."""
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     # asked once: a download is tried for half a minute where there is no network
-    there = HfApi().model_info(name, timeout=TIMEOUT_S)
+    there = HfApi().model_info(name, revision=revision, timeout=TIMEOUT_S)
     if shared.CONFIG_FILE not in {file.rfilename for file in there.siblings or []}:
         return None
-    if not is_shared(Path(hf_hub_download(name, shared.CONFIG_FILE)).parent):
+    if not is_shared(Path(hf_hub_download(name, shared.CONFIG_FILE, revision=revision)).parent):
         return None
-    return Path(snapshot_download(name, allow_patterns=list(SHARED_FILES), force_download=again))
+    wanted = list(SHARED_FILES)
+    return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, force_download=again))
 
 
 def _missing(folder: Path) -> list[str]:
@@ -125,6 +127,8 @@ def _reason(error: BaseException) -> tuple[type[Exception], str]:
     status = getattr(getattr(error, "response", None), "status_code", None)
     words = str(getattr(error, "server_message", "") if status else error).split()
     first = f" ({' '.join(words)[:200]})" if words else ""
+    if isinstance(error, errors.RevisionNotFoundError):
+        return FileNotFoundError, "it has no such revision"
     if isinstance(error, errors.RepositoryNotFoundError) or status == 404:
         return FileNotFoundError, f"none of that name, or not for you; {LOG_IN}"
     if status in (401, 403):

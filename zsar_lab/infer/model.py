@@ -32,7 +32,7 @@ from zsar_lab.infer.hub import fetch_shared
 from zsar_lab.infer.predictions import Paths, embed_videos, predict
 from zsar_lab.infer.shared import SharedModel, is_shared, load_shared
 from zsar_lab.methods.transfer import TransferSettings, compose_prototypes, weights_by_text
-from zsar_lab.models.public import load_public_tower
+from zsar_lab.models.public import SEPARATOR, checkpoints, load_public_tower
 from zsar_lab.names import match_names
 from zsar_lab.shown import Shown
 from zsar_lab.text.class_lists import Classes, read_classes
@@ -58,7 +58,12 @@ class VideoModel(Shown, ABC):
         frames: how a window of a video becomes frames for it.
         about: one sentence on where it comes from.
         seen: a row a class that it was trained on: name, label, description; none of a public model.
+
+    `training_sets` are the names of what a public model was trained on, () where that is not known, and may
+    be set; None where `seen` says it.
     """
+
+    training_sets: tuple[str, ...] | None = None
 
     def __init__(
         self, name: str, fingerprint: str, frames: FrameSettings, about: str, seen: pd.DataFrame
@@ -264,21 +269,28 @@ def fitting_prompt(table: pd.DataFrame, own: str, prompts: list[str]) -> str:
 
 
 class PublicModel(VideoModel):
-    """CLIP, SigLIP or X-CLIP, as transformers saves them, by its folder or its name in the hub.
+    """A model of one of the kinds in MODELS, as transformers saves it, by its folder or its name in the hub.
 
     It has the direct method alone, and nothing is sure: no classes are known that it did not see. Its scores
     are not those of the rigorous setting. An image tower reads windows of `n_frames` at `fps`.
     """
 
     def __init__(
-        self, folder: str | Path, n_frames: int = 8, fps: float = 4.0, device: str | None = None
+        self,
+        folder: str | Path,
+        n_frames: int = 8,
+        fps: float = 4.0,
+        device: str | None = None,
+        revision: str | None = None,
     ) -> None:
-        files, self._device = find_encoder(folder), choose_device(device)
+        files, self._device = find_encoder(folder, revision), choose_device(device)
         self._files, self._tower = files, load_public_tower(files.folder, n_frames).to(self._device)
         pixels = self._tower.preprocessing
         size_px = max(pixels.resized_px or pixels.crop_px or (0,))
         frames = FrameSettings(self._tower.n_frames, fps, size_px)
-        about = f"the public model {files}, trained on data from elsewhere: not rigorous"
+        sets = checkpoints()["training_sets"].get(files.name, "")
+        self.training_sets = tuple(sets.split(SEPARATOR) if sets else ())
+        about = f"the public model {files}, trained on {sets or 'unknown data'}: not rigorous"
         none = pd.DataFrame({"name": [], "label": [], "description": []}, dtype=str)
         super().__init__(files.name, files.revision, frames, about, none)
 
@@ -290,7 +302,8 @@ class PublicModel(VideoModel):
 
     def embed_store(self, store: FrameStore, folder: Path) -> ClipEmbeddings:
         """Every clip of a frame store, saved in the folder."""
-        return embed_with_public_model(self._files, store, folder, n_frames=self._tower.n_frames)
+        trained_on = SEPARATOR.join(self.training_sets or ())
+        return embed_with_public_model(self._files, store, folder, trained_on, self._tower.n_frames)
 
     @property
     def encoder(self) -> EncoderFiles:
@@ -315,6 +328,8 @@ def load_model(
     model: str | Path | Workspace | VideoModel | None = None,
     split: str | None = None,
     device: str | None = None,
+    *,
+    revision: str | None = None,
 ) -> VideoModel:
     """Open a model.
 
@@ -325,16 +340,21 @@ def load_model(
     (('walking', 'jumping'), (2, 128))
 
     Args:
-        model: a folder that `export` left; a workspace or one of its trainings; a folder or hub name of CLIP,
-            SigLIP or X-CLIP; the hub name of a shared model; an open one. None: the demo's workspace.
-            FileNotFoundError or ValueError for what is none of these, damaged, or of another version.
+        model: a folder that `export` left; a workspace or one of its trainings; a folder or hub name of a
+            public model (`zl.list_models()`); the hub name of a shared model; an open one. None: the demo's
+            workspace. FileNotFoundError or ValueError for what is none of these, damaged, of another version,
+            or wants code of its own run.
         split: of a workspace; its first when None. One that is not trained is trained.
         device: "cpu", "cuda", or None to choose.
+        revision: commit, branch or tag of a model in the hub; None for the one in `zl.list_models()`, or
+            main. FileNotFoundError where it is not there.
     """
     if isinstance(model, VideoModel):
         return model
     given = model.folder if isinstance(model, Workspace) else Path(DEMO if model is None else model)
     path = given.parent if given.is_file() else given  # a file of a training or of a shared model
+    if revision is not None and (model is None or path.exists()):
+        raise ValueError(f"only models of the hub have revisions, '{path}' is a folder, got {revision!r}")
     if path.parent.name == "trainings" and (path.parent.parent / "study.json").is_file():
         if split not in (None, path.name):
             raise ValueError(f"the split of '{path}' is {path.name!r}, got {split!r}")
@@ -354,5 +374,7 @@ def load_model(
         if not (path / "config.json").is_file():
             raise FileNotFoundError(f"a model's folder holds config.json or study.json, '{path}' neither")
         return PublicModel(path, device=device)
-    folder = fetch_shared(str(model))
-    return TrainedModel(load_shared(folder), device) if folder else PublicModel(str(model), device=device)
+    revision = revision or checkpoints()["revision"].get(str(model)) or None
+    if folder := fetch_shared(str(model), revision):
+        return TrainedModel(load_shared(folder), device)
+    return PublicModel(str(model), device=device, revision=revision)

@@ -130,10 +130,10 @@ def predict(
     Returns:
         A row a window, in their order: path; label ("" unless known); start_s and end_s; prediction ("" where
         the video could not be read); confidence, 0..1, softmax of balanced scores at a temperature chosen on
-        validation classes; score, the cosine, -1..1; trained, whether the model was trained on the predicted
-        name, see `ZeroShotClassifier.known`; unsure; why ("" or what makes it unsure, or why it could not be
-        read); best, the five best (name, confidence); remark; with a coverage set, the names of
-        `prediction_sets`.
+        validation classes (NaN without one, in best too); score, the cosine, -1..1; trained, whether the
+        model was trained on the predicted name, see `ZeroShotClassifier.known`; unsure; why ("" or what makes
+        it unsure, or why it could not be read); best, the five best (name, confidence); remark; with a
+        coverage set, the names of `prediction_sets`.
     """
     empty = {
         "prediction": NO_PREDICTION,
@@ -149,7 +149,9 @@ def predict(
         embedding_ND = np.stack(windows.loc[rows, "embedding"].to_list())
         scores_NC = classifier.scores(embedding_ND)
         balanced_NC = classifier.balanced(scores_NC)
-        confidence_NC = confidences(balanced_NC, classifier.temperature)
+        confidence_NC = np.full_like(balanced_NC, np.nan)
+        if classifier.temperature is not None:
+            confidence_NC = confidences(balanced_NC, classifier.temperature)
         order_NC = np.argsort(-balanced_NC, axis=1, kind="stable")[:, :N_BEST]
         names, first_N, every_N = np.array(classifier.names, dtype=object), order_NC[:, 0], range(len(rows))
         shares_NC = np.take_along_axis(confidence_NC, order_NC, 1).tolist()
@@ -234,14 +236,19 @@ def save_table(parts: Sequence[pd.DataFrame], path: Path, form: str) -> None:
     """Write predictions as a table, form "csv", or as a list of objects, "json"."""
     table = pd.concat(parts, ignore_index=True)
     if form == "csv":
-        best = ["; ".join(f"{name} {share:.3f}" for name, share in row) for row in table["best"]]
+        best = ["; ".join(named(name, share, "{:.3f}") for name, share in row) for row in table["best"]]
         with writing(path) as temporary:
             table.assign(best=best).to_csv(temporary, index=False, lineterminator="\n")
     else:
-        named = [[{"name": name, "confidence": share} for name, share in row] for row in table["best"]]
-        write_json(
-            path, table.astype(object).where(table.notna(), None).assign(best=named).to_dict("records")
-        )
+        given = [[(name, None if np.isnan(one) else one) for name, one in row] for row in table["best"]]
+        objects = [[dict(zip(("name", "confidence"), one)) for one in row] for row in given]
+        found = table.astype(object).where(table.notna(), None).assign(best=objects)
+        write_json(path, found.to_dict("records"))
+
+
+def named(name: str, confidence: float, form: str = "{:.2f}") -> str:
+    """A prediction with its confidence, where there is one."""
+    return name if np.isnan(confidence) else f"{name} {form.format(confidence)}"
 
 
 def as_lines(table: pd.DataFrame) -> str:
@@ -251,8 +258,8 @@ def as_lines(table: pd.DataFrame) -> str:
         if row.prediction == NO_PREDICTION:
             lines.append(f"{row.path}: {row.why}\n")
             continue
-        others = ", ".join(f"{name} {share:.2f}" for name, share in row.best[1:3])
-        found = f"{row.path} {row.start_s:.1f}-{row.end_s:.1f} s: {row.prediction} {row.confidence:.2f}"
+        others = ", ".join(named(*one) for one in row.best[1:3])
+        found = f"{row.path} {row.start_s:.1f}-{row.end_s:.1f} s: {named(row.prediction, row.confidence)}"
         lines.append(f"{found} ({others})" + (f"  unsure: {row.why}\n" if row.unsure else "\n"))
     return "".join(lines)
 

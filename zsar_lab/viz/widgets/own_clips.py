@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from zsar_lab.infer.predictions import NO_PREDICTION
+from zsar_lab.infer.predictions import NO_PREDICTION, named
 from zsar_lab.viz.clips import Caption
+
+PERCENT = "{:.0f}\u00a0%"
 
 ALL, UNSURE, SURE, MOVED, ACCEPTED, OPEN = "all", "unsure", "sure", "moved", "accepted", "not accepted"
 
@@ -38,9 +40,9 @@ def filters(session: Any) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
 def caption(session: Any, number: int, was: Mapping[int, str], score: float | None = None) -> Caption:
     """Below a clip: prediction, confidence, second best, why unsure, name before, score, place in video."""
     window, accepted = session.table.loc[number], session.accepted.get(number)
-    predicted = f"{window['prediction']} {100 * window['confidence']:.0f}\u00a0%"
+    predicted = named(window["prediction"], 100 * window["confidence"], PERCENT)
     lines = [predicted] if accepted in (None, window["prediction"]) else [accepted, f"predicted: {predicted}"]
-    lines += [f"then {name} {100 * share:.0f}\u00a0%" for name, share in window["best"][1:2]]
+    lines += [f"then {named(name, 100 * share, PERCENT)}" for name, share in window["best"][1:2]]
     lines += [f"⚠ {window['why']}"] * bool(window["unsure"])
     lines += [f"trained on: {window['trained']}"] * (window["trained"] not in ("no", "unknown"))
     lines += [f"↻ was {was[number]}"] if number in was else []
