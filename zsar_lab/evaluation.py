@@ -142,8 +142,8 @@ def _embedded(
     told = remark, {catalog.name: sorted(leaked)} if leaked else None
     if model.training_sets is not None:
         told = contamination(table[table["name"].isin(unseen)], model.training_sets)
-    given = about, clips, place / "maps", place / "predictions"
-    return _summed_up(families, catalog, model.name, *given, *told)
+    made_of = about, clips, place / "maps", place / "predictions"
+    return _summed_up(families, catalog, model.name, *made_of, *told)
 
 
 def embed_dataset(

@@ -102,7 +102,7 @@ class Embeddings(Shown):
     @property
     def training_sets(self) -> tuple[str, ...]:
         """As the provenance names them, a list, or a text with ";" between them; () where it does not."""
-        given = self.provenance.get("training_sets") or ()
+        given: Any = self.provenance.get("training_sets") or ()
         if isinstance(given, str):
             given = json.loads(given) if given.startswith("[") else given.split(";")
         return tuple(filter(None, map(str.strip, given)))
