@@ -9,7 +9,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field, fields, is_dataclass
 from pathlib import Path
@@ -153,6 +153,13 @@ def read_text(path: Path) -> str:
         raise ValueError(f"'{path}' must be UTF-8 text, {why}") from error
 
 
+def csv_delimiter(lines: Iterable[str], needed: Sequence[str]) -> str:
+    """What stands between the cells of a csv table: comma, or semicolon or tab if only they part `needed`."""
+    first = next(filter(None, map(str.strip, lines)), "")
+    parted = (sign for sign in ",;\t" if {*needed} <= {cell.strip(' "') for cell in first.split(sign)})
+    return next(parted, ",") if needed else ","
+
+
 def read_csv(
     path: Path, needed: Sequence[str] = (), pad: bool = False
 ) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -170,9 +177,7 @@ def read_csv(
         length.
     """
     text = read_text(path)
-    first = next(filter(None, map(str.strip, text.splitlines())), "")
-    parted = (sign for sign in ",;\t" if {*needed} <= {cell.strip(' "') for cell in first.split(sign)})
-    delimiter = next(parted, ",") if needed else ","
+    delimiter = csv_delimiter(text.splitlines(), needed)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]

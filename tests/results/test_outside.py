@@ -153,6 +153,21 @@ def test_harmless_differences_of_form_are_read(tmp_path, text):
     assert scores_of(tmp_path, text) == scores_of(tmp_path, SMALL)
 
 
+def test_quoted_and_plain_tables_give_the_same_to_the_last_digit(tmp_path):
+    path, *_ = many(tmp_path)
+    plain, rows = read_predictions(path), pd.read_csv(path)
+    rows.to_csv(tmp_path / "quoted.csv", index=False, quoting=csv.QUOTE_ALL)
+    quoted = read_predictions(tmp_path / "quoted.csv")
+    listed = predictions_of(rows["label"].tolist(), rows["prediction"].tolist())
+    figures = [score_predictions(one).content() | {"fingerprint": ""} for one in (plain, quoted, listed)]
+    assert figures[0] == figures[1] == figures[2]
+    crossed = pd.crosstab(rows["label"], rows["prediction"]).stack()
+    counts = plain.counts.set_index(["label", "prediction"])["clips"]
+    assert counts.to_dict() == crossed[crossed > 0].to_dict()
+    assert figures[0]["top1"] == statistics.accuracy(rows)
+    assert figures[0]["mean_class_ci95"] == list(statistics.interval(rows, "mean_class"))
+
+
 # the command
 
 

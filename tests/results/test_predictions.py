@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from small_results import GAMMAS, N_CLASSES, TARGETS, UNSEEN, small_predictions
 
-from zsar_lab.results.predictions import COLUMNS, Predictions, halves
+from zsar_lab.methods.clips import ClipGroup
+from zsar_lab.methods.metrics import predicted_classes
+from zsar_lab.results.judged import Blocks, judge
+from zsar_lab.results.predictions import COLUMNS, Predictions, ScoresNotSaved, halves
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +127,39 @@ def test_a_damaged_file_is_named(predictions, tmp_path, name, content):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match="stratified-0"):
         Predictions.read(tmp_path, "stratified-0", predictions.about["fingerprint"])
+
+
+def test_blocks_say_what_the_whole_matrix_says(predictions):
+    random, names = np.random.default_rng(1), tuple("abcde")
+    rows = random.integers(0, 3, (400, 5)) / 2  # with many ties
+    group = ClipGroup(names, tuple(map(str, range(400))), rows.astype(np.float16), random.integers(0, 5, 400))
+    whole = judge(rows, group.targets, 0.5)
+    own = rows[np.arange(400), group.targets]
+    assert (whole.rank_B == (rows >= own[:, None]).sum(1)).all()
+    assert (whole.predicted_B == predicted_classes(rows, group.targets)).all()
+    ordered = np.sort(rows, 1)
+    assert (whole.margin_B == ordered[:, -1] - ordered[:, -2]).all()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("zsar_lab.results.judged.SCORES_A_BLOCK", 64)
+        one = replace(predictions.find("transfer"), matrix=99, temperature=0.5)
+        protocol = SimpleNamespace(test_clips=group.ids, seen_test_clips=(), validation_clips=(), seen=())
+        arrays = {"scores_99": Blocks(lambda part: part.embedding_BD, group), "targets_unseen": group.targets}
+        made = Predictions(protocol, "x", {}, predictions.class_text, [one], arrays)
+        joined = made.judged(one)
+    for found, expected in zip(joined, whole, strict=True):
+        np.testing.assert_allclose(found, expected)
+    made.let_go(0)
+    assert "scores_99" not in made._arrays and (made.judged(one).rank_B == whole.rank_B).all()
+
+
+def test_a_matrix_that_is_not_saved_is_said_and_its_figures_are_there(predictions, tmp_path):
+    made = small_predictions()
+    made.let_go(0)
+    made.save(tmp_path)
+    read = Predictions.read(tmp_path, "stratified-0")
+    pd.testing.assert_frame_equal(read.table, predictions.table)
+    with pytest.raises(ScoresNotSaved, match="stratified-0"):
+        read.scores("transfer")
+    for one in predictions.scored:
+        for found, expected in zip(read.judged(one), predictions.judged(one), strict=True):
+            np.testing.assert_array_equal(found, expected)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,13 @@ class ClipEmbeddings(Shown):
         """Test-time views in the words of protocols: the centre and its mirror image are one."""
         return 25 if self.about.get("views") == "25 spread windows" else 1
 
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
     def rows(self, ids: tuple[str, ...]) -> np.ndarray:
         """Row numbers of these clips, int64; ValueError when one was not embedded."""
-        position = {name: row for row, name in enumerate(self.ids)}
+        position = self._position
         if missing := [name for name in ids if name not in position]:
             raise ValueError(
                 f"{len(missing)} clips are not embedded (first {missing[0]!r}); embed them again"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 from zipfile import BadZipFile
@@ -107,9 +108,9 @@ class Embeddings(Shown):
             given = json.loads(given) if given.startswith("[") else given.split(";")
         return tuple(filter(None, map(str.strip, given)))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Hash of all of it."""
+        """Hash of all of it, as it was when first asked for."""
         vectors, *texts = self._arrays().values()
         of_texts = [list(self.names), *texts] if texts else []
         return fingerprint("embeddings", list(self.clips), vectors, *of_texts, self.provenance)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,14 +34,46 @@ class ClipGroup:
     ids: tuple[str, ...]
     embedding_BD: np.ndarray
     targets: np.ndarray
+    parts: tuple[ClipGroup, ...] = ()  # the groups that it joins, or the one whose clips it has
+
+    @staticmethod
+    def joined(*parts: ClipGroup) -> ClipGroup:
+        """The clips of groups of different classes, one after another."""
+        starts = np.cumsum([0] + [len(part.names) for part in parts])
+        names, ids = (sum((getattr(part, of) for part in parts), ()) for of in ("names", "ids"))
+        targets = np.concatenate([start + part.targets for start, part in zip(starts, parts)])
+        return ClipGroup(names, ids, np.concatenate([part.embedding_BD for part in parts]), targets, parts)
 
     @staticmethod
     def of(clips: ClipEmbeddings, ids: tuple[str, ...], names: tuple[str, ...]) -> ClipGroup:
         """These clips, all of the classes `names`; ValueError when one was not embedded."""
-        rows = clips.rows(ids)
+        rows, labels = clips.rows(ids), clips.labels
         position = {name: index for index, name in enumerate(names)}
-        targets = np.array([position[clips.labels[row]] for row in rows], dtype=np.int64)
-        return ClipGroup(names, ids, clips.embedding_ND[rows], targets)
+        targets = np.array([position[labels[row]] for row in rows.tolist()], dtype=np.int64)
+        in_turn = len(rows) and (np.diff(rows) == 1).all()  # then nothing is copied, of a memory map either
+        return ClipGroup(
+            names, ids, clips.embedding_ND[slice(rows[0], rows[-1] + 1) if in_turn else rows], targets
+        )
+
+    def part(self, rows: slice) -> ClipGroup:
+        """Some of its clips, float16 embeddings as float32."""
+        embedding_BD = self.embedding_BD[rows]
+        if embedding_BD.dtype == np.float16:
+            embedding_BD = embedding_BD.astype(np.float32)
+        return ClipGroup(self.names, self.ids[rows], embedding_BD, self.targets[rows])
+
+    @cached_property
+    def unit_BD(self) -> np.ndarray:
+        """The embeddings as unit rows."""
+        if len(self.parts) == 1:
+            return self.parts[0].unit_BD
+        if self.parts:
+            return np.concatenate([part.unit_BD for part in self.parts])
+        return unit(self.embedding_BD)
+
+    def nearest(self, class_CD: np.ndarray) -> np.ndarray:
+        """As `nearest_scores`."""
+        return self.unit_BD @ unit(class_CD).T
 
     def class_means(self) -> np.ndarray:
         """Prototypes of its classes, see `class_means`; [C, D]."""
@@ -95,7 +127,7 @@ class ClassPoints:
             return self.points_CD[[row_of[name] for name in names]]
 
         def scores(group: ClipGroup) -> np.ndarray:
-            return nearest_scores(group.embedding_BD, points(group.names))
+            return group.nearest(points(group.names))
 
         top1, validation = np.nan, split.validation
         if validation.ids:
@@ -133,6 +165,14 @@ class SplitClips:
         from zsar_lab.methods.ridge import RidgeSums  # which imports this module
 
         return RidgeSums.of(self.train.embedding_BD, self.train.targets, len(self.train.names))
+
+    @cached_property
+    def ridge_maps(self) -> Callable[[ClassEmbeddings], Any]:
+        """`fitted_maps` of class texts, once for ridge and ridge centred."""
+        from zsar_lab.methods.ridge import fitted_maps  # which imports this module
+
+        given = self.ridge_sums, self.train.names
+        return lru_cache(2)(lambda texts: fitted_maps(*given, texts))
 
     def with_prototypes(self, prototypes_SD: np.ndarray) -> SplitClips:
         """The same clips with other seen prototypes, such as `classifier_weights`, which transfer composes.
@@ -199,5 +239,8 @@ def class_means(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -
 
 def class_sums(embedding_ND: np.ndarray, targets: np.ndarray, n_classes: int) -> np.ndarray:
     """The sum of each class's rows, added one after another, float64 [C, D]."""
-    columns = (np.bincount(targets, column, n_classes) for column in np.asarray(embedding_ND).T)
-    return np.stack(list(columns), axis=1)
+    sums_CD = np.zeros((n_classes, embedding_ND.shape[1]))
+    order, ends = np.argsort(targets, kind="stable"), np.cumsum(np.bincount(targets, minlength=n_classes))
+    for c, (start, end) in enumerate(zip([0, *ends.tolist()], ends.tolist())):
+        sums_CD[c] = embedding_ND[order[start:end]].sum(0, dtype=float)
+    return sums_CD

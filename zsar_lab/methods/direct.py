@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, nearest_scores
+from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips
 from zsar_lab.methods.metrics import top_k_accuracy
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def fit_direct(split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fitted]) 
         return np.concatenate([labels(group) for group in groups if group])
 
     def scores(group: ClipGroup) -> np.ndarray:
-        return nearest_scores(group.embedding_BD, points(group.names))
+        return group.nearest(points(group.names))
 
     top1 = top_k_accuracy(scores(split.validation), split.validation.targets, 1)
     return Fitted("direct", texts.class_text.prompt, {}, top1, scores, points)

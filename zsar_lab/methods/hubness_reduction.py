@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from zsar_lab.methods.clips import INDUCTIVE, TRANSDUCTIVE, ClipGroup, Fitted, SplitClips, nearest_scores
 from zsar_lab.methods.metrics import top_k_accuracy
@@ -60,6 +59,11 @@ class QueryBank:
             raise ValueError(f"an inductive query bank must hold no clip that is scored or tested, got {got}")
 
     @cached_property
+    def sorted_CN(self) -> np.ndarray:
+        """The scores of each class, upwards."""
+        return np.sort(np.ascontiguousarray(self.scores_NC.T), axis=1)
+
+    @cached_property
     def looked_at(self) -> list[str]:
         """Its clips that are scored or tested; with any of them it is transductive, else inductive."""
         looked_at = {*self.scored_ids, *self.test_ids}
@@ -86,7 +90,7 @@ def globally_corrected(bank: QueryBank) -> Reduce:
     Source: Dinu, Lazaridou and Baroni, Improving Zero-Shot Learning by Mitigating the Hubness Problem, ICLR
     workshop 2015 (there ties are settled by subtracting the cosine, which can outweigh a rank).
     """
-    sorted_CN = _sorted_by_class(bank)
+    sorted_CN = bank.sorted_CN
 
     def reduce(scores_BC: np.ndarray) -> np.ndarray:
         nearer_BC = sorted_CN.shape[1] - _places(sorted_CN, scores_BC, "right")
@@ -156,7 +160,7 @@ def mutual_proximity(bank: QueryBank) -> Reduce:
     Source: Schnitzer et al., Local and Global Scaling Reduce Hubs in Space, JMLR 2012 (there both are points
     of one set; here only the product, their independent form, is there).
     """
-    sorted_CN = _sorted_by_class(bank)
+    sorted_CN = bank.sorted_CN
 
     def reduce(scores_BC: np.ndarray) -> np.ndarray:
         lower_BC = _lower_classes(scores_BC)
@@ -225,7 +229,7 @@ def reduced_scores(fitted: Fitted, split: SplitClips) -> Iterator[ReducedScores]
 
     def bank(group: ClipGroup, setting: str) -> QueryBank:
         inductive = setting == INDUCTIVE
-        clips = replace(train, names=group.names) if inductive else group
+        clips = replace(train, names=group.names, parts=(train,)) if inductive else group
         return QueryBank(fitted.scores(clips), clips.ids, group.ids, split.test.ids, inductive)
 
     on_validation, on_test = (
@@ -332,10 +336,6 @@ def _scale(squared_XY: np.ndarray, k: int) -> np.ndarray:
     return np.maximum(np.sqrt(np.partition(squared_XY, k - 1, axis=1)[:, k - 1]), LEAST_SCALE)
 
 
-def _sorted_by_class(bank: QueryBank) -> np.ndarray:
-    return np.sort(np.ascontiguousarray(bank.scores_NC.T), axis=1)
-
-
 def _places(sorted_CN: np.ndarray, scores_BC: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
     """How many bank clips score below ("left"), or below or the same ("right"), for each class, [B, C]."""
     of_classes = zip(sorted_CN, scores_BC.T, strict=True)
@@ -344,4 +344,10 @@ def _places(sorted_CN: np.ndarray, scores_BC: np.ndarray, side: Literal["left", 
 
 def _lower_classes(scores_BC: np.ndarray) -> np.ndarray:
     """How many classes score strictly lower with the same clip, [B, C]."""
-    return pd.DataFrame(scores_BC).rank(axis=1, method="min").to_numpy() - 1
+    order_BC, columns = np.argsort(scores_BC, axis=1), np.arange(scores_BC.shape[1])
+    sorted_BC = np.take_along_axis(scores_BC, order_BC, 1)
+    lower_BC = np.where(sorted_BC[:, 1:] > sorted_BC[:, :-1], columns[1:], 0)  # where a value is there first
+    np.maximum.accumulate(lower_BC, axis=1, out=lower_BC)
+    found_BC = np.zeros(scores_BC.shape)
+    np.put_along_axis(found_BC, order_BC[:, 1:], lower_BC, 1)
+    return found_BC

@@ -9,16 +9,21 @@ def truth_rank(scores_BC: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Rank of the true class of each clip, int64 [B], 1 is best; of tied classes the true one is the worst.
 
     Raises:
-        ValueError: a score is not finite, or the numbers of clips differ.
+        ValueError: as `check_scores`.
     """
+    check_scores(scores_BC, targets)
+    own = scores_BC[np.arange(len(targets)), targets][:, None]
+    return (scores_BC >= own).sum(1)
+
+
+def check_scores(scores_BC: np.ndarray, targets: np.ndarray) -> None:
+    """ValueError where a score is not finite, or the numbers of clips differ."""
     if len(scores_BC) != len(targets):
         raise ValueError(
             f"scores and targets must be of the same clips, got {len(scores_BC)} and {len(targets)}"
         )
     if not np.isfinite(scores_BC).all():
         raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores_BC)).sum())} that are not")
-    own = scores_BC[np.arange(len(targets)), targets][:, None]
-    return (scores_BC >= own).sum(1)
 
 
 def predicted_classes(scores_BC: np.ndarray, targets: np.ndarray) -> np.ndarray:

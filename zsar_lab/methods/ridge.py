@@ -6,12 +6,14 @@ s(v, c) = cos(W'(v - mean v) + mean t, t_c), both means over clips; centred, the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, fit_best, text_of
+from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, class_sums, fit_best, text_of
 from zsar_lab.text.relatedness import unit
 
 if TYPE_CHECKING:
@@ -31,7 +33,14 @@ class RidgeMap:
 
     def scores(self, embedding_BD: np.ndarray, text_CF: np.ndarray, centred: bool) -> np.ndarray:
         """Cosine of mapped clips to class texts, [B, C]."""
-        mapped_BF = (embedding_BD - self.visual_mean_D) @ self.weight_DF + self.text_mean_F
+        return self.cosines(self.mapped(embedding_BD), text_CF, centred)
+
+    def mapped(self, embedding_BD: np.ndarray) -> np.ndarray:
+        """The clips among the texts, [B, F]."""
+        return (embedding_BD - self.visual_mean_D) @ self.weight_DF + self.text_mean_F
+
+    def cosines(self, mapped_BF: np.ndarray, text_CF: np.ndarray, centred: bool) -> np.ndarray:
+        """`scores` of mapped clips."""
         centre_F = self.centre_F if centred else 0.0
         return unit(mapped_BF - centre_F) @ unit(text_CF - centre_F).T
 
@@ -57,7 +66,7 @@ class RidgeSums:
         """Sum the clips up; `targets` are their classes, 0..n_classes - 1."""
         visual_mean = embedding_ND.mean(0)
         centred_ND = embedding_ND - visual_mean
-        sums_SD = np.stack([centred_ND[targets == s].sum(0, dtype=float) for s in range(n_classes)])
+        sums_SD = class_sums(centred_ND, targets, n_classes)
         counts_S = np.bincount(targets, minlength=n_classes)
         return RidgeSums(visual_mean, centred_ND.T @ centred_ND, sums_SD, counts_S)
 
@@ -72,15 +81,25 @@ class RidgeSums:
         return RidgeMap(weight_DF, self.visual_mean_D, self.n_clips_S @ text_SF / n_clips, centre_F)
 
 
+def fitted_maps(
+    sums: RidgeSums, seen: tuple[str, ...], texts: ClassEmbeddings
+) -> tuple[dict[float, RidgeMap], Callable[[ClipGroup, float], np.ndarray]]:
+    """The map of each penalty, and a group's clips under one, which are mapped once for both ridges."""
+    text_SF = text_of(texts, seen)
+    maps = {penalty: sums.fit(text_SF, penalty) for penalty in PENALTIES}
+    return maps, lru_cache(8)(lambda group, penalty: maps[penalty].mapped(group.embedding_BD))
+
+
 def fit_ridge(
     split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fitted], centred: bool = False
 ) -> Fitted:
     """Choose the penalty by top-1 on the validation classes."""
-    text_SF = text_of(texts, split.train.names)
-    maps = {penalty: split.ridge_sums.fit(text_SF, penalty) for penalty in PENALTIES}
+    maps, mapped = split.ridge_maps(texts)
 
     def scores(group: ClipGroup, penalty: float) -> np.ndarray:
-        return maps[penalty].scores(group.embedding_BD, text_of(texts, group.names), centred)
+        parts = [mapped(part, penalty) for part in group.parts or (group,)]
+        mapped_BF = np.concatenate(parts) if group.parts else parts[0]
+        return maps[penalty].cosines(mapped_BF, text_of(texts, group.names), centred)
 
     name = "ridge_centred" if centred else "ridge"
     return fit_best(split, name, texts.class_text.prompt, scores, "penalty", PENALTIES)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, nearest_scores, text_of
+from zsar_lab.methods.clips import ClipGroup, Fitted, SplitClips, text_of
 from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.text.relatedness import CENTRED, KINDS, PLAIN, Relatedness, unit
 
@@ -49,7 +49,7 @@ def fit_transfer(split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fitted]
         others = tuple(name for name in group.names if name not in seen)
         parts = [split.seen_prototypes[rows]] if rows else []
         parts += [points(others)] if others else []
-        return np.concatenate([nearest_scores(group.embedding_BD, part) for part in parts], axis=1)
+        return np.concatenate([group.nearest(part) for part in parts], axis=1)
 
     return Fitted("transfer", texts.class_text.prompt, asdict(chosen), accuracies[chosen], scores, points)
 
@@ -140,13 +140,14 @@ def choose_settings(
     by_class: dict[TransferSettings, np.ndarray] = {}
     entropy: dict[TransferSettings, float] = {}
     related: dict[str, np.ndarray] = {}
+    embedding_ND, clips_V = np.asarray(embedding_ND, dtype=float), np.bincount(targets)
     for settings in grid:
         kind = settings.relatedness
         if kind not in related:
             related[kind] = Relatedness.fit(text_SF, kind).between(text_VF, text_SF)
         weights = transfer_weights(related[kind], settings)
         right = truth_rank(embedding_ND @ compose_prototypes(weights, prototypes_SD).T, targets) == 1
-        by_class[settings] = np.array([right[targets == c].mean() for c in np.unique(targets)])
+        by_class[settings] = (np.bincount(targets, right) / np.maximum(clips_V, 1))[clips_V > 0]
         entropy[settings] = float(-(weights * np.log(np.maximum(weights, 1e-300))).sum(1).mean())
     if not by_class:
         raise ValueError("the grid must hold a setting to choose, got none")

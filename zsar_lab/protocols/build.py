@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -88,7 +89,7 @@ def make_protocol(
     reasons = dict(left_out or {})
     groups = pd.factorize(group_keys(clips))[0]  # numbers are looked up faster than texts
     table = pd.DataFrame({"id": clips["id"], "class": clips["class"], "group": groups})
-    table = table[~table["id"].isin(list(reasons))].sort_values("id")
+    table = table[~table["id"].isin(list(reasons))].sort_values(["class", "id"])
     present = set(table["class"].unique())
     seen = present - set(unseen) if seen is None else seen
     validation = validation_split(seen, n_validation, seed) if validation is None else validation
@@ -103,9 +104,6 @@ def make_protocol(
         reasons.update(dict.fromkeys(rows["id"][shares].tolist(), reason))
         return rows[~shares]
 
-    def ids(rows: pd.DataFrame) -> tuple[str, ...]:
-        return tuple(rows.sort_values(["class", "id"])["id"].tolist())
-
     lists = (unseen, validation, seen)
     test, validating, training = (table[table["class"].isin(list(names))] for names in lists)
     validating, training = apart(validating, test, TEST_GROUP), apart(training, test, TEST_GROUP)
@@ -118,10 +116,10 @@ def make_protocol(
         seen=tuple(seen),
         validation=tuple(sorted(validation)),
         unseen=tuple(sorted(unseen)),
-        train_clips=ids(training),
-        seen_test_clips=ids(seen_test),
-        validation_clips=ids(validating),
-        test_clips=ids(test),
+        train_clips=tuple(training["id"].tolist()),
+        seen_test_clips=tuple(seen_test["id"].tolist()),
+        validation_clips=tuple(validating["id"].tolist()),
+        test_clips=tuple(test["id"].tolist()),
         left_out=tuple(reasons.items()),
         **(fields | {"removed": tuple(sorted(fields.get("removed", ())))}),
     )
@@ -138,22 +136,23 @@ def _held_out(training: pd.DataFrame, seen: Sequence[str], share: float, seed: i
         return set()
     random = np.random.default_rng(seed)
     is_held: dict[str, bool] = {}  # of each group
-    by_class = dict(list(training.groupby("class")["group"]))
-    groups_of = {label: by_class.get(label, training["group"][:0]) for label in seen}
+    groups_of: dict[str, list[Any]] = {label: [] for label in seen}
+    for label, group in zip(training["class"].tolist(), training["group"].tolist(), strict=True):
+        groups_of[label].append(group)
     for label in seen:
-        sizes = groups_of[label].value_counts(sort=False)  # in the order of each group's first clip
-        groups = list(sizes.index)
-        free = [groups[i] for i in random.permutation(len(groups)) if groups[i] not in is_held]
-        wanted = max(1, round(share * int(sizes.sum())))
-        n_held = sum(int(sizes[group]) for group in groups if is_held.get(group))
+        sizes = Counter(groups_of[label])  # in the order of each group's first clip
+        groups = list(sizes)
+        free = [groups[i] for i in random.permutation(len(groups)).tolist() if groups[i] not in is_held]
+        wanted = max(1, round(share * sum(sizes.values())))
+        n_held = sum(sizes[group] for group in groups if is_held.get(group))
         to_train_on = any(is_held.get(group) is False for group in groups)
         for group in free:  # one is left to train on
             is_held[group] = n_held < wanted and (to_train_on or group != free[-1])
-            n_held += int(sizes[group]) * is_held[group]
+            n_held += sizes[group] * is_held[group]
         if len({is_held[group] for group in groups}) < 2:
-            single = [other for other in seen if groups_of[other].nunique() < 2 and other != label]
+            single = [other for other in seen if len({*groups_of[other]}) < 2 and other != label]
             more = f" (as have {', '.join(map(repr, single))})" if single else ""
-            has = f"{label!r} has {len(groups)} of {int(sizes.sum())} clips{more}; add videos"
+            has = f"{label!r} has {len(groups)} of {sum(sizes.values())} clips{more}; add videos"
             raise ProtocolError(f"a seen class needs 2 source groups, {has}")
     return set(training["id"][training["group"].map(is_held).astype(bool)].tolist())
 

@@ -53,7 +53,7 @@ class Protocol(Shown):
         for field in fields(self):
             value, kind = getattr(self, field.name), kinds.get(str(field.type))
             parts = [part for pair in value for part in pair] if field.name == "left_out" else value
-            is_names = isinstance(value, tuple) and all(isinstance(part, str) for part in parts)
+            is_names = isinstance(value, tuple) and all(issubclass(of, str) for of in set(map(type, parts)))
             if not (type(value) is kind if kind else is_names):
                 raise ProtocolError(f"{field.name} must be {field.type}, got {str(value)[:60]!r}")
         object.__setattr__(self, "left_out", tuple(sorted(self.left_out, key=lambda pair: pair[::-1])))
@@ -177,6 +177,8 @@ def generalised(protocol: Protocol) -> Protocol:
 
 def plain(protocol: Protocol) -> Protocol:
     """The variant that is not generalised: unseen classes are the candidates, their clips are scored."""
+    if not protocol.generalised and not protocol.name.endswith(SUFFIX):
+        return protocol
     return replace(protocol, name=protocol.name.removesuffix(SUFFIX), generalised=False)
 
 

@@ -56,6 +56,14 @@ def confidences(scores_BC: np.ndarray, temperature: float) -> np.ndarray:
     return np.exp(_log_softmax(scores_BC, temperature))
 
 
+def confidence_and_loss(
+    scores_BC: np.ndarray, predicted_B: np.ndarray, targets: np.ndarray, temperature: float
+) -> tuple[np.ndarray, float]:
+    """`confidences` of the predicted classes, [B], and `negative_log_likelihood`, from one softmax."""
+    log_BC, clips = _log_softmax(scores_BC, temperature), np.arange(len(targets))
+    return np.exp(log_BC[clips, predicted_B]), float(-log_BC[clips, targets].mean())
+
+
 def negative_log_likelihood(scores_BC: np.ndarray, targets: np.ndarray, temperature: float) -> float:
     """Mean over clips of -log of the true class's confidence (natural logarithm, at least 0)."""
     return float(-_log_softmax(scores_BC, temperature)[np.arange(len(targets)), targets].mean())
@@ -143,14 +151,17 @@ def reliability(
         bin_of = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence, side="left")
     else:
         bin_of = np.searchsorted(np.sort(confidence), confidence, side="left") * n_bins // len(confidence)
-    grouped = pd.DataFrame({"confidence": confidence, "right": right}).groupby(bin_of)
-    of_bin = {"low": ("confidence", "min"), "high": ("confidence", "max"), "clips": ("right", "size")}
-    table = grouped.agg(**of_bin, confidence=("confidence", "mean"), accuracy=("right", "mean"))
+    order = np.argsort(bin_of, kind="stable")
+    bins, starts, clips = np.unique(bin_of[order], return_index=True, return_counts=True)
+    low, high = (end.reduceat(confidence[order], starts) for end in (np.minimum, np.maximum))
     if binning == EQUAL_WIDTH:
-        table["low"], table["high"] = table.index / n_bins, (table.index + 1) / n_bins
+        low, high = bins / n_bins, (bins + 1) / n_bins
+    table = pd.DataFrame({"low": low, "high": high, "clips": clips})
+    for name, values in (("confidence", confidence), ("accuracy", right)):
+        table[name] = np.add.reduceat(values[order], starts) / clips
     table["gap"] = table["confidence"] - table["accuracy"]
     error = float((table["gap"].abs() * table["clips"]).sum() / len(right))
-    return Reliability(table.reset_index(drop=True), error)
+    return Reliability(table, error)
 
 
 def _checked(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from zsar_lab.methods.clips import (
     ClipGroup,
     Fitted,
     SplitClips,
-    nearest_scores,
+    class_sums,
 )
 from zsar_lab.methods.direct import TrainedModel
 from zsar_lab.methods.fusion import true_prototype_scores
@@ -26,7 +28,8 @@ from zsar_lab.methods.table import METHODS, SEEN, TEXT_METHODS, UPPER_BOUND
 from zsar_lab.methods.transfer import TransferSettings, weights_of
 from zsar_lab.protocols.protocol import Protocol, plain
 from zsar_lab.results.calibration import choose_temperature
-from zsar_lab.results.generalised import choose_gammas
+from zsar_lab.results.generalised import area_and_bound, choose_gammas
+from zsar_lab.results.judged import MOST_SCORES, Blocks
 from zsar_lab.results.predictions import Predictions, Scored
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 REDUCED = "transfer"  # the method whose hubness is reduced
 PROPAGATED = ("direct", "transfer", "kernel_ridge")  # those whose predictions are propagated over test clips
+KEPT_SCORES = 2**18  # of a matrix that is kept in memory where nothing is saved: 2 MB
 
 
 class EvaluationError(ValueError):
@@ -103,12 +107,17 @@ def evaluate_points(
     methods: Sequence[str] | None = None,
     folder: Path | None = None,
     split: str | None = None,
+    all_scores: bool = False,
 ) -> Predictions:
     """Score embeddings that no training of the protocol made, such as those of a public model.
 
     Scored are the ready points, and where the protocol has seen and validation classes those methods that
     need clips and texts alone, with their settings chosen on validation classes, hubness reductions, and seen
     and unseen classes together.
+
+    Clips are scored in blocks where their matrix would have more than 2^25 scores: the table has every row,
+    but such a matrix is neither held nor saved. Without a folder those of more than 2^18 scores are let go
+    of; `Predictions.scores` makes them again. Hubness reductions hold their matrices whole while they score.
 
     Args:
         clips: embeddings of the protocol's clips.
@@ -118,6 +127,7 @@ def evaluate_points(
         methods: names of METHODS; None for all that can be scored.
         folder: as of `evaluate_split`.
         split: its name.
+        all_scores: hold all score matrices, whatever their size.
 
     Raises:
         EvaluationError: a method cannot be scored, or none is left.
@@ -160,11 +170,20 @@ def evaluate_points(
         raise EvaluationError(f"no method of {', '.join(chosen)} reads {prompts[0]}")
     others = [fitted for (prompt, _), fitted in fits.items() if prompt != prompts[0]]
     temperatures = {(one.method, one.prompt): one.temperature for one in ready}
-    scored, arrays = _score(gathered, protocol, clips, main, others, temperatures)
+    most = np.inf if all_scores else MOST_SCORES
+    scored, arrays = _score(gathered, protocol, clips, main, others, temperatures, most)
     arrays |= _prototypes(gathered, protocol, texts[0], main)
-    found = Predictions(plain(protocol), split, about, texts[0].class_text, scored, arrays)
+    again = partial(evaluate_points, clips, protocol, ready, texts, methods, split=split, all_scores=True)
+    given = plain(protocol), split, about, texts[0].class_text, scored, arrays
+    found = Predictions(*given, again=again)
+    for one in scored:
+        if one.candidates == "all":
+            area_and_bound(found, one.method, one.prompt)
     if folder is not None:
+        found.let_go(MOST_SCORES)
         found.save(folder)
+    elif not all_scores:
+        found.let_go(KEPT_SCORES)
     return found
 
 
@@ -175,60 +194,78 @@ def _score(
     fits: Mapping[str, Fitted],
     others: Sequence[Fitted],
     temperatures: Mapping[tuple[str, str], float | None] | None = None,
+    most: float = np.inf,
 ) -> tuple[list[Scored], dict[str, np.ndarray]]:
     """What is scored, in the order of the table, and its arrays; `others` are of further prompts.
 
-    Without validation classes nothing is chosen: confidences have the temperatures given.
+    Without validation classes nothing is chosen: confidences have the temperatures given. A matrix of more
+    than `most` scores is left as `Blocks`.
     """
     scored: list[Scored] = []
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     validation, test, can_choose = split.validation, split.test, bool(split.validation.ids)
     seen_test = ClipGroup.of(clips, protocol.seen_test_clips, protocol.seen)
     prompt = next(iter(fits.values())).prompt
 
-    def add(scores_BC: np.ndarray, method: str, prompt: str, **chosen: Any) -> None:
-        arrays[f"scores_{len(arrays):02d}"] = scores_BC
+    @cache
+    def scores_of(fitted: Fitted, group: ClipGroup) -> np.ndarray:
+        return fitted.scores(group)
+
+    def keep(scores: Any, method: str, prompt: str, **chosen: Any) -> None:
+        arrays[f"scores_{len(arrays):02d}"] = scores
         scored.append(Scored(method, prompt, matrix=len(arrays) - 1, **chosen))
+
+    def add(
+        scores: Callable[[ClipGroup], np.ndarray], group: ClipGroup, method: str, prompt: str, **chosen: Any
+    ) -> None:
+        is_large = len(group.ids) * len(group.names) > most
+        keep(Blocks(scores, group) if is_large else scores(group), method, prompt, **chosen)
 
     chosen: dict[str, Any]
     for fitted in (*fits.values(), *others):
         temperature = (temperatures or {}).get((fitted.method, fitted.prompt))
         if can_choose:
-            temperature = choose_temperature(fitted.scores(validation), validation.targets)
+            temperature = choose_temperature(scores_of(fitted, validation), validation.targets)
         top1 = fitted.validation_top1 if can_choose else None
         chosen = {"settings": fitted.settings, "validation_top1": top1, "temperature": temperature}
-        add(fitted.scores(test), fitted.method, fitted.prompt, **chosen)
+        add(fitted.scores, test, fitted.method, fitted.prompt, **chosen)
     if can_choose and split.train.ids:
         reduced = fits.get(REDUCED) or next(iter(fits.values()))
         for one in reduced_scores(reduced, split):
             chosen = {name: value for name, value in vars(one).items() if name != "scores_BC"}
-            add(one.scores_BC, reduced.method, prompt, **chosen)
+            keep(one.scores_BC, reduced.method, prompt, **chosen)
     is_fit = len(test.names) > 1 and 1 < len(test.ids) <= MOST_CLIPS
     for fitted in (fits[name] for name in PROPAGATED if name in fits and is_fit):
         chosen = {"setting": TRANSDUCTIVE, "settings": fitted.settings}
         for name, balance in BALANCES.items():
             spread_BC = propagated(fitted.scores(test), test.embedding_BD, balance)
-            add(spread_BC, fitted.method, prompt, reduction=name, **chosen)
-    beside, tested = (
-        ClipGroup.of(clips, protocol.seen_test_clips + ids, protocol.seen + names)
-        for ids, names in ((validation.ids, validation.names), (test.ids, test.names))
-    )
+            keep(spread_BC, fitted.method, prompt, reduction=name, **chosen)
+    beside, tested = (ClipGroup.joined(seen_test, group) for group in (validation, test))
     n_seen = len(seen_test.ids), len(protocol.seen)
     for fitted in (fits[name] for name, method in METHODS.items() if method.generalised and name in fits):
         if not (can_choose and seen_test.ids):
             continue
         given = fitted.scores(beside), beside.targets, *n_seen, tested.targets
         chosen = {"settings": fitted.settings, "candidates": "all"}
-        add(fitted.scores(tested), fitted.method, prompt, **chosen)
+        add(fitted.scores, tested, fitted.method, prompt, **chosen)
         chosen |= {"gammas": choose_gammas(*given, protocol.average), "matrix": len(arrays) - 1}
         scored.append(Scored(fitted.method, prompt, "calibrated_stacking", **chosen))
     new = ClipGroup.of(clips, validation.ids, validation.names + test.names)  # for prediction sets
     for fitted in fits.values() if can_choose else ():
-        add(fitted.scores(validation), fitted.method, prompt, candidates="validation")
+        add(partial(scores_of, fitted), validation, fitted.method, prompt, candidates="validation")
     if np.bincount(test.targets, minlength=len(test.names)).min() > 1:
-        add(true_prototype_scores(test.embedding_BD, test.targets, len(test.names)), UPPER_BOUND, prompt)
+        n_classes = len(test.names)
+        sums_CD = class_sums(test.embedding_BD, test.targets, n_classes)
+        add(
+            lambda group: true_prototype_scores(group.embedding_BD, group.targets, n_classes, sums_CD),
+            test,
+            UPPER_BOUND,
+            prompt,
+        )
     if seen_test.ids:
-        add(nearest_scores(seen_test.embedding_BD, split.seen_prototypes), SEEN, prompt, candidates="seen")
+        prototypes = partial(ClipGroup.nearest, class_CD=split.seen_prototypes)
+        add(prototypes, seen_test, SEEN, prompt, candidates="seen")
+    new = replace(validation, names=validation.names + test.names, parts=(validation,))  # for prediction sets
     calibrating = [fits[name] for name in fits if can_choose and METHODS[name].generalised]
     arrays |= {f"calibration_{fitted.method}": fitted.scores(new) for fitted in calibrating}
     arrays |= {

@@ -131,20 +131,30 @@ def choose_gammas(
     return first, second
 
 
-def generalised_figures(splits: Sequence[Predictions], one: Scored, rows: pd.DataFrame) -> dict[str, Any]:
+def generalised_figures(
+    splits: Sequence[Predictions], one: Scored, seen: pd.DataFrame, unseen: pd.DataFrame
+) -> dict[str, Any]:
     """S, U, H with its interval, AUSUC and the best H of one method with all classes as candidates.
 
-    S and U are over the rows of all splits; AUSUC and the best H are means over splits, of the plain scores.
+    S and U are of the right clips `per_class` of either side, over all splits; AUSUC and the best H are means
+    over splits, of the plain scores.
     """
     average = splits[0].protocol.average
     quantity = "mean_class" if average == "mean_class" else "top1"
-    seen, unseen = (rows[rows["role"] == role] for role in ("seen_test", "test"))
     s, u = accuracy(seen, quantity), accuracy(unseen, quantity)
     low, high = harmonic_interval(seen, unseen, quantity)
-    curves = [curve_of(split, one.method, one.prompt) for split in splits]
+    areas, bounds = zip(*(area_and_bound(split, one.method, one.prompt) for split in splits))
     figures = {"average": average, "seen": s, "unseen": u, "harmonic": float(harmonic_mean(s, u))}
-    figures |= {"harmonic_low": low, "harmonic_high": high, "ausuc": float(np.mean([c.area for c in curves]))}
-    return figures | {"harmonic_upper_bound": float(np.mean([c.harmonic_upper_bound for c in curves]))}
+    figures |= {"harmonic_low": low, "harmonic_high": high, "ausuc": float(np.mean(areas))}
+    return figures | {"harmonic_upper_bound": float(np.mean(bounds))}
+
+
+def area_and_bound(predictions: Predictions, method: str, prompt: str) -> tuple[float, float]:
+    """AUSUC and the best H of `curve_of`, which is made once."""
+    if (method, prompt) not in predictions.curves:
+        curve = curve_of(predictions, method, prompt)
+        predictions.curves[method, prompt] = curve.area, curve.harmonic_upper_bound
+    return predictions.curves[method, prompt]
 
 
 def curve_of(predictions: Predictions, method: str, prompt: str | None = None) -> SeenUnseenCurve:

@@ -39,6 +39,8 @@ def k_occurrence(scores_BC: np.ndarray, k: int) -> np.ndarray:
     n_classes = scores_BC.shape[1]
     if not 1 <= k <= n_classes:
         raise ValueError(f"k must be in 1..{n_classes} (the number of classes), got {k}")
+    if k == 1:
+        return np.bincount(scores_BC.argmax(1), minlength=n_classes)
     nearest = np.argsort(-scores_BC, axis=1, kind="stable")[:, :k]
     return np.bincount(nearest.ravel(), minlength=n_classes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zsar_lab.files import fingerprint, read_csv, read_text
+from zsar_lab.files import csv_delimiter, fingerprint, read_csv, read_text
 from zsar_lab.names import Matches, match_names, refuse_same
 from zsar_lab.results.hubness import hubness, hubness_interval
 from zsar_lab.results.report_files import SCHEMA_VERSION
@@ -28,10 +29,10 @@ class PredictionsError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class OutsidePredictions:
-    """Rows with label and prediction, a clip each, and all candidate classes.
+    """How often each label goes with each prediction, and all candidate classes.
 
     Attributes:
-        rows: columns label and prediction.
+        counts: of the clips of each pair that occurs, columns label, prediction and clips.
         classes: names of the candidates.
         classes_from: where they were read from.
         fingerprint: of the file, or of both lists.
@@ -39,12 +40,18 @@ class OutsidePredictions:
         read: of free answers, how many were read in which way, see `read_answers`.
     """
 
-    rows: pd.DataFrame
+    counts: pd.DataFrame
     classes: tuple[str, ...]
     classes_from: str
     fingerprint: str
     respelt: dict[str, str] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Label and prediction, a row a clip, pair by pair."""
+        counts = self.counts
+        return counts.loc[counts.index.repeat(counts["clips"]), COLUMNS].reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +91,9 @@ def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
     The confusion has an entry for every pair of label and prediction that occurs; labels_fingerprint is of
     the number of clips of each class, for clips have no name here.
     """
-    names, rows = list(predictions.classes), predictions.rows
-    table = pd.crosstab(rows["label"], rows["prediction"]).reindex(names, fill_value=0)
+    names, counts = list(predictions.classes), predictions.counts
+    table = counts.pivot(index="label", columns="prediction", values="clips")
+    table = table.reindex(names).fillna(0).astype(int)
     confusion_CC, clips = table.reindex(columns=names, fill_value=0).to_numpy(), table.to_numpy().sum(1)
     occurrence = confusion_CC.sum(0)
     wrong_CC = confusion_CC - np.diag(np.diag(confusion_CC))
@@ -93,16 +101,17 @@ def score_predictions(predictions: OutsidePredictions) -> OutsideScores:
     by_class["top1"] = (by_class["correct"] / by_class["clips"]).astype(object).where(clips > 0, None)
     by_class["confused_with"] = np.where(wrong_CC.any(1), np.array(names, object)[wrong_CC.argmax(1)], "")
     by_class = by_class.assign(confused_clips=wrong_CC.max(1), predictions=occurrence)
+    rows = pd.DataFrame({"right": np.diag(confusion_CC), "clips": clips}, index=names).sort_index()
     confusion = {name: {other: int(n) for other, n in of.items() if n} for name, of in table.iterrows()}
     return OutsideScores(
         {
             "schema_version": SCHEMA_VERSION,
-            "clips": len(rows),
+            "clips": int(clips.sum()),
             "classes": len(names),
             "classes_from": predictions.classes_from,
             "respelt": predictions.respelt,
             "read": predictions.read,
-            "unparseable": int((rows["prediction"] == UNPARSEABLE).sum()),
+            "unparseable": int(counts["clips"][counts["prediction"] == UNPARSEABLE].sum()),
             "fingerprint": predictions.fingerprint,
             "labels_fingerprint": fingerprint("labels", {name: int(n) for name, n in zip(names, clips) if n}),
             "candidates_fingerprint": fingerprint("candidates", sorted(names)),
@@ -124,6 +133,9 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> OutsidePre
 
     A column `answer` in the place of `prediction` holds free answers, which `read_answers` reads.
 
+    Ten million rows without quotes take 1.3 GB; with quotes, or with a row that ends early, the table is read
+    row by row, in some ten times the time and memory.
+
     Args:
         path: UTF-8, with commas between the columns; further columns are not read.
         classes_path: a file of all candidates: one name a line, or a csv with a column `name` and maybe
@@ -134,13 +146,18 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> OutsidePre
         ValueError: a file is no such table, a cell is empty, or as `predictions_of`.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    data = path.read_bytes()
+    listed, also = (None, []) if classes_path is None else _class_names(Path(classes_path))
+    listed_in = "the candidates" if classes_path is None else f"'{classes_path}'"
+    if counts := _plain_counts(data):
+        return _matched(counts, fingerprint(data), listed, f"'{path}'", listed_in, also)
     columns = read_csv(path, COLUMNS[:1], pad=True)[0]
     is_free = "answer" in columns and "prediction" not in columns
     rows = _cells(path, COLUMNS[: 1 if is_free else 2])
     if not rows:
         raise PredictionsError(f"'{path}' must have a row a clip below its first line, got none")
-    listed, also = (None, []) if classes_path is None else _class_names(Path(classes_path))
-    listed_in = "the candidates" if classes_path is None else f"'{classes_path}'"
     labels, given = (
         [row[column] for row in rows] for column in ("label", "answer" if is_free else "prediction")
     )
@@ -150,7 +167,7 @@ def read_predictions(path: Path, classes_path: Path | None = None) -> OutsidePre
         found = read_answers(given, pd.DataFrame(label_of.items(), columns=["name", "label"]))
         given, read = found["prediction"].tolist(), found["read"].value_counts().to_dict()
     made = predictions_of(labels, given, listed, f"'{path}'", listed_in, also)
-    return replace(made, fingerprint=fingerprint(path.read_bytes()), read=read)
+    return replace(made, fingerprint=fingerprint(data), read=read)
 
 
 def predictions_of(
@@ -184,12 +201,28 @@ def predictions_of(
     odd = [name for names in rows.values() for name in names if not isinstance(name, str)]
     if odd:
         raise PredictionsError(f"labels and predictions must be texts, got {odd[0]!r}")
+    counts = Counter(zip(*rows.values(), strict=True))
+    made = _matched(counts, "", candidates, where, listed_in, also)
+    matched = ([made.respelt.get(name, name) for name in names] for names in rows.values())
+    return replace(made, fingerprint=fingerprint(*matched))
+
+
+def _matched(
+    counts: Counter[tuple[str, str]],
+    key: str,
+    candidates: Sequence[str] | None,
+    where: str,
+    listed_in: str,
+    also: Sequence[tuple[str, str]],
+) -> OutsidePredictions:
+    """The counts by class; `key` is the fingerprint."""
+    rows = {column: [pair[n] for pair in counts] for n, column in enumerate(COLUMNS)}
     known = list(dict.fromkeys(rows["label"])) if candidates is None else list(candidates)
     refuse_same(known)
     named = {column: [name for name in names if name != UNPARSEABLE] for column, names in rows.items()}
     matches = {column: match_names(names, known, also) for column, names in named.items()}
-    if n_predictions and not named["prediction"]:
-        raise PredictionsError(f"no answer of {where} names a class, all {n_predictions} are unparseable")
+    if counts and not named["prediction"]:
+        raise PredictionsError(f"no answer of {where} names a class, all {counts.total()} are unparseable")
     if candidates is None:
         others = matches["prediction"]
         refuse_same([*known, *others.unknown])
@@ -201,20 +234,56 @@ def predictions_of(
     else:
         for column, found in matches.items():
             if found.unknown:
-                count = sum(name in found.unknown for name in rows[column])
+                names = zip(rows[column], counts.values(), strict=True)
+                count = sum(clips for name, clips in names if name in found.unknown)
                 not_there = f"{count} are not: {found.lacking}"
                 raise PredictionsError(f"every {column} must be a class of {listed_in}, {not_there}")
     matches["prediction"].class_of[UNPARSEABLE] = UNPARSEABLE
     rows = {column: [matches[column].class_of[name] for name in names] for column, names in rows.items()}
     if len(set(rows["label"])) < 2:
-        got = "all are " + repr(rows["label"][0]) if n_labels else "there are none"
+        got = "all are " + repr(rows["label"][0]) if counts else "there are none"
         raise PredictionsError(f"{where} must be of at least 2 classes, {got}")
     occurring = sorted({name for names in rows.values() for name in names} - {UNPARSEABLE})
     classes, source = (occurring, "the names that occur") if candidates is None else (candidates, listed_in)
     meant = matches["label"].class_of | matches["prediction"].class_of
     respelt = {name: of_class for name, of_class in meant.items() if name != of_class}
-    key = fingerprint(*rows.values())
-    return OutsidePredictions(pd.DataFrame(rows), tuple(classes), source, key, respelt)
+    table = pd.DataFrame(rows | {"clips": list(counts.values())})
+    table = table.groupby(COLUMNS, sort=False, as_index=False)["clips"].sum()
+    return OutsidePredictions(table, tuple(classes), source, key, respelt)
+
+
+def _plain_counts(data: bytes) -> Counter[tuple[str, str]]:
+    """How often each pair is in a csv table without quotes, whole in every row; none for another table."""
+    from pyarrow import ArrowException, csv, dictionary, int32, py_buffer, string
+
+    first, names = data[:4096].partition(b"\n")[0].decode("utf-8-sig", "replace"), COLUMNS
+    delimiter = csv_delimiter([first], names)
+    header = [cell.strip("\r") for cell in first.split(delimiter)]
+    if b'"' in data or data.count(b"\r") != data.count(b"\r\n") or any(header.count(n) != 1 for n in names):
+        return Counter()
+    kinds = csv.ConvertOptions(
+        include_columns=names, column_types=dict.fromkeys(names, dictionary(int32(), string()))
+    )
+    try:
+        data.decode()
+        form = csv.ParseOptions(delimiter=delimiter, quote_char=False)
+        table = csv.read_csv(py_buffer(data), parse_options=form, convert_options=kinds)
+    except (UnicodeDecodeError, ArrowException):
+        return Counter()
+    columns = [column.combine_chunks() for column in table.unify_dictionaries().itercolumns()]
+    if not len(table):
+        return Counter()
+    labels, predictions = (column.dictionary.to_pylist() for column in columns)
+    rows = [column.indices.to_numpy().astype(np.int64) for column in columns]
+    codes, places, clips = np.unique(
+        rows[0] * len(predictions) + rows[1], return_index=True, return_counts=True
+    )
+    order = np.argsort(places)
+    pairs = zip(*(part.tolist() for part in np.divmod(codes[order], len(predictions))), clips[order].tolist())
+    counts: Counter[tuple[str, str]] = Counter()
+    for a, b, n in pairs:
+        counts[labels[a].strip(), predictions[b].strip()] += n
+    return counts if all(map(all, counts)) else Counter()
 
 
 def _class_names(path: Path) -> tuple[list[str], list[tuple[str, str]]]:

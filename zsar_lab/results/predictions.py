@@ -6,7 +6,7 @@ Shapes: B clips, C candidate classes, S seen and U unseen classes, D width of th
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -18,10 +18,10 @@ import pandas as pd
 
 from zsar_lab.files import make_folder, read_json, write_json, writing
 from zsar_lab.methods.clips import INDUCTIVE
-from zsar_lab.methods.metrics import predicted_classes, truth_rank
+from zsar_lab.methods.metrics import truth_rank
 from zsar_lab.methods.table import METHODS
 from zsar_lab.protocols.protocol import Protocol
-from zsar_lab.results.calibration import confidences
+from zsar_lab.results.judged import MOST_SCORES, Blocks, Judged, judge
 from zsar_lab.results.prediction_sets import CoverageError
 from zsar_lab.shown import Shown
 from zsar_lab.text.prompts import ClassText
@@ -35,6 +35,10 @@ ROLES = {  # of the clips that are scored against these candidates
     "validation": ("validation",),
     "all": ("seen_test", "test"),
 }
+
+
+class ScoresNotSaved(LookupError):
+    """A score matrix was too large to be saved; the rows of the table are there."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class Predictions(Shown):
         split: its name.
         class_text: that of the training; its prompt is the one that `rows` and `scores` take by default.
         scored: what was scored, in the order of the table.
+
+    `again` scores the split once more, for a score matrix that was not kept (see `let_go`).
     """
 
     def __init__(
@@ -93,10 +99,14 @@ class Predictions(Shown):
         scored: Sequence[Scored],
         arrays: Mapping[str, np.ndarray] | Path,
         table: pd.DataFrame | None = None,
+        again: Callable[[], Predictions] | None = None,
     ) -> None:
         self.protocol, self.split, self.about = protocol, split, dict(about)
         self.class_text, self.scored, self._arrays = class_text, tuple(scored), arrays
         self._by_key = {one.key: one for one in self.scored}
+        self._judged: dict[tuple[str, ...], Judged] = {}
+        self.curves: dict[tuple[str, str], tuple[float, float]] = {}  # of `area_and_bound`, once asked for
+        self._again = again
         if table is not None:
             self.table = table
 
@@ -132,22 +142,50 @@ class Predictions(Shown):
             KeyError: it was not scored.
         """
         one = self.find(method, prompt, **where)
-        rows = self.table.iloc[self._spans[one.key]]
+        is_made = "table" in vars(self)
+        rows = self.table.iloc[self._spans[one.key]] if is_made else self._rows(one)[list(COLUMNS)]
         return rows[self._of_role(one.candidates, role)].reset_index(drop=True)
 
     def scores(
         self, method: str, prompt: str | None = None, role: str | None = None, **where: str
     ) -> np.ndarray:
-        """The scores of one method, [B, C], columns as `names(candidates)`; otherwise as `rows`."""
+        """The scores of one method, [B, C], columns as `names(candidates)`; otherwise as `rows`.
+
+        A matrix of more than 2^25 scores is not saved (ScoresNotSaved), one that was only let go of is made
+        again.
+        """
         one = self.find(method, prompt, **where)
         kept = self._of_role(one.candidates, role)
-        scores_BC = self._array(f"scores_{one.matrix:02d}")
-        scores_BC = scores_BC if kept.all() else scores_BC[kept]
-        if one.gammas is None:
-            return scores_BC
-        gamma_B = np.array(one.gammas)[halves(self.targets(one.candidates))][kept]
-        is_seen_C = np.arange(scores_BC.shape[1]) < len(self.protocol.seen)
-        return np.where(is_seen_C, scores_BC - gamma_B[:, None], scores_BC)
+        scores_BC = self._stacked(one, self._array(f"scores_{one.matrix:02d}"))
+        return scores_BC if kept.all() else scores_BC[kept]
+
+    def judged(self, one: Scored) -> Judged:
+        """What the scores of `one` say, of all clips scored against its candidates."""
+        if one.key not in self._judged:
+            self._judged[one.key] = self._judge(one)
+        return self._judged[one.key]
+
+    def tally(self, one: Scored, role: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Right clips and clips of each candidate class, int64 [C] each, as `per_class` counts them."""
+        names, targets = self.names(one.candidates), self.targets(one.candidates, role)
+        right = self.judged(one).rank_B[self._of_role(one.candidates, role)] == 1
+        return np.bincount(targets[right], minlength=len(names)), np.bincount(targets, minlength=len(names))
+
+    def let_go(self, most: float) -> None:
+        """Judge everything, then let go of the score matrices of more than `most` scores."""
+        assert not isinstance(self._arrays, Path), "predictions that were read are let go of"
+        large = {
+            name
+            for name, array in self._arrays.items()
+            if name.startswith("scores_") and (isinstance(array, Blocks) or array.size > most)
+        }
+        kept = {name: array for name, array in self._arrays.items() if name not in large}
+        for number, one in enumerate(self.scored):
+            judged = self.judged(one)
+            if f"scores_{one.matrix:02d}" in large:
+                kept |= {f"occurrence_{number:02d}": judged.occurrence_C}
+                kept |= {f"log_loss_{number:02d}": np.array(judged.log_loss)}
+        self._arrays = kept
 
     def rescored(self, scores_BC: np.ndarray, columns: np.ndarray | None = None) -> pd.DataFrame:
         """The test clips by other scores of the unseen classes, or by those of some `columns` alone.
@@ -190,8 +228,8 @@ class Predictions(Shown):
 
     def ids(self, candidates: str = "unseen", role: str | None = None) -> tuple[str, ...]:
         """Ids of the clips scored against these candidates: by default the test clips."""
-        clips = _clips(self.protocol)
-        return tuple(clip for one in ROLES[candidates] if role in (None, one) for clip in clips[one])
+        clips, roles = _clips(self.protocol), ROLES[candidates]
+        return sum((clips[one] for one in roles if role in (None, one)), ())
 
     def names(self, candidates: str = "unseen") -> tuple[str, ...]:
         """The candidate classes: by default the unseen ones; of "all" the seen ones come first."""
@@ -229,7 +267,10 @@ class Predictions(Shown):
         return np.zeros((len(self.protocol.unseen), len(self.protocol.seen)))
 
     def save(self, folder: Path) -> None:
-        """Write `<split>.parquet`, the arrays in `<split>/`, and last `<split>.json`, which is looked for."""
+        """Write `<split>.parquet`, the arrays in `<split>/`, and last `<split>.json`, which is looked for.
+
+        Score matrices are written up to 2^25 scores each (256 MB).
+        """
         path, arrays = Path(folder) / f"{self.split}.json", Path(folder) / self.split
         path.unlink(missing_ok=True)
         shutil.rmtree(arrays, ignore_errors=True)
@@ -271,8 +312,47 @@ class Predictions(Shown):
 
     def _array(self, name: str) -> np.ndarray:
         if isinstance(self._arrays, Path):
-            return np.load(self._arrays / f"{name}.npy", mmap_mode="r")
+            path = self._arrays / f"{name}.npy"
+            if name.startswith("scores_") and not path.is_file():
+                raise ScoresNotSaved(
+                    f"{name} of {self.split!r} is not saved, it has over {MOST_SCORES} scores"
+                )
+            return np.load(path, mmap_mode="r")
+        if name.startswith("scores_") and name not in self._arrays and self._again:
+            self._arrays = dict(self._again()._arrays) | dict(self._arrays)  # type: ignore[arg-type]
         return self._arrays[name]
+
+    def _stacked(self, one: Scored, scores_BC: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+        """The scores of these rows, gamma taken off the seen classes under calibrated stacking."""
+        if one.gammas is None:
+            return scores_BC
+        gamma_B = np.array(one.gammas)[halves(self.targets(one.candidates))][rows]
+        is_seen_C = np.arange(scores_BC.shape[1]) < len(self.protocol.seen)
+        return np.where(is_seen_C, scores_BC - gamma_B[:, None], scores_BC)
+
+    def _judge(self, one: Scored) -> Judged:
+        targets, name = self.targets(one.candidates), f"scores_{one.matrix:02d}"
+        try:
+            scores = self._array(name)
+        except ScoresNotSaved:
+            rows = self.table.iloc[self._spans[one.key]]
+            columns = (rows[name].to_numpy() for name in ("rank", "margin", "confidence"))
+            predicted_B = pd.Index(self.names(one.candidates)).get_indexer(rows["prediction"])
+            number = self.scored.index(one)
+            occurrence_C, loss = (self._array(f"{of}_{number:02d}") for of in ("occurrence", "log_loss"))
+            rank_B, margin_B, confidence_B = columns
+            return Judged(predicted_B, rank_B, margin_B, confidence_B, occurrence_C, float(loss))
+        blocks = scores.parts() if isinstance(scores, Blocks) else [(slice(None), scores)]
+        parts = [
+            judge(self._stacked(one, scores_BC, rows), targets[rows], one.temperature)
+            for rows, scores_BC in blocks
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        *of_clips, occurrences, losses = zip(*parts, strict=True)
+        predicted_B, rank_B, margin_B, confidence_B = map(np.concatenate, of_clips)
+        mean = float(np.average(losses, weights=[len(part.rank_B) for part in parts]))
+        return Judged(predicted_B, rank_B, margin_B, confidence_B, np.sum(occurrences, axis=0), mean)
 
     @cached_property
     def _spans(self) -> dict[tuple[str, ...], slice]:
@@ -287,16 +367,12 @@ class Predictions(Shown):
 
     def _rows(self, one: Scored) -> pd.DataFrame:
         clips, names = _clips(self.protocol), np.array(self.names(one.candidates), dtype=object)
-        scores_BC, targets = self.scores(**one.where), self.targets(one.candidates)
-        predicted, ordered = predicted_classes(scores_BC, targets), np.partition(scores_BC, -2, axis=1)
-        confidence = np.full(len(targets), np.nan)
-        if one.temperature is not None:
-            confidence = confidences(scores_BC, one.temperature)[np.arange(len(targets)), predicted]
+        judged, targets = self.judged(one), self.targets(one.candidates)
         roles = [role for role in ROLES[one.candidates] for _ in clips[role]]
         found: dict[str, Any] = {"split": self.split, "role": roles, "clip": self.ids(one.candidates)}
-        found |= one.where | {"label": names[targets], "prediction": names[predicted]}
-        found |= {"rank": truth_rank(scores_BC, targets), "confidence": confidence}
-        return pd.DataFrame(found | {"margin": (ordered[:, -1] - ordered[:, -2]).astype(float)})
+        found |= one.where | {"label": names[targets], "prediction": names[judged.predicted_B]}
+        found |= {"rank": judged.rank_B, "confidence": judged.confidence_B, "margin": judged.margin_B}
+        return pd.DataFrame(found)
 
 
 def _clips(protocol: Protocol) -> dict[str, tuple[str, ...]]:

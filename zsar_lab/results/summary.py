@@ -14,9 +14,9 @@ import pandas as pd
 from zsar_lab.files import fingerprint, writing
 from zsar_lab.methods.hubness_reduction import REDUCTIONS
 from zsar_lab.methods.table import LABELS, SEEN, UPPER_BOUND, at_edge
-from zsar_lab.results.calibration import negative_log_likelihood, reliability, risk_coverage
+from zsar_lab.results.calibration import reliability, risk_coverage
 from zsar_lab.results.generalised import generalised_figures
-from zsar_lab.results.hubness import hubness, hubness_interval, k_occurrence
+from zsar_lab.results.hubness import hubness, hubness_interval
 from zsar_lab.results.prediction_sets import split_sets
 from zsar_lab.results.predictions import KEY, Predictions, Scored
 from zsar_lab.results.statistics import (
@@ -66,6 +66,7 @@ class Results(Shown):
         self._families = {name: tuple(splits) for name, splits in families.items()}
         self.data, self._titles, self._cache = dict(data or {}), dict(titles or {}), cache
         self._tables: dict[str, pd.DataFrame] = {}
+        self._tallies: dict[Any, pd.DataFrame] = {}
 
     def _facts(self) -> dict[str, Any]:
         return {name: ", ".join(splits) for name, splits in self.families.items()}
@@ -94,6 +95,21 @@ class Results(Shown):
         """The rows of one method in all splits of a family; `where` as for `Predictions.rows`."""
         return pd.concat([one.rows(method, **where) for one in self.splits(family)], ignore_index=True)
 
+    def _tally(self, family: str | None, where: Mapping[str, Any], role: str | None = None) -> pd.DataFrame:
+        """Right clips and clips of each class over a family's splits: `per_class` of `rows`."""
+        splits = self.splits(family)
+        ones = [split.find(**where) for split in splits]
+        key = self._name(family), ones[0].key, role
+        if key not in self._tallies:
+            counts = [split.tally(one, role) for split, one in zip(splits, ones, strict=True)]
+            names = [name for split, one in zip(splits, ones) for name in split.names(one.candidates)]
+            codes, labels = pd.factorize(np.array(names, dtype=object), sort=True)
+            total = np.zeros((len(labels), 2), dtype=np.int64)
+            np.add.at(total, codes, np.concatenate([np.stack(of, 1) for of in counts]))
+            table = pd.DataFrame(total, pd.Index(labels, name="label"), ["right", "clips"])
+            self._tallies[key] = table[table["clips"] > 0]
+        return self._tallies[key]
+
     def chance(self, family: str | None = None) -> float:
         """Mean over splits of 1 / number of unseen classes."""
         return float(np.mean([1 / len(one.protocol.unseen) for one in self.splits(family)]))
@@ -109,7 +125,7 @@ class Results(Shown):
     def _accuracy_of(self, method: str, candidates: str, family: str | None) -> float:
         if any(method not in {one.method for one in split.scored} for split in self.splits(family)):
             return float("nan")
-        return accuracy(self.rows(method, family, candidates=candidates))
+        return accuracy(self._tally(family, {"method": method, "candidates": candidates}))
 
     def baseline(self, family: str | None = None) -> str:
         """The method that others are compared with: transfer where it was scored, else the first."""
@@ -119,11 +135,11 @@ class Results(Shown):
     def sentence(self, family: str | None = None) -> str:
         """What was found: top-1 of the baseline, chance and bound; and which methods a test tells from it."""
         name, bound, chance = self.baseline(family), self.upper_bound(family), self.chance(family)
-        rows = self.rows(name, family)
+        rows = self._tally(family, {"method": name})
         top1, (low, high) = accuracy(rows), interval(rows)
         said = (
             f"{LABELS[name].capitalize()} names {100 * top1:.1f} % of the clips of"
-            f" {rows['label'].nunique()} different unseen classes right (95 % interval over classes"
+            f" {len(rows)} different unseen classes right (95 % interval over classes"
             f" {100 * low:.0f} to {100 * high:.0f} %); chance is {100 * chance:.1f} %"
         )
         if bound == bound:
@@ -189,8 +205,8 @@ class Results(Shown):
         `where` is of both, as for `Predictions.rows`: prompt, reduction, setting, candidates. KeyError when
         one was not scored.
         """
-        rows_a, rows_b = (self.rows(name, family, **where) for name in (a, b))
-        return compare(rows_a, rows_b, quantity)
+        of_a, of_b = (self._tally(family, where | {"method": name}) for name in (a, b))
+        return compare(of_a, of_b, quantity)
 
     def against(
         self,
@@ -229,7 +245,7 @@ class Results(Shown):
         alone = part == "reductions" and baseline is None
         bases = [{"method": one.method} if alone else base for one in ones]
         pairs = [
-            None if one.key == base_key else tuple(self.rows(**of, family=family) for of in (one.where, zero))
+            None if one.key == base_key else tuple(self._tally(family, of) for of in (one.where, zero))
             for one, zero in zip(ones, bases)
         ]
         table = pd.DataFrame([one.where for one in ones])
@@ -305,33 +321,34 @@ class Results(Shown):
 
     def _figures(self, one: Scored, family: str) -> dict[str, Any]:
         """The row of one method, prompt and reduction."""
-        splits, rows = self.splits(family), self.rows(**one.where, family=family)
+        splits, rows = self.splits(family), self._tally(family, one.where)
         found = [split.find(**one.where) for split in splits]
-        right = (rows["rank"] == 1).groupby(rows["split"], sort=False).mean()
+        ranks = [split.judged(each).rank_B for split, each in zip(splits, found, strict=True)]
+        right, n_clips = [(of_split == 1).mean() for of_split in ranks], int(rows["clips"].sum())
         reduction = "" if one.reduction == "none" else f", {REDUCTIONS[one.reduction].label}"
         figures: dict[str, Any] = {"label": LABELS[one.method] + reduction} | one.where
         for quantity in QUANTITIES:
             low, high = interval(rows, quantity)
             figures |= {quantity: accuracy(rows, quantity), f"{quantity}_low": low, f"{quantity}_high": high}
-        figures |= {"top5": float((rows["rank"] <= 5).mean())}
+        figures |= {"top5": sum(int((of_split <= 5).sum()) for of_split in ranks) / n_clips}
         figures |= {"std": float(np.std(right)) if len(splits) > 1 else None}
         figures |= {"splits_top1": "; ".join(f"{share:.6g}" for share in right)}
         if found[0].validation_top1 is not None:
             figures |= {"validation_top1": float(np.mean([each.validation_top1 for each in found]))}
         figures |= {"settings": "; ".join(settings_as_text(each.settings) for each in found).strip("; ")}
         if one.candidates == "all":
-            figures |= generalised_figures(splits, one, rows)
+            sides = (self._tally(family, one.where, role) for role in ("seen_test", "test"))
+            figures |= generalised_figures(splits, one, *sides)
         else:
             figures |= self._hubness_and_calibration(one, family)
-        figures |= {"n_clips": len(rows), "n_classes": rows["label"].nunique()}
+        figures |= {"n_clips": n_clips, "n_classes": len(rows)}
         prints = self.fingerprints(one, family).items()
         return figures | {f"fingerprint_{name}": value for name, value in prints}
 
     def _hubness_and_calibration(self, one: Scored, family: str) -> dict[str, Any]:
         """Means over splits; intervals of the hubness measures by resampling classes."""
         splits = self.splits(family)
-        scores = [split.scores(**one.where) for split in splits]
-        occurrences = [k_occurrence(scores_BC, 1) for scores_BC in scores]
+        occurrences = [split.judged(split.find(**one.where)).occurrence_C for split in splits]
         figures: dict[str, Any] = {}
         for name, (low, high) in hubness_interval(occurrences, 1).items():
             mean = float(np.mean([getattr(hubness(counts, 1), name) for counts in occurrences]))
@@ -358,13 +375,12 @@ class Results(Shown):
 
 def _confidence(split: Predictions, one: Scored) -> dict[str, float]:
     """How far the confidences of one split can be believed."""
-    rows, temperature = split.rows(**one.where), split.find(**one.where).temperature
-    assert temperature
-    confidence, right = rows["confidence"].to_numpy(), rows["rank"].to_numpy() == 1
-    curve, loss = risk_coverage(confidence, right), negative_log_likelihood
+    judged = split.judged(split.find(**one.where))
+    confidence, right = judged.confidence_B, judged.rank_B == 1
+    curve = risk_coverage(confidence, right)
     return {
         "calibration_error": reliability(confidence, right).error,
-        "negative_log_likelihood": loss(split.scores(**one.where), split.targets(), temperature),
+        "negative_log_likelihood": judged.log_loss,
         "aurc": curve.aurc,
         "error_at_80": curve.error_at_80,
     }

@@ -78,7 +78,7 @@ class Relatedness:
 
 def unit(rows: np.ndarray) -> np.ndarray:
     """Rows divided by their Euclidean length; a zero row stays zero."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+    return rows / np.maximum(np.sqrt(np.square(rows).sum(-1, keepdims=True)), 1e-12)
 
 
 def _finite(text_CF: np.ndarray, width: int | None) -> np.ndarray:
