@@ -23,6 +23,7 @@ from zsar_lab.train.config import config_of
 
 SCHEMA_VERSION = 1
 DEMO_NAME = "generated demo videos"
+PATHS = ("videos", "annotations", "prepared", "train_on", "splits")
 
 
 class StudyError(ValueError):
@@ -48,6 +49,7 @@ class Data:
         frames: frames a clip, their rate and size, raw or JPEG.
         prepared: a folder made by `prepare`, in the place of all above; many studies can share one.
         train_on: another prepared dataset to train on, for protocols across datasets.
+        splits: a file of splits of your own, for the protocols file-1, file-2, ...
         clips_per_class: of the demo videos, 1 or more.
         seed: of the demo videos, 0 or more.
     """
@@ -59,11 +61,12 @@ class Data:
     frames: FrameSettings = FrameSettings()
     prepared: str | None = None
     train_on: str | None = None
+    splits: str | None = None
     clips_per_class: int = 30
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("videos", "annotations", "prepared", "train_on"):  # whole paths: notebooks run elsewhere
+        for name in PATHS:  # whole paths: notebooks run elsewhere
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, str(Path(value).resolve()))
@@ -207,6 +210,8 @@ class Study(Shown):
         if len(set(names)) < len(names):
             raise StudyError(f"each protocol must be named once, got {', '.join(names)}")
         for name in names:
+            if ProtocolName.of(name).kind == "file" and self.data.splits is None:
+                raise StudyError(f"the protocol {name!r} needs a file of splits, got splits None")
             if ProtocolName.of(name).is_cross_dataset != (self.data.train_on is not None):
                 needs = "must not have" if self.data.train_on else "needs"
                 raise StudyError(f"the protocol {name!r} {needs} train_on, got {self.data.train_on!r}")
@@ -238,7 +243,10 @@ class Study(Shown):
 
     def as_json(self) -> dict[str, Any]:
         """The content of study.json."""
-        return {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(asdict(self)))
+        content = {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(asdict(self)))
+        if self.data.splits is None:
+            del content["data"]["splits"]
+        return content
 
     @staticmethod
     def read(path: Path) -> Study:

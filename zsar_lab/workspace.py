@@ -184,12 +184,12 @@ class Workspace(Shown):
         return self._protocols[split]
 
     def _make_protocol(self, split: str, decoded: set[str] | None) -> Protocol:
-        # a split of the usable clips, or of those that were decoded
-        def clips(catalog: Catalog) -> pd.DataFrame:
+        def clips(catalog: Catalog) -> pd.DataFrame:  # the usable ones, or those that were decoded
             return catalog.usable if decoded is None else catalog.usable[catalog.usable["id"].isin(decoded)]
 
         test, train = self.test_catalog, self.train_catalog
-        data, removed = ProtocolData(clips(test), test.classes, test.name), {}
+        data = ProtocolData(clips(test), test.classes, test.name, split_file=self.study.data.splits or "")
+        removed = {}
         if train is not None:
             data = replace(data, train_clips=clips(train), train_name=train.name)
             removed = {"removed": self._removal.removed, "removed_rule": self._removal.rule_text}

@@ -80,6 +80,7 @@ def accounted(protocol: Protocol, *tables: pd.DataFrame) -> pd.DataFrame:
         ("random-12", ("random", 12, False), "random", "random-12"),
         ("folds-5-7", ("folds", 7, False, 5), "folds-5", "folds-5-7"),
         ("generalised-folds-3-0", ("folds", 0, True, 3), "generalised-folds-3", "folds-3-0"),
+        ("file-2", ("file", 2, False), "file", "file-2"),
         ("intra-49", ("intra", 49, False), "intra", "intra-49"),
         ("truze", ("truze", None, False), "truze", "truze"),
         ("half-9", ("half", 9, False), "half", "other dataset"),
@@ -132,6 +133,24 @@ def test_over_the_folds_every_class_is_unseen_once(data, n_folds):
             sizes = CLASSES.set_index("name").loc[list(one.unseen), "family"].value_counts()
             assert data.classes is None or sizes.max() <= -(-5 // n_folds)
     assert {one.unseen for one in made}.isdisjoint({protocol_named(f"folds-{n_folds}-0", data).unseen})
+
+
+def test_splits_of_a_file_are_those_it_names(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("a0, b1\nc2, d1\n")
+    data = replace(SMALL, split_file=str(path))
+    made = [protocol_named(f"file-{number}", data) for number in (1, 2)]
+    assert [one.unseen for one in made] == [("a0", "b1"), ("c2", "d1")]
+    assert all({*one.seen, *one.validation, *one.unseen} == {*SMALL.names} for one in made)
+    for name, given, got in (("file-3", data, "got 3"), ("file-0", data, "got 0"), ("file-1", SMALL, "none")):
+        with pytest.raises(ProtocolError, match=got):
+            protocol_named(name, given)
+    without = replace(data, clips=CLIPS[CLIPS["class"] != "b1"])
+    with pytest.raises(ProtocolError, match="'b1' has none"):
+        protocol_named("file-1", without)
+    path.write_text("1, 2\n3, 4\n")
+    with pytest.raises(ProtocolError, match="got ids"):
+        protocol_named("file-1", data)
 
 
 def test_the_folds_of_a_number_stay_what_they_were():

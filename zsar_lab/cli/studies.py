@@ -74,6 +74,7 @@ def study(
     *,
     workspace: Path | None = None,
     protocol: tuple[str, ...] = (),
+    splits: Path | None = None,
     asked: Asked = Asked(),
 ) -> None:
     """Make a study of your own folder: splits, a training each, the zero-shot table and a report.
@@ -84,7 +85,8 @@ def study(
     Args:
         videos: a folder of class folders with videos, or one made by the prepare command.
         workspace: folder that holds everything, run again to go on; without it one of the same name in runs.
-        protocol: protocols, such as random-0..2, intra-0 or truze; the first family is the main one.
+        protocol: protocols, such as random-0..2, folds-5 or truze; the first family is the main one.
+        splits: a file with the unseen classes of a split a line, for the protocols file-1, file-2, ...
         asked: class texts, model, training, evaluation and frames.
     """
     from zsar_lab.data.datasets.folders import list_class_folders
@@ -97,7 +99,8 @@ def study(
     else:
         classes = list_class_folders(videos)[1]
     folder = None if is_prepared else str(videos), str(videos) if is_prepared else None
-    data = Data(folder[0], prepared=folder[1], frames=_frames(asked))
+    given = str(splits) if splits else None
+    data = Data(folder[0], prepared=folder[1], splits=given, frames=_frames(asked))
     protocols, prompt = fitting(classes)
     asked = replace(asked, prompt=asked.prompt or (prompt,))
     _carry_out(workspace or Path("runs") / videos.resolve().name, data, protocol or protocols, asked)

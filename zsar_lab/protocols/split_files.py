@@ -26,6 +26,7 @@ def intra_dataset_from_file(
     class_names_in_id_order: Sequence[str],
     lists: str = "unseen",
     variable: str | None = None,
+    ids: bool = True,
     **options: Any,
 ) -> Protocol:
     """One of the fixed splits of a dataset that a file gives; validation classes are drawn.
@@ -33,7 +34,7 @@ def intra_dataset_from_file(
     `split` is its number in the file, 1 and up; `clips` as for `make_protocol`, which takes the options too;
     the other arguments as for `read_class_splits`.
     """
-    splits = read_class_splits(path, class_names_in_id_order, lists, variable)
+    splits = read_class_splits(path, class_names_in_id_order, lists, variable, ids)
     if not 1 <= split <= len(splits):
         raise ProtocolError(f"split must be in 1..{len(splits)} (the splits in '{path}'), got {split}")
     unseen = splits[split - 1]
@@ -44,7 +45,11 @@ def intra_dataset_from_file(
 
 
 def read_class_splits(
-    path: Path, class_names_in_id_order: Sequence[str], lists: str = "unseen", variable: str | None = None
+    path: Path,
+    class_names_in_id_order: Sequence[str],
+    lists: str = "unseen",
+    variable: str | None = None,
+    ids: bool = True,
 ) -> list[tuple[str, ...]]:
     """The unseen classes of each split in a file of class ids (1-based) or class names.
 
@@ -57,6 +62,7 @@ def read_class_splits(
         class_names_in_id_order: names of all classes; the first has id 1, and so are those returned.
         lists: "unseen" or "seen": which classes of a split the file lists.
         variable: which variable of a .mat file; None where there is one only.
+        ids: whether the file may hold ids; not where their order is unknown.
     """
     if lists not in ("unseen", "seen"):
         raise ProtocolError(f"lists must be 'unseen' or 'seen' (which classes the file names), got {lists!r}")
@@ -66,6 +72,8 @@ def read_class_splits(
     if len(lengths) != 1 or lengths == [0]:
         raise ProtocolError(f"splits of '{path}' must be of one length, got {len(rows)} of {lengths}")
     if all(isinstance(entry, int) for row in rows for entry in row):
+        if not ids:
+            raise ProtocolError(f"'{path}' must hold class names, got ids: nothing says whose they are")
         known, near = f"an id in 1..{len(names)}", "; add 1 to every id if the file counts from 0"
         place: dict[Any, int] = {number: number - 1 for number in range(1, len(names) + 1)}
     else:

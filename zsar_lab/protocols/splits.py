@@ -28,6 +28,7 @@ from zsar_lab.protocols.build import (
     removal_reason,
 )
 from zsar_lab.protocols.protocol import Protocol, ProtocolError, generalised
+from zsar_lab.protocols.split_files import intra_dataset_from_file
 
 GENERALISED = "generalised-"
 N_PUBLISHED = 10  # half-class splits, numbered from 0
@@ -41,7 +42,8 @@ class ProtocolData:
 
     `clips`, `classes` (also those without clips: `name`, and what a protocol needs) and `name` are of the
     dataset tested on; `train_clips` and `train_name` of another one that is trained on, where there is one.
-    With a train_name and without train_clips, what is scored was trained elsewhere.
+    With a train_name and without train_clips, what is scored was trained elsewhere. `split_file` has splits
+    of one's own, see `from_file`.
     """
 
     clips: pd.DataFrame
@@ -49,6 +51,7 @@ class ProtocolData:
     name: str = ""
     train_clips: pd.DataFrame = None
     train_name: str = ""
+    split_file: str = ""
 
     @cached_property
     def names(self) -> list[str]:
@@ -131,6 +134,15 @@ def intra(data: ProtocolData, number: int, **options: Any) -> Protocol:
     """An own 50/50 split: of n classes n // 2 are unseen (UCF101 50 of 101, HMDB51 25 of 51)."""
     unseen = [data.names[i] for i in half_split(len(data.names), number)]
     return make_protocol(f"intra-dataset 50/50, own split {number}", data.clips, unseen, **options)
+
+
+def from_file(data: ProtocolData, number: int, **options: Any) -> Protocol:
+    """Split N = 1, 2, ... of a file that names the unseen classes of each, see `read_class_splits`."""
+    if not data.split_file:
+        raise ProtocolError(f"file-{number} needs a file of splits (--splits), got none")
+    names = data.names if data.classes is None else data.classes["name"].tolist()
+    options = {"seed": number, "ids": False} | options
+    return intra_dataset_from_file(data.clips, Path(data.split_file), number, names, **options)
 
 
 def truze_lists() -> dict[str, dict[str, Any]]:
@@ -297,6 +309,7 @@ PROTOCOLS = {
     "random": Kind(random, "unseen and validation classes at random"),
     "folds": Kind(folds, "each class unseen once in K splits; folds-KxR for R partitions", in_folds=True),
     "intra": Kind(intra, "one half of the classes trained on, the other tested on, own splits"),
+    "file": Kind(from_file, "split N = 1.. of a file of your own", "a file of unseen classes' names"),
     "truze": Kind(truze, "the published lists of TruZe", "UCF101 or HMDB51", numbered=False),
     "half": Kind(half, "half of the classes, trained on another dataset (published: 0..9)", **WHOLE),
     "all": Kind(all_classes, "all classes, trained on another dataset (0/100)", numbered=False, **WHOLE),
