@@ -38,6 +38,7 @@ LEVELS = {
     "study_ablation": 11,
     "infer": 11,  # opens models, also those of a workspace
     "viz": 12,
+    "clips_to_score": 13,
     "evaluated": 13,
     "folders": 13,
     "evaluation": 14,

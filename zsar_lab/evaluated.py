@@ -14,6 +14,9 @@ from zsar_lab.results.summary import Results
 if TYPE_CHECKING:
     import pandas as pd
 
+    from zsar_lab.embed.outside import Embeddings
+    from zsar_lab.protocols.protocol import Protocol
+
 PLOTS = ("methods", "differences", "classes", "confusion", "hubness", "map")
 
 
@@ -88,3 +91,12 @@ class Evaluated(Results):
         from zsar_lab.viz.projection import shared_space_map
 
         return shared_space_map(predictions, self.clips(predictions.split), self.folder)
+
+
+def how_asked(made: Protocol, given: Embeddings) -> str:
+    """What a protocol asks for, and what the embeddings say of themselves."""
+    said = {"prompt": "not said", "frames": "not said"} | given.provenance
+    return (
+        f"{made.name}: ties go to the first class; prompt {made.prompt!r} (the texts': {said['prompt']});"
+        f" frames {made.frames} (the clips': {said['frames']})"
+    )

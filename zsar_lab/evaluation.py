@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zsar_lab.clips_to_score import files_of, framed_clips, listed_clips
 from zsar_lab.data.catalog import Catalog
-from zsar_lab.data.datasets import DATASETS, FOLDER, class_list, read_annotations
-from zsar_lab.data.datasets.folders import list_class_folders
-from zsar_lab.data.datasets.layout import match_videos
 from zsar_lab.data.frames import FrameStore
-from zsar_lab.data.prepare import Source, open_prepared, prepare
+from zsar_lab.data.prepare import Source, make_catalog
 from zsar_lab.embed.embeddings import ClipEmbeddings
 from zsar_lab.embed.outside import GIVEN, Embeddings, EmbeddingsError
-from zsar_lab.evaluated import Evaluated
+from zsar_lab.evaluated import Evaluated, how_asked
 from zsar_lab.files import fingerprint
-from zsar_lab.infer.model import VideoModel, load_model
+from zsar_lab.infer.model import PublicModel, VideoModel, load_model
 from zsar_lab.methods.clips import ClassPoints
 from zsar_lab.names import match_names
 from zsar_lab.protocols.leakage import contamination
 from zsar_lab.protocols.protocol import Protocol, ProtocolError
-from zsar_lab.protocols.splits import ProtocolData, ProtocolName, protocol_named
+from zsar_lab.protocols.splits import PROTOCOLS, ProtocolData, ProtocolName, protocol_named
 from zsar_lab.results.evaluate import evaluate_points
 from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.summary import Results
@@ -60,9 +59,9 @@ def evaluate(
         >>> results.compare("transfer", "direct").difference <= 1
         True
 
-    A protocol that crosses datasets (half-N, all, official-N) scores the model as it is: it was trained
+    A protocol that crosses datasets (half-N, all, official-N, mveb) scores the model as it is: it was trained
     elsewhere. One within a dataset (random-N, stratified-N, intra-N, truze) scores ridge and transfer from
-    embeddings of the dataset's seen classes too, their settings chosen on its validation classes.
+    embeddings of the dataset's seen classes too, their settings chosen on validation classes.
 
     What a public model was trained on is said beside its scores, with the number of unseen classes that have
     the name of a class of a labelled training set; so of `Embeddings` whose provenance has `training_sets`.
@@ -99,9 +98,23 @@ def evaluate(
         raise ValueError("protocol must name one or more, such as half-0..9 or random-0, got none")
     if revision is not None and not isinstance(model, (str, Path)):
         raise ValueError(f"only the name of a model in the hub has a revision, got {type(model).__name__}")
+    alone = [name for name in names if PROTOCOLS[ProtocolName.of(name).kind].alone]
+    if alone and (len(names) > 1 or prompts):
+        raise ValueError(f"{alone[0]!r} is asked alone and by its own prompt, got {names} and {prompts}")
     if isinstance(model, Embeddings):
-        given = _listed(dataset, videos, annotations), methods, prompts, Path(folder)
-        found = _given(model, names, *given)
+        found = _given(
+            model, names, listed_clips(dataset, videos, annotations), methods, prompts, Path(folder)
+        )
+    elif alone:
+        found = _asked(
+            load_model(model, revision=revision),
+            alone[0],
+            dataset,
+            videos,
+            annotations,
+            Path(folder),
+            methods,
+        )
     else:
         asked = methods, prompts, allow_leakage
         opened = load_model(model, revision=revision)
@@ -208,10 +221,33 @@ def _made(
     folder: Path,
 ) -> tuple[Catalog, FrameStore, Path, ClipEmbeddings, pd.DataFrame]:
     """The clips of a dataset through a model, the folder for what is made of them, and the classes."""
-    catalog, store, place = _clips_of(dataset, videos, annotations, model, folder)
+    catalog, store, place = framed_clips(dataset, videos, annotations, model, folder)
     clips = model.embed_store(store, place / "embeddings")
     table = read_classes(catalog.classes[[name for name in TEXT_COLUMNS if name in catalog.classes]])
     return catalog, store, place, clips, table
+
+
+def _asked(
+    model: VideoModel,
+    name: str,
+    dataset: str | Path,
+    videos: str | Path | None,
+    annotations: str | Path | None,
+    folder: Path,
+    methods: Sequence[str] | None,
+) -> Evaluated:
+    """Score a public model by the prompt and the frames that a protocol names."""
+    if not isinstance(model, PublicModel) or videos is None or annotations is None:
+        got = f"got {model.name!r}, {videos} and {annotations}"
+        raise ValueError(f"{name!r} needs Embeddings, or a public model with videos and annotations, {got}")
+    source = Source(str(dataset), str(videos), str(annotations))
+    place = folder / f"{name}-{fingerprint('clips asked', source.inputs, files_of(Path(videos)))[:8]}"
+    catalog = make_catalog(source, place)
+    made = _protocols([name], catalog.usable, catalog, model.about)[name]
+    clips = catalog.usable[catalog.usable["id"].isin(set(made.test_clips))]
+    table = read_classes(catalog.classes[catalog.classes["name"].isin(made.unseen)][["name"]])
+    given = model.embed_asked(clips, table, made, catalog.root, place / "whole")
+    return _given(given, [name], replace(catalog, clips=clips), methods, None, place)
 
 
 def _given(
@@ -226,13 +262,16 @@ def _given(
     if prompts:
         raise ValueError(f"the class texts are embedded already, got the prompts {', '.join(prompts)}")
     listed = catalog.clips[catalog.clips["class"].isin(catalog.classes["name"])]
-    clips = model.of_clips(listed)
+    told = model.provenance.get("model", "embeddings from elsewhere")
+    clips, remark = model.of_clips(listed), ""
+    if PROTOCOLS[ProtocolName.of(names[0]).kind].alone:  # others than its clips need no embedding
+        made = _protocols(names, listed.drop(columns="status", errors="ignore"), catalog, told)[names[0]]
+        listed = listed[listed["id"].isin(set(made.test_clips))]
     is_there = listed["id"].isin(set(clips.ids))
     usable, lacking = listed[is_there].drop(columns="status", errors="ignore"), listed["id"][~is_there]
     if len(lacking):
         such = f"{len(lacking)} of {len(listed)} clips have no embedding, such as {lacking.iloc[0]!r}"
         warnings.warn(f"{such}; they take no part", stacklevel=3)
-    told = model.provenance.get("model", "embeddings from elsewhere")
     families: dict[str, list[Predictions]] = {}
     method = model.provenance.get("method", "direct")
     temperature = model.provenance.get("temperature")
@@ -250,9 +289,12 @@ def _given(
         scored = evaluate_points(clips, made, ready, [texts], methods, split=name)
         unseen |= {*made.unseen}
         families.setdefault(ProtocolName.of(name).family, []).append(scored)
+        remark = how_asked(made, model) if made.asked else remark
     said = contamination(catalog.classes[catalog.classes["name"].isin(unseen)], model.training_sets)
     given = {"embeddings": model.fingerprint}, clips, folder / "maps", None
-    return _summed_up(families, catalog, told, *given, *said)
+    found = _summed_up(families, catalog, told, *given, *said)
+    found.remark = ". ".join(filter(None, (remark, found.remark)))
+    return found
 
 
 def _protocols(
@@ -285,72 +327,6 @@ def _summed_up(
     }
     results = Results(families, about, titles, cache)
     return Evaluated.of(results, catalog, lambda _: clips, maps, remark, leakage)
-
-
-def _listed(dataset: str | Path, videos: str | Path | None, annotations: str | Path | None) -> Catalog:
-    """The clips that a dataset lists; no video is opened, and none need be there."""
-    path = Path(dataset)
-    if _is_public(dataset, videos, annotations):
-        if annotations is None:
-            raise ValueError(f"{dataset} needs the folder of its annotation files, got annotations None")
-        read = read_annotations(str(dataset), Path(annotations))
-        classes = read.classes.merge(class_list(str(dataset)), on="name", how="left").fillna("")
-        clips = read.clips if videos is None else match_videos(read, Path(videos))
-        clips = clips[clips["id"].isin(read.clips["id"][read.clips["reason"] == ""])]
-        clips = clips if "path" in clips else clips.assign(path="")
-        return Catalog(str(dataset), Path(videos or "."), clips.reset_index(drop=True), classes)
-    if (path / "study.json").is_file():
-        return Workspace.open(path).test_catalog
-    if (path / "catalog" / "catalog.json").is_file():
-        return open_prepared("dataset", path).catalog
-    listed, classes = list_class_folders(path)
-    clips = listed[listed["status"] == ""].reset_index(drop=True)
-    return Catalog(path.resolve().name, path, clips, classes)
-
-
-def _clips_of(
-    dataset: str | Path,
-    videos: str | Path | None,
-    annotations: str | Path | None,
-    model: VideoModel,
-    folder: Path,
-) -> tuple[Catalog, FrameStore, Path]:
-    """The clips of a dataset, their frames, and the folder for what is made of them."""
-    path = Path(dataset)
-    if _is_public(dataset, videos, annotations):
-        if videos is None or annotations is None:
-            raise ValueError(
-                f"{dataset} needs its folders: videos and annotations, got {videos}, {annotations}"
-            )
-        source = Source(str(dataset), str(videos), str(annotations))
-    elif (path / "study.json").is_file():
-        workspace = Workspace.open(path)
-        store = workspace.frames
-        return workspace.test_catalog, store, folder / f"{path.resolve().name}-{store.fingerprint[:8]}"
-    elif (path / "catalog" / "catalog.json").is_file():
-        made = open_prepared("dataset", path)
-        return made.catalog, made.frames, folder / f"{path.resolve().name}-{made.frames.fingerprint[:8]}"
-    else:
-        source = Source(FOLDER, str(path))
-    key = fingerprint("clips to score", source.inputs, vars(model.frames), _files_of(Path(source.videos)))
-    place = folder / f"{path.resolve().name}-{key[:8]}"
-    made = prepare(source, place, model.frames)
-    return made.catalog, made.frames, place
-
-
-def _is_public(dataset: str | Path, videos: str | Path | None, annotations: str | Path | None) -> bool:
-    """Whether a public dataset is named; ValueError where another one has folders of such."""
-    known = [name for name in DATASETS if name != FOLDER]
-    if str(dataset) not in known and (videos is not None or annotations is not None):
-        said = f"videos and annotations are of {', '.join(known)}"
-        raise ValueError(f"{said}, got the dataset {str(dataset)!r}")
-    return str(dataset) in known
-
-
-def _files_of(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file below a folder: clips that changed are embedded anew."""
-    stats = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
-    return [(name, stats[name].st_size, stats[name].st_mtime_ns) for name in sorted(stats)]
 
 
 def _trained_on(model: VideoModel, protocol: Protocol, allow: bool) -> set[str]:

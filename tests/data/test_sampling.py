@@ -13,6 +13,7 @@ from zsar_lab.data.sampling import (
     clip_instants,
     frame_indices,
     frame_indices_by_time,
+    spread_indices,
     windows_of,
 )
 
@@ -50,6 +51,35 @@ def frame_indices_plain(start_s, end_s, n_video_frames, video_fps, settings):
 )
 def test_frame_indices_by_hand(arguments, expected):
     assert frame_indices(*arguments, FrameSettings(n_frames=4, fps=2.0)).tolist() == expected
+
+
+def spread_by_hand(n: int, wanted: int) -> list[int]:
+    """mteb's rule in whole numbers: the nearest frame to k (n - 1) / (T - 1), of two the even one."""
+    if n < wanted:
+        return [k * n // wanted for k in range(wanted)]
+    found = []
+    for k in range(wanted):
+        whole, rest = divmod(k * (n - 1), max(1, wanted - 1))
+        found.append(whole + (2 * rest > wanted - 1 or (2 * rest == wanted - 1 and whole % 2)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),  # as mteb 2.26.24 gives them for 8 frames
+    [
+        (5, [0, 0, 1, 1, 2, 3, 3, 4]),
+        (9, [0, 1, 2, 3, 5, 6, 7, 8]),
+        (16, [0, 2, 4, 6, 9, 11, 13, 15]),
+        (40, [0, 6, 11, 17, 22, 28, 33, 39]),
+    ],
+)
+def test_frames_from_the_first_to_the_last(n, expected):
+    assert spread_indices(n, 8).tolist() == expected == spread_by_hand(n, 8)
+    for wanted in range(1, 20):
+        found = spread_indices(n, wanted)
+        assert found.tolist() == spread_by_hand(n, wanted) and found.dtype == np.int64
+    with pytest.raises(ValueError, match="n_frames must be"):
+        spread_indices(n, 0)
 
 
 def test_an_instant_on_the_border_of_two_frames_takes_the_later_in_spite_of_rounding():

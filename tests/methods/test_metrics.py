@@ -66,6 +66,16 @@ def test_the_accuracies_are_scikit_learns():
     assert mean_over_classes(predicted == MANY_TARGETS, MANY_TARGETS) == theirs
 
 
+def test_asked_for_it_the_first_of_tied_classes_is_predicted():
+    coarse, targets = RANDOM.integers(0, 3, (200, 5)).astype(float), RANDOM.integers(0, 5, 200)
+    ranks, predicted = truth_rank(coarse, targets, "first"), predicted_classes(coarse, targets, "first")
+    for scores, target, rank, found in zip(coarse.tolist(), targets, ranks, predicted, strict=True):
+        order = sorted(range(5), key=lambda c: (-scores[c], c))  # noqa: B023
+        assert found == order[0] == scores.index(max(scores)) and rank == 1 + order.index(target)
+    usual = truth_rank(coarse, targets)
+    assert (ranks <= usual).all() and (ranks == 1).sum() > (usual == 1).sum()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_or_of_other_clips_are_refused(bad):
     scores = SCORES.copy()

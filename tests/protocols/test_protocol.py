@@ -131,6 +131,15 @@ def test_a_generalised_variant():
         generalised(replace(PLAIN, seen_test_clips=()))
 
 
+def test_what_a_protocol_asks_for_is_hashed_where_it_is_not_as_everywhere():
+    asked = {"ties": "first", "prompt": "a video of {name}", "frames": "all"}
+    assert PLAIN.asked == {} and replace(PLAIN, **asked).asked == asked
+    made = [replace(PLAIN, **{key: value}) for key, value in asked.items()] + [PLAIN]
+    assert len({one.hash for one in made}) == 4 and len({one.training_hash for one in made}) == 1
+    with pytest.raises(ProtocolError, match="ties must be one of wrong, first, got 'last'"):
+        replace(PLAIN, ties="last")
+
+
 def test_a_protocol_is_printed_as_a_paragraph():
     many = replace(PLAIN, removed=tuple(f"k{n}" for n in range(20)), removed_rule="a rule")
     for protocol, parts in (
@@ -147,7 +156,7 @@ def test_a_protocol_is_printed_as_a_paragraph():
 
 def test_a_saved_protocol_comes_back(tmp_path):
     path = tmp_path / "protocol.json"
-    for protocol in (PLAIN, RICH, make_protocol("mine", CLIPS, *LISTS)):
+    for protocol in (PLAIN, RICH, make_protocol("mine", CLIPS, *LISTS), replace(RICH, ties="first")):
         protocol.save(path)
         assert Protocol.load(path) == protocol and Protocol.load(path).hash == protocol.hash
     RICH.save(path)

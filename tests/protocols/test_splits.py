@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 from official_files import HMDB51_CLASSES, UCF101_CLASSES
 
-from zsar_lab.protocols.build import NO_PART, SEEN_TEST_GROUP, account, class_order, half_split
+from zsar_lab.protocols.build import (
+    NO_PART,
+    SEEN_TEST_GROUP,
+    account,
+    class_order,
+    half_split,
+    published,
+)
 from zsar_lab.protocols.protocol import Protocol, ProtocolError, generalised
 from zsar_lab.protocols.splits import (
     PROTOCOLS,
@@ -20,8 +27,8 @@ from zsar_lab.protocols.splits import (
     kinetics220_of_lists,
     list_protocols,
     protocol_named,
-    truze_lists,
 )
+from zsar_lab.text.prompts import Templates
 
 DEMO_CLASSES = pd.read_csv(Path(__file__).parents[2] / "data" / "demo" / "classes.csv").fillna("")
 
@@ -86,6 +93,7 @@ def accounted(protocol: Protocol, *tables: pd.DataFrame) -> pd.DataFrame:
         ("half-9", ("half", 9, False), "half", "other dataset"),
         ("all", ("all", None, False), "all", "other dataset"),
         ("official-3", ("official", 3, False), "official", "other dataset"),
+        ("mveb", ("mveb", None, False), "mveb", "other dataset"),
         ("kinetics220-1", ("kinetics220", 1, False), "kinetics220", "kinetics220-1"),
         ("generalised-truze", ("truze", None, True), "generalised-truze", "truze"),
         ("generalised-half-0", ("half", 0, True), "generalised-half", "other dataset"),
@@ -95,7 +103,7 @@ def accounted(protocol: Protocol, *tables: pd.DataFrame) -> pd.DataFrame:
 def test_a_name_taken_apart(name, parts, family, training):
     asked = ProtocolName.of(name)
     assert astuple(asked) == (*parts, None)[:4] and (asked.family, asked.training) == (family, training)
-    assert asked.is_cross_dataset == (asked.kind in ("half", "all", "official", "kinetics220"))
+    assert asked.is_cross_dataset == (asked.kind in ("half", "all", "official", "mveb", "kinetics220"))
 
 
 BAD_NAMES = """half half- half-x half--1 half-1.0 Half-1 half-01 half-٣ truze-0 all-1 intra kinetics220
@@ -343,7 +351,7 @@ def test_official_lists_of_the_training_data_are_kept():
     [("ucf101", UCF101_CLASSES, "TruZe 70/31 (UCF101)"), ("hmdb51", HMDB51_CLASSES, "TruZe 29/22 (HMDB51)")],
 )
 def test_truze(dataset, names, name):
-    unseen, n = truze_lists()[dataset]["unseen"], len(names)
+    unseen, n = published("truze")[dataset]["unseen"], len(names)
     assert len(set(unseen)) == len(unseen) == {"ucf101": 31, "hmdb51": 22}[dataset]
     made = protocol_named("truze", ProtocolData(table(names), name=dataset), n_validation=5)
     assert made.name == name and made.unseen == tuple(sorted(unseen))
@@ -355,6 +363,30 @@ def test_truze(dataset, names, name):
     ):
         with pytest.raises(ProtocolError, match=words):
             protocol_named("truze", ProtocolData(table(wrong), name=dataset))
+
+
+@pytest.mark.parametrize(("dataset", "names"), [("ucf101", UCF101_CLASSES), ("hmdb51", HMDB51_CLASSES)])
+def test_mveb(dataset, names):
+    unseen = published("mveb")[dataset]["unseen"]
+    assert len(set(unseen)) == 51 and list(unseen) == class_order(unseen) and set(unseen) <= set(names)
+    texts = Templates(("a video of {spaced_name}",))(pd.DataFrame({"name": unseen}))
+    assert sum(map(len, texts)) == {"ucf101": 1154, "hmdb51": 887}[dataset]  # in mteb's shipped statistics
+    assert ("a video of HammerThrow" if dataset == "ucf101" else "a video of brush hair") in texts
+    clips = table(names).assign(splits=["test" if n % 5 < 2 else "train" for n in range(5 * len(names))])
+    data = ProtocolData(clips, name=dataset, train_name="elsewhere")
+    made = protocol_named("mveb", data)
+    assert made.unseen == unseen and len(made.test_clips) == 2 * 51 and not made.seen
+    assert (made.ties, made.prompt) == ("first", "a video of {spaced_name}") and "102 of its 1," in made.name
+    said = " ".join(str(made).split())
+    assert "Ties: of tied classes the first" in said and "Frames: first to last" in said
+    assert made.hash != protocol_named("mveb", data, ties="wrong").hash
+    for wrong, error in (
+        (replace(data, name="other"), "'ucf101' and 'hmdb51', got 'other'"),
+        (replace(data, clips=clips[clips["class"] != unseen[3]]), f"1 have none: '{unseen[3]}'"),
+        (replace(data, train_clips=KINETICS, train_name="kinetics700"), "got kinetics700"),
+    ):
+        with pytest.raises(ProtocolError, match=error):
+            protocol_named("mveb", wrong)
 
 
 def test_kinetics220_by_lists():

@@ -142,7 +142,8 @@ def test_blocks_say_what_the_whole_matrix_says(predictions):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("zsar_lab.results.judged.SCORES_A_BLOCK", 64)
         one = replace(predictions.find("transfer"), matrix=99, temperature=0.5)
-        protocol = SimpleNamespace(test_clips=group.ids, seen_test_clips=(), validation_clips=(), seen=())
+        lists = {"test_clips": group.ids, "seen_test_clips": (), "validation_clips": (), "seen": ()}
+        protocol = SimpleNamespace(**lists, ties="wrong")
         arrays = {"scores_99": Blocks(lambda part: part.embedding_BD, group), "targets_unseen": group.targets}
         made = Predictions(protocol, "x", {}, predictions.class_text, [one], arrays)
         joined = made.judged(one)

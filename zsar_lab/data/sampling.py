@@ -108,6 +108,26 @@ def frame_indices_by_time(
     return np.clip(last_begun, 0, len(times_s) - 1).astype(np.int64)
 
 
+def spread_indices(n_video_frames: int, n_frames: int) -> np.ndarray:
+    """T frames of a whole video of n, from its first to its last: mteb's rule, which counts no seconds.
+
+    round(k (n - 1) / (T - 1)), halves to the even; where n < T floor(k n / T), which repeats each in place.
+
+    >>> from zsar_lab.data.sampling import spread_indices
+    >>> spread_indices(16, 4).tolist(), spread_indices(3, 4).tolist()
+    ([0, 5, 10, 15], [0, 0, 1, 2])
+
+    Returns:
+        int64 [T], never falling, in 0..n-1; one frame is the first.
+
+    Source: frame_indices of mteb 2.26.24.
+    """
+    _check_whole(n_video_frames=n_video_frames, n_frames=n_frames)
+    if n_video_frames < n_frames:
+        return np.arange(n_frames) * n_video_frames // n_frames
+    return np.linspace(0, n_video_frames - 1, n_frames).round().astype(np.int64)
+
+
 @dataclass(frozen=True)
 class WindowSettings:
     """How a video is cut into windows (times in seconds).

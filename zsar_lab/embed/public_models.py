@@ -7,22 +7,31 @@ space, M lines of a class text.
 
 from __future__ import annotations
 
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.loader import scoring_batches
+from zsar_lab.data.sampling import spread_indices
+from zsar_lab.data.video import read_frames
 from zsar_lab.embed import embeddings
 from zsar_lab.embed.embeddings import Batches, ClipEmbeddings, make_embeddings
-from zsar_lab.files import fingerprint
+from zsar_lab.embed.outside import Embeddings
+from zsar_lab.files import fingerprint, make_folder
 from zsar_lab.models.public import PublicTower, load_public_tower
+from zsar_lab.progress import progress
 from zsar_lab.text.encoder_files import EncoderFiles
 from zsar_lab.train.device import choose_device, choose_num_workers, mixed_precision
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOT_RIGOROUS, UNKNOWN = "not rigorous", "unknown data"
 
@@ -90,3 +99,34 @@ def seen_by(tower: PublicTower, store: FrameStore, rows: np.ndarray, num_workers
         with mixed_precision(device):
             embedding_BD = tower(read.to(device, non_blocking=True)).half().cpu().numpy()
         yield embedding_BD, np.zeros((len(embedding_BD), 0, embedding_BD.shape[1]), np.float16)
+
+
+@torch.inference_mode()
+def embed_whole_videos(
+    tower: PublicTower, clips: pd.DataFrame, root: Path, folder: Path, about: dict[str, str]
+) -> Embeddings:
+    """Embed videos as mteb's MVEB does: whole frames by `spread_indices`, in float32 without mixed precision.
+
+    `clips` has id, path below `root`, and class; each class is saved in the folder when it is read, and not
+    read again. UnreadableVideo where one cannot be read: none is left out.
+    """
+    device, parts = next(tower.parameters()).device, []
+    key = fingerprint("whole videos", about, asdict(tower.preprocessing), tower.n_frames)
+
+    def read(path: str) -> np.ndarray:
+        return read_frames(root / path, lambda times_s: spread_indices(len(times_s), tower.n_frames))
+
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        progress(what="embedding", unit="clip", total=len(clips)) as bar,
+    ):
+        for label, rows in clips.groupby("class"):
+            path = make_folder(folder) / f"{label}-{key[:8]}.safetensors"
+            if not path.is_file():
+                frames = (torch.from_numpy(one).to(device) for one in pool.map(read, rows["path"]))
+                vectors = torch.stack([tower.whole(one) for one in frames]).cpu().numpy()
+                Embeddings(rows["id"].tolist(), vectors, provenance=about).save(path)
+            parts.append(Embeddings.read(path))
+            bar.update(len(rows))
+    ids = [clip for part in parts for clip in part.clips]
+    return Embeddings(ids, np.concatenate([part.vectors for part in parts]), provenance=about)

@@ -17,7 +17,8 @@ from zsar_lab.data.sampling import FrameSettings, WindowSettings
 from zsar_lab.data.workers import Limits
 from zsar_lab.embed.checkpoint import embed_clips, embedding_model
 from zsar_lab.embed.embeddings import CLIPS_A_BATCH, Batches, ClipEmbeddings, make_embeddings
-from zsar_lab.embed.public_models import embed_with_public_model
+from zsar_lab.embed.outside import Embeddings
+from zsar_lab.embed.public_models import embed_whole_videos, embed_with_public_model
 from zsar_lab.files import fingerprint
 from zsar_lab.infer.calibrate import calibrated, rehearse
 from zsar_lab.infer.classifier import (
@@ -45,6 +46,7 @@ from zsar_lab.workspace import Workspace
 
 if TYPE_CHECKING:
     from zsar_lab.data.frames import FrameStore
+    from zsar_lab.protocols.protocol import Protocol
 
 DEMO = "runs/demo"
 
@@ -304,6 +306,21 @@ class PublicModel(VideoModel):
         """Every clip of a frame store, saved in the folder."""
         trained_on = SEPARATOR.join(self.training_sets or ())
         return embed_with_public_model(self._files, store, folder, trained_on, self._tower.n_frames)
+
+    def embed_asked(
+        self, clips: pd.DataFrame, table: pd.DataFrame, asked: Protocol, root: Path, folder: Path
+    ) -> Embeddings:
+        """Clips of a catalog, read whole (`embed_whole_videos`), and class texts by a protocol's prompt."""
+        about: dict[str, Any] = {"model": self.name, "revision": self.fingerprint}
+        whole = embed_whole_videos(self._tower, clips, root, folder, about)
+        texts = self.classifier(table, "direct", asked.prompt)
+        about |= {
+            "prompt": asked.prompt,
+            "frames": asked.frames,
+            "training_sets": list(self.training_sets or ()),
+        }
+        about |= {} if texts.temperature is None else {"temperature": str(texts.temperature)}
+        return Embeddings(whole.clips, whole.vectors, texts.names, texts.weights_CD, about)
 
     @property
     def encoder(self) -> EncoderFiles:

@@ -1,18 +1,23 @@
-"""Metrics of scores [B, C] against the true classes; accuracies are fractions, 0..1. A tie is wrong."""
+"""Metrics of scores [B, C] against the true classes; accuracies are fractions, 0..1."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def truth_rank(scores_BC: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def truth_rank(scores_BC: np.ndarray, targets: np.ndarray, ties: str = "wrong") -> np.ndarray:
     """Rank of the true class of each clip, int64 [B], 1 is best; of tied classes the true one is the worst.
+
+    With ties="first" tied classes rank in their order.
 
     Raises:
         ValueError: as `check_scores`.
     """
     check_scores(scores_BC, targets)
     own = scores_BC[np.arange(len(targets)), targets][:, None]
+    if ties == "first":
+        not_later_BC = np.arange(scores_BC.shape[1]) <= np.asarray(targets)[:, None]
+        return ((scores_BC > own) | ((scores_BC == own) & not_later_BC)).sum(1)
     return (scores_BC >= own).sum(1)
 
 
@@ -26,8 +31,13 @@ def check_scores(scores_BC: np.ndarray, targets: np.ndarray) -> None:
         raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores_BC)).sum())} that are not")
 
 
-def predicted_classes(scores_BC: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The predicted class of each clip, int64 [B]: of the best score; of tied ones not the true one."""
+def predicted_classes(scores_BC: np.ndarray, targets: np.ndarray, ties: str = "wrong") -> np.ndarray:
+    """The predicted class of each clip, int64 [B]: of the best score; of tied ones not the true one.
+
+    With ties="first" the first of tied ones.
+    """
+    if ties == "first":
+        return scores_BC.argmax(1)
     rows, others_BC = np.arange(len(targets)), scores_BC.astype(float)
     others_BC[rows, targets] = -np.inf
     return np.where(scores_BC[rows, targets] > others_BC.max(1), targets, others_BC.argmax(1))

@@ -188,6 +188,17 @@ class PublicTower(nn.Module):
         index = (places * frames_BNHWC.shape[1] / self.n_frames).long()
         return MODELS[self.kind].embed(self.network, self.preprocessing(frames_BNHWC[:, index]))
 
+    def whole(self, frames_THWC: Tensor) -> Tensor:
+        """float32 [D], a unit row, of the whole frames of one clip, all read: as mteb's MVEB embeds it.
+
+        An image tower gives the mean of the frames' vectors as they are: a longer one counts for more.
+        """
+        pixels, embed = self.preprocessing(frames_THWC[None]), MODELS[self.kind].embed
+        if embed is mean_of_frames:
+            vectors_TD = self.network.get_image_features(pixel_values=pixels[0]).pooler_output.float()
+            return normalize(vectors_TD.mean(0), dim=-1)
+        return embed(self.network, pixels)[0]
+
 
 def load_public_tower(folder: Path, n_frames: int = 8) -> PublicTower:
     """Load a public model from a folder as it is downloaded, in float32 on the CPU, ready to embed.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,20 @@ def half_split(n_classes: int, split: int) -> list[int]:
     if n_classes < 4 or split < 0:
         raise ProtocolError(f"a half split needs 4 classes or more and N >= 0, got {n_classes} and N {split}")
     return np.random.RandomState(split).permutation(n_classes)[: n_classes // 2].tolist()
+
+
+def published(which: str) -> dict[str, dict[str, Any]]:
+    """Published lists, "truze" or "mveb", by dataset: its title, a count, and the unseen classes."""
+    lists = json.loads(Path(__file__).with_name(f"{which}.json").read_text(encoding="utf-8"))
+    return {name: entry | {"unseen": tuple(entry["unseen"].split())} for name, entry in lists.items()}
+
+
+def published_of(dataset: str, which: str, called: str) -> list[Any]:
+    """The entry of a dataset in published lists; ProtocolError where there is none."""
+    lists = published(which)
+    if dataset not in lists:
+        raise ProtocolError(f"{called} has lists for {' and '.join(map(repr, lists))}, got {dataset!r}")
+    return list(lists[dataset].values())
 
 
 def make_protocol(
@@ -193,6 +209,12 @@ def group_keys(clips: pd.DataFrame) -> pd.Series:
         return own
     groups = clips["group"].fillna("").astype(str)
     return ("group " + groups).where(groups != "", own)
+
+
+def split_words(clips: pd.DataFrame) -> pd.Series:
+    """The words of `splits`, a list a clip; empty lists where the table has no such column."""
+    splits = clips["splits"].fillna("").tolist() if "splits" in clips else [""] * len(clips)
+    return pd.Series([words.split() for words in splits], index=clips.index, dtype=object)
 
 
 def check_distinct(clips: pd.DataFrame) -> None:

@@ -14,6 +14,8 @@ from zsar_lab.shown import Shown
 
 AVERAGES = {"micro": "micro average over clips", "mean_class": "mean of the classes' averages"}
 VIEWS = (1, 25)
+TIES = {"wrong": "a tie with another class is wrong", "first": "of tied classes the first one is predicted"}
+ASKED = {"ties": "wrong", "prompt": "", "frames": ""}  # and what they are where a protocol does not say
 TRAINED = ("seen", "validation", "train_clips", "seen_test_clips", "validation_clips")
 HASHED = (*TRAINED, "unseen", "test_clips", "generalised", "average", "views")
 N_REMOVED_SHOWN = 8
@@ -47,6 +49,9 @@ class Protocol(Shown):
     train_data: str = ""  # name of the dataset, ActivityNet's with its unit: "activitynet, segments"
     test_data: str = ""
     left_out: tuple[tuple[str, str], ...] = ()  # (clip, reason) of clips in no list, sorted by reason
+    ties: str = "wrong"  # see TIES
+    prompt: str = ""  # of the class texts, where the protocol names one
+    frames: str = ""  # which frames of a video are looked at, where the protocol says
 
     def __post_init__(self) -> None:
         kinds = {"str": str, "bool": bool, "int": int}
@@ -66,6 +71,8 @@ class Protocol(Shown):
             raise ProtocolError(f"average must be 'micro' or 'mean_class', got {self.average!r}")
         if self.views not in VIEWS:
             raise ProtocolError(f"views must be 1 or 25 (test views a clip), got {self.views!r}")
+        if self.ties not in TIES:
+            raise ProtocolError(f"ties must be one of {', '.join(TIES)}, got {self.ties!r}")
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -105,10 +112,15 @@ class Protocol(Shown):
         """The classes a clip is scored against: the unseen ones, or seen and unseen when generalised."""
         return self.seen + self.unseen if self.generalised else self.unseen
 
+    @property
+    def asked(self) -> dict[str, str]:
+        """Of ASKED what is not as everywhere: how clips are asked, and ties are broken."""
+        return {key: getattr(self, key) for key, usual in ASKED.items() if getattr(self, key) != usual}
+
     @cached_property
     def hash(self) -> str:
-        """Hash of class lists, clip ids (in any order), generalised, average and views."""
-        content = {key: getattr(self, key) for key in HASHED}
+        """Hash of class lists, clip ids (in any order), generalised, average, views and `asked`."""
+        content = {key: getattr(self, key) for key in HASHED} | self.asked
         lists = {key: sorted(value) for key, value in content.items() if isinstance(value, tuple)}
         return fingerprint("protocol", content | lists)
 
@@ -131,12 +143,15 @@ class Protocol(Shown):
         n_removed, names = len(self.removed), ", ".join(self.removed[:N_REMOVED_SHOWN])
         rule = f" ({self.removed_rule or 'no rule named'})" if n_removed or self.removed_rule else ""
         more = f" and {n_removed - N_REMOVED_SHOWN} more" if n_removed > N_REMOVED_SHOWN else ""
+        asked = "".join(
+            f" {key.capitalize()}: {TIES.get(value, value)}." for key, value in self.asked.items()
+        )
         return textwrap.fill(
             f"{self.name}.{data} {classes}; {clips} clips{left_out}."
             f" {len(self.candidates)} candidates, the {kind};"
             f" chance level {100 / len(self.candidates):.2f} %;"
             f" {AVERAGES[self.average]}; {self.views} view{'s' * (self.views > 1)} a clip."
-            f" {n_removed or 'No'} training class{'es' * (n_removed > 1)} removed{rule}"
+            f"{asked} {n_removed or 'No'} training class{'es' * (n_removed > 1)} removed{rule}"
             f"{': ' * (n_removed > 0)}{names}{more}. Hash {self.hash}.",
             110,
         )
@@ -146,14 +161,15 @@ class Protocol(Shown):
         reasons: dict[str, list[str]] = {}
         for clip, reason in self.left_out:
             reasons.setdefault(reason, []).append(clip)
-        write_json(path, asdict(self) | {"left_out": reasons, "hash": self.hash})
+        content = {key: value for key, value in asdict(self).items() if key not in ASKED} | self.asked
+        write_json(path, content | {"left_out": reasons, "hash": self.hash})
 
     @staticmethod
     def load(path: Path) -> Protocol:
         """Read a protocol back; ProtocolError when it breaks a rule or gives another hash than it names."""
         content = read_json(path)
-        expected = {field.name for field in fields(Protocol)} | {"hash"}
-        if not isinstance(content, dict) or content.keys() != expected:
+        expected = {field.name for field in fields(Protocol)} - ASKED.keys() | {"hash"}
+        if not isinstance(content, dict) or content.keys() - ASKED.keys() != expected:
             odd = sorted(expected ^ set(content)) if isinstance(content, dict) else [type(content).__name__]
             raise ProtocolError(f"'{path}' must have the keys of a protocol, it differs in {', '.join(odd)}")
         stated, left_out = content.pop("hash"), content.pop("left_out")

@@ -6,10 +6,9 @@ n_validation, seed (of validation classes and held-out clips), seen_test_share, 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,9 @@ from zsar_lab.protocols.build import (
     group_keys,
     half_split,
     make_protocol,
+    published_of,
     removal_reason,
+    split_words,
 )
 from zsar_lab.protocols.protocol import Protocol, ProtocolError, generalised
 from zsar_lab.protocols.split_files import intra_dataset_from_file
@@ -33,6 +34,7 @@ from zsar_lab.protocols.split_files import intra_dataset_from_file
 GENERALISED = "generalised-"
 N_PUBLISHED = 10  # half-class splits, numbered from 0
 N_VALIDATION_220, N_UNSEEN_220 = 60, 160
+FIRST_TO_LAST = "first to last, means of frame vectors as they are"  # see `spread_indices`
 TEST_DATA_GROUP = "held by a source group of a clip of the test data"
 
 
@@ -71,6 +73,7 @@ class Kind:
     shares_training: bool = False  # all its splits train on the whole other dataset
     average: str = "micro"  # the headline average of a score
     in_folds: bool = False  # its name ends in the number of folds and a number
+    alone: bool = False  # names its own prompt and frames: a model embeds for it, and for no other at once
 
 
 def stratified(data: ProtocolData, number: int, **options: Any) -> Protocol:
@@ -145,21 +148,12 @@ def from_file(data: ProtocolData, number: int, **options: Any) -> Protocol:
     return intra_dataset_from_file(data.clips, Path(data.split_file), number, names, **options)
 
 
-def truze_lists() -> dict[str, dict[str, Any]]:
-    """The published TruZe lists by dataset: title, n_classes and the unseen classes."""
-    lists = json.loads(Path(__file__).with_name("truze.json").read_text(encoding="utf-8"))
-    return {name: entry | {"unseen": tuple(entry["unseen"].split())} for name, entry in lists.items()}
-
-
 def truze(data: ProtocolData, number: None = None, **options: Any) -> Protocol:
     """TruZe: UCF101 with 70 seen-side and 31 unseen classes, or HMDB51 with 29 and 22.
 
     Source: Gowda et al., GCPR 2021; a 67/34 list of UCF101 circulates too, so the name says the numbers.
     """
-    lists = truze_lists()
-    if data.name not in lists:
-        raise ProtocolError(f"TruZe has lists for 'ucf101' and 'hmdb51', got {data.name!r}")
-    title, n, unseen = lists[data.name].values()
+    title, n, unseen = published_of(data.name, "truze", "TruZe")
     absent = ", ".join([name for name in unseen if name not in data.names][:3]) or "none"
     if len(data.names) != n or absent != "none":
         got = f"{len(data.names)} classes, of those tested on lacking {absent}"
@@ -193,12 +187,29 @@ def official(data: ProtocolData, number: int, **options: Any) -> Protocol:
     """All classes, and of their clips those whose word `number` of `splits` is "test"."""
     if number not in (1, 2, 3):
         raise ProtocolError(f"N must be 1, 2 or 3 (the number of an official test list), got {number!r}")
-    in_list = _words(data.clips).map(lambda row: row[number - 1 : number] == ["test"]).astype(bool)
+    in_list = split_words(data.clips).map(lambda row: row[number - 1 : number] == ["test"]).astype(bool)
     if not in_list.any():
         raise ProtocolError(f"official test list {number} has no clip; catalog the dataset with its lists")
     left_out = dict.fromkeys(data.clips["id"][~in_list], f"not in the official test list {number}")
     name = f"official test split {number}, cross-dataset"
     return cross_dataset(name, data, data.names, left_out=left_out, **options)
+
+
+def mveb(data: ProtocolData, number: None = None, **options: Any) -> Protocol:
+    """What mteb's MVEB scores: test list 1 of the 51 classes of UCF101 that have sound, or of HMDB51.
+
+    With mteb's prompt, frames and rule for ties; its name says where some of mteb's clips are missing.
+    Source: UCF101VideoZeroShotClassification and HMDB51ZeroShot of mteb 2.26.24.
+    """
+    title, n_clips, unseen = published_of(data.name, "mveb", "MVEB")
+    if data.train_clips is not None:
+        raise ProtocolError(f"mveb scores what was trained elsewhere, got {data.train_name} to train on")
+    if lacking := [name for name in unseen if name not in data.names]:
+        raise ProtocolError(f"MVEB needs clips of 51 classes, {len(lacking)} have none: {lacking[0]!r}")
+    options = {"ties": "first", "prompt": "a video of {spaced_name}", "frames": FIRST_TO_LAST} | options
+    made = official(replace(data, clips=data.clips[data.clips["class"].isin(unseen)]), 1, **options)
+    short = f", {len(made.test_clips):,} of its {n_clips:,} clips" * (len(made.test_clips) != n_clips)
+    return replace(made, name=f"MVEB, {title}{short}")
 
 
 def kinetics220(data: ProtocolData, number: int, **options: Any) -> Protocol:
@@ -270,7 +281,7 @@ def cross_dataset(
     reasons = dict(left_out or {}) | dict.fromkeys(namesakes, removal_reason(removed_rule))
     reasons |= dict.fromkeys(no_part, NO_PART)
     training = train_clips[train_clips["class"].isin(trained_on)]
-    words = dict(zip(training["id"].tolist(), map(" ".join, _words(training)), strict=True))
+    words = dict(zip(training["id"].tolist(), map(" ".join, split_words(training)), strict=True))
     held_out: list[str] = []
     if "train" in words.values() and set(words.values()) <= {"train", "val", "test", ""}:
         held_out = [clip for clip, word in words.items() if word == "val"]
@@ -295,12 +306,6 @@ def _new_classes(data: ProtocolData) -> list[str]:
     return [name for name in data.names if same(name) not in old]
 
 
-def _words(clips: pd.DataFrame) -> pd.Series:
-    """The words of `splits`, a list a clip; empty lists where the table has no such column."""
-    splits = clips["splits"].fillna("").tolist() if "splits" in clips else [""] * len(clips)
-    return pd.Series([words.split() for words in splits], index=clips.index, dtype=object)
-
-
 WHOLE: dict[str, Any] = {"crosses": True, "shares_training": True}
 PROTOCOLS = {
     "stratified": Kind(
@@ -316,6 +321,7 @@ PROTOCOLS = {
     "official": Kind(
         official, "an official test list (1..3), trained on another dataset", "test lists", **WHOLE
     ),
+    "mveb": Kind(mveb, "as mteb's MVEB scores it", "test lists", numbered=False, alone=True, **WHOLE),
     "kinetics220": Kind(kinetics220, "160 classes new in Kinetics-600", "Kinetics-400 and 600", crosses=True),
 }
 

@@ -47,10 +47,13 @@ class Blocks(NamedTuple):
             yield rows, self.scores(self.group.part(rows))
 
 
-def judge(scores_BC: np.ndarray, targets: np.ndarray, temperature: float | None) -> Judged:
+def judge(
+    scores_BC: np.ndarray, targets: np.ndarray, temperature: float | None, ties: str = "wrong"
+) -> Judged:
     """Predicted class, rank of the truth, margin and confidence of each clip; N_1, and the mean loss.
 
-    A tie with another class is wrong: the prediction is of the tied classes not the true one.
+    A tie with another class is wrong: the prediction is of the tied classes not the true one; or, with
+    ties="first", the first.
 
     Raises:
         ValueError: as `truth_rank`, or the temperature is not above 0.
@@ -62,8 +65,8 @@ def judge(scores_BC: np.ndarray, targets: np.ndarray, temperature: float | None)
     others_BC[clips, predicted_B] = -np.inf
     second_B = others_BC.max(1)
     wrong, tied = np.flatnonzero((predicted_B != targets) | (second_B == best_B)), second_B == best_B
-    rank_B[wrong] = truth_rank(scores_BC[wrong], targets[wrong])
-    predicted_B[tied] = predicted_classes(scores_BC[tied], targets[tied])
+    rank_B[wrong] = truth_rank(scores_BC[wrong], targets[wrong], ties)
+    predicted_B[tied] = predicted_classes(scores_BC[tied], targets[tied], ties)
     confidence_B, loss = np.full(len(targets), np.nan), np.nan
     if temperature is not None:
         confidence_B, loss = confidence_and_loss(scores_BC, predicted_B, targets, temperature)

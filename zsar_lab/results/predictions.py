@@ -123,7 +123,8 @@ class Predictions(Shown):
         """One row a clip and what was scored, with COLUMNS.
 
         A tie with another class counts as wrong: rank counts tied classes as better, and prediction is one of
-        them. margin is the best score less the second best; confidence is NaN without a temperature.
+        them; a protocol whose `ties` is "first" predicts the first. margin is the best score less the second
+        best; confidence is NaN without a temperature.
         """
         return pd.concat([self._rows(one) for one in self.scored], ignore_index=True)[list(COLUMNS)]
 
@@ -196,7 +197,7 @@ class Predictions(Shown):
         columns = np.arange(scores_BC.shape[1]) if columns is None else np.sort(columns)
         kept = np.isin(self.targets(), columns)
         place = np.searchsorted(columns, self.targets()[kept])
-        rank = truth_rank(scores_BC[np.ix_(kept, columns)], place)
+        rank = truth_rank(scores_BC[np.ix_(kept, columns)], place, self.protocol.ties)
         clips, labels = (np.array(of, dtype=object) for of in (self.ids(), self.names()))
         rows = {"split": self.split, "clip": clips[kept], "label": labels[columns[place]], "rank": rank}
         return pd.DataFrame(rows)
@@ -344,7 +345,7 @@ class Predictions(Shown):
             return Judged(predicted_B, rank_B, margin_B, confidence_B, occurrence_C, float(loss))
         blocks = scores.parts() if isinstance(scores, Blocks) else [(slice(None), scores)]
         parts = [
-            judge(self._stacked(one, scores_BC, rows), targets[rows], one.temperature)
+            judge(self._stacked(one, scores_BC, rows), targets[rows], one.temperature, self.protocol.ties)
             for rows, scores_BC in blocks
         ]
         if len(parts) == 1:

@@ -21,6 +21,7 @@ Prompt = Callable[[pd.DataFrame], list[str]]
 EDITED = ", edited"
 PARTS = ("posture", "arms", "legs", "travel", "prop")  # of a structure
 MOST_WORDS_A_LINE = 30  # of a part, which is a phrase
+SPACED = "spaced_name"  # a field of templates
 FIELD = r"\{([^\W\d]\w*)\}"
 FORMS = {"text": ("text",), "description": ("description",), "parts": tuple(TEXT_PARTS)}  # of written texts
 BESIDE = ("name", "label", "dataset")  # further columns of a user's own texts; the last two are not read
@@ -162,7 +163,8 @@ def line_names(text: ClassText) -> list[str]:
 class Templates:
     """A prompt of one or several templates whose embeddings are averaged: one line a template.
 
-    `patterns` are such as "a video of {label}", "{label}: {description}"; a field is a column of the table.
+    `patterns` are such as "a video of {label}", "{label}: {description}"; a field is a column of the table,
+    or spaced_name, the name with its underscores as spaces.
     `title` is what the prompt is called in a score's provenance; the patterns themselves when empty.
     ValueError when there is no pattern, one without a field, or one that cannot be filled.
     """
@@ -184,9 +186,12 @@ class Templates:
         """The filled patterns of each class, a line each."""
         columns = {}
         for field in self._fields():
-            if field not in ("label", "name", *classes.columns):
+            if field not in ("label", "name", SPACED, *classes.columns):
                 raise ValueError(f"a template has no column {{{field}}}, only {', '.join(classes.columns)}")
-            values = label(classes) if field == "label" else _filled(classes, field)
+            values = (
+                label(classes) if field == "label" else _filled(classes, {SPACED: "name"}.get(field, field))
+            )
+            values = [value.replace("_", " ") for value in values] if field == SPACED else values
             columns[field] = [" ".join(value.split()) for value in values]  # one line a template
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         return ["\n".join(pattern.format(**row) for pattern in self.patterns) for row in rows]
