@@ -15,9 +15,14 @@ NeurIPS 2013; the exponent is that of unbalanced transport, Chizat et al., Mathe
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from zsar_lab.text.relatedness import unit
+
+if TYPE_CHECKING:
+    from scipy.sparse import sparray
 
 K, ALPHA, TEMPERATURE = 10, 0.9, 0.05
 BALANCES = {"label_propagation": 0.5, "label_propagation_balanced": 1.0}
@@ -25,12 +30,12 @@ MOST_CLIPS = 5_000  # where it is scored beside others: each clip is held agains
 N_STEPS, LEAST, TOLERANCE = 200, 1e-12, 1e-9
 
 
-def propagated(scores_BC: np.ndarray, embedding_BD: np.ndarray, balance: float = 1.0) -> np.ndarray:
+def propagated(scores_BC: np.ndarray, near_BB: sparray, balance: float = 1.0) -> np.ndarray:
     """Shares of the classes for each clip after propagation, float64 [B, C]; rows sum to 1.
 
     Args:
         scores_BC: cosines of the clips with the classes, by any method.
-        embedding_BD: of the same clips, of any length above 0.
+        near_BB: of the same clips, from `neighbours`.
         balance: 0..1, how far classes are drawn to equally many clips.
 
     Raises:
@@ -38,14 +43,14 @@ def propagated(scores_BC: np.ndarray, embedding_BD: np.ndarray, balance: float =
             another balance.
     """
     scores_BC = np.asarray(scores_BC, dtype=float)
-    if scores_BC.ndim != 2 or min(scores_BC.shape) < 2 or len(scores_BC) != len(embedding_BD):
-        got = f"scores {scores_BC.shape} of {len(embedding_BD)} clips"
+    if scores_BC.ndim != 2 or min(scores_BC.shape) < 2 or len(scores_BC) != near_BB.shape[0]:
+        got = f"scores {scores_BC.shape} of {near_BB.shape[0]} clips"
         raise ValueError(f"label propagation needs 2 clips and 2 classes or more, got {got}")
     if not np.isfinite(scores_BC).all() or not 0 <= balance <= 1:
         raise ValueError(f"label propagation needs finite scores and a balance in 0..1, got {balance}")
     exponent = np.exp((scores_BC - scores_BC.max(1, keepdims=True)) / TEMPERATURE)
     share_BC = exponent / exponent.sum(1, keepdims=True)
-    near_BB, spread_BC, step_BC = _neighbours(embedding_BD), share_BC, share_BC
+    spread_BC, step_BC = share_BC, share_BC
     for _ in range(N_STEPS):
         step_BC = ALPHA * (near_BB @ step_BC)
         spread_BC = spread_BC + step_BC
@@ -54,11 +59,17 @@ def propagated(scores_BC: np.ndarray, embedding_BD: np.ndarray, balance: float =
     return _balanced(spread_BC, balance)
 
 
-def _neighbours(embedding_BD: np.ndarray) -> np.ndarray:
-    """S of the module's formula, a sparse matrix [B, B]."""
+def neighbours(embedding_BD: np.ndarray) -> sparray:
+    """S of the module's formula, [B, B], of clips' embeddings of any length above 0.
+
+    Raises:
+        ValueError: fewer than two clips.
+    """
     from scipy.sparse import diags_array
     from sklearn.neighbors import kneighbors_graph
 
+    if len(embedding_BD) < 2:
+        raise ValueError(f"label propagation needs 2 clips or more, got {len(embedding_BD)}")
     rows_BD = unit(np.asarray(embedding_BD, dtype=float))
     graph = kneighbors_graph(rows_BD, min(K, len(rows_BD) - 1), mode="distance", metric="cosine")
     graph.data = np.maximum(1 - graph.data, LEAST)

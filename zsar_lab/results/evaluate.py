@@ -23,7 +23,7 @@ from zsar_lab.methods.clips import (
 from zsar_lab.methods.direct import TrainedModel
 from zsar_lab.methods.fusion import true_prototype_scores
 from zsar_lab.methods.hubness_reduction import reduced_scores
-from zsar_lab.methods.label_propagation import BALANCES, MOST_CLIPS, propagated
+from zsar_lab.methods.label_propagation import BALANCES, MOST_CLIPS, neighbours, propagated
 from zsar_lab.methods.table import METHODS, SEEN, TEXT_METHODS, UPPER_BOUND
 from zsar_lab.methods.transfer import TransferSettings, weights_of
 from zsar_lab.protocols.protocol import Protocol, plain
@@ -234,12 +234,13 @@ def _score(
         for one in reduced_scores(reduced, split):
             chosen = {name: value for name, value in vars(one).items() if name != "scores_BC"}
             keep(one.scores_BC, reduced.method, prompt, **chosen)
-    is_fit = len(test.names) > 1 and 1 < len(test.ids) <= MOST_CLIPS
-    for fitted in (fits[name] for name in PROPAGATED if name in fits and is_fit):
-        chosen = {"setting": TRANSDUCTIVE, "settings": fitted.settings}
-        for name, balance in BALANCES.items():
-            spread_BC = propagated(fitted.scores(test), test.embedding_BD, balance)
-            keep(spread_BC, fitted.method, prompt, reduction=name, **chosen)
+    if len(test.names) > 1 and 1 < len(test.ids) <= MOST_CLIPS:
+        near_BB = neighbours(test.embedding_BD)
+        for fitted in (fits[name] for name in PROPAGATED if name in fits):
+            chosen = {"setting": TRANSDUCTIVE, "settings": fitted.settings}
+            for name, balance in BALANCES.items():
+                spread_BC = propagated(fitted.scores(test), near_BB, balance)
+                keep(spread_BC, fitted.method, prompt, reduction=name, **chosen)
     beside, tested = (ClipGroup.joined(seen_test, group) for group in (validation, test))
     n_seen = len(seen_test.ids), len(protocol.seen)
     for fitted in (fits[name] for name, method in METHODS.items() if method.generalised and name in fits):
