@@ -37,10 +37,9 @@ class Evaluated(Results):
         remark: str = "",
         leakage: dict[str, list[str]] | None = None,
     ) -> Evaluated:
-        """The same scores, with the catalog that their clips are in, and what must be said of them.
+        """The same scores, with what must be said of them, and unseen classes trained on by training set.
 
-        `clips` gives the embeddings that a split was scored on; maps are saved in the folder; leakage are the
-        unseen classes that were trained on, by training set.
+        `clips` gives the embeddings that a split was scored on; maps are saved in the folder.
         """
         found = Evaluated.__new__(Evaluated)
         vars(found).update(vars(results))
@@ -59,13 +58,11 @@ class Evaluated(Results):
         method, predictions = method or self.baseline(), self.splits()[split]
         if kind not in PLOTS:
             raise ValueError(f"kind must be one of {', '.join(PLOTS)}, got {kind!r}")
-        if kind == "methods":
-            return scores.method_scores(self)
-        if kind == "differences":
-            return scores.differences(self)
+        if kind in ("methods", "differences"):
+            return scores.method_scores(self) if kind == "methods" else scores.differences(self)
         if kind == "map":
-            given = self._map(predictions), self.catalog, "group", "text"
-            return space.shared_space(*given, predictions, method)
+            mapped = self._map(predictions)
+            return space.shared_space(mapped, self.catalog, "group", "text", predictions, method)
         if kind == "hubness":
             return scores.hubness_bars(predictions, self.catalog)
         make = classes.per_class if kind == "classes" else classes.confusion
@@ -84,8 +81,7 @@ class Evaluated(Results):
         from zsar_lab.viz.widgets.space import SpaceExplorer
 
         predictions = self.splits()[split]
-        given = self.catalog, predictions, self.baseline(), find
-        return SpaceExplorer(self._map(predictions), *given)
+        return SpaceExplorer(self._map(predictions), self.catalog, predictions, self.baseline(), find)
 
     def _map(self, predictions: Predictions) -> Any:
         from zsar_lab.viz.projection import shared_space_map

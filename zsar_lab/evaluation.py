@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zsar_lab.clips_to_score import files_of, framed_clips, listed_clips
+from zsar_lab.clips_to_score import clips_of, files_of
 from zsar_lab.data.catalog import Catalog
 from zsar_lab.data.frames import FrameStore
 from zsar_lab.data.prepare import Source, make_catalog
@@ -27,7 +28,7 @@ from zsar_lab.results.predictions import Predictions
 from zsar_lab.results.summary import Results
 from zsar_lab.study import expand
 from zsar_lab.text.class_lists import TEXT_PARTS, read_classes
-from zsar_lab.text.embeddings import check_differ, embed_class_text
+from zsar_lab.text.embeddings import ClassEmbeddings, check_differ, embed_class_text
 from zsar_lab.text.prompts import texts_of
 from zsar_lab.text.relatedness import unit
 from zsar_lab.workspace import Workspace
@@ -61,7 +62,7 @@ def evaluate(
 
     A protocol that crosses datasets (half-N, all, official-N, mveb) scores the model as it is: it was trained
     elsewhere. One within a dataset (random-N, stratified-N, intra-N, truze) scores ridge and transfer from
-    embeddings of the dataset's seen classes too, their settings chosen on validation classes.
+    embeddings of the dataset's seen classes too, their settings chosen on its validation classes.
 
     What a public model was trained on is said beside its scores, with the number of unseen classes that have
     the name of a class of a labelled training set; so of `Embeddings` whose provenance has `training_sets`.
@@ -83,17 +84,9 @@ def evaluate(
         ValueError: no protocol, one that the data do not allow (ProtocolError), the model was trained on an
             unseen class, or as `load_model`, `prepare` and `evaluate_points`.
     """
-    if dataset is None and isinstance(model, Embeddings):
-        raise ValueError("embeddings are scored on a dataset, got None")
     if dataset is None:
-        workspace = model if isinstance(model, Workspace) else Workspace.open(str(model))
-        if protocol or methods or prompts or videos or annotations or revision:
-            raise ValueError("a study is scored by its own protocols and methods; name a dataset for others")
-        maps = workspace.folder / "predictions"
-        return Evaluated.of(workspace.report(), workspace.catalog, workspace.embeddings, maps)
-    names = [
-        one for given in ([protocol] if isinstance(protocol, str) else protocol) for one in expand(given)
-    ]
+        return _own_splits(model, protocol or methods or prompts or videos or annotations or revision)
+    names = [one for name in ([protocol] if isinstance(protocol, str) else protocol) for one in expand(name)]
     if not names:
         raise ValueError("protocol must name one or more, such as half-0..9 or random-0, got none")
     if revision is not None and not isinstance(model, (str, Path)):
@@ -102,61 +95,99 @@ def evaluate(
     if alone and (len(names) > 1 or prompts):
         raise ValueError(f"{alone[0]!r} is asked alone and by its own prompt, got {names} and {prompts}")
     if isinstance(model, Embeddings):
-        found = _given(
-            model, names, listed_clips(dataset, videos, annotations), methods, prompts, Path(folder)
-        )
+        if prompts:
+            raise ValueError(f"the class texts are embedded already, got the prompts {', '.join(prompts)}")
+        catalog, _, place = clips_of(dataset, videos, annotations, Path(folder), None)
+        scored = _of_embeddings(model, names, catalog, place)
     elif alone:
-        found = _asked(
-            load_model(model, revision=revision),
-            alone[0],
-            dataset,
-            videos,
-            annotations,
-            Path(folder),
-            methods,
-        )
+        given = _asked(load_model(model, revision=revision), alone[0], dataset, videos, annotations, folder)
+        model, scored = given[0], _of_embeddings(given[0], names, *given[1:])
     else:
-        asked = methods, prompts, allow_leakage
-        opened = load_model(model, revision=revision)
-        found = _embedded(opened, names, dataset, videos, annotations, Path(folder), *asked)
-    return found
+        model = load_model(model, revision=revision)
+        made = clips_of(dataset, videos, annotations, Path(folder), model.frames)
+        scored = _of_model(model, *made, prompts, methods, allow_leakage)
+    families: dict[str, list[Predictions]] = {}
+    unseen: set[str] = set()
+    asked, catalog = "", scored.catalog
+    for name, split in _protocols(names, scored.usable, catalog, scored.trained_on).items():
+        texts, ready = scored.points(name, split)
+        key = f"-{fingerprint(name, scored.key, list(methods or ()))[:8]}" if scored.cache else ""
+        found = evaluate_points(scored.clips, split, ready, texts, methods, scored.cache, name + key)
+        unseen |= {*split.unseen}
+        families.setdefault(ProtocolName.of(name).family, []).append(found)
+        asked = how_asked(split, model) if split.asked and isinstance(model, Embeddings) else asked
+    remark, leakage = "", None
+    if model.training_sets is not None:
+        table = catalog.classes[catalog.classes["name"].isin(unseen)]
+        remark, leakage = contamination(table, model.training_sets)
+    elif leaked := match_names(unseen, model.seen["name"]).class_of:
+        remark = f"NOT zero-shot: the model was trained on {len(leaked)} of the unseen classes"
+        leakage = {catalog.name: sorted(leaked)}
+    told = f"{catalog.name}, by {scored.told}" + f"; {remark}" * bool(remark)
+    titles = {name: f"{name}, {len(of)} split{'s' * (len(of) > 1)}, {told}" for name, of in families.items()}
+    results = Results(families, scored.about, titles, scored.cache)
+    evaluated = Evaluated.of(results, catalog, lambda _: scored.clips, scored.maps, remark, leakage)
+    evaluated.remark = ". ".join(filter(None, (asked, remark)))
+    return evaluated
 
 
-def _embedded(
+def _own_splits(model: Any, asked: Any) -> Evaluated:
+    """The splits of a study, by its own protocols and methods."""
+    if isinstance(model, Embeddings):
+        raise ValueError("embeddings are scored on a dataset, got None")
+    if asked:
+        raise ValueError("a study is scored by its own protocols and methods; name a dataset for others")
+    workspace = model if isinstance(model, Workspace) else Workspace.open(str(model))
+    maps = workspace.folder / "predictions"
+    return Evaluated.of(workspace.report(), workspace.catalog, workspace.embeddings, maps)
+
+
+@dataclass(frozen=True)
+class _ToScore:
+    """Embedded clips of a dataset, and what is said of them."""
+
+    catalog: Catalog
+    usable: pd.DataFrame  # the clips that take part
+    clips: ClipEmbeddings
+    points: Callable[[str, Protocol], tuple[list[ClassEmbeddings], list[ClassPoints]]]  # texts, ready points
+    told: str  # by whom, in titles
+    trained_on: str  # in words
+    about: dict[str, str]  # fingerprints
+    maps: Path
+    cache: Path | None = None  # of predictions
+    key: tuple[str, ...] = ()  # what they depend on, beside the methods
+
+
+def _of_model(
     model: VideoModel,
-    names: Sequence[str],
-    dataset: str | Path,
-    videos: str | Path | None,
-    annotations: str | Path | None,
-    folder: Path,
-    methods: Sequence[str] | None,
+    catalog: Catalog,
+    store: FrameStore,
+    place: Path,
     prompts: Sequence[str] | None,
+    methods: Sequence[str] | None,
     allow_leakage: bool,
-) -> Evaluated:
-    """Score a model, which embeds the clips and the class texts."""
-    catalog, store, place, clips, table = _made(model, dataset, videos, annotations, folder)
+) -> _ToScore:
+    """Clips and class texts by a model."""
+    clips, table = model.embed_store(store, place / "embeddings"), _table(catalog)
     prompts = list(prompts or [model.usual_prompt(table)])
     texts = [embed_class_text(texts_of(table, one), model.encoder, place / "class_text") for one in prompts]
     check_differ(texts[0])
-    usable = catalog.usable[catalog.usable["id"].isin(set(store.ids))]
-    families: dict[str, list[Predictions]] = {}
-    leaked: set[str] = set()
-    unseen: set[str] = set()
-    for name, made in _protocols(names, usable, catalog, model.about).items():
-        leaked |= _trained_on(model, made, allow_leakage)
-        unseen |= {*made.unseen}
+
+    def points(name: str, made: Protocol) -> tuple[list[ClassEmbeddings], list[ClassPoints]]:
+        found = match_names(made.unseen, model.seen["name"]).class_of
+        if found and not allow_leakage:
+            pairs = ", ".join(f"{name} ({seen})" for name, seen in list(found.items())[:5])
+            raise ProtocolError(
+                f"{len(found)} unseen classes of {made.name!r} were trained on: {pairs}; allow_leakage"
+                " (--allow-leakage) scores them nevertheless, and says so"
+            )
         taking_part = table[table["name"].isin({*made.seen, *made.validation, *made.unseen})]
-        ready = _ready_points(model, taking_part, made, prompts, methods)
-        key = fingerprint(name, model.fingerprint, prompts, list(methods or ()))
-        given = clips, made, ready, texts, methods, place / "predictions", f"{name}-{key[:8]}"
-        families.setdefault(ProtocolName.of(name).family, []).append(evaluate_points(*given))
+        return texts, _ready_points(model, taking_part, made, prompts, methods)
+
+    usable = catalog.usable[catalog.usable["id"].isin(set(store.ids))]
     about = {"catalog": catalog.fingerprint, "frames": store.fingerprint, "model": model.fingerprint}
-    remark = f"NOT zero-shot: the model was trained on {len(leaked)} of the unseen classes" * bool(leaked)
-    told = remark, {catalog.name: sorted(leaked)} if leaked else None
-    if model.training_sets is not None:
-        told = contamination(table[table["name"].isin(unseen)], model.training_sets)
-    made_of = about, clips, place / "maps", place / "predictions"
-    return _summed_up(families, catalog, model.name, *made_of, *told)
+    told, key = (model.name, model.about), (model.fingerprint, *prompts)
+    return _ToScore(catalog, usable, clips, points, *told, about, place / "maps", place / "predictions", key)
 
 
 def embed_dataset(
@@ -195,36 +226,25 @@ def embed_dataset(
         ValueError: as `evaluate`, or the method does not read the prompt.
     """
     model = load_model(model)
-    catalog, store, place, clips, table = _made(model, dataset, videos, annotations, Path(folder))
+    catalog, store, place = clips_of(dataset, videos, annotations, Path(folder), model.frames)
+    clips, table = model.embed_store(store, place / "embeddings"), _table(catalog)
     prompt = prompt or model.usual_prompt(table)
     texts = embed_class_text(texts_of(table, prompt), model.encoder, place / "class_text")
     check_differ(texts)
-    made = model.classifier(table, method, prompt, allow_bias=True)
-    sets = (
-        [model.about.removeprefix("trained on ")]
-        if model.training_sets is None
-        else list(model.training_sets)
-    )
-    about: dict[str, Any] = {"model": model.name, "revision": model.fingerprint, "training_sets": sets}
-    about |= {"method": made.method, "prompt": prompt}
+    made, sets = model.classifier(table, method, prompt, allow_bias=True), model.training_sets
+    about: dict[str, Any] = {"model": model.name, "revision": model.fingerprint, "method": made.method}
+    about["training_sets"] = [model.about.removeprefix("trained on ")] if sets is None else list(sets)
     about |= {} if made.temperature is None else {"temperature": str(made.temperature)}
-    about |= {"dataset": catalog.name, "text_encoder": texts.encoder} | dict(provenance or {})
-    points, language = unit(made.weights_CD), texts.pooled_CF
-    return Embeddings(clips.ids, clips.embedding_ND, made.names, points, about, language_vectors=language)
+    about |= {"prompt": prompt, "dataset": catalog.name, "text_encoder": texts.encoder}
+    points, about = unit(made.weights_CD), about | dict(provenance or {})
+    return Embeddings(
+        clips.ids, clips.embedding_ND, made.names, points, about, language_vectors=texts.pooled_CF
+    )
 
 
-def _made(
-    model: VideoModel,
-    dataset: str | Path,
-    videos: str | Path | None,
-    annotations: str | Path | None,
-    folder: Path,
-) -> tuple[Catalog, FrameStore, Path, ClipEmbeddings, pd.DataFrame]:
-    """The clips of a dataset through a model, the folder for what is made of them, and the classes."""
-    catalog, store, place = framed_clips(dataset, videos, annotations, model, folder)
-    clips = model.embed_store(store, place / "embeddings")
-    table = read_classes(catalog.classes[[name for name in TEXT_COLUMNS if name in catalog.classes]])
-    return catalog, store, place, clips, table
+def _table(catalog: Catalog) -> pd.DataFrame:
+    """The classes of a catalog as `read_classes` gives them."""
+    return read_classes(catalog.classes[[name for name in TEXT_COLUMNS if name in catalog.classes]])
 
 
 def _asked(
@@ -233,37 +253,26 @@ def _asked(
     dataset: str | Path,
     videos: str | Path | None,
     annotations: str | Path | None,
-    folder: Path,
-    methods: Sequence[str] | None,
-) -> Evaluated:
-    """Score a public model by the prompt and the frames that a protocol names."""
+    folder: str | Path,
+) -> tuple[Embeddings, Catalog, Path]:
+    """Clips and class texts by a public model, with the prompt and the frames that a protocol names."""
     if not isinstance(model, PublicModel) or videos is None or annotations is None:
         got = f"got {model.name!r}, {videos} and {annotations}"
         raise ValueError(f"{name!r} needs Embeddings, or a public model with videos and annotations, {got}")
     source = Source(str(dataset), str(videos), str(annotations))
-    place = folder / f"{name}-{fingerprint('clips asked', source.inputs, files_of(Path(videos)))[:8]}"
+    place = Path(folder) / f"{name}-{fingerprint('clips asked', source.inputs, files_of(Path(videos)))[:8]}"
     catalog = make_catalog(source, place)
     made = _protocols([name], catalog.usable, catalog, model.about)[name]
     clips = catalog.usable[catalog.usable["id"].isin(set(made.test_clips))]
     table = read_classes(catalog.classes[catalog.classes["name"].isin(made.unseen)][["name"]])
     given = model.embed_asked(clips, table, made, catalog.root, place / "whole")
-    return _given(given, [name], replace(catalog, clips=clips), methods, None, place)
+    return given, replace(catalog, clips=clips), place
 
 
-def _given(
-    model: Embeddings,
-    names: Sequence[str],
-    catalog: Catalog,
-    methods: Sequence[str] | None,
-    prompts: Sequence[str] | None,
-    folder: Path,
-) -> Evaluated:
-    """Score embeddings from elsewhere; clips without one are said, and take no part."""
-    if prompts:
-        raise ValueError(f"the class texts are embedded already, got the prompts {', '.join(prompts)}")
+def _of_embeddings(model: Embeddings, names: Sequence[str], catalog: Catalog, folder: Path) -> _ToScore:
+    """Embeddings from elsewhere; clips without one are said, and take no part."""
     listed = catalog.clips[catalog.clips["class"].isin(catalog.classes["name"])]
-    told = model.provenance.get("model", "embeddings from elsewhere")
-    clips, remark = model.of_clips(listed), ""
+    told, clips = model.provenance.get("model", "embeddings from elsewhere"), model.of_clips(listed)
     if PROTOCOLS[ProtocolName.of(names[0]).kind].alone:  # others than its clips need no embedding
         made = _protocols(names, listed.drop(columns="status", errors="ignore"), catalog, told)[names[0]]
         listed = listed[listed["id"].isin(set(made.test_clips))]
@@ -272,29 +281,21 @@ def _given(
     if len(lacking):
         such = f"{len(lacking)} of {len(listed)} clips have no embedding, such as {lacking.iloc[0]!r}"
         warnings.warn(f"{such}; they take no part", stacklevel=3)
-    families: dict[str, list[Predictions]] = {}
     method = model.provenance.get("method", "direct")
     temperature = model.provenance.get("temperature")
-    unseen: set[str] = set()
-    for name, made in _protocols(names, usable, catalog, told).items():
+
+    def points(name: str, made: Protocol) -> tuple[list[ClassEmbeddings], list[ClassPoints]]:
         texts = model.of_classes((*made.seen, *made.validation, *made.unseen))
         points_CD, warmth = model.points(texts.names), float(temperature) if temperature else None
         if points_CD is None and not made.seen:
-            raise EmbeddingsError(
-                f"{name!r} needs class texts in the clips' space (text_embedding), got none"
-            )
-        ready = []
-        if points_CD is not None and (method == "direct" or not made.seen):  # transfer is of other clips
-            ready.append(ClassPoints(method, GIVEN, texts.names, points_CD, warmth))
-        scored = evaluate_points(clips, made, ready, [texts], methods, split=name)
-        unseen |= {*made.unseen}
-        families.setdefault(ProtocolName.of(name).family, []).append(scored)
-        remark = how_asked(made, model) if made.asked else remark
-    said = contamination(catalog.classes[catalog.classes["name"].isin(unseen)], model.training_sets)
-    given = {"embeddings": model.fingerprint}, clips, folder / "maps", None
-    found = _summed_up(families, catalog, told, *given, *said)
-    found.remark = ". ".join(filter(None, (remark, found.remark)))
-    return found
+            needed = "class texts in the clips' space (text_embedding)"
+            raise EmbeddingsError(f"{name!r} needs {needed}, got none")
+        if points_CD is None or (method != "direct" and made.seen):  # transfer is of other clips
+            return [texts], []
+        return [texts], [ClassPoints(method, GIVEN, texts.names, points_CD, warmth)]
+
+    about = {"embeddings": model.fingerprint}
+    return _ToScore(catalog, usable, clips, points, told, told, about, folder / "maps")
 
 
 def _protocols(
@@ -310,37 +311,6 @@ def _protocols(
     return found
 
 
-def _summed_up(
-    families: dict[str, list[Predictions]],
-    catalog: Catalog,
-    by: str,
-    about: dict[str, str],
-    clips: ClipEmbeddings,
-    maps: Path,
-    cache: Path | None = None,
-    remark: str = "",
-    leakage: dict[str, list[str]] | None = None,
-) -> Evaluated:
-    told = f"{catalog.name}, by {by}" + f"; {remark}" * bool(remark)
-    titles = {
-        family: f"{family}, {len(of)} split{'s' * (len(of) > 1)}, {told}" for family, of in families.items()
-    }
-    results = Results(families, about, titles, cache)
-    return Evaluated.of(results, catalog, lambda _: clips, maps, remark, leakage)
-
-
-def _trained_on(model: VideoModel, protocol: Protocol, allow: bool) -> set[str]:
-    """The unseen classes that the model was trained on, refused unless allowed."""
-    found = match_names(protocol.unseen, model.seen["name"]).class_of
-    if found and not allow:
-        pairs = ", ".join(f"{name} ({seen})" for name, seen in list(found.items())[:5])
-        raise ProtocolError(
-            f"{len(found)} unseen classes of {protocol.name!r} were trained on: {pairs}; allow_leakage"
-            " (--allow-leakage) scores them nevertheless, and says so"
-        )
-    return set(found)
-
-
 def _ready_points(
     model: VideoModel,
     table: pd.DataFrame,
@@ -354,17 +324,13 @@ def _ready_points(
     """
     own = [name for name in model.methods if name == "direct" or not protocol.seen]
     found, refused = [], None
-    for prompt in prompts:
-        for method in own:
-            if methods is not None and method not in methods:
-                continue
-            try:
-                made = model.classifier(table, method, prompt, allow_bias=True)
-            except ValueError as error:
-                refused = error
-                continue
-            given = method, prompt, made.names, made.weights_CD, made.temperature
-            found.append(ClassPoints(*given))
+    for prompt, method in product(prompts, [name for name in own if methods is None or name in methods]):
+        try:
+            made = model.classifier(table, method, prompt, allow_bias=True)
+        except ValueError as error:
+            refused = error
+        else:
+            found.append(ClassPoints(method, prompt, made.names, made.weights_CD, made.temperature))
     if refused is not None and not found and not protocol.seen:
         raise refused
     if refused is not None:

@@ -86,7 +86,10 @@ BAD = {
         "float16 ends at 65504",
     ),
     "width": ({"texts": TEXTS[:, 1:]}, "equally wide, got 4 and 3"),
-    "no text": ({"names": ["jumping"], "texts": TEXTS[:1]}, "3 of 3 have none, such as 'jump'; .*'jumping'"),
+    "no text": (
+        {"names": ["jumping"], "texts": TEXTS[:1]},
+        "3 of 3 have none, such as 'jump' .near 'jumping'",
+    ),
     "numbers": ({"clips": list(range(6))}, "must be text, got 0, int"),
     "too few": ({"clips": CLIPS[:5]}, "every clip needs a vector, got 5"),
     "empty": ({"clips": [], "vectors": VECTORS[:0]}, "every clip needs a vector, got 0"),
@@ -158,10 +161,11 @@ def test_the_nearest_are_those_of_sklearn_and_ties_go_by_id():
     for query in (vectors[50], random.normal(size=32)):
         cosine = cosine_similarity(vectors, query[None])[:, 0].astype("f4")
         wanted = sorted(range(500), key=lambda n: (-cosine[n].round(5), n))[:9]
-        table = found.nearest(query * 7, 9)
+        table = nearest_clips(found.clips, found.vectors, query * 7, 9)
         assert table["clip"].tolist() == [f"c{n:03d}" for n in wanted]
         np.testing.assert_allclose(table["score"], cosine[wanted], atol=1e-6)
-    assert found.nearest(vectors[50], 4)["clip"].tolist() == ["c003", "c050", "c077", "c401"]
-    assert found.nearest(vectors[50], 9999)["rank"].tolist() == list(range(1, 501))
+    table = nearest_clips(found.clips, found.vectors, vectors[50], 9999)
+    assert table["clip"].tolist()[:4] == ["c003", "c050", "c077", "c401"]
+    assert table["rank"].tolist() == list(range(1, 501))
     with pytest.raises(ValueError, match="k must be 1 or more, got 0"):
         nearest_clips(found.clips, found.vectors, vectors[0], 0)

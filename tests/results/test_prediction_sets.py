@@ -105,7 +105,7 @@ def test_thresholds_equal_a_plain_loop_whatever_the_numbers_of_clips_and_their_o
         (8, 0.9, {}, "0.9 needs 9 .*got 8"),
         (3, 0.8, {}, "0.8 needs 4 .*got 3"),
         (18, 0.95, {}, "0.95 needs 19 .*got 18"),
-        (9, 1.0, {}, "got 9"),
+        (9, 1.0, {}, "below 1, got 1"),
         (9, float("nan"), {}, "nan"),
         (9, 0.9, {"candidates": 1}, r"2 or more"),
         (9, 0.9, {"own": 8}, r"\(8,\)"),

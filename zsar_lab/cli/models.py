@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from zsar_lab.cli.studies import DEMO
 
@@ -48,8 +49,6 @@ def evaluate(
         allow_leakage: score also where the model was trained on a class that counts as unseen.
         json: file for the figures.
     """
-    from zsar_lab.files import write_json
-
     if revision and not model:
         raise ValueError("--revision is of a --model in the hub")
     if bool(predictions) == bool(dataset) or bool(dataset) != (bool(model) != bool(embeddings)):
@@ -70,23 +69,13 @@ def evaluate(
 
         assert dataset
         scored = model or Embeddings.read(embeddings or "", texts, average)
-        results = score(
-            scored,
-            dataset,
-            protocol,
-            videos=videos,
-            annotations=annotations,
-            methods=method or None,
-            prompts=prompt or None,
-            allow_leakage=allow_leakage,
-            revision=revision,
-        )
+        asked: dict[str, Any] = {"videos": videos, "annotations": annotations, "revision": revision}
+        asked |= {"methods": method or None, "prompts": prompt or None, "allow_leakage": allow_leakage}
+        results = score(scored, dataset, protocol, **asked)
         text = "\n\n".join(report_as_text(results, family) for family in results.families)
         text, content = f"{text}\n\n{results.sentence()}", report_content(results)
     print(text)
-    if json:
-        write_json(json, content)
-        print(f"\nWritten to {json}.")
+    _write(json, content)
 
 
 def embed(
@@ -117,15 +106,9 @@ def embed(
     from zsar_lab.evaluation import embed_dataset
 
     check_form(out)
+    where: dict[str, Any] = {"annotations": annotations, "videos": videos}
     about = {"licence": licence} if licence else {}
-    made = embed_dataset(
-        *(model, dataset),
-        annotations=annotations,
-        videos=videos,
-        method=method,
-        prompt=prompt,
-        provenance=about,
-    )
+    made = embed_dataset(model, dataset, **where, method=method, prompt=prompt, provenance=about)
     made.save(out)
     print(f"{made!r}\nWritten to {out}.")
 
@@ -154,7 +137,6 @@ def search(
         method: how the text becomes a point, transfer or direct; without it the model's usual one.
         json: file for the table, a list of objects.
     """
-    from zsar_lab.files import write_json
     from zsar_lab.infer.model import load_model
     from zsar_lab.infer.search import search as find
 
@@ -166,9 +148,7 @@ def search(
     table = find(text, where, k, model=by, videos=list(videos) or None, method=method)
     shown = table.drop(columns=[name for name in ("path", "class", "row") if not any(table.get(name, ""))])
     print(shown.to_string(index=False, float_format="{:+.3f}".format))
-    if json:
-        write_json(json, table.to_dict("records"))
-        print(f"Written to {json}.")
+    _write(json, table.to_dict("records"))
 
 
 def compare(a: Path, b: Path, /, *, json: Path | None = None) -> None:
@@ -179,15 +159,21 @@ def compare(a: Path, b: Path, /, *, json: Path | None = None) -> None:
         b: the other one.
         json: file for the figures.
     """
-    from zsar_lab.files import write_json
     from zsar_lab.results.compare_reports import compare_reports, read_report
 
     _check_output(json, a, b)
     found = compare_reports(read_report(a), read_report(b))
     print(f"A: {a}\nB: {b}\n\n{found.text()}")
-    if json:
-        write_json(json, found.content())
-        print(f"\nWritten to {json}.")
+    _write(json, found.content())
+
+
+def _write(path: Path | None, content: Any) -> None:
+    """Write a file of --json, where one is asked for."""
+    if path:
+        from zsar_lab.files import write_json
+
+        write_json(path, content)
+        print(f"\nWritten to {path}.")
 
 
 def _check_output(path: Path | None, *read: Path | None, option: str = "--json") -> None:
@@ -344,13 +330,9 @@ def bench(
         device: cpu or cuda; without it the first GPU if there is one.
         json: file for the figures.
     """
-    from zsar_lab.files import write_json
-
     script = Path(__file__).parents[2] / "benchmarks" / "bench_engine.py"
     if not script.is_file():
         raise FileNotFoundError("bench needs a checkout of zsar_lab with benchmarks/bench_engine.py")
     measure = runpy.run_path(str(script))["bench"]
     found = measure(preset, seconds, tiny, device, lambda *said: print(*said, flush=True))
-    if json:
-        write_json(json, found)
-        print(f"Written to {json}.")
+    _write(json, found)

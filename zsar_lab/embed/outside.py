@@ -27,6 +27,7 @@ from zsar_lab.text.embeddings import ClassEmbeddings
 from zsar_lab.text.prompts import ClassText
 
 GIVEN = "given"  # the prompt of class texts that were embedded elsewhere
+ARRAYS = ("embedding", "text_embedding", "language_embedding")  # names in a file
 FORMS = (".parquet", ".npz", ".safetensors")
 UNIT = 2e-7  # off 1, the length of rows that are of unit length already
 
@@ -96,9 +97,8 @@ class Embeddings(Shown):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """What there is, by the names of a file."""
-        found = {"embedding": self.vectors, "text_embedding": self.text_vectors}
-        found["language_embedding"] = self.language_vectors
-        return {name: np.ascontiguousarray(rows) for name, rows in found.items() if rows is not None}
+        rows = self.vectors, self.text_vectors, self.language_vectors
+        return {name: np.ascontiguousarray(of) for name, of in zip(ARRAYS, rows) if of is not None}
 
     @property
     def training_sets(self) -> tuple[str, ...]:
@@ -134,15 +134,12 @@ class Embeddings(Shown):
         found = _read(path)
         if texts is not None:
             beside = _read(texts)
-            if beside.get("name") is None:
-                raise EmbeddingsError(f"{_called(texts)} must hold name and its embedding, {_got(beside)}")
-            about = {**found.get("provenance", {}), **beside.get("provenance", {})}
-            of_texts = {name: beside.get(name) for name in ("name", "text_embedding", "language_embedding")}
-            found |= of_texts | {"provenance": about}
-        if found.get("clip") is None or found.get("embedding") is None:
-            raise EmbeddingsError(f"{_called(path)} must hold clip and embedding, {_got(found)}")
+            _check_holds(beside, texts, "name")
+            about = found["provenance"] | beside["provenance"]
+            found |= {name: beside.get(name) for name in ("name", *ARRAYS[1:])} | {"provenance": about}
+        _check_holds(found, path, "clip", "embedding")
         given = found["clip"], found["embedding"], found.get("name"), found.get("text_embedding")
-        return Embeddings(*given, found.get("provenance"), average, found.get("language_embedding"))
+        return Embeddings(*given, found["provenance"], average, found.get("language_embedding"))
 
     def save(self, path: str | Path) -> Path:
         """Write a file that `read` takes, by its ending; EmbeddingsError for another one."""
@@ -176,14 +173,15 @@ class Embeddings(Shown):
             near = get_close_matches(_bare(strange[0]), list(known), 1, 0.5)
             hint = f"; the nearest clip is {near[0]!r}" if near else ""
             raise EmbeddingsError(f"{len(strange)} embeddings are of no clip, such as {strange[0]!r}{hint}")
-        if twice := pd.Series(found)[pd.Series(found).duplicated()].tolist():
-            raise EmbeddingsError(f"a clip has one embedding, {twice[0]!r} has more; average them")
-        class_of = dict(zip(table["id"], table["class"], strict=True))
-        ids = tuple(one for one in found if one)
-        labels = tuple(class_of[one] for one in ids)
-        none_NPD = np.zeros((len(found), 0, self.vectors.shape[1]), np.float16)
-        about = {name: str(value) for name, value in self.provenance.items()}
-        return ClipEmbeddings(ids, labels, self.vectors, none_NPD, self.fingerprint, about)
+        ids = pd.Series(found)
+        if ids.duplicated().any():
+            twice = ids[ids.duplicated()].iloc[0]
+            raise EmbeddingsError(f"a clip has one embedding, {twice!r} has more; average them")
+        labels = table.set_index("id")["class"][ids]
+        none_NPD = np.zeros((len(ids), 0, self.vectors.shape[1]), np.float16)
+        return ClipEmbeddings(
+            *(tuple(ids), tuple(labels), self.vectors, none_NPD, self.fingerprint, self.provenance)
+        )
 
     def of_classes(self, classes: Sequence[str]) -> ClassEmbeddings:
         """What ridge and transfer read of these classes: language vectors, or texts in the clips' space.
@@ -205,15 +203,10 @@ class Embeddings(Shown):
         meant = match_names(self.names, classes).class_of
         row_of = {meant.get(name, name): row for row, name in enumerate(self.names)}
         if lacking := [name for name in classes if name not in row_of]:
-            near = get_close_matches(lacking[0], self.names, 1, 0.5)
-            hint = f"; the nearest text is of {near[0]!r}" if near else ""
-            got = f"{len(lacking)} of {len(classes)} have none, such as {lacking[0]!r}{hint}"
+            such = match_names(lacking, self.names).lacking or lacking[0]
+            got = f"{len(lacking)} of {len(classes)} have none, such as {such}"
             raise EmbeddingsError(f"every class needs an embedded text, {got}")
         return [row_of[name] for name in classes]
-
-    def nearest(self, vector_D: Any, k: int = 20) -> pd.DataFrame:
-        """As `nearest_clips`, of these clips."""
-        return nearest_clips(self.clips, self.vectors, vector_D, k)
 
 
 def nearest_clips(clips: Sequence[str], unit_ND: np.ndarray, vector_D: Any, k: int = 20) -> pd.DataFrame:
@@ -266,12 +259,11 @@ def _one_a_name(
         raise EmbeddingsError(f"vectors must be finite and not zero (float16 ends at 65504), {such}")
     codes_R, once = pd.factorize(pd.Series(names, dtype=object))
     if len(once) < len(names) and not average:
-        twice = pd.Series(names)[pd.Series(names).duplicated()].iloc[0]
+        twice = names[int(pd.Series(names).duplicated().argmax())]
         raise EmbeddingsError(f"each {what} comes once, got {twice!r} again; average=True takes means")
     sums_ND = rows_RD
     if len(once) < len(names):
-        sums_ND = np.zeros((len(once), rows_RD.shape[1]))
-        np.add.at(sums_ND, codes_R, rows_RD / lengths_R[:, None])
+        sums_ND = pd.DataFrame(rows_RD / lengths_R[:, None]).groupby(codes_R).sum().to_numpy()
     lengths_N = np.linalg.norm(sums_ND, axis=1, keepdims=True)
     if not lengths_N.all():
         raise EmbeddingsError(f"the rows of a {what} cancel out: {once[int(lengths_N.argmin())]!r}")
@@ -286,12 +278,12 @@ def check_form(path: Path) -> Path:
     return path
 
 
-def _called(given: Any) -> str:
-    return "the table" if isinstance(given, pd.DataFrame) else f"'{given}'"
-
-
-def _got(found: Mapping[str, Any]) -> str:
-    return f"got {', '.join(name for name in found if name != 'provenance') or 'nothing'}"
+def _check_holds(found: Mapping[str, Any], given: Any, *names: str) -> None:
+    """EmbeddingsError where a file or a table lacks one of these."""
+    if any(found.get(name) is None for name in names):
+        where = "the table" if isinstance(given, pd.DataFrame) else f"'{given}'"
+        got = ", ".join(name for name in found if name != "provenance") or "nothing"
+        raise EmbeddingsError(f"{where} must hold {' and '.join(names)}, got {got}")
 
 
 def _read(given: str | Path | pd.DataFrame) -> dict[str, Any]:
@@ -306,7 +298,8 @@ def _read(given: str | Path | pd.DataFrame) -> dict[str, Any]:
             with np.load(path, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             about = json.loads(str(found.pop("provenance", "{}")))
-            return {name: _plain(one) for name, one in found.items()} | {"provenance": about}
+            ids = {name: found[name].tolist() for name in ("clip", "name") if name in found}
+            return found | ids | {"provenance": about}
         if path.suffix == ".safetensors":
             with safe_open(path, "numpy") as opened:
                 about = dict(opened.metadata() or {})
@@ -320,11 +313,6 @@ def _read(given: str | Path | pd.DataFrame) -> dict[str, Any]:
         raise EmbeddingsError(f"'{path}' cannot be read as embeddings: {error}") from error
 
 
-def _plain(array: np.ndarray) -> Any:
-    """An array of ids as a list."""
-    return array.tolist() if array.dtype.kind not in "fc" and array.ndim == 1 else array
-
-
 def _of_table(table: pd.DataFrame, called: str) -> dict[str, Any]:
     """Rows with a clip are clips, those with a name alone are class texts."""
     if not {"clip", "name"} & set(table) or "embedding" not in table:
@@ -332,16 +320,12 @@ def _of_table(table: pd.DataFrame, called: str) -> dict[str, Any]:
         raise EmbeddingsError(f"{called} must have the columns clip or name, and embedding, got {columns}")
     is_clip = table["clip"].notna() if "clip" in table else pd.Series(False, table.index)
     found: dict[str, Any] = {"provenance": dict(table.attrs)}
-    texts = table[~is_clip]
-    for column, rows in (("clip", table[is_clip]), ("name", texts)):
-        if column in table and (len(rows) or column == "clip"):
-            found[column] = rows[column].tolist()
-    if "clip" in found:
-        found["embedding"] = table.loc[is_clip, "embedding"].tolist()
-    vectors = {"text_embedding": "embedding", "language_embedding": "language_embedding"}
-    for name, column in vectors.items() if "name" in found else ():
-        if column in texts and texts[column].notna().any():
-            found[name] = texts[column].tolist()
+    clips, texts = table[is_clip], table[~is_clip]
+    if "clip" in table:
+        found |= {"clip": clips["clip"].tolist(), "embedding": clips["embedding"].tolist()}
+    if "name" in table and len(texts):
+        given = texts.rename(columns={"embedding": "text_embedding"}).dropna(axis=1, how="all")
+        found |= {name: given[name].tolist() for name in ("name", *ARRAYS[1:]) if name in given}
     return found
 
 

@@ -1,8 +1,6 @@
-"""Public models: their clip embeddings; X-CLIP's class texts are read by themselves, without the video.
+"""Clip embeddings of public models: trained elsewhere, so no score of theirs is of the rigorous setting.
 
-They were trained on images or videos from elsewhere, so a score of theirs is not one of the rigorous setting,
-and their artefacts say so. Shapes: N clips, B clips to score, C candidate classes, D width of the joint
-space, M lines of a class text.
+Shapes: N clips, B clips of a batch, D width of the joint space.
 """
 
 from __future__ import annotations
@@ -43,20 +41,12 @@ def embed_with_public_model(
     trained_on: str = UNKNOWN,
     n_frames: int = 8,
     device: str | None = None,
-    num_workers: int | None = None,
     shard_clips: int | None = None,
 ) -> ClipEmbeddings:
     """Embed every clip of the store with a public model, one view a clip; made in shards as by `embed_clips`.
 
-    Args:
-        files: of the model, from `find_encoder`; its text tower embeds the class texts (`embed_class_text`).
-        store: frames to embed; smaller ones than the model reads are enlarged, with a warning.
-        folder: where the file is.
-        trained_on: the data that the model saw, such as "400 million image-text pairs (WIT)".
-        n_frames: frames of a clip that an image tower reads; a video tower reads as many as it was made for.
-        device: "cpu", "cuda", or None to choose.
-        num_workers: threads that read batches ahead; None to choose.
-        shard_clips: clips a shard, a multiple of 64; None for 1,024.
+    `trained_on` is in words; `n_frames` of a clip are read by an image tower. Smaller frames than the model
+    reads are enlarged, with a warning.
 
     Returns:
         Embeddings [N, D] without tokens; `about` has the model, its text tower, what it was trained on, and
@@ -66,8 +56,8 @@ def embed_with_public_model(
         ValueError: as `load_public_tower` and `make_embeddings`, or the store has too few frames a clip.
         RuntimeError: another rank failed or is gone.
     """
-    tower = load_public_tower(files.folder, n_frames)
-    stored, n_stored = store.frames.shape[2:4], store.frames.shape[1]
+    tower, place = load_public_tower(files.folder, n_frames), choose_device(device)
+    n_stored, *stored = store.frames.shape[1:4]
     reads = tower.preprocessing.size_of(*stored)
     if n_stored < tower.n_frames:
         raise ValueError(f"clips must have the {tower.n_frames} frames that the model reads, got {n_stored}")
@@ -75,30 +65,20 @@ def embed_with_public_model(
         sizes = f"{stored[0]} x {stored[1]} pixels are enlarged to {reads[0]} x {reads[1]}"
         warnings.warn(f"frames of {sizes}, which costs {files.name} accuracy", stacklevel=2)
     made_of = files.revision, asdict(tower.preprocessing), tower.n_frames, store.fingerprint
-    about = {
-        "model": files.name,
-        "text_encoder": files.revision,
-        "trained_on": trained_on.strip() or UNKNOWN,
-        "setting": NOT_RIGOROUS,
-    }
-    place = choose_device(device)
-    n_workers = choose_num_workers(num_workers, place)
+    about = {"model": files.name, "text_encoder": files.revision, "setting": NOT_RIGOROUS}
+    about["trained_on"] = trained_on.strip() or UNKNOWN
 
+    @torch.inference_mode()
     def embed(rows: np.ndarray) -> Batches:
-        yield from seen_by(tower.to(place), store, rows, n_workers)
+        reading = choose_num_workers(None, place), place.type == "cuda"
+        sees = tower.to(place)
+        for read in scoring_batches(cast(Any, store.frames), rows, embeddings.CLIPS_A_BATCH, *reading):
+            with mixed_precision(place):
+                embedding_BD = sees(read.to(place, non_blocking=True)).half().cpu().numpy()
+            yield embedding_BD, np.zeros((len(embedding_BD), 0, embedding_BD.shape[1]), np.float16)
 
     key = fingerprint("public clip embeddings", *made_of)
     return make_embeddings(folder, key, store, about, embed, shard_clips)
-
-
-@torch.inference_mode()
-def seen_by(tower: PublicTower, store: FrameStore, rows: np.ndarray, num_workers: int = 0) -> Batches:
-    """The clips of these rows in their order: float16 embeddings [B, D], and no tokens [B, 0, D]."""
-    device, frames = next(tower.parameters()).device, cast(Any, store.frames)
-    for read in scoring_batches(frames, rows, embeddings.CLIPS_A_BATCH, num_workers, device.type == "cuda"):
-        with mixed_precision(device):
-            embedding_BD = tower(read.to(device, non_blocking=True)).half().cpu().numpy()
-        yield embedding_BD, np.zeros((len(embedding_BD), 0, embedding_BD.shape[1]), np.float16)
 
 
 @torch.inference_mode()

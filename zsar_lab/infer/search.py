@@ -15,8 +15,6 @@ from zsar_lab.infer.predictions import Paths, embed_videos
 from zsar_lab.text.relatedness import unit
 from zsar_lab.workspace import Workspace
 
-COLUMNS = ("rank", "clip", "score", "path", "class")
-
 
 def search(
     text: str | np.ndarray,
@@ -56,8 +54,9 @@ def search(
         ValueError, FileNotFoundError: no text, k below 1, no video, or as `load_model`.
     """
     if isinstance(where, (str, Path)):
-        where = _opened(Path(where), where)
-    by: Any = model
+        path, is_study = Path(where), (Path(where) / "study.json").is_file()
+        opened = Embeddings.read if path.suffix in FORMS else Workspace.open if is_study else load_model
+        where = opened(where)
     if isinstance(where, Workspace):
         split = split or where.study.splits[0]
         by = load_model(where, split) if model is None else load_model(model)
@@ -73,13 +72,11 @@ def search(
             such = windows.loc[windows["reason"] != "", ["path", "reason"]].iloc[0].tolist()
             warnings.warn(f"{n_bad} cannot be read, such as {': '.join(such)}", stacklevel=2)
         return search_windows(text, where, windows, k, method, prompt)
-    revision = where.provenance.get("revision")
-    by = None if model is None else load_model(model)
+    revision, by = where.provenance.get("revision"), None if model is None else load_model(model)
     if by is not None and revision not in (None, by.fingerprint):
-        raise EmbeddingsError(
-            f"the model must be the one of the embeddings, {revision}, got {by.fingerprint}"
-        )
-    found = where.nearest(_point(text, by, method, prompt), k)
+        got = f"{revision}, got {by.fingerprint}"
+        raise EmbeddingsError(f"the model must be the one of the embeddings, {got}")
+    found = nearest_clips(where.clips, where.vectors, _point(text, by, method, prompt), k)
     paths = [clip if Path(clip).is_file() else "" for clip in found["clip"]]
     return found.assign(path=paths, **{"class": ""})
 
@@ -96,14 +93,13 @@ def search_windows(
     read = windows[windows["reason"] == ""]
     if read.empty:
         raise ValueError(f"there must be a video that can be read, got {len(windows)} that cannot")
-    digits = len(str(len(windows)))
-    rows = dict(zip((f"{row:0{digits}d}" for row in read.index), read.index, strict=True))
+    rows = read.index.astype(str).str.zfill(len(str(len(windows))))  # whose order is that of the rows
     vectors = unit(np.stack(read["embedding"].to_list())).astype(np.float32)
     found = nearest_clips(list(rows), vectors, _point(text, model, method, prompt), k)
-    of = read.loc[found["clip"].map(rows)].reset_index(drop=True)
-    stretch = [f" {start:.1f}-{end:.1f} s" for start, end in zip(of["start_s"], of["end_s"], strict=True)]
-    about = {"path": of["path"], "class": of["label"], "row": found["clip"].map(rows)}
-    return found.assign(clip=[Path(one).name for one in of["path"]] + pd.Series(stretch), **about)
+    of = read.loc[found["clip"].astype(int)]
+    clips = [f"{Path(row.path).name} {row.start_s:.1f}-{row.end_s:.1f} s" for row in of.itertuples()]
+    about = {"path": of["path"].tolist(), "class": of["label"].tolist(), "row": of.index}
+    return found.assign(clip=clips, **about)
 
 
 def _point(text: str | np.ndarray, model: VideoModel | None, method: str | None, prompt: str | None) -> Any:
@@ -113,13 +109,5 @@ def _point(text: str | np.ndarray, model: VideoModel | None, method: str | None,
     if not text.strip():
         raise ValueError("there must be a text to search for, got none")
     if model is None:
-        raise EmbeddingsError(
-            "a text is embedded by the model of the embeddings: give model=, or the text's vector"
-        )
+        raise EmbeddingsError("a text needs the model of the embeddings: give model=, or the text's vector")
     return model.point_of(text.strip(), method, prompt)
-
-
-def _opened(path: Path, given: str | Path) -> Embeddings | Workspace | VideoModel:
-    if path.suffix in FORMS:
-        return Embeddings.read(path)
-    return Workspace.open(path) if (path / "study.json").is_file() else load_model(given)

@@ -56,25 +56,24 @@ def prediction_sets(
     Source: Dunn, Wasserman, Ramdas, Distribution-free prediction sets for two-layer hierarchical models, 2023
     (the weights; the candidates swapped in are ours).
     """
-    scores_BC, calibration_EC, own_E = (np.asarray(of, float) for of in (scores_BC, calibration_EC, own_E))
+    arrays = scores_BC, calibration_EC, own_E = [*map(np.asarray, (scores_BC, calibration_EC, own_E))]
     code_E, classes = pd.factorize(np.asarray(class_E))
-    if not 0 < coverage < 1 or len(classes) + ROUNDING < coverage / (1 - coverage):
-        needed = (
-            f"{np.ceil(coverage / (1 - coverage) - ROUNDING):.0f} validation" if 0 < coverage < 1 else "0..1"
-        )
-        raise CoverageError(f"a coverage of {coverage:g} needs {needed} classes, got {len(classes)}")
-    shapes, n_candidates = [of.shape for of in (scores_BC, calibration_EC, own_E)], scores_BC.shape[-1]
-    is_finite = all(np.isfinite(of).all() for of in (scores_BC, calibration_EC, own_E))
-    if shapes[1:] != [(len(code_E), n_candidates), code_E.shape] or n_candidates < 2 or not is_finite:
-        raise CoverageError(
-            f"scores must be finite, of the same 2 or more candidates and clips, got {shapes}"
-        )
+    if not 0 < coverage < 1:
+        raise CoverageError(f"a coverage must be above 0 and below 1, got {coverage:g}")
+    needed = int(np.ceil(coverage / (1 - coverage) - ROUNDING))
+    if len(classes) < needed:
+        got = f"needs {needed} validation classes, got {len(classes)}"
+        raise CoverageError(f"a coverage of {coverage:g} {got}")
+    shapes, n_candidates = [of.shape for of in arrays], scores_BC.shape[-1]
+    fit = shapes[1:] == [(len(code_E), n_candidates), code_E.shape] and n_candidates > 1
+    if not fit or not all(np.isfinite(of).all() for of in arrays):
+        raise CoverageError(f"scores must be finite, of the same 2 or more candidates, got {shapes}")
     behind_EC = _best_other(calibration_EC) - own_E[:, None]
     weight_E = 1 / ((len(classes) + 1) * np.bincount(code_E)[code_E])
     order_EC = np.argsort(behind_EC, axis=0)
-    at_1C = (np.cumsum(weight_E[order_EC], axis=0) >= coverage - ROUNDING).argmax(0)[None]
-    threshold_1C = np.take_along_axis(np.take_along_axis(behind_EC, order_EC, 0), at_1C, 0)
-    return _best_other(scores_BC) - scores_BC <= threshold_1C
+    at_C = (np.cumsum(weight_E[order_EC], axis=0) >= coverage - ROUNDING).argmax(0)
+    threshold_C = np.sort(behind_EC, axis=0)[at_C, np.arange(n_candidates)]
+    return _best_other(scores_BC) - scores_BC <= threshold_C
 
 
 def split_sets(split: Predictions, method: str, coverage: float) -> pd.DataFrame:
@@ -90,6 +89,6 @@ def split_sets(split: Predictions, method: str, coverage: float) -> pd.DataFrame
 
 def _best_other(scores_NC: np.ndarray) -> np.ndarray:
     """The best score of the other candidates, [N, C]."""
-    ordered_NC, is_best_NC = np.partition(scores_NC, -2, axis=1), np.zeros(scores_NC.shape, bool)
-    np.put_along_axis(is_best_NC, scores_NC.argmax(1)[:, None], True, 1)
+    ordered_NC, best_N = np.partition(scores_NC, -2, axis=1), scores_NC.argmax(1)
+    is_best_NC = best_N[:, None] == np.arange(scores_NC.shape[1])
     return np.where(is_best_NC, ordered_NC[:, -2:-1], ordered_NC[:, -1:])

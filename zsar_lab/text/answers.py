@@ -51,17 +51,14 @@ def read_answers(answers: Sequence[str], classes: Classes, encoder: str | Path |
     read = {answer: _read(answer.strip(), by_key) for answer in dict.fromkeys(answers)}
     if encoder is not None:
         left = [one for one, (_, how) in read.items() if how == "unparseable"]
-        read |= _nearest([one for one in left if has_word(one) and not _negated(one)], table, encoder)
+        left = [one for one in left if has_word(one) and not re.search(NEGATIONS, one.lower())]
+        read |= _nearest(left, table, encoder) if left else {}
     found = [(answer, *read[answer]) for answer in answers]
     return pd.DataFrame(found, columns=["answer", "prediction", "read"])
 
 
 def _keys(text: str) -> dict[str, str]:
     return {"exact": text, "normalised": same(text), "stems": "".join(normalised(text))}
-
-
-def _negated(answer: str) -> bool:
-    return re.search(NEGATIONS, answer.lower()) is not None
 
 
 def _read(answer: str, by_key: dict[str, dict[str, set[str]]]) -> Read:
@@ -74,7 +71,8 @@ def _read(answer: str, by_key: dict[str, dict[str, set[str]]]) -> Read:
     places = [(a, b) for a in range(len(stems)) for b in range(a + 1, min(a + LONGEST, len(stems)) + 1)]
     held = {(a, b): known[key] for a, b in places if (key := "".join(stems[a:b])) in known}
     whole = [span for span in held if not any(a <= span[0] and span[1] <= b for a, b in held.keys() - {span})]
-    return _only({name for span in whole if not _negated(answer) for name in held[span]}, "contained")
+    is_negated = re.search(NEGATIONS, answer.lower())
+    return _only({name for span in whole if not is_negated for name in held[span]}, "contained")
 
 
 def _only(meant: set[str], how: str) -> Read:
@@ -89,7 +87,6 @@ def _nearest(answers: list[str], table: pd.DataFrame, encoder: str | Path) -> di
     from zsar_lab.text.encoder_files import find_encoder
 
     reads = open_encoder(find_encoder(encoder))
-    label_CD = reads.encode(table["label"].to_list())[0]
-    scores_NC = reads.encode(answers)[0] @ label_CD.T if answers else []
+    scores_NC = reads.encode(answers)[0] @ reads.encode(table["label"].to_list())[0].T
     best = [set(table["name"][scores_C >= scores_C.max() - TIE]) for scores_C in scores_NC]
     return {answer: _only(names, "nearest") for answer, names in zip(answers, best)}

@@ -11,14 +11,7 @@ import numpy as np
 import pandas as pd
 
 from zsar_lab.names import match_names, same
-from zsar_lab.text.class_lists import (
-    TEXT_PARTS,
-    Classes,
-    has_word,
-    read_classes,
-    readable_label,
-    stem,
-)
+from zsar_lab.text.class_lists import TEXT_PARTS, Classes, has_word, read_classes, readable_label, stem
 from zsar_lab.text.prompts import FORMS
 
 FENCED = r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)"
@@ -75,14 +68,13 @@ def ask_for_texts(classes: Classes, form: str = "text", batch: int = 40) -> str:
         ValueError: another form, a batch below 1, or as `read_classes`.
     """
     if form not in FORMS or batch < 1:
-        known, got = ", ".join(FORMS), f"{form!r} and {batch}"
-        raise ValueError(f"form must be one of {known} and batch 1 or more, got {got}")
-    table, in_parts = read_classes(classes, fewest=1), form == "parts"
+        raise ValueError(f"form must be of {', '.join(FORMS)}, batch 1 or more, got {form!r} and {batch}")
+    table = read_classes(classes, fewest=1)
     listed = [name if name == own else f"{name} | {own}" for name, own in zip(table["name"], table["label"])]
     return ASKED.format(
         n=len(table),
         header=",".join(("name", *FORMS[form])),
-        rule=PARTS_RULE if in_parts else RULE.format(form),
+        rule=PARTS_RULE if form == "parts" else RULE.format(form),
         parts="; ".join(f"{part} ({says})" for part, says in TEXT_PARTS.items()),
         batch=batch,
         listed="\n".join(listed),
@@ -134,11 +126,13 @@ def read_texts(answer: str | Sequence[str], classes: Classes) -> pd.DataFrame:
     result = pd.DataFrame(made, columns=["name", *form])
     faults = text_faults(result[~result["name"].isin(missing)], dict(zip(names, table["label"])))
     told = [" ".join(filter(None, fault)) for fault in faults.itertuples(index=False)]
-    near = [match_names([name], missing).lacking or repr(name) for name in strange]
-    wrong = {"missing": list(map(repr, missing)), "not asked for": near}
-    wrong["there again, the first is read"] = again
-    wrong["with separators outside quotes, read as text"] = [repr(n) for n in joined if n in found.class_of]
-    wrong["lines that are no row"] = [repr(line[:60]) for line in odd]
+    wrong = {
+        "missing": list(map(repr, missing)),
+        "not asked for": [match_names([name], missing).lacking or repr(name) for name in strange],
+        "there again, the first is read": again,
+        "with separators outside quotes, read as text": [repr(n) for n in joined if n in found.class_of],
+        "lines that are no row": [repr(line[:60]) for line in odd],
+    }
     said = [f"{len(of)} {what}: {', '.join(of)}" for what, of in wrong.items() if of]
     said += [f"{len(told)} faults (text_faults has all): {', '.join(told[:SHOWN])}"] * bool(told)
     if said := [*said, *filter(None, [found.said])]:
@@ -151,17 +145,15 @@ def _rows(answers: Sequence[str]) -> tuple[tuple[str, ...], list[list[str]], lis
     form: tuple[str, ...] = ()
     joined: list[str] = []
     sign, rows, odd = ",", [], []
-    for line in "\n".join(
-        "\n".join(re.findall(FENCED, one, re.M | re.S)) or one for one in answers
-    ).splitlines():
+    read = ("\n".join(re.findall(FENCED, one, re.M | re.S)) or one for one in answers)
+    for line in "\n".join(read).splitlines():
         line = re.sub(CURLY, r'"\1"', line.strip())
         heads = {sign: re.sub(rf"[^\w{sign}]", "", line).lower().split(sign) for sign in ",;\t"}
-        if first := [
-            (own, sign) for own in FORMS.values() for sign in heads if heads[sign] == ["name", *own]
-        ]:
-            if form not in ((), first[0][0]):
-                raise TextsError(f"answers must be of one form, got {', '.join(form)} and {line!r}")
-            form, sign = first[0]
+        firsts = {own: sign for own in FORMS.values() for sign in heads if heads[sign] == ["name", *own]}
+        if firsts:
+            before, ((form, sign),) = form, firsts.items()
+            if before not in ((), form):
+                raise TextsError(f"answers must be of one form, got {', '.join(before)} and {line!r}")
         elif form and sign in line and has_word(line):
             try:
                 (row,) = csv.reader([line], delimiter=sign, strict=True, skipinitialspace=True)
@@ -174,9 +166,8 @@ def _rows(answers: Sequence[str]) -> tuple[tuple[str, ...], list[list[str]], lis
             rows.append([name, *cells])
     if not form:
         forms = " or ".join(f"name,{','.join(own)}" for own in FORMS.values())
-        raise TextsError(
-            f"an answer must hold a csv with the first line {forms}, got {''.join(answers)[:60]!r}"
-        )
+        got = "".join(answers)[:60]
+        raise TextsError(f"an answer must hold a csv with the first line {forms}, got {got!r}")
     return form, rows, joined, odd
 
 
@@ -205,9 +196,8 @@ def text_faults(table: pd.DataFrame, labels: Mapping[str, str] | None = None) ->
     codes = [pd.factorize(table[column].astype(str).map(same))[0] for column in columns]
     unlike_CC = sum((code[:, None] != code for code in codes), np.zeros((len(names), len(names)), int))
     for i, j in np.argwhere(np.triu(unlike_CC < least, 1)):
-        found.append(
-            (names[j], "", f"differs from {names[i]!r} in {unlike_CC[i, j]} columns, must in {least}")
-        )
+        fault = f"differs from {names[i]!r} in {unlike_CC[i, j]} columns, must in {least}"
+        found.append((names[j], "", fault))
     return pd.DataFrame(found, columns=["name", "column", "fault"])
 
 
