@@ -38,7 +38,7 @@ def search(
     Args:
         text: read word by word as it is given, by the model; or its vector [D] in the space of the clips.
         where: a workspace or its folder; `Embeddings` or their file; or a model, with `videos`.
-        k: how many; all where there are fewer.
+        k: how many, or all.
         model: of `Embeddings`, the one that made them; None for a vector.
         videos: files or folders that a model embeds first, a clip a window.
         split: of a workspace; None for its first.

@@ -36,15 +36,12 @@ def fit_kernel_ridge(split: SplitClips, texts: ClassEmbeddings, _: dict[str, Fit
     kind = WHITENED if len(seen.names) > 1 else PLAIN
     own = {name: row for row, name in enumerate(seen.names)}
     grid = KERNEL_PENALTIES if len(validation.names) >= TO_TUNE else (USUAL,)
-    sources = {False: (seen.names, split.seen_prototypes)}
-    sources[True] = (
-        (*seen.names, *validation.names),
-        np.concatenate([split.seen_prototypes, validation.class_means()]),
-    )
+    both_SF = text_of(texts, (*seen.names, *validation.names))
+    prototypes_SD = np.concatenate([split.seen_prototypes, validation.class_means()])
 
     def points(names: tuple[str, ...], penalty: float) -> np.ndarray:
-        given, prototypes = sources[set(names).isdisjoint(validation.names)]
-        return regressed(text_of(texts, names), text_of(texts, given), prototypes, penalty, kind)
+        n = len(both_SF) if set(names).isdisjoint(validation.names) else len(seen.names)
+        return regressed(text_of(texts, names), both_SF[:n], prototypes_SD[:n], penalty, kind)
 
     def scores(group: ClipGroup, penalty: float) -> np.ndarray:
         others = tuple(name for name in group.names if name not in own)

@@ -5,9 +5,8 @@ F = (1 - ALPHA) sum_t ALPHA^t S^t Y: Y the softmax of scores / TEMPERATURE, S = 
 class's column is scaled towards B / C clips and rows again to 1, as Sinkhorn does: with `balance` 1 until
 all classes catch equally many clips, with 0 not at all. All test clips are looked at: transductive.
 
-Equally many clips a class is an assumption about the test data. Where it is wrong, balance 1 costs what it
-gains where it holds: see benchmarks/LOG.md for skewed and absent classes. Shapes: B clips, C classes, D
-width.
+Equally many clips a class is an assumption; where it is wrong, balance 1 costs what it gains where it holds,
+see benchmarks/LOG.md. Shapes: B clips, C classes, D width.
 
 Source: Zhou et al., Learning with Local and Global Consistency, NeurIPS 2003; Cuturi, Sinkhorn Distances,
 NeurIPS 2013; the exponent is that of unbalanced transport, Chizat et al., Mathematics of Computation 2018.
@@ -85,8 +84,7 @@ def _balanced(spread_BC: np.ndarray, balance: float) -> np.ndarray:
     rows_BC = rows_BC / rows_BC.sum(1, keepdims=True)
     scale_C = np.ones(n_classes)
     for _ in range(N_STEPS if balance else 0):
-        share_BC = rows_BC * scale_C
-        caught_C = (rows_BC / share_BC.sum(1, keepdims=True)).sum(0)
+        caught_C = (rows_BC / (rows_BC @ scale_C)[:, None]).sum(0)
         before_C, scale_C = scale_C, (n_clips / n_classes / caught_C) ** balance
         if np.allclose(scale_C, before_C, rtol=1e-6):
             break

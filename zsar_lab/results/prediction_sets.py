@@ -35,12 +35,10 @@ def prediction_sets(
     of the weight is at infinity. The set holds every j whose a_j is not above its threshold; it may be empty.
 
     Guaranteed: of a clip whose class is drawn as the calibration classes were, and is as new to the model,
-    the set holds the class with probability `coverage` or more, for any scores, V and C; more with few
-    classes (of 90 % asked 98 % at V = 10, 92 % at V = 50, simulated), by larger sets. It is marginal, over
-    draws of classes. Not guaranteed: the share for the classes at hand (it spread by 1 to 9 points over
-    draws); any single class (the worst of 50 may nearly always be missed); classes that the model was trained
-    on, videos of another kind; and not strictly, where settings of the scores were chosen on the calibration
-    classes.
+    the set holds the class with probability `coverage` or more, for any scores, V and C; with few classes
+    more, by larger sets. Not guaranteed: the share for the classes at hand; any single class; classes that
+    the model was trained on, videos of another kind; and not strictly, where settings of the scores were
+    chosen on the calibration classes. docs/evaluation.md has simulated figures.
 
     Args:
         scores_BC: larger is nearer; that of a class depends on no other candidate.

@@ -56,13 +56,13 @@ def read_classes(classes: Classes, fewest: int = 2) -> pd.DataFrame:
         table = pd.DataFrame({"name": list(classes), "description": list(classes.values())})
         return _checked(table, "the mapping of classes", fewest)
     if isinstance(classes, (str, Path)):
-        suffix = Path(classes).suffix.lower()
-        if suffix == ".txt":
-            return classes_of_lines(read_text(Path(classes)), f"'{classes}'", fewest)
-        if suffix == ".csv":
-            columns, rows = read_csv(Path(classes), needed=("name",), pad=True)
+        path = Path(classes)
+        if path.suffix.lower() == ".txt":
+            return classes_of_lines(read_text(path), f"'{path}'", fewest)
+        if path.suffix.lower() == ".csv":
+            columns, rows = read_csv(path, needed=("name",), pad=True)
             table = pd.DataFrame([cells for _, cells in rows], columns=columns, dtype=str)
-            return _checked(table, f"'{classes}'", fewest)
+            return _checked(table, f"'{path}'", fewest)
     elif isinstance(classes, Sequence) and all(isinstance(name, str) for name in classes):
         table = pd.DataFrame({"name": _split(list(classes))}, dtype=str)
         return _checked(table, "the list of classes", fewest)

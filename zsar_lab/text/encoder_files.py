@@ -29,8 +29,7 @@ OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 HARMLESS_MODULES = ("Transformer", "Normalize")
 
 # models trained on texts in lower case, by the start of their model_type: what a sign became, and what ends a
-# text. SigLIP as open_clip's "canonicalize" (transformers' own class for SigLIP 2 lowers the case alone),
-# VideoPrism as its authors' tokenize_texts.
+# text; SigLIP as open_clip's "canonicalize", VideoPrism as its authors' tokenize_texts
 AS_TRAINED = {"siglip": ("", ""), "videoprism": (" ", ".")}
 
 
@@ -104,24 +103,19 @@ def signs_as_trained(folder: Path) -> tuple[str, str] | None:
     return next((signs for start, signs in AS_TRAINED.items() if kind.startswith(start)), None)
 
 
-def refuse_code(folder: Path) -> None:
-    """ValueError for a model that wants code of its folder run (auto_map, trust_remote_code)."""
+@contextmanager
+def loading(method: str, folder: Path) -> Iterator[None]:
+    """No bars and advice of transformers in the block; whatever it raises over a folder as one ValueError.
+
+    So for a folder that wants code of its own run (auto_map, trust_remote_code).
+    """
+    from transformers.utils import logging as theirs
+
     for name in ("config.json", "tokenizer_config.json"):
         says = _json(folder / name, {})
         if isinstance(says, dict) and says.get("auto_map"):
             asks = f"'{folder}' asks for it in {name} (auto_map)"
             raise ValueError(f"code of a model's folder is not run, {asks}; try another revision or model")
-
-
-@contextmanager
-def loading(method: str, folder: Path) -> Iterator[None]:
-    """No bars and advice of transformers in the block; whatever it raises over a folder as one ValueError.
-
-    So for a folder that wants code of its own run.
-    """
-    from transformers.utils import logging as theirs
-
-    refuse_code(folder)
     before, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
     theirs.set_verbosity(logging.ERROR)
     theirs.disable_progress_bar()

@@ -120,13 +120,12 @@ def structure(classes: pd.DataFrame) -> list[str]:
 def parts(classes: pd.DataFrame) -> list[str]:
     """A line a part: the columns of TEXT_PARTS, or the five parts of the column `structure`."""
     if "structure" not in classes or not (classes["structure"].fillna("") != "").any():
-        columns = [_filled(classes, part) for part in TEXT_PARTS]
-        for part, texts in zip(TEXT_PARTS, columns):
-            for name, text in zip(classes["name"], texts):
-                if "\n" in text or len(text.split()) > MOST_WORDS_A_LINE:
-                    got = f"{part} of {name!r} has {len(text.split())} words"
-                    raise ValueError(f"a part must be a line of at most {MOST_WORDS_A_LINE} words, {got}")
-        return ["\n".join(texts) for texts in zip(*columns)]
+        table = pd.DataFrame({part: _filled(classes, part) for part in TEXT_PARTS}, list(classes["name"]))
+        for (name, part), text in table.stack().items():
+            if "\n" in text or len(text.split()) > MOST_WORDS_A_LINE:
+                got = f"{part} of {name!r} has {len(text.split())} words"
+                raise ValueError(f"a part must be a line of at most {MOST_WORDS_A_LINE} words, {got}")
+        return table.agg("\n".join, axis=1).tolist()
     lines = []
     for name, annotated in zip(classes["name"], structure(classes)):
         found = [part.strip() for part in annotated.partition(":")[2].split(";")]
@@ -139,10 +138,9 @@ def parts(classes: pd.DataFrame) -> list[str]:
 
 def parts_or_description(classes: pd.DataFrame) -> list[str]:
     """The parts of TEXT_PARTS; a class without any has its description in the place of each."""
-    columns = classes.reindex(columns=[*TEXT_PARTS, "description"], fill_value="").fillna("")
-    without = (columns[list(TEXT_PARTS)] == "").all(axis=1)
-    filled = {part: columns[part].mask(without, columns["description"]) for part in TEXT_PARTS}
-    return parts(classes.drop(columns="structure", errors="ignore").assign(**filled))
+    table = classes.reindex(columns=["name", *TEXT_PARTS, "description"], fill_value="").fillna("")
+    without = (table[list(TEXT_PARTS)] == "").all(axis=1)
+    return parts(table.assign(**{of: table[of].mask(without, table["description"]) for of in TEXT_PARTS}))
 
 
 def description_and_parts(classes: pd.DataFrame) -> list[str]:
@@ -316,8 +314,7 @@ def texts_of(table: pd.DataFrame, prompt: str) -> ClassText:
         made = replace(made, prompt=prompt + EDITED, texts=texts)
     first: dict[str, str] = {}
     for name, text in zip(made.names, made.texts, strict=True):
-        other = first.setdefault(text, name)
-        if other != name:
+        if (other := first.setdefault(text, name)) != name:
             raise ValueError(f"classes must have different texts, {other!r} and {name!r} both have {text!r}")
     return made
 
