@@ -57,6 +57,7 @@ def search(
         path, is_study = Path(where), (Path(where) / "study.json").is_file()
         opened = Embeddings.read if path.suffix in FORMS else Workspace.open if is_study else load_model
         where = opened(where)
+    by: VideoModel | None
     if isinstance(where, Workspace):
         split = split or where.study.splits[0]
         by = load_model(where, split) if model is None else load_model(model)
