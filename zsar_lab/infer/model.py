@@ -314,11 +314,8 @@ class PublicModel(VideoModel):
         about: dict[str, Any] = {"model": self.name, "revision": self.fingerprint}
         whole = embed_whole_videos(self._tower, clips, root, folder, about)
         texts = self.classifier(table, "direct", asked.prompt)
-        about |= {
-            "prompt": asked.prompt,
-            "frames": asked.frames,
-            "training_sets": list(self.training_sets or ()),
-        }
+        about |= {"prompt": asked.prompt, "frames": asked.frames}
+        about["training_sets"] = list(self.training_sets or ())
         about |= {} if texts.temperature is None else {"temperature": str(texts.temperature)}
         return Embeddings(whole.clips, whole.vectors, texts.names, texts.weights_CD, about)
 

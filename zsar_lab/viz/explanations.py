@@ -210,15 +210,10 @@ def clip_html(
     (true,) = best.loc[best["is_true"], "name"]
     rival, right = best.loc[~best["is_true"], "name"].iloc[0], bool(best["is_true"].iloc[0])
     sides = {"True class": true, "Next best" if right else "Predicted": rival}
-    columns = [
-        _column(predictions, labels, role, name)
-        | (
-            {}
-            if clips is None or not predictions.weights().any()
-            else _examples(catalog, predictions, clips, clip, name)
-        )
-        for role, name in sides.items()
-    ]
+    columns = [_column(predictions, labels, role, name) for role, name in sides.items()]
+    if clips is not None and predictions.weights().any():
+        for column, name in zip(columns, sides.values(), strict=True):
+            column |= _examples(catalog, predictions, clips, clip, name)
     return render(
         "clip.html",
         video=clip_grid(catalog, [clip], [Caption((clip,), right)], 1, 200) if with_video else "",

@@ -47,8 +47,7 @@ class OwnVideos(Panel):
     """Read a folder or uploads; type classes; see each clip's prediction, how sure and why; correct; save.
 
     A text that is typed in `search` ranks the clips. Everything is also in `session`, which later cells can
-    use. A refusal is shown in the box and changes
-    nothing.
+    use. A refusal is shown in the box and changes nothing.
 
     Args:
         session: what it works on; videos and classes it has are shown at once.
