@@ -21,12 +21,13 @@ NAMES = {
     "ridge": "ridge: ridge regression to the class text",
     "ridge_centred": "ridge, centred",
     "transfer": "**transfer**: the paper's method",
+    "kernel_ridge": "kernel ridge: regression from class texts to prototypes",
     "match": "match: the cross-modal encoder's score",
     "transfer_match": "transfer + match",
     "direct_reranked": "direct, its best classes put in order by match",
     "transfer_reranked": "transfer, its best classes put in order by match",
 }
-SHORT = ("direct", "ridge", "transfer", "match")  # of the README
+SHORT = ("direct", "ridge", "transfer", "kernel_ridge", "match")  # of the README
 FIGURES = ("top1", "top1_low", "top1_high", "std", "validation_top1", "p_holm")
 FIGURES += ("difference", "difference_low", "difference_high")
 STACKED = ("seen", "unseen", "harmonic", "harmonic_low", "harmonic_high")
