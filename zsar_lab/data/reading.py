@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsar_lab.data.catalog import MISSING, complete_clips, probe_files
 from zsar_lab.data.pixels import centred, whole_frames
 from zsar_lab.data.sampling import CHUNK_BYTES, FrameSettings, WindowSettings, chunks_of, windows_of
 from zsar_lab.data.video import READING_RULE, UnreadableVideo, plays_in_browser, probe_clip, write_mp4
@@ -223,6 +222,8 @@ def make_previews(
     folder = preview_folder() if folder is None else Path(folder)
     listed = catalog.clips
     if "fps" not in listed:  # no video of the catalog was opened yet
+        from zsar_lab.data.catalog import MISSING, complete_clips, probe_files  # workers need no pandas
+
         listed = listed[listed["id"].isin(ids)]
         listed = listed.assign(status=np.where(listed["path"] == "", MISSING, ""))
         paths = listed["path"][listed["status"] == ""]
