@@ -380,7 +380,8 @@ class Workspace(Shown):
     def _other_texts(self) -> dict[str, ClassEmbeddings]:
         """The prompts compared with the study's: those its classes and its encoder allow."""
         texts, too_long = {}, []
-        for prompt in (name for name in PROMPTS if name != self.study.text.prompt):
+        own = self.study.text.prompt, "parts_or_description"
+        for prompt in (name for name in PROMPTS if name not in own):
             try:
                 texts[prompt] = self.embed(self.class_text(prompt))
             except TextTooLong:
@@ -388,9 +389,8 @@ class Workspace(Shown):
             except ValueError:  # no description, no structure
                 continue
         if too_long:
-            warnings.warn(
-                f"prompts longer than the encoder reads are not compared: {', '.join(too_long)}", stacklevel=2
-            )
+            said = f"prompts longer than the encoder reads are not compared: {', '.join(too_long)}"
+            warnings.warn(said, stacklevel=2)
         return texts
 
     @contextmanager
