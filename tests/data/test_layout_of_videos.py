@@ -254,6 +254,8 @@ def test_a_folder_of_videos_that_is_empty_absent_or_a_file_is_refused(read, tmp_
     with pytest.raises(FileNotFoundError, match="nowhere"):
         match_videos(read["ucf101"], tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="got 1 files such as 'file'"):
+        match_videos(read["ucf101"], tmp_path)
     with pytest.raises(NotADirectoryError, match="file"):
         match_videos(read["ucf101"], tmp_path / "file")
 

@@ -46,7 +46,8 @@ def match_videos(annotations: Annotations, videos: Path) -> pd.DataFrame:
     found = _files(annotations.classes["name"].tolist(), videos)
     files = pd.DataFrame(found, columns=FILE_COLUMNS, dtype=object)  # for names that are not UTF-8
     named = annotations.clips[["id", "class", "stems", "reason"]].explode("stems").dropna(subset="stems")
-    good = files[files["file_status"] == ""].assign(unusual=files["suffix"] != dataset.suffix)
+    # before rows are chosen: `assign` to a table without rows gives it those of the column
+    good = files.assign(unusual=files["suffix"] != dataset.suffix)[files["file_status"] == ""]
     pairs = named.merge(good, left_on="stems", right_on="stem")
     if pairs.empty:
         sought = "".join(f"{clip['class']}/{clip['stems']}" for _, clip in named[:1].iterrows())
