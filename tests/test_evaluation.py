@@ -14,6 +14,7 @@ from tiny_encoders import save_public
 import zsar_lab as zl
 from zsar_lab.cli import main
 from zsar_lab.data.video import write_mp4
+from zsar_lab.embed.outside import EmbeddingsError
 from zsar_lab.evaluated import PLOTS
 from zsar_lab.protocols.protocol import ProtocolError
 from zsar_lab.study import Data, Study, Text, Training
@@ -173,7 +174,7 @@ def test_a_search_ranks_as_the_cosines_do(here, model, method, capsys, monkeypat
     assert f"{found['score'][0]:+.3f}" in capsys.readouterr().out
 
 
-def test_a_study_is_searched_by_its_model(here):
+def test_a_study_is_searched_by_its_model(here, capsys):
     workspace = zl.Workspace(here / "study")
     clips, model = workspace.embeddings("random-0"), zl.load_model(here / "study")
     found = zl.search("walk", workspace, 10**6)
@@ -183,6 +184,9 @@ def test_a_study_is_searched_by_its_model(here):
     np.testing.assert_allclose(found["score"], [score_of[clip] for clip in found["clip"]], atol=1e-6)
     of = workspace.catalog.clips.set_index("id").loc[found["clip"]]
     assert found["class"].tolist() == of["class"].tolist() and Path(found["path"][0]).is_file()
+    assert main(["search", "walk", "--workspace", str(here / "study"), "--k", "1"]) == 0
+    (row,) = capsys.readouterr().out.splitlines()[1:]
+    assert row.split()[:3] == ["1", found["clip"][0], f"{found['score'][0]:+.3f}"]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +240,9 @@ def test_clips_without_an_embedding_are_said(here):
     fewer = zl.Embeddings(mine.clips[:-1], mine.vectors[:-1], mine.names, mine.text_vectors)
     with pytest.warns(UserWarning, match="1 of 24 clips have no embedding, such as 'yawn/yawn2'"):
         assert len(_evaluate(here, fewer, here / "others", "all").rows("direct")) == 23
+    odd = zl.Embeddings(mine.clips, mine.vectors, mine.names, mine.text_vectors, {"method": "mystery"})
+    with pytest.raises(EmbeddingsError, match="direct or transfer, got 'mystery'"):
+        _evaluate(here, odd, here / "others", "all")
 
 
 def test_a_study_is_scored_by_its_own_splits(here):
@@ -306,4 +313,10 @@ def test_the_command_scores_compares_and_tells(here, monkeypatch, capsys):
     assert main(["compare", "a.json", "b.json"]) == 0
     assert main(["info", "study"]) == 0
     assert "A study of " in capsys.readouterr().out
+    vectors = ["evaluate", "--embeddings", str(_outside(here).save(here / "e.npz")), "--dataset", "others"]
+    before = Path("e.npz").read_bytes()
+    assert main([*vectors, "--protocol", "half-0", "--json", "e.npz"]) == 2
+    assert Path("e.npz").read_bytes() == before
+    assert main("evaluate --model clip --dataset others --protocol half-0 --texts e.npz".split()) == 2
+    assert main("evaluate --model clip --dataset others --protocol half-0 --average".split()) == 2
     assert main(["evaluate", "--model", "clip"]) == 2

@@ -282,6 +282,8 @@ def _of_embeddings(model: Embeddings, names: Sequence[str], catalog: Catalog, fo
         such = f"{len(lacking)} of {len(listed)} clips have no embedding, such as {lacking.iloc[0]!r}"
         warnings.warn(f"{such}; they take no part", stacklevel=3)
     method = model.provenance.get("method", "direct")
+    if method not in ("direct", "transfer"):
+        raise EmbeddingsError(f"the method in the provenance must be direct or transfer, got {method!r}")
     temperature = model.provenance.get("temperature")
 
     def points(name: str, made: Protocol) -> tuple[list[ClassEmbeddings], list[ClassPoints]]:

@@ -61,6 +61,13 @@ def test_tables_and_metadata_are_read(tmp_path):
     assert zl.Embeddings.read(path).provenance == {"model": "theirs"}
 
 
+def test_provenance_may_hold_nothing_and_numbers_of_numpy():
+    given = {"training_sets": None, "licence": np.str_("MIT"), "frames": np.int64(8)}
+    found = zl.Embeddings((clip for clip in CLIPS), VECTORS, provenance=given)
+    assert found.provenance == {"licence": "MIT", "frames": "8"} and found.training_sets == ()
+    assert zl.Embeddings(CLIPS, VECTORS, provenance={"training_sets": [400]}).training_sets == ("400",)
+
+
 def test_several_rows_are_averaged_as_asked():
     rows = [[2.0, 0], [0, 1], [0, -3]]
     found = zl.Embeddings(["a", "a", "b"], rows, ["t", "t"], rows[:2], average=True)
@@ -91,6 +98,7 @@ BAD = {
         "3 of 3 have none, such as 'jump' .near 'jumping'",
     ),
     "numbers": ({"clips": list(range(6))}, "must be text, got 0, int"),
+    "complex": ({"vectors": VECTORS * 1j}, "numbers, .*complex|cannot be read"),  # no safetensors
     "too few": ({"clips": CLIPS[:5]}, "every clip needs a vector, got 5"),
     "empty": ({"clips": [], "vectors": VECTORS[:0]}, "every clip needs a vector, got 0"),
 }
@@ -144,6 +152,18 @@ def _objects(path):
             "e.parquet",
             lambda path: TABLE.assign(clip=CLIPS, embedding=[[1.0], *[[1.0, 2]] * 5]).to_parquet(path),
             "wide",
+        ),
+        (
+            "e.parquet",
+            lambda path: TABLE.assign(clip=[None, *CLIPS[1:]], embedding=[[1.0]] * 6).to_parquet(path),
+            "clip rows must be text, .*1 such",
+        ),
+        ("e.npz", lambda path: np.savez(path, clip=CLIPS[0], embedding=VECTORS), "a list, got 'jump/v0'"),
+        ("e.npz", lambda path: np.savez(path, clip=CLIPS, embedding=VECTORS, provenance="[1]"), "provenance"),
+        (
+            "e.safetensors",
+            lambda path: save_file({"embedding": VECTORS}, path, {"clip": "5"}),
+            "a list, got 5",
         ),
         ("e.csv", lambda path: path.write_text("clip"), "got 'e.csv'"),
     ],

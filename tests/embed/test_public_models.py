@@ -190,7 +190,7 @@ def test_pickles_missing_and_unread_weights_are_refused(folder):
         load_public_tower(folder)
 
 
-@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "preprocessor_config.json"])
 @pytest.mark.parametrize("model_type", ["clip", "unheard of"])
 def test_code_of_a_folder_is_never_run(folder, file, model_type):
     (folder / "evil.py").write_text("raise SystemExit('run')\n")

@@ -53,7 +53,9 @@ def evaluate(
         raise ValueError("--revision is of a --model in the hub")
     if bool(predictions) == bool(dataset) or bool(dataset) != (bool(model) != bool(embeddings)):
         raise ValueError("give --predictions, or --dataset and --model or --embeddings")
-    _check_output(json, predictions, classes)
+    if (texts or average) and not embeddings:
+        raise ValueError("--texts and --average are of --embeddings")
+    _check_output(json, predictions, classes, embeddings, texts)
     if predictions:
         from zsar_lab.results.outside import read_predictions, score_predictions
 
@@ -146,7 +148,7 @@ def search(
     where = load_model(model) if videos else workspace or embeddings or ""
     by = None if videos else model
     table = find(text, where, k, model=by, videos=list(videos) or None, method=method)
-    shown = table.drop(columns=[name for name in ("path", "class", "row") if not any(table.get(name, ""))])
+    shown = table.drop(columns=[name for name in ("path", "class") if not any(table[name])])
     print(shown.to_string(index=False, float_format="{:+.3f}".format))
     _write(json, table.to_dict("records"))
 

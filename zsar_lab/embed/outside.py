@@ -6,7 +6,7 @@ Shapes: R rows given, N clips, C classes, D width of the space.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from zsar_lab.text.prompts import ClassText
 GIVEN = "given"  # the prompt of class texts that were embedded elsewhere
 ARRAYS = ("embedding", "text_embedding", "language_embedding")  # names in a file
 FORMS = (".parquet", ".npz", ".safetensors")
+BROKEN = (OSError, KeyError, TypeError, ValueError, EOFError, AttributeError, BadZipFile, SafetensorError)
 UNIT = 2e-7  # off 1, the length of rows that are of unit length already
 
 
@@ -77,8 +78,10 @@ class Embeddings(Shown):
         self.names: tuple[str, ...] = ()
         self.text_vectors: np.ndarray | None = None
         self.language_vectors: np.ndarray | None = None
-        given = (provenance or {}).items()
-        self.provenance = {str(k): v if isinstance(v, str) else json.dumps(v) for k, v in given}
+        if not isinstance(given := {} if provenance is None else provenance, Mapping):
+            raise EmbeddingsError(f"provenance must be names with values, got {str(given)[:60]!r}")
+        told = {str(name): value for name, value in given.items() if value is not None}
+        self.provenance = {name: of if isinstance(of, str) else _as_json(of) for name, of in told.items()}
         if (names is None) != (text_vectors is None and language_vectors is None):
             raise EmbeddingsError("names and text_vectors come together, got one of them alone")
         if names is not None and language_vectors is not None:
@@ -106,7 +109,7 @@ class Embeddings(Shown):
         given: Any = self.provenance.get("training_sets") or ()
         if isinstance(given, str):
             given = json.loads(given) if given.startswith("[") else given.split(";")
-        return tuple(filter(None, map(str.strip, given)))
+        return tuple(filter(None, (str(one).strip() for one in given)))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -242,11 +245,16 @@ def _one_a_name(
     what: str, names: Sequence[str], vectors: Any, average: bool
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names, each once, with unit rows."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise EmbeddingsError(f"ids of {what} rows must be a list, got {names!r}")
+    names = list(names)
     if wrong := [name for name in names if not isinstance(name, (str, Path))]:
         got = f"{wrong[0]!r}, {type(wrong[0]).__name__}"
         raise EmbeddingsError(f"ids of {what} rows must be text, got {got} ({len(wrong)} such)")
     names = [str(name) for name in names]
     try:
+        if np.iscomplexobj(vectors):
+            raise TypeError("they are complex")
         rows_RD = np.asarray(vectors, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise EmbeddingsError(f"vectors must be a table of numbers, equally wide: {error}") from error
@@ -269,6 +277,11 @@ def _one_a_name(
         raise EmbeddingsError(f"the rows of a {what} cancel out: {once[int(lengths_N.argmin())]!r}")
     lengths_N[abs(lengths_N - 1) < UNIT] = 1  # so that what was saved is read as it was
     return tuple(once), (sums_ND / lengths_N).astype(np.float32)
+
+
+def _as_json(value: Any) -> str:
+    """Numbers of numpy are numbers, what json does not know is as it prints."""
+    return json.dumps(value, default=lambda of: getattr(of, "tolist", of.__str__)())
 
 
 def check_form(path: Path) -> Path:
@@ -309,7 +322,7 @@ def _read(given: str | Path | pd.DataFrame) -> dict[str, Any]:
         return _of_table(pd.read_parquet(path), f"'{path}'")
     except EmbeddingsError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, SafetensorError) as error:
+    except BROKEN as error:
         raise EmbeddingsError(f"'{path}' cannot be read as embeddings: {error}") from error
 
 
@@ -319,6 +332,7 @@ def _of_table(table: pd.DataFrame, called: str) -> dict[str, Any]:
         columns = ", ".join(map(str, table))
         raise EmbeddingsError(f"{called} must have the columns clip or name, and embedding, got {columns}")
     is_clip = table["clip"].notna() if "clip" in table else pd.Series(False, table.index)
+    is_clip |= "name" not in table  # a clip without an id is refused, not left out
     found: dict[str, Any] = {"provenance": dict(table.attrs)}
     clips, texts = table[is_clip], table[~is_clip]
     if "clip" in table:

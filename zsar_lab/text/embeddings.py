@@ -149,7 +149,7 @@ def _read(class_text: ClassText, files: EncoderFiles, folder: Path | None) -> di
             pooled_ND, words = open_encoder(files).encode(missing)
             doubts = open_encoder(files).doubts(missing)
         except TextTooLong as error:
-            which = f"{class_of[error.text]!r} ({class_text.prompt})"
+            which = f"{class_of[error.text][:60]!r} ({class_text.prompt})"
             raise TextTooLong(f"the class text of {which} cannot be read: {error}", error.text) from error
         made = {line: (pooled_ND[row], words[row], doubts.get(line, "")) for row, line in enumerate(missing)}
         if folder is not None:

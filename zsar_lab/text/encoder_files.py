@@ -111,7 +111,7 @@ def loading(method: str, folder: Path) -> Iterator[None]:
     """
     from transformers.utils import logging as theirs
 
-    for name in ("config.json", "tokenizer_config.json"):
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
         says = _json(folder / name, {})
         if isinstance(says, dict) and says.get("auto_map"):
             asks = f"'{folder}' asks for it in {name} (auto_map)"

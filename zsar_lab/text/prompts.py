@@ -346,7 +346,7 @@ def _filled(classes: pd.DataFrame, column: str) -> list[str]:
     named = zip(classes["name"], values)
     empty = [name for name, text in named if not (isinstance(text, str) and text.strip())]
     if empty:
-        raise ValueError(f"the prompt needs a {column}, missing for {len(empty)} ({_some(empty)})")
+        raise ValueError(f"the prompt needs {column}, missing for {len(empty)} ({_some(empty)})")
     return [text.strip() for text in values]
 
 

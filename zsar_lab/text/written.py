@@ -136,7 +136,8 @@ def read_texts(answer: str | Sequence[str], classes: Classes) -> pd.DataFrame:
     said = [f"{len(of)} {what}: {', '.join(of)}" for what, of in wrong.items() if of]
     said += [f"{len(told)} faults (text_faults has all): {', '.join(told[:SHOWN])}"] * bool(told)
     if said := [*said, *filter(None, [found.said])]:
-        warnings.warn(f"{len(texts)} of {len(names)} classes read; {'; '.join(said)}", stacklevel=2)
+        n_read = f"{len(names) - len(missing)} of {len(names)}"
+        warnings.warn(f"{n_read} classes read; {'; '.join(said)}", stacklevel=2)
     return result
 
 
