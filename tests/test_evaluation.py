@@ -89,6 +89,19 @@ def _outside(here, model="clip", names=OTHER):
     )
 
 
+def test_embeddings_name_the_classes_trained_on_and_are_refused_on_them(here):
+    given = _outside(here)
+    given.provenance["trained_classes"] = [OTHER[0].upper(), "flying"]
+    with pytest.raises(ProtocolError, match=f"1 unseen classes .*{OTHER[0]} \\({OTHER[0].upper()}\\)"):
+        _evaluate(here, given, here / "others", "all")
+    said = _evaluate(here, given, here / "others", "all", allow_leakage=True)
+    assert said.remark == "NOT zero-shot: the model was trained on 1 of the unseen classes"
+    made = zl.embed_dataset(here / "study", here / "others", folder=here / "evaluated")
+    trained = zl.load_model(here / "study").seen["name"].tolist()
+    read = zl.Embeddings.read(made.save(here / "trained.npz"))
+    assert list(read.trained_classes) == trained and len(trained) > 1
+
+
 @pytest.mark.parametrize("protocol", ["half-0..1", "random-0"])
 def test_embeddings_from_elsewhere_score_as_the_model_that_made_them(here, protocol):
     mine = _evaluate(here, _outside(here), here / "others", protocol)

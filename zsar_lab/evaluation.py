@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -98,7 +98,7 @@ def evaluate(
         if prompts:
             raise ValueError(f"the class texts are embedded already, got the prompts {', '.join(prompts)}")
         catalog, _, place = clips_of(dataset, videos, annotations, Path(folder), None)
-        scored = _of_embeddings(model, names, catalog, place)
+        scored = _of_embeddings(model, names, catalog, place, allow_leakage)
     elif alone:
         given = _asked(load_model(model, revision=revision), alone[0], dataset, videos, annotations, folder)
         model, scored = given[0], _of_embeddings(given[0], names, *given[1:])
@@ -117,12 +117,12 @@ def evaluate(
         families.setdefault(ProtocolName.of(name).family, []).append(found)
         asked = how_asked(split, model) if split.asked and isinstance(model, Embeddings) else asked
     remark, leakage = "", None
-    if model.training_sets is not None:
-        table = catalog.classes[catalog.classes["name"].isin(unseen)]
-        remark, leakage = contamination(table, model.training_sets)
-    elif leaked := match_names(unseen, model.seen["name"]).class_of:
+    if leaked := _trained_among(model, unseen):
         remark = f"NOT zero-shot: the model was trained on {len(leaked)} of the unseen classes"
         leakage = {catalog.name: sorted(leaked)}
+    elif model.training_sets is not None:
+        table = catalog.classes[catalog.classes["name"].isin(unseen)]
+        remark, leakage = contamination(table, model.training_sets)
     told = f"{catalog.name}, by {scored.told}" + f"; {remark}" * bool(remark)
     titles = {name: f"{name}, {len(of)} split{'s' * (len(of) > 1)}, {told}" for name, of in families.items()}
     results = Results(families, scored.about, titles, scored.cache)
@@ -174,13 +174,7 @@ def _of_model(
     check_differ(texts[0])
 
     def points(name: str, made: Protocol) -> tuple[list[ClassEmbeddings], list[ClassPoints]]:
-        found = match_names(made.unseen, model.seen["name"]).class_of
-        if found and not allow_leakage:
-            pairs = ", ".join(f"{name} ({seen})" for name, seen in list(found.items())[:5])
-            raise ProtocolError(
-                f"{len(found)} unseen classes of {made.name!r} were trained on: {pairs}; allow_leakage"
-                " (--allow-leakage) scores them nevertheless, and says so"
-            )
+        _refuse_trained(model, made, allow_leakage)
         taking_part = table[table["name"].isin({*made.seen, *made.validation, *made.unseen})]
         return texts, _ready_points(model, taking_part, made, prompts, methods)
 
@@ -188,6 +182,22 @@ def _of_model(
     about = {"catalog": catalog.fingerprint, "frames": store.fingerprint, "model": model.fingerprint}
     told, key = (model.name, model.about), (model.fingerprint, *prompts)
     return _ToScore(catalog, usable, clips, points, *told, about, place / "maps", place / "predictions", key)
+
+
+def _trained_among(model: VideoModel | Embeddings, unseen: Iterable[str]) -> dict[str, str]:
+    """The unseen classes that the model was trained on, and the names it knows them by."""
+    trained = model.trained_classes if isinstance(model, Embeddings) else model.seen["name"]
+    return match_names(unseen, trained).class_of
+
+
+def _refuse_trained(model: VideoModel | Embeddings, protocol: Protocol, allow_leakage: bool) -> None:
+    found = _trained_among(model, protocol.unseen)
+    if found and not allow_leakage:
+        pairs = ", ".join(f"{name} ({seen})" for name, seen in list(found.items())[:5])
+        raise ProtocolError(
+            f"{len(found)} unseen classes of {protocol.name!r} were trained on: {pairs}; allow_leakage"
+            " (--allow-leakage) scores them nevertheless, and says so"
+        )
 
 
 def embed_dataset(
@@ -234,6 +244,7 @@ def embed_dataset(
     made, sets = model.classifier(table, method, prompt, allow_bias=True), model.training_sets
     about: dict[str, Any] = {"model": model.name, "revision": model.fingerprint, "method": made.method}
     about["training_sets"] = [model.about.removeprefix("trained on ")] if sets is None else list(sets)
+    about["trained_classes"] = model.seen["name"].tolist()
     about |= {} if made.temperature is None else {"temperature": str(made.temperature)}
     about |= {"prompt": prompt, "dataset": catalog.name, "text_encoder": texts.encoder}
     points, about = unit(made.weights_CD), about | dict(provenance or {})
@@ -269,7 +280,9 @@ def _asked(
     return given, replace(catalog, clips=clips), place
 
 
-def _of_embeddings(model: Embeddings, names: Sequence[str], catalog: Catalog, folder: Path) -> _ToScore:
+def _of_embeddings(
+    model: Embeddings, names: Sequence[str], catalog: Catalog, folder: Path, allow_leakage: bool = False
+) -> _ToScore:
     """Embeddings from elsewhere; clips without one are said, and take no part."""
     listed = catalog.clips[catalog.clips["class"].isin(catalog.classes["name"])]
     told, clips = model.provenance.get("model", "embeddings from elsewhere"), model.of_clips(listed)
@@ -287,6 +300,7 @@ def _of_embeddings(model: Embeddings, names: Sequence[str], catalog: Catalog, fo
     temperature = model.provenance.get("temperature")
 
     def points(name: str, made: Protocol) -> tuple[list[ClassEmbeddings], list[ClassPoints]]:
+        _refuse_trained(model, made, allow_leakage)
         texts = model.of_classes((*made.seen, *made.validation, *made.unseen))
         points_CD, warmth = model.points(texts.names), float(temperature) if temperature else None
         if points_CD is None and not made.seen:

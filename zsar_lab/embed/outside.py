@@ -50,7 +50,8 @@ class Embeddings(Shown):
         vectors: [R, D], any float; rows become unit length.
         names: a class of each row of `text_vectors`.
         text_vectors: [.., D], in the clips' space; None without such.
-        provenance: where they come from, such as model, revision, training_sets, prompt, licence.
+        provenance: where they come from, such as model, revision, training_sets, trained_classes (no unseen
+            class may be one of them), prompt, licence.
         average: whether a clip or class of several rows (views, windows, prompts) is the mean of its unit
             rows; such rows are refused otherwise.
         language_vectors: [.., F], of the names by a language model of any width; ridge and transfer read them
@@ -106,7 +107,15 @@ class Embeddings(Shown):
     @property
     def training_sets(self) -> tuple[str, ...]:
         """As the provenance names them, a list, or a text with ";" between them; () where it does not."""
-        given: Any = self.provenance.get("training_sets") or ()
+        return self._listed("training_sets")
+
+    @property
+    def trained_classes(self) -> tuple[str, ...]:
+        """Names of the classes that the model was trained on, likewise."""
+        return self._listed("trained_classes")
+
+    def _listed(self, name: str) -> tuple[str, ...]:
+        given: Any = self.provenance.get(name) or ()
         if isinstance(given, str):
             given = json.loads(given) if given.startswith("[") else given.split(";")
         return tuple(filter(None, (str(one).strip() for one in given)))
