@@ -244,7 +244,7 @@ def nearest(
 
     `seen` are the classes whose mean is the centre, as in transfer; all of them when None. Columns class,
     centred, cosine (relatedness "centred" and "plain", -1..1), and of texts in several lines alike_in: the
-    line that brings the two together most, by the cosine less the mean of that line over all classes.
+    line that brings the two together most, by its part of the centred cosine (common phrases count little).
     """
     if n < 1:
         raise ValueError(f"n must be 1 or more (rows of nearest classes), got {n}")
@@ -255,7 +255,7 @@ def nearest(
     lines, averaged = line_names(embeddings.class_text), embeddings.class_text.averaged
     if len(lines) > 1 and not averaged:
         line_CMD = embeddings.pooled_CF.reshape(len(table), len(lines), -1).astype(float)
-        line_CMD = unit(line_CMD - line_CMD.mean(0))
+        line_CMD -= line_CMD.mean(0)
         alike_CM = (line_CMD * line_CMD[row]).sum(2)
         table["alike_in"] = np.array(lines)[alike_CM.argmax(1)]
     table = table.drop(index=int(row[0]))

@@ -288,7 +288,7 @@ def interval_rows(
         look = {"name": "chance", "mode": "markers", "hovertemplate": "chance %{x:.1f} %"}
         figure.add_scatter(x=rows["chance"].tolist(), y=places.tolist(), marker=marker, **look)
     name_ticks(figure, "y", ticks, ticktext=ticks, tickfont_size=12, range=[len(ticks) - 0.4, -0.7])
-    below = legend_below(-60 / max(60, height - 170))
+    below = legend_below(-66 / max(60, height - 214))  # pixels over those between the margins
     figure.update_layout(xaxis_zeroline=False, showlegend=True, legend=below, margin={"t": 104, "b": 110})
     return figure
 
