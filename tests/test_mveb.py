@@ -65,7 +65,8 @@ def _theirs(here, dataset: str, kind: str) -> dict[str, str]:
             else:
                 vector = model.get_image_features(pixel_values=inputs)
             scores = torch.cosine_similarity(vector.pooler_output.mean(0)[None], texts.pooler_output)
-            best = max(range(len(scores)), key=lambda c: scores[c].item())  # noqa: B023  the first of tied ones
+            values = scores.tolist()
+            best = values.index(max(values))  # the first of tied ones
             found[f"{path.parent.name}/{path.stem}"] = LISTS[dataset][best]
     return found
 
