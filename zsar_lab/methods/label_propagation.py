@@ -23,7 +23,7 @@ from zsar_lab.text.relatedness import unit
 if TYPE_CHECKING:
     from scipy.sparse import sparray
 
-K, ALPHA, TEMPERATURE = 10, 0.9, 0.05
+K, ALPHA, TEMPERATURE = 10, 0.9, 0.05  # looked at on development splits, as were the balances
 BALANCES = {"label_propagation": 0.5, "label_propagation_balanced": 1.0}
 MOST_CLIPS = 5_000  # where it is scored beside others: each clip is held against each
 N_STEPS, LEAST, TOLERANCE = 200, 1e-12, 1e-9
